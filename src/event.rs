@@ -1,0 +1,179 @@
+//! The plain values that every other module speaks in: identities, positions, severities, times.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+/// The identity of a chain: 128 random bits made where the chain lives. Text form: 32 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChainId([u8; 16]);
+
+impl ChainId {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not 32 lower-case hex digits.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a chain id is 32 lower-case hex digits")]
+pub struct BadChainId;
+
+impl FromStr for ChainId {
+    type Err = BadChainId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.as_bytes();
+        if digits.len() != 32 || !digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(BadChainId);
+        }
+        let value = u128::from_str_radix(text, 16).map_err(|_| BadChainId)?;
+        Ok(Self(value.to_be_bytes()))
+    }
+}
+
+/// The place of an event in its chain, from 0; `event.sequence` in the document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The hash of an event's leaf in the RFC 6962 tree of its chain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LeafHash(pub [u8; 32]);
+
+impl fmt::Debug for LeafHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Where an event stands: the key under which every store holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChainPosition {
+    pub chain: ChainId,
+    pub sequence: Sequence,
+}
+
+impl fmt::Display for ChainPosition {
+    /// The `_id` of the document: the chain, a hyphen, and the sequence in 20 digits, so that ids sort as positions do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:020}", self.chain, self.sequence.0)
+    }
+}
+
+/// Events that share a retention class and period: one write alias, one index series and, per writer, one chain.
+/// Lower-case letters, digits and hyphens, 1 to 32 of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stream(Arc<str>);
+
+impl Stream {
+    pub fn general() -> Self {
+        Self("general".into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that cannot name a stream.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stream's name is 1 to 32 lower-case letters, digits and hyphens, not {0:?}")]
+pub struct BadStream(String);
+
+impl FromStr for Stream {
+    type Err = BadStream;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits =
+            (1..=32).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if fits { Ok(Self(text.into())) } else { Err(BadStream(text.to_owned())) }
+    }
+}
+
+/// A tenant other than the default one: `[a-z0-9_-]+`, never `default`. The default space is the absence of a `Space`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Space(Arc<str>);
+
+impl Space {
+    /// `None` is the default space.
+    pub fn parse(text: &str) -> Result<Option<Self>, BadSpace> {
+        if text == "default" {
+            return Ok(None);
+        }
+        let fits = (1..=256).contains(&text.len())
+            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+        if fits { Ok(Some(Self(text.into()))) } else { Err(BadSpace(text.to_owned())) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that cannot name a space.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a space's name is lower-case letters, digits, hyphens and underscores, not {0:?}")]
+pub struct BadSpace(String);
+
+/// Milliseconds since 1970-01-01T00:00:00Z: what every store can sort and compare by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnixMillis(pub i64);
+
+/// How grave an event is, ascending; `annals.severity` in the document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    Debug,
+    Informational,
+    Warning,
+    Error,
+    Critical,
+    Fatal,
+}
+
+impl Severity {
+    pub const ALL: [Self; 6] =
+        [Self::Debug, Self::Informational, Self::Warning, Self::Error, Self::Critical, Self::Fatal];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Informational => "informational",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Fatal => "fatal",
+        }
+    }
+}

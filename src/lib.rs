@@ -1,0 +1,12 @@
+//! Annals: a tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch or SQLite.
+//!
+//! `ARCHITECTURE.md` has the map; the modules below are in the order in which an event meets them.
+
+pub mod event;
+pub mod intake;
+pub mod integrity;
+pub mod query;
+pub mod schema;
+pub mod ship;
+pub mod store;
+pub mod writer;

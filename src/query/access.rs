@@ -1,0 +1,17 @@
+//! The only way to make a query that a store will run.
+
+use super::Query;
+
+/// A query that the caller may ask. Stores take nothing else, so no route can skip the check.
+#[derive(Clone, Debug)]
+pub struct ScopedQuery(Query);
+
+impl ScopedQuery {
+    pub(crate) fn new(query: Query) -> Self {
+        Self(query)
+    }
+
+    pub fn query(&self) -> &Query {
+        &self.0
+    }
+}

@@ -1,0 +1,12 @@
+//! What an event may hold: the table of fields, generated from `mappings/` by `scripts/generate`.
+
+mod field;
+mod table;
+
+pub use field::{Field, Kind, SetBy};
+pub use table::FIELDS;
+
+/// The field of this dotted path.
+pub fn field(path: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.path == path)
+}

@@ -1,0 +1,126 @@
+//! Where events live: the contract that every store keeps, and the values that cross it.
+
+pub mod elastic;
+pub mod memory;
+pub mod sqlite;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    event::{ChainId, ChainPosition, LeafHash, Stream},
+    query::ScopedQuery,
+};
+
+/// A place that holds sealed events and answers queries.
+///
+/// A store MUST keep each event's bytes as they came, and MUST hold at most one event per [`ChainPosition`], whatever is
+/// appended, however often, and whatever answers get lost on the way. It MUST be safe to call from several tasks at once.
+/// It MUST bound every call in time by itself. It MUST NOT retry: the shipper does.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Creates what the store needs to take these streams (tables, or policy, template, index and alias).
+    ///
+    /// MUST be idempotent, MUST NOT overwrite what an operator may have changed, and MAY run on several writers at once.
+    /// Called before anything else, again after each failure, and again after [`StoreError::TargetLost`].
+    async fn setup(&self, streams: &[Stream]) -> Result<(), StoreError>;
+
+    /// Where the events of this stream go at present: the concrete index, or a constant where there is but one place.
+    ///
+    /// The shipper keeps the answer on disk before it appends the first event there, and sends each event only ever to its
+    /// one target, also after a restart; so a repeated append finds what the first one left, whatever rolled over since.
+    async fn target(&self, stream: &Stream) -> Result<Target, StoreError>;
+
+    /// Stores events, all of one stream, at one target.
+    ///
+    /// On `Ok` there MUST be one outcome for each event, in their order; each `Stored` and `Duplicate` is durable.
+    /// On `Err` any of the events may have been stored, or may yet be; appending them again MUST be harmless.
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Puts an event in the place of the stub that stands for it (see [`crate::integrity`]), after its dead letter was
+    /// replayed. Idempotent. `Rejected` if the store still refuses it; the stub then stays.
+    async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError>;
+
+    /// Makes everything appended so far visible to [`Store::find`].
+    async fn refresh(&self) -> Result<(), StoreError>;
+
+    /// The events that match, in the order asked for, and how many match in all (exact).
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError>;
+
+    /// The highest position that the store has of this chain, and the seal (`annals.seal`) that stands there.
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError>;
+
+    /// What has to be done from time to time (every few seconds), such as rolling over where the engine does not do it.
+    async fn maintain(&self, streams: &[Stream]) -> Result<(), StoreError>;
+}
+
+/// A sealed event on its way to a store.
+#[derive(Clone, Debug)]
+pub struct SealedEvent {
+    pub position: ChainPosition,
+    pub leaf_hash: LeafHash,
+    /// The document, one line of JSON without line break, to be stored byte for byte.
+    pub document: Bytes,
+}
+
+/// The concrete place that an event is bound to: an index of an engine, or empty for a store that has one place only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target(pub String);
+
+/// What became of one event of an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Stored,
+    /// The same event (the same seal) was there already.
+    Duplicate,
+    /// Another event stands at this position: the chain has forked.
+    Conflict {
+        found_seal: String,
+    },
+    /// Refused for good; the reason is the store's own.
+    Rejected {
+        reason: String,
+    },
+    /// Refused for now.
+    Retry {
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    pub total: u64,
+    /// The documents as stored.
+    pub documents: Vec<Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub position: ChainPosition,
+    pub seal: String,
+}
+
+/// Why a call failed as a whole; a variant for each thing that the caller does about it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Away, overloaded, or not answering in time: try again later.
+    #[error("{reason}")]
+    Unavailable { reason: String, retry_after: Option<Duration> },
+    /// Writing is blocked until an operator acts or space is freed (read-only, disk full): say so, and try again later.
+    #[error("{reason}")]
+    Blocked { reason: String },
+    /// The credentials were refused: say so, and try again later.
+    #[error("{reason}")]
+    Denied { reason: String },
+    /// The request was larger than the store takes: split it.
+    #[error("the request is larger than the store takes")]
+    TooLarge,
+    /// The target is gone or closed for writing, and no append to it is still under way: bind the events to a new one.
+    #[error("{reason}")]
+    TargetLost { reason: String },
+    /// The store will never take this request as it is.
+    #[error("{reason}")]
+    Refused { reason: String },
+}
