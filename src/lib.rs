@@ -3,10 +3,13 @@
 //! `ARCHITECTURE.md` has the map; the modules below are in the order in which an event meets them.
 
 pub mod event;
+mod files;
 pub mod intake;
 pub mod integrity;
+pub mod journal;
 pub mod query;
 pub mod schema;
 pub mod ship;
 pub mod store;
+pub mod time;
 pub mod writer;

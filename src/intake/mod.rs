@@ -1,23 +1,44 @@
-//! From the bytes of a request to the contents of events: parse, merge defaults, check, complete, make canonical.
+//! From the bytes of a request to the contents of events: parse, check, merge defaults, complete, make canonical, digest.
+//!
+//! A body is read once. An event is not turned into a tree of values: for each field of the schema the draft knows where
+//! its canonical bytes are, and the content is written from there.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod canonical;
+mod complete;
+mod draft;
+mod known;
+mod parse;
+mod registry;
+mod scan;
+mod suggest;
 
-use crate::event::Space;
+use std::{ops::Range, sync::Arc};
 
-/// Checks events and gives them their canonical form.
-pub struct Intake {
-    registry: Arc<Registry>,
+use crate::{
+    event::{Space, Stream, UnixMillis},
+    integrity::{ContentDigest, ContentRef, RetentionClass, Salt},
+    schema::ECS_VERSION,
+    time::{Clock, format_millis},
+};
+use complete::{Context, Fixed};
+use draft::Draft;
+use known::Known;
+pub use registry::{RegisterError, Registration, Registry, RegistryError};
+use scan::{Scanner, Syntax, Token};
+
+/// What a request may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_event_bytes: usize,
+    pub max_batch_events: usize,
+    /// Of objects and arrays within an event.
+    pub max_depth: usize,
+    pub max_array_length: usize,
 }
 
-impl Intake {
-    /// `body` is one event, a JSON array of events, or NDJSON. Each event is judged on its own.
-    pub fn accept(&self, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
-        let _ = (space, body);
-        Ok(Accepted { items: Vec::new(), contents: Contents::default() })
-    }
-
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_event_bytes: 1 << 20, max_batch_events: 10_000, max_depth: 32, max_array_length: 1000 }
     }
 }
 
@@ -50,20 +71,6 @@ pub struct Violation {
     pub found: String,
 }
 
-/// Canonical contents, each with its digest, ready to be sealed.
-#[derive(Default)]
-pub struct Contents {}
-
-impl Contents {
-    pub fn len(&self) -> usize {
-        0
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// Why a body as a whole cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -76,37 +83,314 @@ pub enum BodyError {
     NotJson { offset: usize, reason: String },
 }
 
-/// The providers and their actions.
-pub struct Registry {}
-
-/// What is registered of one provider.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Registration {
-    pub actions: Vec<String>,
-    /// Default properties, merged under each event of the provider.
-    #[serde(default)]
-    pub defaults: serde_json::Map<String, serde_json::Value>,
+/// Canonical contents of one stream, each with its digest, ready to be sealed.
+pub struct Contents {
+    pub stream: Stream,
+    bytes: Vec<u8>,
+    events: Vec<Content>,
 }
 
-/// Why a registration was refused.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RegisterError {
-    #[error("{path}: expected {expected}, found {found}", path = .0.path, expected = .0.expected, found = .0.found)]
-    Invalid(Violation),
-    /// It could not be made durable.
-    #[error("the registration could not be written: {0}")]
-    Write(String),
+struct Content {
+    range: Range<usize>,
+    annals_at: usize,
+    event_at: usize,
+    class: RetentionClass,
+    salt: Salt,
+    digest: ContentDigest,
 }
 
-impl Registry {
-    /// Adds the actions to those that are there and, if any are given, replaces the defaults; durable on return.
-    pub fn register(&self, provider: &str, registration: Registration) -> Result<Registration, RegisterError> {
-        let _ = provider;
-        Ok(registration)
-    }
-
-    pub fn list(&self) -> BTreeMap<String, Registration> {
-        BTreeMap::new()
+impl Default for Contents {
+    fn default() -> Self {
+        Self { stream: Stream::general(), bytes: Vec::new(), events: Vec::new() }
     }
 }
+
+impl Contents {
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Bytes of all contents together.
+    pub fn total_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ContentRef<'_>> {
+        self.events.iter().map(|event| ContentRef {
+            bytes: self.bytes.get(event.range.clone()).unwrap_or_default(),
+            annals_at: event.annals_at,
+            event_at: event.event_at,
+            class: event.class,
+            salt: event.salt,
+            digest: event.digest,
+        })
+    }
+}
+
+/// Checks events and gives them their canonical form.
+pub struct Intake {
+    registry: Arc<Registry>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    fixed: Fixed,
+}
+
+impl Intake {
+    /// `server_uuid` and `version` become `kibana.server_uuid` and `kibana.version` of every event.
+    pub fn new(
+        registry: Arc<Registry>,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        server_uuid: &str,
+        version: &str,
+    ) -> Self {
+        let quoted = |text: &str| {
+            let mut bytes = Vec::new();
+            canonical::put_text(text, &mut bytes);
+            bytes
+        };
+        let fixed =
+            Fixed { ecs_version: quoted(ECS_VERSION), server_uuid: quoted(server_uuid), version: quoted(version) };
+        Self { registry, limits, clock, fixed }
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// `body` is one event, a JSON array of events, or NDJSON. Each event is judged on its own.
+    pub fn accept(&self, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
+        let registered = self.registry.current();
+        let now = self.clock.now();
+        let quoted_now = [b"\"".as_slice(), &format_millis(now), b"\""].concat();
+        let context = Context { space, registered: &registered, now: &quoted_now, fixed: &self.fixed };
+        let mut batch = Batch {
+            context,
+            limits: &self.limits,
+            now,
+            draft: Draft::new(),
+            random: Random::new(),
+            accepted: Accepted { items: Vec::new(), contents: Contents::default() },
+        };
+        batch.accepted.contents.bytes.reserve(body.len() + body.len() / 2);
+        let start =
+            body.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).ok_or(BodyError::Empty)?;
+        match body.get(start) {
+            Some(b'[') => batch.array(body)?,
+            Some(b'{') if is_spread_over_lines(body, start) => batch.one(body, start..body.len())?,
+            _ => batch.lines(body)?,
+        }
+        Ok(batch.accepted)
+    }
+}
+
+/// Whether the first line is an opening brace alone, as in one event that is laid out for people.
+fn is_spread_over_lines(body: &[u8], start: usize) -> bool {
+    let mut after = body.iter().skip(start + 1).skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    after.next() == Some(&b'\n')
+}
+
+/// The events of one body.
+struct Batch<'a> {
+    context: Context<'a>,
+    limits: &'a Limits,
+    now: UnixMillis,
+    draft: Draft,
+    random: Random,
+    accepted: Accepted,
+}
+
+impl Batch<'_> {
+    fn lines(&mut self, body: &[u8]) -> Result<(), BodyError> {
+        let mut start = 0;
+        while start < body.len() {
+            let rest = body.get(start..).unwrap_or_default();
+            let end = start + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let line = body.get(start..end).unwrap_or_default();
+            if !line.trim_ascii().is_empty() {
+                self.one(body, start..end)?;
+            }
+            start = end + 1;
+        }
+        Ok(())
+    }
+
+    /// One event that takes up all of this range.
+    fn one(&mut self, body: &[u8], range: Range<usize>) -> Result<(), BodyError> {
+        let text = body.get(range).unwrap_or_default();
+        if let Err(error) = std::str::from_utf8(text) {
+            return self.reject("UTF-8", format!("a byte that is not, at byte {}", error.valid_up_to()));
+        }
+        let mut scanner = Scanner::new(text, 0);
+        let parsed = self.parse(&mut scanner).and_then(|is_object| {
+            if scanner.peek().is_some() {
+                return scanner.fail("nothing after the event");
+            }
+            Ok(is_object)
+        });
+        match parsed {
+            Ok(is_object) => self.finish(text, is_object, text.len()),
+            Err(syntax) => {
+                let found = found_at(text, syntax.offset);
+                self.reject(syntax.expected, found)
+            }
+        }
+    }
+
+    fn array(&mut self, body: &[u8]) -> Result<(), BodyError> {
+        let not_json = |syntax: Syntax| BodyError::NotJson {
+            offset: syntax.offset,
+            reason: format!("expected {}, found {}", syntax.expected, found_at(body, syntax.offset)),
+        };
+        if let Err(error) = std::str::from_utf8(body) {
+            return Err(not_json(Syntax { offset: error.valid_up_to(), expected: "UTF-8" }));
+        }
+        let mut scanner = Scanner::new(body, 0);
+        scanner.expect(b'[', "an array").map_err(not_json)?;
+        if scanner.take(b']') {
+            return Err(BodyError::Empty);
+        }
+        loop {
+            scanner.peek();
+            let start = scanner.offset();
+            let is_object = self.parse(&mut scanner).map_err(not_json)?;
+            self.finish(body, is_object, scanner.offset() - start)?;
+            if !scanner.more(b']', "a comma or a closing bracket").map_err(not_json)? {
+                break;
+            }
+        }
+        match scanner.peek() {
+            None => Ok(()),
+            Some(_) => Err(not_json(Syntax { offset: scanner.offset(), expected: "nothing after the array" })),
+        }
+    }
+
+    /// Reads one value into the draft. `false` if it is not an object.
+    fn parse(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Syntax> {
+        self.draft.clear();
+        let token = scanner.value()?;
+        if matches!(token, Token::Object(_)) {
+            parse::event(scanner, &mut self.draft, self.limits)?;
+            return Ok(true);
+        }
+        scanner.skip(&token, self.limits.max_depth)?;
+        let found = parse::describe(&token, scanner.input());
+        self.draft.violations.push(Violation {
+            path: String::new(),
+            expected: "an event, an object".to_owned(),
+            found,
+        });
+        Ok(false)
+    }
+
+    /// Judges what was read.
+    fn finish(&mut self, input: &[u8], is_object: bool, length: usize) -> Result<(), BodyError> {
+        self.check_count()?;
+        let limit = self.limits.max_event_bytes;
+        if length > limit {
+            return self.reject(&format!("an event of at most {limit} bytes"), format!("{length} bytes"));
+        }
+        let known = Known::get();
+        let defaults = if is_object { complete::complete(&mut self.draft, input, &self.context) } else { None };
+        let Some(defaults) = defaults else {
+            self.accepted.items.push(Item::Rejected(std::mem::take(&mut self.draft.violations)));
+            return Ok(());
+        };
+        let class = RetentionClass::General;
+        let contents = &mut self.accepted.contents;
+        self.draft.put(known.retention, format!("\"{}\"", class.as_str()).as_bytes());
+        self.draft.put(known.stream, format!("\"{}\"", contents.stream).as_bytes());
+        if !self.draft.has(known.id) {
+            let id = self.random.uuid_v7(self.now);
+            self.draft.put(known.id, &[b"\"", id.as_slice(), b"\""].concat());
+        }
+        let id = self.draft.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
+        let start = contents.bytes.len();
+        let splices = self.draft.write(input, defaults, &mut contents.bytes);
+        let range = start..contents.bytes.len();
+        let salt = Salt(self.random.bytes());
+        let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());
+        contents.events.push(Content {
+            range,
+            annals_at: splices.annals_at,
+            event_at: splices.event_at,
+            class,
+            salt,
+            digest,
+        });
+        self.accepted.items.push(Item::Accepted { id });
+        Ok(())
+    }
+
+    fn reject(&mut self, expected: &str, found: String) -> Result<(), BodyError> {
+        self.check_count()?;
+        let violation = Violation { path: String::new(), expected: expected.to_owned(), found };
+        self.accepted.items.push(Item::Rejected(vec![violation]));
+        Ok(())
+    }
+
+    fn check_count(&self) -> Result<(), BodyError> {
+        let limit = self.limits.max_batch_events;
+        if self.accepted.items.len() >= limit { Err(BodyError::TooMany { limit }) } else { Ok(()) }
+    }
+}
+
+/// What stands at this place of a text that is not JSON there.
+fn found_at(text: &[u8], offset: usize) -> String {
+    let rest = String::from_utf8_lossy(text.get(offset..).unwrap_or_default());
+    let shown: String = rest.chars().take(20).collect();
+    if shown.is_empty() { format!("the end at byte {offset}") } else { format!("{shown:?} at byte {offset}") }
+}
+
+/// Random bytes from the operating system, fetched many at a time.
+struct Random {
+    pool: [u8; Self::POOL],
+    used: usize,
+}
+
+impl Random {
+    const POOL: usize = 4096;
+
+    fn new() -> Self {
+        Self { pool: [0; Self::POOL], used: Self::POOL }
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "without random bytes nothing can be sealed, and Linux has them once it has booted"
+    )]
+    fn bytes(&mut self) -> [u8; 16] {
+        if self.used + 16 > Self::POOL {
+            getrandom::fill(&mut self.pool).expect("the operating system has random bytes");
+            self.used = 0;
+        }
+        let mut taken = [0; 16];
+        taken.iter_mut().zip(self.pool.iter().skip(self.used)).for_each(|(to, from)| *to = *from);
+        self.used += 16;
+        taken
+    }
+
+    /// RFC 9562: 48 bits of Unix milliseconds, version, 74 random bits.
+    fn uuid_v7(&mut self, now: UnixMillis) -> [u8; 36] {
+        let random = u128::from_be_bytes(self.bytes());
+        let millis = u128::from(now.0.unsigned_abs()) << 80;
+        let value = (random & !(0xffff_ffff_ffff << 80)) | (millis & (0xffff_ffff_ffff << 80));
+        let value = (value & !(0xf << 76) & !(0x3 << 62)) | (0x7 << 76) | (0x2 << 62);
+        let mut text = [b'-'; 36];
+        let digits = (0..32).rev().map(|place| b"0123456789abcdef".get((value >> (place * 4) & 0xf) as usize));
+        let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+        for (place, digit) in places.zip(digits) {
+            if let (Some(byte), Some(digit)) = (text.get_mut::<usize>(place), digit) {
+                *byte = *digit;
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The canonical form of values: RFC 8785, restricted so that no two different values share one form.
+//!
+//! Members are sorted by the UTF-16 code units of their names; numbers are ECMAScript's shortest; texts have the escapes
+//! `\" \\ \b \t \n \f \r` and `\u00xx` only. Refused, never repaired: duplicate members, empty names, lone surrogates, U+0000,
+//! numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double cannot tell apart.
+
+use std::{borrow::Cow, io::Write as _, ops::Range};
+
+use super::{
+    Violation,
+    scan::{Scanner, Syntax, Token, decode},
+};
+
+/// The largest whole number that JSON carries exactly everywhere.
+pub(super) const MAX_SAFE: i64 = (1 << 53) - 1;
+
+/// Why a value has no canonical form.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Syntax(Syntax),
+    /// The path is relative to the value.
+    Violation(Violation),
+}
+
+impl From<Syntax> for Refusal {
+    fn from(syntax: Syntax) -> Self {
+        Self::Syntax(syntax)
+    }
+}
+
+fn refuse<T>(path: &str, expected: &str, found: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Violation(Violation { path: path.to_owned(), expected: expected.to_owned(), found: found.into() }))
+}
+
+/// Appends the canonical form of the value that begins with `token`, and reads on to its end.
+pub(super) fn put_value(
+    scanner: &mut Scanner<'_>,
+    token: &Token,
+    path: &str,
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    match token {
+        Token::String { range, escaped } => {
+            let quoted = slice(scanner.input(), range);
+            if *escaped {
+                match decode(quoted) {
+                    Ok(text) => put_text(&text, out),
+                    Err(bad) => return refuse(path, bad.expected(), abbreviate(quoted)),
+                }
+            } else {
+                out.extend_from_slice(quoted);
+            }
+        }
+        Token::Number { range, .. } => match number(slice(scanner.input(), range)) {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => {
+                let expected = "a number that a double holds exactly if it is whole, and at all if it is not";
+                return refuse(path, expected, abbreviate(slice(scanner.input(), range)));
+            }
+        },
+        Token::True(_) => out.extend_from_slice(b"true"),
+        Token::False(_) => out.extend_from_slice(b"false"),
+        Token::Null(_) => out.extend_from_slice(b"null"),
+        Token::Array(_) => put_array(scanner, path, depth, out)?,
+        Token::Object(_) => put_object(scanner, path, depth, out)?,
+    }
+    Ok(())
+}
+
+fn put_array(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Ok(scanner.fail("less nesting")?);
+    };
+    out.push(b'[');
+    if !scanner.take(b']') {
+        for index in 0_usize.. {
+            let token = scanner.value()?;
+            put_value(scanner, &token, &format!("{path}[{index}]"), depth, out)?;
+            if !scanner.more(b']', "a comma or a closing bracket")? {
+                break;
+            }
+            out.push(b',');
+        }
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn put_object(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Ok(scanner.fail("less nesting")?);
+    };
+    let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+    if !scanner.take(b'}') {
+        loop {
+            let name = member_name(scanner, path)?;
+            let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let token = scanner.value()?;
+            let mut value = Vec::new();
+            put_value(scanner, &token, &inner, depth, &mut value)?;
+            members.push((name, value));
+            if !scanner.more(b'}', "a comma or a closing brace")? {
+                break;
+            }
+        }
+    }
+    put_members(members, path, out)
+}
+
+/// Reads a member's name and the colon after it.
+pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &str) -> Result<String, Refusal> {
+    let (range, escaped) = scanner.string()?;
+    scanner.expect(b':', "a colon")?;
+    let quoted = slice(scanner.input(), &range);
+    let name = match name_text(quoted, escaped) {
+        Ok(name) => name.into_owned(),
+        Err(bad) => return refuse(path, bad.expected(), abbreviate(quoted)),
+    };
+    if name.is_empty() {
+        return refuse(path, "members with names", "an empty name");
+    }
+    Ok(name)
+}
+
+/// The text of a quoted name.
+pub(super) fn name_text(quoted: &[u8], escaped: bool) -> Result<Cow<'_, str>, super::scan::BadText> {
+    if escaped {
+        return decode(quoted).map(Cow::Owned);
+    }
+    Ok(String::from_utf8_lossy(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()))
+}
+
+/// Appends an object of these members, each value in canonical form already.
+pub(super) fn put_members(mut members: Vec<(String, Vec<u8>)>, path: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    let mut previous: Option<&str> = None;
+    out.push(b'{');
+    for (name, value) in &members {
+        if previous == Some(name) {
+            return refuse(path, "members with different names", format!("\"{name}\" twice"));
+        }
+        if previous.is_some() {
+            out.push(b',');
+        }
+        previous = Some(name);
+        put_text(name, out);
+        out.push(b':');
+        out.extend_from_slice(value);
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Appends a text with its quotes.
+pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            0..0x20 => {
+                // Writing to a vector does not fail.
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+            other => out.push(other),
+        }
+    }
+    out.push(b'"');
+}
+
+/// The canonical form of a number; `None` if a double does not hold it.
+pub(super) fn number(digits: &[u8]) -> Option<String> {
+    if let Some(whole) = safe_whole(digits) {
+        return Some(whole.to_string());
+    }
+    let value: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let is_unsafe_whole = value.fract() == 0.0 && value.abs() > MAX_SAFE as f64;
+    let written_whole = digits.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
+    if !value.is_finite() || (is_unsafe_whole && written_whole) {
+        return None;
+    }
+    Some(ryu_js::Buffer::new().format_finite(value).to_owned())
+}
+
+/// The value of a number that is whole and within ±(2^53−1), however it is written.
+pub(super) fn safe_whole(digits: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(digits).ok()?;
+    if let Ok(whole) = text.parse::<i64>() {
+        return (whole.abs() <= MAX_SAFE).then_some(whole);
+    }
+    let value: f64 = text.parse().ok()?;
+    (value.fract() == 0.0 && value.abs() <= MAX_SAFE as f64).then_some(value as i64)
+}
+
+/// A quoted text or a number, cut for a message.
+pub(super) fn abbreviate(value: &[u8]) -> String {
+    const SHOWN: usize = 60;
+    let text = String::from_utf8_lossy(value);
+    if text.chars().count() <= SHOWN { text.into_owned() } else { text.chars().take(SHOWN).chain(['…']).collect() }
+}
+
+/// A range that the scanner returned, of the input that it read.
+pub(super) fn slice<'a>(input: &'a [u8], range: &Range<usize>) -> &'a [u8] {
+    input.get(range.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn canonical(text: &str) -> Result<String, Refusal> {
+        let mut scanner = Scanner::new(text.as_bytes(), 0);
+        let token = scanner.value()?;
+        let mut out = Vec::new();
+        put_value(&mut scanner, &token, "", 32, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn values_take_the_form_of_rfc_8785() {
+        for (given, expected) in [
+            // RFC 8785 3.2.2 and 3.2.3, and appendix B.
+            (
+                r#"{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001]}"#,
+                r#"{"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27]}"#,
+            ),
+            (r#""\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/""#, "\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\""),
+            (
+                "{\"\\u20ac\":1,\"\\r\":2,\"\\ufb33\":3,\"1\":4,\"\\ud83d\\ude00\":5,\"\\u0080\":6,\"\\u00f6\":7}",
+                "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"ö\":7,\"€\":1,\"😀\":5,\"\u{fb33}\":3}",
+            ),
+            ("[-0, 1.0, 1e21, 1e-7, 9007199254740991, -1e3]", "[0,1,1e+21,1e-7,9007199254740991,-1000]"),
+            ("[ true , false , null , { } , [ ] ]", "[true,false,null,{},[]]"),
+            ("\"\u{2028}\u{7f}\"", "\"\u{2028}\u{7f}\""),
+        ] {
+            assert_eq!(canonical(given).unwrap(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_would_lose_something_is_refused() {
+        for given in [
+            "9007199254740992",
+            "-9007199254740993",
+            "1e400",
+            "{\"a\":1,\"\\u0061\":2}",
+            "{\"\":1}",
+            "\"\\ud800\"",
+            "\"\\u0000\"",
+        ] {
+            assert!(matches!(canonical(given), Err(Refusal::Violation(_))), "{given}");
+        }
+        assert!(matches!(canonical(&"[".repeat(33)), Err(Refusal::Syntax(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn the_form_is_a_fixed_point_and_keeps_the_value(text in r#"\{"[a-c]":(-?[1-9][0-9]{0,14}|0\.[0-9]{1,20}|"[a-zé\\n]{0,5}"|\[1,2\.50\])\}"#) {
+            if let Ok(once) = canonical(&text) {
+                prop_assert_eq!(canonical(&once).unwrap(), once.clone());
+                let a: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let b: serde_json::Value = serde_json::from_str(&once).unwrap();
+                prop_assert_eq!(a.to_string().parse::<f64>().ok(), b.to_string().parse::<f64>().ok());
+            }
+        }
+    }
+}

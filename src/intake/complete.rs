@@ -1,0 +1,295 @@
+//! What an event needs beyond its grammar and types: a registered provider and action, references that hold, and the
+//! fields that the log sets.
+
+use crate::{
+    event::{Severity, Space},
+    schema::FieldId,
+};
+
+use super::{
+    Violation,
+    canonical::{self, abbreviate, put_text},
+    draft::{Defaults, Draft},
+    known::Known,
+    registry::Registered,
+    scan::{Scanner, Token, decode},
+};
+
+/// What is the same for all events of a request.
+pub(super) struct Context<'a> {
+    pub(super) space: Option<&'a Space>,
+    pub(super) registered: &'a Registered,
+    /// The time of the request, quoted and in canonical form.
+    pub(super) now: &'a [u8],
+    pub(super) fixed: &'a Fixed,
+}
+
+/// Canonical values that are the same for all events of a writer.
+pub(super) struct Fixed {
+    pub(super) ecs_version: Vec<u8>,
+    pub(super) server_uuid: Vec<u8>,
+    pub(super) version: Vec<u8>,
+}
+
+/// Checks the rules, merges the defaults and sets what the log sets. What is wrong is added to the draft's violations.
+pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
+    let known = Known::get();
+    let defaults = registered_defaults(draft, input, context.registered);
+    if let Some(defaults) = defaults {
+        merge_labels(draft, input, defaults);
+        draft.merge_under(defaults);
+    }
+    let defaults = defaults.unwrap_or(&EMPTY);
+    check_outcome(draft, input, defaults);
+    check_code(draft, input, defaults);
+    complete_references(draft, input, defaults, context.space);
+    complete_spaces(draft, input, defaults, context.space);
+    if let Some(severity) = severity(draft, input, defaults) {
+        draft.put(known.severity, format!("\"{}\"", severity.as_str()).as_bytes());
+    }
+    if !draft.has(known.timestamp) {
+        draft.put(known.timestamp, context.now);
+    }
+    draft.put(known.ecs_version, &context.fixed.ecs_version);
+    draft.put(known.server_uuid, &context.fixed.server_uuid);
+    draft.put(known.version, &context.fixed.version);
+    draft.violations.is_empty().then_some(defaults)
+}
+
+static EMPTY: Defaults = Defaults::NONE;
+
+fn violation(draft: &mut Draft, path: &str, expected: impl Into<String>, found: impl Into<String>) {
+    draft.violations.push(Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
+}
+
+fn registered_defaults<'a>(draft: &mut Draft, input: &[u8], registered: &'a Registered) -> Option<&'a Defaults> {
+    let known = Known::get();
+    let provider_name = required_name(draft, known.provider, input);
+    let action_of_defaults = provider_name
+        .as_deref()
+        .and_then(|name| registered.provider(name))
+        .is_some_and(|provider| provider.defaults.gives(known.action));
+    let action_name =
+        if action_of_defaults && !draft.has(known.action) { None } else { required_name(draft, known.action, input) };
+    let provider_name = provider_name?;
+    let Some(provider) = registered.provider(&provider_name) else {
+        violation(draft, known.provider.field().path, "a registered provider", abbreviate(&provider_name));
+        return None;
+    };
+    if let Some(action) = action_name
+        && !provider.actions.contains(action.as_slice())
+    {
+        let expected = format!("an action registered for provider {}", abbreviate(&provider_name));
+        violation(draft, known.action.field().path, expected, abbreviate(&action));
+    }
+    Some(&provider.defaults)
+}
+
+/// The quoted value of a field that must be given and not be empty.
+fn required_name(draft: &mut Draft, field: FieldId, input: &[u8]) -> Option<Vec<u8>> {
+    let path = field.field().path;
+    match draft.given(field, input).map(<[u8]>::to_vec) {
+        Some(name) if name == b"\"\"" => {
+            violation(draft, path, "a text that is not empty", "\"\"");
+            None
+        }
+        Some(name) => Some(name),
+        // A value of the wrong type has been reported already.
+        None if draft.violations.iter().any(|violation| violation.path == path) => None,
+        None => {
+            violation(draft, path, "a text that is not empty", "nothing");
+            None
+        }
+    }
+}
+
+/// Labels are merged name by name, as the properties of objects are.
+fn merge_labels(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
+    let labels = Known::get().labels;
+    let Some(under) = defaults.get(labels) else { return };
+    let Some(over) = draft.given(labels, input) else { return };
+    let mut members = members(over);
+    for (name, value) in self::members(under) {
+        if !members.iter().any(|(given, _)| *given == name) {
+            members.push((name, value));
+        }
+    }
+    let mut merged = Vec::new();
+    // The names are different ones, so nothing is refused.
+    if canonical::put_members(members, "labels", &mut merged).is_ok() {
+        draft.put(labels, &merged);
+    }
+}
+
+/// The members of an object in canonical form whose values hold no objects.
+fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut scanner = Scanner::new(object, 0);
+    let mut members = Vec::new();
+    if !scanner.take(b'{') {
+        return members;
+    }
+    while let Ok(name) = canonical::member_name(&mut scanner, "") {
+        let mut value = Vec::new();
+        let Ok(token) = scanner.value() else { break };
+        if canonical::put_value(&mut scanner, &token, "", 2, &mut value).is_err() {
+            break;
+        }
+        members.push((name, value));
+        if !scanner.take(b',') {
+            break;
+        }
+    }
+    members
+}
+
+fn check_outcome(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
+    let outcome = Known::get().outcome;
+    let Some(value) = draft.value(outcome, input, defaults) else { return };
+    if !matches!(value, b"\"success\"" | b"\"failure\"" | b"\"unknown\"") {
+        let found = abbreviate(value);
+        violation(draft, outcome.field().path, "success, failure or unknown", found);
+    }
+}
+
+fn check_code(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
+    let code = Known::get().code;
+    let Some(value) = draft.value(code, input, defaults) else { return };
+    let fits = std::str::from_utf8(value).is_ok_and(|text| text.parse::<i16>().is_ok());
+    if !fits {
+        let found = abbreviate(value);
+        violation(draft, code.field().path, "a whole number from -32768 to 32767", found);
+    }
+}
+
+/// `annals.severity`, else by `log.level`, else by `event.outcome`: a failure is a warning, all else informational.
+fn severity(draft: &mut Draft, input: &[u8], defaults: &Defaults) -> Option<Severity> {
+    let known = Known::get();
+    if let Some(value) = draft.value(known.severity, input, defaults) {
+        let named = Severity::ALL.into_iter().find(|severity| unquoted(value) == severity.as_str().as_bytes());
+        if named.is_none() {
+            let found = abbreviate(value);
+            let expected = "debug, informational, warning, error, critical or fatal";
+            violation(draft, known.severity.field().path, expected, found);
+        }
+        return named;
+    }
+    let by_level = draft.value(known.level, input, defaults).and_then(|level| severity_of_level(unquoted(level)));
+    let failed = draft.value(known.outcome, input, defaults) == Some(b"\"failure\"");
+    Some(by_level.unwrap_or(if failed { Severity::Warning } else { Severity::Informational }))
+}
+
+/// The usual names of log levels, in any case.
+fn severity_of_level(level: &[u8]) -> Option<Severity> {
+    const LEVELS: [(Severity, &[&str]); 6] = [
+        (Severity::Debug, &["debug", "trace", "verbose", "fine", "finer", "finest"]),
+        (Severity::Informational, &["info", "informational", "information", "notice"]),
+        (Severity::Warning, &["warn", "warning"]),
+        (Severity::Error, &["error", "err", "severe"]),
+        (Severity::Critical, &["critical", "crit", "alert"]),
+        (Severity::Fatal, &["fatal", "emergency", "emerg", "panic"]),
+    ];
+    let is_level = |name: &&str| name.as_bytes().eq_ignore_ascii_case(level);
+    LEVELS.into_iter().find(|(_, names)| names.iter().any(|name| is_level(name))).map(|(severity, _)| severity)
+}
+
+/// A reference's `rel` is `primary` or absent. Its `namespace` is absent for the default space; in a request to another
+/// space it is that space's, and is filled in where it is absent.
+fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, space: Option<&Space>) {
+    let field = Known::get().saved_objects;
+    let Some(value) = draft.value(field, input, defaults) else { return };
+    // The usual case needs no change: no reference names a space, and none is to be filled in.
+    if space.is_none() && !contains(value, b"\"namespace\":") && !has_other_rel(value) {
+        return;
+    }
+    let path = field.field().path;
+    let mut scanner = Scanner::new(value, 1);
+    let mut elements: Vec<Vec<(String, Vec<u8>)>> = Vec::new();
+    while let Ok(Token::Object(at)) = scanner.value() {
+        elements.push(members(value.get(at..).unwrap_or_default()));
+        if scanner.skip(&Token::Object(at), 2).is_err() || !scanner.take(b',') {
+            break;
+        }
+    }
+    let mut violations = Vec::new();
+    let mut text = vec![b'['];
+    for (index, mut element) in elements.into_iter().enumerate() {
+        let violate = |name: &str, expected: String, found: &[u8]| Violation {
+            path: format!("{path}[{index}].{name}"),
+            expected,
+            found: abbreviate(found),
+        };
+        if let Some((_, rel)) = element.iter().find(|(name, _)| name == "rel")
+            && rel != b"\"primary\""
+        {
+            violations.push(violate("rel", "primary, or nothing".to_owned(), rel));
+        }
+        element.retain(|(name, value)| name != "namespace" || value != b"\"default\"");
+        let is_everywhere = element.iter().any(|(name, value)| name == "space_agnostic" && value == b"true");
+        let namespace = element.iter().find(|(name, _)| name == "namespace").map(|(_, value)| value.clone());
+        match (space, namespace) {
+            (None, _) => {}
+            (Some(_), None) if is_everywhere => {}
+            (Some(space), None) => element.push(("namespace".to_owned(), quote(space.as_str()))),
+            (Some(space), Some(given)) if given == quote(space.as_str()) => {}
+            (Some(space), Some(given)) => {
+                let expected = format!("\"{}\", the space of the request, or nothing", space.as_str());
+                violations.push(violate("namespace", expected, &given));
+            }
+        }
+        if index > 0 {
+            text.push(b',');
+        }
+        // The names come from an object without duplicates.
+        let _ = canonical::put_members(element, path, &mut text);
+    }
+    text.push(b']');
+    draft.put(field, &text);
+    draft.violations.append(&mut violations);
+}
+
+/// Whether some reference has a `rel` that is not `primary`. A text cannot hold the pattern, as its quotes are escaped.
+fn has_other_rel(references: &[u8]) -> bool {
+    count(references, b"\"rel\":") != count(references, b"\"rel\":\"primary\"")
+}
+
+/// `kibana.space_ids` is the space of the request where it is absent, and nothing else in a request to a named space.
+fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, space: Option<&Space>) {
+    let field = Known::get().space_ids;
+    let own = [b"[".as_slice(), &quote(space.map_or("default", Space::as_str)), b"]"].concat();
+    match draft.value(field, input, defaults) {
+        None | Some(b"[]") => draft.put(field, &own),
+        Some(given) if space.is_some() && given != own => {
+            let found = abbreviate(given);
+            let expected = format!("{}, the space of the request, or nothing", String::from_utf8_lossy(&own));
+            violation(draft, field.field().path, expected, found);
+        }
+        Some(_) => {}
+    }
+}
+
+fn quote(text: &str) -> Vec<u8> {
+    let mut quoted = Vec::with_capacity(text.len() + 2);
+    put_text(text, &mut quoted);
+    quoted
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.get(1..value.len().saturating_sub(1)).unwrap_or_default()
+}
+
+/// The text of a quoted value.
+pub(super) fn text_of(value: &[u8]) -> String {
+    if value.contains(&b'\\') {
+        decode(value).unwrap_or_default()
+    } else {
+        String::from_utf8_lossy(unquoted(value)).into_owned()
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(haystack, needle).is_some()
+}
+
+fn count(haystack: &[u8], needle: &[u8]) -> usize {
+    memchr::memmem::find_iter(haystack, needle).count()
+}

@@ -1,0 +1,321 @@
+//! One event between input and content: for each field of the schema, where its canonical value is.
+//!
+//! A value that is canonical as it came, which most are, stays where it is in the input and is copied once, into the
+//! content. Fields are numbered in the order of a canonical document, so writing the content is one walk over the numbers
+//! that are set; sorting, dotted names and the merging of defaults come for free.
+
+use std::ops::Range;
+
+use crate::schema::{FIELDS, FieldId, NodeId, Tree};
+
+use super::Violation;
+
+/// A set of fields or objects, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Numbers([u64; Self::WORDS]);
+
+impl Numbers {
+    const WORDS: usize = 8;
+    pub(super) const CAPACITY: usize = Self::WORDS * 64;
+
+    pub(super) fn contains(&self, number: usize) -> bool {
+        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    /// Whether it was not in the set before.
+    pub(super) fn insert(&mut self, number: usize) -> bool {
+        let is_new = !self.contains(number);
+        if let Some(word) = self.0.get_mut(number / 64) {
+            *word |= 1 << (number % 64);
+        }
+        is_new
+    }
+
+    pub(super) fn remove(&mut self, number: usize) {
+        if let Some(word) = self.0.get_mut(number / 64) {
+            *word &= !(1 << (number % 64));
+        }
+    }
+
+    /// Ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(index, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros() as usize;
+                rest &= rest.wrapping_sub(1);
+                (bit < 64).then_some(index * 64 + bit)
+            })
+        })
+    }
+}
+
+/// Which buffer a value is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Input,
+    Scratch,
+    Defaults,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    source: Source,
+    start: u32,
+    end: u32,
+}
+
+impl Defaults {
+    pub(super) const NONE: Self = Self { bytes: Vec::new(), values: Vec::new() };
+
+    pub(super) fn get(&self, field: FieldId) -> Option<&[u8]> {
+        let (_, range) = self.values.iter().find(|(given, _)| *given == field)?;
+        self.bytes.get(range.clone())
+    }
+
+    pub(super) fn gives(&self, field: FieldId) -> bool {
+        self.get(field).is_some()
+    }
+}
+
+static NO_DEFAULTS: Defaults = Defaults::NONE;
+
+impl Slot {
+    const EMPTY: Self = Self { source: Source::Scratch, start: 0, end: 0 };
+
+    /// Bodies are bounded far below 4 GiB.
+    pub(super) fn new(source: Source, range: Range<usize>) -> Self {
+        let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { source, start: bound(range.start), end: bound(range.end) }
+    }
+}
+
+/// The default properties of a provider, in canonical form.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Defaults {
+    bytes: Vec<u8>,
+    values: Vec<(FieldId, Range<usize>)>,
+}
+
+/// Where the seal members go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Splices {
+    pub(super) annals_at: usize,
+    pub(super) event_at: usize,
+}
+
+/// One event; made once for a body and cleared for each of its events.
+pub(super) struct Draft {
+    slots: Vec<Slot>,
+    set: Numbers,
+    /// The objects that were met, so that one that is given twice is seen.
+    objects: Numbers,
+    /// Canonical values that the input does not hold as they are.
+    pub(super) scratch: Vec<u8>,
+    pub(super) violations: Vec<Violation>,
+}
+
+impl Draft {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: vec![Slot::EMPTY; FIELDS.len()],
+            set: Numbers::default(),
+            objects: Numbers::default(),
+            scratch: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.set = Numbers::default();
+        self.objects = Numbers::default();
+        self.scratch.clear();
+        self.violations.clear();
+    }
+
+    pub(super) fn has(&self, field: FieldId) -> bool {
+        self.set.contains(field.index())
+    }
+
+    pub(super) fn set(&mut self, field: FieldId, slot: Slot) {
+        self.set.insert(field.index());
+        if let Some(place) = self.slots.get_mut(field.index()) {
+            *place = slot;
+        }
+    }
+
+    pub(super) fn unset(&mut self, field: FieldId) {
+        self.set.remove(field.index());
+    }
+
+    /// Whether the object was not met before.
+    pub(super) fn enter(&mut self, object: NodeId) -> bool {
+        self.objects.insert(object.index())
+    }
+
+    pub(super) fn leave(&mut self, object: NodeId) {
+        self.objects.remove(object.index());
+    }
+
+    /// Sets a field to a canonical value that was made here.
+    pub(super) fn put(&mut self, field: FieldId, canonical: &[u8]) {
+        let slot = self.keep(canonical);
+        self.set(field, slot);
+    }
+
+    /// Copies a canonical value to the scratch buffer.
+    pub(super) fn keep(&mut self, canonical: &[u8]) -> Slot {
+        let start = self.scratch.len();
+        self.scratch.extend_from_slice(canonical);
+        Slot::new(Source::Scratch, start..self.scratch.len())
+    }
+
+    /// The canonical bytes of a value that the event itself gave.
+    pub(super) fn given_bytes<'a>(&'a self, slot: Slot, input: &'a [u8]) -> &'a [u8] {
+        self.bytes(slot, input, &NO_DEFAULTS)
+    }
+
+    fn bytes<'a>(&'a self, slot: Slot, input: &'a [u8], defaults: &'a Defaults) -> &'a [u8] {
+        let buffer = match slot.source {
+            Source::Input => input,
+            Source::Scratch => &self.scratch,
+            Source::Defaults => &defaults.bytes,
+        };
+        buffer.get(slot.start as usize..slot.end as usize).unwrap_or_default()
+    }
+
+    /// The canonical value of a field that the event itself gave.
+    pub(super) fn given<'a>(&'a self, field: FieldId, input: &'a [u8]) -> Option<&'a [u8]> {
+        self.value(field, input, &NO_DEFAULTS)
+    }
+
+    pub(super) fn value<'a>(&'a self, field: FieldId, input: &'a [u8], defaults: &'a Defaults) -> Option<&'a [u8]> {
+        let slot = *self.slots.get(field.index())?;
+        self.has(field).then(|| self.bytes(slot, input, defaults))
+    }
+
+    /// Takes each default whose field the event does not give.
+    pub(super) fn merge_under(&mut self, defaults: &Defaults) {
+        for (field, range) in &defaults.values {
+            if !self.has(*field) {
+                self.set(*field, Slot::new(Source::Defaults, range.clone()));
+            }
+        }
+    }
+
+    /// What was parsed, as defaults for other events.
+    pub(super) fn into_defaults(self, input: &[u8]) -> Defaults {
+        let mut defaults = Defaults::default();
+        for number in self.set.iter() {
+            let field = FieldId(number as u16);
+            let start = defaults.bytes.len();
+            defaults.bytes.extend_from_slice(self.given(field, input).unwrap_or_default());
+            defaults.values.push((field, start..defaults.bytes.len()));
+        }
+        defaults
+    }
+
+    /// Appends the content to `out`; the splices are relative to its beginning.
+    pub(super) fn write(&self, input: &[u8], defaults: &Defaults, out: &mut Vec<u8>) -> Splices {
+        let begin = out.len();
+        let mut writer = Writer { tree: Tree::get(), node: NodeId::ROOT, out, at_start: true };
+        writer.out.push(b'{');
+        let mut splices = Splices { annals_at: 0, event_at: 0 };
+        for number in self.set.iter() {
+            let field = FieldId(number as u16);
+            let place = writer.tree.place(field);
+            let node = writer.node;
+            if place.parent != node {
+                writer.go_to(place.parent);
+                let at = writer.out.len() - begin;
+                match writer.tree.node(place.parent).path.as_str() {
+                    "annals" => splices.annals_at = at,
+                    "event" => splices.event_at = at,
+                    _ => {}
+                }
+            }
+            writer.separate();
+            writer.out.extend_from_slice(&place.key);
+            writer.out.extend_from_slice(self.value(field, input, defaults).unwrap_or_default());
+        }
+        writer.go_to(NodeId::ROOT);
+        writer.out.push(b'}');
+        splices
+    }
+
+    /// Appends one element of a nested field: an object of the fields of `node` that are set, which are then unset.
+    pub(super) fn write_element(&mut self, node: NodeId, fields: &[FieldId], input: &[u8], out: &mut Vec<u8>) {
+        let tree = Tree::get();
+        let mut separator = b'{';
+        for field in fields {
+            if let Some(value) = self.given(*field, input) {
+                out.push(separator);
+                out.extend_from_slice(&tree.place(*field).key);
+                out.extend_from_slice(value);
+                separator = b',';
+            }
+        }
+        if separator == b'{' {
+            out.push(b'{');
+        }
+        out.push(b'}');
+        fields.iter().for_each(|field| self.unset(*field));
+        self.leave(node);
+    }
+}
+
+/// Opens and closes the objects between two fields.
+struct Writer<'a> {
+    tree: &'static Tree,
+    node: NodeId,
+    out: &'a mut Vec<u8>,
+    /// Nothing was written yet in the open object.
+    at_start: bool,
+}
+
+impl Writer<'_> {
+    fn separate(&mut self) {
+        if !self.at_start {
+            self.out.push(b',');
+        }
+        self.at_start = false;
+    }
+
+    fn go_to(&mut self, target: NodeId) {
+        while !self.tree.is_within(target, self.node) {
+            self.out.push(b'}');
+            self.node = self.tree.node(self.node).parent;
+            self.at_start = false;
+        }
+        self.open(target);
+    }
+
+    fn open(&mut self, target: NodeId) {
+        if target == self.node {
+            return;
+        }
+        self.open(self.tree.node(target).parent);
+        self.separate();
+        self.out.extend_from_slice(&self.tree.node(target).key);
+        self.out.push(b'{');
+        self.node = target;
+        self.at_start = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_ascending() {
+        let mut numbers = Numbers::default();
+        for number in [511, 0, 63, 64, 7, 200] {
+            assert!(numbers.insert(number));
+            assert!(!numbers.insert(number));
+        }
+        numbers.remove(7);
+        assert_eq!(numbers.iter().collect::<Vec<_>>(), [0, 63, 64, 200, 511]);
+        assert!(FIELDS.len() <= Numbers::CAPACITY);
+    }
+}

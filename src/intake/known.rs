@@ -1,0 +1,84 @@
+//! The fields that the intake itself reads or sets, by number.
+
+use std::sync::LazyLock;
+
+use crate::schema::{FIELDS, FieldId, Kind};
+
+pub(super) struct Known {
+    pub(super) timestamp: FieldId,
+    pub(super) code: FieldId,
+    pub(super) retention: FieldId,
+    pub(super) severity: FieldId,
+    pub(super) stream: FieldId,
+    pub(super) ecs_version: FieldId,
+    pub(super) action: FieldId,
+    pub(super) id: FieldId,
+    pub(super) outcome: FieldId,
+    pub(super) provider: FieldId,
+    pub(super) saved_objects: FieldId,
+    pub(super) server_uuid: FieldId,
+    pub(super) space_ids: FieldId,
+    pub(super) version: FieldId,
+    pub(super) labels: FieldId,
+    pub(super) level: FieldId,
+    /// The members of each nested field.
+    nested: Vec<(FieldId, Vec<FieldId>)>,
+}
+
+impl Known {
+    pub(super) fn get() -> &'static Self {
+        static KNOWN: LazyLock<Known> = LazyLock::new(Known::find);
+        &KNOWN
+    }
+
+    /// The fields of the objects in a nested field, in canonical order.
+    pub(super) fn members_of(&self, nested: FieldId) -> &[FieldId] {
+        self.nested.iter().find(|(field, _)| *field == nested).map_or(&[], |(_, members)| members)
+    }
+
+    fn find() -> Self {
+        Self {
+            timestamp: id("@timestamp"),
+            code: id("annals.code"),
+            retention: id("annals.retention"),
+            severity: id("annals.severity"),
+            stream: id("annals.stream"),
+            ecs_version: id("ecs.version"),
+            action: id("event.action"),
+            id: id("event.id"),
+            outcome: id("event.outcome"),
+            provider: id("event.provider"),
+            saved_objects: id("kibana.saved_objects"),
+            server_uuid: id("kibana.server_uuid"),
+            space_ids: id("kibana.space_ids"),
+            version: id("kibana.version"),
+            labels: id("labels"),
+            level: id("log.level"),
+            nested: FIELDS
+                .iter()
+                .filter(|field| field.kind == Kind::Nested)
+                .map(|nested| {
+                    let below = format!("{}.", nested.path);
+                    let members = FIELDS.iter().filter(|field| field.path.starts_with(&below));
+                    (id(nested.path), members.map(|field| id(field.path)).collect())
+                })
+                .collect(),
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a test holds the generated table to the fields that are named here")]
+fn id(path: &str) -> FieldId {
+    let index = FIELDS.iter().position(|field| field.path == path).expect("the field is in mappings/");
+    FieldId(index as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_that_the_intake_names_is_mapped() {
+        assert_eq!(Known::get().members_of(Known::get().saved_objects).len(), 6);
+    }
+}

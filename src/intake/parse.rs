@@ -1,0 +1,527 @@
+//! One pass over an event's bytes: grammar, schema and canonical values at once, and every violation, not just the first.
+
+use std::net::IpAddr;
+
+use super::{
+    Limits, Violation,
+    canonical::{self, Refusal, abbreviate, slice},
+    draft::{Draft, Slot, Source},
+    known::Known,
+    scan::{Scanner, Syntax, Token, decode},
+    suggest::closest,
+};
+use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree};
+
+/// Reads one event, whose opening brace was read, into the draft. On an error nothing after it can be told apart.
+pub(super) fn event(scanner: &mut Scanner<'_>, draft: &mut Draft, limits: &Limits) -> Result<(), Syntax> {
+    Parser { scanner, draft, limits, tree: Tree::get() }.object(NodeId::ROOT, None)
+}
+
+/// An element of a nested field: the field and the element's index.
+type Element = Option<(FieldId, usize)>;
+
+struct Parser<'p, 'i> {
+    scanner: &'p mut Scanner<'i>,
+    draft: &'p mut Draft,
+    limits: &'p Limits,
+    tree: &'static Tree,
+}
+
+impl<'i> Parser<'_, 'i> {
+    fn object(&mut self, node: NodeId, element: Element) -> Result<(), Syntax> {
+        if self.scanner.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let (range, escaped) = self.scanner.string()?;
+            self.scanner.expect(b':', "a colon")?;
+            let quoted = slice(self.scanner.input(), &range);
+            let token = self.scanner.value()?;
+            let name = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+            let decoded = if escaped { decode(quoted).ok() } else { None };
+            let name = decoded.as_ref().map_or(name, |text| text.as_bytes());
+            match self.resolve(node, name) {
+                Some(Member::Object(child)) => self.child(child, &token, element)?,
+                Some(Member::Nested(field, child)) => self.nested(field, child, &token)?,
+                Some(Member::Field(field)) => self.field(field, &token, element)?,
+                None => self.unknown(node, name, &token, element)?,
+            }
+            if !self.scanner.more(b'}', "a comma or a closing brace")? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A name, or several joined by dots.
+    fn resolve(&self, node: NodeId, name: &[u8]) -> Option<Member> {
+        if let Some(member) = self.tree.member(node, name) {
+            return Some(member);
+        }
+        let dot = name.iter().position(|byte| *byte == b'.')?;
+        let (first, rest) = name.split_at_checked(dot)?;
+        match self.tree.member(node, first)? {
+            Member::Object(child) => self.resolve(child, rest.get(1..)?),
+            Member::Field(_) | Member::Nested(..) => None,
+        }
+    }
+
+    fn child(&mut self, node: NodeId, token: &Token, element: Element) -> Result<(), Syntax> {
+        let path = &self.tree.node(node).path;
+        if !matches!(token, Token::Object(_)) {
+            return self.violate(path, element, "an object", token);
+        }
+        if !self.draft.enter(node) {
+            return self.violate(path, element, "one member of this name", token);
+        }
+        self.object(node, element)
+    }
+
+    fn field(&mut self, id: FieldId, token: &Token, element: Element) -> Result<(), Syntax> {
+        let field = id.field();
+        match field.set_by {
+            SetBy::Client => {}
+            SetBy::LogReplaces => return self.skip(token),
+            SetBy::LogRefuses => return self.violate(field.path, element, "nothing, as the log sets it", token),
+        }
+        if self.draft.has(id) {
+            return self.violate(field.path, element, "one member of this name", token);
+        }
+        let slot = if field.multi { self.array(field, token, element)? } else { self.single(field, token, element)? };
+        if let Some(slot) = slot {
+            self.draft.set(id, slot);
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
+        if !matches!(token, Token::Array(_)) {
+            self.violate(field.path, element, &format!("an array of {}", plural(field.kind)), token)?;
+            return Ok(None);
+        }
+        let mut text = vec![b'['];
+        let mut count = 0_usize;
+        if !self.scanner.take(b']') {
+            loop {
+                let inner = self.scanner.value()?;
+                count += 1;
+                if count <= self.limits.max_array_length
+                    && let Some(slot) = self.single(field, &inner, element)?
+                {
+                    if text.len() > 1 {
+                        text.push(b',');
+                    }
+                    text.extend_from_slice(self.draft.given_bytes(slot, self.scanner.input()));
+                } else if count > self.limits.max_array_length {
+                    self.skip(&inner)?;
+                }
+                if !self.scanner.more(b']', "a comma or a closing bracket")? {
+                    break;
+                }
+            }
+        }
+        self.check_length(field.path, element, count);
+        text.push(b']');
+        Ok(Some(self.draft.keep(&text)))
+    }
+
+    fn nested(&mut self, id: FieldId, node: NodeId, token: &Token) -> Result<(), Syntax> {
+        let field = id.field();
+        if !matches!(token, Token::Array(_)) {
+            return self.violate(field.path, None, "an array of objects", token);
+        }
+        if self.draft.has(id) {
+            return self.violate(field.path, None, "one member of this name", token);
+        }
+        let members = Known::get().members_of(id);
+        let mut text = vec![b'['];
+        let mut count = 0_usize;
+        if !self.scanner.take(b']') {
+            loop {
+                let inner = self.scanner.value()?;
+                let element = Some((id, count));
+                count += 1;
+                if count > self.limits.max_array_length {
+                    self.skip(&inner)?;
+                } else if matches!(inner, Token::Object(_)) {
+                    self.object(node, element)?;
+                    if text.len() > 1 {
+                        text.push(b',');
+                    }
+                    self.draft.write_element(node, members, self.scanner.input(), &mut text);
+                } else {
+                    self.violate(field.path, element, "an object", &inner)?;
+                }
+                if !self.scanner.more(b']', "a comma or a closing bracket")? {
+                    break;
+                }
+            }
+        }
+        self.check_length(field.path, None, count);
+        text.push(b']');
+        let slot = self.draft.keep(&text);
+        self.draft.set(id, slot);
+        Ok(())
+    }
+
+    fn check_length(&mut self, path: &str, element: Element, count: usize) {
+        let limit = self.limits.max_array_length;
+        if count > limit {
+            let expected = format!("at most {limit} elements");
+            self.report(path, element, expected, format!("{count} elements"));
+        }
+    }
+
+    /// A value of the field's kind; `None` if it is not, which has then been reported.
+    fn single(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
+        let input = self.scanner.input();
+        let slot = match (field.kind, token) {
+            (Kind::Keyword | Kind::Text, Token::String { range, escaped: false }) => {
+                Ok(Slot::new(Source::Input, range.clone()))
+            }
+            (Kind::Keyword | Kind::Text, Token::String { range, escaped: true }) => match decode(slice(input, range)) {
+                Ok(text) => {
+                    let mut quoted = Vec::with_capacity(range.len());
+                    canonical::put_text(&text, &mut quoted);
+                    Ok(self.draft.keep(&quoted))
+                }
+                Err(bad) => Err(bad.expected().to_owned()),
+            },
+            (Kind::Date, Token::String { range, .. }) => {
+                let quoted = slice(input, range);
+                if is_fixed_form(quoted) {
+                    Ok(Slot::new(Source::Input, range.clone()))
+                } else {
+                    canonical_date(quoted).map(|text| self.draft.keep(text.as_bytes())).ok_or_else(|| plain(field.kind))
+                }
+            }
+            (Kind::Long, Token::Number { range, whole }) => match canonical::safe_whole(slice(input, range)) {
+                Some(number) if *whole && number != 0 => Ok(Slot::new(Source::Input, range.clone())),
+                Some(number) => Ok(self.draft.keep(number.to_string().as_bytes())),
+                None => Err(plain(field.kind)),
+            },
+            (Kind::Long64, Token::Number { range, whole: true }) => self.long64(slice(input, range)),
+            (Kind::Long64, Token::String { range, escaped: false }) => {
+                self.long64(slice(input, &(range.start + 1..range.end - 1)))
+            }
+            (Kind::Float, Token::Number { range, .. }) => match canonical::number(slice(input, range)) {
+                Some(text) => Ok(self.draft.keep(text.as_bytes())),
+                None => Err(plain(field.kind)),
+            },
+            (Kind::Boolean, Token::True(range) | Token::False(range)) => Ok(Slot::new(Source::Input, range.clone())),
+            (Kind::Ip, Token::String { range, escaped: false }) => {
+                let text = std::str::from_utf8(slice(input, &(range.start + 1..range.end - 1))).unwrap_or_default();
+                match text.parse::<IpAddr>() {
+                    Ok(_) => Ok(Slot::new(Source::Input, range.clone())),
+                    Err(_) => Err(plain(field.kind)),
+                }
+            }
+            (Kind::Version, Token::String { range, escaped: false }) if is_version(slice(input, range)) => {
+                Ok(Slot::new(Source::Input, range.clone()))
+            }
+            (Kind::Labels, Token::Object(_)) => return self.labels(field, token, element),
+            (Kind::Json, _) => return self.json(field, token, element),
+            _ => Err(plain(field.kind)),
+        };
+        match slot {
+            Ok(slot) => Ok(self.within_length(field, slot, element)),
+            Err(expected) => self.violate(field.path, element, &expected, token).map(|()| None),
+        }
+    }
+
+    fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element) -> Option<Slot> {
+        let length = self.draft.given_bytes(slot, self.scanner.input()).len();
+        if field.max_bytes == 0 || length <= field.max_bytes as usize + 2 {
+            return Some(slot);
+        }
+        let expected = format!("a text of at most {} bytes", field.max_bytes);
+        self.report(field.path, element, expected, format!("{} bytes", length - 2));
+        None
+    }
+
+    fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
+        let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+        let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<i64>().ok());
+        match number {
+            Some(number) if unsigned.iter().all(u8::is_ascii_digit) => {
+                Ok(self.draft.keep(format!("\"{number}\"").as_bytes()))
+            }
+            _ => Err(plain(Kind::Long64)),
+        }
+    }
+
+    fn labels(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
+        let before = self.scanner.clone();
+        let outcome = labels(self.scanner, field.path, self.limits.max_array_length);
+        self.refused_or_kept(field, token, element, before, outcome)
+    }
+
+    fn json(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
+        let before = self.scanner.clone();
+        let mut text = Vec::new();
+        let outcome =
+            canonical::put_value(self.scanner, token, field.path, self.limits.max_depth, &mut text).map(|()| {
+                let mut quoted = Vec::with_capacity(text.len() + 16);
+                canonical::put_text(&String::from_utf8_lossy(&text), &mut quoted);
+                quoted
+            });
+        self.refused_or_kept(field, token, element, before, outcome)
+    }
+
+    fn refused_or_kept(
+        &mut self,
+        field: &'static Field,
+        token: &Token,
+        element: Element,
+        before: Scanner<'i>,
+        outcome: Result<Vec<u8>, Refusal>,
+    ) -> Result<Option<Slot>, Syntax> {
+        match outcome {
+            Ok(canonical) => {
+                let slot = self.draft.keep(&canonical);
+                Ok(self.within_length(field, slot, element))
+            }
+            Err(Refusal::Syntax(syntax)) => Err(syntax),
+            Err(Refusal::Violation(violation)) => {
+                self.draft.violations.push(violation);
+                *self.scanner = before;
+                self.skip(token).map(|()| None)
+            }
+        }
+    }
+
+    fn unknown(&mut self, node: NodeId, name: &[u8], token: &Token, element: Element) -> Result<(), Syntax> {
+        let name = String::from_utf8_lossy(name);
+        let object = &self.tree.node(node).path;
+        let path = if object.is_empty() { name.clone().into_owned() } else { format!("{object}.{name}") };
+        let siblings = closest(&name, self.tree.names(node)).map(|near| match object.as_str() {
+            "" => near.to_owned(),
+            object => format!("{object}.{near}"),
+        });
+        let expected = match siblings.or_else(|| closest(&path, FIELDS.iter().map(|f| f.path)).map(str::to_owned)) {
+            Some(near) => format!("a known field (did you mean {near}?)"),
+            None => "a known field".to_owned(),
+        };
+        self.report(&path, element, expected, "an unknown field".to_owned());
+        self.skip(token)
+    }
+
+    fn violate(&mut self, path: &str, element: Element, expected: &str, token: &Token) -> Result<(), Syntax> {
+        let found = describe(token, self.scanner.input());
+        self.report(path, element, expected.to_owned(), found);
+        self.skip(token)
+    }
+
+    fn report(&mut self, path: &str, element: Element, expected: String, found: String) {
+        let path = match element {
+            None => path.to_owned(),
+            Some((nested, index)) => {
+                let outer = nested.field().path;
+                format!("{outer}[{index}]{}", path.strip_prefix(outer).unwrap_or(path))
+            }
+        };
+        self.draft.violations.push(Violation { path, expected, found });
+    }
+
+    fn skip(&mut self, token: &Token) -> Result<(), Syntax> {
+        self.scanner.skip(token, self.limits.max_depth)
+    }
+}
+
+fn labels(scanner: &mut Scanner<'_>, path: &str, max_members: usize) -> Result<Vec<u8>, Refusal> {
+    let mut members = Vec::new();
+    if !scanner.take(b'}') {
+        loop {
+            let name = canonical::member_name(scanner, path)?;
+            let token = scanner.value()?;
+            let mut value = Vec::new();
+            match &token {
+                Token::String { .. } => canonical::put_value(scanner, &token, path, 1, &mut value)?,
+                Token::Number { .. } | Token::True(_) | Token::False(_) => {
+                    value.push(b'"');
+                    canonical::put_value(scanner, &token, path, 1, &mut value)?;
+                    value.push(b'"');
+                }
+                Token::Null(_) | Token::Object(_) | Token::Array(_) => {
+                    return Err(Refusal::Violation(Violation {
+                        path: format!("{path}.{name}"),
+                        expected: "a text, a number or a boolean".to_owned(),
+                        found: describe(&token, scanner.input()),
+                    }));
+                }
+            }
+            members.push((name, value));
+            if !scanner.more(b'}', "a comma or a closing brace")? {
+                break;
+            }
+        }
+    }
+    if members.len() > max_members {
+        return Err(Refusal::Violation(Violation {
+            path: path.to_owned(),
+            expected: format!("at most {max_members} members"),
+            found: format!("{} members", members.len()),
+        }));
+    }
+    let mut text = Vec::new();
+    canonical::put_members(members, path, &mut text)?;
+    Ok(text)
+}
+
+/// What a value is, for a message.
+pub(super) fn describe(token: &Token, input: &[u8]) -> String {
+    match token {
+        Token::String { range, .. } | Token::Number { range, .. } => abbreviate(slice(input, range)),
+        Token::True(_) => "true".to_owned(),
+        Token::False(_) => "false".to_owned(),
+        Token::Null(_) => "null".to_owned(),
+        Token::Object(_) => "an object".to_owned(),
+        Token::Array(_) => "an array".to_owned(),
+    }
+}
+
+fn plain(kind: Kind) -> String {
+    match kind {
+        Kind::Keyword | Kind::Text => "a text",
+        Kind::Date => "a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\"",
+        Kind::Long => "a whole number within ±(2^53−1)",
+        Kind::Long64 => "a whole number within ±2^63, as a number or as decimal digits in a text",
+        Kind::Float => "a number",
+        Kind::Boolean => "true or false",
+        Kind::Ip => "an IPv4 or IPv6 address",
+        Kind::Version => "a version such as \"1.2.3\"",
+        Kind::Labels => "an object of texts, numbers and booleans",
+        Kind::Json => "any JSON",
+        Kind::Nested => "an array of objects",
+    }
+    .to_owned()
+}
+
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Keyword | Kind::Text => "texts",
+        Kind::Date => "dates",
+        Kind::Long | Kind::Long64 | Kind::Float => "numbers",
+        Kind::Boolean => "booleans",
+        Kind::Ip => "IP addresses",
+        Kind::Version => "versions",
+        Kind::Labels | Kind::Nested => "objects",
+        Kind::Json => "values",
+    }
+}
+
+/// Whether a quoted text is a date in its canonical form already: `"YYYY-MM-DDThh:mm:ss.sssZ"`.
+fn is_fixed_form(quoted: &[u8]) -> bool {
+    let &[
+        b'"',
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+        b'.',
+        f1,
+        f2,
+        f3,
+        b'Z',
+        b'"',
+    ] = quoted
+    else {
+        return false;
+    };
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2, f1, f2, f3];
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let two = |tens: u8, ones: u8| (tens - b'0') * 10 + (ones - b'0');
+    let (year, month, day) = (u16::from(two(y1, y2)) * 100 + u16::from(two(y3, y4)), two(m1, m2), two(d1, d2));
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u8::from(is_leap),
+        _ => 0,
+    };
+    (1..=days).contains(&day) && two(h1, h2) < 24 && two(n1, n2) < 60 && two(s1, s2) < 60
+}
+
+/// The canonical form of any other date and time of RFC 3339, with its quotes: in UTC, with three digits of a second, or
+/// six or nine if the others are not zero.
+fn canonical_date(quoted: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(quoted).ok()?.trim_matches('"');
+    let bytes = text.as_bytes();
+    let is_rfc3339 = bytes.len() >= 20
+        && matches!(bytes.get(10), Some(b'T' | b't'))
+        && bytes.get(17..19).is_some_and(|seconds| seconds != b"60")
+        && bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'T' | b't' | b'Z' | b'z' | b':' | b'.' | b'+' | b'-'));
+    if !is_rfc3339 {
+        return None;
+    }
+    let time: jiff::Timestamp = text.parse().ok()?;
+    let nanos = time.subsec_nanosecond().rem_euclid(1_000_000_000);
+    let digits = if nanos % 1_000_000 == 0 {
+        3
+    } else if nanos % 1000 == 0 {
+        6
+    } else {
+        9
+    };
+    let formatted = format!("\"{time:.digits$}\"");
+    // Years outside 0000 to 9999 take a sign and more digits, which no store reads.
+    (formatted.len() == 23 + digits).then_some(formatted)
+}
+
+/// Three whole numbers with dots, and whatever semantic versions allow after them.
+fn is_version(quoted: &[u8]) -> bool {
+    let text = std::str::from_utf8(quoted).unwrap_or_default().trim_matches('"');
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    core.split('.').count() == 3
+        && core.split('.').all(is_number)
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_take_one_form_or_are_refused() {
+        for (given, expected) in [
+            ("2026-11-24T01:02:03.004Z", Some("2026-11-24T01:02:03.004Z")),
+            ("2026-11-24T01:02:03Z", Some("2026-11-24T01:02:03.000Z")),
+            ("2026-11-24t03:02:03.1+02:00", Some("2026-11-24T01:02:03.100Z")),
+            ("2026-11-24T01:02:03.0041Z", Some("2026-11-24T01:02:03.004100Z")),
+            ("2026-11-24T01:02:03.123456789Z", Some("2026-11-24T01:02:03.123456789Z")),
+            ("2024-02-29T00:00:00.000Z", Some("2024-02-29T00:00:00.000Z")),
+            ("2026-02-29T00:00:00.000Z", None),
+            ("2021-99-99T00:00:00.000Z", None),
+            ("2026-11-24T24:00:00.000Z", None),
+            ("2026-11-24T23:59:60.000Z", None),
+            ("2026-11-24", None),
+            ("2026-11-24T01:02:03", None),
+            ("2026-11-24 01:02:03Z", None),
+            ("+012026-11-24T01:02:03Z", None),
+            ("1764000000000", None),
+            ("", None),
+        ] {
+            let quoted = format!("\"{given}\"");
+            let form =
+                if is_fixed_form(quoted.as_bytes()) { Some(quoted.clone()) } else { canonical_date(quoted.as_bytes()) };
+            assert_eq!(form, expected.map(|text| format!("\"{text}\"")), "{given}");
+        }
+    }
+}

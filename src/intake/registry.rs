@@ -1,0 +1,174 @@
+//! The providers, their actions and their default properties. Registrations survive restarts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    Limits, Violation,
+    canonical::put_text,
+    draft::{Defaults, Draft},
+    parse,
+    scan::{Scanner, Token},
+};
+use crate::files;
+
+/// What is registered of one provider.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    pub actions: Vec<String>,
+    /// Default properties, merged under each event of the provider.
+    #[serde(default)]
+    pub defaults: Map<String, Value>,
+}
+
+/// Why a registration was refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RegisterError {
+    #[error("{path}: expected {expected}, found {found}", path = .0.path, expected = .0.expected, found = .0.found)]
+    Invalid(Violation),
+    /// It could not be made durable.
+    #[error("the registration could not be written: {0}")]
+    Write(String),
+}
+
+/// Why the registrations of before cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the registrations in {} cannot be read: {reason}", path.display())]
+pub struct RegistryError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// The providers and their actions.
+pub struct Registry {
+    path: PathBuf,
+    limits: Limits,
+    /// Held while the file is written, so that two registrations do not lose one another.
+    providers: Mutex<BTreeMap<String, Registration>>,
+    current: RwLock<Arc<Registered>>,
+}
+
+/// The registrations in the form in which events are checked against them. Names are quoted texts in canonical form, as
+/// events hold them.
+#[derive(Default)]
+pub(super) struct Registered(HashMap<Box<[u8]>, Provider>);
+
+pub(super) struct Provider {
+    pub(super) actions: HashSet<Box<[u8]>>,
+    pub(super) defaults: Defaults,
+}
+
+impl Registered {
+    pub(super) fn provider(&self, quoted: &[u8]) -> Option<&Provider> {
+        self.0.get(quoted)
+    }
+}
+
+impl Registry {
+    /// Reads the registrations that were made before, if any.
+    pub fn open(path: PathBuf, limits: Limits) -> Result<Self, RegistryError> {
+        let fail = |reason: String| RegistryError { path: path.clone(), reason };
+        let providers: BTreeMap<String, Registration> = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        let registered =
+            compile(&providers, &limits).map_err(|violation| fail(RegisterError::Invalid(violation).to_string()))?;
+        Ok(Self { path, limits, providers: Mutex::new(providers), current: RwLock::new(Arc::new(registered)) })
+    }
+
+    /// Adds the actions to those that are there and, if any are given, replaces the defaults; durable on return.
+    pub fn register(&self, provider: &str, registration: Registration) -> Result<Registration, RegisterError> {
+        check_names(provider, &registration.actions).map_err(RegisterError::Invalid)?;
+        let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = providers.clone();
+        let entry = changed.entry(provider.to_owned()).or_default();
+        let known: BTreeSet<String> = entry.actions.drain(..).chain(registration.actions).collect();
+        entry.actions = known.into_iter().collect();
+        if !registration.defaults.is_empty() {
+            entry.defaults = registration.defaults;
+        }
+        let result = entry.clone();
+        if *providers == changed {
+            return Ok(result);
+        }
+        let registered = compile(&changed, &self.limits).map_err(RegisterError::Invalid)?;
+        let bytes = serde_json::to_vec_pretty(&changed).map_err(|error| RegisterError::Write(error.to_string()))?;
+        files::replace(&self.path, &bytes).map_err(|error| RegisterError::Write(error.to_string()))?;
+        *providers = changed;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registered);
+        Ok(result)
+    }
+
+    pub fn list(&self) -> BTreeMap<String, Registration> {
+        self.providers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn current(&self) -> Arc<Registered> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn check_names(provider: &str, actions: &[String]) -> Result<(), Violation> {
+    let check = |path: String, name: &str| {
+        let fits = (1..=1024).contains(&name.len()) && !name.chars().any(char::is_control);
+        let found = if name.len() > 1024 { format!("{} bytes", name.len()) } else { format!("{name:?}") };
+        let expected = "a text of 1 to 1024 bytes without control characters".to_owned();
+        if fits { Ok(()) } else { Err(Violation { path, expected, found }) }
+    };
+    check("provider".to_owned(), provider)?;
+    if actions.is_empty() {
+        let expected = "at least one action".to_owned();
+        return Err(Violation { path: "actions".to_owned(), expected, found: "none".to_owned() });
+    }
+    actions.iter().enumerate().try_for_each(|(index, action)| check(format!("actions[{index}]"), action))
+}
+
+fn compile(providers: &BTreeMap<String, Registration>, limits: &Limits) -> Result<Registered, Violation> {
+    let mut registered = HashMap::new();
+    for (name, registration) in providers {
+        let provider = Provider {
+            actions: registration.actions.iter().map(|action| quoted(action)).collect(),
+            defaults: compile_defaults(&registration.defaults, limits)?,
+        };
+        registered.insert(quoted(name), provider);
+    }
+    Ok(Registered(registered))
+}
+
+fn quoted(name: &str) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(name.len() + 2);
+    put_text(name, &mut bytes);
+    bytes.into_boxed_slice()
+}
+
+fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<Defaults, Violation> {
+    let input = Value::Object(defaults.clone()).to_string();
+    let mut scanner = Scanner::new(input.as_bytes(), 0);
+    let mut draft = Draft::new();
+    let parsed = match scanner.value() {
+        Ok(Token::Object(_)) => parse::event(&mut scanner, &mut draft, limits),
+        Ok(_) | Err(_) => scanner.fail("an object"),
+    };
+    let mut violation = draft.violations.drain(..).next();
+    if let Err(syntax) = parsed {
+        let expected = syntax.expected.to_owned();
+        violation = Some(Violation { path: String::new(), expected, found: "something else".to_owned() });
+    }
+    match violation {
+        Some(violation) => {
+            let path =
+                if violation.path.is_empty() { "defaults".to_owned() } else { format!("defaults.{}", violation.path) };
+            Err(Violation { path, ..violation })
+        }
+        None => Ok(draft.into_defaults(input.as_bytes())),
+    }
+}

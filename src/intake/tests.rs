@@ -1,0 +1,395 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{integrity::Chain, time::format_time};
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(1_795_482_000_123)
+    }
+}
+
+fn intake_with(defaults: Value) -> (Intake, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { max_event_bytes: 4000, max_batch_events: 20, max_depth: 8, max_array_length: 5 };
+    let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
+    let registration = |actions: &[&str], defaults: Value| Registration {
+        actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+        defaults: defaults.as_object().cloned().unwrap_or_default(),
+    };
+    registry.register("p", registration(&["a", "b"], defaults)).unwrap();
+    let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
+    (intake, folder)
+}
+
+fn accept(body: &str) -> Accepted {
+    intake_with(Value::Null).0.accept(None, body.as_bytes()).unwrap()
+}
+
+/// The contents, without what is the same in all of them.
+fn contents(accepted: &Accepted) -> Vec<Value> {
+    let parse = |content: ContentRef<'_>| serde_json::from_slice(content.bytes).unwrap();
+    accepted.contents.iter().map(parse).collect()
+}
+
+fn violations(body: &str) -> Vec<(String, String, String)> {
+    match accept(body).items.remove(0) {
+        Item::Rejected(violations) => violations.into_iter().map(|v| (v.path, v.expected, v.found)).collect(),
+        item => panic!("{item:?}"),
+    }
+}
+
+fn event(extra: &str) -> String {
+    format!(r#"{{"event":{{"provider":"p","action":"a","id":"i"}}{extra}}}"#)
+}
+
+#[test]
+fn an_event_is_completed_and_written_in_canonical_form() {
+    let accepted = accept(&event(r#" , "message" : "caf\u00e9\/" , "tags":["b","a"],"event.duration":"0012" "#));
+    assert_eq!(accepted.items, [Item::Accepted { id: "i".to_owned() }]);
+    let content = accepted.contents.iter().next().unwrap();
+    let expected = format!(
+        concat!(
+            r#"{{"@timestamp":"{}","annals":{{"retention":"general","severity":"informational","stream":"general"}},"#,
+            r#""ecs":{{"version":"{}"}},"event":{{"action":"a","duration":"12","id":"i","provider":"p"}},"#,
+            r#""kibana":{{"server_uuid":"uuid","space_ids":["default"],"version":"1.2.3"}},"message":"café/","tags":["b","a"]}}"#
+        ),
+        format_time(FixedClock.now()),
+        ECS_VERSION
+    );
+    assert_eq!(String::from_utf8_lossy(content.bytes), expected);
+    assert!(content.bytes[..content.annals_at].ends_with(b"\"annals\":{"));
+    assert!(content.bytes[..content.event_at].ends_with(b"\"event\":{"));
+}
+
+#[test]
+fn every_violation_is_reported_with_path_expected_and_found() {
+    let body = r#"{"event":{"provider":"p","action":"a","durration":1,"start":"yesterday","sequence":3},
+        "kibana":{"saved_objects":[{"rel":"primary"},{"tpye":"x","rel":5}]},"tags":"one","message":null,"error":7}"#;
+    let body = body.replace('\n', " ");
+    let found = violations(&body);
+    let as_text: Vec<String> = found.iter().map(|(p, e, f)| format!("{p}: expected {e}, found {f}")).collect();
+    assert_eq!(
+        as_text,
+        [
+            "event.durration: expected a known field (did you mean event.duration?), found an unknown field",
+            "event.start: expected a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\", found \"yesterday\"",
+            "event.sequence: expected nothing, as the log sets it, found 3",
+            "kibana.saved_objects[1].tpye: expected a known field (did you mean kibana.saved_objects.type?), found an unknown field",
+            "kibana.saved_objects[1].rel: expected a text, found 5",
+            "tags: expected an array of texts, found \"one\"",
+            "message: expected a text, found null",
+            "error: expected an object, found 7",
+        ]
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_or_out_of_bounds_is_refused() {
+    for (extra, path) in [
+        (r#","event.duration":1.5"#, "event.duration"),
+        (r#","event.duration":"9223372036854775808""#, "event.duration"),
+        (r#","event.duration":"+5""#, "event.duration"),
+        (r#","event.duration":"abc""#, "event.duration"),
+        (r#","event.severity":9007199254740993"#, "event.severity"),
+        (r#","event.severity":"5""#, "event.severity"),
+        (r#","event.risk_score":1e999"#, "event.risk_score"),
+        (r#","source.ip":"300.1.1.1""#, "source.ip"),
+        (r#","annals.code":40000"#, "annals.code"),
+        (r#","annals.severity":"loud""#, "annals.severity"),
+        (r#","event.outcome":"maybe""#, "event.outcome"),
+        (r#","tags":["1","2","3","4","5","6"]"#, "tags"),
+        (r#","labels":{"a":{}}"#, "labels.a"),
+        (r#","labels":{"a":1,"a":2}"#, "labels"),
+        (r#","annals.payload":{"n":9007199254740993}"#, "annals.payload.n"),
+        (r#","message":"\ud800""#, "message"),
+        (r#","message":"\u0000""#, "message"),
+        (r#","event.action":"b""#, "event.action"),
+        (r#","event":{"kind":"event"}"#, "event"),
+        (r#","annals.seal":"x""#, "annals.seal"),
+        (r#","event.hash":"x""#, "event.hash"),
+        (r#","kibana.saved_objects":[{"rel":"secondary"}]"#, "kibana.saved_objects[0].rel"),
+    ] {
+        let found = violations(&event(extra));
+        assert_eq!(found.iter().map(|(p, ..)| p.as_str()).collect::<Vec<_>>(), [path], "{extra}: {found:?}");
+    }
+}
+
+#[test]
+fn long_numbers_stay_exact_and_have_one_form() {
+    for (given, form) in [
+        ("9223372036854775807", "9223372036854775807"),
+        ("\"9007199254740993\"", "9007199254740993"),
+        ("-0", "0"),
+        ("\"-007\"", "-7"),
+    ] {
+        let accepted = accept(&event(&format!(r#","event.duration":{given}"#)));
+        assert_eq!(contents(&accepted)[0]["event"]["duration"], json!(form), "{given}");
+    }
+}
+
+#[test]
+fn provider_and_action_must_be_registered() {
+    for (body, path) in [
+        (r#"{"event":{"provider":"x","action":"a"}}"#, "event.provider"),
+        (r#"{"event":{"provider":"p","action":"x"}}"#, "event.action"),
+        (r#"{"event":{"provider":"","action":"a"}}"#, "event.provider"),
+        (r#"{"event":{"provider":"p"}}"#, "event.action"),
+        (r#"{"event":{"provider":5,"action":"a"}}"#, "event.provider"),
+    ] {
+        assert_eq!(violations(body)[0].0, path, "{body}");
+    }
+    assert_eq!(violations("{}").len(), 2);
+}
+
+#[test]
+fn the_events_of_a_body_are_judged_one_by_one() {
+    let good = event("");
+    let rejected = |item: &Item| matches!(item, Item::Rejected(_));
+    for (body, expected) in [
+        (good.clone(), vec![false]),
+        (format!("{good}\n{{bad\n\n5\n{good}\r\n"), vec![false, true, true, false]),
+        (format!("[{good}, 5 ,{good}]"), vec![false, true, false]),
+        (good.replace(',', "\n,").replacen('{', "{ \n", 1), vec![false]),
+        (format!("{good} {good}\n{good}"), vec![true, false]),
+    ] {
+        let found: Vec<bool> = accept(&body).items.iter().map(rejected).collect();
+        assert_eq!(found, expected, "{body}");
+    }
+    let (intake, _folder) = intake_with(Value::Null);
+    let not_utf8 = [good.as_bytes(), b"\n{\"message\":\"\xff\"}\n", good.as_bytes()].concat();
+    assert_eq!(
+        intake.accept(None, &not_utf8).unwrap().items.iter().map(rejected).collect::<Vec<_>>(),
+        [false, true, false]
+    );
+    assert_eq!(intake.accept(None, b" \n ").err(), Some(BodyError::Empty));
+    assert_eq!(intake.accept(None, b"[]").err(), Some(BodyError::Empty));
+    assert!(matches!(intake.accept(None, b"[{]").err(), Some(BodyError::NotJson { offset: 2, .. })));
+    let many = vec![good; 21].join("\n");
+    assert_eq!(intake.accept(None, many.as_bytes()).err(), Some(BodyError::TooMany { limit: 20 }));
+    assert_eq!(
+        violations(&event(&format!(r#","message":"{}""#, "x".repeat(4000))))[0].1,
+        "an event of at most 4000 bytes"
+    );
+    let deep = event(&format!(r#","annals.payload":{}{}"#, "[".repeat(9), "]".repeat(9)));
+    assert_eq!(violations(&deep)[0].1, "less nesting");
+}
+
+#[test]
+fn defaults_lie_under_the_event() {
+    let defaults =
+        json!({"event": {"kind": "event", "action": "b"}, "labels": {"env": "prod", "x": "default"}, "tags": ["d"]});
+    let (intake, _folder) = intake_with(defaults);
+    let accepted = intake.accept(None, br#"{"event":{"provider":"p"},"labels":{"x":"own"}}"#).unwrap();
+    let content = &contents(&accepted)[0];
+    assert_eq!(content["event"]["action"], "b");
+    assert_eq!(content["event"]["kind"], "event");
+    assert_eq!(content["labels"], json!({"env": "prod", "x": "own"}));
+    assert_eq!(content["tags"], json!(["d"]));
+    let accepted = intake.accept(None, br#"{"event":{"provider":"p","action":"a"},"tags":[]}"#).unwrap();
+    assert_eq!(contents(&accepted)[0]["event"]["action"], "a");
+    assert_eq!(contents(&accepted)[0]["tags"], json!([]));
+}
+
+#[test]
+fn severity_comes_from_itself_or_the_level_or_the_outcome() {
+    for (extra, severity) in [
+        (r#","annals.severity":"fatal","log.level":"debug""#, "fatal"),
+        (r#","log.level":"WARN","event.outcome":"success""#, "warning"),
+        (r#","log.level":"crit""#, "critical"),
+        (r#","log.level":"whatever","event.outcome":"failure""#, "warning"),
+        (r#","event.outcome":"failure""#, "warning"),
+        (r#","event.outcome":"success""#, "informational"),
+        ("", "informational"),
+    ] {
+        assert_eq!(contents(&accept(&event(extra)))[0]["annals"]["severity"], severity, "{extra}");
+    }
+}
+
+#[test]
+fn references_belong_to_the_space_of_the_request() {
+    let (intake, _folder) = intake_with(Value::Null);
+    let space = Space::parse("red").unwrap();
+    let references = |space: Option<&Space>, references: &str| {
+        let body = event(&format!(r#","kibana":{{"saved_objects":{references}}}"#));
+        let accepted = intake.accept(space, body.as_bytes()).unwrap();
+        contents(&accepted).first().map(|content| content["kibana"].clone())
+    };
+    let filled =
+        references(space.as_ref(), r#"[{"rel":"primary","type":"t","id":"1"},{"space_agnostic":true,"id":"2"}]"#)
+            .unwrap();
+    assert_eq!(
+        filled["saved_objects"],
+        json!([{"id":"1","namespace":"red","rel":"primary","type":"t"}, {"id":"2","space_agnostic":true}])
+    );
+    assert_eq!(filled["space_ids"], json!(["red"]));
+    assert_eq!(references(space.as_ref(), r#"[{"namespace":"blue","id":"1"}]"#), None);
+    assert_eq!(
+        references(space.as_ref(), r#"[{"namespace":"default","id":"1"}]"#).unwrap()["saved_objects"][0]["namespace"],
+        "red"
+    );
+    assert_eq!(
+        references(None, r#"[{"namespace":"default","id":"1"}]"#).unwrap()["saved_objects"],
+        json!([{"id":"1"}])
+    );
+    assert_eq!(
+        references(None, r#"[{"namespace":"blue","id":"1"}]"#).unwrap()["saved_objects"][0]["namespace"],
+        "blue"
+    );
+}
+
+#[test]
+fn fields_that_the_log_owns_are_replaced() {
+    let accepted = accept(&event(r#","ecs":{"version":"0"},"kibana":{"server_uuid":5,"version":"9.9.9"}"#));
+    let content = &contents(&accepted)[0];
+    assert_eq!(content["ecs"]["version"], ECS_VERSION);
+    assert_eq!(content["kibana"]["server_uuid"], "uuid");
+    assert_eq!(content["kibana"]["version"], "1.2.3");
+}
+
+#[test]
+fn payloads_are_kept_as_canonical_text() {
+    let accepted = accept(&event(r#","annals":{"payload":{"b": 1.0, "a":[true,"x"]}}"#));
+    assert_eq!(contents(&accepted)[0]["annals"]["payload"], json!(r#"{"a":[true,"x"],"b":1}"#));
+}
+
+#[test]
+fn registrations_add_up_and_survive_a_restart() {
+    let (intake, folder) = intake_with(json!({"message": "m"}));
+    let more = Registration { actions: vec!["c".to_owned()], defaults: serde_json::Map::new() };
+    let merged = intake.registry().register("p", more).unwrap();
+    assert_eq!(merged.actions, ["a", "b", "c"]);
+    let again = Registry::open(folder.path().join("providers.json"), Limits::default()).unwrap();
+    assert_eq!(again.list()["p"], merged);
+    let wrong =
+        Registration { actions: vec!["a".to_owned()], defaults: json!({"mesage": 1}).as_object().unwrap().clone() };
+    assert!(again.register("q", wrong).unwrap_err().to_string().starts_with("defaults.mesage: expected a known field"));
+    assert!(again.register("q", Registration::default()).unwrap_err().to_string().starts_with("actions: expected"));
+    assert!(!again.list().contains_key("q"));
+}
+
+fn arbitrary_event() -> impl Strategy<Value = Value> {
+    let text = "[ -~é€😀\\n\"\\\\]{0,12}";
+    (
+        (prop::option::of(text), prop::option::of(prop::collection::vec(text, 0..4)), any::<Option<i64>>()),
+        (prop::option::of(prop::collection::btree_map("[a-c😀\u{fb33}]{1,2}", text, 0..4)), any::<Option<f32>>()),
+        prop::collection::vec((text, text), 0..3),
+    )
+        .prop_map(|((message, tags, duration), (labels, score), references)| {
+            let mut event = json!({"event": {"provider": "p", "action": "a", "id": "i"}});
+            if let Some(message) = message {
+                event["message"] = json!(message);
+            }
+            if let Some(tags) = tags {
+                event["tags"] = json!(tags);
+            }
+            if let Some(duration) = duration {
+                event["event"]["duration"] = json!(duration);
+            }
+            if let Some(labels) = labels {
+                event["labels"] = json!(labels);
+            }
+            if let Some(score) = score.filter(|score| score.is_finite() && score.abs() < 1e15) {
+                event["event"]["risk_score"] = json!(f64::from(score));
+            }
+            let objects: Vec<Value> =
+                references.iter().map(|(t, i)| json!({"rel": "primary", "type": t, "id": i})).collect();
+            event["kibana"] = json!({ "saved_objects": objects });
+            event
+        })
+}
+
+proptest! {
+    /// However an event is spelt, its content is the same, and is what RFC 8785 makes of it.
+    #[test]
+    fn the_spelling_of_an_event_does_not_matter(event in arbitrary_event()) {
+        let compact = event.to_string();
+        let mut escaped = String::new();
+        for character in serde_json::to_string_pretty(&event).unwrap().replace('\n', "\t").chars() {
+            let mut units = [0; 2];
+            match character {
+                ' '..='~' | '\t' => escaped.push(character),
+                other => other.encode_utf16(&mut units).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04X}"))),
+            }
+        }
+        let (a, b) = (accept(&compact), accept(&escaped));
+        prop_assert_eq!(&a.items, &b.items);
+        let a = a.contents.iter().next().unwrap().bytes.to_vec();
+        let b = b.contents.iter().next().unwrap().bytes.to_vec();
+        prop_assert_eq!(&a, &b);
+        let value: Value = serde_json::from_slice(&a).unwrap();
+        for (name, given) in event.as_object().unwrap() {
+            if name == "message" || name == "tags" || name == "labels" {
+                prop_assert_eq!(&value[name], given);
+            }
+        }
+        let mut scanner = Scanner::new(&a, 0);
+        let token = scanner.value().unwrap();
+        let mut again = Vec::new();
+        canonical::put_value(&mut scanner, &token, "", 32, &mut again).unwrap();
+        prop_assert_eq!(a, again);
+    }
+
+    #[test]
+    fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..64), text in r#"[\[\]{}:,"\\a-z0-9. \n-]{0,80}"#) {
+        let (intake, _folder) = intake_with(Value::Null);
+        let _ = intake.accept(None, &body);
+        let _ = intake.accept(None, text.as_bytes());
+    }
+}
+
+#[test]
+fn sealed_contents_can_be_opened_again_and_link_up() {
+    use crate::integrity::{self, Frontier, LeafKind, OpeningRecord, SealSecret};
+    let accepted = accept(&[event(""), event(r#","message":"\"annals\":{ \"event\":{""#), event("")].join("\n"));
+    let secret = SealSecret::new(vec![7; 32].into()).unwrap();
+    let id = crate::event::ChainId::from_bytes([3; 16]);
+    let record = OpeningRecord {
+        chain: id.to_string(),
+        epoch_ms: 3_600_000,
+        format: 1,
+        key_check: base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            integrity::ChainKeys::first(&secret, id).check_value(),
+        ),
+        opened_ms: FixedClock.now().0 - 3 * 3_600_000,
+        predecessor: None,
+        stream: "general".to_owned(),
+        verifier_key: String::new(),
+        writer: "uuid".to_owned(),
+    };
+    let state = integrity::ChainState {
+        chain: id,
+        previous: record.genesis(),
+        received: UnixMillis(0),
+        frontier: Frontier::default(),
+    };
+    let mut chain = Chain::resume(&record, state, &secret).unwrap();
+    let mut previous = record.genesis();
+    let mut keys = integrity::ChainKeys::first(&secret, id);
+    keys.advance(integrity::Epoch(3));
+    for (index, content) in accepted.contents.iter().enumerate() {
+        let mut document = Vec::new();
+        let (position, leaf) = chain.begin(FixedClock.now()).seal(&content, &mut document);
+        assert!(document.len() <= content.bytes.len() + integrity::SEAL_OVERHEAD);
+        serde_json::from_slice::<Value>(&document).unwrap();
+        let opened = integrity::open(&document).unwrap();
+        assert_eq!(opened.leaf.kind, LeafKind::Event);
+        assert_eq!(opened.leaf.hash(), leaf);
+        assert_eq!(opened.leaf.previous, previous);
+        assert_eq!((opened.leaf.sequence, position.sequence.0), (position.sequence, index as u64));
+        assert_eq!(opened.leaf.epoch, integrity::Epoch(3));
+        assert_eq!(keys.mac(&leaf), opened.mac);
+        let stub = integrity::stub(&document).unwrap();
+        assert_eq!(integrity::seal_of(&stub), integrity::seal_of(&document));
+        assert_eq!(integrity::open(&stub).unwrap().leaf, opened.leaf);
+        let changed = String::from_utf8(document).unwrap().replace("\"p\"", "\"q\"");
+        assert_eq!(integrity::open(changed.as_bytes()).unwrap_err(), integrity::VerifyError::Digest);
+        previous = leaf;
+    }
+}

@@ -1,0 +1,229 @@
+//! A chain at its growing end: numbers, links and seals one content after the other.
+
+use std::io::Write as _;
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    keys::{ChainKeys, SealSecret},
+    leaf::{ContentDigest, Epoch, Leaf, LeafKind, RetentionClass, Salt, encode_hash},
+    tree::Frontier,
+};
+use crate::{
+    event::{ChainId, ChainPosition, LeafHash, Sequence, UnixMillis},
+    time::format_millis,
+};
+
+/// What a chain is, for ever. Its canonical JSON, hashed, is what the first event links to. The fields are in the order
+/// of RFC 8785, and hold nothing that it would write otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpeningRecord {
+    /// 32 hex digits.
+    pub chain: String,
+    pub epoch_ms: u64,
+    /// Version of everything that `integrity` writes: 1.
+    pub format: u32,
+    /// Base64 of [`ChainKeys::check_value`].
+    pub key_check: String,
+    /// Unix milliseconds; epochs count from here.
+    pub opened_ms: i64,
+    /// The chain that this one goes on for, if that one had to be closed.
+    pub predecessor: Option<Predecessor>,
+    pub stream: String,
+    /// Base64 of the writer's Ed25519 public key.
+    pub verifier_key: String,
+    /// `kibana.server_uuid`
+    pub writer: String,
+}
+
+/// The last event of a chain that is gone on with elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    pub chain: String,
+    /// The seal that a store showed at this position.
+    pub seal: String,
+    pub sequence: u64,
+}
+
+impl OpeningRecord {
+    /// SHA-256("annals genesis 1\n" ‖ canonical JSON of the record): the `previous` of event 0.
+    pub fn genesis(&self) -> LeafHash {
+        let mut hash = Sha256::new();
+        hash.update(b"annals genesis 1\n");
+        // A struct of texts and integers always has a JSON form.
+        hash.update(serde_json::to_vec(self).unwrap_or_default());
+        LeafHash(hash.finalize().into())
+    }
+}
+
+/// What is needed to go on with a chain: kept in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainState {
+    pub chain: ChainId,
+    pub previous: LeafHash,
+    /// When the last event was received; never goes back.
+    pub received: UnixMillis,
+    /// Its size is the next sequence.
+    pub frontier: Frontier,
+}
+
+impl ChainState {
+    pub fn next(&self) -> Sequence {
+        Sequence(self.frontier.size())
+    }
+
+    /// Takes in an event that was sealed before.
+    pub fn advance(&mut self, leaf: LeafHash, received: UnixMillis) {
+        self.frontier.push(&leaf);
+        self.previous = leaf;
+        self.received = self.received.max(received);
+    }
+}
+
+/// A content that is ready to be sealed: canonical JSON without the six seal members.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentRef<'a> {
+    pub bytes: &'a [u8],
+    /// Where the members of `annals` and of `event` begin in `bytes`, in this order: `annals` sorts before `event`.
+    pub annals_at: usize,
+    pub event_at: usize,
+    pub class: RetentionClass,
+    pub salt: Salt,
+    pub digest: ContentDigest,
+}
+
+/// Why a chain cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    #[error("the seal secret is not the one that chain {chain} was opened with")]
+    WrongSecret { chain: ChainId },
+    #[error("the opening record of chain {chain} is of format {format}, and this program knows format 1")]
+    UnknownFormat { chain: ChainId, format: u32 },
+}
+
+/// The growing end of a chain.
+pub struct Chain {
+    state: ChainState,
+    opened: UnixMillis,
+    epoch_ms: u64,
+    keys: ChainKeys,
+    id_text: String,
+}
+
+impl Chain {
+    /// Goes on where `state` is.
+    pub fn resume(record: &OpeningRecord, state: ChainState, secret: &SealSecret) -> Result<Self, ChainError> {
+        let chain = state.chain;
+        if record.format != 1 {
+            return Err(ChainError::UnknownFormat { chain, format: record.format });
+        }
+        let keys = ChainKeys::first(secret, chain);
+        if record.key_check != STANDARD.encode(keys.check_value()) {
+            return Err(ChainError::WrongSecret { chain });
+        }
+        Ok(Self {
+            state,
+            opened: UnixMillis(record.opened_ms),
+            epoch_ms: record.epoch_ms.max(1),
+            keys,
+            id_text: chain.to_string(),
+        })
+    }
+
+    pub fn state(&self) -> &ChainState {
+        &self.state
+    }
+
+    /// Begins a group of events that are received at once: brings time and keys up to date.
+    pub fn begin(&mut self, now: UnixMillis) -> Sealing<'_> {
+        let received = now.max(self.state.received);
+        self.state.received = received;
+        let since_opened = u64::try_from(received.0.saturating_sub(self.opened.0)).unwrap_or(0);
+        let epoch = Epoch(u32::try_from(since_opened / self.epoch_ms).unwrap_or(u32::MAX));
+        self.keys.advance(epoch);
+        Sealing { received, received_text: format_millis(received), chain: self }
+    }
+}
+
+/// A chain that is sealing a group.
+pub struct Sealing<'a> {
+    chain: &'a mut Chain,
+    received: UnixMillis,
+    received_text: [u8; crate::time::TIME_BYTES],
+}
+
+impl Sealing<'_> {
+    pub fn received(&self) -> UnixMillis {
+        self.received
+    }
+
+    /// Appends the sealed document to `out`: the content with the seal members spliced in as the first members of
+    /// `annals` and of `event`.
+    pub fn seal(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> (ChainPosition, LeafHash) {
+        let state = &mut self.chain.state;
+        let previous = state.previous;
+        let sequence = state.next();
+        let epoch = self.chain.keys.epoch();
+        let leaf = Leaf {
+            chain: state.chain,
+            sequence,
+            received: self.received,
+            kind: LeafKind::Event,
+            class: content.class,
+            epoch,
+            previous,
+            digest: content.digest,
+        }
+        .hash();
+        let mac = self.chain.keys.mac(&leaf);
+        state.advance(leaf, self.received);
+
+        let (before, rest) = content.bytes.split_at_checked(content.annals_at).unwrap_or((content.bytes, b""));
+        let (between, after) =
+            rest.split_at_checked(content.event_at.saturating_sub(content.annals_at)).unwrap_or((rest, b""));
+        out.extend_from_slice(before);
+        out.extend_from_slice(b"\"chain\":\"");
+        out.extend_from_slice(self.chain.id_text.as_bytes());
+        out.extend_from_slice(b"\",\"previous\":\"");
+        out.extend_from_slice(&encode_hash(&previous.0));
+        out.extend_from_slice(b"\",\"received\":\"");
+        out.extend_from_slice(&self.received_text);
+        out.extend_from_slice(b"\",\"seal\":\"");
+        put_number(out, u64::from(epoch.0));
+        out.push(b'.');
+        out.extend_from_slice(&encode_seal(&content.salt, &mac));
+        out.extend_from_slice(b"\",");
+        out.extend_from_slice(between);
+        out.extend_from_slice(b"\"hash\":\"");
+        out.extend_from_slice(&encode_hash(&content.digest.0));
+        out.extend_from_slice(b"\",\"sequence\":");
+        put_number(out, sequence.0);
+        out.push(b',');
+        out.extend_from_slice(after);
+        (ChainPosition { chain: self.chain.state.chain, sequence }, leaf)
+    }
+}
+
+/// At most this many bytes are added to a content by sealing it.
+pub const SEAL_OVERHEAD: usize = 330;
+
+fn encode_seal(salt: &Salt, mac: &[u8; 16]) -> [u8; 43] {
+    let mut both = [0; 32];
+    both.iter_mut().zip(salt.0.iter().chain(mac)).for_each(|(to, from)| *to = *from);
+    let mut text = [0; 43];
+    // 32 bytes are always 43 characters, so the slice always fits.
+    let _ = URL_SAFE_NO_PAD.encode_slice(both, &mut text);
+    text
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    // Writing to a vector does not fail.
+    let _ = write!(out, "{number}");
+}

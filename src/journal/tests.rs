@@ -1,0 +1,175 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SMALL: Options = Options { max_bytes: 1 << 20, segment_bytes: 200 };
+
+fn open(folder: &Path) -> (Journal, Recovered) {
+    Journal::open(folder, SMALL).unwrap()
+}
+
+/// Appends, beginning a segment with the number of records so far as its snapshot when the one before is full.
+fn append(journal: &mut Journal, before: usize, payload: &[u8]) {
+    if journal.is_segment_full() {
+        journal.begin_segment(&(before as u64).to_be_bytes()).unwrap();
+    }
+    journal.append(payload).unwrap();
+}
+
+fn read_all(handle: &JournalHandle, from: Position) -> Vec<Vec<u8>> {
+    let mut reader = handle.reader(from);
+    let mut payloads = Vec::new();
+    loop {
+        let records = reader.read(150).unwrap();
+        if records.is_empty() {
+            return payloads;
+        }
+        payloads.extend(records.into_iter().map(|record| record.payload.to_vec()));
+    }
+}
+
+fn newest_file(folder: &Path) -> PathBuf {
+    segment::list(folder).unwrap().back().unwrap().path(folder)
+}
+
+fn filled(folder: &Path, count: usize) -> Vec<Vec<u8>> {
+    let payloads: Vec<Vec<u8>> = (0..count).map(|n| vec![n as u8; 10 + n % 60]).collect();
+    let (mut journal, _) = open(folder);
+    payloads.iter().enumerate().for_each(|(n, payload)| append(&mut journal, n, payload));
+    payloads
+}
+
+#[test]
+fn records_come_back_in_order_across_segments_and_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let payloads = filled(folder.path(), 40);
+    assert!(segment::list(folder.path()).unwrap().len() > 3);
+    let (journal, recovered) = open(folder.path());
+    assert_eq!(read_all(&journal.handle(), Position(0)), payloads);
+    let before = u64::from_be_bytes(recovered.snapshot.try_into().unwrap()) as usize;
+    assert_eq!(recovered.payloads, payloads[before..]);
+    assert_eq!(recovered.cut, 0);
+}
+
+#[test]
+fn trimming_removes_whole_segments_and_never_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let payloads = filled(folder.path(), 40);
+    let (journal, _) = open(folder.path());
+    let handle = journal.handle();
+    let used = handle.used();
+    let third = segment::list(folder.path()).unwrap()[2].base;
+    handle.trim(Position(third.0 + 1)).unwrap();
+    assert_eq!(segment::list(folder.path()).unwrap()[0].base, third);
+    assert_eq!(handle.used(), used - third.0);
+    let rest = read_all(&handle, Position(0));
+    assert_eq!(rest, payloads[payloads.len() - rest.len()..]);
+    handle.trim(handle.end()).unwrap();
+    assert_eq!(segment::list(folder.path()).unwrap().len(), 1);
+    drop(journal);
+    let (journal, recovered) = open(folder.path());
+    assert_eq!(read_all(&journal.handle(), Position(0)), recovered.payloads);
+}
+
+#[test]
+fn an_append_beyond_the_bound_is_refused_and_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(folder.path(), Options { max_bytes: 100, segment_bytes: 1000 }).unwrap();
+    journal.append(&[1; 50]).unwrap();
+    assert!(matches!(journal.append(&[2; 50]), Err(JournalError::Full { used: 70, limit: 100 })));
+    journal.append(&[3; 10]).unwrap();
+    assert_eq!(read_all(&journal.handle(), Position(0)), [vec![1; 50], vec![3; 10]]);
+}
+
+#[test]
+fn a_byte_flipped_before_the_last_record_is_an_error_that_names_file_and_offset() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 3);
+    let path = newest_file(folder.path());
+    let sound = fs::read(&path).unwrap();
+    let second = 24 + 20 + 10;
+    for at in 24..second {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        match Journal::open(folder.path(), SMALL) {
+            Err(JournalError::Damaged { path: named, offset: 24, .. }) => assert_eq!(named, path),
+            other => panic!("byte {at}: {:?}", other.map(|(_, recovered)| recovered)),
+        }
+    }
+}
+
+#[test]
+fn damage_in_an_older_segment_is_found_when_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 40);
+    let oldest = segment::list(folder.path()).unwrap()[0].path(folder.path());
+    let mut bytes = fs::read(&oldest).unwrap();
+    bytes[24 + 25] ^= 1;
+    fs::write(&oldest, bytes).unwrap();
+    let (journal, _) = open(folder.path());
+    let error = journal.handle().reader(Position(0)).read(1000).unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { path, offset: 24, .. } if path == oldest));
+}
+
+#[test]
+fn a_lost_segment_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 40);
+    fs::remove_file(segment::list(folder.path()).unwrap()[1].path(folder.path())).unwrap();
+    assert!(matches!(Journal::open(folder.path(), SMALL), Err(JournalError::Damaged { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever part of the last write got to the disk, all records before it are there and nothing else is.
+    #[test]
+    fn a_torn_tail_is_cut_to_the_last_whole_record(count in 1..12usize, keep in 0.0..1.0f64, zeroed in any::<bool>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let payloads = filled(folder.path(), count);
+        let path = newest_file(folder.path());
+        let bytes = fs::read(&path).unwrap();
+        let last = RECORD_HEADER + payloads[count - 1].len();
+        let sound = bytes.len() - last;
+        let kept = sound + (last as f64 * keep) as usize;
+        let mut torn = bytes[..kept].to_vec();
+        if zeroed {
+            torn.resize(bytes.len(), 0);
+        }
+        fs::write(&path, &torn).unwrap();
+        let (mut journal, recovered) = open(folder.path());
+        prop_assert_eq!(recovered.cut as usize, torn.len() - sound);
+        prop_assert_eq!(read_all(&journal.handle(), Position(0)), payloads[..count - 1].to_vec());
+        journal.append(b"after").unwrap();
+        drop(journal);
+        let (journal, _) = open(folder.path());
+        let last = read_all(&journal.handle(), Position(0)).pop().unwrap();
+        prop_assert_eq!(last, b"after".to_vec());
+    }
+
+    /// A segment whose making was interrupted at any byte does not keep the journal from opening.
+    #[test]
+    fn a_segment_that_was_being_made_is_forgotten(keep in 0..32usize, zeroed in any::<bool>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let payloads = filled(folder.path(), 20);
+        let (mut journal, _) = open(folder.path());
+        let end = journal.handle().end();
+        if segment::list(folder.path()).unwrap().back().unwrap().base != end {
+            journal.begin_segment(&[7; 8]).unwrap();
+        }
+        drop(journal);
+        let path = newest_file(folder.path());
+        let whole = fs::read(&path).unwrap();
+        let mut part = whole[..keep.min(whole.len() - 1)].to_vec();
+        if zeroed {
+            part.resize(whole.len(), 0);
+        }
+        fs::write(&path, part).unwrap();
+        let (journal, _) = open(folder.path());
+        prop_assert_eq!(journal.handle().end(), end);
+        prop_assert_eq!(read_all(&journal.handle(), Position(0)), payloads);
+    }
+}
