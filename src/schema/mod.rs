@@ -4,7 +4,7 @@ mod field;
 mod table;
 
 pub use field::{Field, Kind, SetBy};
-pub use table::FIELDS;
+pub use table::{ECS_VERSION, FIELDS};
 
 /// The field of this dotted path.
 pub fn field(path: &str) -> Option<&'static Field> {
