@@ -218,7 +218,7 @@ impl<'i> Parser<'_, 'i> {
             (Kind::Version, Token::String { range, escaped: false }) if is_version(slice(input, range)) => {
                 Ok(Slot::new(Source::Input, range.clone()))
             }
-            (Kind::Labels, Token::Object(_)) => return self.labels(field, token, element),
+            (Kind::Labels, Token::Object(_)) => return self.labels(field, token),
             (Kind::Json, _) => return self.json(field, token, element),
             _ => Err(plain(field.kind)),
         };
@@ -249,39 +249,33 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    fn labels(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
+    fn labels(&mut self, field: &'static Field, token: &Token) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
-        let outcome = labels(self.scanner, field.path, self.limits.max_array_length);
-        self.refused_or_kept(field, token, element, before, outcome)
+        match labels(self.scanner, field, self.limits.max_array_length) {
+            Ok(canonical) => Ok(Some(self.draft.keep(&canonical))),
+            Err(refusal) => self.refused(token, before, refusal),
+        }
     }
 
     fn json(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         let mut text = Vec::new();
-        let outcome =
-            canonical::put_value(self.scanner, token, field.path, self.limits.max_depth, &mut text).map(|()| {
+        match canonical::put_value(self.scanner, token, field.path, self.limits.max_depth, &mut text) {
+            Ok(()) => {
                 let mut quoted = Vec::with_capacity(text.len() + 16);
                 canonical::put_text(&String::from_utf8_lossy(&text), &mut quoted);
-                quoted
-            });
-        self.refused_or_kept(field, token, element, before, outcome)
-    }
-
-    fn refused_or_kept(
-        &mut self,
-        field: &'static Field,
-        token: &Token,
-        element: Element,
-        before: Scanner<'i>,
-        outcome: Result<Vec<u8>, Refusal>,
-    ) -> Result<Option<Slot>, Syntax> {
-        match outcome {
-            Ok(canonical) => {
-                let slot = self.draft.keep(&canonical);
+                let slot = self.draft.keep(&quoted);
                 Ok(self.within_length(field, slot, element))
             }
-            Err(Refusal::Syntax(syntax)) => Err(syntax),
-            Err(Refusal::Violation(violation)) => {
+            Err(refusal) => self.refused(token, before, refusal),
+        }
+    }
+
+    /// Reports why a value was refused and reads on after it.
+    fn refused(&mut self, token: &Token, before: Scanner<'i>, refusal: Refusal) -> Result<Option<Slot>, Syntax> {
+        match refusal {
+            Refusal::Syntax(syntax) => Err(syntax),
+            Refusal::Violation(violation) => {
                 self.draft.violations.push(violation);
                 *self.scanner = before;
                 self.skip(token).map(|()| None)
@@ -327,27 +321,41 @@ impl<'i> Parser<'_, 'i> {
     }
 }
 
-fn labels(scanner: &mut Scanner<'_>, path: &str, max_members: usize) -> Result<Vec<u8>, Refusal> {
+/// An object of labels, its values made texts. The field's limit holds for each name and each value.
+fn labels(scanner: &mut Scanner<'_>, field: &Field, max_members: usize) -> Result<Vec<u8>, Refusal> {
+    let path = field.path;
+    let limit = field.max_bytes as usize;
+    let refuse =
+        |path: String, expected: String, found: String| Err(Refusal::Violation(Violation { path, expected, found }));
     let mut members = Vec::new();
     if !scanner.take(b'}') {
         loop {
             let name = canonical::member_name(scanner, path)?;
+            let shown = format!("{path}.{}", name.chars().take(60).collect::<String>());
             let token = scanner.value()?;
             let mut value = Vec::new();
             match &token {
-                Token::String { .. } => canonical::put_value(scanner, &token, path, 1, &mut value)?,
+                Token::String { .. } => canonical::put_value(scanner, &token, &shown, 1, &mut value)?,
                 Token::Number { .. } | Token::True(_) | Token::False(_) => {
                     value.push(b'"');
-                    canonical::put_value(scanner, &token, path, 1, &mut value)?;
+                    canonical::put_value(scanner, &token, &shown, 1, &mut value)?;
                     value.push(b'"');
                 }
                 Token::Null(_) | Token::Object(_) | Token::Array(_) => {
-                    return Err(Refusal::Violation(Violation {
-                        path: format!("{path}.{name}"),
-                        expected: "a text, a number or a boolean".to_owned(),
-                        found: describe(&token, scanner.input()),
-                    }));
+                    return refuse(
+                        shown,
+                        "a text, a number or a boolean".to_owned(),
+                        describe(&token, scanner.input()),
+                    );
                 }
+            }
+            let longest = name.len().max(value.len() - 2);
+            if limit != 0 && longest > limit {
+                return refuse(
+                    shown,
+                    format!("a name and a text of at most {limit} bytes"),
+                    format!("{longest} bytes"),
+                );
             }
             members.push((name, value));
             if !scanner.more(b'}', "a comma or a closing brace")? {
@@ -356,11 +364,7 @@ fn labels(scanner: &mut Scanner<'_>, path: &str, max_members: usize) -> Result<V
         }
     }
     if members.len() > max_members {
-        return Err(Refusal::Violation(Violation {
-            path: path.to_owned(),
-            expected: format!("at most {max_members} members"),
-            found: format!("{} members", members.len()),
-        }));
+        return refuse(path.to_owned(), format!("at most {max_members} members"), format!("{} members", members.len()));
     }
     let mut text = Vec::new();
     canonical::put_members(members, path, &mut text)?;

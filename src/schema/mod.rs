@@ -6,6 +6,7 @@ mod tree;
 
 pub use field::{Field, Kind, SetBy};
 pub use table::{ECS_VERSION, FIELDS};
+pub use tree::{FieldId, Member, NodeId, Tree};
 
 /// The field of this dotted path.
 pub fn field(path: &str) -> Option<&'static Field> {
