@@ -68,7 +68,6 @@ pub struct HttpMetrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabel, Histogram>,
     errors: Family<CodeLabel, Counter>,
-    pub connections: Gauge,
 }
 
 /// `route` is the pattern of a route, or `none`; never the path of a request.
@@ -102,9 +101,7 @@ impl HttpMetrics {
         );
         let errors = Family::default();
         registry.register("http_errors", "Error answers, by code", errors.clone());
-        let connections = Gauge::default();
-        registry.register("http_connections", "Open connections", connections.clone());
-        Self { requests, seconds, errors, connections }
+        Self { requests, seconds, errors }
     }
 
     /// One request was answered. `route` is a route's pattern or `none`.

@@ -223,3 +223,61 @@ fn keep(room: &mut OwnedSemaphorePermit, bytes: usize) {
 fn pieces(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+    const EXPECTED: Expected = Expected { content_types: &["application/json"], limit: LIMIT };
+
+    fn in_millis(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    fn never() -> Body {
+        Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>())
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_for_a_body_the_answer_is_busy_until_there_is() {
+        let bodies = Bodies::new(2 * LIMIT, LIMIT);
+        let headers = HeaderMap::new();
+        let mut first = Box::pin(bodies.read(&headers, never(), EXPECTED, in_millis(60_000)));
+        let mut second = Box::pin(bodies.read(&headers, never(), EXPECTED, in_millis(60_000)));
+        assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+
+        let third = bodies.read(&headers, Body::from("{}"), EXPECTED, in_millis(10)).await.unwrap_err();
+        assert_eq!((third.code, third.retry_after), (ErrorCode::Busy, Some(Duration::from_secs(1))));
+
+        drop(first);
+        bodies.read(&headers, Body::from("{}"), EXPECTED, in_millis(60_000)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_keeps_no_more_room_than_it_takes_and_none_once_it_is_gone() {
+        let bodies = Bodies::new(2 * LIMIT, LIMIT);
+        let all = bodies.room.available_permits();
+        let sent = bodies.read(&HeaderMap::new(), Body::from(vec![b' '; 5000]), EXPECTED, in_millis(60_000)).await;
+        assert_eq!(all - bodies.room.available_permits(), 5);
+        let plain = sent.unwrap().decode().unwrap();
+        assert_eq!(all - bodies.room.available_permits(), 5);
+        let room = plain.into_room();
+        assert_eq!(all - bodies.room.available_permits(), 5);
+        drop(room);
+        assert_eq!(bodies.room.available_permits(), all);
+    }
+
+    #[tokio::test]
+    async fn there_is_always_room_for_one_body() {
+        let bodies = Bodies::new(0, LIMIT);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        let sent = bodies.read(&headers, Body::from("not gzip"), EXPECTED, in_millis(60_000)).await.unwrap();
+        assert!(sent.is_large());
+        assert_eq!(sent.decode().unwrap_err().code, ErrorCode::InvalidRequest);
+    }
+}

@@ -24,7 +24,7 @@ pub(super) struct EventsAnswer {
     pub(super) stored: Option<bool>,
 }
 
-/// The answer if every event is invalid.
+/// The answer if every event is invalid, or the request itself.
 #[derive(Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct AllRejectedAnswer {
@@ -33,7 +33,11 @@ pub(super) struct AllRejectedAnswer {
     #[schema(example = "Bad Request")]
     pub(super) error: String,
     pub(super) message: String,
-    pub(super) items: Vec<ItemAnswer>,
+    /// Absent if the request itself is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) items: Option<Vec<ItemAnswer>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stored: Option<bool>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -245,4 +249,109 @@ fn reason_of(violation: &Violation) -> String {
 
 fn mismatch() -> Failure {
     Failure::internal("the writer's receipts are not one for each accepted event")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::{ChainPosition, LeafHash, Sequence};
+
+    fn accepted(id: &str) -> Item {
+        Item::Accepted { id: id.to_owned() }
+    }
+
+    fn rejected(path: &str) -> Item {
+        let violation = |path: &str| Violation {
+            path: path.to_owned(),
+            expected: "a \"date\"".to_owned(),
+            found: "a\nline \u{1} \\ é".to_owned(),
+        };
+        Item::Rejected(vec![violation(path), violation("tags[1]")])
+    }
+
+    fn receipt(chain: u8, sequence: u64) -> Receipt {
+        let position = ChainPosition { chain: ChainId::from_bytes([chain; 16]), sequence: Sequence(sequence) };
+        Receipt { position, leaf_hash: LeafHash([0xfb; 32]) }
+    }
+
+    /// The answer, after a look at whether it is as described.
+    fn check(items: &[Item], submitted: Submitted<'_>, stored: Option<bool>) -> (u16, serde_json::Value) {
+        let (status, body) = write(items, submitted, stored).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let described = match status {
+            StatusCode::ACCEPTED => serde_json::to_value(serde_json::from_slice::<EventsAnswer>(&body).unwrap()),
+            _ => serde_json::to_value(serde_json::from_slice::<AllRejectedAnswer>(&body).unwrap()),
+        };
+        assert_eq!(described.unwrap(), json);
+        (status.as_u16(), json)
+    }
+
+    #[test]
+    fn each_event_is_answered_for_in_order() {
+        let items = [accepted("a"), Item::Filtered, rejected("@timestamp"), accepted("\"é\n")];
+        let receipts = [receipt(0x0a, 0), receipt(0xff, u64::MAX)];
+        let hash = "-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_s";
+        let errors = json!([
+            { "path": "@timestamp", "expected": "a \"date\"", "found": "a\nline \u{1} \\ é" },
+            { "path": "tags[1]", "expected": "a \"date\"", "found": "a\nline \u{1} \\ é" },
+        ]);
+        let reason = "expected a \"date\", found a\nline \u{1} \\ é";
+        let (status, answer) = check(&items, Submitted::Sealed(&receipts), None);
+        assert_eq!(status, 202);
+        let expected = json!({ "items": [
+            { "status": "accepted", "id": "a", "chain": "0a".repeat(16), "sequence": 0, "hash": hash },
+            { "status": "filtered" },
+            { "status": "rejected", "error": { "path": "@timestamp", "reason": reason }, "errors": errors },
+            { "status": "accepted", "id": "\"é\n", "chain": "ff".repeat(16), "sequence": u64::MAX, "hash": hash },
+        ] });
+        assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn whether_it_was_stored_is_said_if_it_was_asked() {
+        let items = [accepted("a")];
+        for stored in [None, Some(true), Some(false)] {
+            let (_, answer) = check(&items, Submitted::Sealed(&[receipt(1, 1)]), stored);
+            assert_eq!(answer.get("stored"), stored.map(|stored| json!(stored)).as_ref());
+        }
+    }
+
+    #[test]
+    fn what_a_full_log_dropped_is_called_dropped() {
+        let (status, answer) = check(&[accepted("a"), Item::Filtered], Submitted::Dropped, None);
+        assert_eq!((status, answer), (202, json!({ "items": [{ "status": "dropped" }, { "status": "filtered" }] })));
+    }
+
+    #[test]
+    fn if_all_are_invalid_it_is_an_error_that_names_the_first_violation() {
+        let reason = "expected a \"date\", found a\nline \u{1} \\ é";
+        for (items, message) in [
+            (vec![rejected("a.b")], format!("the event was rejected: a.b: {reason}")),
+            (vec![rejected("")], format!("the event was rejected: {reason}")),
+            (vec![rejected("x"), rejected("y")], format!("all 2 events were rejected, the first for: x: {reason}")),
+        ] {
+            let (status, answer) = check(&items, Submitted::Sealed(&[]), None);
+            assert_eq!((status, &answer["statusCode"], &answer["error"]), (400, &json!(400), &json!("Bad Request")));
+            assert_eq!(answer["message"], message);
+            assert_eq!(answer["items"].as_array().unwrap().len(), items.len());
+        }
+    }
+
+    #[test]
+    fn nothing_and_nothing_but_filtered_events_are_no_error() {
+        for items in [vec![], vec![Item::Filtered], vec![rejected("x"), Item::Filtered]] {
+            assert_eq!(check(&items, Submitted::Sealed(&[]), None).0, 202);
+        }
+    }
+
+    #[test]
+    fn receipts_that_do_not_match_the_events_are_never_shown() {
+        let items = [accepted("a"), rejected("x")];
+        for receipts in [vec![], vec![receipt(1, 1), receipt(1, 2)]] {
+            assert!(write(&items, Submitted::Sealed(&receipts), None).is_err());
+        }
+    }
 }

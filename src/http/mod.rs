@@ -14,6 +14,7 @@ mod request;
 mod routes;
 mod serve;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
 
 use std::{
@@ -176,7 +177,6 @@ fn presented_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The panic itself is already on standard error; the caller learns nothing of it.
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn after_panic(_: Box<dyn Any + Send>) -> Response {
     Failure::internal("a handler panicked").into_response()
 }

@@ -118,9 +118,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InSpace {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Ok(mut names) = Names::from_request_parts(parts, state).await else {
-            return Err(Failure::new(ErrorCode::NotFound, "Not Found"));
-        };
+        let mut names = Names::from_request_parts(parts, state).await?;
         let Ok(name) = names.take("space") else {
             return Ok(Self(None));
         };

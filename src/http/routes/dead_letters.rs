@@ -65,6 +65,7 @@ struct StoreReplay {
 #[utoipa::path(
     get,
     path = "/api/event_log/dead_letters",
+    operation_id = "list_dead_letters",
     tag = "dead letters",
     params(
         ("store" = Option<String>, Query, description = "The name of one store; all of them without it"),
@@ -100,6 +101,7 @@ pub(in crate::http) async fn list(
 #[utoipa::path(
     post,
     path = "/api/event_log/dead_letters/_replay",
+    operation_id = "replay_dead_letters",
     tag = "dead letters",
     params(("store" = Option<String>, Query, description = "The name of one store; all of them without it")),
     responses(

@@ -33,6 +33,7 @@ const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
 #[utoipa::path(
     post,
     path = "/api/event_log/events",
+    operation_id = "log_events",
     tag = "events",
     params(
         ("wait_for" = Option<String>, Query, description = "`stored`: answer once the events can be found",

@@ -88,6 +88,7 @@ struct FindAnswer {
 #[utoipa::path(
     get,
     path = "/api/event_log/{type}/{id}/_find",
+    operation_id = "find_by_id",
     tag = "find",
     params(
         ("type" = String, Path, description = "Type of the saved object"),
@@ -118,6 +119,7 @@ pub(in crate::http) async fn by_id(
 #[utoipa::path(
     post,
     path = "/api/event_log/{type}/_find",
+    operation_id = "find_by_ids",
     tag = "find",
     params(("type" = String, Path, description = "Type of the saved objects"), FindParameters),
     request_body(content((IdsBody = "application/json"))),

@@ -22,8 +22,11 @@ struct LiveAnswer {
 struct ReadyAnswer {
     status: Status,
     /// For callers with a key.
-    #[serde(flatten)]
-    details: Option<Details>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writer: Option<WriterState>,
+    /// For callers with a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stores: Option<Vec<StoreState>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -35,12 +38,6 @@ enum Status {
     Degraded,
     /// No events are accepted.
     Unavailable,
-}
-
-#[derive(Serialize, ToSchema)]
-struct Details {
-    writer: WriterState,
-    stores: Vec<StoreState>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -102,8 +99,8 @@ pub(in crate::http) async fn ready(
         Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
     let writer = WriterState { accepting: writer.is_ok(), reason: writer.err() };
-    let details = principal.map(|_| Details { writer, stores });
-    answer::json(code, &ReadyAnswer { status, details })
+    let (writer, stores) = principal.map(|_| (writer, stores)).unzip();
+    answer::json(code, &ReadyAnswer { status, writer, stores })
 }
 
 fn overall(writer: &Result<(), String>, stores: &[StoreState]) -> Status {

@@ -19,6 +19,7 @@ use crate::{
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "metrics",
     tag = "operation",
     responses((
         status = 200, description = "OpenMetrics text",

@@ -15,6 +15,7 @@ static DOCUMENT: LazyLock<Result<String, String>> = LazyLock::new(|| openapi().m
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "openapi",
     tag = "operation",
     responses((status = 200, description = "An OpenAPI 3.1 document", body = serde_json::Value))
 )]

@@ -30,6 +30,7 @@ const JSON: Expected = Expected { content_types: &["application/json"], limit: M
 struct ProviderAnswer {
     actions: Vec<String>,
     /// Default properties, merged under each event of the provider.
+    #[serde(default)]
     #[schema(value_type = Object)]
     defaults: serde_json::Map<String, serde_json::Value>,
 }
@@ -49,6 +50,7 @@ impl From<Registration> for ProviderAnswer {
 #[utoipa::path(
     get,
     path = "/api/event_log/providers",
+    operation_id = "list_providers",
     tag = "providers",
     responses((status = 200, description = "All providers by name", body = ProvidersAnswer))
 )]
@@ -69,6 +71,7 @@ pub(in crate::http) async fn list(
 #[utoipa::path(
     put,
     path = "/api/event_log/providers/{provider}",
+    operation_id = "register_provider",
     tag = "providers",
     params(("provider" = String, Path, description = "`event.provider` of the events")),
     request_body(
