@@ -4,6 +4,7 @@
 
 pub mod event;
 mod files;
+pub mod identity;
 pub mod intake;
 pub mod integrity;
 pub mod journal;
