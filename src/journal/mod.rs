@@ -109,6 +109,11 @@ impl JournalHandle {
         Reader::new(Arc::clone(&self.0), position.max(self.0.begin()))
     }
 
+    /// Where the oldest record that is still there begins.
+    pub fn begin(&self) -> Position {
+        self.0.begin()
+    }
+
     /// Where the durable records end.
     pub fn end(&self) -> Position {
         *self.0.end.borrow()
