@@ -1,0 +1,79 @@
+//! Answers in bytes: JSON, and errors in the shape that Kibana gives them.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{ErrorCode, Failure};
+
+/// An error's [`ErrorCode`], for programs; the body keeps to Kibana's three fields.
+pub(super) const ERROR_HEADER: &str = "annals-error";
+
+/// The body of every answer that is an error.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ErrorAnswer<'a> {
+    /// The HTTP status.
+    #[schema(example = 400)]
+    pub(super) status_code: u16,
+    /// The name of the status.
+    #[schema(example = "Bad Request")]
+    pub(super) error: &'a str,
+    /// What was expected and what came.
+    #[schema(example = "[request query.page]: Value must be equal to or greater than [1].")]
+    pub(super) message: &'a str,
+}
+
+/// Which error an answer carries, for the layer that counts them.
+#[derive(Clone, Copy)]
+pub(super) struct Code(pub(super) ErrorCode);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        if self.code.status() >= 500 {
+            let cause = self.cause.as_deref();
+            tracing::warn!(code = self.code.name(), cause, "{}", self.message);
+        }
+        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = ErrorAnswer { status_code: status.as_u16(), error: reason(status), message: &self.message };
+        let mut response = json(status, &body);
+        mark(&mut response, &self);
+        response
+    }
+}
+
+/// Sets the headers that tell an error's code, when to come back, and how to authenticate.
+pub(super) fn mark(response: &mut Response, failure: &Failure) {
+    let headers = response.headers_mut();
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(failure.code.name()));
+    if let Some(wait) = failure.retry_after {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if failure.code == ErrorCode::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"));
+    }
+    response.extensions_mut().insert(Code(failure.code));
+}
+
+/// The name of a status.
+pub(super) fn reason(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or("Error")
+}
+
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => json_bytes(status, bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+pub(super) fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}

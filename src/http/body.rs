@@ -1,0 +1,283 @@
+//! Bodies of requests, in bounded memory.
+//!
+//! Before a body is read, room for all that it may come to is set aside; where there is none for longer than a request may
+//! take, the answer is 503. So the memory that bodies take is bounded, whatever is sent and however slowly.
+
+use std::{io::Read, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, header},
+};
+use flate2::read::MultiGzDecoder;
+use futures_util::StreamExt;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use crate::error::{ErrorCode, Failure};
+
+/// Memory is set aside in pieces of this size.
+const PIECE: usize = 1024;
+
+/// Reads bodies.
+pub(super) struct Bodies {
+    room: Arc<Semaphore>,
+}
+
+/// What a route takes.
+#[derive(Clone, Copy)]
+pub(super) struct Expected {
+    pub(super) content_types: &'static [&'static str],
+    /// Bytes of a body, after decompression.
+    pub(super) limit: usize,
+}
+
+/// What was sent, perhaps still compressed. The memory set aside for it is free once it is dropped.
+#[derive(Debug)]
+pub(super) struct Sent {
+    bytes: Vec<u8>,
+    encoding: Encoding,
+    limit: usize,
+    room: OwnedSemaphorePermit,
+}
+
+/// A body, ready to be read. As with [`Sent`], the room is kept with it.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub(super) bytes: Vec<u8>,
+    room: OwnedSemaphorePermit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+}
+
+impl Bodies {
+    /// At most so many bytes in all bodies together, raised to what one compressed body of the largest limit needs.
+    pub(super) fn new(concurrent: usize, largest: usize) -> Self {
+        let room = pieces(concurrent.max(largest.saturating_mul(2))) as usize;
+        Self { room: Arc::new(Semaphore::new(room)) }
+    }
+
+    /// Reads a body to its end.
+    pub(super) async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        expected: Expected,
+        deadline: Instant,
+    ) -> Result<Sent, Failure> {
+        check_type(headers, expected.content_types)?;
+        let encoding = Encoding::of(headers)?;
+        let limit = expected.limit;
+        let declared = declared_length(headers);
+        if declared.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        let plain = match encoding {
+            Encoding::Identity => 0,
+            Encoding::Gzip => limit,
+        };
+        let room = self.set_aside(declared.unwrap_or(limit) + plain, deadline).await?;
+        let bytes = timeout_at(deadline, collect(body, declared.unwrap_or(0), limit))
+            .await
+            .map_err(|_| Failure::new(ErrorCode::BodyTimeout, "the body did not arrive in time"))??;
+        let mut sent = Sent { bytes, encoding, limit, room };
+        keep(&mut sent.room, sent.bytes.len() + plain);
+        Ok(sent)
+    }
+
+    async fn set_aside(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
+        let room = Arc::clone(&self.room).acquire_many_owned(pieces(bytes));
+        match timeout_at(deadline, room).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_)) | Err(_) => {
+                let message = "too much is being received at once; try again later";
+                Err(Failure::new(ErrorCode::Busy, message).retry_after(Duration::from_secs(1)))
+            }
+        }
+    }
+}
+
+async fn collect(body: Body, declared: usize, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::with_capacity(declared);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Failure::invalid("the body ended before it was complete"))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+impl Sent {
+    /// Whether it takes long to make plain or to check, so that it belongs on a thread that may block.
+    pub(super) fn is_large(&self) -> bool {
+        self.encoding == Encoding::Gzip || self.bytes.len() > 64 * 1024
+    }
+
+    /// Decompresses, never beyond the limit.
+    pub(super) fn decode(self) -> Result<Plain, Failure> {
+        let Self { bytes, encoding, limit, mut room } = self;
+        let bytes = match encoding {
+            Encoding::Identity => bytes,
+            Encoding::Gzip => gunzip(&bytes, limit)?,
+        };
+        keep(&mut room, bytes.len());
+        Ok(Plain { bytes, room })
+    }
+}
+
+impl Plain {
+    /// Frees the bytes and hands on the room, for what was made of them.
+    pub(super) fn into_room(self) -> OwnedSemaphorePermit {
+        self.room
+    }
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Result<Self, Failure> {
+        let Some(encoding) = single(headers, header::CONTENT_ENCODING)? else {
+            return Ok(Self::Identity);
+        };
+        match encoding.to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Self::Identity),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            other => Err(unsupported(format!("content-encoding: expected gzip or none, found {other}"))),
+        }
+    }
+}
+
+fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
+    let one_too_many = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
+    let read = MultiGzDecoder::new(compressed).take(one_too_many).read_to_end(&mut bytes);
+    if bytes.len() > limit {
+        return Err(too_large(limit));
+    }
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(Failure::invalid(format!("the body is not gzip, as its content-encoding says: {error}"))),
+    }
+}
+
+/// A missing content type is taken for the right one.
+fn check_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
+    let Some(found) = single(headers, header::CONTENT_TYPE)? else {
+        return Ok(());
+    };
+    let (essence, parameters) = found.split_once(';').unwrap_or((found, ""));
+    let is_accepted = accepted.iter().any(|accepted| essence.trim().eq_ignore_ascii_case(accepted));
+    if is_accepted && parameters.split(';').all(is_utf8) {
+        return Ok(());
+    }
+    Err(unsupported(format!("content-type: expected {} in UTF-8, found {found}", accepted.join(" or "))))
+}
+
+/// Whether a content type's parameter is anything but another character set.
+fn is_utf8(parameter: &str) -> bool {
+    match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        Some(_) | None => true,
+    }
+}
+
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Failure> {
+    let mut values = headers.get_all(&name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| unsupported(format!("{name}: expected ASCII text")))?;
+            Ok(Some(text.trim()))
+        }
+        (Some(_), Some(_)) => Err(unsupported(format!("{name}: expected one, found several"))),
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn unsupported(message: String) -> Failure {
+    Failure::new(ErrorCode::UnsupportedMediaType, message)
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::new(ErrorCode::TooLarge, format!("the body has more than {limit} bytes"))
+}
+
+/// Gives back what is set aside beyond so many bytes.
+fn keep(room: &mut OwnedSemaphorePermit, bytes: usize) {
+    let excess = room.num_permits().saturating_sub(pieces(bytes) as usize);
+    drop(room.split(excess));
+}
+
+fn pieces(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+    const EXPECTED: Expected = Expected { content_types: &["application/json"], limit: LIMIT };
+
+    fn in_millis(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    fn never() -> Body {
+        Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>())
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_for_a_body_the_answer_is_busy_until_there_is() {
+        let bodies = Bodies::new(2 * LIMIT, LIMIT);
+        let headers = HeaderMap::new();
+        let mut first = Box::pin(bodies.read(&headers, never(), EXPECTED, in_millis(60_000)));
+        let mut second = Box::pin(bodies.read(&headers, never(), EXPECTED, in_millis(60_000)));
+        assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+
+        let third = bodies.read(&headers, Body::from("{}"), EXPECTED, in_millis(10)).await.unwrap_err();
+        assert_eq!((third.code, third.retry_after), (ErrorCode::Busy, Some(Duration::from_secs(1))));
+
+        drop(first);
+        bodies.read(&headers, Body::from("{}"), EXPECTED, in_millis(60_000)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_keeps_no_more_room_than_it_takes_and_none_once_it_is_gone() {
+        let bodies = Bodies::new(2 * LIMIT, LIMIT);
+        let all = bodies.room.available_permits();
+        let sent = bodies.read(&HeaderMap::new(), Body::from(vec![b' '; 5000]), EXPECTED, in_millis(60_000)).await;
+        assert_eq!(all - bodies.room.available_permits(), 5);
+        let plain = sent.unwrap().decode().unwrap();
+        assert_eq!(all - bodies.room.available_permits(), 5);
+        let room = plain.into_room();
+        assert_eq!(all - bodies.room.available_permits(), 5);
+        drop(room);
+        assert_eq!(bodies.room.available_permits(), all);
+    }
+
+    #[tokio::test]
+    async fn there_is_always_room_for_one_body() {
+        let bodies = Bodies::new(0, LIMIT);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        let sent = bodies.read(&headers, Body::from("not gzip"), EXPECTED, in_millis(60_000)).await.unwrap();
+        assert!(sent.is_large());
+        assert_eq!(sent.decode().unwrap_err().code, ErrorCode::InvalidRequest);
+    }
+}

@@ -1,0 +1,211 @@
+//! The HTTP interface: every route and layer is on this page.
+//!
+//! A request passes the layers of [`router`] from the outside in: it is measured, a panic below becomes a 500, and without a
+//! key it goes no further than [`OPEN`]. Each file in `routes` has one resource: its handlers, their types and their
+//! description in the API document.
+
+mod answer;
+mod body;
+mod items;
+mod moment;
+mod openapi;
+mod parameters;
+mod request;
+mod routes;
+mod serve;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
+
+use std::{
+    any::Any,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, Method, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post, put},
+};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    access::{Keys, Principal},
+    error::{ErrorCode, Failure},
+    intake::Intake,
+    metrics::Metrics,
+    ship::Shipper,
+    store::Store,
+    time::Clock,
+    writer::Writer,
+};
+use answer::Code;
+use body::Bodies;
+pub use openapi::document as openapi;
+pub use serve::{Connections, serve};
+
+/// What the routes work with.
+pub struct Services {
+    pub intake: Arc<Intake>,
+    pub writer: Writer,
+    /// Every store by its name in the configuration, with its shipper.
+    pub stores: Vec<(String, Shipper)>,
+    /// The store that is queried, and its shipper.
+    pub query_store: Arc<dyn Store>,
+    pub query_shipper: Shipper,
+    pub keys: Arc<Keys>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub limits: Limits,
+}
+
+/// What requests may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one body of events, after decompression.
+    pub max_batch_bytes: usize,
+    /// Bytes of all bodies that are being received or checked.
+    pub max_concurrent_bytes: usize,
+    /// From a request's head to its answer, also when it waits for a store.
+    pub request_timeout: Duration,
+}
+
+/// The only paths that answer without a key.
+const OPEN: [&str; 2] = ["/livez", "/readyz"];
+
+/// Bytes of a body that is not events.
+const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
+
+type Route = (&'static str, MethodRouter<Arc<Shared>>);
+
+/// The routes that also exist under `/s/{space}`.
+fn in_space() -> [Route; 7] {
+    [
+        ("/api/event_log/events", post(routes::events::log)),
+        ("/api/event_log/providers", get(routes::providers::list)),
+        ("/api/event_log/providers/{provider}", put(routes::providers::register)),
+        ("/api/event_log/{type}/{id}/_find", get(routes::find::by_id)),
+        ("/api/event_log/{type}/_find", post(routes::find::by_ids)),
+        ("/api/event_log/dead_letters", get(routes::dead_letters::list)),
+        ("/api/event_log/dead_letters/_replay", post(routes::dead_letters::replay)),
+    ]
+}
+
+/// The routes that are about the program, not about a space.
+fn of_operation() -> [Route; 4] {
+    [
+        ("/livez", get(routes::health::live)),
+        ("/readyz", get(routes::health::ready)),
+        ("/metrics", get(routes::metrics::scrape)),
+        ("/openapi.json", get(routes::openapi::document)),
+    ]
+}
+
+/// The whole interface.
+pub fn router(services: Services) -> Router {
+    let shared = Arc::new(Shared::new(services));
+    let collect = |routes: &[Route]| {
+        routes.iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods.clone()))
+    };
+    Router::new()
+        .merge(collect(&of_operation()))
+        .merge(collect(&in_space()))
+        .nest("/s/{space}", collect(&in_space()))
+        .fallback(async || Failure::new(ErrorCode::NotFound, "Not Found"))
+        .method_not_allowed_fallback(async |method: Method| {
+            Failure::new(ErrorCode::MethodNotAllowed, format!("{method} is not allowed here"))
+        })
+        .layer(from_fn_with_state(Arc::clone(&shared), authenticate))
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(from_fn_with_state(Arc::clone(&shared), observe))
+        .with_state(shared)
+}
+
+/// The services, and what the routes share beyond them.
+struct Shared {
+    services: Services,
+    bodies: Bodies,
+    /// A turn for each processor: more threads would only hold more memory.
+    checking: Semaphore,
+}
+
+impl Shared {
+    fn new(services: Services) -> Self {
+        let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
+        let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes.max(MAX_QUERY_BYTES));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self { services, bodies, checking: Semaphore::new(processors) }
+    }
+
+    /// When a request that begins now has to be answered.
+    fn deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.services.limits.request_timeout
+    }
+}
+
+/// Finds out who is calling, and turns away whoever cannot say.
+async fn authenticate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let principal = presented_key(request.headers()).and_then(|key| shared.services.keys.principal(key));
+    match principal {
+        Some(principal) => {
+            request.extensions_mut().insert::<Principal>(principal);
+        }
+        None if OPEN.contains(&request.uri().path()) => {}
+        None => {
+            let message = "expected a known API key, in a header `authorization: ApiKey <key>`";
+            return Failure::new(ErrorCode::Unauthenticated, message).into_response();
+        }
+    }
+    next.run(request).await
+}
+
+/// `ApiKey <key>` or `Bearer <key>`, given once.
+fn presented_key(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
+    let is_known = ["ApiKey", "Bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    is_known.then(|| key.trim())
+}
+
+/// The panic itself is already on standard error; the caller learns nothing of it.
+fn after_panic(_: Box<dyn Any + Send>) -> Response {
+    Failure::internal("a handler panicked").into_response()
+}
+
+/// Counts and times every answer.
+async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    let metrics = &shared.services.metrics.http;
+    metrics.answered(method, route, status, took);
+    if let Some(Code(code)) = response.extensions().get() {
+        metrics.failed(code.name());
+    }
+    tracing::debug!(method, route, status, took_micros = took.as_micros(), "answered");
+    response
+}
+
+/// Anyone can make up a method; the labels of a metric have to stay few.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

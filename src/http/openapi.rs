@@ -1,0 +1,89 @@
+//! The description of the interface, made of what stands beside each handler.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Components, Content, OpenApi as Document, Ref, RefOr, ResponseBuilder, ServerBuilder, ServerVariableBuilder,
+        path::{Operation, PathItem},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::{answer::ErrorAnswer, routes};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Annals",
+        description = "A tamper-evident event log. Every error answer has the fields `statusCode`, `error` and \
+                       `message`, and its code in the header `annals-error`."
+    ),
+    paths(
+        routes::events::log,
+        routes::providers::list,
+        routes::providers::register,
+        routes::find::by_id,
+        routes::find::by_ids,
+        routes::dead_letters::list,
+        routes::dead_letters::replay,
+        routes::health::live,
+        routes::health::ready,
+        routes::metrics::scrape,
+        routes::openapi::document,
+    ),
+    components(schemas(ErrorAnswer)),
+    security(("api_key" = []), ("bearer" = [])),
+    modifiers(&Common)
+)]
+struct Api;
+
+/// The document, as JSON for people: indented, with a line break at its end.
+pub fn document() -> serde_json::Result<String> {
+    let mut text = Api::openapi().to_pretty_json()?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// What holds for every operation.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, document: &mut Document) {
+        add_security(document.components.get_or_insert_with(Components::new));
+        document.servers = Some(vec![
+            ServerBuilder::new().url("/").description(Some("The default space")).build(),
+            ServerBuilder::new()
+                .url("/s/{space}")
+                .description(Some("Another space; for the paths under /api"))
+                .parameter("space", ServerVariableBuilder::new().default_value("default"))
+                .build(),
+        ]);
+        for path in document.paths.paths.values_mut() {
+            operations(path).for_each(add_unauthenticated);
+        }
+    }
+}
+
+fn add_security(components: &mut Components) {
+    let description = "`ApiKey <key>`";
+    let api_key = ApiKey::Header(ApiKeyValue::with_description("authorization", description));
+    components.add_security_scheme("api_key", SecurityScheme::ApiKey(api_key));
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The same key")).build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+}
+
+/// An operation that says nothing of its own about security needs a key.
+fn add_unauthenticated(operation: &mut Operation) {
+    if operation.security.is_none() {
+        let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorAnswer"))));
+        let response = ResponseBuilder::new()
+            .description("The request has no API key, or one that is not known")
+            .content("application/json", body)
+            .build();
+        operation.responses.responses.insert("401".to_owned(), RefOr::T(response));
+    }
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.put, &mut path.post].into_iter().filter_map(Option::as_mut)
+}

@@ -1,0 +1,177 @@
+//! `POST /api/event_log/events`: events come in.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use tokio::{sync::OwnedSemaphorePermit, task, time::Instant};
+
+use crate::{
+    error::{ErrorCode, Failure},
+    event::Space,
+    http::{
+        Shared,
+        answer::{self, ErrorAnswer},
+        body::{Expected, Sent},
+        items::{self, AllRejectedAnswer, EventsAnswer, Submitted},
+        parameters::{InSpace, Parameters, invalid},
+    },
+    intake::{Accepted, Item},
+    writer::{Receipts, SubmitError},
+};
+
+const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
+
+/// Log events
+///
+/// The body is one event, an array of events, or one event a line; it may be compressed with gzip. Each event is answered
+/// for on its own. An accepted event is sealed and on disk: it reaches every store, whatever happens.
+#[utoipa::path(
+    post,
+    path = "/api/event_log/events",
+    operation_id = "log_events",
+    tag = "events",
+    params(
+        ("wait_for" = Option<String>, Query, description = "`stored`: answer once the events can be found",
+            example = "stored"),
+    ),
+    request_body(
+        description = "Events as in the JSON Schema of this log",
+        content((serde_json::Value = "application/json"), (String = "application/x-ndjson"))
+    ),
+    responses(
+        (status = 202, description = "At least one event is valid, or none was sent", body = EventsAnswer),
+        (status = 400, description = "Every event is invalid, or the request is", body = AllRejectedAnswer),
+        (status = 408, description = "The body did not arrive in time", body = ErrorAnswer),
+        (status = 413, description = "The body is too large or has too many events", body = ErrorAnswer),
+        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
+        (status = 429, description = "The journal is full; nothing was written", body = ErrorAnswer),
+        (status = 503, description = "Nothing is accepted at present; nothing was written", body = ErrorAnswer),
+    )
+)]
+pub(in crate::http) async fn log(
+    State(shared): State<Arc<Shared>>,
+    InSpace(space): InSpace,
+    parameters: Parameters,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let deadline = shared.deadline();
+    let wait = Wait::parse(parameters)?;
+    let expected = Expected { content_types: CONTENT_TYPES, limit: shared.services.limits.max_batch_bytes };
+    let sent = shared.bodies.read(&headers, body, expected, deadline).await?;
+    // What has arrived is seen through, also if the client goes away and this handler with it.
+    let work = tokio::spawn(async move { take_in(&shared, space, sent, wait, deadline).await });
+    work.await.map_err(|error| Failure::internal(error.to_string()))?
+}
+
+/// When to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    Durable,
+    Stored,
+}
+
+impl Wait {
+    fn parse(mut parameters: Parameters) -> Result<Self, Failure> {
+        let wait = match parameters.take("wait_for", "string")?.as_deref() {
+            None => Self::Durable,
+            Some("stored") => Self::Stored,
+            Some(other) => return Err(invalid("wait_for", format_args!("expected [stored] but got [{other}]"))),
+        };
+        parameters.finish()?;
+        Ok(wait)
+    }
+}
+
+async fn take_in(
+    shared: &Arc<Shared>,
+    space: Option<Space>,
+    sent: Sent,
+    wait: Wait,
+    deadline: Instant,
+) -> Result<Response, Failure> {
+    let (Accepted { items, contents }, room) = check(shared, space, sent).await?;
+    let receipts = if contents.is_empty() { Ok(None) } else { shared.services.writer.submit(contents).await.map(Some) };
+    drop(room);
+    let receipts = match receipts {
+        Ok(receipts) => receipts,
+        Err(SubmitError::Dropped) => {
+            count(shared, &items, Submitted::Dropped);
+            return respond(&items, Submitted::Dropped, None);
+        }
+        Err(error @ (SubmitError::Full { .. } | SubmitError::Closed | SubmitError::Failed { .. })) => {
+            return Err(error.into());
+        }
+    };
+    let stored = match wait {
+        Wait::Durable => None,
+        Wait::Stored => Some(wait_stored(shared, receipts.as_ref(), deadline).await),
+    };
+    let submitted = Submitted::Sealed(receipts.as_ref().map_or(&[], |receipts| &receipts.receipts));
+    count(shared, &items, submitted);
+    respond(&items, submitted, stored)
+}
+
+/// Decompresses and checks; the room is that of the body, for the contents that were made of it.
+async fn check(
+    shared: &Arc<Shared>,
+    space: Option<Space>,
+    sent: Sent,
+) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
+    if !sent.is_large() {
+        return check_now(shared, space, sent);
+    }
+    let _turn = shared.checking.acquire().await;
+    let on_thread = Arc::clone(shared);
+    task::spawn_blocking(move || check_now(&on_thread, space, sent))
+        .await
+        .map_err(|error| Failure::internal(error.to_string()))?
+}
+
+fn check_now(shared: &Shared, space: Option<Space>, sent: Sent) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
+    let plain = sent.decode()?;
+    shared.services.metrics.intake.bytes.inc_by(plain.bytes.len() as u64);
+    let accepted = shared.services.intake.accept(space.as_ref(), &plain.bytes)?;
+    Ok((accepted, plain.into_room()))
+}
+
+/// Whether the store that is queried has the events. Where nothing was logged there is nothing to wait for.
+async fn wait_stored(shared: &Shared, receipts: Option<&Receipts>, deadline: Instant) -> bool {
+    let Some(receipts) = receipts else {
+        return true;
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    shared.services.query_shipper.wait_stored(receipts.end, left).await
+}
+
+fn count(shared: &Shared, items: &[Item], submitted: Submitted<'_>) {
+    let (mut accepted, mut filtered, mut rejected) = (0, 0, 0);
+    for item in items {
+        match item {
+            Item::Accepted { .. } => accepted += 1,
+            Item::Filtered => filtered += 1,
+            Item::Rejected(_) => rejected += 1,
+        }
+    }
+    let metrics = &shared.services.metrics.intake;
+    match submitted {
+        Submitted::Sealed(_) => metrics.accepted.inc_by(accepted),
+        Submitted::Dropped => metrics.dropped.inc_by(accepted),
+    };
+    metrics.filtered.inc_by(filtered);
+    metrics.rejected.inc_by(rejected);
+}
+
+fn respond(items: &[Item], submitted: Submitted<'_>, stored: Option<bool>) -> Result<Response, Failure> {
+    let (status, body) = items::write(items, submitted, stored)?;
+    let mut response = answer::json_bytes(status, body).into_response();
+    if status.is_client_error() {
+        answer::mark(&mut response, &Failure::new(ErrorCode::EventsRejected, ""));
+    }
+    Ok(response)
+}

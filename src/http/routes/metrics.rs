@@ -1,0 +1,45 @@
+//! `/metrics`, for Prometheus.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    error::Failure,
+    http::Shared,
+    metrics::{CONTENT_TYPE, StoreMetrics},
+    ship::Progress,
+};
+
+/// What the program counts
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "operation",
+    responses((
+        status = 200, description = "OpenMetrics text",
+        content_type = "application/openmetrics-text", body = String
+    ))
+)]
+pub(in crate::http) async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+    let metrics = &shared.services.metrics;
+    for (name, shipper) in &shared.services.stores {
+        show(&metrics.store(name), &shipper.progress());
+    }
+    let text = metrics.render().map_err(|error| Failure::internal(error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+fn show(metrics: &StoreMetrics, progress: &Progress) {
+    let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.behind_events.set(gauge(progress.behind_events));
+    metrics.behind_bytes.set(gauge(progress.behind_bytes));
+    metrics.behind_seconds.set(progress.behind_for.unwrap_or_default().as_secs_f64());
+    metrics.dead_letters.set(gauge(progress.dead_letters));
+    metrics.trouble.set(i64::from(progress.trouble.is_some()));
+}

@@ -1,0 +1,96 @@
+//! Connections: accepted within bounds, timed, and drained at the end.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    /// How many may be open at once; others wait to be accepted.
+    pub max: usize,
+    /// How long a client may take for the head of a request, and stay silent between two requests.
+    pub header_timeout: Duration,
+    /// How long requests may take to end after the shutdown.
+    pub drain: Duration,
+}
+
+/// Serves until the shutdown, then stops accepting, lets the requests under way end, and cuts off what does not.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>, limits: Connections) {
+    let stop = CancellationToken::new();
+    let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
+    let mut open = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(_) = open.join_next(), if !open.is_empty() => {}
+            Some((stream, place)) = accept(&listener, &places) => {
+                let connection = connection(stream, router.clone(), stop.clone(), limits.header_timeout);
+                open.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+        }
+    }
+    drop(listener);
+    stop.cancel();
+    drain(open, limits.drain).await;
+}
+
+/// The next connection, once there is a place for it; `None` if that failed.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            // Mostly a lack of file handles, which passes when other connections close.
+            sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, header_timeout: Duration) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "answers may wait to be sent");
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn drain(mut open: JoinSet<()>, limit: Duration) {
+    let all_ended = async { while open.join_next().await.is_some() {} };
+    if timeout(limit, all_ended).await.is_err() {
+        tracing::warn!(connections = open.len(), "requests took too long to end and were cut off");
+        open.shutdown().await;
+    }
+}

@@ -1,0 +1,141 @@
+//! Events coming in, up to the writer; what it answers is in `items.rs`.
+
+use std::{io::Write, time::Duration};
+
+use axum::body::{Body, Bytes};
+use flate2::{Compression, write::GzEncoder};
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+
+use super::{LIMITS, Log};
+use crate::http::Limits;
+
+const PATH: &str = "/api/event_log/events";
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn if_every_event_is_invalid_the_answer_is_400_and_says_why_for_each() {
+    let log = Log::new();
+    let body = r#"[{"event":{"provider":"app","action":"walk"}},{"event":{"provider":"app","action":"run"},"nope":1}]"#;
+    let answer = log.post(PATH, body).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.header("annals-error"), Some("events_rejected"));
+    let json = answer.json();
+    assert_eq!((&json["statusCode"], &json["error"]), (&json!(400), &json!("Bad Request")));
+    assert!(json["message"].as_str().unwrap().starts_with("all 2 events were rejected, the first for: "), "{json}");
+    let items = json["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    assert_eq!(items[0]["status"], "rejected");
+    assert_eq!(items[1]["errors"][0]["path"], "nope");
+    let text = log.metrics.render().unwrap();
+    assert!(text.contains(r#"annals_intake_events_total{outcome="rejected"} 2"#), "{text}");
+    assert!(text.contains(r#"annals_http_errors_total{code="events_rejected"} 1"#), "{text}");
+}
+
+#[tokio::test]
+async fn waiting_for_what_was_not_logged_ends_at_once() {
+    let log = Log::new();
+    let answer = log.post("/api/event_log/events?wait_for=stored", "{}").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["stored"]), (400, &json!(true)));
+}
+
+#[tokio::test]
+async fn ndjson_and_json_are_taken_with_or_without_saying_so_plain_or_compressed() {
+    let log = Log::new();
+    for content_type in
+        [None, Some("application/json"), Some("Application/X-NDJSON"), Some("application/json; charset=UTF-8")]
+    {
+        for encoding in [None, Some("identity"), Some("gzip"), Some("GZIP")] {
+            let mut request = log.request("POST", PATH);
+            if let Some(content_type) = content_type {
+                request = request.header("content-type", content_type);
+            }
+            let mut body = b"{}\n{}\n".to_vec();
+            if let Some(encoding) = encoding {
+                request = request.header("content-encoding", encoding);
+            }
+            if encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")) {
+                body = gzip(&body);
+            }
+            let answer = log.send(request.body(Body::from(body)).unwrap()).await;
+            assert_eq!(answer.json()["items"].as_array().unwrap().len(), 2, "{content_type:?} {encoding:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_checked_like_a_small_one() {
+    let log = Log::new();
+    let body = "{}\n".repeat(30_000);
+    assert!(body.len() > 64 * 1024 && body.len() < LIMITS.max_batch_bytes);
+    let answer = log.post(PATH, body).await;
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (413, "the body has more than 1000 events"));
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_413_however_it_comes() {
+    let log = Log::new();
+    let limit = LIMITS.max_batch_bytes;
+    let fits = format!("{{}}{}", " ".repeat(limit - 2));
+    let too_large = format!("{fits} ");
+    let chunked = |text: &str| {
+        let chunks: Vec<_> = text.as_bytes().chunks(7000).map(Bytes::copy_from_slice).collect();
+        Body::from_stream(stream::iter(chunks).map(Ok::<_, std::io::Error>))
+    };
+    let compressed = |text: &str| {
+        let request = log.request("POST", PATH).header("content-encoding", "gzip");
+        request.body(Body::from(gzip(text.as_bytes()))).unwrap()
+    };
+    for (status, text) in [(400, &fits), (413, &too_large)] {
+        assert_eq!(log.post(PATH, text.clone()).await.status, status);
+        assert_eq!(log.post(PATH, chunked(text)).await.status, status, "chunked");
+        assert_eq!(log.send(compressed(text)).await.status, status, "gzip");
+    }
+    let declared = log.request("POST", PATH).header("content-length", limit + 1);
+    let answer =
+        log.send(declared.body(Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>())).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (413, "the body has more than 100000 bytes"));
+}
+
+#[tokio::test]
+async fn a_compressed_body_cannot_grow_beyond_the_limit() {
+    let log = Log::new();
+    let bomb = gzip(&vec![b' '; 10 << 20]);
+    assert!(bomb.len() < LIMITS.max_batch_bytes);
+    let request = log.request("POST", PATH).header("content-encoding", "gzip");
+    assert_eq!(log.send(request.body(Body::from(bomb)).unwrap()).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_compressed_body_that_is_cut_off_is_400() {
+    let log = Log::new();
+    let cut = gzip(b"{}");
+    let request = log.request("POST", PATH).header("content-encoding", "gzip");
+    let answer = log.send(request.body(Body::from(cut[..cut.len() - 4].to_vec())).unwrap()).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.error().starts_with("the body is not gzip"), "{}", answer.error());
+}
+
+fn never() -> Body {
+    Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>())
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_408() {
+    let log = Log::with(Limits { request_timeout: Duration::from_millis(20), ..LIMITS });
+    let answer = log.post(PATH, never()).await;
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (408, "the body did not arrive in time"));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_400() {
+    let log = Log::new();
+    let broken = stream::iter([Ok(Bytes::from_static(b"{}")), Err(std::io::Error::other("cut"))]);
+    let answer = log.post(PATH, Body::from_stream(broken)).await;
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "the body ended before it was complete"));
+}

@@ -1,0 +1,165 @@
+//! Finds: what a store is asked, and what comes back.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use serde_json::json;
+
+use super::{Log, NOW};
+use crate::{
+    event::UnixMillis,
+    query::{Order, Query},
+    store::{Page, StoreError},
+};
+
+const PATH: &str = "/api/event_log/t/1/_find";
+
+async fn asked(log: &Log, path: &str) -> Query {
+    let path = path.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
+    let answer = log.get(&path).await;
+    assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
+    let mut asked = log.store.asked();
+    assert_eq!(asked.len(), 1, "{path}");
+    asked.remove(0)
+}
+
+fn sort(query: &Query) -> Vec<(&'static str, Order)> {
+    query.sort.iter().map(|sort| (sort.field.path, sort.order)).collect()
+}
+
+#[tokio::test]
+async fn without_parameters_it_is_the_first_ten_by_time() {
+    let query = asked(&Log::new(), PATH).await;
+    assert_eq!((query.offset, query.limit, query.start, query.end), (0, 10, None, None));
+    assert_eq!(sort(&query), [("@timestamp", Order::Ascending)]);
+    assert_eq!(query.objects.space, None);
+    assert_eq!((query.objects.object_type.as_str(), query.objects.ids.as_slice()), ("t", &["1".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn the_path_names_space_type_and_id_also_when_encoded() {
+    let log = Log::new();
+    for (path, space, object_type, id) in [
+        ("/s/default/api/event_log/t/1/_find", None, "t", "1"),
+        ("/s/team-a_1/api/event_log/t/1/_find", Some("team-a_1"), "t", "1"),
+        ("/s/team/api/event_log/a%20b/x%2Fy%3F%C3%A9/_find", Some("team"), "a b", "x/y?é"),
+        ("/api/event_log/providers/1/_find", None, "providers", "1"),
+        ("/api/event_log/a+b/c+d/_find", None, "a+b", "c+d"),
+    ] {
+        let objects = asked(&log, path).await.objects;
+        assert_eq!(objects.space.as_ref().map(|space| space.as_str()), space, "{path}");
+        assert_eq!((objects.object_type.as_str(), objects.ids[0].as_str()), (object_type, id), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_numbers_as_javascript_reads_them() {
+    let log = Log::new();
+    for (query, offset, limit) in [
+        ("page=2", 10, 10),
+        ("page=+2+&per_page=1e1", 10, 10),
+        ("page=3.0&per_page=7", 14, 7),
+        ("per_page=0", 0, 0),
+        ("page=123456789&per_page=0", 0, 0),
+        ("per_page=10000", 0, 10_000),
+        ("page=1000&per_page=10", 9990, 10),
+        ("page=%2B1", 0, 10),
+    ] {
+        let found = asked(&log, &format!("{PATH}?{query}")).await;
+        assert_eq!((found.offset, found.limit), (offset, limit), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn every_sort_field_is_sorted_by_in_both_orders() {
+    let log = Log::new();
+    for field in crate::http::request::SORT_FIELDS {
+        for (order, expected) in [("asc", Order::Ascending), ("desc", Order::Descending)] {
+            let path = format!("{PATH}?sort_field={field}&sort_order={order}");
+            assert_eq!(sort(&asked(&log, &path).await), [(field, expected)]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_sort_keys_come_as_one_array_or_one_by_one() {
+    let log = Log::new();
+    let two = [("event.action", Order::Descending), ("@timestamp", Order::Ascending)];
+    let first = r#"{"sort_field":"event.action","sort_order":"desc"}"#;
+    let second = r#"{"sort_field":"@timestamp","sort_order":"asc"}"#;
+    assert_eq!(sort(&asked(&log, &format!("{PATH}?sort=[{first},{second}]")).await), two);
+    assert_eq!(sort(&asked(&log, &format!("{PATH}?sort={first}&sort={second}")).await), two);
+    assert_eq!(sort(&asked(&log, &format!("{PATH}?sort=[{first}]")).await), two[..1]);
+    assert_eq!(sort(&asked(&log, &format!("{PATH}?sort=[]")).await), []);
+    assert_eq!(sort(&asked(&log, &format!("{PATH}?sort_order=desc")).await), [("@timestamp", Order::Descending)]);
+}
+
+#[tokio::test]
+async fn start_and_end_are_dates_or_durations_before_now() {
+    let log = Log::new();
+    let day = 86_400_000;
+    let noon = NOW.0;
+    let query = asked(&log, &format!("{PATH}?start=2021-03-02&end=2021-03-02")).await;
+    assert_eq!(query.start, Some(UnixMillis(noon - day / 2)));
+    assert_eq!(query.end, Some(UnixMillis(noon + day / 2 - 1)));
+    let query = asked(&log, &format!("{PATH}?start=30d&end=now-1h")).await;
+    assert_eq!((query.start, query.end), (Some(UnixMillis(noon - 30 * day)), Some(UnixMillis(noon - 3_600_000))));
+    let query = asked(&log, &format!("{PATH}?start=2021-03-02T14:00:00.000+02:00")).await;
+    assert_eq!((query.start, query.end), (Some(NOW), None));
+}
+
+#[tokio::test]
+async fn the_documents_come_back_as_they_were_stored() {
+    let log = Log::new();
+    let documents = vec![Bytes::from_static(br#"{"b":1.0,"a":"\u0041"}"#), Bytes::from_static(br#"{"a":1e2}"#)];
+    log.store.answer(Ok(Page { total: 12_345, documents }));
+    let answer = log.get(&format!("{PATH}?page=2&per_page=2")).await;
+    let expected = r#"{"page":2,"per_page":2,"total":12345,"data":[{"b":1.0,"a":"\u0041"},{"a":1e2}]}"#;
+    assert_eq!(answer.body, expected);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn ids_in_a_body_are_asked_for_together() {
+    let log = Log::new();
+    for (body, ids) in [(r#"{"ids":["a","b c","é"]}"#, vec!["a", "b c", "é"]), (r#"{"ids":"[\"a\"]"}"#, vec!["a"])] {
+        let request = log.request("POST", "/s/team/api/event_log/t/_find?per_page=3").header("kbn-xsrf", "1");
+        let answer = log.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(answer.status, 200, "{body}");
+        let query = log.store.asked().remove(0);
+        assert_eq!((query.objects.ids, query.limit), (ids.into_iter().map(str::to_owned).collect(), 3));
+        assert_eq!(query.objects.space.unwrap().as_str(), "team");
+    }
+}
+
+#[tokio::test]
+async fn no_ids_find_nothing_without_a_store() {
+    let log = Log::new();
+    for body in ["{}", r#"{"ids":[]}"#, r#"{"ids":"[]"}"#, r#" {"ids":[]} "#] {
+        let answer = log.post("/api/event_log/t/_find?page=3", body).await;
+        assert_eq!(answer.json(), json!({ "page": 3, "per_page": 10, "total": 0, "data": [] }), "{body}");
+    }
+    assert!(log.store.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_in_trouble_is_503_and_its_words_stay_inside() {
+    let log = Log::new();
+    let reason = || "node-7:9200 is gone".to_owned();
+    let wait = Some(Duration::from_millis(1500));
+    for (error, status, retry_after, code) in [
+        (StoreError::Unavailable { reason: reason(), retry_after: wait }, 503, Some("2"), "store_unavailable"),
+        (StoreError::Unavailable { reason: reason(), retry_after: None }, 503, Some("5"), "store_unavailable"),
+        (StoreError::Blocked { reason: reason() }, 503, Some("5"), "store_blocked"),
+        (StoreError::Denied { reason: reason() }, 503, Some("5"), "store_denied"),
+        (StoreError::TargetLost { reason: reason() }, 503, Some("5"), "store_unavailable"),
+        (StoreError::Refused { reason: reason() }, 500, None, "store_refused"),
+        (StoreError::TooLarge, 500, None, "store_refused"),
+    ] {
+        log.store.answer(Err(error));
+        let answer = log.get(PATH).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (status, retry_after), "{code}");
+        assert_eq!(answer.header("annals-error"), Some(code));
+        assert!(!answer.error().contains("node-7"));
+    }
+}

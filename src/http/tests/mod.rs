@@ -1,0 +1,196 @@
+//! The interface from outside: requests in, answers out.
+
+mod contract;
+mod events;
+mod find;
+mod operation;
+mod refused;
+mod serving;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header, request},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::{Limits, Services, router};
+use crate::{
+    access::Keys,
+    event::{ChainId, Stream, UnixMillis},
+    intake::{self, Intake, Registration, Registry},
+    metrics::Metrics,
+    query::{Query, ScopedQuery},
+    ship::Shipper,
+    store::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target},
+    time::Clock,
+    writer::Writer,
+};
+
+/// 2021-03-02T12:00:00Z
+const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
+
+const LIMITS: Limits =
+    Limits { max_batch_bytes: 100_000, max_concurrent_bytes: 1 << 30, request_timeout: Duration::from_secs(60) };
+
+/// A log that answers in this process. Provider `app` with action `run` is registered.
+struct Log {
+    router: Router,
+    key: String,
+    store: Arc<Scripted>,
+    metrics: Arc<Metrics>,
+    _folder: TempDir,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self::with(LIMITS)
+    }
+
+    fn with(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::open(folder.path(), NOW).unwrap();
+        let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
+        let store = Arc::new(Scripted::default());
+        let metrics = Arc::new(Metrics::new());
+        let services = Services {
+            intake: intake(&folder),
+            writer: Writer {},
+            stores: vec![("main".to_owned(), Shipper {}), ("copy".to_owned(), Shipper {})],
+            query_store: Arc::clone(&store) as Arc<dyn Store>,
+            query_shipper: Shipper {},
+            keys: Arc::new(keys),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::new(Fixed),
+            limits,
+        };
+        Self { router: router(services), key, store, metrics, _folder: folder }
+    }
+
+    /// A request with the key.
+    fn request(&self, method: &str, path: &str) -> request::Builder {
+        Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("ApiKey {}", self.key))
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.send(self.request("POST", path).body(body.into()).unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The message of an error, after a look at the rest of its shape.
+    fn error(&self) -> String {
+        let body = self.json();
+        let mut fields: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["error", "message", "statusCode"], "{body}");
+        assert_eq!(body["statusCode"], self.status.as_u16());
+        assert_eq!(body["error"], self.status.canonical_reason().unwrap());
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert!(self.header("annals-error").is_some());
+        body["message"].as_str().unwrap().to_owned()
+    }
+}
+
+fn intake(folder: &TempDir) -> Arc<Intake> {
+    let limits = intake::Limits { max_batch_events: 1000, ..intake::Limits::default() };
+    let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
+    let registration = Registration { actions: vec!["run".to_owned()], ..Registration::default() };
+    registry.register("app", registration).unwrap();
+    Arc::new(Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3"))
+}
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> UnixMillis {
+        NOW
+    }
+}
+
+/// A store that answers as it was told and remembers what it was asked.
+#[derive(Default)]
+struct Scripted {
+    asked: Mutex<Vec<Query>>,
+    answer: Mutex<Option<Result<Page, StoreError>>>,
+}
+
+impl Scripted {
+    /// What the next find answers; an empty page unless told.
+    fn answer(&self, answer: Result<Page, StoreError>) {
+        *self.answer.lock().unwrap() = Some(answer);
+    }
+
+    fn asked(&self) -> Vec<Query> {
+        self.asked.lock().unwrap().drain(..).collect()
+    }
+}
+
+#[async_trait]
+impl Store for Scripted {
+    async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+        Ok(Target(String::new()))
+    }
+
+    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+        Ok(vec![Outcome::Stored; events.len()])
+    }
+
+    async fn replace(&self, _: &Target, _: &SealedEvent) -> Result<Outcome, StoreError> {
+        Ok(Outcome::Stored)
+    }
+
+    async fn refresh(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+        self.asked.lock().unwrap().push(query.query().clone());
+        self.answer.lock().unwrap().take().unwrap_or_else(|| Ok(Page::default()))
+    }
+
+    async fn head(&self, _: ChainId) -> Result<Option<Head>, StoreError> {
+        Ok(None)
+    }
+
+    async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Providers, dead letters, health and metrics.
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, header},
+    routing::get,
+};
+use serde_json::json;
+use tower::ServiceExt;
+
+use super::Log;
+
+#[tokio::test]
+async fn registering_adds_actions_and_answers_what_is_registered_now() {
+    let log = Log::new();
+    let put = |path: &'static str, body: &'static str| {
+        log.send(log.request("PUT", path).header("content-type", "application/json").body(Body::from(body)).unwrap())
+    };
+    let answer = put("/api/event_log/providers/crm", r#"{"actions":["login"],"defaults":{"tags":["x"]}}"#).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()),
+        (200, json!({ "actions": ["login"], "defaults": { "tags": ["x"] } }))
+    );
+    let answer = put("/s/team/api/event_log/providers/crm", r#"{"actions":["logout"]}"#).await;
+    let now = json!({ "actions": ["login", "logout"], "defaults": { "tags": ["x"] } });
+    assert_eq!(answer.json(), now);
+    let listed = log.get("/api/event_log/providers").await.json();
+    assert_eq!(listed, json!({ "providers": { "app": { "actions": ["run"], "defaults": {} }, "crm": now } }));
+}
+
+#[tokio::test]
+async fn dead_letters_are_shown_and_replayed_by_store() {
+    let log = Log::new();
+    let empty = |store: &str| json!({ "store": store, "total": 0, "items": [] });
+    let all = log.get("/api/event_log/dead_letters?from=0&limit=10").await.json();
+    assert_eq!(all, json!({ "stores": [empty("main"), empty("copy")] }));
+    let one = log.get("/api/event_log/dead_letters?store=copy").await.json();
+    assert_eq!(one, json!({ "stores": [empty("copy")] }));
+    let replayed = log.post("/api/event_log/dead_letters/_replay?store=main", "").await.json();
+    assert_eq!(replayed, json!({ "stores": [{ "store": "main", "stored": 0, "refused": 0 }] }));
+}
+
+#[tokio::test]
+async fn health_needs_no_key_and_details_do() {
+    let log = Log::new();
+    let without_key = |path: &'static str, authorization: Option<&'static str>| {
+        let mut request = Request::builder().uri(path);
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        log.send(request.body(Body::empty()).unwrap())
+    };
+    assert_eq!(without_key("/livez", None).await.json(), json!({ "status": "alive" }));
+    assert_eq!(without_key("/readyz?verbose", None).await.json(), json!({ "status": "ready" }));
+    assert_eq!(without_key("/readyz", Some("ApiKey wrong")).await.json(), json!({ "status": "ready" }));
+
+    let detailed = log.get("/readyz").await.json();
+    assert_eq!(detailed["writer"], json!({ "accepting": true }));
+    let store =
+        json!({ "store": "main", "behind_events": 0, "behind_bytes": 0, "behind_seconds": 0.0, "dead_letters": 0 });
+    assert_eq!(detailed["stores"][0], store);
+}
+
+#[tokio::test]
+async fn metrics_name_routes_and_never_paths() {
+    let log = Log::new();
+    log.get("/s/team/api/event_log/secret-type/secret-id/_find").await;
+    log.get("/secret-path").await;
+    log.send(log.request("SECRET", "/livez").body(Body::empty()).unwrap()).await;
+    let answer = log.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    for line in [
+        r#"annals_http_requests_total{method="GET",route="/s/{space}/api/event_log/{type}/{id}/_find",status="200"} 1"#,
+        r#"annals_http_requests_total{method="GET",route="none",status="404"} 1"#,
+        r#"annals_http_requests_total{method="other",route="/livez",status="405"} 1"#,
+        r#"annals_http_errors_total{code="not_found"} 1"#,
+        r#"annals_store_behind_events{store="copy"} 0"#,
+    ] {
+        assert!(text.contains(line), "no {line} in:\n{text}");
+    }
+    assert!(!text.to_lowercase().contains("secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_panic_becomes_a_500_that_says_nothing() {
+    async fn panics() {
+        panic!("a secret");
+    }
+    let layer = tower_http::catch_panic::CatchPanicLayer::custom(crate::http::after_panic);
+    let router = Router::new().route("/", get(panics)).layer(layer);
+    let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+    assert_eq!(response.status(), 500);
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(
+        body,
+        r#"{"statusCode":500,"error":"Internal Server Error","message":"An internal server error occurred"}"#
+    );
+}

@@ -1,0 +1,285 @@
+//! What is refused, with which status and which words.
+
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+
+use super::{Answer, Log};
+
+struct Case {
+    method: &'static str,
+    path: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+}
+
+const GET: Case = Case { method: "GET", path: "/", headers: &[], body: "" };
+const POST: Case = Case { method: "POST", ..GET };
+const EVENTS: Case = Case { path: "/api/event_log/events", body: "{}", ..POST };
+const FIND_IDS: Case = Case { path: "/api/event_log/t/_find", ..POST };
+
+async fn check(log: &Log, case: &Case, status: u16, message: &str) -> Answer {
+    let mut request = log.request(case.method, case.path);
+    for (name, value) in case.headers {
+        request = request.header(*name, *value);
+    }
+    let answer = log.send(request.body(Body::from(case.body)).unwrap()).await;
+    let name = format!("{} {} {:?} {}", case.method, case.path, case.headers, case.body);
+    assert_eq!(answer.status.as_u16(), status, "{name}: {:?}", answer.body);
+    let found = answer.error();
+    assert!(found.contains(message), "{name}: expected {message:?} in {found:?}");
+    answer
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_do_not_exist() {
+    let log = Log::new();
+    for path in ["/", "/nothing", "/api/event_log", "/api/event_log/events/", "/s/team/livez", "/s/team/api/nothing"] {
+        check(&log, &Case { path, ..GET }, 404, "Not Found").await;
+    }
+    let answer = check(&log, &Case { path: "/api/event_log/events", ..GET }, 405, "GET is not allowed here").await;
+    assert_eq!(answer.header("allow"), Some("POST"));
+    let answer = check(&log, &Case { path: "/s/team/api/event_log/providers", ..POST }, 405, "POST").await;
+    assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+}
+
+#[tokio::test]
+async fn spaces_that_cannot_exist_are_not_found() {
+    let log = Log::new();
+    let paths = [
+        "/s/Team/api/event_log/t/1/_find",
+        "/s/a.b/api/event_log/t/1/_find",
+        "/s/%C3%A9/api/event_log/t/1/_find",
+        "/s/Team/api/event_log/providers",
+        "/s/Team/api/event_log/dead_letters",
+    ];
+    for path in paths {
+        check(&log, &Case { path, ..GET }, 404, "").await;
+    }
+    check(&log, &Case { path: "/s/Team/api/event_log/events", ..EVENTS }, 404, "Team").await;
+    check(&log, &Case { path: "/s/%FF/api/event_log/t/1/_find", ..GET }, 400, "[request params]").await;
+    assert!(log.store.asked().is_empty());
+}
+
+#[tokio::test]
+async fn bodies_of_events_that_are_not_what_their_headers_must_say() {
+    let log = Log::new();
+    let typed: [(&'static [(&str, &str)], &str); 9] = [
+        (&[("content-type", "text/plain")], "content-type: expected application/json or application/x-ndjson"),
+        (&[("content-type", "application/jsonl")], "found application/jsonl"),
+        (&[("content-type", "application/json; charset=iso-8859-1")], "in UTF-8"),
+        (&[("content-type", "")], "content-type"),
+        (&[("content-type", "application/json"), ("content-type", "application/json")], "expected one, found several"),
+        (&[("content-encoding", "br")], "content-encoding: expected gzip or none, found br"),
+        (&[("content-encoding", "gzip, gzip")], "content-encoding"),
+        (&[("content-encoding", "deflate")], "content-encoding"),
+        (&[("content-encoding", "gzip"), ("content-encoding", "gzip")], "expected one, found several"),
+    ];
+    for (headers, message) in typed {
+        check(&log, &Case { headers, ..EVENTS }, 415, message).await;
+    }
+    let gzip: &'static [(&str, &str)] = &[("content-encoding", "gzip")];
+    check(&log, &Case { headers: gzip, ..EVENTS }, 400, "the body is not gzip").await;
+    check(&log, &Case { body: "", ..EVENTS }, 400, "the body is empty").await;
+    check(&log, &Case { body: " \n ", ..EVENTS }, 400, "the body is empty").await;
+    check(&log, &Case { body: "[{}", ..EVENTS }, 400, "the body is not JSON").await;
+}
+
+#[tokio::test]
+async fn parameters_of_events() {
+    let log = Log::new();
+    let cases = [
+        ("/api/event_log/events?wait_for=indexed", "[request query.wait_for]: expected [stored] but got [indexed]"),
+        ("/api/event_log/events?wait_for=", "[request query.wait_for]: expected [stored] but got []"),
+        ("/api/event_log/events?wait_for=stored&wait_for=stored", "[string] but got [Array]"),
+        ("/api/event_log/events?refresh=true", "[request query.refresh]: definition for this key is missing"),
+    ];
+    for (path, message) in cases {
+        check(&log, &Case { path, ..EVENTS }, 400, message).await;
+    }
+}
+
+#[tokio::test]
+async fn providers() {
+    let log = Log::new();
+    let put = Case { method: "PUT", path: "/api/event_log/providers/crm", ..GET };
+    let cases = [
+        ("", "[request body]"),
+        ("[]", "[request body]"),
+        ("{", "[request body]"),
+        (r#"{"actions":"login"}"#, "expected a sequence"),
+        (r#"{"actions":["a"],"default":{}}"#, "unknown field `default`"),
+        (r#"{"actions":[""]}"#, "actions"),
+    ];
+    for (body, message) in cases {
+        check(&log, &Case { body, ..put }, 400, message).await;
+    }
+    check(&log, &Case { headers: &[("content-type", "text/plain")], ..put }, 415, "expected application/json").await;
+    let path = "/api/event_log/providers/crm?force=1";
+    check(&log, &Case { path, body: r#"{"actions":["a"]}"#, ..put }, 400, "[request query.force]").await;
+    let path = "/api/event_log/providers?page=1";
+    check(&log, &Case { path, ..GET }, 400, "[request query.page]: definition for this key is missing").await;
+    let path = "/api/event_log/providers/%FF";
+    check(&log, &Case { path, body: r#"{"actions":["a"]}"#, ..put }, 400, "[request params]: expected UTF-8").await;
+}
+
+#[tokio::test]
+async fn dead_letters() {
+    let log = Log::new();
+    let cases = [
+        ("?store=other", "[request query.store]: expected one of [main, copy] but got [other]"),
+        ("?limit=1001", "[request query.limit]: Value must be equal to or lower than [1000]."),
+        ("?from=-1", "[request query.from]: Value must be equal to or greater than [0]."),
+        ("?page=1", "[request query.page]: definition for this key is missing"),
+    ];
+    for (query, message) in cases {
+        let path = format!("/api/event_log/dead_letters{query}");
+        let answer = log.get(&path).await;
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, message), "{path}");
+    }
+    check(&log, &Case { path: "/api/event_log/dead_letters/_replay?limit=1", ..POST }, 400, "query.limit").await;
+}
+
+/// Each as the query of both finds.
+#[tokio::test]
+async fn parameters_of_find() {
+    let log = Log::new();
+    let number = "expected value of type [number] but got [string]";
+    let cases = [
+        ("page=0", "[request query.page]: Value must be equal to or greater than [1]."),
+        ("page=-1", "[request query.page]: Value must be equal to or greater than [1]."),
+        ("page=", number),
+        ("page=abc", number),
+        ("page=0x10", number),
+        ("page=NaN", number),
+        ("page=Infinity", number),
+        ("page=1e999", number),
+        ("page=1.5", "[request query.page]: expected a whole number but got [1.5]"),
+        ("page=1&page=1", "[request query.page]: expected value of type [number] but got [Array]"),
+        ("per_page=-1", "[request query.per_page]: Value must be equal to or greater than [0]."),
+        (
+            "per_page=9007199254740993",
+            "[request query.per_page]: Value must be equal to or lower than [9007199254740991].",
+        ),
+        ("per_page=10001", "page × per_page reaches at most [10000]"),
+        ("page=1001&per_page=10", "page × per_page reaches at most [10000]"),
+        ("page=9007199254740991&per_page=9007199254740991", "page × per_page reaches at most [10000]"),
+        ("sort_field=event.id", "[request query.sort_field]: expected one of [@timestamp, event.start,"),
+        ("sort_field=timestamp", "but got [timestamp]"),
+        (
+            "sort_field=message&sort_field=message",
+            "[request query.sort_field]: expected value of type [string] but got [Array]",
+        ),
+        ("sort_order=DESC", "[request query.sort_order]: expected one of [asc, desc] but got [DESC]"),
+        ("sort_order=", "[request query.sort_order]"),
+        ("sort=", "[request query.sort]: could not parse array value from json input"),
+        ("sort=message", "[request query.sort]: could not parse array value from json input"),
+        (r#"sort={"sort_field":"message","sort_order":"asc"}"#, "[request query.sort]: could not parse array value"),
+        ("sort=[1]", "[request query.sort.0]"),
+        (r#"sort=[{"sort_field":"message"}]"#, "missing field `sort_order`"),
+        (r#"sort=[{"sort_field":"message","sort_order":"asc","missing":"last"}]"#, "unknown field `missing`"),
+        (r#"sort=[{"sort_field":"tags","sort_order":"asc"}]"#, "[request query.sort.0.sort_field]: expected one of"),
+        (r#"sort=[{"sort_field":"message","sort_order":"up"}]"#, "[request query.sort.0.sort_order]: expected one of"),
+        (r#"sort={}&sort=[]"#, "[request query.sort.0]: missing field"),
+        (r#"sort={&sort={"#, "[request query.sort.0]: could not parse object value from json input"),
+        ("sort=[1,2,3,4,5,6,7,8,9,10,11]", "[request query.sort]: array size is [11], but cannot be greater than [10]"),
+        ("sort=[]&sort_order=asc", "[request query.sort]: cannot be given together with sort_field or sort_order"),
+        ("sort=[]&sort_field=message", "[request query.sort]: cannot be given together with"),
+        ("start=yesterday", "[request query.start]: expected a date (2021-03-02)"),
+        ("start=", "[request query.start]: expected a date"),
+        ("end=2021-02-30", "[request query.end]: expected a date"),
+        ("end=1h&end=2h", "[request query.end]: expected value of type [string] but got [Array]"),
+        ("filter=event.action:run", "filter: not yet supported"),
+        ("filter=", "filter: not yet supported"),
+        ("foo=1", "[request query.foo]: definition for this key is missing"),
+        ("Page=1", "[request query.Page]: definition for this key is missing"),
+    ];
+    for (query, message) in cases {
+        let query = query.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
+        let by_id = log.get(&format!("/api/event_log/t/1/_find?{query}")).await;
+        assert_eq!(by_id.status, 400, "{query}");
+        let found = by_id.error();
+        assert!(found.contains(message), "{query}: expected {message:?} in {found:?}");
+        let by_ids = log.post(&format!("/api/event_log/t/_find?{query}"), r#"{"ids":["1"]}"#).await;
+        assert_eq!((by_ids.status, by_ids.error()), (by_id.status, found));
+    }
+    assert!(log.store.asked().is_empty());
+}
+
+#[tokio::test]
+async fn bodies_of_find() {
+    let log = Log::new();
+    let cases = [
+        ("", "[request body]: expected a plain object value, but found [null] instead."),
+        ("null", "[request body]: expected a plain object value, but found [null] instead."),
+        ("[]", "[request body]: expected a plain object value, but found [Array] instead."),
+        ("{", "[request body]: expected JSON"),
+        (r#"{"ids":"a"}"#, "[request body.ids]: could not parse array value from json input"),
+        (r#"{"ids":null}"#, "[request body.ids]: expected value of type [array] but got [null]"),
+        (r#"{"ids":{}}"#, "[request body.ids]: expected value of type [array] but got [Object]"),
+        (r#"{"ids":[1]}"#, "[request body.ids.0]: expected value of type [string] but got [number]"),
+        (r#"{"ids":["a",null]}"#, "[request body.ids.1]: expected value of type [string] but got [null]"),
+        (r#"{"ids":"[true]"}"#, "[request body.ids.0]: expected value of type [string] but got [boolean]"),
+        (r#"{"ids":[],"legacyIds":[]}"#, "[request body.legacyIds]: definition for this key is missing"),
+    ];
+    for (body, message) in cases {
+        check(&log, &Case { body, ..FIND_IDS }, 400, message).await;
+    }
+    let headers: &'static [(&str, &str)] = &[("content-type", "application/x-ndjson")];
+    check(&log, &Case { headers, body: "{}", ..FIND_IDS }, 415, "expected application/json").await;
+    let many = serde_json::json!({ "ids": vec!["a"; 65_537] }).to_string();
+    let answer = log.post("/api/event_log/t/_find", many).await;
+    assert_eq!(answer.error(), "[request body.ids]: array size is [65537], but cannot be greater than [65536]");
+}
+
+#[tokio::test]
+async fn everything_but_health_is_closed_without_a_key() {
+    let log = Log::new();
+    let key = &log.key;
+    let open = ["/livez", "/readyz"];
+    let mut paths: Vec<&str> =
+        super::super::in_space().iter().chain(&super::super::of_operation()).map(|(path, _)| *path).collect();
+    paths.extend(["/", "/nothing", "/s/team/api/event_log/providers", "/livez/"]);
+    let wrong = [
+        None,
+        Some("ApiKey".to_owned()),
+        Some("ApiKey ".to_owned()),
+        Some(key.clone()),
+        Some(format!("Basic {key}")),
+        Some(format!("ApiKey {key}x")),
+        Some("Bearer annals_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned()),
+    ];
+    for (path, authorization) in paths.iter().flat_map(|path| wrong.iter().map(move |wrong| (*path, wrong))) {
+        let path = path.replace(['{', '}'], "");
+        let mut request = Request::builder().uri(&path);
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let answer = log.send(request.body(Body::empty()).unwrap()).await;
+        if open.contains(&path.as_str()) {
+            assert_eq!(answer.status, 200, "{path}");
+        } else {
+            assert_eq!(answer.status, 401, "{path} with {authorization:?}");
+            assert_eq!(answer.header("www-authenticate"), Some("ApiKey"));
+            assert!(answer.error().contains("expected a known API key"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_opens_under_either_scheme_but_not_twice() {
+    let log = Log::new();
+    let get = |values: &[String]| {
+        let mut request = Request::builder().uri("/api/event_log/providers");
+        for value in values {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        log.send(request.body(Body::empty()).unwrap())
+    };
+    for scheme in ["ApiKey", "Bearer", "apikey", "BEARER"] {
+        assert_eq!(get(&[format!("{scheme} {}", log.key)]).await.status, 200, "{scheme}");
+    }
+    let twice = [format!("ApiKey {}", log.key), format!("ApiKey {}", log.key)];
+    assert_eq!(get(&twice).await.status, 401);
+}

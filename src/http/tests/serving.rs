@@ -1,0 +1,137 @@
+//! Connections over real sockets.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, routing::get};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
+
+use crate::http::{Connections, serve};
+
+const LIMITS: Connections =
+    Connections { max: 10, header_timeout: Duration::from_secs(60), drain: Duration::from_secs(60) };
+
+/// A server with one slow route, which begins to wait when `entered` is told, until `released` is.
+struct Server {
+    address: SocketAddr,
+    entered: Arc<Notify>,
+    released: Arc<Notify>,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(limits: Connections) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (entered, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (enter, release) = (Arc::clone(&entered), Arc::clone(&released));
+        let slow = async move || {
+            enter.notify_one();
+            release.notified().await;
+            "slow"
+        };
+        let router = Router::new().route("/", get(async || "quick")).route("/slow", get(slow));
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let ended = tokio::spawn(serve(listener, router, shutdown, limits));
+        Self { address, entered, released, stop, ended }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+async fn ask(connection: &mut TcpStream, path: &str) {
+    connection.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+}
+
+/// Reads until the text has come.
+async fn expect(connection: &mut TcpStream, text: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        assert_ne!(connection.read_buf(&mut read).await.unwrap(), 0, "{}", String::from_utf8_lossy(&read));
+    }
+}
+
+/// Waits until the server has closed the connection.
+async fn closed(connection: &mut TcpStream) {
+    let mut rest = Vec::new();
+    let _ = connection.read_to_end(&mut rest).await;
+}
+
+#[tokio::test]
+async fn a_connection_takes_several_requests() {
+    let server = Server::start(LIMITS).await;
+    let mut connection = server.connect().await;
+    for _ in 0..3 {
+        ask(&mut connection, "/").await;
+        expect(&mut connection, "quick").await;
+    }
+}
+
+#[tokio::test]
+async fn at_the_shutdown_requests_under_way_end_and_idle_connections_close() {
+    let server = Server::start(LIMITS).await;
+    let (mut idle, mut busy) = (server.connect().await, server.connect().await);
+    ask(&mut idle, "/").await;
+    expect(&mut idle, "quick").await;
+    ask(&mut busy, "/slow").await;
+    server.entered.notified().await;
+    server.stop.send(()).unwrap();
+    closed(&mut idle).await;
+    assert!(!server.ended.is_finished());
+    server.released.notify_one();
+    expect(&mut busy, "slow").await;
+    server.ended.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut_off() {
+    let server = Server::start(Connections { drain: Duration::from_millis(20), ..LIMITS }).await;
+    let mut connection = server.connect().await;
+    ask(&mut connection, "/slow").await;
+    server.entered.notified().await;
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap();
+    closed(&mut connection).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_with_its_request_or_silent_after_it_is_cut_off() {
+    let server = Server::start(Connections { header_timeout: Duration::from_millis(30), ..LIMITS }).await;
+    let mut silent = server.connect().await;
+    closed(&mut silent).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+    closed(&mut slow).await;
+    let mut idle = server.connect().await;
+    ask(&mut idle, "/").await;
+    expect(&mut idle, "quick").await;
+    closed(&mut idle).await;
+}
+
+#[tokio::test]
+async fn beyond_the_bound_connections_wait_for_a_place() {
+    let server = Server::start(Connections { max: 1, ..LIMITS }).await;
+    let mut first = server.connect().await;
+    ask(&mut first, "/slow").await;
+    server.entered.notified().await;
+    let mut second = server.connect().await;
+    ask(&mut second, "/slow").await;
+    assert!(futures_util::FutureExt::now_or_never(server.entered.notified()).is_none());
+    server.released.notify_one();
+    expect(&mut first, "slow").await;
+    drop(first);
+    server.entered.notified().await;
+    server.released.notify_one();
+    expect(&mut second, "slow").await;
+}
