@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the map; the modules below are in the order in which an event meets them.
 
+pub mod client;
 pub mod config;
 pub mod event;
 pub mod intake;
