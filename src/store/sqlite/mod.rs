@@ -11,6 +11,9 @@ mod find;
 mod readers;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
@@ -106,6 +109,3 @@ impl Store for SqliteStore {
         self.writer.shorten_log().await
     }
 }
-
-#[cfg(test)]
-mod tests;

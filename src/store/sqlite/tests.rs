@@ -47,6 +47,15 @@ async fn conforms() {
     conformance::suite(&Place::new().store().await).await;
 }
 
+#[test]
+fn a_path_is_all_that_has_to_be_configured() {
+    let config: SqliteConfig = toml::from_str("path = 'events.db'").unwrap();
+    assert_eq!((config.query_timeout_seconds.get(), config.concurrent_queries.get()), (30, 4));
+    let complaint = |text: &str| toml::from_str::<SqliteConfig>(text).unwrap_err().to_string();
+    assert!(complaint("path = 'events.db'\nquery_timeout = 1").contains("unknown field `query_timeout`"));
+    assert!(complaint("path = 'events.db'\nconcurrent_queries = 0").contains("expected a nonzero u32"));
+}
+
 #[tokio::test]
 async fn what_is_stored_is_there_when_the_store_is_opened_again() {
     let place = Place::new();
@@ -199,10 +208,10 @@ fn endless(connection: &mut Connection) -> rusqlite::Result<i64> {
 async fn a_query_is_given_up_when_its_time_is_over_and_the_next_one_runs() {
     let place = Place::new();
     let _store = place.store().await;
-    let readers = Readers::new(place.path(), NonZeroU32::MIN, Duration::from_millis(50));
+    let readers = Readers::new(place.path(), NonZeroU32::MIN, Duration::from_secs(1));
     let error = readers.run(endless).await.unwrap_err();
     assert!(
-        matches!(&error, StoreError::Unavailable { reason, .. } if reason.ends_with("the query took longer than 0.05 s")),
+        matches!(&error, StoreError::Unavailable { reason, .. } if reason.ends_with("the query took longer than 1 s")),
         "{error:?}"
     );
     assert_eq!(readers.run(seven).await.unwrap(), 7);
