@@ -1,9 +1,9 @@
 //! Brings events to the store, whatever it answers, until each of them or its stub is there.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     DeadLetter, Inner, lock,
@@ -84,7 +84,10 @@ impl Delivery<'_> {
         stream: &crate::event::Stream,
         begin: crate::journal::Position,
     ) -> Vec<Piece> {
-        let error = match self.inner.store.append(&self.target, &piece.events).await {
+        let started = Instant::now();
+        let answer = self.inner.store.append(&self.target, &piece.events).await;
+        self.inner.metrics.request_seconds.observe(started.elapsed().as_secs_f64());
+        let error = match answer {
             Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
             Ok(outcomes) => {
                 let reason = format!("the store answered for {} of {} events", outcomes.len(), piece.events.len());
@@ -92,7 +95,7 @@ impl Delivery<'_> {
             }
             Err(error) => error,
         };
-        self.inner.retries.fetch_add(1, Ordering::Relaxed);
+        self.inner.metrics.requests_failed.inc();
         match error {
             StoreError::TooLarge | StoreError::Refused { .. } if piece.events.len() > 1 => piece.halves(),
             StoreError::TooLarge | StoreError::Refused { .. } => {
@@ -126,7 +129,10 @@ impl Delivery<'_> {
 
     /// Takes in what became of each event of a piece.
     async fn settle(&mut self, piece: Piece, outcomes: Vec<Outcome>) -> Vec<Piece> {
-        let (mut stored, mut duplicates) = (0, 0);
+        let metrics = &self.inner.metrics;
+        metrics.requests_answered.inc();
+        let mut stored = 0;
+        let mut duplicates = 0;
         let (mut again, mut refused) = (Piece::empty(), Piece::empty());
         let mut trouble = None;
         for ((event, form), outcome) in piece.into_items().zip(outcomes) {
@@ -134,11 +140,13 @@ impl Delivery<'_> {
                 Outcome::Stored => stored += 1,
                 Outcome::Duplicate => duplicates += 1,
                 Outcome::Retry { reason } => {
+                    metrics.retried.inc();
                     trouble = Some(reason);
                     again.push(event, form);
                 }
                 Outcome::Rejected { reason } => self.refuse(event, form, &reason, &mut refused).await,
                 Outcome::Conflict { found_seal } => {
+                    metrics.conflict.inc();
                     let position = event.position;
                     tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked: another event stands at this position");
                     trouble = Some(format!("the chain has forked at {position}: the store holds another event there"));
@@ -146,15 +154,14 @@ impl Delivery<'_> {
                 }
             }
         }
-        self.inner.stored_events.fetch_add(stored, Ordering::Relaxed);
-        self.inner.duplicate_events.fetch_add(duplicates, Ordering::Relaxed);
+        metrics.stored.inc_by(stored);
+        metrics.duplicate.inc_by(duplicates);
         match trouble {
             None => {
                 self.inner.report_success();
                 self.backoff.reset();
             }
             Some(reason) => {
-                self.inner.retries.fetch_add(1, Ordering::Relaxed);
                 self.inner.report_trouble(&reason);
                 if stored > 0 {
                     self.backoff.reset();
@@ -186,6 +193,7 @@ impl Delivery<'_> {
     }
 
     async fn keep_dead_letter(&mut self, event: &SealedEvent, reason: &str) {
+        self.inner.metrics.rejected.inc();
         let letter = DeadLetter {
             position: event.position.to_string(),
             target: self.target.0.clone(),

@@ -36,6 +36,7 @@ use crate::{
     event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
     integrity,
     journal::{JournalHandle, Position},
+    metrics::StoreMetrics,
     store::{Outcome, SealedEvent, Store, Target},
     time::Clock,
     writer::Writer,
@@ -53,6 +54,7 @@ pub struct Options {
     pub bulk_bytes: usize,
     /// Requests at a time.
     pub concurrency: usize,
+    pub metrics: StoreMetrics,
 }
 
 /// Why a shipper cannot start.
@@ -110,9 +112,7 @@ struct Inner {
     dead_letters: Mutex<DeadLetterFile>,
     confirmed: watch::Sender<Position>,
     confirmed_events: AtomicU64,
-    stored_events: AtomicU64,
-    duplicate_events: AtomicU64,
-    retries: AtomicU64,
+    metrics: StoreMetrics,
     /// When the oldest event was received that was read and is not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
     trouble: Mutex<Option<String>>,
@@ -147,10 +147,6 @@ pub struct Progress {
     /// What keeps it from going on, if anything does: the last failure since it last went forward.
     pub trouble: Option<String>,
     pub dead_letters: u64,
-    /// Since the process started: events that the store took, that it had already, and requests that were repeated.
-    pub stored: u64,
-    pub duplicates: u64,
-    pub retries: u64,
 }
 
 pub struct DeadLetters {
@@ -193,9 +189,7 @@ impl Shipper {
             writer,
             progress: Mutex::new(progress),
             dead_letters: Mutex::new(DeadLetterFile::open(&options.dead_letter_file)?),
-            stored_events: AtomicU64::new(0),
-            duplicate_events: AtomicU64::new(0),
-            retries: AtomicU64::new(0),
+            metrics: options.metrics,
             oldest: Mutex::new(None),
             trouble: Mutex::new(None),
             refreshed: tokio::sync::Mutex::new(Position(0)),
@@ -223,9 +217,6 @@ impl Shipper {
             behind_for: oldest.map(|oldest| Duration::from_millis(age(oldest))),
             trouble: lock(&inner.trouble).clone(),
             dead_letters: lock(&inner.dead_letters).len() as u64,
-            stored: inner.stored_events.load(Ordering::Relaxed),
-            duplicates: inner.duplicate_events.load(Ordering::Relaxed),
-            retries: inner.retries.load(Ordering::Relaxed),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one thread that gives events their places: seals what came, writes it as one record, answers after the sync.
 //! While a sync runs, what comes in waits and makes up the next record.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,7 +14,8 @@ use crate::{
     event::ChainPosition,
     intake::Contents,
     integrity::SEAL_OVERHEAD,
-    journal::{Journal, JournalError, Position},
+    journal::{Journal, Position},
+    metrics::JournalMetrics,
     time::Clock,
 };
 
@@ -54,6 +55,7 @@ pub(super) struct Committer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) overflow: Overflow,
     pub(super) state: Arc<State>,
+    pub(super) metrics: JournalMetrics,
     /// The record that is being built; kept for its capacity.
     pub(super) payload: Vec<u8>,
 }
@@ -134,8 +136,11 @@ impl Committer {
             .seal(pending)
             .and_then(|()| self.journal.append(&self.payload).map_err(|e: JournalError| e.to_string()));
         match written {
-            Ok((_, end)) => {
-                self.state.count_accepted(self.chains.events - events_before);
+            Ok((begin, end)) => {
+                let events = self.chains.events - events_before;
+                self.state.count_accepted(events);
+                self.metrics.appended_events.inc_by(events);
+                self.metrics.appended_bytes.inc_by(end.0 - begin.0);
                 self.state.succeed();
                 Ok(end)
             }
@@ -146,6 +151,13 @@ impl Committer {
                 Err(reason)
             }
         }
+    }
+
+    fn append(&mut self) -> Result<(Position, Position), String> {
+        let started = Instant::now();
+        let written = self.journal.append(&self.payload).map_err(|error| error.to_string())?;
+        self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(written)
     }
 
     /// Builds one record of what waits, oldest first, up to [`GROUP_BYTES`].

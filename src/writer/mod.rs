@@ -23,6 +23,7 @@ use crate::{
     intake::Contents,
     integrity::{ChainError, Predecessor},
     journal::{self, Journal, JournalError, JournalHandle},
+    metrics::JournalMetrics,
     time::Clock,
 };
 use chains::Chains;
@@ -124,7 +125,8 @@ impl Recovering {
     }
 
     /// Starts the committer.
-    pub fn start(self) -> io::Result<(Writer, WriterThread)> {
+    pub fn start(self, metrics: JournalMetrics) -> io::Result<(Writer, WriterThread)> {
+        metrics.limit_bytes.set(i64::try_from(self.options.journal.max_bytes).unwrap_or(i64::MAX));
         let (sender, receiver) = mpsc::channel(QUEUE);
         let state = Arc::new(State::new(self.chains.events));
         let journal = self.journal.handle();
@@ -134,6 +136,7 @@ impl Recovering {
             clock: self.clock,
             overflow: self.options.overflow,
             state: Arc::clone(&state),
+            metrics,
             payload: Vec::with_capacity(GROUP_BYTES + (GROUP_BYTES >> 2)),
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run(receiver))?;

@@ -11,6 +11,7 @@ use crate::{
     intake::{Intake, Limits, Registration, Registry},
     integrity::{self, ChainKeys, Epoch},
     journal::Position,
+    metrics::Metrics,
 };
 
 struct TestClock(AtomicI64);
@@ -93,7 +94,7 @@ fn chains_go_on_across_restarts_segments_and_a_clock_that_goes_back() {
     let mut expected = Vec::new();
     for round in 0..6 {
         clock.0.store(10_000 + [0, 1500, 700, 5000, 0, 9000][round], Ordering::Relaxed);
-        let (writer, thread) = open(&folder, &clock, OPTIONS).start().unwrap();
+        let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
         for _ in 0..5 {
             let receipts = runtime().block_on(writer.submit(contents(7, 200))).unwrap();
             expected.extend(receipts.receipts);
@@ -128,7 +129,7 @@ fn a_submission_larger_than_a_record_is_split_and_stays_whole() {
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
     let recovering = open(&folder, &clock, OPTIONS);
     let journal = recovering.journal();
-    let (writer, thread) = recovering.start().unwrap();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
     let receipts = runtime().block_on(writer.submit(contents(300, 20_000))).unwrap();
     assert_eq!(receipts.receipts.len(), 300);
     assert_eq!(receipts.end, journal.end());
@@ -148,7 +149,7 @@ fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
     let small = Options { journal: journal::Options { max_bytes: 30_000, segment_bytes: 5000 }, ..OPTIONS };
     let recovering = open(&folder, &clock, small);
     let journal = recovering.journal();
-    let (writer, thread) = recovering.start().unwrap();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
     let submit = |count| runtime().block_on(writer.submit(contents(count, 500)));
     let mut accepted = 0;
     let refused = loop {
@@ -166,7 +167,7 @@ fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
     thread.join();
 
     let dropping = Options { overflow: Overflow::Drop, ..small };
-    let (writer, thread) = open(&folder, &clock, dropping).start().unwrap();
+    let (writer, thread) = open(&folder, &clock, dropping).start(Metrics::new().journal).unwrap();
     let answer = runtime().block_on(writer.submit(contents(60, 500)));
     assert!(matches!(answer, Err(SubmitError::Dropped)), "{answer:?}");
     assert_eq!(writer.stats().dropped, 60);
@@ -179,7 +180,7 @@ fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
-    let (writer, thread) = open(&folder, &clock, OPTIONS).start().unwrap();
+    let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
     let first = runtime().block_on(writer.submit(contents(3, 0))).unwrap().receipts[0].position.chain;
     writer.close();
     thread.join();
@@ -187,7 +188,7 @@ fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
     let predecessor = Predecessor { chain: first.to_string(), seal: "0.x".to_owned(), sequence: 9 };
     recovering.supersede(&Stream::general(), predecessor).unwrap();
     drop(recovering);
-    let (writer, thread) = open(&folder, &clock, OPTIONS).start().unwrap();
+    let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
     let second = runtime().block_on(writer.submit(contents(2, 0))).unwrap().receipts[0].position;
     writer.close();
     thread.join();
@@ -205,7 +206,7 @@ fn a_wrong_secret_is_named_as_such() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
-    let (writer, thread) = open(&folder, &clock, OPTIONS).start().unwrap();
+    let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
     runtime().block_on(writer.submit(contents(1, 0))).unwrap();
     writer.close();
     thread.join();
