@@ -3,10 +3,13 @@
 //! `ARCHITECTURE.md` has the map; the modules below are in the order in which an event meets them.
 
 pub mod access;
+pub mod client;
+pub mod config;
 pub mod error;
 pub mod event;
 mod files;
 pub mod http;
+pub mod identity;
 pub mod intake;
 pub mod integrity;
 pub mod journal;

@@ -16,6 +16,7 @@ pub(super) struct Numbers([u64; Self::WORDS]);
 
 impl Numbers {
     const WORDS: usize = 8;
+    #[cfg(test)]
     pub(super) const CAPACITY: usize = Self::WORDS * 64;
 
     pub(super) fn contains(&self, number: usize) -> bool {

@@ -137,6 +137,7 @@ pub struct Intake {
     limits: Limits,
     clock: Arc<dyn Clock>,
     fixed: Fixed,
+    logs_events: bool,
 }
 
 impl Intake {
@@ -155,7 +156,12 @@ impl Intake {
         };
         let fixed =
             Fixed { ecs_version: quoted(ECS_VERSION), server_uuid: quoted(server_uuid), version: quoted(version) };
-        Self { registry, limits, clock, fixed }
+        Self { registry, limits, clock, fixed, logs_events: false }
+    }
+
+    /// Copies the content of each event that is accepted to the program's own log (Kibana's `logEntries`).
+    pub fn logging_events(self) -> Self {
+        Self { logs_events: true, ..self }
     }
 
     pub fn registry(&self) -> &Registry {
@@ -183,6 +189,11 @@ impl Intake {
             Some(b'[') => batch.array(body)?,
             Some(b'{') if is_spread_over_lines(body, start) => batch.one(body, start..body.len())?,
             _ => batch.lines(body)?,
+        }
+        if self.logs_events {
+            for content in batch.accepted.contents.iter() {
+                tracing::info!(target: "annals::events", event = %String::from_utf8_lossy(content.bytes), "event logged");
+            }
         }
         Ok(batch.accepted)
     }

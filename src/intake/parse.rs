@@ -199,6 +199,13 @@ impl<'i> Parser<'_, 'i> {
                 Some(number) => Ok(self.draft.keep(number.to_string().as_bytes())),
                 None => Err(plain(field.kind)),
             },
+            (Kind::Long, Token::String { range, escaped: false }) => {
+                let digits = slice(input, &(range.start + 1..range.end - 1));
+                match whole_number(digits).filter(|number| number.abs() <= canonical::MAX_SAFE) {
+                    Some(number) => Ok(self.draft.keep(number.to_string().as_bytes())),
+                    None => Err(plain(field.kind)),
+                }
+            }
             (Kind::Long64, Token::Number { range, whole: true }) => self.long64(slice(input, range)),
             (Kind::Long64, Token::String { range, escaped: false }) => {
                 self.long64(slice(input, &(range.start + 1..range.end - 1)))
@@ -239,14 +246,8 @@ impl<'i> Parser<'_, 'i> {
     }
 
     fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
-        let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
-        let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<i64>().ok());
-        match number {
-            Some(number) if unsigned.iter().all(u8::is_ascii_digit) => {
-                Ok(self.draft.keep(format!("\"{number}\"").as_bytes()))
-            }
-            _ => Err(plain(Kind::Long64)),
-        }
+        let number = whole_number(digits).ok_or_else(|| plain(Kind::Long64))?;
+        Ok(self.draft.keep(format!("\"{number}\"").as_bytes()))
     }
 
     fn labels(&mut self, field: &'static Field, token: &Token) -> Result<Option<Slot>, Syntax> {
@@ -321,6 +322,13 @@ impl<'i> Parser<'_, 'i> {
     }
 }
 
+/// A number of digits alone, with or without a minus sign.
+fn whole_number(digits: &[u8]) -> Option<i64> {
+    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+    let is_plain = unsigned.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
+}
+
 /// An object of labels, its values made texts. The field's limit holds for each name and each value.
 fn labels(scanner: &mut Scanner<'_>, field: &Field, max_members: usize) -> Result<Vec<u8>, Refusal> {
     let path = field.path;
@@ -387,7 +395,7 @@ fn plain(kind: Kind) -> String {
     match kind {
         Kind::Keyword | Kind::Text => "a text",
         Kind::Date => "a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\"",
-        Kind::Long => "a whole number within ±(2^53−1)",
+        Kind::Long => "a whole number within ±(2^53−1), as a number or as decimal digits in a text",
         Kind::Long64 => "a whole number within ±2^63, as a number or as decimal digits in a text",
         Kind::Float => "a number",
         Kind::Boolean => "true or false",

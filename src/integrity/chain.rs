@@ -141,6 +141,11 @@ impl Chain {
         &self.state
     }
 
+    /// Goes back to an earlier state, because what was sealed since could not be kept. The keys stay where they are.
+    pub fn restore(&mut self, state: ChainState) {
+        self.state = state;
+    }
+
     /// Begins a group of events that are received at once: brings time and keys up to date.
     pub fn begin(&mut self, now: UnixMillis) -> Sealing<'_> {
         let received = now.max(self.state.received);

@@ -30,7 +30,6 @@ use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},
     io::{self, IoSlice, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -110,6 +109,11 @@ impl JournalHandle {
         Reader::new(Arc::clone(&self.0), position.max(self.0.begin()))
     }
 
+    /// Where the oldest record that is still there begins.
+    pub fn begin(&self) -> Position {
+        self.0.begin()
+    }
+
     /// Where the durable records end.
     pub fn end(&self) -> Position {
         *self.0.end.borrow()
@@ -164,19 +168,10 @@ impl Journal {
         fs::create_dir_all(folder).map_err(JournalError::io(folder))?;
         let mut names = segment::list(folder)?;
         let mut recovered = Recovered::default();
-        let mut newest = read_newest(folder, &names)?;
-        if let Some((name, bytes)) = &newest
-            && (names.len() > 1 || name.base == Position(0))
-            && segment::was_being_made(bytes, name.base)
-        {
-            let path = name.path(folder);
-            fs::remove_file(&path).map_err(JournalError::io(&path))?;
-            names.pop_back();
-            newest = read_newest(folder, &names)?;
-        }
-        let (file, path, records_at, base, end) = match newest {
-            Some((name, bytes)) => {
+        let (file, path, records_at, base, end) = match names.back() {
+            Some(name) => {
                 let path = name.path(folder);
+                let bytes = fs::read(&path).map_err(JournalError::io(&path))?;
                 let scan = Scan::of(&bytes, name.base, &path)?;
                 let file = OpenOptions::new().append(true).open(&path).map_err(JournalError::io(&path))?;
                 let sound = scan.records_at + (scan.end.0 - name.base.0);
@@ -217,7 +212,11 @@ impl Journal {
         let name = SegmentName { base: self.end };
         let (file, path, records_at) = create_segment(&self.shared.folder, name, snapshot)?;
         (self.file, self.path, self.records_at, self.base) = (file, path, records_at, self.end);
-        self.shared.segments().push_back(name);
+        let mut segments = self.shared.segments();
+        // A segment without records is replaced by the new one, which has its name.
+        if segments.back() != Some(&name) {
+            segments.push_back(name);
+        }
         Ok(())
     }
 
@@ -265,26 +264,16 @@ impl Journal {
     }
 }
 
-fn read_newest(folder: &Path, names: &VecDeque<SegmentName>) -> Result<Option<(SegmentName, Vec<u8>)>, JournalError> {
-    let Some(name) = names.back() else { return Ok(None) };
-    let path = name.path(folder);
-    Ok(Some((*name, fs::read(&path).map_err(JournalError::io(&path))?)))
-}
-
+/// A segment appears under its name whole or not at all.
 fn create_segment(folder: &Path, name: SegmentName, snapshot: &[u8]) -> Result<(File, PathBuf, u64), JournalError> {
     let path = name.path(folder);
-    let header = segment::segment_header(name.base, snapshot);
+    let bytes = [segment::segment_header(name.base, snapshot).as_slice(), snapshot].concat();
     let create = || {
-        // What a crash may have left of the same segment is worth nothing.
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(&header)?;
-        file.write_all(snapshot)?;
-        file.sync_all()?;
-        crate::files::sync_parent(&path)?;
+        crate::files::replace(&path, &bytes)?;
         OpenOptions::new().append(true).open(&path)
     };
     let file = create().map_err(JournalError::io(&path))?;
-    Ok((file, path.clone(), (header.len() + snapshot.len()) as u64))
+    Ok((file, path.clone(), bytes.len() as u64))
 }
 
 fn write_both(file: &mut File, header: &[u8], payload: &[u8]) -> io::Result<()> {

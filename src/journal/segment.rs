@@ -26,19 +26,6 @@ impl SegmentName {
     }
 }
 
-/// Whether a segment was just being made when the process ended: its header did not get to the disk whole, and so nothing
-/// was written to it.
-pub(super) fn was_being_made(bytes: &[u8], base: Position) -> bool {
-    let header = bytes.get(..SEGMENT_HEADER).unwrap_or_default();
-    let snapshot = bytes.get(SEGMENT_HEADER..SEGMENT_HEADER + number(header, 16..20) as usize);
-    let is_sound = snapshot.is_some_and(|snapshot| header == segment_header(base, snapshot));
-    let has_record = || {
-        memchr::memmem::find_iter(bytes, RECORD_MAGIC)
-            .any(|at| parse_record(bytes.get(at..).unwrap_or_default(), base).is_ok())
-    };
-    !is_sound && !has_record()
-}
-
 /// The segments of a folder, oldest first. Other files are left alone.
 pub(super) fn list(folder: &Path) -> Result<VecDeque<SegmentName>, JournalError> {
     let mut names = Vec::new();

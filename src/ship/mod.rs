@@ -1,12 +1,139 @@
 //! From the journal to each store, in order, for as long as it takes.
+//!
+//! Each store has a shipper of its own, with its own place in the journal, so a store that is slow or away holds up neither
+//! the others nor the intake. A shipper reads records, sends their events in a few requests at a time, and confirms in the
+//! order of the journal; the journal is trimmed behind the slowest.
+//!
+//! An event is bound to one target for life, and the binding is on disk before the event is sent ([`progress`]): whatever
+//! answers get lost, and whatever rolls over meanwhile, a repetition goes to where the first attempt went, and is found out
+//! there by its position.
 
-use std::time::Duration;
+mod dead_letter;
+mod deliver;
+mod progress;
+mod retry;
+mod run;
 
-use crate::writer::JournalPosition;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use dead_letter::DeadLetters as DeadLetterFile;
+pub use dead_letter::{DeadLetter, DeadLetterError};
+pub use progress::ProgressError;
+use progress::ProgressFile;
+
+use crate::{
+    event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
+    integrity,
+    journal::{JournalHandle, Position},
+    metrics::StoreMetrics,
+    store::{Outcome, SealedEvent, Store, Target},
+    time::Clock,
+    writer::Writer,
+};
+
+/// What a shipper needs to know.
+pub struct Options {
+    /// The store's name in the configuration.
+    pub name: String,
+    /// The file of its progress, and the one of its dead letters.
+    pub progress_file: PathBuf,
+    pub dead_letter_file: PathBuf,
+    pub streams: Vec<Stream>,
+    /// Bytes of documents that one request takes up, about.
+    pub bulk_bytes: usize,
+    /// Requests at a time.
+    pub concurrency: usize,
+    pub metrics: StoreMetrics,
+}
+
+/// Why a shipper cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Progress(#[from] ProgressError),
+    #[error(transparent)]
+    DeadLetters(#[from] DeadLetterError),
+}
+
+/// Trims the journal behind the slowest of several shippers.
+pub struct Trimmer {
+    journal: JournalHandle,
+    confirmed: Mutex<Vec<Position>>,
+}
+
+impl Trimmer {
+    pub fn new(journal: JournalHandle) -> Arc<Self> {
+        Arc::new(Self { journal, confirmed: Mutex::new(Vec::new()) })
+    }
+
+    fn enter(&self, confirmed: Position) -> usize {
+        let mut all = lock(&self.confirmed);
+        all.push(confirmed);
+        all.len() - 1
+    }
+
+    /// Notes how far one store is, durably so, and removes what every store has.
+    fn confirm(&self, index: usize, confirmed: Position) {
+        let slowest = {
+            let mut all = lock(&self.confirmed);
+            if let Some(own) = all.get_mut(index) {
+                *own = confirmed;
+            }
+            all.iter().min().copied()
+        };
+        if let Some(slowest) = slowest
+            && let Err(error) = self.journal.trim(slowest)
+        {
+            tracing::error!(%error, "the journal cannot be trimmed");
+        }
+    }
+}
+
+/// What a shipper's tasks and its callers share.
+struct Inner {
+    name: String,
+    store: Arc<dyn Store>,
+    streams: Vec<Stream>,
+    clock: Arc<dyn Clock>,
+    journal: JournalHandle,
+    writer: Writer,
+    progress: Mutex<ProgressFile>,
+    dead_letters: Mutex<DeadLetterFile>,
+    confirmed: watch::Sender<Position>,
+    confirmed_events: AtomicU64,
+    metrics: StoreMetrics,
+    /// When the oldest event was received that was read and is not confirmed.
+    oldest: Mutex<Option<UnixMillis>>,
+    trouble: Mutex<Option<String>>,
+    /// Everything before this is visible to find.
+    refreshed: tokio::sync::Mutex<Position>,
+}
 
 /// One store's shipper, as others see it.
 #[derive(Clone)]
-pub struct Shipper {}
+pub struct Shipper(Arc<Inner>);
+
+/// A shipper's task, to be awaited after its token was cancelled.
+pub struct ShipperTask(JoinHandle<()>);
+
+impl ShipperTask {
+    pub async fn join(self) {
+        if let Err(error) = self.0.await {
+            tracing::error!(%error, "a shipper ended by a fault of its own");
+        }
+    }
+}
 
 /// How far a store is.
 #[derive(Clone, Debug)]
@@ -15,41 +142,11 @@ pub struct Progress {
     /// Bytes and events in the journal that this store has not confirmed.
     pub behind_bytes: u64,
     pub behind_events: u64,
-    /// Age of the oldest of them.
+    /// Age of the oldest of them that was read from the journal.
     pub behind_for: Option<Duration>,
     /// What keeps it from going on, if anything does: the last failure since it last went forward.
     pub trouble: Option<String>,
     pub dead_letters: u64,
-}
-
-impl Shipper {
-    pub fn progress(&self) -> Progress {
-        Progress {
-            store: String::new(),
-            behind_bytes: 0,
-            behind_events: 0,
-            behind_for: None,
-            trouble: None,
-            dead_letters: 0,
-        }
-    }
-
-    /// Waits until the store has everything before `end` and find would see it. `false` if that took longer than `limit`.
-    pub async fn wait_stored(&self, end: JournalPosition, limit: Duration) -> bool {
-        let _ = (end, limit);
-        true
-    }
-
-    /// What the store refused for good, oldest first, from the index `from` on.
-    pub async fn dead_letters(&self, from: usize, limit: usize) -> Result<DeadLetters, String> {
-        let _ = (from, limit);
-        Ok(DeadLetters { total: 0, items: Vec::new() })
-    }
-
-    /// Offers all dead letters to the store again; those that it takes are dead letters no longer.
-    pub async fn replay_dead_letters(&self) -> Result<Replayed, String> {
-        Ok(Replayed { stored: 0, refused: 0 })
-    }
 }
 
 pub struct DeadLetters {
@@ -57,20 +154,173 @@ pub struct DeadLetters {
     pub items: Vec<DeadLetter>,
 }
 
-/// An event that a store refused for good.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// `<chain>-<sequence>`
-    pub position: String,
-    pub target: String,
-    pub reason: String,
-    /// When it was refused, RFC 3339.
-    pub refused_at: String,
-    /// The sealed document.
-    pub document: String,
-}
-
 pub struct Replayed {
     pub stored: usize,
     pub refused: usize,
 }
+
+impl Shipper {
+    /// Starts shipping where the store's progress file says, until the token is cancelled.
+    pub fn start(
+        options: Options,
+        store: Arc<dyn Store>,
+        writer: Writer,
+        trimmer: &Arc<Trimmer>,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, ShipperTask), StartError> {
+        let journal = trimmer.journal.clone();
+        let begin = journal.begin();
+        let mut progress = ProgressFile::open(&options.progress_file, begin, 0)?;
+        if progress.confirmed() > journal.end() {
+            tracing::error!(store = options.name, "the journal has lost events that this store confirmed");
+            progress.confirm(journal.end(), writer.stats().events);
+        }
+        progress.save()?;
+        let index = trimmer.enter(progress.confirmed());
+        let inner = Arc::new(Inner {
+            confirmed: watch::channel(progress.confirmed()).0,
+            confirmed_events: AtomicU64::new(progress.confirmed_events()),
+            name: options.name,
+            store,
+            streams: options.streams,
+            clock,
+            journal,
+            writer,
+            progress: Mutex::new(progress),
+            dead_letters: Mutex::new(DeadLetterFile::open(&options.dead_letter_file)?),
+            metrics: options.metrics,
+            oldest: Mutex::new(None),
+            trouble: Mutex::new(None),
+            refreshed: tokio::sync::Mutex::new(Position(0)),
+        });
+        let loop_options =
+            run::LoopOptions { bulk_bytes: options.bulk_bytes.max(1), concurrency: options.concurrency.max(1), index };
+        let task = run::run(Arc::clone(&inner), Arc::clone(trimmer), loop_options, shutdown);
+        Ok((Self(inner), ShipperTask(tokio::spawn(task))))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub fn progress(&self) -> Progress {
+        let inner = &self.0;
+        let behind_bytes = inner.journal.end().0.saturating_sub(inner.confirmed.borrow().0);
+        let confirmed_events = inner.confirmed_events.load(Ordering::Relaxed);
+        let oldest = if behind_bytes == 0 { None } else { *lock(&inner.oldest) };
+        let age = |oldest: UnixMillis| u64::try_from(inner.clock.now().0 - oldest.0).unwrap_or(0);
+        Progress {
+            store: inner.name.clone(),
+            behind_bytes,
+            behind_events: inner.writer.stats().events.saturating_sub(confirmed_events),
+            behind_for: oldest.map(|oldest| Duration::from_millis(age(oldest))),
+            trouble: lock(&inner.trouble).clone(),
+            dead_letters: lock(&inner.dead_letters).len() as u64,
+        }
+    }
+
+    /// Waits until the store has everything before `end` and find would see it. `false` if that took longer than `limit`.
+    pub async fn wait_stored(&self, end: Position, limit: Duration) -> bool {
+        timeout(limit, self.stored(end)).await.is_ok()
+    }
+
+    async fn stored(&self, end: Position) {
+        let mut confirmed = self.0.confirmed.subscribe();
+        if confirmed.wait_for(|confirmed| *confirmed >= end).await.is_err() {
+            return std::future::pending().await;
+        }
+        let mut backoff = retry::Backoff::default();
+        // Whoever comes while another refreshes waits for it, and most often finds itself covered.
+        let mut refreshed = self.0.refreshed.lock().await;
+        while *refreshed < end {
+            let covered = *self.0.confirmed.borrow();
+            match self.0.store.refresh().await {
+                Ok(()) => *refreshed = covered,
+                Err(_) => tokio::time::sleep(backoff.after_failure(None, retry::random())).await,
+            }
+        }
+    }
+
+    /// Waits until the store has everything that is in the journal now. `false` if that took longer than `limit`.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        let end = self.0.journal.end();
+        let mut confirmed = self.0.confirmed.subscribe();
+        timeout(limit, confirmed.wait_for(|confirmed| *confirmed >= end)).await.is_ok_and(|result| result.is_ok())
+    }
+
+    /// What the store refused for good, in the order of chains, from the index `from` on.
+    pub async fn dead_letters(&self, from: usize, limit: usize) -> Result<DeadLetters, String> {
+        let inner = Arc::clone(&self.0);
+        let list = move || {
+            let letters = lock(&inner.dead_letters);
+            let items = letters.list(from, limit).map_err(|error| error.to_string())?;
+            Ok(DeadLetters { total: letters.len(), items })
+        };
+        tokio::task::spawn_blocking(list).await.map_err(|error| error.to_string())?
+    }
+
+    /// Offers all dead letters to the store again; those that it takes are dead letters no longer.
+    pub async fn replay_dead_letters(&self) -> Result<Replayed, String> {
+        const AT_A_TIME: usize = 100;
+        let mut replayed = Replayed { stored: 0, refused: 0 };
+        loop {
+            let letters = self.dead_letters(replayed.refused, AT_A_TIME).await?.items;
+            if letters.is_empty() {
+                break;
+            }
+            for letter in letters {
+                let event = event_of(&letter).ok_or_else(|| format!("{} holds no sealed event", letter.position))?;
+                let outcome = self.0.store.replace(&Target(letter.target.clone()), &event).await;
+                match outcome.map_err(|error| error.to_string())? {
+                    Outcome::Stored | Outcome::Duplicate => {
+                        lock(&self.0.dead_letters).remove(&letter.position);
+                        replayed.stored += 1;
+                    }
+                    Outcome::Rejected { .. } | Outcome::Conflict { .. } | Outcome::Retry { .. } => {
+                        replayed.refused += 1
+                    }
+                }
+            }
+        }
+        if replayed.stored > 0 {
+            let inner = Arc::clone(&self.0);
+            let compact = move || lock(&inner.dead_letters).compact().map_err(|error| error.to_string());
+            tokio::task::spawn_blocking(compact).await.map_err(|error| error.to_string())??;
+        }
+        Ok(replayed)
+    }
+}
+
+impl Inner {
+    /// Says once what keeps the shipper from going on.
+    fn report_trouble(&self, reason: &str) {
+        let mut trouble = lock(&self.trouble);
+        if trouble.is_none() {
+            tracing::warn!(store = self.name, reason, "the store does not take events; trying again until it does");
+        }
+        *trouble = Some(reason.to_owned());
+    }
+
+    fn report_success(&self) {
+        if lock(&self.trouble).take().is_some() {
+            tracing::info!(store = self.name, "the store takes events again");
+        }
+    }
+}
+
+fn event_of(letter: &DeadLetter) -> Option<SealedEvent> {
+    let (chain, sequence) = letter.position.rsplit_once('-')?;
+    let chain: ChainId = chain.parse().ok()?;
+    let position = ChainPosition { chain, sequence: Sequence(sequence.parse().ok()?) };
+    let leaf_hash = integrity::open(letter.document.as_bytes()).ok()?.leaf.hash();
+    Some(SealedEvent { position, leaf_hash, document: Bytes::from(letter.document.clone()) })
+}
+
+/// A panic of another holder leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,13 @@ pub mod elastic;
 pub mod memory;
 pub mod sqlite;
 
+mod occupied;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

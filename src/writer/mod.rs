@@ -1,30 +1,242 @@
 //! Numbers, seals and journals events: what is acknowledged is on disk.
 
-use std::time::Duration;
+mod chains;
+mod committer;
+mod record;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    event::{ChainPosition, LeafHash},
+    event::{ChainPosition, LeafHash, Stream},
+    identity::Identity,
     intake::Contents,
+    integrity::{ChainError, Predecessor},
+    journal::{self, Journal, JournalError, JournalHandle},
+    metrics::JournalMetrics,
+    time::Clock,
 };
+use chains::Chains;
+pub use chains::OwnChain;
+use committer::{Committer, Submission};
+pub use record::{BadRecord, Group, Section};
+
+/// A record of the journal takes up to about this many bytes, one request's events at least one of them.
+pub(crate) const GROUP_BYTES: usize = 2 << 20;
+
+/// How many submissions may wait for the committer; those that wait to be let in hold their requests open.
+const QUEUE: usize = 256;
+
+/// When to try again after the journal was full.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What happens to events for which the journal has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// Refused, for the client to try again.
+    Reject,
+    /// Dropped, counted and logged.
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub journal: journal::Options,
+    pub overflow: Overflow,
+    /// For how long one key seals, in milliseconds; fixed for a chain when it is opened.
+    pub epoch_ms: u64,
+}
+
+/// Why a writer cannot go on where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the opening record {} is not valid: {reason}", path.display())]
+    OpeningRecord { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Record(#[from] BadRecord),
+    #[error("the operating system has no random bytes: {0}")]
+    Random(String),
+    #[error("the chain that was just opened is gone")]
+    NoChain,
+}
+
+/// A writer that has found its place, and can still be told that a store knows better.
+pub struct Recovering {
+    journal: Journal,
+    chains: Chains,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    /// Bytes that were cut off the journal because they were never acknowledged.
+    pub cut: u64,
+}
+
+impl Recovering {
+    /// Opens the journal and the chains in the data folder.
+    pub fn open(
+        journal_folder: &Path,
+        chains_folder: &Path,
+        identity: Identity,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let (journal, recovered) = Journal::open(journal_folder, options.journal)?;
+        let cut = recovered.cut;
+        let chains = Chains::recover(chains_folder, identity, options.epoch_ms, recovered)?;
+        Ok(Self { journal, chains, clock, options, cut })
+    }
+
+    pub fn journal(&self) -> JournalHandle {
+        self.journal.handle()
+    }
+
+    /// How many events the journal ever held.
+    pub fn events(&self) -> u64 {
+        self.chains.events
+    }
+
+    /// The chains as the journal has them.
+    pub fn own_chains(&self) -> Vec<OwnChain> {
+        self.chains.own()
+    }
+
+    /// Goes on with a new chain, because a store holds events of this stream's chain that the journal has lost.
+    pub fn supersede(&mut self, stream: &Stream, predecessor: Predecessor) -> Result<(), OpenError> {
+        let now = self.clock.now();
+        self.chains.supersede(stream, predecessor, now)?;
+        // The new chain must be known after a restart even if it gets no event until then.
+        let snapshot = self.chains.snapshot();
+        Ok(self.journal.begin_segment(&snapshot)?)
+    }
+
+    /// Starts the committer.
+    pub fn start(self, metrics: JournalMetrics) -> io::Result<(Writer, WriterThread)> {
+        metrics.limit_bytes.set(i64::try_from(self.options.journal.max_bytes).unwrap_or(i64::MAX));
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let state = Arc::new(State::new(self.chains.events));
+        let journal = self.journal.handle();
+        let committer = Committer {
+            journal: self.journal,
+            chains: self.chains,
+            clock: self.clock,
+            overflow: self.options.overflow,
+            state: Arc::clone(&state),
+            metrics,
+            payload: Vec::with_capacity(GROUP_BYTES + (GROUP_BYTES >> 2)),
+        };
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run(receiver))?;
+        let sender = Arc::new(Mutex::new(Some(sender)));
+        Ok((Writer { sender, state, journal }, WriterThread(thread)))
+    }
+}
+
+/// The committer's thread, to be awaited after [`Writer::close`].
+pub struct WriterThread(JoinHandle<()>);
+
+impl WriterThread {
+    /// Waits until everything that was submitted is on disk.
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the committer panicked");
+        }
+    }
+}
 
 /// A handle on the writer; cheap to clone.
 #[derive(Clone)]
-pub struct Writer {}
+pub struct Writer {
+    sender: Arc<Mutex<Option<mpsc::Sender<Submission>>>>,
+    state: Arc<State>,
+    journal: JournalHandle,
+}
 
 impl Writer {
     /// Seals the contents, in order, and returns once they are on disk. Completes even if the caller goes away.
     pub async fn submit(&self, contents: Contents) -> Result<Receipts, SubmitError> {
-        let _ = contents;
-        Err(SubmitError::Closed)
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (answer, receipts) = oneshot::channel();
+        let sender = sender.ok_or(SubmitError::Closed)?;
+        sender.send(Submission { contents, answer }).await.map_err(|_| SubmitError::Closed)?;
+        drop(sender);
+        receipts.await.unwrap_or(Err(SubmitError::Closed))
+    }
+
+    /// Takes no more submissions; those that were taken are completed.
+    pub fn close(&self) {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Whether events are being accepted, and if not, why.
     pub fn health(&self) -> Result<(), String> {
-        Ok(())
+        if self.sender.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err("the writer is shutting down".to_owned());
+        }
+        self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+    }
+
+    pub fn stats(&self) -> WriterStats {
+        WriterStats {
+            events: self.state.events.load(Ordering::Relaxed),
+            dropped: self.state.dropped.load(Ordering::Relaxed),
+            journal_bytes: self.journal.used(),
+        }
+    }
+}
+
+/// Counts since the journal began, or, of what was dropped, since the process started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriterStats {
+    pub events: u64,
+    pub dropped: u64,
+    pub journal_bytes: u64,
+}
+
+/// What the committer tells others.
+struct State {
+    events: AtomicU64,
+    dropped: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+impl State {
+    fn new(events: u64) -> Self {
+        Self { events: AtomicU64::new(events), dropped: AtomicU64::new(0), trouble: Mutex::new(None) }
+    }
+
+    fn count_accepted(&self, events: u64) {
+        self.events.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn count_dropped(&self, events: u64) {
+        self.dropped.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn fail(&self, reason: &str) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    fn succeed(&self) {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
 /// Proof that events are in their chains and on disk.
+#[derive(Debug)]
 pub struct Receipts {
     /// One for each content, in order.
     pub receipts: Vec<Receipt>,
@@ -32,15 +244,13 @@ pub struct Receipts {
     pub end: JournalPosition,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub position: ChainPosition,
     pub leaf_hash: LeafHash,
 }
 
-/// A place in the journal, in bytes since its beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JournalPosition(pub u64);
+pub use crate::journal::Position as JournalPosition;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
@@ -53,7 +263,10 @@ pub enum SubmitError {
     /// Shutting down.
     #[error("the writer is shutting down")]
     Closed,
-    /// The disk failed; nothing more is accepted until a restart.
+    /// The disk failed. If it was a sync that failed, nothing more is accepted until a restart.
     #[error("the journal cannot be written: {reason}")]
     Failed { reason: String },
 }
+
+#[cfg(test)]
+mod tests;

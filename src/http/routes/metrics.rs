@@ -31,6 +31,8 @@ pub(in crate::http) async fn scrape(State(shared): State<Arc<Shared>>) -> Result
     for (name, shipper) in &shared.services.stores {
         show(&metrics.store(name), &shipper.progress());
     }
+    let journal_bytes = shared.services.writer.stats().journal_bytes;
+    metrics.journal.used_bytes.set(i64::try_from(journal_bytes).unwrap_or(i64::MAX));
     let text = metrics.render().map_err(|error| Failure::internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }

@@ -1,1 +1,111 @@
-//! The embedded store.
+//! The embedded store: one SQLite file, one thread that writes, a few connections that read.
+//!
+//! Everything that is appended in one call is one transaction, which is on disk when the call returns. The file is in WAL
+//! mode, so that queries and appends do not wait for each other.
+
+mod append;
+mod columns;
+mod database;
+mod failure;
+mod find;
+mod readers;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use self::{find::Search, readers::Readers, writer::Writer};
+use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target};
+use crate::{
+    event::{ChainId, Stream},
+    query::ScopedQuery,
+};
+
+/// Where the embedded store is, and how much it may take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteConfig {
+    /// The database file. It is created if it is absent, and so are the folders above it. SQLite keeps two more files
+    /// beside it, whose names end in `-wal` and `-shm`: they belong to it, and a copy has to have all three.
+    pub path: PathBuf,
+    /// How many seconds a query may take before it is given up.
+    #[serde(default = "default_query_timeout")]
+    pub query_timeout_seconds: NonZeroU32,
+    /// How many queries may run at a time; further ones wait for their turn.
+    #[serde(default = "default_concurrent_queries")]
+    pub concurrent_queries: NonZeroU32,
+}
+
+const fn default_query_timeout() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(29)
+}
+
+const fn default_concurrent_queries() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(3)
+}
+
+impl SqliteConfig {
+    /// The defaults for a database at this place.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, query_timeout_seconds: default_query_timeout(), concurrent_queries: default_concurrent_queries() }
+    }
+}
+
+/// Events in one SQLite file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Starts the thread that writes. The file is left alone until [`Store::setup`].
+    pub fn new(config: SqliteConfig) -> std::io::Result<Self> {
+        let limit = Duration::from_secs(config.query_timeout_seconds.get().into());
+        let readers = Readers::new(config.path.clone(), config.concurrent_queries, limit);
+        Ok(Self { writer: Writer::start(config.path)?, readers })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
+        self.readers.close_idle();
+        self.writer.open().await
+    }
+
+    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+        Ok(Target(String::new()))
+    }
+
+    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+        let events = events.to_vec();
+        self.writer.run(move |connection| append::append(connection, &events)).await
+    }
+
+    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+        let event = event.clone();
+        self.writer.run(move |connection| append::replace(connection, &event)).await
+    }
+
+    async fn refresh(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+        let search = Search::of(query.query())?;
+        self.readers.run(move |connection| search.run(connection)).await
+    }
+
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
+        self.readers.run(move |connection| find::head(connection, chain)).await
+    }
+
+    async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
+        self.writer.shorten_log().await
+    }
+}

@@ -1,0 +1,363 @@
+//! The composition root: configuration in, running service out, and its orderly end.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    access::{Keys, KeysError},
+    config::{self, Config},
+    event::Stream,
+    http,
+    identity::{DataFolder, DataFolderError, Identity},
+    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
+    integrity::Predecessor,
+    journal,
+    metrics::Metrics,
+    ship::{self, Shipper, ShipperTask, StartError, Trimmer},
+    store::{self, Head, Store},
+    time::{Clock, SystemClock},
+    writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread},
+};
+
+/// How long the start waits for a store to say what it has of our chains.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_CONNECTIONS: usize = 1024;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the log says about itself, under Kibana's names.
+const OWN_PROVIDER: &str = "eventLog";
+const STARTING: &str = "starting";
+const STOPPING: &str = "stopping";
+
+/// Why the service did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("the configured provider {provider} cannot be registered")]
+    Provider { provider: String, source: RegisterError },
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error("the log cannot be gone on with")]
+    Writer(#[from] OpenError),
+    #[error("the store {store} cannot be opened")]
+    Store { store: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the store {store} cannot be shipped to")]
+    Shipper { store: String, source: StartError },
+    #[error("the operating system refuses a thread or a signal handler")]
+    System(#[from] io::Error),
+}
+
+/// Runs the service until it is told to stop.
+pub async fn serve(config: Config) -> Result<(), AppError> {
+    let mut stop = StopSignals::new()?;
+    let address = config.server.listen;
+    let listen = |source| AppError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let service = Service::start(&config).await?;
+    service.log_own_event(STARTING).await;
+    let server = &config.server;
+    tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting events");
+    let connections = http::Connections {
+        max: MAX_CONNECTIONS,
+        header_timeout: HEADER_TIMEOUT,
+        drain: server.shutdown_timeout,
+    };
+    let router = http::router(service.services(&config));
+    http::serve(listener, router, stop.received(), connections).await;
+    tracing::info!("stopping");
+    service.log_own_event(STOPPING).await;
+    service.stop(server.shutdown_timeout).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Prepares the data folder and every store, and says how far it came with each.
+pub async fn setup(config: Config) -> Result<(), AppError> {
+    let folder = DataFolder::open(&config.data_dir)?;
+    let clock = SystemClock;
+    Identity::open(&folder, config.seal.secret_file.as_deref(), clock.now())?;
+    Keys::open(&config.data_dir, clock.now())?;
+    for (name, store) in open_stores(&config)? {
+        store
+            .setup(&[Stream::general()])
+            .await
+            .map_err(|source| AppError::Store { store: name.clone(), source: source.into() })?;
+        tracing::info!(store = name, "the store is set up");
+    }
+    Ok(())
+}
+
+/// Everything that runs besides the HTTP server.
+struct Service {
+    folder: DataFolder,
+    intake: Arc<Intake>,
+    keys: Arc<Keys>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    writer: Writer,
+    writer_thread: WriterThread,
+    shippers: Vec<RunningShipper>,
+    shutdown: CancellationToken,
+}
+
+struct RunningShipper {
+    name: String,
+    store: Arc<dyn Store>,
+    shipper: Shipper,
+    task: ShipperTask,
+}
+
+impl Service {
+    async fn start(config: &Config) -> Result<Self, AppError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let folder = DataFolder::open(&config.data_dir)?;
+        let identity = Identity::open(&folder, config.seal.secret_file.as_deref(), clock.now())?;
+        let keys = Arc::new(Keys::open(&config.data_dir, clock.now())?);
+        let metrics = Arc::new(Metrics::new());
+        let intake = Arc::new(open_intake(config, &folder, &identity.writer, Arc::clone(&clock))?);
+
+        let (journal_folder, chains_folder) = (folder.path("journal"), folder.path("chains"));
+        let options = writer_options(config);
+        let mut recovering =
+            Recovering::open(&journal_folder, &chains_folder, identity, Arc::clone(&clock), options)?;
+        if recovering.cut > 0 {
+            tracing::warn!(bytes = recovering.cut, "the journal ended in a record that was never acknowledged; it was cut off");
+        }
+        let stores = open_stores(config)?;
+        supersede_lost_chains(&mut recovering, &stores).await?;
+        let trimmer = Trimmer::new(recovering.journal());
+        let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
+
+        let shutdown = CancellationToken::new();
+        let mut shippers = Vec::new();
+        for (name, store) in stores {
+            let options = shipper_options(config, &folder, &name, &metrics);
+            let (shipper, task) = Shipper::start(
+                options,
+                Arc::clone(&store),
+                writer.clone(),
+                &trimmer,
+                Arc::clone(&clock),
+                shutdown.clone(),
+            )
+            .map_err(|source| AppError::Shipper { store: name.clone(), source })?;
+            shippers.push(RunningShipper { name, store, shipper, task });
+        }
+        Ok(Self { folder, intake, keys, metrics, clock, writer, writer_thread, shippers, shutdown })
+    }
+
+    fn services(&self, config: &Config) -> http::Services {
+        let server = &config.server;
+        let queried = self.shippers.iter().find(|running| running.name == config.query.store);
+        let (query_store, query_shipper) = match queried.or(self.shippers.first()) {
+            Some(running) => (Arc::clone(&running.store), running.shipper.clone()),
+            None => unreachable!("a configuration has at least one store"),
+        };
+        http::Services {
+            intake: Arc::clone(&self.intake),
+            writer: self.writer.clone(),
+            stores: self.shippers.iter().map(|running| (running.name.clone(), running.shipper.clone())).collect(),
+            query_store,
+            query_shipper,
+            keys: Arc::clone(&self.keys),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            limits: http::Limits {
+                max_batch_bytes: bytes(server.max_batch_bytes),
+                max_concurrent_bytes: bytes(server.max_concurrent_bytes),
+                request_timeout: server.request_timeout,
+            },
+        }
+    }
+
+    /// The log's own events are events like any other; if one cannot be logged, the reason is in the program's log.
+    async fn log_own_event(&self, action: &str) {
+        let message = format!("event log {action}");
+        let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
+        match self.intake.accept(None, event.to_string().as_bytes()) {
+            Ok(accepted) => {
+                if let Err(error) = self.writer.submit(accepted.contents).await {
+                    tracing::warn!(action, %error, "the log's own event could not be logged");
+                }
+            }
+            Err(error) => tracing::error!(action, %error, "the log's own event is not valid"),
+        }
+    }
+
+    /// Everything that was acknowledged is on disk already; the stores get a while to catch up.
+    async fn stop(self, limit: Duration) {
+        self.writer.close();
+        if tokio::task::spawn_blocking(|| self.writer_thread.join()).await.is_err() {
+            tracing::error!("the committer could not be awaited");
+        }
+        let drained = join_all(self.shippers.iter().map(|running| running.shipper.drain(limit))).await;
+        for (running, drained) in self.shippers.iter().zip(drained) {
+            if !drained {
+                let events = running.shipper.progress().behind_events;
+                tracing::warn!(store = running.name, events, "the store does not have everything; the rest stays in the journal");
+            }
+        }
+        self.shutdown.cancel();
+        for running in self.shippers {
+            running.task.join().await;
+        }
+        drop(self.folder);
+    }
+}
+
+fn open_intake(
+    config: &Config,
+    folder: &DataFolder,
+    server_uuid: &str,
+    clock: Arc<dyn Clock>,
+) -> Result<Intake, AppError> {
+    let server = &config.server;
+    let limits = Limits {
+        max_event_bytes: bytes(server.max_event_bytes),
+        max_batch_events: server.max_batch_events,
+        max_depth: server.max_depth,
+        max_array_length: server.max_array_length,
+    };
+    let registry = Registry::open(folder.path("providers.json"), limits)?;
+    let own = Registration {
+        actions: vec![STARTING.to_owned(), STOPPING.to_owned()],
+        defaults: serde_json::Map::new(),
+    };
+    let own = (OWN_PROVIDER.to_owned(), own);
+    for (provider, registration) in config.providers.clone().into_iter().chain([own]) {
+        registry
+            .register(&provider, registration)
+            .map_err(|source| AppError::Provider { provider: provider.clone(), source })?;
+    }
+    let intake = Intake::new(Arc::new(registry), limits, clock, server_uuid, &config.writer.version);
+    Ok(if config.log.events { intake.logging_events() } else { intake })
+}
+
+fn writer_options(config: &Config) -> writer::Options {
+    writer::Options {
+        journal: journal::Options {
+            max_bytes: config.journal.max_bytes.0,
+            segment_bytes: config.journal.segment_bytes.0,
+        },
+        overflow: match config.journal.overflow {
+            config::Overflow::Reject => writer::Overflow::Reject,
+            config::Overflow::Drop => writer::Overflow::Drop,
+        },
+        epoch_ms: u64::try_from(config.seal.epoch.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &Metrics) -> ship::Options {
+    let (bulk_bytes, concurrency) = match config.stores.get(name) {
+        Some(config::Store::Elasticsearch(elastic)) => (bytes(elastic.bulk_bytes), elastic.concurrency),
+        // One transaction at a time, of about what the engines take; the next one is read meanwhile.
+        Some(config::Store::Sqlite(_)) | None => (2 << 20, 2),
+    };
+    ship::Options {
+        name: name.to_owned(),
+        progress_file: folder.path(&format!("store-{name}.json")),
+        dead_letter_file: folder.path(&format!("store-{name}.dead-letters.jsonl")),
+        streams: vec![Stream::general()],
+        bulk_bytes,
+        concurrency,
+        metrics: metrics.store(name),
+    }
+}
+
+fn open_stores(config: &Config) -> Result<Vec<(String, Arc<dyn Store>)>, AppError> {
+    let open = |(name, store): (&String, &config::Store)| match store::open(store) {
+        Ok(store) => Ok((name.clone(), store)),
+        Err(source) => Err(AppError::Store { store: name.clone(), source: source.into() }),
+    };
+    config.stores.iter().map(open).collect()
+}
+
+/// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its disk was
+/// restored, or its end was damaged. That chain is closed, and a new one goes on from what the store has.
+async fn supersede_lost_chains(
+    recovering: &mut Recovering,
+    stores: &[(String, Arc<dyn Store>)],
+) -> Result<(), AppError> {
+    let own = recovering.own_chains();
+    let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), &own))).await;
+    for chain in own {
+        let beyond = asked.iter().flatten().filter(|head| head.position.chain == chain.state.chain);
+        let Some(head) = beyond.max_by_key(|head| head.position.sequence) else { continue };
+        tracing::error!(
+            position = %head.position,
+            journal_ends_before = chain.state.next().0,
+            "a store has events that the journal has lost; their chain is closed and a new one goes on from there"
+        );
+        let predecessor = Predecessor {
+            chain: head.position.chain.to_string(),
+            seal: head.seal.clone(),
+            sequence: head.position.sequence.0,
+        };
+        recovering.supersede(&chain.stream, predecessor)?;
+    }
+    Ok(())
+}
+
+/// The heads that this store has beyond ours. A store that does not answer in time is one that is away: what it has is
+/// found out when its shipper reaches it.
+async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Vec<Head> {
+    let ask = async {
+        let mut heads = Vec::new();
+        if !own.is_empty() {
+            store.setup(&[Stream::general()]).await?;
+        }
+        for chain in own {
+            let head = store.head(chain.state.chain).await?;
+            heads.extend(head.filter(|head| head.position.sequence >= chain.state.next()));
+        }
+        Ok::<_, store::StoreError>(heads)
+    };
+    match timeout(HEAD_TIMEOUT, ask).await {
+        Ok(Ok(heads)) => heads,
+        Ok(Err(error)) => {
+            tracing::warn!(store = name, %error, "the store could not be asked for its newest events");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::warn!(store = name, "the store did not say in time what its newest events are");
+            Vec::new()
+        }
+    }
+}
+
+fn bytes(size: config::ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+/// SIGTERM and SIGINT, either of which ends the service in order.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

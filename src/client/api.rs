@@ -1,0 +1,358 @@
+//! The HTTP contract from the caller's side: one method for each endpoint, one request for each call, no retry.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Method, StatusCode, Url, header};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{config::Secret, event::Space, intake::Registration};
+
+/// Where a server is and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// `http://host:port`, with a path if the server stands behind one.
+    pub url: String,
+    pub api_key: Option<Secret>,
+    /// `None` is the default space.
+    pub space: Option<Space>,
+    /// How long one request may take, its answer included.
+    pub timeout: Duration,
+    /// PEM of the authorities that may have signed the server's certificate, beside the public ones.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// Why a request did not do what was asked; a variant for each thing that the caller does about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// What the endpoint says cannot be used.
+    #[error("{0}")]
+    Endpoint(String),
+    /// No connection; the server has seen nothing of the request.
+    #[error("no connection to {url}: {reason}")]
+    Unreachable { url: String, reason: String },
+    /// The request was sent and no answer came: what it asked for may have been done.
+    #[error("no answer from {url}: {reason}")]
+    AnswerLost { url: String, reason: String },
+    /// 429 or 503: nothing was done; try again later.
+    #[error("the server is busy ({status}): {message}")]
+    Busy { status: u16, message: String, retry_after: Option<Duration> },
+    /// Any other status that is not success.
+    #[error("the server refused ({status}): {message}")]
+    Refused { status: u16, message: String },
+    /// Success, and yet not what an Annals server answers.
+    #[error("the answer from {url} is not one of an Annals server: {reason}")]
+    Strange { url: String, reason: String },
+}
+
+/// The endpoints of one server, in one space. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    http: reqwest::Client,
+    base: Url,
+    space: Option<Space>,
+    api_key: Option<header::HeaderValue>,
+}
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum Item {
+    Accepted(Receipt),
+    /// Below the minimum severity of its space.
+    Filtered,
+    Rejected(Rejection),
+    /// Something that a later server says.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The proof that an event was made durable, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Receipt {
+    pub id: String,
+    pub chain: String,
+    pub sequence: u64,
+    pub hash: String,
+    /// Whether the store has it; only where the request asked to wait for that.
+    #[serde(default)]
+    pub stored: Option<bool>,
+}
+
+/// Everything that is wrong with an event.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Rejection {
+    pub error: FirstError,
+    #[serde(default)]
+    pub errors: Vec<Violation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct FirstError {
+    #[serde(default)]
+    pub path: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Violation {
+    pub path: String,
+    pub expected: String,
+    pub found: String,
+}
+
+impl Rejection {
+    /// One line for each thing that is wrong.
+    pub fn lines(&self) -> Vec<String> {
+        let at = |path: &str, text: String| if path.is_empty() { text } else { format!("{path}: {text}") };
+        if self.errors.is_empty() {
+            return vec![at(&self.error.path, self.error.reason.clone())];
+        }
+        let line = |it: &Violation| at(&it.path, format!("expected {}, found {}", it.expected, it.found));
+        self.errors.iter().map(line).collect()
+    }
+}
+
+/// When the answer to a batch is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WaitFor {
+    /// Once the events are durable.
+    #[default]
+    Durable,
+    /// Once the store that answers queries has them.
+    Stored,
+}
+
+/// One page of found events.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FoundPage {
+    pub page: u64,
+    pub per_page: u64,
+    pub total: u64,
+    /// The documents, byte for byte as they came.
+    pub data: Vec<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeadLetters {
+    #[serde(default)]
+    pub store: String,
+    pub total: u64,
+    pub items: Vec<DeadLetter>,
+}
+
+/// An event that a store refused for good.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeadLetter {
+    pub position: serde_json::Value,
+    pub target: String,
+    pub reason: String,
+    pub refused_at: String,
+    pub document: Box<RawValue>,
+}
+
+/// What a replay of dead letters came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    pub stored: u64,
+    pub refused: u64,
+}
+
+#[derive(Deserialize)]
+struct Items {
+    items: Vec<Item>,
+}
+
+/// The error body, in Kibana's shape.
+#[derive(Deserialize)]
+struct ErrorBody {
+    message: String,
+}
+
+impl Api {
+    pub fn new(endpoint: &Endpoint) -> Result<Self, ApiError> {
+        let base = base_url(&endpoint.url)?;
+        let mut http = reqwest::Client::builder()
+            .timeout(endpoint.timeout)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = &endpoint.ca_pem {
+            let authorities = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|error| ApiError::Endpoint(format!("the certificates of the authorities: {error}")))?;
+            http = authorities.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
+        }
+        let http = http.build().map_err(|error| ApiError::Endpoint(cause(&error)))?;
+        let api_key = endpoint.api_key.as_ref().map(key_header).transpose()?;
+        Ok(Self { http, base, space: endpoint.space.clone(), api_key })
+    }
+
+    /// Logs events, one JSON object a line; the answer has one item for each.
+    pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<Vec<Item>, ApiError> {
+        let url = self.url(&["api", "event_log", "events"])?;
+        let mut request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/x-ndjson");
+        if wait_for == WaitFor::Stored {
+            request = request.query(&[("wait_for", "stored")]);
+        }
+        let answer = self.send(request.body(ndjson)).await?;
+        // A batch without a good event is a 400 that has items all the same.
+        let items = match serde_json::from_slice::<Items>(&answer.body) {
+            Ok(Items { items }) if answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST => items,
+            _ => answer.read::<Items>()?.items,
+        };
+        if items.len() != events {
+            let reason = format!("{} items for {events} events", items.len());
+            return Err(ApiError::Strange { url: self.base.to_string(), reason });
+        }
+        Ok(items)
+    }
+
+    /// Adds actions to a provider, and sets its default properties if any are given.
+    pub async fn register(&self, provider: &str, registration: &Registration) -> Result<(), ApiError> {
+        let url = self.url(&["api", "event_log", "providers", provider])?;
+        let request = self.request(Method::PUT, url).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(json_body(registration)?)).await?.accept()
+    }
+
+    /// Finds events by the saved objects that they refer to. The parameters are those of the endpoint.
+    pub async fn find(
+        &self,
+        object_type: &str,
+        ids: &[String],
+        parameters: &[(&str, String)],
+    ) -> Result<FoundPage, ApiError> {
+        #[derive(Serialize)]
+        struct Ids<'a> {
+            ids: &'a [String],
+        }
+        let request = match ids {
+            [id] => self.request(Method::GET, self.url(&["api", "event_log", object_type, id, "_find"])?),
+            ids => self
+                .request(Method::POST, self.url(&["api", "event_log", object_type, "_find"])?)
+                .header(header::CONTENT_TYPE, "application/json")
+                .header("kbn-xsrf", "annals")
+                .body(json_body(&Ids { ids })?),
+        };
+        self.send(request.query(parameters)).await?.read()
+    }
+
+    /// The dead letters of a store, or of the only one.
+    pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<DeadLetters, ApiError> {
+        let url = self.url(&["api", "event_log", "dead_letters"])?;
+        let request =
+            self.request(Method::GET, url).query(&[("store", store)]).query(&[("from", from), ("limit", limit)]);
+        self.send(request).await?.read()
+    }
+
+    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<Replayed, ApiError> {
+        let url = self.url(&["api", "event_log", "dead_letters", "_replay"])?;
+        self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
+    }
+
+    fn url(&self, segments: &[&str]) -> Result<Url, ApiError> {
+        if segments.iter().any(|segment| segment.is_empty() || matches!(*segment, "." | "..")) {
+            return Err(ApiError::Endpoint("a type, id or provider cannot be empty, \".\" or \"..\"".to_owned()));
+        }
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| ApiError::Endpoint(format!("{} cannot have a path", self.base)))?
+            .pop_if_empty()
+            .extend(self.space.iter().flat_map(|space| ["s", space.as_str()]))
+            .extend(segments);
+        Ok(url)
+    }
+
+    fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, url).header(header::ACCEPT, "application/json");
+        match &self.api_key {
+            Some(key) => request.header(header::AUTHORIZATION, key),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, ApiError> {
+        let url = self.base.to_string();
+        let lost = |error: reqwest::Error| ApiError::AnswerLost { url: url.clone(), reason: cause(&error) };
+        let response = request.send().await.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                ApiError::Unreachable { url: url.clone(), reason: cause(&error) }
+            } else {
+                lost(error)
+            }
+        })?;
+        let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let body = response.bytes().await.map_err(lost)?;
+        Ok(Answer { url, status, retry_after, body })
+    }
+}
+
+struct Answer {
+    url: String,
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+impl Answer {
+    fn read<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        let Self { url, body, .. } = self.into_success()?;
+        serde_json::from_slice(&body).map_err(|error| ApiError::Strange { url, reason: error.to_string() })
+    }
+
+    fn accept(self) -> Result<(), ApiError> {
+        self.into_success().map(drop)
+    }
+
+    fn into_success(self) -> Result<Self, ApiError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let told = serde_json::from_slice::<ErrorBody>(&self.body).map(|body| body.message);
+        let message = told.unwrap_or_else(|_| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
+        let status = self.status.as_u16();
+        Err(match self.status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                ApiError::Busy { status, message, retry_after: self.retry_after }
+            }
+            _ => ApiError::Refused { status, message },
+        })
+    }
+}
+
+fn base_url(text: &str) -> Result<Url, ApiError> {
+    let expected = "expected an address such as http://127.0.0.1:6780, without user or password";
+    let url =
+        Url::parse(text).map_err(|error| ApiError::Endpoint(format!("the server's address: {expected} ({error})")))?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && plain {
+        Ok(url)
+    } else {
+        Err(ApiError::Endpoint(format!("the server's address: {expected}")))
+    }
+}
+
+fn key_header(key: &Secret) -> Result<header::HeaderValue, ApiError> {
+    let mut value = header::HeaderValue::from_str(&format!("ApiKey {}", key.expose()))
+        .map_err(|_| ApiError::Endpoint("the API key has characters that no key has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn json_body(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(value).map_err(|error| ApiError::Endpoint(error.to_string()))
+}
+
+/// The innermost reason, which is what a person needs; the outer ones repeat the address.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it took longer than the time allowed".to_owned();
+    }
+    let mut reason: &dyn std::error::Error = error;
+    while let Some(inner) = reason.source() {
+        reason = inner;
+    }
+    reason.to_string()
+}

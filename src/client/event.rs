@@ -1,0 +1,146 @@
+//! What the client does to an event before it goes: defaults under it, a time, an id; and the timing of operations.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+/// Puts defaults under an event: objects merge name by name, anything else of the event (arrays and null too) wins whole.
+pub(super) fn merge_under(event: &mut Map<String, Value>, defaults: &Map<String, Value>) {
+    for (name, default) in defaults {
+        match (event.get_mut(name), default) {
+            (Some(Value::Object(own)), Value::Object(below)) => merge_under(own, below),
+            (Some(_), _) => {}
+            (None, _) => {
+                event.insert(name.clone(), default.clone());
+            }
+        }
+    }
+}
+
+/// Sets `@timestamp` and `event.id` where they are absent.
+pub(super) fn complete(event: &mut Map<String, Value>) {
+    let now = Timestamp::now();
+    event.entry("@timestamp").or_insert_with(|| Value::from(now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()));
+    if let Value::Object(fields) = event.entry("event").or_insert_with(|| Value::Object(Map::new())) {
+        fields.entry("id").or_insert_with(|| Value::from(uuid_v7(now)));
+    }
+}
+
+/// A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
+fn uuid_v7(now: Timestamp) -> String {
+    let mut random = [0u8; 16];
+    // Without randomness ids may collide; they tell events apart and protect nothing, so that logging goes on.
+    let _ = getrandom::fill(&mut random);
+    let random = u128::from_be_bytes(random);
+    let milliseconds = u128::from(now.as_millisecond().unsigned_abs()) & ((1 << 48) - 1);
+    let version = 7u128 << 76;
+    let variant = 2u128 << 62;
+    let kept = random & !((0xffff_ffff_ffff_f000u128 << 64) | (3 << 62));
+    let hex = format!("{:032x}", (milliseconds << 80) | version | variant | kept);
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+}
+
+/// Sets `event.start` to now.
+pub fn start_timing(event: &mut Value) {
+    if let Some(fields) = event_fields(event) {
+        fields.insert("start".to_owned(), Value::from(Timestamp::now().to_string()));
+    }
+}
+
+/// Sets `event.end` to now and `event.duration` to the nanoseconds since `event.start`, as a decimal text, for they may
+/// pass what a JSON number holds exactly. Does nothing without a start that can be read.
+pub fn stop_timing(event: &mut Value) {
+    let end = Timestamp::now();
+    let start = event.pointer("/event/start").and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
+    let Some(start) = start else { return };
+    if let Some(fields) = event_fields(event) {
+        // A clock that was set back in between must not make a negative duration.
+        let nanoseconds = end.as_nanosecond().saturating_sub(start.as_nanosecond()).max(0);
+        fields.insert("end".to_owned(), Value::from(end.to_string()));
+        fields.insert("duration".to_owned(), Value::from(nanoseconds.to_string()));
+    }
+}
+
+/// The `event` object, made if it is absent; `None` if something else stands there.
+fn event_fields(event: &mut Value) -> Option<&mut Map<String, Value>> {
+    event.as_object_mut()?.entry("event").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check_merge(event: Value, defaults: &Value, expected: &Value) {
+        let mut event = event.as_object().unwrap().clone();
+        merge_under(&mut event, defaults.as_object().unwrap());
+        assert_eq!(&Value::Object(event), expected);
+    }
+
+    #[test]
+    fn an_events_own_properties_win_over_the_defaults_name_by_name() {
+        let defaults = json!({"event": {"provider": "p", "action": "a"}, "tags": ["x", "y"], "user": {"name": "u"}});
+        let event = json!({"event": {"action": "b"}, "tags": ["z"], "user": null});
+        let merged = json!({"event": {"provider": "p", "action": "b"}, "tags": ["z"], "user": null});
+        check_merge(event, &defaults, &merged);
+        check_merge(json!({}), &defaults, &defaults);
+    }
+
+    #[test]
+    fn time_and_id_are_set_only_where_absent() {
+        let own = json!({"@timestamp": "2021-01-01T00:00:00.000Z", "event": {"id": "mine"}});
+        let mut event = own.as_object().unwrap().clone();
+        complete(&mut event);
+        assert_eq!(Value::Object(event), own);
+
+        let mut bare = Map::new();
+        complete(&mut bare);
+        let time = bare["@timestamp"].as_str().unwrap();
+        assert!(time.len() == 24 && time.parse::<Timestamp>().is_ok(), "{time}");
+    }
+
+    #[test]
+    fn ids_are_uuids_of_version_7_that_begin_with_the_time() {
+        let now: Timestamp = "2022-02-22T19:22:22Z".parse().unwrap();
+        let (one, two) = (uuid_v7(now), uuid_v7(now));
+        assert_ne!(one, two);
+        for id in [one, two] {
+            assert_eq!(&id[..15], "017f22e2-79b0-7");
+            assert!(matches!(&id[19..20], "8" | "9" | "a" | "b") && id.len() == 36, "{id}");
+        }
+    }
+
+    #[test]
+    fn timing_gives_end_and_duration_in_nanoseconds_as_text() {
+        let mut event = json!({"event": {"start": "2021-01-01T00:00:00Z"}});
+        stop_timing(&mut event);
+        let end: Timestamp = event["event"]["end"].as_str().unwrap().parse().unwrap();
+        let start: Timestamp = "2021-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(event["event"]["duration"], (end.as_nanosecond() - start.as_nanosecond()).to_string());
+
+        let mut timed = json!({});
+        start_timing(&mut timed);
+        stop_timing(&mut timed);
+        assert!(timed["event"]["duration"].as_str().unwrap().parse::<u64>().is_ok(), "{timed}");
+    }
+
+    #[test]
+    fn a_start_in_the_future_gives_no_negative_duration() {
+        let mut event = json!({"event": {"start": "9000-01-01T00:00:00Z"}});
+        stop_timing(&mut event);
+        assert_eq!(event["event"]["duration"], "0");
+    }
+
+    #[test]
+    fn without_a_readable_start_stopping_does_nothing() {
+        for mut event in [json!({}), json!({"event": {"start": "soon"}}), json!({"event": 1}), json!("text")] {
+            let before = event.clone();
+            stop_timing(&mut event);
+            assert_eq!(event, before);
+        }
+    }
+}

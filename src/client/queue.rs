@@ -1,0 +1,246 @@
+//! The events that wait to be sent: bounded in number and bytes, in the order in which they came.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+/// What happened so far. Each event that was logged is in exactly one of the first five.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Waiting, or on their way.
+    pub queued: u64,
+    /// Made durable by the server.
+    pub sent: u64,
+    /// Below the minimum severity of the space.
+    pub filtered: u64,
+    /// Refused by the server for what they are; each is in the log with the reasons.
+    pub rejected: u64,
+    /// Lost for want of room, after the client was closed, or because closing took too long.
+    pub dropped: u64,
+    /// Requests that had to be repeated.
+    pub retries: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    limits: Limits,
+    state: Mutex<State>,
+    /// Something changed that the sender may be waiting for.
+    changed: Notify,
+    /// How many events have left the queue, for whatever reason.
+    settled: watch::Sender<u64>,
+    sent: AtomicU64,
+    filtered: AtomicU64,
+    rejected: AtomicU64,
+    dropped: AtomicU64,
+    retries: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) batch_events: usize,
+    pub(super) batch_bytes: usize,
+    pub(super) interval: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Bytes>,
+    /// Since when the oldest has been waiting.
+    since: Option<Instant>,
+    /// Of those waiting and those on their way.
+    bytes: usize,
+    on_their_way: usize,
+    /// How many events ever entered.
+    entered: u64,
+    /// Everything up to this one is to be sent without waiting for more.
+    flush_to: u64,
+    closed: bool,
+}
+
+/// What became of a batch's events, in numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) sent: u64,
+    pub(super) filtered: u64,
+    pub(super) rejected: u64,
+    pub(super) dropped: u64,
+}
+
+impl Queue {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            settled: watch::Sender::new(0),
+            sent: AtomicU64::new(0),
+            filtered: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes the event, or drops it where there is no room: what came first is kept.
+    pub(super) fn push(&self, event: Bytes) {
+        let mut state = self.state();
+        let events = state.waiting.len() + state.on_their_way;
+        if state.closed || events >= self.limits.events || state.bytes.saturating_add(event.len()) > self.limits.bytes {
+            drop(state);
+            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            // One line for each power of two: enough to be seen, too few to flood the log.
+            if dropped.is_power_of_two() {
+                tracing::warn!(dropped, "the event queue is full or closed; new events are dropped");
+            }
+            return;
+        }
+        state.bytes += event.len();
+        state.entered += 1;
+        state.since.get_or_insert_with(Instant::now);
+        state.waiting.push_back(event);
+        let first_or_full = state.waiting.len() == 1 || state.waiting.len() >= self.limits.batch_events;
+        drop(state);
+        if first_or_full {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The next batch, once it is due; `None` when the queue is closed and empty.
+    pub(super) async fn next_batch(&self) -> Option<Vec<Bytes>> {
+        loop {
+            let due_at = {
+                let mut state = self.state();
+                if state.waiting.is_empty() && state.closed {
+                    return None;
+                }
+                let due_at = state.since.map(|since| since + self.limits.interval);
+                if self.is_due(&state, due_at) {
+                    return Some(self.take(&mut state));
+                }
+                due_at
+            };
+            match due_at {
+                Some(due_at) => {
+                    let _ = tokio::time::timeout_at(due_at, self.changed.notified()).await;
+                }
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    fn is_due(&self, state: &State, due_at: Option<Instant>) -> bool {
+        let left = state.entered - to_u64(state.waiting.len());
+        !state.waiting.is_empty()
+            && (state.closed
+                || state.waiting.len() >= self.limits.batch_events
+                || state.flush_to > left
+                || due_at.is_some_and(|due_at| due_at <= Instant::now()))
+    }
+
+    fn take(&self, state: &mut State) -> Vec<Bytes> {
+        let mut batch = Vec::new();
+        let mut bytes = 0usize;
+        while let Some(event) = state.waiting.front() {
+            bytes = bytes.saturating_add(event.len());
+            if !batch.is_empty() && (batch.len() >= self.limits.batch_events || bytes > self.limits.batch_bytes) {
+                break;
+            }
+            batch.extend(state.waiting.pop_front());
+        }
+        state.on_their_way = batch.len();
+        // What is left has waited as long, or nearly so.
+        state.since = state.since.filter(|_| !state.waiting.is_empty());
+        batch
+    }
+
+    /// Lets go of the events that were on their way.
+    pub(super) fn settle(&self, batch: &[Bytes], tally: Tally) {
+        self.sent.fetch_add(tally.sent, Ordering::Relaxed);
+        self.filtered.fetch_add(tally.filtered, Ordering::Relaxed);
+        self.rejected.fetch_add(tally.rejected, Ordering::Relaxed);
+        self.dropped.fetch_add(tally.dropped, Ordering::Relaxed);
+        {
+            let mut state = self.state();
+            state.on_their_way = state.on_their_way.saturating_sub(batch.len());
+            state.bytes = state.bytes.saturating_sub(batch.iter().map(Bytes::len).sum());
+        }
+        self.settled.send_modify(|settled| *settled += to_u64(batch.len()));
+    }
+
+    /// Gives up what still waits.
+    pub(super) fn drop_waiting(&self) -> u64 {
+        let waiting: Vec<_> = {
+            let mut state = self.state();
+            let waiting: Vec<_> = state.waiting.drain(..).collect();
+            state.on_their_way += waiting.len();
+            waiting
+        };
+        let dropped = to_u64(waiting.len());
+        self.settle(&waiting, Tally { dropped, ..Tally::default() });
+        dropped
+    }
+
+    pub(super) fn count_retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns when every event that is in the queue now has left it.
+    pub(super) async fn flush(&self) {
+        let target = {
+            let mut state = self.state();
+            state.flush_to = state.entered;
+            state.entered
+        };
+        self.changed.notify_one();
+        // The sender of the watch lives as long as the queue, so that waiting cannot fail.
+        let _ = self.settled.subscribe().wait_for(|settled| *settled >= target).await;
+    }
+
+    /// Takes no more events.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let queued = {
+            let state = self.state();
+            to_u64(state.waiting.len() + state.on_their_way)
+        };
+        Stats {
+            queued,
+            sent: self.sent.load(Ordering::Relaxed),
+            filtered: self.filtered.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The state is consistent after each statement, so that a panic elsewhere cannot have left it half changed.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn to_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

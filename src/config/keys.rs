@@ -1,0 +1,357 @@
+//! The table of every key: what it is called, what it takes, what it is when nobody sets it.
+//!
+//! The loader reads values by this table and the reference (`docs/configuration.md`) is printed from it. `<name>` stands
+//! for a name that the operator chooses.
+
+use std::fmt;
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Dotted, from the root.
+    pub path: &'static str,
+    pub kind: Kind,
+    pub default: Preset,
+    pub doc: &'static str,
+    /// The only kind of store that has this key.
+    pub store: Option<StoreKind>,
+}
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Path,
+    /// An IP address and a port.
+    Address,
+    Integer {
+        least: u64,
+        most: u64,
+    },
+    Boolean,
+    Duration,
+    Size,
+    Choice(&'static [&'static str]),
+    /// Texts; in the environment and in flags separated by commas.
+    TextList,
+    /// `http` and `https` addresses; in the environment and in flags separated by commas.
+    UrlList,
+    /// Text that is never shown.
+    Secret,
+    /// A table of any content; in the environment and in flags a JSON object.
+    Object,
+}
+
+/// What a key is when nobody sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// This, written as in the environment.
+    Is(&'static str),
+    /// Nothing, which means what the text says.
+    Unset(&'static str),
+    /// It has to be set wherever its section is.
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    Sqlite,
+    Elasticsearch,
+}
+
+impl StoreKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Elasticsearch => "elasticsearch",
+        }
+    }
+}
+
+const fn key(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Key {
+    Key { path, kind, default, doc, store: None }
+}
+
+const fn sqlite(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Key {
+    Key { path, kind, default, doc, store: Some(StoreKind::Sqlite) }
+}
+
+const fn elastic(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Key {
+    Key { path, kind, default, doc, store: Some(StoreKind::Elasticsearch) }
+}
+
+const fn integer(least: u64, most: u64) -> Kind {
+    Kind::Integer { least, most }
+}
+
+/// Every key, section by section.
+pub const KEYS: &[Key] = &[
+    key(
+        "data_dir",
+        Kind::Path,
+        Preset::Is("annals-data"),
+        "The writer's own folder: keys, journal, chains, registered providers, and the SQLite store unless it is placed \
+         elsewhere. One running writer per folder.",
+    ),
+    key("server.listen", Kind::Address, Preset::Is("127.0.0.1:6780"), "Where HTTP is served; port 0 takes a free one."),
+    key(
+        "server.max_batch_bytes",
+        Kind::Size,
+        Preset::Is("16mb"),
+        "The largest request body, after decompression; more is answered with 413.",
+    ),
+    key("server.max_batch_events", integer(1, 1_000_000), Preset::Is("10000"), "The most events in one request."),
+    key("server.max_event_bytes", Kind::Size, Preset::Is("1mb"), "The largest single event, as it was sent."),
+    key("server.max_depth", integer(4, 128), Preset::Is("32"), "How deep objects and arrays of an event may nest."),
+    key(
+        "server.max_array_length",
+        integer(1, 100_000),
+        Preset::Is("1000"),
+        "The most elements in one array of an event, such as `kibana.saved_objects`.",
+    ),
+    key(
+        "server.request_timeout",
+        Kind::Duration,
+        Preset::Is("30s"),
+        "How long one request may take, reading its body included.",
+    ),
+    key(
+        "server.shutdown_timeout",
+        Kind::Duration,
+        Preset::Is("10s"),
+        "How long a stop waits for open requests and for shipping; what is left stays in the journal.",
+    ),
+    key(
+        "server.max_concurrent_bytes",
+        Kind::Size,
+        Preset::Is("64mb"),
+        "The most bytes of request bodies that are worked on at once; above it requests are answered with 429.",
+    ),
+    key(
+        "log.level",
+        Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+        Preset::Is("info"),
+        "The least grave line of the program's own log.",
+    ),
+    key(
+        "log.format",
+        Kind::Choice(&["text", "json"]),
+        Preset::Is("text"),
+        "How the program's own log is written, on standard error: for people, or one JSON object a line.",
+    ),
+    key(
+        "log.events",
+        Kind::Boolean,
+        Preset::Is("false"),
+        "Copy each accepted event to the program's own log as well (Kibana's `logEntries`).",
+    ),
+    key(
+        "journal.max_bytes",
+        Kind::Size,
+        Preset::Is("4gb"),
+        "The most bytes on disk that events may take up while they wait for a store; then `journal.overflow` decides.",
+    ),
+    key("journal.segment_bytes", Kind::Size, Preset::Is("64mb"), "The size of one file of the journal."),
+    key(
+        "journal.overflow",
+        Kind::Choice(&["reject", "drop"]),
+        Preset::Is("reject"),
+        "What happens to new events when the journal is full: `reject` answers 429 with `Retry-After`; `drop` takes the \
+         request, loses the events, and counts and logs each.",
+    ),
+    key(
+        "seal.epoch",
+        Kind::Duration,
+        Preset::Is("1h"),
+        "How long one sealing key is used before the next is derived and the old one forgotten.",
+    ),
+    key(
+        "seal.secret_file",
+        Kind::Path,
+        Preset::Unset("made at first start, in `data_dir`"),
+        "A file with the installation's sealing secret, where other deployment secrets are kept.",
+    ),
+    key(
+        "writer.version",
+        Kind::Text,
+        Preset::Unset("the program's own version"),
+        "`kibana.version` of each event: the version of the product that logs.",
+    ),
+    key(
+        "stores.<name>.kind",
+        Kind::Choice(&["sqlite", "elasticsearch"]),
+        Preset::Required,
+        "What the store is; `elasticsearch` is OpenSearch as well. With no store configured there is one of kind `sqlite`, \
+         named `sqlite`.",
+    ),
+    sqlite("stores.<name>.path", Kind::Path, Preset::Unset("`events.db` in `data_dir`"), "The database file."),
+    elastic(
+        "stores.<name>.urls",
+        Kind::UrlList,
+        Preset::Unset("`cloud_id` is used"),
+        "The nodes, such as `[\"https://node-1:9200\", \"https://node-2:9200\"]`.",
+    ),
+    elastic(
+        "stores.<name>.cloud_id",
+        Kind::Text,
+        Preset::Unset("`urls` is used"),
+        "The id of an Elastic Cloud deployment, in place of `urls`; asks for `auth`.",
+    ),
+    elastic(
+        "stores.<name>.auth.basic.login",
+        Kind::Text,
+        Preset::Unset("none"),
+        "Name of the user; with `auth.basic.password`.",
+    ),
+    elastic("stores.<name>.auth.basic.password", Kind::Secret, Preset::Unset("none"), "Password of the user."),
+    elastic("stores.<name>.auth.bearer.token", Kind::Secret, Preset::Unset("none"), "Bearer token."),
+    elastic(
+        "stores.<name>.auth.api_key.id",
+        Kind::Text,
+        Preset::Unset("none"),
+        "Id of the API key; with `auth.api_key.key`.",
+    ),
+    elastic("stores.<name>.auth.api_key.key", Kind::Secret, Preset::Unset("none"), "The API key."),
+    elastic(
+        "stores.<name>.ca_file",
+        Kind::Path,
+        Preset::Unset("the public authorities"),
+        "PEM file of the authorities that may have signed the nodes' certificates.",
+    ),
+    elastic(
+        "stores.<name>.request_timeout",
+        Kind::Duration,
+        Preset::Is("30s"),
+        "How long a query or a set-up request may take.",
+    ),
+    elastic("stores.<name>.bulk_timeout", Kind::Duration, Preset::Is("60s"), "How long one bulk request may take."),
+    elastic(
+        "stores.<name>.bulk_bytes",
+        Kind::Size,
+        Preset::Is("2mb"),
+        "How large a bulk request grows before it is sent.",
+    ),
+    elastic("stores.<name>.concurrency", integer(1, 32), Preset::Is("2"), "The most bulk requests in flight."),
+    elastic(
+        "stores.<name>.index_prefix",
+        Kind::Text,
+        Preset::Is(".annals"),
+        "What the names of indices, templates and the policy begin with; `.kibana` gives Kibana's own names.",
+    ),
+    elastic(
+        "stores.<name>.version",
+        Kind::Text,
+        Preset::Unset("the program's own version"),
+        "The version in the names of indices.",
+    ),
+    key(
+        "query.store",
+        Kind::Text,
+        Preset::Unset("the only store, or the one named first"),
+        "The name of the store that answers queries.",
+    ),
+    key(
+        "providers.<name>.actions",
+        Kind::TextList,
+        Preset::Required,
+        "The actions that the provider may log, registered at start beside those registered over HTTP.",
+    ),
+    key(
+        "providers.<name>.defaults",
+        Kind::Object,
+        Preset::Is("{}"),
+        "Properties that are merged under each event of the provider.",
+    ),
+];
+
+impl Key {
+    pub fn segments(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('.')
+    }
+
+    /// The environment variable that sets the key.
+    pub fn environment_name(&self) -> String {
+        let name = self.path.replace("<name>", "<NAME>").replace('.', "__").to_uppercase();
+        format!("{PREFIX}{name}")
+    }
+}
+
+/// What every environment variable of the program begins with.
+pub const PREFIX: &str = "ANNALS_";
+
+/// The place of a value: its names from the root.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyPath(pub(super) Vec<String>);
+
+impl KeyPath {
+    pub(super) fn root() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn child(&self, name: &str) -> Self {
+        let mut names = self.0.clone();
+        names.push(name.to_owned());
+        Self(names)
+    }
+
+    /// The key at this place, its `<name>` being the one given.
+    pub(super) fn of(key: &Key, name: &str) -> Self {
+        Self(key.segments().map(|part| if part == "<name>" { name } else { part }.to_owned()).collect())
+    }
+}
+
+impl fmt::Display for KeyPath {
+    /// As TOML writes a dotted key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            if bare { f.write_str(name)? } else { write!(f, "{name:?}")? }
+        }
+        Ok(())
+    }
+}
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Key(&'static Key),
+    /// A table that holds keys further down.
+    Section,
+    Unknown,
+}
+
+pub(super) fn look_up(path: &KeyPath) -> Place {
+    let mut section = path.0.is_empty();
+    for key in KEYS {
+        let expected: Vec<&str> = key.segments().collect();
+        let agrees = path.0.iter().zip(&expected).all(|(name, part)| name == part || *part == "<name>");
+        if !agrees || path.0.len() > expected.len() {
+            continue;
+        }
+        if path.0.len() == expected.len() {
+            return Place::Key(key);
+        }
+        section = true;
+    }
+    if section { Place::Section } else { Place::Unknown }
+}
+
+/// The key that was probably meant: the nearest in spelling, or the only one that ends in the same name.
+pub(super) fn suggest(path: &KeyPath) -> Option<KeyPath> {
+    let typed = path.0.join(".");
+    let last = path.0.last()?;
+    let name = path.0.get(1).map_or("<name>", String::as_str);
+    let candidates = KEYS.iter().map(|key| KeyPath::of(key, name));
+    let (distance, nearest) = candidates
+        .clone()
+        .map(|candidate| (strsim::damerau_levenshtein(&typed, &candidate.0.join(".")), candidate))
+        .min_by_key(|(distance, _)| *distance)?;
+    if distance <= 2.max(typed.len() / 6) {
+        return Some(nearest);
+    }
+    let mut same_end = candidates.filter(|candidate| candidate.0.last() == Some(last));
+    same_end.next().filter(|_| same_end.next().is_none())
+}

@@ -1,0 +1,246 @@
+//! The configuration: layered, checked as a whole before anything starts, and the same for every command.
+//!
+//! Defaults, then a TOML file, then the environment, then flags; a later layer wins key by key. [`keys::KEYS`] says what
+//! each key means and takes; the structs here are what the rest of the program reads.
+
+mod check;
+pub mod keys;
+mod kinds;
+mod layers;
+mod reference;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use self::{keys::KeyPath, units::deserialize_duration};
+pub use self::{
+    layers::{Flag, Origin, Sources},
+    reference::render as render_reference,
+    units::{BadUnit, ByteSize, Secret, parse_duration},
+};
+use crate::intake::Registration;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub server: Server,
+    pub log: Log,
+    pub journal: Journal,
+    pub seal: Seal,
+    pub writer: Writer,
+    /// Never empty.
+    pub stores: BTreeMap<String, Store>,
+    pub query: Query,
+    #[serde(default)]
+    pub providers: BTreeMap<String, Registration>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// At most `max_concurrent_bytes`.
+    pub max_batch_bytes: ByteSize,
+    pub max_batch_events: usize,
+    /// At most `max_batch_bytes`.
+    pub max_event_bytes: ByteSize,
+    pub max_depth: usize,
+    pub max_array_length: usize,
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub request_timeout: Duration,
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub shutdown_timeout: Duration,
+    pub max_concurrent_bytes: ByteSize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+    /// Copy each accepted event to the log.
+    pub events: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    pub max_bytes: ByteSize,
+    /// At most half of `max_bytes`, so that a full file can be dropped while another one is written.
+    pub segment_bytes: ByteSize,
+    pub overflow: Overflow,
+}
+
+/// What happens to new events when the journal is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overflow {
+    Reject,
+    Drop,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub epoch: Duration,
+    /// `None`: the secret is made at first start and kept in the data folder.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Writer {
+    /// `kibana.version` of each event.
+    pub version: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Store {
+    Sqlite(SqliteStore),
+    Elasticsearch(ElasticStore),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteStore {
+    pub path: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ElasticStore {
+    /// Empty exactly where there is a `cloud_id`.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    #[serde(default)]
+    pub cloud_id: Option<String>,
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub request_timeout: Duration,
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub bulk_timeout: Duration,
+    pub bulk_bytes: ByteSize,
+    pub concurrency: usize,
+    pub index_prefix: String,
+    pub version: String,
+}
+
+/// Who the store is told that we are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Auth {
+    Basic { login: String, password: Secret },
+    Bearer { token: Secret },
+    ApiKey { id: String, key: Secret },
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// One of the names of `stores`.
+    pub store: String,
+}
+
+impl Config {
+    /// The configuration that the layers add up to, or everything that is wrong with them.
+    pub fn load(sources: &Sources) -> Result<Self, Invalid> {
+        Self::load_with_origins(sources).map(|(config, _)| config)
+    }
+
+    /// The same, with what each key is and where that came from.
+    pub fn load_with_origins(sources: &Sources) -> Result<(Self, Effective), Invalid> {
+        check::settle(layers::Layers::read(sources))
+    }
+}
+
+/// Each key that has a value, in the order of the table of keys.
+pub struct Effective(Vec<Setting>);
+
+struct Setting {
+    path: KeyPath,
+    /// TOML, secrets redacted.
+    shown: String,
+    origin: Origin,
+}
+
+impl fmt::Display for Effective {
+    /// A TOML file that would set the same, secrets aside, each line with where it came from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Setting { path, shown, origin } in &self.0 {
+            writeln!(f, "{path} = {shown}  # {origin}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is wrong with a configuration; never empty.
+#[derive(Debug)]
+pub struct Invalid(pub Vec<Problem>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    #[error("{origin}: unknown key {key}{}", suggestion.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default())]
+    UnknownKey { key: String, origin: Origin, suggestion: Option<String> },
+    #[error("{origin}: {key}: expected {expected}, found {found}")]
+    WrongValue { key: String, expected: String, found: String, origin: Origin },
+    /// Values that are right each by itself and wrong together.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+impl Problem {
+    fn unknown(path: &KeyPath, origin: &Origin) -> Self {
+        let suggestion = keys::suggest(path).map(|near| near.to_string());
+        Self::UnknownKey { key: path.to_string(), origin: origin.clone(), suggestion }
+    }
+
+    fn wrong(path: &KeyPath, expected: String, found: &str, origin: &Origin) -> Self {
+        Self::WrongValue { key: path.to_string(), expected, found: found.to_owned(), origin: origin.clone() }
+    }
+}

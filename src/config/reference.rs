@@ -1,0 +1,73 @@
+//! The reference of all keys for people: `docs/configuration.md`.
+
+use super::keys::{KEYS, Key, Kind, Preset};
+
+const HEAD: &str = "\
+# Configuration
+
+<!-- Generated from src/config/keys.rs by the tests; do not edit. UPDATE_GOLDEN=1 cargo test --test it config -->
+
+Annals runs without any configuration. What is set is taken from four layers; a later one wins, key by key:
+
+1. the defaults below;
+2. a TOML file: `--config FILE`, else the environment's `ANNALS_CONFIG`, else `annals.toml` in the working directory if there
+   is one;
+3. the environment: `ANNALS_`, then the key in capitals with `__` for each dot;
+4. flags: `--set KEY=VALUE`, and `--listen` and `--data-dir` for short.
+
+`annals config check` says whether a configuration is good, or everything that is wrong with it; with `--show` it prints
+the effective values and where each came from, secrets redacted. Unknown keys are refused.
+
+Durations are texts with a unit (`ms`, `s`, `m`, `h`, `d`), sizes likewise (`b`, `kb`, `mb`, `gb`, `tb`, powers of 1,024). In
+the environment and in flags, lists are separated by commas and tables are JSON objects. Relative paths start at
+the working directory. Names in environment variables are taken in lower case; a name that has capitals or dots
+is set in the file, or by a flag with the name in quotes.
+";
+
+/// The whole page.
+pub fn render() -> String {
+    let mut page = HEAD.to_owned();
+    let mut section = "";
+    for key in KEYS {
+        let (of_key, _) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        let of_key = of_key.split(".auth").next().unwrap_or(of_key);
+        if of_key != section || page.len() == HEAD.len() {
+            section = of_key;
+            page.push_str(&heading(section));
+        }
+        page.push_str(&entry(key));
+    }
+    page
+}
+
+fn heading(section: &str) -> String {
+    if section.is_empty() { "\n## Top level\n".to_owned() } else { format!("\n## `{section}`\n") }
+}
+
+fn entry(key: &Key) -> String {
+    let default = match key.default {
+        Preset::Is(text) => format!("default `{text}`"),
+        Preset::Unset(meaning) => format!("not set: {meaning}"),
+        Preset::Required => "required".to_owned(),
+    };
+    let only = key.store.map(|kind| format!("; only of kind `{}`", kind.as_str())).unwrap_or_default();
+    let environment = key.environment_name();
+    format!("\n### `{}`\n\n{}\n\n{}; {default}{only}; `{environment}`\n", key.path, key.doc, type_name(key.kind))
+}
+
+fn type_name(kind: Kind) -> String {
+    match kind {
+        Kind::Text => "text".to_owned(),
+        Kind::Path => "path".to_owned(),
+        Kind::Address => "IP address and port".to_owned(),
+        Kind::Integer { least, most } => format!("integer, {least} to {most}"),
+        Kind::Boolean => "boolean".to_owned(),
+        Kind::Duration => "duration".to_owned(),
+        Kind::Size => "size".to_owned(),
+        Kind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
+        Kind::TextList => "list of texts".to_owned(),
+        Kind::UrlList => "list of addresses".to_owned(),
+        Kind::Secret => "secret text".to_owned(),
+        Kind::Object => "table".to_owned(),
+    }
+}

@@ -1,0 +1,361 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::{fs, path::PathBuf};
+
+use super::{
+    Auth, Config, Flag, Invalid, LogFormat, Overflow, Secret, Sources, Store,
+    keys::{self, KEYS, Key, Kind, Preset, StoreKind},
+};
+
+/// The layers of one test; the file lives as long as they do.
+struct Layers {
+    sources: Sources,
+    folder: tempfile::TempDir,
+}
+
+fn layers() -> Layers {
+    Layers { sources: Sources::default(), folder: tempfile::tempdir().unwrap() }
+}
+
+impl Layers {
+    fn file(mut self, text: &str) -> Self {
+        let path = self.folder.path().join("annals.toml");
+        fs::write(&path, text).unwrap();
+        self.sources.file = Some(path);
+        self
+    }
+
+    fn environment(mut self, variable: &str, value: &str) -> Self {
+        self.sources.environment.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn set(mut self, key: &str, value: &str) -> Self {
+        self.sources.flags.push(Flag { name: "--set".to_owned(), key: key.to_owned(), value: value.to_owned() });
+        self
+    }
+
+    fn load(&self) -> Result<Config, Invalid> {
+        Config::load(&self.sources)
+    }
+
+    fn show(&self) -> String {
+        Config::load_with_origins(&self.sources).unwrap().1.to_string()
+    }
+
+    /// The problems, one a line, with the folder cut out.
+    fn problems(&self) -> String {
+        let shown = self.load().map(drop).unwrap_err().to_string();
+        shown.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+#[track_caller]
+fn check_problems(layers: &Layers, expected: &[&str]) {
+    assert_eq!(layers.problems().lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn without_configuration_there_is_one_sqlite_store_in_the_data_folder() {
+    let config = layers().load().unwrap();
+    assert_eq!(config.query.store, "sqlite");
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:6780");
+    assert_eq!(config.journal.max_bytes.as_u64(), 4 << 30);
+    assert_eq!(config.stores.len(), 1);
+    match config.stores.get("sqlite") {
+        Some(Store::Sqlite(store)) => assert_eq!(store.path, PathBuf::from("annals-data/events.db")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_default_store_follows_the_data_folder() {
+    let shown = layers().environment("ANNALS_DATA_DIR", "/var/lib/annals").show();
+    assert!(shown.contains("stores.sqlite.path = \"/var/lib/annals/events.db\"  # default\n"), "{shown}");
+}
+
+#[test]
+fn a_later_layer_wins_key_by_key() {
+    let file = "log.format = \"json\"\nserver.max_depth = 8\njournal.overflow = \"drop\"\n";
+    let layers = layers()
+        .file(file)
+        .environment("ANNALS_SERVER__MAX_DEPTH", "9")
+        .environment("ANNALS_JOURNAL__OVERFLOW", "drop")
+        .set("journal.overflow", "reject");
+    let config = layers.load().unwrap();
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.server.max_depth, 9);
+    assert_eq!(config.journal.overflow, Overflow::Reject);
+    let shown = layers.show();
+    assert!(shown.contains("annals.toml line 1\n"), "{shown}");
+    assert!(shown.contains("server.max_depth = 9  # environment ANNALS_SERVER__MAX_DEPTH\n"), "{shown}");
+    assert!(shown.contains("journal.overflow = \"reject\"  # flag --set\n"), "{shown}");
+}
+
+#[test]
+fn unknown_keys_are_refused_by_their_full_name_wherever_they_stand() {
+    let layers = layers()
+        .file("[server]\nlistn = \"127.0.0.1:1\"\n[serve]\nlisten = \"127.0.0.1:1\"\n\n[colours]\n")
+        .environment("ANNALS_SERVER__MAX_DEPHT", "9")
+        .environment("ANNALS_DATADIR", "x")
+        .set("listen", "127.0.0.1:1")
+        .set("stores.main.url", "http://127.0.0.1:9200")
+        .set("nonsense at all", "1");
+    let unknown = [
+        "annals.toml line 2: unknown key server.listn; did you mean server.listen?",
+        "annals.toml line 4: unknown key serve.listen; did you mean server.listen?",
+        "annals.toml line 6: unknown key colours",
+        "environment ANNALS_DATADIR: unknown key datadir; did you mean data_dir?",
+        "environment ANNALS_SERVER__MAX_DEPHT: unknown key server.max_depht; did you mean server.max_depth?",
+        "flag --set: unknown key listen; did you mean server.listen?",
+        "flag --set: unknown key stores.main.url; did you mean stores.main.urls?",
+        "flag --set: unknown key \"nonsense at all\"",
+    ];
+    check_problems(&layers, &unknown);
+}
+
+#[test]
+fn variables_that_others_make_with_our_prefix_are_let_be() {
+    let layers = layers()
+        .environment("ANNALS_PORT", "tcp://10.0.0.1:6780")
+        .environment("ANNALS_PORT_6780_TCP_ADDR", "10.0.0.1")
+        .environment("ANNALS_URL", "http://127.0.0.1:6780")
+        .environment("ANNALS_API_KEY", "x");
+    assert!(layers.load().is_ok());
+}
+
+#[test]
+fn wrong_values_name_key_expectation_finding_and_layer() {
+    let layers = layers()
+        .file("server = 3\n[log]\nlevel = \"loud\"\nevents = \"yes\"\n[journal]\nmax_bytes = 64\nsegment_bytes = { a = 1 }\n")
+        .environment("ANNALS_SERVER__MAX_DEPTH", "deep")
+        .set("server.request_timeout", "30")
+        .set("server.listen", "localhost");
+    let wrong = [
+        "annals.toml line 1: server: expected a table, found an integer",
+        "annals.toml line 7: journal.segment_bytes: expected a size above zero with its unit, such as \"64mb\" \
+         (b, kb, mb, gb, tb), found a table (with journal.segment_bytes.a)",
+        "annals.toml line 3: log.level: expected one of \"error\", \"warn\", \"info\", \"debug\", \"trace\", found the text \"loud\"",
+        "annals.toml line 4: log.events: expected true or false, found the text \"yes\"",
+        "annals.toml line 6: journal.max_bytes: expected a size above zero with its unit, such as \"64mb\" \
+         (b, kb, mb, gb, tb), found the number 64",
+        "environment ANNALS_SERVER__MAX_DEPTH: server.max_depth: expected an integer from 4 to 128, found the text \"deep\"",
+        "flag --set: server.request_timeout: expected a duration above zero with its unit, such as \"30s\" \
+         (ms, s, m, h, d), found the text \"30\"",
+        "flag --set: server.listen: expected an IP address and port such as \"127.0.0.1:6780\", found the text \"localhost\"",
+    ];
+    check_problems(&layers, &wrong);
+}
+
+#[test]
+fn a_broken_file_is_named_with_the_line() {
+    let layers = layers().file("[server]\nlisten = \n");
+    assert!(layers.problems().starts_with("annals.toml: line 2: not TOML: "), "{}", layers.problems());
+}
+
+#[test]
+fn a_file_that_is_named_must_exist_and_the_usual_one_need_not() {
+    let missing = Some(PathBuf::from("absent/annals.toml"));
+    assert!(Config::load(&Sources { usual_file: missing.clone(), ..Sources::default() }).is_ok());
+    let refused = Config::load(&Sources { file: missing, ..Sources::default() }).unwrap_err().to_string();
+    assert!(refused.starts_with("absent/annals.toml: the file cannot be read: "), "{refused}");
+}
+
+#[test]
+fn two_ways_of_authentication_are_an_error_that_names_both() {
+    let layers = layers().file(
+        "[stores.main]\nkind = \"elasticsearch\"\nurls = [\"http://127.0.0.1:9200\"]\n\
+         auth.basic = { login = \"a\", password = \"b\" }\nauth.bearer.token = \"c\"\n",
+    );
+    check_problems(&layers, &["stores.main: auth.basic and auth.bearer are both set; expected one of them"]);
+}
+
+#[test]
+fn half_a_pair_of_credentials_is_an_error() {
+    let layers = layers()
+        .set("stores.main.kind", "elasticsearch")
+        .set("stores.main.urls", "http://127.0.0.1:9200")
+        .set("stores.main.auth.basic.login", "a");
+    check_problems(&layers, &["stores.main.auth.basic.password: not set; the rest of its section is"]);
+}
+
+#[test]
+fn a_store_is_addressed_in_one_way() {
+    let neither = layers().set("stores.main.kind", "elasticsearch");
+    check_problems(&neither, &["stores.main: neither urls nor cloud_id is set; expected one of them"]);
+    let both = neither.set("stores.main.urls", "http://a,http://b").set("stores.main.cloud_id", "n:x");
+    check_problems(&both, &["stores.main: urls and cloud_id are both set; expected one of them"]);
+    let cloud = layers().set("stores.main.kind", "elasticsearch").set("stores.main.cloud_id", "n:x");
+    check_problems(&cloud, &["stores.main.cloud_id: a cloud deployment asks for auth, which is not set"]);
+}
+
+#[test]
+fn stores_that_cannot_be_are_refused() {
+    let layers = layers()
+        .set("stores.Main.kind", "sqlite")
+        .set("stores.other.path", "x.db")
+        .set("stores.third.kind", "sqlite")
+        .set("stores.third.urls", "http://127.0.0.1:9200");
+    let problems = [
+        "stores.\"Main\": expected a name of lower-case letters, digits, hyphens and underscores",
+        "stores.other.kind: not set; expected \"sqlite\" or \"elasticsearch\"",
+        "flag --set: stores.third.urls: expected no such key, for the store is of the kind \"sqlite\", found a value",
+    ];
+    check_problems(&layers, &problems);
+}
+
+#[test]
+fn values_that_disagree_are_refused_together() {
+    let layers = layers()
+        .set("server.max_event_bytes", "32mb")
+        .set("server.max_concurrent_bytes", "1mb")
+        .set("journal.segment_bytes", "3gb")
+        .set("query.store", "main")
+        .set("stores.a.kind", "sqlite")
+        .set("stores.b.kind", "sqlite");
+    let problems = [
+        "server.max_event_bytes (32mb) is more than server.max_batch_bytes (16mb)",
+        "server.max_batch_bytes (16mb) is more than server.max_concurrent_bytes (1mb)",
+        "journal.segment_bytes (3gb) is more than half of journal.max_bytes (4gb)",
+        "query.store: no store is named \"main\"; expected one of a, b",
+        "stores.a and stores.b share the file annals-data/events.db",
+    ];
+    check_problems(&layers, &problems);
+}
+
+#[test]
+fn the_store_named_first_answers_queries() {
+    let layers = layers().file(
+        "[stores.zebra]\nkind = \"sqlite\"\n[stores.ant]\nkind = \"elasticsearch\"\nurls = [\"http://127.0.0.1:9200\"]\n",
+    );
+    assert_eq!(layers.load().unwrap().query.store, "zebra");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let url = "https://elastic:hunter2@node:9200";
+    let wrong = layers().set("stores.main.kind", "elasticsearch").set("stores.main.urls", url);
+    let problems = wrong.problems();
+    assert!(problems.contains("[redacted]@node:9200") && !problems.contains("hunter2"), "{problems}");
+
+    let right = layers()
+        .set("stores.main.kind", "elasticsearch")
+        .set("stores.main.urls", "https://node:9200")
+        .set("stores.main.auth.api_key.id", "me")
+        .environment("ANNALS_STORES__MAIN__AUTH__API_KEY__KEY", "hunter2");
+    let config = right.load().unwrap();
+    match config.stores.get("main") {
+        Some(Store::Elasticsearch(store)) => match &store.auth {
+            Some(Auth::ApiKey { id, key }) => assert_eq!((id.as_str(), key), ("me", &Secret::new("hunter2"))),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+    assert!(!format!("{config:?}{}", right.show()).contains("hunter2"));
+    assert!(right.show().contains("stores.main.auth.api_key.key = \"[redacted]\""), "{}", right.show());
+
+    let not_text = layers().file("stores.main.auth.bearer.token = 48151623\n").problems();
+    assert!(!not_text.contains("48151623"), "{not_text}");
+}
+
+#[test]
+fn providers_come_from_the_file_under_any_name() {
+    let layers = layers().file(
+        "[providers.\"Admin.EventLog\"]\nactions = [\"Note\"]\n[providers.alerting]\nactions = [\"execute\"]\n\
+         defaults = { event = { category = [\"process\"] }, labels.since = 2021-03-02 }\n",
+    );
+    let config = layers.load().unwrap();
+    assert_eq!(config.providers.get("Admin.EventLog").unwrap().actions, ["Note"]);
+    let defaults = serde_json::to_string(&config.providers.get("alerting").unwrap().defaults).unwrap();
+    assert_eq!(defaults, r#"{"event":{"category":["process"]},"labels":{"since":"2021-03-02"}}"#);
+}
+
+#[test]
+fn what_is_shown_can_be_read_back() {
+    let first = layers()
+        .file("[providers.\"Admin.EventLog\"]\nactions = [\"Note\"]\ndefaults = { event = { kind = \"a \\\"b\\\" \\n\" } }\n")
+        .set("stores.main.kind", "elasticsearch")
+        .set("stores.main.urls", "https://node:9200,https://other:9200");
+    let second = layers().file(&first.show());
+    assert_eq!(format!("{:?}", first.load().unwrap()), format!("{:?}", second.load().unwrap()));
+}
+
+/// A value for the key that is neither its default nor what [`surroundings`] say.
+fn another_value(key: &Key) -> String {
+    match key.kind {
+        Kind::Text | Kind::Path | Kind::Secret => "other".to_owned(),
+        Kind::Address => "127.0.0.2:1".to_owned(),
+        Kind::Integer { least, .. } => (least + 5).to_string(),
+        Kind::Boolean => "true".to_owned(),
+        Kind::Duration => "77s".to_owned(),
+        Kind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
+        Kind::Size => "3mb".to_owned(),
+        Kind::Choice(names) => names.iter().find(|name| key.default != Preset::Is(name)).unwrap().to_string(),
+        Kind::TextList => "one,two".to_owned(),
+        Kind::UrlList => "http://other:1".to_owned(),
+        Kind::Object => "{\"a\":1}".to_owned(),
+    }
+}
+
+/// A file in which the key may stand.
+fn surroundings(key: &Key) -> String {
+    let mut file = "journal.segment_bytes = \"1mb\"\nstores.other = { kind = \"sqlite\", path = \"b\" }\n".to_owned();
+    let (address, way) = match key.path {
+        "stores.<name>.cloud_id" => ("cloud_id = \"a:b\"", "basic"),
+        path if path.contains(".bearer.") => ("urls = [\"http://a\"]", "bearer"),
+        path if path.contains(".api_key.") => ("urls = [\"http://a\"]", "api_key"),
+        _ => ("urls = [\"http://a\"]", "basic"),
+    };
+    file += &match key.store {
+        Some(StoreKind::Sqlite) => "[stores.x]\nkind = \"sqlite\"\n".to_owned(),
+        Some(StoreKind::Elasticsearch) => {
+            let auth = match way {
+                "basic" => "{ login = \"a\", password = \"b\" }",
+                "bearer" => "{ token = \"a\" }",
+                _ => "{ id = \"a\", key = \"b\" }",
+            };
+            format!("[stores.x]\nkind = \"elasticsearch\"\n{address}\nauth.{way} = {auth}\n")
+        }
+        None if key.path.starts_with("providers.") => "[providers.x]\nactions = [\"a\"]\n".to_owned(),
+        None => "query.store = \"sqlite\"\nstores.sqlite.kind = \"sqlite\"\nstores.sqlite.path = \"a\"\n".to_owned(),
+    };
+    file
+}
+
+/// The whole configuration with its secrets, which `Debug` would leave out.
+fn everything(config: &Config) -> String {
+    let secrets = config.stores.values().map(|store| match store {
+        Store::Elasticsearch(store) => match &store.auth {
+            Some(Auth::Basic { password, .. }) => password.expose(),
+            Some(Auth::Bearer { token }) => token.expose(),
+            Some(Auth::ApiKey { key, .. }) => key.expose(),
+            None => "",
+        },
+        Store::Sqlite(_) => "",
+    });
+    format!("{config:?} {}", secrets.collect::<String>())
+}
+
+#[test]
+fn every_key_of_the_table_can_be_set_from_the_environment_and_reaches_the_program() {
+    // What a store is decides which other keys it has; other tests set it.
+    for key in KEYS.iter().filter(|key| key.path != "stores.<name>.kind") {
+        let variable = key.environment_name().replace("<NAME>", "X");
+        let before = layers().file(&surroundings(key));
+        let after = layers().file(&surroundings(key)).environment(&variable, &another_value(key));
+        let load = |layers: &Layers| layers.load().unwrap_or_else(|invalid| panic!("{}: {invalid}", key.path));
+        assert_ne!(everything(&load(&before)), everything(&load(&after)), "{} changes nothing", key.path);
+    }
+}
+
+#[test]
+fn the_defaults_of_the_table_pass_its_own_checks_and_each_key_is_documented_once() {
+    for (index, key) in KEYS.iter().enumerate() {
+        assert!(key.doc.ends_with('.') && key.doc.len() > 10, "{} has no documentation", key.path);
+        assert!(KEYS.iter().skip(index + 1).all(|other| other.path != key.path), "{} stands twice", key.path);
+        if let Preset::Is(text) = key.default {
+            assert_eq!(key.kind.check(&key.kind.value_of(text)), Ok(()), "{}", key.path);
+        }
+    }
+    assert!(matches!(keys::look_up(&keys::KeyPath(vec!["server".to_owned()])), keys::Place::Section));
+}

@@ -1,0 +1,110 @@
+//! The value types of settings that carry a unit, and the one that must never be seen.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+use zeroize::Zeroizing;
+
+/// A number of bytes, written with its unit: `512b`, `64kb`, `16mb`, `4gb`, `1tb`, in powers of 1,024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(u64);
+
+impl ByteSize {
+    const UNITS: [(&str, u64); 5] = [("tb", 1 << 40), ("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10), ("b", 1)];
+
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The same number for what is held in memory; more than the machine can address becomes all that it can.
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// A text that is not what its unit asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct BadUnit(pub &'static str);
+
+impl FromStr for ByteSize {
+    type Err = BadUnit;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = BadUnit("a size above zero with its unit, such as \"64mb\" (b, kb, mb, gb, tb)");
+        let (number, unit) = number_and_unit(text).ok_or(bad)?;
+        let unit = unit.to_ascii_lowercase();
+        let (_, factor) = Self::UNITS.iter().find(|(name, _)| *name == unit).ok_or(bad)?;
+        number.checked_mul(*factor).filter(|bytes| *bytes > 0).map(Self).ok_or(bad)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    /// In the largest unit that leaves no remainder.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(_, factor): &&(&str, u64)| self.0 >= *factor && self.0.is_multiple_of(*factor);
+        let (unit, factor) = Self::UNITS.iter().find(fits).copied().unwrap_or(("b", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Reads a duration with its unit: `500ms`, `30s`, `5m`, `1h`, `7d`.
+pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
+    let bad = BadUnit("a duration above zero with its unit, such as \"30s\" (ms, s, m, h, d)");
+    let (number, unit) = number_and_unit(text).ok_or(bad)?;
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(bad),
+    };
+    number.checked_mul(milliseconds).filter(|total| *total > 0).map(Duration::from_millis).ok_or(bad)
+}
+
+pub(super) fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, unit))
+}
+
+/// A password, token or key. It is wiped when dropped and never printed; whoever needs it asks for it by name.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}

@@ -1,0 +1,163 @@
+//! Who this writer is, and the secrets that it seals with: made at first start, kept in the data folder.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ed25519_dalek::{
+    SigningKey,
+    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, spki::der::pem::LineEnding},
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{event::UnixMillis, files, integrity::SealSecret, time::format_time};
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataFolderError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the data folder {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    #[error("{} {reason}", path.display())]
+    Invalid { path: PathBuf, reason: String },
+}
+
+/// The folder that holds everything of one writer. Locked for as long as this value lives.
+pub struct DataFolder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder if it is not there, for its owner alone, and locks it.
+    pub fn open(root: &Path) -> Result<Self, DataFolderError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DataFolderError::Io { path, source }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(io(root))?;
+        let path = root.join("lock");
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io(&path))?;
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataFolderError::InUse(root.to_owned())),
+            Err(error) => Err(io(&path)(error.into())),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}
+
+/// The writer's own identity and secrets.
+pub struct Identity {
+    /// `kibana.server_uuid`
+    pub writer: String,
+    pub seal_secret: SealSecret,
+    signing_key: SigningKey,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WriterFile {
+    format: u32,
+    writer: String,
+    created: String,
+}
+
+impl Identity {
+    /// Reads the identity, or makes a new one. `secret_file` holds the seal secret in place of the data folder's own file.
+    pub fn open(folder: &DataFolder, secret_file: Option<&Path>, now: UnixMillis) -> Result<Self, DataFolderError> {
+        let writer = writer_file(&folder.path("writer.json"), now)?;
+        let own_secret = folder.path("seal.secret");
+        let seal_secret = match secret_file {
+            Some(path) => read_secret(path)?,
+            None => {
+                make_if_absent(&own_secret, || Ok(Zeroizing::new(STANDARD.encode(random::<32>()?).into_bytes())))?;
+                read_secret(&own_secret)?
+            }
+        };
+        let signing_key = signing_key(&folder.path("signing-key.pem"))?;
+        Ok(Self { writer, seal_secret, signing_key })
+    }
+
+    /// Base64 of the Ed25519 public key that this writer's checkpoints are to be verified with.
+    pub fn verifier_key(&self) -> String {
+        STANDARD.encode(self.signing_key.verifying_key().as_bytes())
+    }
+}
+
+fn writer_file(path: &Path, now: UnixMillis) -> Result<String, DataFolderError> {
+    make_if_absent(path, || {
+        let file = WriterFile { format: 1, writer: uuid_v4()?, created: format_time(now) };
+        Ok(Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(io::Error::from)?))
+    })?;
+    let bytes = read(path)?;
+    let invalid = |reason: String| DataFolderError::Invalid { path: path.to_owned(), reason };
+    let file: WriterFile = serde_json::from_slice(&bytes).map_err(|error| invalid(format!("is not valid: {error}")))?;
+    if file.format != 1 {
+        return Err(invalid(format!("is of format {}, which a newer version wrote", file.format)));
+    }
+    Ok(file.writer)
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, DataFolderError> {
+    make_if_absent(path, || {
+        let pem = SigningKey::from_bytes(&random::<32>()?).to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
+        Ok(Zeroizing::new(pem.as_bytes().to_vec()))
+    })?;
+    let text = read(path)?;
+    let invalid =
+        || DataFolderError::Invalid { path: path.to_owned(), reason: "is not a private key in PKCS #8".to_owned() };
+    SigningKey::from_pkcs8_pem(std::str::from_utf8(&text).map_err(|_| invalid())?).map_err(|_| invalid())
+}
+
+/// The secret's file holds its base64, or the bytes themselves.
+fn read_secret(path: &Path) -> Result<SealSecret, DataFolderError> {
+    let bytes = read(path)?;
+    let decoded = Zeroizing::new(STANDARD.decode(bytes.trim_ascii()).unwrap_or_else(|_| bytes.to_vec()));
+    SealSecret::new(decoded).map_err(|error| DataFolderError::Invalid {
+        path: path.to_owned(),
+        reason: format!("holds no usable seal secret: {error}"),
+    })
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataFolderError> {
+    let io = |source| DataFolderError::Io { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(io)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "others than the owner may read this file");
+    }
+    fs::read(path).map(Zeroizing::new).map_err(io)
+}
+
+fn make_if_absent(path: &Path, make: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<(), DataFolderError> {
+    if path.exists() {
+        return Ok(());
+    }
+    make()
+        .and_then(|bytes| files::replace(path, &bytes))
+        .map_err(|source| DataFolderError::Io { path: path.to_owned(), source })
+}
+
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+fn uuid_v4() -> io::Result<String> {
+    let value = u128::from_be_bytes(random::<16>()?);
+    let value = (value & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let digits = format!("{value:032x}");
+    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    Ok([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))
+}

@@ -1,0 +1,249 @@
+//! Brings events to the store, whatever it answers, until each of them or its stub is there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    DeadLetter, Inner, lock,
+    retry::{Backoff, random},
+    run::Part,
+};
+use crate::{
+    integrity,
+    store::{Outcome, SealedEvent, StoreError, Target},
+    time::format_time,
+};
+
+/// Returns when the store has all events of these parts, or a stub in the place of each that it refuses for good.
+pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
+    for part in parts {
+        let mut delivery = Delivery { inner: &inner, target: part.target, backoff: Backoff::default() };
+        let mut pieces = vec![Piece::of(part.events)];
+        while let Some(piece) = pieces.pop() {
+            let next = delivery.attempt(piece, &part.stream, part.begin).await;
+            pieces.extend(next);
+        }
+    }
+}
+
+/// Events that are sent in one request.
+struct Piece {
+    events: Vec<SealedEvent>,
+    /// In what form each of them is sent.
+    forms: Vec<Form>,
+}
+
+/// An event that a store refuses is sent in the next form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Event,
+    Stub,
+    StubWithoutContent,
+}
+
+impl Piece {
+    fn of(events: Vec<SealedEvent>) -> Self {
+        let forms = vec![Form::Event; events.len()];
+        Self { events, forms }
+    }
+
+    fn empty() -> Self {
+        Self { events: Vec::new(), forms: Vec::new() }
+    }
+
+    fn push(&mut self, event: SealedEvent, form: Form) {
+        self.events.push(event);
+        self.forms.push(form);
+    }
+
+    fn into_items(self) -> impl Iterator<Item = (SealedEvent, Form)> {
+        self.events.into_iter().zip(self.forms)
+    }
+
+    /// The second half first, so that taking from the end takes the first half first.
+    fn halves(mut self) -> Vec<Self> {
+        let at = self.events.len() / 2;
+        let second = Self { events: self.events.split_off(at), forms: self.forms.split_off(at) };
+        vec![second, self]
+    }
+}
+
+struct Delivery<'a> {
+    inner: &'a Inner,
+    target: Target,
+    backoff: Backoff,
+}
+
+impl Delivery<'_> {
+    /// Sends a piece once. Returns what is still to be sent.
+    async fn attempt(
+        &mut self,
+        piece: Piece,
+        stream: &crate::event::Stream,
+        begin: crate::journal::Position,
+    ) -> Vec<Piece> {
+        let started = Instant::now();
+        let answer = self.inner.store.append(&self.target, &piece.events).await;
+        self.inner.metrics.request_seconds.observe(started.elapsed().as_secs_f64());
+        let error = match answer {
+            Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
+            Ok(outcomes) => {
+                let reason = format!("the store answered for {} of {} events", outcomes.len(), piece.events.len());
+                StoreError::Unavailable { reason, retry_after: None }
+            }
+            Err(error) => error,
+        };
+        self.inner.metrics.requests_failed.inc();
+        match error {
+            StoreError::TooLarge | StoreError::Refused { .. } if piece.events.len() > 1 => piece.halves(),
+            StoreError::TooLarge | StoreError::Refused { .. } => {
+                let reason = error.to_string();
+                let mut refused = Piece::empty();
+                for (event, form) in piece.into_items() {
+                    self.refuse(event, form, &reason, &mut refused).await;
+                }
+                vec![refused]
+            }
+            StoreError::TargetLost { reason } => {
+                self.inner.report_trouble(&reason);
+                if let Err(reason) = self.bind_anew(stream, begin).await {
+                    self.inner.report_trouble(&reason);
+                    self.wait(None).await;
+                }
+                vec![piece]
+            }
+            StoreError::Unavailable { ref reason, retry_after } => {
+                self.inner.report_trouble(reason);
+                self.wait(retry_after).await;
+                vec![piece]
+            }
+            StoreError::Blocked { ref reason } | StoreError::Denied { ref reason } => {
+                self.inner.report_trouble(reason);
+                self.wait(None).await;
+                vec![piece]
+            }
+        }
+    }
+
+    /// Takes in what became of each event of a piece.
+    async fn settle(&mut self, piece: Piece, outcomes: Vec<Outcome>) -> Vec<Piece> {
+        let metrics = &self.inner.metrics;
+        metrics.requests_answered.inc();
+        let mut stored = 0;
+        let mut duplicates = 0;
+        let (mut again, mut refused) = (Piece::empty(), Piece::empty());
+        let mut trouble = None;
+        for ((event, form), outcome) in piece.into_items().zip(outcomes) {
+            match outcome {
+                Outcome::Stored => stored += 1,
+                Outcome::Duplicate => duplicates += 1,
+                Outcome::Retry { reason } => {
+                    metrics.retried.inc();
+                    trouble = Some(reason);
+                    again.push(event, form);
+                }
+                Outcome::Rejected { reason } => self.refuse(event, form, &reason, &mut refused).await,
+                Outcome::Conflict { found_seal } => {
+                    metrics.conflict.inc();
+                    let position = event.position;
+                    tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked: another event stands at this position");
+                    trouble = Some(format!("the chain has forked at {position}: the store holds another event there"));
+                    again.push(event, form);
+                }
+            }
+        }
+        metrics.stored.inc_by(stored);
+        metrics.duplicate.inc_by(duplicates);
+        match trouble {
+            None => {
+                self.inner.report_success();
+                self.backoff.reset();
+            }
+            Some(reason) => {
+                self.inner.report_trouble(&reason);
+                if stored > 0 {
+                    self.backoff.reset();
+                }
+                self.wait(None).await;
+            }
+        }
+        [again, refused].into_iter().filter(|piece| !piece.events.is_empty()).collect()
+    }
+
+    /// Keeps an event that the store refuses for good as a dead letter, and puts its next form into `refused`.
+    async fn refuse(&mut self, event: SealedEvent, form: Form, reason: &str, refused: &mut Piece) {
+        let stub = match form {
+            Form::Event => {
+                self.keep_dead_letter(&event, reason).await;
+                integrity::stub(&event.document).map(|stub| (stub, Form::Stub))
+            }
+            Form::Stub => integrity::stub_without_content(&event.document).map(|stub| (stub, Form::StubWithoutContent)),
+            Form::StubWithoutContent => None,
+        };
+        match stub {
+            Some((document, form)) => refused.push(SealedEvent { document: Bytes::from(document), ..event }, form),
+            None => {
+                self.inner.report_trouble(&format!("the store refuses even the stub of an event: {reason}"));
+                self.wait(None).await;
+                refused.push(event, form);
+            }
+        }
+    }
+
+    async fn keep_dead_letter(&mut self, event: &SealedEvent, reason: &str) {
+        self.inner.metrics.rejected.inc();
+        let letter = DeadLetter {
+            position: event.position.to_string(),
+            target: self.target.0.clone(),
+            reason: reason.to_owned(),
+            refused_at: format_time(self.inner.clock.now()),
+            document: String::from_utf8_lossy(&event.document).into_owned(),
+        };
+        tracing::error!(
+            store = self.inner.name,
+            position = letter.position,
+            reason,
+            "the store refuses an event for good"
+        );
+        loop {
+            let added = lock(&self.inner.dead_letters).add(&letter);
+            match added {
+                Ok(()) => return,
+                Err(error) => {
+                    self.inner.report_trouble(&format!("a dead letter cannot be kept: {error}"));
+                    self.wait(None).await;
+                }
+            }
+        }
+    }
+
+    /// Binds what goes to a target that is gone to the one that has taken its place.
+    async fn bind_anew(
+        &mut self,
+        stream: &crate::event::Stream,
+        begin: crate::journal::Position,
+    ) -> Result<(), String> {
+        // Another delivery may have done it.
+        let bound = lock(&self.inner.progress).binding(stream, begin);
+        if let Some(bound) = bound
+            && bound != self.target
+        {
+            self.target = bound;
+            return Ok(());
+        }
+        self.inner.store.setup(&self.inner.streams).await.map_err(|error| error.to_string())?;
+        let target = self.inner.store.target(stream).await.map_err(|error| error.to_string())?;
+        if target == self.target {
+            return Err("the store names a target that it then does not take".to_owned());
+        }
+        lock(&self.inner.progress).bind(stream, begin, &target).map_err(|error| error.to_string())?;
+        self.target = target;
+        Ok(())
+    }
+
+    async fn wait(&mut self, asked_for: Option<std::time::Duration>) {
+        sleep(self.backoff.after_failure(asked_for, random())).await;
+    }
+}

@@ -1,0 +1,296 @@
+//! The loop of a shipper: read, bind, send, confirm.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Inner, Trimmer, deliver, lock,
+    retry::{Backoff, random},
+};
+use crate::{
+    event::{Stream, UnixMillis},
+    journal::{JournalError, Position, Reader, Record},
+    store::{SealedEvent, StoreError, Target},
+    writer::{BadRecord, Group, Section},
+};
+
+/// How old the knowledge may be of where a stream's events go.
+const TARGET_AGE: Duration = Duration::from_secs(5);
+/// How often the progress is written to disk, at most.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) struct LoopOptions {
+    pub(super) bulk_bytes: usize,
+    pub(super) concurrency: usize,
+    /// The shipper's place with the trimmer.
+    pub(super) index: usize,
+}
+
+/// Consecutive events that go to the store together.
+pub(super) struct Unit {
+    end: Position,
+    /// How many events the journal ever held before `end`.
+    events: u64,
+    received: UnixMillis,
+    parts: Vec<Part>,
+}
+
+/// Those of a unit that have the same target.
+pub(super) struct Part {
+    pub(super) stream: Stream,
+    pub(super) begin: Position,
+    pub(super) target: Target,
+    pub(super) events: Vec<SealedEvent>,
+}
+
+pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopOptions, shutdown: CancellationToken) {
+    let confirmed = *inner.confirmed.borrow();
+    let mut shipper = Loop {
+        reader: Some(inner.journal.reader(confirmed)),
+        bound_until: inner.journal.end(),
+        targets: Vec::new(),
+        in_flight: VecDeque::new(),
+        saved: Instant::now(),
+        is_saved: true,
+        inner,
+        trimmer,
+        options,
+    };
+    let worked = shutdown.run_until_cancelled(shipper.work()).await;
+    debug_assert!(worked.is_none(), "the work ends by cancellation alone");
+    // What is under way may come to its end or not: it is in the journal, and will be sent again.
+    shipper.in_flight.iter().for_each(|unfinished| unfinished.task.abort());
+    shipper.save().await;
+}
+
+/// How the oldest unit ended; `None` at once if there is none.
+async fn first_finished(in_flight: &mut VecDeque<Unfinished>) -> Option<Result<(), JoinError>> {
+    let first = in_flight.front_mut()?;
+    Some((&mut first.task).await)
+}
+
+struct Loop {
+    inner: Arc<Inner>,
+    trimmer: Arc<Trimmer>,
+    options: LoopOptions,
+    /// `None` while a thread reads.
+    reader: Option<Reader>,
+    /// What was in the journal at start may have been sent already, wherever it was bound to.
+    bound_until: Position,
+    targets: Vec<(Stream, Target, Instant)>,
+    /// In the order of the journal, which is the order of confirmation.
+    in_flight: VecDeque<Unfinished>,
+    saved: Instant,
+    is_saved: bool,
+}
+
+/// A unit that is being delivered.
+struct Unfinished {
+    end: Position,
+    events: u64,
+    task: JoinHandle<()>,
+}
+
+impl Loop {
+    async fn work(&mut self) {
+        self.prepare().await;
+        let mut appended = self.inner.journal.watch();
+        let mut maintenance = tokio::time::interval(MAINTENANCE_INTERVAL);
+        maintenance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            while self.is_worth_reading() {
+                self.send_next().await;
+            }
+            let save_due = self.saved + SAVE_INTERVAL;
+            tokio::select! {
+                Some(outcome) = first_finished(&mut self.in_flight) => self.confirm(outcome),
+                _ = appended.changed() => {}
+                () = tokio::time::sleep_until(save_due), if !self.is_saved => self.save().await,
+                _ = maintenance.tick() => self.maintain(),
+            }
+        }
+    }
+
+    /// Sets the store up, however long it is away.
+    async fn prepare(&self) {
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.inner.store.setup(&self.inner.streams).await {
+            self.inner.report_trouble(&error.to_string());
+            sleep(backoff.after_failure(None, random())).await;
+        }
+        self.inner.report_success();
+    }
+
+    /// While a request is under way another one is worth it if it is a full one; small ones would only be more of them.
+    fn is_worth_reading(&self) -> bool {
+        let at = self.reader.as_ref().map_or(Position(u64::MAX), Reader::position);
+        let available = self.inner.journal.end().0.saturating_sub(at.0);
+        let is_full = available >= self.options.bulk_bytes as u64;
+        available > 0 && self.in_flight.len() < self.options.concurrency && (self.in_flight.is_empty() || is_full)
+    }
+
+    async fn send_next(&mut self) {
+        let mut backoff = Backoff::default();
+        let records = loop {
+            match self.read().await {
+                Ok(records) => break records,
+                Err(error) => {
+                    self.inner.report_trouble(&format!("the journal cannot be read: {error}"));
+                    sleep(backoff.after_failure(Some(Duration::from_secs(5)), random())).await;
+                }
+            }
+        };
+        let unit = match self.unit(&records).await {
+            Ok(Some(unit)) => unit,
+            Ok(None) => return,
+            Err(error) => {
+                self.inner.report_trouble(&error.to_string());
+                return std::future::pending().await;
+            }
+        };
+        let mut oldest = lock(&self.inner.oldest);
+        if self.in_flight.is_empty() || oldest.is_none() {
+            *oldest = Some(unit.received);
+        }
+        drop(oldest);
+        let (end, events) = (unit.end, unit.events);
+        let task = tokio::spawn(deliver::deliver(Arc::clone(&self.inner), unit.parts));
+        self.in_flight.push_back(Unfinished { end, events, task });
+    }
+
+    async fn read(&mut self) -> Result<Vec<Record>, JournalError> {
+        let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
+        let bytes = self.options.bulk_bytes;
+        let read = move || {
+            let records = reader.read(bytes);
+            (reader, records)
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok((reader, records)) => {
+                self.reader = Some(reader);
+                records
+            }
+            Err(_) => {
+                self.start_again();
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn unit(&mut self, records: &[Record]) -> Result<Option<Unit>, BadRecord> {
+        let Some(last) = records.last() else { return Ok(None) };
+        let mut unit = Unit { end: last.end, events: 0, received: UnixMillis(i64::MAX), parts: Vec::new() };
+        for record in records {
+            let group = Group::decode(&record.payload)?;
+            unit.events = group.events_before + group.event_count();
+            for section in group.sections {
+                let target = self.target(&section.stream, record.begin).await;
+                unit.received = unit.received.min(section.received);
+                match unit.parts.last_mut() {
+                    Some(part) if part.stream == section.stream && part.target == target => {
+                        part.events.extend(section.events);
+                    }
+                    _ => {
+                        let Section { stream, events, .. } = section;
+                        unit.parts.push(Part { stream, begin: record.begin, target, events });
+                    }
+                }
+            }
+        }
+        Ok(Some(unit))
+    }
+
+    /// Where the events of this stream at this place of the journal go; fixed on disk before this returns.
+    async fn target(&mut self, stream: &Stream, at: Position) -> Target {
+        let bound = lock(&self.inner.progress).binding(stream, at);
+        let known = self.targets.iter().find(|(known, ..)| known == stream);
+        let is_fresh = known.is_some_and(|(.., asked)| asked.elapsed() < TARGET_AGE);
+        if let Some(bound) = &bound
+            && (at < self.bound_until || is_fresh)
+        {
+            return bound.clone();
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            match self.ask_and_bind(stream, at, bound.as_ref()).await {
+                Ok(target) => {
+                    self.targets.retain(|(known, ..)| known != stream);
+                    self.targets.push((stream.clone(), target.clone(), Instant::now()));
+                    return target;
+                }
+                // A store that is away can still be sent to where it was sent before.
+                Err(_) if bound.is_some() => return bound.unwrap_or_else(|| Target(String::new())),
+                Err(reason) => {
+                    self.inner.report_trouble(&reason);
+                    sleep(backoff.after_failure(None, random())).await;
+                }
+            }
+        }
+    }
+
+    async fn ask_and_bind(&self, stream: &Stream, at: Position, bound: Option<&Target>) -> Result<Target, String> {
+        let target = self.inner.store.target(stream).await.map_err(|error: StoreError| error.to_string())?;
+        if bound != Some(&target) {
+            lock(&self.inner.progress).bind(stream, at, &target).map_err(|error| error.to_string())?;
+        }
+        Ok(target)
+    }
+
+    /// Takes in how the oldest unit that was under way ended.
+    fn confirm(&mut self, outcome: Result<(), JoinError>) {
+        let Some(delivered) = self.in_flight.pop_front() else { return };
+        if let Err(error) = outcome {
+            tracing::error!(store = self.inner.name, %error, "a delivery ended by a fault of its own; it starts again");
+            self.start_again();
+            return;
+        }
+        lock(&self.inner.progress).confirm(delivered.end, delivered.events);
+        self.inner.confirmed_events.store(delivered.events, Ordering::Relaxed);
+        self.inner.confirmed.send_replace(delivered.end);
+        if self.in_flight.is_empty() {
+            lock(&self.inner.oldest).take();
+        }
+        self.is_saved = false;
+    }
+
+    /// Goes back to what the store has confirmed.
+    fn start_again(&mut self) {
+        self.in_flight.drain(..).for_each(|unfinished| unfinished.task.abort());
+        self.reader = Some(self.inner.journal.reader(*self.inner.confirmed.borrow()));
+    }
+
+    /// Writes the progress to disk and trims the journal behind it.
+    async fn save(&mut self) {
+        let (inner, trimmer, index) = (Arc::clone(&self.inner), Arc::clone(&self.trimmer), self.options.index);
+        let save = move || {
+            let mut progress = lock(&inner.progress);
+            match progress.save() {
+                Ok(()) => trimmer.confirm(index, progress.confirmed()),
+                Err(error) => tracing::error!(store = inner.name, %error, "the progress cannot be written"),
+            }
+        };
+        // It ends by a panic alone, and that has been reported by the runtime.
+        let _ = tokio::task::spawn_blocking(save).await;
+        self.saved = Instant::now();
+        self.is_saved = true;
+    }
+
+    fn maintain(&self) {
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            if let Err(error) = inner.store.maintain(&inner.streams).await {
+                tracing::debug!(store = inner.name, %error, "maintenance failed and will be tried again");
+            }
+        });
+    }
+}

@@ -1,0 +1,169 @@
+//! The file: how it is made, opened, and brought up to date.
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+/// Says in the file's header that it is ours: "ANNL".
+const APPLICATION_ID: i32 = 0x414e_4e4c;
+
+/// What brings a file from the version of its index to the next. Entries are added, and never changed.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
+
+/// Earlier versions may damage a file in WAL mode that several connections write to and checkpoint.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// How long a connection waits for another process to let go of the file.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+const STATEMENTS_KEPT: usize = 32;
+
+/// Why a file cannot be used. None of it passes by itself, save what SQLite says may.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error("SQLite {found} is linked, and at least 3.51.3 is needed")]
+    OldLibrary { found: &'static str },
+    #[error("it cannot be created: {0}")]
+    Create(#[from] io::Error),
+    #[error("the file is the database of another program (application id {found:#010x})")]
+    Foreign { found: i32 },
+    #[error("the file has version {found}, and this program knows versions up to {known}: use a newer one")]
+    Newer { found: usize, known: usize },
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Opens the file to write, after making it or bringing it up to date if need be.
+pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(OpenError::OldLibrary { found: rusqlite::version() });
+    }
+    create(path)?;
+    let mut connection = open(path)?;
+    identify(&connection)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?; // KiB
+    // SQLite reuses the log from its start, but would leave it as long as it ever was.
+    connection.pragma_update(None, "journal_size_limit", super::writer::LOG_LIMIT)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens the file to read.
+pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    // Also readers open it to write, for they take part in the locking of the log.
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(LOCK_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+/// Makes the file, for its owner only; SQLite gives the files beside it the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+fn identify(connection: &Connection) -> Result<(), OpenError> {
+    let found = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let is_empty = || connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0));
+    if found == APPLICATION_ID || (found == 0 && is_empty()?) { Ok(()) } else { Err(OpenError::Foreign { found }) }
+}
+
+/// Takes the steps that the file has not taken, each with the mark that it was; another process may be at it as well.
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if found > MIGRATIONS.len() {
+        return Err(OpenError::Newer { found, known: MIGRATIONS.len() });
+    }
+    for step in MIGRATIONS.iter().skip(found) {
+        transaction.execute_batch(step)?;
+    }
+    if found < MIGRATIONS.len() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    }
+    Ok(transaction.commit()?)
+}
+
+fn version(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    // No program writes a version below 0; taken as a far newer one, the file is left alone.
+    Ok(usize::try_from(found).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn complaint(path: &Path) -> String {
+        open_to_write(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_file_is_its_owners_alone_and_syncs_each_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/events.db");
+        let connection = open_to_write(&path).unwrap();
+        for file in [path.clone(), path.with_extension("db-wal")] {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+        }
+        let setting = |name: &str| {
+            connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap()
+        };
+        assert_eq!(setting("journal_mode"), "wal".to_owned().into());
+        assert_eq!(setting("synchronous"), 2.into());
+    }
+
+    #[test]
+    fn a_file_is_opened_again_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.db");
+        let insert = "INSERT INTO events (chain, sequence, received, document) VALUES (x'00', 1, 2, x'7b7d')";
+        open_to_write(&path).unwrap().execute(insert, []).unwrap();
+        let rows = open_to_write(&path).unwrap().query_row("SELECT count(*) FROM events", [], |row| row.get(0));
+        assert_eq!(rows, Ok(1));
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.db");
+        open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+        assert_eq!(
+            complaint(&path),
+            "the file has version 7, and this program knows versions up to 1: use a newer one"
+        );
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
+        assert_eq!(complaint(&path), "the file is the database of another program (application id 0x00000000)");
+        std::fs::write(&path, "not a database, but long enough to have a header of a hundred bytes".repeat(2)).unwrap();
+        assert_eq!(complaint(&path), "file is not a database");
+    }
+}

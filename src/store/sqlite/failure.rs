@@ -1,0 +1,28 @@
+//! What a failure of SQLite means to the caller.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// Nothing that SQLite says is taken as a verdict on the events: they are tried again until it takes them.
+pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let reason = format!("the SQLite store {}: {error}", path.display());
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::OutOfMemory
+            | ErrorCode::SystemIoFailure,
+        ) => StoreError::Unavailable { reason, retry_after: None },
+        // Full, read-only, not to be opened, damaged, no database, not our tables: someone has to see to it.
+        _ => StoreError::Blocked { reason },
+    }
+}
+
+pub(super) fn unavailable(path: &Path, what: &str) -> StoreError {
+    StoreError::Unavailable { reason: format!("the SQLite store {}: {what}", path.display()), retry_after: None }
+}

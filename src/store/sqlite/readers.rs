@@ -1,0 +1,125 @@
+//! The connections that read, and the bounds on how many queries run and for how long.
+
+use std::{
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, InterruptHandle};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    database::open_to_read,
+    failure::{store_error, unavailable},
+};
+use crate::store::StoreError;
+
+/// A query that has to stop is told so this often, for what it is told between two statements has no effect.
+const INTERRUPT_INTERVAL: Duration = Duration::from_millis(10);
+
+pub(super) struct Readers(Arc<Pool>);
+
+struct Pool {
+    path: PathBuf,
+    slots: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+    limit: Duration,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, concurrent: NonZeroU32, limit: Duration) -> Self {
+        let slots = usize::try_from(concurrent.get()).map_or(Semaphore::MAX_PERMITS, |n| n.min(Semaphore::MAX_PERMITS));
+        Self(Arc::new(Pool { path, slots: Semaphore::new(slots), idle: Mutex::default(), limit }))
+    }
+
+    /// Runs a query on a thread where it may block. It is interrupted when its time is up or its caller goes away.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let pool = Arc::clone(&self.0);
+        let (mut answer, answered) = oneshot::channel();
+        // A task of its own, for someone has to see the query to its end also when the caller does not.
+        tokio::spawn(async move {
+            let result = pool.supervise(query, &mut answer).await;
+            // The caller may be gone.
+            let _ = answer.send(result);
+        });
+        answered.await.unwrap_or_else(|_| Err(unavailable(&self.0.path, "the query broke off")))
+    }
+
+    /// Lets go of the file, as far as no query is running.
+    pub(super) fn close_idle(&self) {
+        self.0.idle().clear();
+    }
+}
+
+impl Pool {
+    async fn supervise<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        answer: &mut oneshot::Sender<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.limit;
+        let _slot = tokio::select! {
+            slot = timeout_at(deadline, self.slots.acquire()) => slot.map_err(|_| self.late()),
+            () = answer.closed() => Err(self.late()),
+        }?;
+        let mut connection = self.connect().await?;
+        let interrupt = connection.get_interrupt_handle();
+        let mut running = spawn_blocking(move || {
+            let result = query(&mut connection);
+            (connection, result)
+        });
+        let (finished, was_late) = tokio::select! {
+            finished = timeout_at(deadline, &mut running) => match finished {
+                Ok(finished) => (finished, false),
+                Err(_) => (stop(&interrupt, running).await, true),
+            },
+            () = answer.closed() => (stop(&interrupt, running).await, true),
+        };
+        match finished {
+            Ok((connection, Ok(found))) => {
+                self.idle().push(connection);
+                Ok(found)
+            }
+            Ok((_, Err(_))) if was_late => Err(self.late()),
+            Ok((_, Err(error))) => Err(store_error(&self.path, &error)),
+            Err(_) => Err(unavailable(&self.path, "the query broke off")),
+        }
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<Connection, StoreError> {
+        if let Some(connection) = self.idle().pop() {
+            return Ok(connection);
+        }
+        let pool = Arc::clone(self);
+        let opened = spawn_blocking(move || open_to_read(&pool.path).map_err(|error| store_error(&pool.path, &error)));
+        opened.await.unwrap_or_else(|_| Err(unavailable(&self.path, "opening it broke off")))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn late(&self) -> StoreError {
+        unavailable(&self.path, &format!("the query took longer than {} s", self.limit.as_secs_f64()))
+    }
+}
+
+/// Makes a query end, and waits until it has.
+async fn stop<T>(interrupt: &InterruptHandle, mut running: JoinHandle<T>) -> Result<T, tokio::task::JoinError> {
+    loop {
+        interrupt.interrupt();
+        tokio::select! {
+            finished = &mut running => return finished,
+            () = sleep(INTERRUPT_INTERVAL) => {}
+        }
+    }
+}

@@ -1,0 +1,376 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::Path;
+
+use proptest::{prelude::*, sample::select};
+use rusqlite::Connection;
+use serde_json::json;
+
+use super::{database::open_to_write, *};
+use crate::{
+    event::ChainPosition,
+    query::Order::{Ascending, Descending},
+    schema::{Field, Kind, SetBy},
+    store::{
+        conformance,
+        memory::MemoryStore,
+        testing::{self, Draft, Question, draft, fresh_chain, position},
+    },
+};
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("events.db")
+    }
+
+    async fn store(&self) -> SqliteStore {
+        let store = SqliteStore::new(SqliteConfig::at(self.path())).unwrap();
+        store.setup(&[]).await.unwrap();
+        store
+    }
+}
+
+fn nowhere() -> Target {
+    Target(String::new())
+}
+
+#[tokio::test]
+async fn conforms() {
+    conformance::suite(&Place::new().store().await).await;
+}
+
+#[test]
+fn a_path_is_all_that_has_to_be_configured() {
+    let config: SqliteConfig = toml::from_str("path = 'events.db'").unwrap();
+    assert_eq!((config.query_timeout_seconds.get(), config.concurrent_queries.get()), (30, 4));
+    let complaint = |text: &str| toml::from_str::<SqliteConfig>(text).unwrap_err().to_string();
+    assert!(complaint("path = 'events.db'\nquery_timeout = 1").contains("unknown field `query_timeout`"));
+    assert!(complaint("path = 'events.db'\nconcurrent_queries = 0").contains("expected a nonzero u32"));
+}
+
+#[tokio::test]
+async fn what_is_stored_is_there_when_the_store_is_opened_again() {
+    let place = Place::new();
+    let chain = fresh_chain();
+    let event = draft().about("alert", "a").sealed(position(chain, 0));
+    let appended = place.store().await.append(&nowhere(), std::slice::from_ref(&event)).await;
+    assert_eq!(appended.unwrap(), [Outcome::Stored]);
+    let store = place.store().await;
+    assert_eq!(store.find(&testing::about("alert", "a").asked()).await.unwrap().documents, [event.document]);
+    assert_eq!(store.head(chain).await.unwrap().unwrap().position, event.position);
+}
+
+#[tokio::test]
+async fn a_document_that_does_not_fit_is_refused_alone() {
+    let store = Place::new().store().await;
+    let chain = fresh_chain();
+    let events = [
+        draft().sealed(position(chain, 0)),
+        draft().with("event.duration", "soon").sealed(position(chain, 1)),
+        draft().written(position(chain, 2), |_| "{".to_owned()),
+        draft().sealed(ChainPosition { sequence: crate::event::Sequence(u64::MAX), ..position(chain, 0) }),
+        draft().sealed(position(chain, 3)),
+    ];
+    let outcomes = store.append(&nowhere(), &events).await.unwrap();
+    let reasons: Vec<_> = outcomes
+        .into_iter()
+        .map(|outcome| match outcome {
+            Outcome::Rejected { reason } => reason,
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "Stored",
+            "event.duration: expected a whole number of 64 bits in a text, found \"soon\"",
+            "the document is not an event: EOF while parsing an object at line 1 column 1",
+            "the sequence 18446744073709551615 is beyond 2^63−1",
+            "Stored",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_stub_takes_no_events_place() {
+    let place = Place::new();
+    let store = place.store().await;
+    let event = draft().about("alert", "a").sealed(position(fresh_chain(), 0));
+    store.append(&nowhere(), std::slice::from_ref(&event)).await.unwrap();
+    assert_eq!(store.replace(&nowhere(), &testing::stub_of(&event)).await.unwrap(), Outcome::Duplicate);
+    assert_eq!(store.find(&testing::about("alert", "a").asked()).await.unwrap().documents, [event.document]);
+}
+
+#[tokio::test]
+async fn sorting_by_what_has_no_order_is_refused() {
+    let question = testing::about("alert", "a").by(&[(&ERROR_MESSAGE, Ascending)]);
+    let found = Place::new().store().await.find(&question.asked()).await;
+    assert!(
+        matches!(found, Err(StoreError::Refused { reason }) if reason == "events cannot be sorted by error.message")
+    );
+}
+
+static ERROR_MESSAGE: Field = field("error.message", Kind::Text);
+
+const fn field(path: &'static str, kind: Kind) -> Field {
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0 }
+}
+
+#[tokio::test]
+async fn before_its_setup_a_store_is_unavailable() {
+    let place = Place::new();
+    let store = SqliteStore::new(SqliteConfig::at(place.path())).unwrap();
+    let event = draft().sealed(position(fresh_chain(), 0));
+    let appended = store.append(&nowhere(), &[event]).await;
+    let expected = format!("the SQLite store {}: it is not open", place.path().display());
+    assert!(matches!(appended, Err(StoreError::Unavailable { reason, .. }) if reason == expected));
+    assert!(!place.path().exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_ours_blocks_until_it_is_gone() {
+    let place = Place::new();
+    Connection::open(place.path()).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
+    let store = SqliteStore::new(SqliteConfig::at(place.path())).unwrap();
+    let StoreError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
+    assert!(reason.contains("events.db: the file is the database of another program"), "{reason}");
+    std::fs::remove_file(place.path()).unwrap();
+    store.setup(&[]).await.unwrap();
+}
+
+fn batch() -> Vec<SealedEvent> {
+    let chain = fresh_chain();
+    (0..500).map(|sequence| draft().about("alert", "a").sealed(position(chain, sequence))).collect()
+}
+
+/// What an append fails with where the connection is like this; and that nothing of it is there afterwards.
+fn failure_of_append<T>(prepare: impl FnOnce(&Connection, &Path) -> T) -> StoreError {
+    let place = Place::new();
+    let mut connection = open_to_write(&place.path()).unwrap();
+    let _kept = prepare(&connection, &place.path());
+    let error = append::append(&mut connection, &batch()).unwrap_err();
+    let rows: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+    failure::store_error(&place.path(), &error)
+}
+
+#[test]
+fn a_full_disk_blocks_and_leaves_nothing_half_done() {
+    let error = failure_of_append(|connection, _| connection.pragma_update(None, "max_page_count", 50).unwrap());
+    assert!(
+        matches!(&error, StoreError::Blocked { reason } if reason.ends_with("database or disk is full")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_read_only_file_blocks() {
+    let error = failure_of_append(|connection, _| connection.pragma_update(None, "query_only", true).unwrap());
+    assert!(
+        matches!(&error, StoreError::Blocked { reason } if reason.ends_with("attempt to write a readonly database")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_file_that_another_process_writes_to_is_unavailable() {
+    let error = failure_of_append(|connection, path| {
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        let other = Connection::open(path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
+    });
+    assert!(
+        matches!(&error, StoreError::Unavailable { reason, .. } if reason.ends_with("database is locked")),
+        "{error:?}"
+    );
+}
+
+fn seven(connection: &mut Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT 7", [], |row| row.get(0))
+}
+
+/// Would not end by itself in years.
+fn endless(connection: &mut Connection) -> rusqlite::Result<i64> {
+    let endless = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    connection.query_row(endless, [], |row| row.get(0))
+}
+
+#[tokio::test]
+async fn a_query_is_given_up_when_its_time_is_over_and_the_next_one_runs() {
+    let place = Place::new();
+    let _store = place.store().await;
+    let readers = Readers::new(place.path(), NonZeroU32::MIN, Duration::from_secs(1));
+    let error = readers.run(endless).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Unavailable { reason, .. } if reason.ends_with("the query took longer than 1 s")),
+        "{error:?}"
+    );
+    assert_eq!(readers.run(seven).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_query_whose_caller_is_gone_makes_room() {
+    let place = Place::new();
+    let _store = place.store().await;
+    let readers = Readers::new(place.path(), NonZeroU32::MIN, Duration::from_secs(600));
+    let (started, starts) = tokio::sync::oneshot::channel();
+    let query = readers.run(move |connection| {
+        started.send(()).unwrap();
+        endless(connection)
+    });
+    tokio::select! {
+        _ = query => panic!("the query ended"),
+        started = starts => started.unwrap(),
+    }
+    assert_eq!(readers.run(seven).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_long_log_is_shortened() {
+    let place = Place::new();
+    let store = place.store().await;
+    let log = place.path().with_extension("db-wal");
+    // A reader in the way makes the log grow.
+    let reader = Connection::open(place.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+    let large = "x".repeat(1 << 20);
+    let chain = fresh_chain();
+    let events: Vec<_> =
+        (0..70).map(|sequence| draft().with("message", large.as_str()).sealed(position(chain, sequence))).collect();
+    store.append(&nowhere(), &events).await.unwrap();
+    drop(reader);
+    assert!(log.metadata().unwrap().len() > 64 << 20);
+    store.maintain(&[]).await.unwrap();
+    assert_eq!(log.metadata().unwrap().len(), 0);
+}
+
+static CATEGORY: Field = Field { multi: true, ..field("event.category", Kind::Keyword) };
+static CREATED: Field = field("event.created", Kind::Date);
+static RISK: Field = field("event.risk_score", Kind::Float);
+static SCHEDULE_DELAY: Field = field("kibana.task.schedule_delay", Kind::Long64);
+static FLAPPING: Field = field("kibana.alert.flapping", Kind::Boolean);
+
+fn any_of<T: Clone + std::fmt::Debug + Into<serde_json::Value> + 'static>(
+    path: &'static str,
+    values: Vec<T>,
+) -> impl Strategy<Value = Option<(&'static str, serde_json::Value)>> {
+    proptest::option::weighted(0.7, select(values)).prop_map(move |value| value.map(|value| (path, value.into())))
+}
+
+fn drafts() -> impl Strategy<Value = Draft> {
+    let dates = vec![
+        "2026-11-24T12:00:00.000Z",
+        "2026-11-24T12:00:00.000000001Z",
+        "2026-11-24T12:00:00.001Z",
+        "2026-11-24T12:00:00.002Z",
+    ];
+    let texts = vec!["", "A", "a", "a\u{fffd}", "a\u{10000}", "b \"c\"\n"];
+    let messages = vec!["a".to_owned(), "b".repeat(1_024), "b".repeat(1_025), "🦀".repeat(512), "🦀".repeat(513)];
+    let integers = vec!["-9223372036854775808", "-1", "9", "10", "9007199254740992", "9007199254740993"];
+    let fields = (
+        select(dates.clone()),
+        any_of("event.start", dates.clone()),
+        any_of("event.created", dates),
+        any_of("event.provider", texts.clone()),
+        any_of("event.duration", integers.clone()),
+        any_of("kibana.task.schedule_delay", integers),
+        any_of("message", messages),
+        any_of("event.risk_score", vec![-0.5, 0.0, 7.0, 7.25]),
+        any_of("kibana.alert.flapping", vec![false, true]),
+        any_of("event.category", vec![vec!["a"], vec!["b", "a"], vec!["b"], vec!["c", "b"], vec![]]),
+    );
+    let reference = (
+        proptest::option::weighted(0.8, Just("primary")),
+        proptest::option::weighted(0.2, select(vec!["default", "marketing"])),
+        select(vec!["action", "alert", "alert"]),
+        select(vec!["1", "2"]),
+    );
+    let references = proptest::collection::vec(reference, 0..5);
+    (fields, references).prop_map(|((at, a, b, c, d, e, f, g, h, i), references)| {
+        let bare = draft().at(at).without("event.provider").without("message");
+        let filled = [a, b, c, d, e, f, g, h, i].into_iter().flatten();
+        let filled = filled.fold(bare, |draft, (path, value)| draft.with(path, value));
+        references.into_iter().fold(filled, |draft, (rel, namespace, object_type, id)| {
+            let mut reference = json!({"type": object_type, "id": id});
+            for (name, value) in [("rel", rel), ("namespace", namespace)] {
+                if let Some(value) = value {
+                    reference[name] = value.into();
+                }
+            }
+            draft.referring(reference)
+        })
+    })
+}
+
+fn questions() -> impl Strategy<Value = Question> {
+    let fields: Vec<&'static Field> = vec![
+        &testing::TIMESTAMP,
+        &testing::SEQUENCE,
+        &testing::START,
+        &testing::PROVIDER,
+        &testing::DURATION,
+        &testing::MESSAGE,
+        &CREATED,
+        &CATEGORY,
+        &RISK,
+        &SCHEDULE_DELAY,
+        &FLAPPING,
+    ];
+    let key = (select(fields), select(vec![Ascending, Descending]));
+    let bounds = proptest::option::weighted(0.3, select(vec!["2026-11-24T12:00:00.000Z", "2026-11-24T12:00:00.001Z"]));
+    (
+        proptest::collection::vec(select(vec!["1", "2", "3"]), 1..4),
+        select(vec!["default", "default", "marketing", "sales"]),
+        (bounds.clone(), bounds),
+        proptest::collection::vec(key, 0..3),
+        (0..4_u64, 0..24_u64),
+    )
+        .prop_map(|(ids, space, (start, end), keys, (offset, limit))| {
+            let ids = ids.into_iter().map(str::to_owned).collect();
+            let question = testing::about_any("alert", ids).within(space).by(&keys).page(offset, limit);
+            let question = start.into_iter().fold(question, Question::from);
+            end.into_iter().fold(question, Question::to)
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn answers_as_the_reference_store_does(
+        drafts in proptest::collection::vec((drafts(), any::<bool>()), 0..32),
+        questions in proptest::collection::vec(questions(), 24),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let place = Place::new();
+            let (store, reference) = (place.store().await, MemoryStore::default());
+            let chains = [fresh_chain(), fresh_chain()];
+            let events: Vec<_> = drafts
+                .into_iter()
+                .zip(0..)
+                .map(|((draft, chain), n)| draft.sealed(position(chains[usize::from(chain)], n / 2)))
+                .collect();
+            let stored = store.append(&nowhere(), &events).await.unwrap();
+            assert_eq!(stored, reference.append(&nowhere(), &events).await.unwrap());
+            for question in questions {
+                let described = format!("{question:?}");
+                let question = question.asked();
+                let (found, expected) = (store.find(&question).await.unwrap(), reference.find(&question).await.unwrap());
+                assert_eq!((found.total, found.documents), (expected.total, expected.documents), "{described}");
+            }
+            for chain in chains {
+                assert_eq!(store.head(chain).await.unwrap(), reference.head(chain).await.unwrap());
+            }
+        });
+    }
+}

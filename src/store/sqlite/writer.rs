@@ -1,0 +1,117 @@
+//! The thread that owns the connection that writes.
+
+use std::{
+    io,
+    path::PathBuf,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    database::{OpenError, open_to_write},
+    failure::{store_error, unavailable},
+};
+use crate::store::StoreError;
+
+/// The size in bytes above which the write-ahead log is emptied; SQLite itself does so only when no reader is in its way.
+pub(super) const LOG_LIMIT: i64 = 64 * 1024 * 1024;
+
+/// How long a caller waits, in the queue and for the disk together. What was asked for may still happen afterwards.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Callers beyond this many wait their turn outside the queue.
+const QUEUE: usize = 8;
+
+type Work = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
+
+/// A handle on the thread, which ends with it.
+pub(super) struct Writer {
+    path: PathBuf,
+    /// `None` only while being dropped.
+    queue: Option<mpsc::Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(path: PathBuf) -> io::Result<Self> {
+        let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
+        let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
+            let mut connection = None;
+            while let Some(work) = work.blocking_recv() {
+                work(&mut connection);
+            }
+        })?;
+        Ok(Self { path, queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Opens the file, anew if it was open: whatever went wrong before, the connection has no memory of it.
+    pub(super) async fn open(&self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        self.submit(move |connection| {
+            *connection = None;
+            *connection = Some(open_to_write(&path).map_err(|error| match &error {
+                OpenError::Sqlite(error) => store_error(&path, error),
+                error => StoreError::Blocked { reason: format!("the SQLite store {}: {error}", path.display()) },
+            })?);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs this on the thread, once it is its turn.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let path = self.path.clone();
+        self.submit(move |connection| match connection {
+            Some(connection) => work(connection).map_err(|error| store_error(&path, &error)),
+            None => Err(unavailable(&path, "it is not open")),
+        })
+        .await
+    }
+
+    /// Empties the write-ahead log if it has grown, which takes until the readers of its older part are done.
+    pub(super) async fn shorten_log(&self) -> Result<(), StoreError> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        self.run(move |connection| {
+            let is_long = std::fs::metadata(&log).is_ok_and(|log| log.len() > LOG_LIMIT.unsigned_abs());
+            // Being blocked by a reader is an answer here, not an error; the next call tries again.
+            if is_long { connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) } else { Ok(()) }
+        })
+        .await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Option<Connection>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            // The caller may be gone.
+            let _ = answer.send(work(connection));
+        });
+        let gone = || unavailable(&self.path, "its thread has ended");
+        let submitted = async {
+            self.queue.as_ref().ok_or_else(gone)?.send(work).await.map_err(|_| gone())?;
+            answered.await.map_err(|_| gone())?
+        };
+        let late = |_| Err(unavailable(&self.path, &format!("no answer within {} s", LIMIT.as_secs())));
+        tokio::time::timeout(LIMIT, submitted).await.unwrap_or_else(late)
+    }
+}
+
+impl Drop for Writer {
+    /// Waits for what is being written, so that the file is closed when the store is gone.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by itself.
+            let _ = thread.join();
+        }
+    }
+}

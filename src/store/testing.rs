@@ -1,0 +1,194 @@
+//! Documents and queries for tests of stores. The seals are made up.
+
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::SealedEvent;
+use crate::{
+    event::{ChainId, ChainPosition, LeafHash, Sequence, Space, UnixMillis},
+    integrity::seal_of,
+    query::{ObjectScope, Order, Query, ScopedQuery, Sort},
+    schema::{Field, Kind, SetBy},
+};
+
+/// The fields that Kibana sorts by.
+pub(crate) static TIMESTAMP: Field = field("@timestamp", Kind::Date);
+pub(crate) static START: Field = field("event.start", Kind::Date);
+pub(crate) static END: Field = field("event.end", Kind::Date);
+pub(crate) static PROVIDER: Field = field("event.provider", Kind::Keyword);
+pub(crate) static ACTION: Field = field("event.action", Kind::Keyword);
+pub(crate) static DURATION: Field = field("event.duration", Kind::Long64);
+pub(crate) static SEQUENCE: Field = field("event.sequence", Kind::Long);
+pub(crate) static MESSAGE: Field = field("message", Kind::Text);
+pub(crate) static GAP_STATUS: Field = field("kibana.alert.rule.gap.status", Kind::Keyword);
+pub(crate) static GAP_DURATION: Field = field("kibana.alert.rule.gap.total_gap_duration_ms", Kind::Long);
+
+const fn field(path: &'static str, kind: Kind) -> Field {
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0 }
+}
+
+/// When events happen that do not say.
+pub(crate) const NOON: &str = "2026-11-24T12:00:00.000Z";
+
+pub(crate) fn fresh_chain() -> ChainId {
+    ChainId::from_bytes(random())
+}
+
+/// A name that nothing else has.
+pub(crate) fn fresh_name() -> String {
+    fresh_chain().to_string()
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    bytes
+}
+
+pub(crate) fn position(chain: ChainId, sequence: u64) -> ChainPosition {
+    ChainPosition { chain, sequence: Sequence(sequence) }
+}
+
+/// An event in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft(Value);
+
+/// An event of a provider and an action, at noon, that refers to nothing.
+pub(crate) fn draft() -> Draft {
+    Draft(json!({
+        "@timestamp": NOON,
+        "annals": {"retention": "general", "severity": "informational", "stream": "general"},
+        "ecs": {"version": "9.0.0"},
+        "event": {"action": "execute", "provider": "alerting"},
+        "kibana": {"saved_objects": [], "server_uuid": "5b2de169-2785-441b-ae8c-186a1936b17d", "version": "0.1.0"},
+        "message": "rule executed",
+    }))
+}
+
+impl Draft {
+    pub(crate) fn at(self, timestamp: &str) -> Self {
+        self.with("@timestamp", timestamp)
+    }
+
+    /// Sets the value at a dotted path.
+    pub(crate) fn with(mut self, path: &str, value: impl Into<Value>) -> Self {
+        let (parent, name) = self.place(path);
+        parent.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn without(mut self, path: &str) -> Self {
+        let (parent, name) = self.place(path);
+        parent.remove(name);
+        self
+    }
+
+    fn place<'a>(&mut self, path: &'a str) -> (&mut Map<String, Value>, &'a str) {
+        let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let mut parent = &mut self.0;
+        for name in parents.split_terminator('.') {
+            let members = parent.as_object_mut().expect("the path leads through objects");
+            parent = members.entry(name).or_insert_with(|| json!({}));
+        }
+        (parent.as_object_mut().expect("the path ends in an object"), name)
+    }
+
+    /// A primary reference in the default space.
+    pub(crate) fn about(self, object_type: &str, id: &str) -> Self {
+        self.referring(json!({"id": id, "rel": "primary", "type": object_type}))
+    }
+
+    pub(crate) fn referring(mut self, reference: Value) -> Self {
+        self.0["kibana"]["saved_objects"].as_array_mut().expect("drafts have references").push(reference);
+        self
+    }
+
+    pub(crate) fn sealed(self, position: ChainPosition) -> SealedEvent {
+        self.written(position, |document| document.to_string())
+    }
+
+    /// Sealed, and written by this in the place of the usual way.
+    pub(crate) fn written(self, position: ChainPosition, write: impl Fn(&Value) -> String) -> SealedEvent {
+        let leaf_hash = LeafHash(random());
+        let document = self
+            .with("annals.chain", position.chain.to_string())
+            .with("annals.previous", format!("{:?}", LeafHash(random())))
+            .with("annals.received", "2026-11-24T12:00:00.001Z")
+            .with("annals.seal", format!("0.{leaf_hash:?}"))
+            .with("event.hash", format!("{leaf_hash:?}"))
+            .with("event.sequence", position.sequence.0)
+            .0;
+        SealedEvent { position, leaf_hash, document: write(&document).into() }
+    }
+}
+
+/// What stands for an event that a store refused.
+pub(crate) fn stub_of(event: &SealedEvent) -> SealedEvent {
+    let stub = json!({
+        "annals": {
+            "chain": event.position.chain.to_string(),
+            "content": String::from_utf8_lossy(&event.document),
+            "previous": "0".repeat(43),
+            "received": "2026-11-24T12:00:00.001Z",
+            "seal": seal_of(&event.document),
+        },
+        "event": {"hash": "0".repeat(43), "sequence": event.position.sequence.0},
+    });
+    SealedEvent { document: Bytes::from(stub.to_string()), ..event.clone() }
+}
+
+/// A question in the making: the first ten events about an object, by time.
+#[derive(Clone, Debug)]
+pub(crate) struct Question(Query);
+
+pub(crate) fn about(object_type: &str, id: &str) -> Question {
+    about_any(object_type, vec![id.to_owned()])
+}
+
+pub(crate) fn about_any(object_type: &str, ids: Vec<String>) -> Question {
+    Question(Query {
+        objects: ObjectScope { space: None, object_type: object_type.to_owned(), ids },
+        start: None,
+        end: None,
+        sort: vec![Sort { field: &TIMESTAMP, order: Order::Ascending }],
+        offset: 0,
+        limit: 10,
+    })
+}
+
+impl Question {
+    pub(crate) fn within(mut self, space: &str) -> Self {
+        self.0.objects.space = Space::parse(space).expect("a space's name");
+        self
+    }
+
+    pub(crate) fn from(mut self, start: &str) -> Self {
+        self.0.start = Some(millis(start));
+        self
+    }
+
+    pub(crate) fn to(mut self, end: &str) -> Self {
+        self.0.end = Some(millis(end));
+        self
+    }
+
+    pub(crate) fn by(mut self, keys: &[(&'static Field, Order)]) -> Self {
+        self.0.sort = keys.iter().map(|&(field, order)| Sort { field, order }).collect();
+        self
+    }
+
+    pub(crate) fn page(mut self, offset: u64, limit: u64) -> Self {
+        (self.0.offset, self.0.limit) = (offset, limit);
+        self
+    }
+
+    pub(crate) fn asked(self) -> ScopedQuery {
+        ScopedQuery::new(self.0)
+    }
+}
+
+fn millis(date: &str) -> UnixMillis {
+    UnixMillis(date.parse::<jiff::Timestamp>().expect("a date and time").as_millisecond())
+}

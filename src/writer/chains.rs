@@ -1,0 +1,181 @@
+//! The writer's chains: one for each stream, opened when the stream gets its first event, gone on with after a restart.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{
+    OpenError,
+    record::{Group, Snapshot},
+};
+use crate::{
+    event::{ChainId, Stream, UnixMillis},
+    files,
+    identity::Identity,
+    integrity::{Chain, ChainKeys, ChainState, Frontier, OpeningRecord, Predecessor},
+    journal::Recovered,
+};
+
+/// A chain that was gone on with, as the journal has it.
+#[derive(Clone, Debug)]
+pub struct OwnChain {
+    pub stream: Stream,
+    pub state: ChainState,
+}
+
+pub(super) struct Chains {
+    /// Where the opening records are.
+    folder: PathBuf,
+    identity: Identity,
+    epoch_ms: u64,
+    chains: Vec<(Stream, Chain)>,
+    /// How many events the journal ever held.
+    pub(super) events: u64,
+}
+
+impl Chains {
+    /// Goes on where the journal ends.
+    pub(super) fn recover(
+        folder: &Path,
+        identity: Identity,
+        epoch_ms: u64,
+        recovered: Recovered,
+    ) -> Result<Self, OpenError> {
+        fs::create_dir_all(folder).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
+        let Snapshot { mut events, chains: mut states } = Snapshot::decode(recovered.snapshot)?;
+        for payload in recovered.payloads {
+            let group = Group::decode(&payload.into())?;
+            events += group.event_count();
+            for section in &group.sections {
+                for event in &section.events {
+                    advance(&mut states, &section.stream, event, section.received);
+                }
+            }
+        }
+        let mut chains = Self { folder: folder.to_owned(), identity, epoch_ms, chains: Vec::new(), events };
+        for (stream, mut state) in states {
+            let record = chains.read_record(state.chain)?;
+            if state.frontier.size() == 0 {
+                state.previous = record.genesis();
+            }
+            let chain = Chain::resume(&record, state, &chains.identity.seal_secret)?;
+            chains.chains.push((stream, chain));
+        }
+        Ok(chains)
+    }
+
+    pub(super) fn own(&self) -> Vec<OwnChain> {
+        self.chains
+            .iter()
+            .map(|(stream, chain)| OwnChain { stream: stream.clone(), state: chain.state().clone() })
+            .collect()
+    }
+
+    /// Goes back to where the chains were before a record that could not be written.
+    pub(super) fn restore(&mut self, before: &[OwnChain], events: u64) {
+        self.events = events;
+        self.chains.retain(|(stream, _)| before.iter().any(|own| own.stream == *stream));
+        for (stream, chain) in &mut self.chains {
+            if let Some(own) = before.iter().find(|own| own.stream == *stream) {
+                chain.restore(own.state.clone());
+            }
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        Snapshot::encode(self.events, self.chains.iter().map(|(stream, chain)| (stream, chain.state())))
+    }
+
+    /// The chain of this stream; opens one if there is none.
+    pub(super) fn chain(&mut self, stream: &Stream, now: UnixMillis) -> Result<&mut Chain, OpenError> {
+        let found = self.chains.iter().position(|(own, _)| own == stream);
+        let index = match found {
+            Some(index) => index,
+            None => {
+                let chain = self.open(stream, now, None)?;
+                self.chains.push((stream.clone(), chain));
+                self.chains.len() - 1
+            }
+        };
+        let (_, chain) = self.chains.get_mut(index).ok_or(OpenError::NoChain)?;
+        Ok(chain)
+    }
+
+    /// Closes a stream's chain and goes on with a new one, because a store holds events of it that the journal lost.
+    pub(super) fn supersede(
+        &mut self,
+        stream: &Stream,
+        predecessor: Predecessor,
+        now: UnixMillis,
+    ) -> Result<(), OpenError> {
+        let chain = self.open(stream, now, Some(predecessor))?;
+        self.chains.retain(|(own, _)| own != stream);
+        self.chains.push((stream.clone(), chain));
+        Ok(())
+    }
+
+    fn open(&self, stream: &Stream, now: UnixMillis, predecessor: Option<Predecessor>) -> Result<Chain, OpenError> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|error| OpenError::Random(error.to_string()))?;
+        let id = ChainId::from_bytes(id);
+        let secret = &self.identity.seal_secret;
+        let record = OpeningRecord {
+            chain: id.to_string(),
+            epoch_ms: self.epoch_ms,
+            format: 1,
+            key_check: STANDARD.encode(ChainKeys::first(secret, id).check_value()),
+            opened_ms: now.0,
+            predecessor,
+            stream: stream.to_string(),
+            verifier_key: self.identity.verifier_key(),
+            writer: self.identity.writer.clone(),
+        };
+        let path = self.record_path(id);
+        let bytes = serde_json::to_vec(&record).unwrap_or_default();
+        files::replace(&path, &bytes).map_err(|source| OpenError::Io { path, source })?;
+        let state = ChainState {
+            chain: id,
+            previous: record.genesis(),
+            received: UnixMillis(record.opened_ms),
+            frontier: Frontier::default(),
+        };
+        Ok(Chain::resume(&record, state, secret)?)
+    }
+
+    fn record_path(&self, id: ChainId) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+
+    fn read_record(&self, id: ChainId) -> Result<OpeningRecord, OpenError> {
+        let path = self.record_path(id);
+        let bytes = fs::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        serde_json::from_slice(&bytes).map_err(|error| OpenError::OpeningRecord { path, reason: error.to_string() })
+    }
+}
+
+/// Takes an event of the journal into the state of its chain. A stream's first event of another chain begins anew.
+fn advance(
+    states: &mut Vec<(Stream, ChainState)>,
+    stream: &Stream,
+    event: &crate::store::SealedEvent,
+    received: UnixMillis,
+) {
+    let known = states.iter().position(|(own, state)| own == stream && state.chain == event.position.chain);
+    let index = known.unwrap_or_else(|| {
+        states.retain(|(own, _)| own != stream);
+        let state = ChainState {
+            chain: event.position.chain,
+            previous: event.leaf_hash,
+            received,
+            frontier: Frontier::default(),
+        };
+        states.push((stream.clone(), state));
+        states.len() - 1
+    });
+    if let Some((_, state)) = states.get_mut(index) {
+        state.advance(event.leaf_hash, received);
+    }
+}

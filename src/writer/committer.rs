@@ -1,0 +1,210 @@
+//! The one thread that gives events their places: seals what came, writes it as one record, answers after the sync.
+//! While a sync runs, what comes in waits and makes up the next record.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    GROUP_BYTES, Overflow, Receipt, Receipts, State, SubmitError,
+    chains::Chains,
+    record::{ENTRY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
+};
+use crate::{
+    event::ChainPosition,
+    intake::Contents,
+    integrity::SEAL_OVERHEAD,
+    journal::{Journal, Position},
+    metrics::JournalMetrics,
+    time::Clock,
+};
+
+pub(super) struct Submission {
+    pub(super) contents: Contents,
+    pub(super) answer: oneshot::Sender<Result<Receipts, SubmitError>>,
+}
+
+/// A submission of which some events may have been written already.
+struct Pending {
+    submission: Submission,
+    receipts: Vec<Receipt>,
+}
+
+impl Pending {
+    fn done(&self) -> usize {
+        self.receipts.len()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.done() == self.submission.contents.len()
+    }
+
+    fn answer(self, end: Position) {
+        // Whoever asked may have gone; the events are in the journal all the same.
+        let _ = self.submission.answer.send(Ok(Receipts { receipts: self.receipts, end }));
+    }
+
+    fn refuse(self, error: SubmitError) {
+        let _ = self.submission.answer.send(Err(error));
+    }
+}
+
+pub(super) struct Committer {
+    pub(super) journal: Journal,
+    pub(super) chains: Chains,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) overflow: Overflow,
+    pub(super) state: Arc<State>,
+    pub(super) metrics: JournalMetrics,
+    /// The record that is being built; kept for its capacity.
+    pub(super) payload: Vec<u8>,
+}
+
+impl Committer {
+    /// Runs until every sender is gone and everything that was sent is answered.
+    pub(super) fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
+        while let Some(first) = submissions.blocking_recv() {
+            let mut bytes = first.contents.total_bytes();
+            let mut group = VecDeque::from([first]);
+            while bytes < GROUP_BYTES
+                && let Ok(next) = submissions.try_recv()
+            {
+                bytes += next.contents.total_bytes();
+                group.push_back(next);
+            }
+            self.commit(group);
+        }
+    }
+
+    fn commit(&mut self, group: VecDeque<Submission>) {
+        let mut room = self.journal.room();
+        let mut pending = VecDeque::new();
+        for submission in group {
+            let needed = space_for(&submission.contents);
+            let waiting = Pending { submission, receipts: Vec::new() };
+            if needed > room {
+                self.refuse_for_room(waiting);
+            } else {
+                room -= needed;
+                pending.push_back(waiting);
+            }
+        }
+        while !pending.is_empty() {
+            match self.write_record(&mut pending) {
+                Ok(end) => {
+                    while pending.front().is_some_and(Pending::is_complete) {
+                        if let Some(complete) = pending.pop_front() {
+                            complete.answer(end);
+                        }
+                    }
+                }
+                Err(reason) => {
+                    tracing::error!(%reason, "events cannot be written to the journal");
+                    self.state.fail(&reason);
+                    pending
+                        .drain(..)
+                        .for_each(|waiting| waiting.refuse(SubmitError::Failed { reason: reason.clone() }));
+                }
+            }
+        }
+    }
+
+    fn refuse_for_room(&self, waiting: Pending) {
+        let events = waiting.submission.contents.len() as u64;
+        let used = self.journal.handle().used();
+        let limit = self.journal.options().max_bytes;
+        match self.overflow {
+            Overflow::Reject => waiting.refuse(SubmitError::Full { used, limit, retry_after: super::FULL_RETRY_AFTER }),
+            Overflow::Drop => {
+                self.state.count_dropped(events);
+                tracing::error!(events, used, limit, "the journal is full: events dropped, as configured");
+                waiting.refuse(SubmitError::Dropped);
+            }
+        }
+    }
+
+    /// Seals and writes as much of what waits as makes up one record.
+    fn write_record(&mut self, pending: &mut VecDeque<Pending>) -> Result<Position, String> {
+        if self.journal.is_segment_full() {
+            let snapshot = self.chains.snapshot();
+            self.journal.begin_segment(&snapshot).map_err(|error| error.to_string())?;
+        }
+        let before: Vec<_> = self.chains.own();
+        let events_before = self.chains.events;
+        let receipts_before: Vec<usize> = pending.iter().map(Pending::done).collect();
+        let written = self
+            .seal(pending)
+            .and_then(|()| self.journal.append(&self.payload).map_err(|e: JournalError| e.to_string()));
+        match written {
+            Ok((begin, end)) => {
+                let events = self.chains.events - events_before;
+                self.state.count_accepted(events);
+                self.metrics.appended_events.inc_by(events);
+                self.metrics.appended_bytes.inc_by(end.0 - begin.0);
+                self.state.succeed();
+                Ok(end)
+            }
+            Err(reason) => {
+                // Nothing of it is in the journal, so nothing of it may stay in the chains.
+                self.chains.restore(&before, events_before);
+                pending.iter_mut().zip(receipts_before).for_each(|(waiting, done)| waiting.receipts.truncate(done));
+                Err(reason)
+            }
+        }
+    }
+
+    fn append(&mut self) -> Result<(Position, Position), String> {
+        let started = Instant::now();
+        let written = self.journal.append(&self.payload).map_err(|error| error.to_string())?;
+        self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(written)
+    }
+
+    /// Builds one record of what waits, oldest first, up to [`GROUP_BYTES`].
+    fn seal(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
+        let now = self.clock.now();
+        self.payload.clear();
+        put_record_header(&mut self.payload, self.chains.events);
+        for waiting in pending.iter_mut() {
+            if self.payload.len() >= GROUP_BYTES {
+                break;
+            }
+            let contents = &waiting.submission.contents;
+            let done = waiting.receipts.len();
+            let mut bytes = self.payload.len();
+            let count = contents
+                .iter()
+                .skip(done)
+                .take_while(|content| {
+                    let fits = bytes < GROUP_BYTES;
+                    bytes += content.bytes.len() + SEAL_OVERHEAD;
+                    fits
+                })
+                .count();
+            if count == 0 {
+                continue;
+            }
+            let chain = self.chains.chain(&contents.stream, now).map_err(|error| error.to_string())?;
+            let first = ChainPosition { chain: chain.state().chain, sequence: chain.state().next() };
+            let mut sealing = chain.begin(now);
+            let received = sealing.received();
+            let mut section = SectionWriter::begin(&mut self.payload, &contents.stream, received, first, count);
+            for content in contents.iter().skip(done).take(count) {
+                let start = self.payload.len();
+                let (position, leaf_hash) = sealing.seal(&content, &mut self.payload);
+                let length = self.payload.len() - start;
+                section.note(&mut self.payload, length, &leaf_hash);
+                waiting.receipts.push(Receipt { position, leaf_hash });
+            }
+            self.chains.events += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// What a submission takes in the journal at most.
+fn space_for(contents: &Contents) -> u64 {
+    let events = contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES);
+    let records = contents.total_bytes() / GROUP_BYTES + 2;
+    (contents.total_bytes() + events + records * (RECORD_OVERHEAD + SECTION_OVERHEAD + 64)) as u64
+}

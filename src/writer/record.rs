@@ -1,0 +1,200 @@
+//! What the journal's records and snapshots hold.
+//!
+//! # Format 1
+//!
+//! All numbers are big-endian; a stream is its length (u8) and its name.
+//!
+//! ```text
+//! record:   version u8 = 1 | events before this record u64 | section*
+//! section:  stream | chain 16 | received i64, Unix ms | sequence of the first event u64 | count u32 | entry * count
+//!           | document * count
+//! entry:    length of the document u32 | leaf hash 32
+//! snapshot: version u8 = 1 | events so far u64 | chain*
+//! chain:    stream | chain 16 | previous leaf hash 32 | received i64 | tree size u64 | subtree root 32 * ones in the size
+//! ```
+
+use bytes::{Buf as _, Bytes};
+
+use crate::{
+    event::{ChainId, ChainPosition, LeafHash, Sequence, Stream, UnixMillis},
+    integrity::{ChainState, Frontier},
+    store::SealedEvent,
+};
+
+const VERSION: u8 = 1;
+/// Bytes that a record has besides its sections.
+pub(super) const RECORD_OVERHEAD: usize = 9;
+/// Bytes that a section has besides its events, at most.
+pub(super) const SECTION_OVERHEAD: usize = 69;
+/// Bytes that an event has besides its document.
+pub(super) const ENTRY_BYTES: usize = 36;
+
+/// Bytes that are not of this format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a journal record is not of a format that this program knows")]
+pub struct BadRecord;
+
+/// A record taken apart.
+#[derive(Debug)]
+pub struct Group {
+    /// How many events the journal ever held before this record.
+    pub events_before: u64,
+    pub sections: Vec<Section>,
+}
+
+/// Consecutive events of one chain.
+#[derive(Debug)]
+pub struct Section {
+    pub stream: Stream,
+    pub received: UnixMillis,
+    pub events: Vec<SealedEvent>,
+}
+
+impl Group {
+    pub fn event_count(&self) -> u64 {
+        self.sections.iter().map(|section| section.events.len() as u64).sum()
+    }
+
+    /// The documents are slices of the payload.
+    pub fn decode(payload: &Bytes) -> Result<Self, BadRecord> {
+        let mut bytes = payload.clone();
+        if bytes.try_get_u8().map_err(|_| BadRecord)? != VERSION {
+            return Err(BadRecord);
+        }
+        let events_before = bytes.try_get_u64().map_err(|_| BadRecord)?;
+        let mut sections = Vec::new();
+        while bytes.has_remaining() {
+            sections.push(Section::decode(&mut bytes)?);
+        }
+        Ok(Self { events_before, sections })
+    }
+}
+
+impl Section {
+    fn decode(bytes: &mut Bytes) -> Result<Self, BadRecord> {
+        let stream = get_stream(bytes)?;
+        let chain = ChainId::from_bytes(get_array(bytes)?);
+        let received = UnixMillis(bytes.try_get_i64().map_err(|_| BadRecord)?);
+        let first = bytes.try_get_u64().map_err(|_| BadRecord)?;
+        let count = bytes.try_get_u32().map_err(|_| BadRecord)? as usize;
+        if bytes.remaining() < count * ENTRY_BYTES {
+            return Err(BadRecord);
+        }
+        let mut entries = bytes.split_to(count * ENTRY_BYTES);
+        let mut events = Vec::with_capacity(count);
+        for sequence in (first..).take(count) {
+            let length = entries.try_get_u32().map_err(|_| BadRecord)? as usize;
+            let leaf_hash = LeafHash(get_array(&mut entries)?);
+            if bytes.remaining() < length {
+                return Err(BadRecord);
+            }
+            let position = ChainPosition { chain, sequence: Sequence(sequence) };
+            events.push(SealedEvent { position, leaf_hash, document: bytes.split_to(length) });
+        }
+        Ok(Self { stream, received, events })
+    }
+}
+
+pub(super) fn put_record_header(out: &mut Vec<u8>, events_before: u64) {
+    out.push(VERSION);
+    out.extend_from_slice(&events_before.to_be_bytes());
+}
+
+/// A section that is being written: its entries are filled in as its documents are appended.
+pub(super) struct SectionWriter {
+    next_entry: usize,
+}
+
+impl SectionWriter {
+    pub(super) fn begin(
+        out: &mut Vec<u8>,
+        stream: &Stream,
+        received: UnixMillis,
+        first: ChainPosition,
+        count: usize,
+    ) -> Self {
+        put_stream(out, stream);
+        out.extend_from_slice(first.chain.as_bytes());
+        out.extend_from_slice(&received.0.to_be_bytes());
+        out.extend_from_slice(&first.sequence.0.to_be_bytes());
+        out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+        let next_entry = out.len();
+        out.resize(next_entry + count * ENTRY_BYTES, 0);
+        Self { next_entry }
+    }
+
+    /// Notes that a document of this length was appended.
+    pub(super) fn note(&mut self, out: &mut [u8], length: usize, leaf: &LeafHash) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+        let entry = out.iter_mut().skip(self.next_entry);
+        entry.zip(length.iter().chain(&leaf.0)).for_each(|(to, from)| *to = *from);
+        self.next_entry += ENTRY_BYTES;
+    }
+}
+
+/// What a segment begins with.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) events: u64,
+    pub(super) chains: Vec<(Stream, ChainState)>,
+}
+
+impl Snapshot {
+    pub(super) fn encode<'a>(events: u64, chains: impl Iterator<Item = (&'a Stream, &'a ChainState)>) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&events.to_be_bytes());
+        for (stream, state) in chains {
+            put_stream(&mut out, stream);
+            out.extend_from_slice(state.chain.as_bytes());
+            out.extend_from_slice(&state.previous.0);
+            out.extend_from_slice(&state.received.0.to_be_bytes());
+            out.extend_from_slice(&state.frontier.size().to_be_bytes());
+            state.frontier.roots().iter().for_each(|root| out.extend_from_slice(root));
+        }
+        out
+    }
+
+    /// No bytes are the snapshot of a new journal.
+    pub(super) fn decode(bytes: Vec<u8>) -> Result<Self, BadRecord> {
+        let mut bytes = Bytes::from(bytes);
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        if bytes.try_get_u8().map_err(|_| BadRecord)? != VERSION {
+            return Err(BadRecord);
+        }
+        let events = bytes.try_get_u64().map_err(|_| BadRecord)?;
+        let mut chains = Vec::new();
+        while bytes.has_remaining() {
+            let stream = get_stream(&mut bytes)?;
+            let chain = ChainId::from_bytes(get_array(&mut bytes)?);
+            let previous = LeafHash(get_array(&mut bytes)?);
+            let received = UnixMillis(bytes.try_get_i64().map_err(|_| BadRecord)?);
+            let size = bytes.try_get_u64().map_err(|_| BadRecord)?;
+            let roots = (0..size.count_ones()).map(|_| get_array(&mut bytes)).collect::<Result<_, _>>()?;
+            let frontier = Frontier::from_parts(size, roots).ok_or(BadRecord)?;
+            chains.push((stream, ChainState { chain, previous, received, frontier }));
+        }
+        Ok(Self { events, chains })
+    }
+}
+
+fn put_stream(out: &mut Vec<u8>, stream: &Stream) {
+    // A stream's name has at most 32 bytes.
+    out.push(stream.as_str().len() as u8);
+    out.extend_from_slice(stream.as_str().as_bytes());
+}
+
+fn get_stream(bytes: &mut Bytes) -> Result<Stream, BadRecord> {
+    let length = bytes.try_get_u8().map_err(|_| BadRecord)? as usize;
+    if bytes.remaining() < length {
+        return Err(BadRecord);
+    }
+    std::str::from_utf8(&bytes.split_to(length)).map_err(|_| BadRecord)?.parse().map_err(|_| BadRecord)
+}
+
+fn get_array<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], BadRecord> {
+    let mut array = [0; N];
+    bytes.try_copy_to_slice(&mut array).map_err(|_| BadRecord)?;
+    Ok(array)
+}

@@ -1,0 +1,227 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::sync::atomic::AtomicI64;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    event::UnixMillis,
+    identity::DataFolder,
+    intake::{Intake, Limits, Registration, Registry},
+    integrity::{self, ChainKeys, Epoch},
+    journal::Position,
+    metrics::Metrics,
+};
+
+struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+const OPTIONS: Options = Options {
+    journal: journal::Options { max_bytes: 1 << 30, segment_bytes: 20_000 },
+    overflow: Overflow::Reject,
+    epoch_ms: 1000,
+};
+
+fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recovering {
+    let identity = Identity::open(folder, None, clock.now()).unwrap();
+    let clock: Arc<dyn Clock> = clock.clone();
+    Recovering::open(&folder.path("journal"), &folder.path("chains"), identity, clock, options).unwrap()
+}
+
+fn contents(count: usize, padding: usize) -> Contents {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(folder.path().join("p.json"), Limits::default()).unwrap();
+    registry.register("p", Registration { actions: vec!["a".to_owned()], defaults: Default::default() }).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let intake = Intake::new(Arc::new(registry), Limits::default(), clock, "u", "1.0.0");
+    let line =
+        format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{}\"}}\n", "x".repeat(padding));
+    intake.accept(None, line.repeat(count).as_bytes()).unwrap().contents
+}
+
+fn documents(journal: &JournalHandle) -> Vec<Bytes> {
+    let mut reader = journal.reader(Position(0));
+    let mut documents = Vec::new();
+    loop {
+        let records = reader.read(1 << 20).unwrap();
+        if records.is_empty() {
+            return documents;
+        }
+        for record in records {
+            let group = Group::decode(&record.payload).unwrap();
+            assert_eq!(group.events_before, documents.len() as u64);
+            documents.extend(group.sections.into_iter().flat_map(|section| section.events).map(|event| event.document));
+        }
+    }
+}
+
+/// Every document verifies, links to the one before, and has the mac of its epoch.
+fn verify(documents: &[Bytes], folder: &DataFolder) {
+    let identity = Identity::open(folder, None, UnixMillis(0)).unwrap();
+    let mut previous: Option<integrity::Leaf> = None;
+    for document in documents {
+        let opened = integrity::open(document).unwrap();
+        let mut keys = ChainKeys::first(&identity.seal_secret, opened.leaf.chain);
+        keys.advance(opened.leaf.epoch);
+        assert_eq!(keys.mac(&opened.leaf.hash()), opened.mac);
+        match previous {
+            Some(before) if before.chain == opened.leaf.chain => {
+                assert_eq!(opened.leaf.previous, before.hash());
+                assert_eq!(opened.leaf.sequence, before.sequence.next());
+                assert!(opened.leaf.received >= before.received && opened.leaf.epoch >= before.epoch);
+            }
+            _ => assert_eq!(opened.leaf.sequence.0, 0),
+        }
+        previous = Some(opened.leaf);
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+#[test]
+fn chains_go_on_across_restarts_segments_and_a_clock_that_goes_back() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(10_000)));
+    let mut expected = Vec::new();
+    for round in 0..6 {
+        clock.0.store(10_000 + [0, 1500, 700, 5000, 0, 9000][round], Ordering::Relaxed);
+        let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
+        for _ in 0..5 {
+            let receipts = runtime().block_on(writer.submit(contents(7, 200))).unwrap();
+            expected.extend(receipts.receipts);
+        }
+        writer.close();
+        assert!(matches!(runtime().block_on(writer.submit(contents(1, 0))), Err(SubmitError::Closed)));
+        thread.join();
+    }
+    let recovering = open(&folder, &clock, OPTIONS);
+    let documents = documents(&recovering.journal());
+    verify(&documents, &folder);
+    assert_eq!(recovering.events(), 210);
+    let receipts: Vec<Receipt> = documents
+        .iter()
+        .map(|document| integrity::open(document).unwrap().leaf)
+        .map(|leaf| Receipt {
+            position: ChainPosition { chain: leaf.chain, sequence: leaf.sequence },
+            leaf_hash: leaf.hash(),
+        })
+        .collect();
+    assert_eq!(receipts, expected);
+    let last = integrity::open(documents.last().unwrap()).unwrap().leaf;
+    assert_eq!(last.epoch, Epoch(9));
+    let own = &recovering.own_chains()[0];
+    assert_eq!((own.state.next().0, own.state.previous), (210, last.hash()));
+}
+
+#[test]
+fn a_submission_larger_than_a_record_is_split_and_stays_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let recovering = open(&folder, &clock, OPTIONS);
+    let journal = recovering.journal();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    let receipts = runtime().block_on(writer.submit(contents(300, 20_000))).unwrap();
+    assert_eq!(receipts.receipts.len(), 300);
+    assert_eq!(receipts.end, journal.end());
+    let mut reader = journal.reader(Position(0));
+    let sizes: Vec<usize> = reader.read(usize::MAX).unwrap().iter().map(|record| record.payload.len()).collect();
+    assert!(sizes.len() >= 3 && sizes.iter().all(|size| *size < GROUP_BYTES + 50_000), "{sizes:?}");
+    verify(&documents(&journal), &folder);
+    writer.close();
+    thread.join();
+}
+
+#[test]
+fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let small = Options { journal: journal::Options { max_bytes: 30_000, segment_bytes: 5000 }, ..OPTIONS };
+    let recovering = open(&folder, &clock, small);
+    let journal = recovering.journal();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    let submit = |count| runtime().block_on(writer.submit(contents(count, 500)));
+    let mut accepted = 0;
+    let refused = loop {
+        match submit(5) {
+            Ok(receipts) => accepted += receipts.receipts.len(),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, SubmitError::Full { limit: 30_000, .. }), "{refused:?}");
+    verify(&documents(&journal), &folder);
+    journal.trim(journal.end()).unwrap();
+    let next = submit(5).unwrap();
+    assert_eq!(next.receipts[0].position.sequence.0, accepted as u64);
+    writer.close();
+    thread.join();
+
+    let dropping = Options { overflow: Overflow::Drop, ..small };
+    let (writer, thread) = open(&folder, &clock, dropping).start(Metrics::new().journal).unwrap();
+    let answer = runtime().block_on(writer.submit(contents(60, 500)));
+    assert!(matches!(answer, Err(SubmitError::Dropped)), "{answer:?}");
+    assert_eq!(writer.stats().dropped, 60);
+    writer.close();
+    thread.join();
+}
+
+#[test]
+fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
+    let first = runtime().block_on(writer.submit(contents(3, 0))).unwrap().receipts[0].position.chain;
+    writer.close();
+    thread.join();
+    let mut recovering = open(&folder, &clock, OPTIONS);
+    let predecessor = Predecessor { chain: first.to_string(), seal: "0.x".to_owned(), sequence: 9 };
+    recovering.supersede(&Stream::general(), predecessor).unwrap();
+    drop(recovering);
+    let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
+    let second = runtime().block_on(writer.submit(contents(2, 0))).unwrap().receipts[0].position;
+    writer.close();
+    thread.join();
+    assert_ne!(second.chain, first);
+    assert_eq!(second.sequence.0, 0);
+    let record = std::fs::read_to_string(folder.path("chains").join(format!("{}.json", second.chain))).unwrap();
+    assert!(record.contains(&format!("\"predecessor\":{{\"chain\":\"{first}\"")), "{record}");
+    let recovering = open(&folder, &clock, OPTIONS);
+    verify(&documents(&recovering.journal()), &folder);
+    assert_eq!(recovering.own_chains().len(), 1);
+}
+
+#[test]
+fn a_wrong_secret_is_named_as_such() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
+    runtime().block_on(writer.submit(contents(1, 0))).unwrap();
+    writer.close();
+    thread.join();
+    let other = folder.path("other.secret");
+    std::fs::write(&other, [200; 40]).unwrap();
+    let identity = Identity::open(&folder, Some(&other), UnixMillis(0)).unwrap();
+    let opened = Recovering::open(&folder.path("journal"), &folder.path("chains"), identity, clock, OPTIONS);
+    assert!(matches!(opened.err(), Some(OpenError::Chain(ChainError::WrongSecret { .. }))));
+}
+
+#[test]
+fn one_data_folder_has_one_owner() {
+    let root = tempfile::tempdir().unwrap();
+    let first = DataFolder::open(root.path()).unwrap();
+    assert!(DataFolder::open(root.path()).is_err_and(|error| error.to_string().contains("in use by another process")));
+    drop(first);
+    DataFolder::open(root.path()).unwrap();
+}
