@@ -71,11 +71,8 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     service.log_own_event(STARTING).await;
     let server = &config.server;
     tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting events");
-    let connections = http::Connections {
-        max: MAX_CONNECTIONS,
-        header_timeout: HEADER_TIMEOUT,
-        drain: server.shutdown_timeout,
-    };
+    let connections =
+        http::Connections { max: MAX_CONNECTIONS, header_timeout: HEADER_TIMEOUT, drain: server.shutdown_timeout };
     let router = http::router(service.services(&config));
     http::serve(listener, router, stop.received(), connections).await;
     tracing::info!("stopping");
@@ -132,10 +129,12 @@ impl Service {
 
         let (journal_folder, chains_folder) = (folder.path("journal"), folder.path("chains"));
         let options = writer_options(config);
-        let mut recovering =
-            Recovering::open(&journal_folder, &chains_folder, identity, Arc::clone(&clock), options)?;
+        let mut recovering = Recovering::open(&journal_folder, &chains_folder, identity, Arc::clone(&clock), options)?;
         if recovering.cut > 0 {
-            tracing::warn!(bytes = recovering.cut, "the journal ended in a record that was never acknowledged; it was cut off");
+            tracing::warn!(
+                bytes = recovering.cut,
+                "the journal ended in a record that was never acknowledged; it was cut off"
+            );
         }
         let stores = open_stores(config)?;
         supersede_lost_chains(&mut recovering, &stores).await?;
@@ -177,8 +176,8 @@ impl Service {
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             limits: http::Limits {
-                max_batch_bytes: bytes(server.max_batch_bytes),
-                max_concurrent_bytes: bytes(server.max_concurrent_bytes),
+                max_batch_bytes: server.max_batch_bytes.as_usize(),
+                max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
                 request_timeout: server.request_timeout,
             },
         }
@@ -208,7 +207,11 @@ impl Service {
         for (running, drained) in self.shippers.iter().zip(drained) {
             if !drained {
                 let events = running.shipper.progress().behind_events;
-                tracing::warn!(store = running.name, events, "the store does not have everything; the rest stays in the journal");
+                tracing::warn!(
+                    store = running.name,
+                    events,
+                    "the store does not have everything; the rest stays in the journal"
+                );
             }
         }
         self.shutdown.cancel();
@@ -227,16 +230,14 @@ fn open_intake(
 ) -> Result<Intake, AppError> {
     let server = &config.server;
     let limits = Limits {
-        max_event_bytes: bytes(server.max_event_bytes),
+        max_event_bytes: server.max_event_bytes.as_usize(),
         max_batch_events: server.max_batch_events,
         max_depth: server.max_depth,
         max_array_length: server.max_array_length,
     };
     let registry = Registry::open(folder.path("providers.json"), limits)?;
-    let own = Registration {
-        actions: vec![STARTING.to_owned(), STOPPING.to_owned()],
-        defaults: serde_json::Map::new(),
-    };
+    let own =
+        Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], defaults: serde_json::Map::new() };
     let own = (OWN_PROVIDER.to_owned(), own);
     for (provider, registration) in config.providers.clone().into_iter().chain([own]) {
         registry
@@ -250,8 +251,8 @@ fn open_intake(
 fn writer_options(config: &Config) -> writer::Options {
     writer::Options {
         journal: journal::Options {
-            max_bytes: config.journal.max_bytes.0,
-            segment_bytes: config.journal.segment_bytes.0,
+            max_bytes: config.journal.max_bytes.as_u64(),
+            segment_bytes: config.journal.segment_bytes.as_u64(),
         },
         overflow: match config.journal.overflow {
             config::Overflow::Reject => writer::Overflow::Reject,
@@ -263,7 +264,7 @@ fn writer_options(config: &Config) -> writer::Options {
 
 fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &Metrics) -> ship::Options {
     let (bulk_bytes, concurrency) = match config.stores.get(name) {
-        Some(config::Store::Elasticsearch(elastic)) => (bytes(elastic.bulk_bytes), elastic.concurrency),
+        Some(config::Store::Elasticsearch(elastic)) => (elastic.bulk_bytes.as_usize(), elastic.concurrency),
         // One transaction at a time, of about what the engines take; the next one is read meanwhile.
         Some(config::Store::Sqlite(_)) | None => (2 << 20, 2),
     };
@@ -337,10 +338,6 @@ async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Vec<He
             Vec::new()
         }
     }
-}
-
-fn bytes(size: config::ByteSize) -> usize {
-    usize::try_from(size.0).unwrap_or(usize::MAX)
 }
 
 /// SIGTERM and SIGINT, either of which ends the service in order.

@@ -3,6 +3,8 @@
 //! `ARCHITECTURE.md` has the map; the modules below are in the order in which an event meets them.
 
 pub mod access;
+pub mod app;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod error;
@@ -18,5 +20,6 @@ pub mod query;
 pub mod schema;
 pub mod ship;
 pub mod store;
+pub mod telemetry;
 pub mod time;
 pub mod writer;

@@ -56,7 +56,7 @@ pub struct Api {
 }
 
 /// What became of one event.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Item {
     Accepted(Receipt),
@@ -69,7 +69,7 @@ pub enum Item {
 }
 
 /// The proof that an event was made durable, and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub id: String,
     pub chain: String,
@@ -81,21 +81,21 @@ pub struct Receipt {
 }
 
 /// Everything that is wrong with an event.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     pub error: FirstError,
     #[serde(default)]
     pub errors: Vec<Violation>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstError {
     #[serde(default)]
     pub path: String,
     pub reason: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     pub path: String,
     pub expected: String,

@@ -133,8 +133,8 @@ impl Layers {
         }
     }
 
-    /// A variable is a key's if it has the separator `__`, or is a key of the root. Others with our prefix are let be, for
-    /// the tools and Kubernetes (`ANNALS_PORT` beside a service named annals) make such, unless they look like a slip.
+    /// A variable is a key's if it has the separator `__`, or is or resembles a key. Others with our prefix are let be, for
+    /// our tools and Kubernetes (`ANNALS_PORT` beside a service named annals) make such.
     fn read_environment(&mut self, environment: &[(String, String)]) {
         let mut variables: Vec<_> = environment.iter().collect();
         variables.sort();
@@ -142,7 +142,7 @@ impl Layers {
             let Some(name) = variable.strip_prefix(PREFIX) else { continue };
             let path = KeyPath(name.split("__").map(str::to_lowercase).collect());
             let origin = Origin::Environment { variable: variable.clone() };
-            let ours = name.contains("__") || keys::suggest(&path).is_some_and(|near| near.0.len() == 1);
+            let ours = name.contains("__") || keys::suggest(&path).is_some();
             if ours {
                 self.take_text(path, text, origin);
             }

@@ -98,6 +98,7 @@ fn unknown_keys_are_refused_by_their_full_name_wherever_they_stand() {
         .file("[server]\nlistn = \"127.0.0.1:1\"\n[serve]\nlisten = \"127.0.0.1:1\"\n\n[colours]\n")
         .environment("ANNALS_SERVER__MAX_DEPHT", "9")
         .environment("ANNALS_DATADIR", "x")
+        .environment("ANNALS_LISTEN", "127.0.0.1:1")
         .set("listen", "127.0.0.1:1")
         .set("stores.main.url", "http://127.0.0.1:9200")
         .set("nonsense at all", "1");
@@ -106,6 +107,7 @@ fn unknown_keys_are_refused_by_their_full_name_wherever_they_stand() {
         "annals.toml line 4: unknown key serve.listen; did you mean server.listen?",
         "annals.toml line 6: unknown key colours",
         "environment ANNALS_DATADIR: unknown key datadir; did you mean data_dir?",
+        "environment ANNALS_LISTEN: unknown key listen; did you mean server.listen?",
         "environment ANNALS_SERVER__MAX_DEPHT: unknown key server.max_depht; did you mean server.max_depth?",
         "flag --set: unknown key listen; did you mean server.listen?",
         "flag --set: unknown key stores.main.url; did you mean stores.main.urls?",
@@ -119,6 +121,10 @@ fn variables_that_others_make_with_our_prefix_are_let_be() {
     let layers = layers()
         .environment("ANNALS_PORT", "tcp://10.0.0.1:6780")
         .environment("ANNALS_PORT_6780_TCP_ADDR", "10.0.0.1")
+        .environment("ANNALS_SERVICE_HOST", "10.0.0.1")
+        .environment("ANNALS_SERVICE_PORT_HTTP", "6780")
+        .environment("ANNALS_CONFIG", "annals.toml")
+        .environment("ANNALS_ENGINES_DIR", "engines")
         .environment("ANNALS_URL", "http://127.0.0.1:6780")
         .environment("ANNALS_API_KEY", "x");
     assert!(layers.load().is_ok());

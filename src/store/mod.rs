@@ -5,11 +5,14 @@ pub mod memory;
 pub mod sqlite;
 
 mod occupied;
+mod open;
 
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod testing;
+
+pub use open::open;
 
 use std::time::Duration;
 

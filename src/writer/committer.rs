@@ -132,9 +132,7 @@ impl Committer {
         let before: Vec<_> = self.chains.own();
         let events_before = self.chains.events;
         let receipts_before: Vec<usize> = pending.iter().map(Pending::done).collect();
-        let written = self
-            .seal(pending)
-            .and_then(|()| self.journal.append(&self.payload).map_err(|e: JournalError| e.to_string()));
+        let written = self.seal(pending).and_then(|()| self.append());
         match written {
             Ok((begin, end)) => {
                 let events = self.chains.events - events_before;

@@ -1,0 +1,208 @@
+//! Reads lines and makes batches of them, without waiting for more lines when none come.
+
+use std::{
+    io::{self, BufRead, Read},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+
+/// A batch is sent at so many events, or bytes, or so long after its first line.
+const BATCH_EVENTS: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A longer line is not an event that any server would take.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// One event and where it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// From 1.
+    pub(super) number: u64,
+    /// Without its end.
+    pub(super) text: Bytes,
+}
+
+/// Events that go in one request; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    lines: Vec<Line>,
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Arguments,
+    Input,
+}
+
+impl Batch {
+    /// One event that was in no line.
+    pub(super) fn from_arguments(text: Bytes) -> Self {
+        Self { lines: vec![Line { number: 1, text }], source: Source::Arguments }
+    }
+
+    fn from_input(lines: Vec<Line>) -> Self {
+        Self { lines, source: Source::Input }
+    }
+
+    pub(super) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    pub(super) fn body(&self) -> Bytes {
+        let mut body = BytesMut::with_capacity(self.lines.iter().map(|line| line.text.len() + 1).sum());
+        for line in &self.lines {
+            body.extend_from_slice(&line.text);
+            body.extend_from_slice(b"\n");
+        }
+        body.freeze()
+    }
+
+    /// Both halves in order; `None` for a single event.
+    pub(super) fn halves(mut self) -> Option<(Self, Self)> {
+        let second = self.lines.split_off(self.lines.len() / 2);
+        let source = self.source;
+        if self.lines.is_empty() { None } else { Some((self, Self { lines: second, source })) }
+    }
+
+    /// Where its events stood: "the event", "line 7", "lines 1 to 500".
+    pub(super) fn place(&self) -> String {
+        match (self.source, self.lines.first(), self.lines.last()) {
+            (Source::Input, Some(first), Some(last)) if first != last => {
+                format!("lines {} to {}", first.number, last.number)
+            }
+            (Source::Input, Some(only), _) => format!("line {}", only.number),
+            (Source::Arguments, ..) | (Source::Input, None, _) => "the event".to_owned(),
+        }
+    }
+}
+
+/// The batches of an input, in its order.
+pub(super) struct Batches {
+    lines: Receiver<io::Result<Line>>,
+    /// Read already, and belonging to the next batch.
+    held: Option<io::Result<Line>>,
+}
+
+impl Batches {
+    /// Reads in a thread of its own, so that an input that pauses does not keep what it gave before.
+    pub(super) fn read(input: impl BufRead + Send + 'static) -> Self {
+        let (sender, lines) = sync_channel(2 * BATCH_EVENTS);
+        thread::spawn(move || {
+            let mut input = input;
+            let mut number = 0;
+            while let Some(line) = next_line(&mut input, &mut number).transpose() {
+                let failed = line.is_err();
+                if sender.send(line).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Self { lines, held: None }
+    }
+
+    /// What could be read before an error comes first, then the error.
+    pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
+        let first = match self.held.take() {
+            Some(line) => line?,
+            None => match self.lines.recv() {
+                Ok(line) => line?,
+                Err(_) => return Ok(None),
+            },
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let mut bytes = first.text.len();
+        let mut batch = vec![first];
+        while batch.len() < BATCH_EVENTS {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Ok(line)) if bytes + line.text.len() < BATCH_BYTES => {
+                    bytes += line.text.len();
+                    batch.push(line);
+                }
+                Ok(other) => {
+                    self.held = Some(other);
+                    break;
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(Some(Batch::from_input(batch)))
+    }
+}
+
+/// The next line that is not blank; counts all.
+fn next_line(input: &mut impl BufRead, number: &mut u64) -> io::Result<Option<Line>> {
+    loop {
+        let mut text = Vec::new();
+        if input.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut text)? == 0 {
+            return Ok(None);
+        }
+        *number += 1;
+        if text.len() as u64 > LONGEST_LINE {
+            return Err(io::Error::other(format!("line {number} is longer than {LONGEST_LINE} bytes")));
+        }
+        let trimmed = text.trim_ascii();
+        if !trimmed.is_empty() {
+            return Ok(Some(Line { number: *number, text: Bytes::copy_from_slice(trimmed) }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn batches(input: &[u8]) -> Vec<Batch> {
+        let mut batches = Batches::read(Cursor::new(input.to_vec()));
+        std::iter::from_fn(|| batches.next().unwrap()).collect()
+    }
+
+    fn batch(lines: &[(u64, &'static str)]) -> Batch {
+        Batch::from_input(
+            lines.iter().map(|(number, text)| Line { number: *number, text: Bytes::from(*text) }).collect(),
+        )
+    }
+
+    #[test]
+    fn blank_lines_are_skipped_and_counted() {
+        let lines: Vec<_> = batches(b"{}\r\n\n  \n{\"a\":1}\n{}").into_iter().flat_map(|batch| batch.lines).collect();
+        assert_eq!(lines, batch(&[(1, "{}"), (4, "{\"a\":1}"), (5, "{}")]).lines);
+    }
+
+    #[test]
+    fn batches_are_bounded_in_events_and_bytes_and_lose_nothing() {
+        let many = "{}\n".repeat(1_201);
+        let sizes: Vec<_> = batches(many.as_bytes()).iter().map(|batch| batch.lines().len()).collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 1_201);
+        assert!(sizes.iter().all(|size| *size <= BATCH_EVENTS), "{sizes:?}");
+
+        let large = format!("{}\n", "x".repeat(3 << 20)).repeat(3);
+        assert_eq!(batches(large.as_bytes()).iter().map(|batch| batch.lines().len()).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn an_input_that_pauses_does_not_keep_what_it_gave() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut batches = Batches::read(io::BufReader::new(reader));
+        io::Write::write_all(&mut writer, b"{}\n").unwrap();
+        assert_eq!(batches.next().unwrap().unwrap().lines().len(), 1);
+        drop(writer);
+        assert_eq!(batches.next().unwrap(), None);
+    }
+
+    #[test]
+    fn halves_keep_the_order_and_a_single_event_has_none() {
+        let (first, second) = batch(&[(1, "1"), (2, "2"), (3, "3")]).halves().unwrap();
+        assert_eq!((first.body(), second.body()), (Bytes::from("1\n"), Bytes::from("2\n3\n")));
+        assert_eq!((first.place(), second.place()), ("line 1".to_owned(), "lines 2 to 3".to_owned()));
+        assert_eq!(first.halves(), None);
+    }
+}

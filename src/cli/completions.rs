@@ -1,0 +1,18 @@
+//! `annals completions`
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::{Cli, Failure, output};
+
+/// Prints the completions for a shell
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    shell: Shell,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "annals", &mut script);
+    output::print(&script)
+}

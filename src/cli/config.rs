@@ -1,0 +1,35 @@
+//! `annals config check`
+
+use super::{Failure, output, settings::SettingsArgs};
+
+/// Works on the configuration
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Check(CheckArgs),
+}
+
+/// Says whether the configuration is good, or everything that is wrong with it
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    /// Print each value and where it comes from, secrets redacted
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Check(args) => {
+            let (_, effective) = args.settings.load_with_origins()?;
+            let shown = if args.show { effective.to_string() } else { "ok\n".to_owned() };
+            output::print(shown.as_bytes())
+        }
+    }
+}

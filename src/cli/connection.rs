@@ -1,0 +1,111 @@
+//! The flags by which a command is told which server to speak to, and as whom.
+
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Failure, settings::SettingsArgs};
+use crate::{
+    client::{Api, Endpoint},
+    config::{Config, Secret, parse_duration},
+    event::Space,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct ConnectionArgs {
+    /// The server's address
+    #[arg(long, env = "ANNALS_URL", default_value = "http://127.0.0.1:6780")]
+    url: String,
+    /// A file with the API key; else the environment's ANNALS_API_KEY, else, for a server on this machine, the
+    /// `admin.key` in the data folder
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The space; without it the default one
+    #[arg(long, value_name = "NAME")]
+    pub(super) space: Option<String>,
+    /// How long one request may take
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    timeout: Duration,
+    /// PEM file of the authorities that may have signed the server's certificate
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+impl ConnectionArgs {
+    pub(super) fn connect(&self) -> Result<Api, Failure> {
+        let read = |path: &PathBuf| fs::read(path).map_err(|error| unreadable(path, &error));
+        let endpoint = Endpoint {
+            url: self.url.clone(),
+            api_key: self.api_key()?,
+            space: self.parse_space()?,
+            timeout: self.timeout,
+            ca_pem: self.ca_file.as_ref().map(read).transpose()?,
+        };
+        Ok(Api::new(&endpoint)?)
+    }
+
+    /// `None` is the default space.
+    pub(super) fn parse_space(&self) -> Result<Option<Space>, Failure> {
+        let parsed = self.space.as_deref().map(Space::parse).transpose().map_err(Failure::local)?;
+        Ok(parsed.flatten())
+    }
+
+    fn api_key(&self) -> Result<Option<Secret>, Failure> {
+        if let Some(path) = &self.key_file {
+            let key = read_key(path).map_err(|error| unreadable(path, &error))?;
+            return key.ok_or_else(|| Failure::local(format!("{}: there is no key in it", path.display()))).map(Some);
+        }
+        // Not an argument of clap, which would print its value in help texts and errors.
+        if let Some(key) = std::env::var("ANNALS_API_KEY").ok().filter(|key| !key.trim().is_empty()) {
+            return Ok(Some(Secret::new(key.trim())));
+        }
+        if !is_on_this_machine(&self.url) {
+            return Ok(None);
+        }
+        // A convenience: whoever cannot read the data folder, or has no valid configuration here, has to name a key.
+        let config = Config::load(&SettingsArgs::of_environment().sources());
+        let data_dir = config.map_or_else(|_| PathBuf::from("annals-data"), |config| config.data_dir);
+        Ok(read_key(&data_dir.join("admin.key")).ok().flatten())
+    }
+}
+
+/// The local administrator's key must not travel to another machine unasked.
+fn is_on_this_machine(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The first line of the file that is neither empty nor a comment.
+fn read_key(path: &Path) -> io::Result<Option<Secret>> {
+    let text = zeroize::Zeroizing::new(fs::read_to_string(path)?);
+    let key = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(key.map(Secret::new))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::local(format!("{}: {error}", path.display()))
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_on_this_machine;
+
+    #[test]
+    fn the_local_key_goes_to_this_machine_only() {
+        for url in ["http://127.0.0.1:6780", "http://localhost", "https://[::1]:1/x", "http://127.9.9.9"] {
+            assert!(is_on_this_machine(url), "{url}");
+        }
+        for url in ["http://10.0.0.1", "http://localhost.example.org", "http://127.0.0.1@example.org", "nonsense"] {
+            assert!(!is_on_this_machine(url), "{url}");
+        }
+    }
+}

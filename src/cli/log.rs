@@ -1,0 +1,406 @@
+//! `annals log`
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Failure,
+    batches::{Batch, Batches, Line},
+    block_on,
+    connection::{ConnectionArgs, duration},
+    output,
+    sending::{Manner, Sender, Told},
+};
+use crate::client::api::{Item, Rejection, WaitFor};
+
+/// Logs one event from the arguments, or many from NDJSON
+///
+/// Many events come one a line from a file, or from standard input where `-` or nothing is given. Each is answered for
+/// on its own: what the server rejects is printed with its line, and the rest is logged.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  annals log --provider shop --action ship --object order:7 --message 'order 7 shipped'\n  \
+                        annals log --register < events.ndjson\n  tail -f events.ndjson | annals log -"
+)]
+pub(super) struct Args {
+    /// A file of events, one JSON object a line; `-` is standard input
+    #[arg(conflicts_with_all = ["provider", "action", "message", "object", "outcome", "level", "set"])]
+    file: Option<PathBuf>,
+    /// Register the providers and actions of the events first
+    #[arg(long)]
+    register: bool,
+    /// When to call an event logged: once it is durable, or once the store has it and it can be found
+    #[arg(long, value_enum, default_value_t = Wait::Durable, value_name = "WHEN")]
+    wait_for: Wait,
+    /// How long a busy server is asked again
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    retry_for: Duration,
+    /// Print each event's outcome, one JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    event: EventArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "One event")]
+struct EventArgs {
+    /// `event.provider`: which program or part of one logs
+    #[arg(long, requires = "action")]
+    provider: Option<String>,
+    /// `event.action`: what happened
+    #[arg(long, requires = "provider")]
+    action: Option<String>,
+    /// `message`: the same for people
+    #[arg(long, short)]
+    message: Option<String>,
+    /// What the event is about, and is found by; may be repeated. The namespace is the space unless given
+    #[arg(long, value_name = "TYPE:ID[:NAMESPACE]", value_parser = object)]
+    object: Vec<Object>,
+    /// `event.outcome`
+    #[arg(long, value_parser = ["success", "failure", "unknown"])]
+    outcome: Option<String>,
+    /// `log.level`
+    #[arg(long)]
+    level: Option<String>,
+    /// Sets any field: `user.name=ann` to a text, `annals.code:=7` to a number or other JSON; may be repeated
+    #[arg(long, value_name = "PATH=VALUE", value_parser = assignment)]
+    set: Vec<Assignment>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wait {
+    Durable,
+    Stored,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object {
+    object_type: String,
+    id: String,
+    namespace: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Assignment {
+    path: String,
+    value: Value,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let wait_for = match args.wait_for {
+        Wait::Durable => WaitFor::Durable,
+        Wait::Stored => WaitFor::Stored,
+    };
+    let manner = Manner { wait_for, retry_for: args.retry_for, register: args.register };
+    let single = args.event.is_given().then(|| args.event.build(args.connection.space.as_deref())).transpose()?;
+    let mut sender = Sender::new(args.connection.connect()?, manner);
+    match single {
+        Some(event) => log_one(args, &mut sender, event),
+        None => log_many(args, &mut sender),
+    }
+}
+
+fn log_one(args: &Args, sender: &mut Sender, event: Value) -> Result<(), Failure> {
+    let mut outcome = None;
+    let batch = Batch::from_arguments(Bytes::from(event.to_string()));
+    block_on(sender.send(batch, |_, item| outcome = Some(item.clone())))?;
+    let Some(item) = outcome else { return Err(Failure::server("the server said nothing about the event")) };
+    if args.json {
+        output::print(json_line(1, &item).as_bytes())?;
+    }
+    match item {
+        Item::Accepted(receipt) if !args.json => {
+            let line = format!("accepted {} (chain {}, sequence {})\n", receipt.id, receipt.chain, receipt.sequence);
+            output::print(line.as_bytes())?;
+        }
+        Item::Accepted(_) => {}
+        Item::Filtered => output::complain("the event is below the minimum severity of its space, and was not logged")?,
+        Item::Rejected(rejection) => return Err(rejected_one(&rejection)),
+        Item::Unknown => return Err(Failure::server("the server did something that this program does not know")),
+    }
+    warn_of_waiting(sender)
+}
+
+fn rejected_one(rejection: &Rejection) -> Failure {
+    Failure::server(format!("the event was rejected\n{}", rejection.lines().join("\n")))
+        .advise("--register makes a provider and its action known; `PATH:=JSON` sets what is not a text")
+}
+
+fn log_many(args: &Args, sender: &mut Sender) -> Result<(), Failure> {
+    let Input { name, reader, bytes } = Input::open(args.file.as_deref())?;
+    let bar = progress_bar(bytes);
+    let mut batches = Batches::read(reader);
+    let mut first = true;
+    while let Some(batch) = batches.next().map_err(|error| Failure::local(format!("{name}: {error}")))? {
+        if std::mem::take(&mut first) && batch.lines().first().is_some_and(|line| line.text.starts_with(b"[")) {
+            return Err(Failure::local(format!("{name}: a JSON array; expected one event a line"))
+                .advise("`jq -c '.[]' FILE | annals log -` makes lines of an array"));
+        }
+        let taken: u64 = batch.lines().iter().map(|line| line.text.len() as u64 + 1).sum();
+        let mut told = String::new();
+        block_on(sender.send(batch, |line, item| {
+            if args.json {
+                told.push_str(&json_line(line.number, item));
+            }
+            report(&bar, line, item);
+        }))?;
+        bar.inc(taken);
+        bar.set_message(summary(sender));
+        output::print(told.as_bytes())?;
+    }
+    bar.finish_and_clear();
+    conclude(sender, &name)
+}
+
+/// Rejections are printed as they come.
+fn report(bar: &ProgressBar, line: &Line, item: &Item) {
+    let reasons = match item {
+        Item::Accepted(_) | Item::Filtered => return,
+        Item::Rejected(rejection) => rejection.lines(),
+        Item::Unknown => vec!["the server did something with it that this program does not know".to_owned()],
+    };
+    bar.suspend(|| {
+        for reason in reasons {
+            let _ = output::complain(&format!("line {}: {reason}", line.number));
+        }
+    });
+}
+
+fn conclude(sender: &Sender, name: &str) -> Result<(), Failure> {
+    let counts = sender.counts;
+    if counts.total() == 0 {
+        output::complain(&format!("{name}: no events"))?;
+        return Ok(());
+    }
+    output::complain(&summary(sender))?;
+    warn_of_waiting(sender)?;
+    if counts.rejected == 0 {
+        return Ok(());
+    }
+    Err(Failure::server(format!("{} of {} events were rejected", counts.rejected, counts.total()))
+        .advise("correct these lines and log them again; the others are logged. --register makes providers known"))
+}
+
+fn warn_of_waiting(sender: &Sender) -> Result<(), Failure> {
+    if sender.counts.not_yet_stored > 0 {
+        let count = sender.counts.not_yet_stored;
+        output::complain(&format!("{count} events are durable and not yet in the store; `/readyz` says why"))?;
+    }
+    Ok(())
+}
+
+fn summary(sender: &Sender) -> String {
+    let counts = sender.counts;
+    let filtered = if counts.filtered > 0 { format!(", {} filtered", counts.filtered) } else { String::new() };
+    format!("{} accepted, {} rejected{filtered}", counts.accepted, counts.rejected)
+}
+
+fn json_line(line: u64, item: &Item) -> String {
+    serde_json::to_string(&Told { line, item }).map(|text| text + "\n").unwrap_or_default()
+}
+
+/// Draws on a terminal only. The bytes are those of the events, so that blank lines may leave it short of its end.
+fn progress_bar(bytes: Option<u64>) -> ProgressBar {
+    let (bar, template) = match bytes {
+        Some(bytes) => (ProgressBar::new(bytes), "{bar:30} {percent}% {msg} ({bytes_per_sec}, {eta} left)"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg} ({bytes_per_sec})"),
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style)
+}
+
+struct Input {
+    name: String,
+    reader: Box<dyn BufRead + Send>,
+    /// The size, of a file.
+    bytes: Option<u64>,
+}
+
+impl Input {
+    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        match path {
+            Some(path) if path != Path::new("-") => {
+                let name = path.display().to_string();
+                let file = File::open(path).map_err(|error| Failure::local(format!("{name}: {error}")))?;
+                let bytes = file.metadata().ok().filter(|about| about.is_file()).map(|about| about.len());
+                Ok(Self { name, reader: Box::new(BufReader::new(file)), bytes })
+            }
+            None if io::stdin().is_terminal() => Err(Failure::local("no event: neither arguments nor input")
+                .advise("give --provider and --action, a file, or `-` to type events; see `annals log --help`")),
+            Some(_) | None => {
+                let bytes = rustix::fs::fstat(io::stdin()).ok().and_then(|about| {
+                    let file = rustix::fs::FileType::from_raw_mode(about.st_mode).is_file();
+                    if file { u64::try_from(about.st_size).ok() } else { None }
+                });
+                Ok(Self { name: "standard input".to_owned(), reader: Box::new(BufReader::new(io::stdin())), bytes })
+            }
+        }
+    }
+}
+
+impl EventArgs {
+    fn is_given(&self) -> bool {
+        let texts = [&self.provider, &self.action, &self.message, &self.outcome, &self.level];
+        texts.iter().any(|text| text.is_some()) || !self.object.is_empty() || !self.set.is_empty()
+    }
+
+    fn build(&self, space: Option<&str>) -> Result<Value, Failure> {
+        let mut event = Value::Object(Map::new());
+        let texts = [
+            ("event.provider", &self.provider),
+            ("event.action", &self.action),
+            ("event.outcome", &self.outcome),
+            ("log.level", &self.level),
+            ("message", &self.message),
+        ];
+        for (path, text) in texts {
+            if let Some(text) = text {
+                set(&mut event, path, Value::from(text.as_str()))?;
+            }
+        }
+        if !self.object.is_empty() {
+            let objects: Value = self.object.iter().map(|object| object.reference(space)).collect();
+            set(&mut event, "kibana.saved_objects", objects)?;
+        }
+        for Assignment { path, value } in &self.set {
+            set(&mut event, path, value.clone())?;
+        }
+        Ok(event)
+    }
+}
+
+impl Object {
+    /// An event is found in a space by references of that namespace; those of the default space have none.
+    fn reference(&self, space: Option<&str>) -> Value {
+        let mut reference = json!({"rel": "primary", "type": self.object_type, "id": self.id});
+        let namespace = self.namespace.as_deref().or(space).filter(|name| *name != "default");
+        if let (Some(namespace), Some(fields)) = (namespace, reference.as_object_mut()) {
+            fields.insert("namespace".to_owned(), Value::from(namespace));
+        }
+        reference
+    }
+}
+
+fn set(event: &mut Value, path: &str, value: Value) -> Result<(), Failure> {
+    let mut place = event;
+    for name in path.split('.') {
+        let Value::Object(fields) = place else {
+            return Err(Failure::local(format!(
+                "{path}: a part of it is already set to a value that is not an object"
+            )));
+        };
+        place = fields.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    }
+    *place = value;
+    Ok(())
+}
+
+fn object(text: &str) -> Result<Object, String> {
+    let parts: Vec<_> = text.split(':').collect();
+    let (object_type, id, namespace) = match parts.as_slice() {
+        [object_type, id] => (object_type, id, None),
+        [object_type, id, namespace] => (object_type, id, Some((*namespace).to_owned())),
+        _ => return Err("expected TYPE:ID or TYPE:ID:NAMESPACE; an id with colons fits in NDJSON only".to_owned()),
+    };
+    if parts.iter().any(|part| part.is_empty()) {
+        return Err("expected TYPE:ID or TYPE:ID:NAMESPACE, none of them empty".to_owned());
+    }
+    Ok(Object { object_type: (*object_type).to_owned(), id: (*id).to_owned(), namespace })
+}
+
+fn assignment(text: &str) -> Result<Assignment, String> {
+    let (path, value) = text.split_once('=').ok_or("expected PATH=VALUE or PATH:=JSON")?;
+    let (path, value) = match path.strip_suffix(':') {
+        Some(path) => (path, serde_json::from_str(value).map_err(|error| format!("not JSON: {error}"))?),
+        None => (path, Value::from(value)),
+    };
+    if path.is_empty() || path.split('.').any(str::is_empty) {
+        return Err("expected a dotted path such as user.name before the equals sign".to_owned());
+    }
+    Ok(Assignment { path: path.to_owned(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        event: EventArgs,
+    }
+
+    #[track_caller]
+    fn check(arguments: &[&str], space: Option<&str>, expected: &Value) {
+        let command = Command::try_parse_from(["log"].iter().chain(arguments)).unwrap();
+        assert_eq!(&command.event.build(space).unwrap(), expected);
+    }
+
+    #[test]
+    fn arguments_make_the_event_that_they_name() {
+        let arguments = [
+            "--provider=shop",
+            "--action=ship",
+            "--message=shipped",
+            "--outcome=success",
+            "--level=info",
+            "--object=order:7",
+            "--object=customer:9:eu",
+            "--set=user.name=ann=b",
+            "--set=annals.code:=7",
+            "--set=tags:=[\"x\"]",
+        ];
+        let expected = json!({
+            "message": "shipped", "log": {"level": "info"}, "user": {"name": "ann=b"}, "annals": {"code": 7}, "tags": ["x"],
+            "event": {"provider": "shop", "action": "ship", "outcome": "success"},
+            "kibana": {"saved_objects": [
+                {"rel": "primary", "type": "order", "id": "7"},
+                {"rel": "primary", "type": "customer", "id": "9", "namespace": "eu"},
+            ]},
+        });
+        check(&arguments, None, &expected);
+    }
+
+    #[test]
+    fn objects_take_the_space_as_their_namespace() {
+        let reference = |namespace: Value| json!({"kibana": {"saved_objects": [namespace]}});
+        let named = json!({"rel": "primary", "type": "order", "id": "7", "namespace": "ops"});
+        check(&["--object=order:7"], Some("ops"), &reference(named));
+        let unnamed = json!({"rel": "primary", "type": "order", "id": "7"});
+        check(&["--object=order:7"], Some("default"), &reference(unnamed));
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_refused() {
+        let wrong = [
+            "--object=order",
+            "--object=a:b:c:d",
+            "--object=:7",
+            "--set=a",
+            "--set=a..b=c",
+            "--set=a:=x",
+            "--outcome=odd",
+        ];
+        for argument in wrong {
+            assert!(Command::try_parse_from(["log", argument]).is_err(), "{argument}");
+        }
+        let command = Command::try_parse_from(["log", "--set=message=a", "--set=message.b=c"]).unwrap();
+        assert!(command.event.build(None).is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line: one file for each command, exit codes and messages here.
+
+mod batches;
+mod completions;
+mod config;
+mod connection;
+mod dead_letters;
+mod find;
+mod log;
+mod output;
+mod sending;
+mod serve;
+mod settings;
+mod setup;
+mod table;
+
+use std::{fmt, future::Future, io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::client::ApiError;
+
+/// A tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch or SQLite.
+#[derive(Debug, Parser)]
+#[command(name = "annals", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 something here is wrong; 2 the command was typed wrong; 3 the server could \
+                        not do it, or refused events."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Setup(setup::Args),
+    Log(log::Args),
+    Find(find::Args),
+    DeadLetters(dead_letters::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = output::complain(&failure.to_string());
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Setup(args) => setup::run(&args),
+        Command::Log(args) => log::run(&args),
+        Command::Find(args) => find::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Runs the short work of a client to its end.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// The exit codes beside 0, and 2, which is clap's for what was typed wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Exit {
+    Local = 1,
+    Server = 3,
+}
+
+/// Why a command did not do what it should: what to say, and what the user can do about it.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    message: String,
+    advice: Option<String>,
+}
+
+impl Failure {
+    fn local(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Local, message: message.to_string(), advice: None }
+    }
+
+    fn server(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Server, message: message.to_string(), advice: None }
+    }
+
+    fn advise(self, advice: impl Into<String>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
+    }
+
+    /// An error with all its reasons.
+    fn from_chain(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(reason) = source {
+            message = format!("{message}: {reason}");
+            source = reason.source();
+        }
+        Self::local(message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        self.advice.iter().try_for_each(|advice| write!(f, "\nadvice: {advice}"))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::local(error)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let advice = match &error {
+            ApiError::Endpoint(_) => return Self::local(error),
+            ApiError::Unreachable { .. } => "start the server with `annals serve`, or name another with --url",
+            ApiError::AnswerLost { .. } => "allow more time with --timeout",
+            ApiError::Busy { .. } => "try again later; `/readyz` and `/metrics` of the server say what holds it up",
+            ApiError::Refused { status: 401 | 403, .. } => {
+                "give a key that may do this by --key-file, or in the environment as ANNALS_API_KEY"
+            }
+            ApiError::Refused { status: 404, .. } => {
+                "check --url, --space and the names; what a key may not see is absent to it"
+            }
+            ApiError::Refused { .. } => return Self::server(error),
+            ApiError::Strange { .. } => "check --url: is it an Annals server, of a version that fits?",
+        };
+        Self::server(error).advise(advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_table_of_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,18 @@
+//! `annals serve`
+
+use super::{Failure, settings::SettingsArgs};
+use crate::{app, telemetry};
+
+/// Runs the service; without any configuration it keeps events in SQLite, in `annals-data`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.settings.load()?;
+    telemetry::init(&config.log).map_err(Failure::local)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(app::serve(config)).map_err(|error| Failure::from_chain(&error))
+}

@@ -1,0 +1,18 @@
+//! `annals setup`
+
+use super::{Failure, settings::SettingsArgs};
+use crate::{app, telemetry};
+
+/// Prepares the data folder and the stores, then ends; `serve` does the same by itself
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.settings.load()?;
+    telemetry::init(&config.log).map_err(Failure::local)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(app::setup(config)).map_err(|error| Failure::from_chain(&error))
+}

@@ -1,0 +1,117 @@
+//! A table for a terminal.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::output::printable;
+
+/// No column but the last is wider.
+const WIDEST: usize = 40;
+
+/// Rows under their headings, each column as wide as its widest cell, each line cut to the width of the terminal if
+/// there is one.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
+    }
+
+    /// Cells come from events, that is from anywhere: what steers a terminal is taken out.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let one_line = |cell: String| printable(&cell.replace(['\n', '\r', '\t'], " "));
+        self.rows.push(cells.into_iter().map(one_line).collect());
+    }
+
+    pub(super) fn render(&self, terminal_width: Option<usize>) -> String {
+        let columns = self.rows.first().map_or(0, Vec::len);
+        let widest = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
+        let widths: Vec<_> = (0..columns).map(|column| widest(column).unwrap_or(0).min(WIDEST)).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let line = line(row, &widths);
+            text.push_str(&terminal_width.map_or_else(|| line.clone(), |width| cut(&line, width)));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (index, (cell, width)) in row.iter().zip(widths).enumerate() {
+        if index + 1 == row.len() {
+            line.push_str(cell);
+        } else {
+            let cell = cut(cell, *width);
+            line.push_str(&cell);
+            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
+        }
+    }
+    line.trim_end().to_owned()
+}
+
+/// The text, or as much of it as fits with an ellipsis.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 1;
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        kept.push(c);
+    }
+    kept.push('…');
+    kept
+}
+
+/// How wide the terminal at standard output is, if it is one.
+pub(super) fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rows: &[&[&str]], width: Option<usize>, expected: &str) {
+        let mut table = Table::new(&["a", "b", "c"]);
+        for row in rows {
+            table.row(row.iter().map(|cell| (*cell).to_owned()));
+        }
+        assert_eq!(table.render(width), expected);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        check(&[&["1", "long cell", "x"], &["22", "", ""]], None, "a   b          c\n1   long cell  x\n22\n");
+    }
+
+    #[test]
+    fn lines_are_cut_to_the_terminal_and_wide_letters_count_twice() {
+        check(&[&["日本", "b", "a long message"]], Some(12), "a     b  c\n日本  b  a …\n");
+    }
+
+    #[test]
+    fn a_long_cell_leaves_room_for_the_others() {
+        let long = "x".repeat(100);
+        let expected = format!("a{}b  c\n{}…  1  2\n", " ".repeat(41), "x".repeat(39));
+        check(&[&[&long, "1", "2"]], None, &expected);
+    }
+
+    #[test]
+    fn events_cannot_steer_the_terminal() {
+        check(
+            &[&["\u{1b}[2J", "two\nlines", "\u{9b}1m"]],
+            None,
+            "a     b          c\n\u{fffd}[2J  two lines  \u{fffd}1m\n",
+        );
+    }
+}

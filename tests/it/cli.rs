@@ -1,0 +1,283 @@
+use std::{
+    collections::VecDeque,
+    fs,
+    io::Write,
+    net::TcpListener,
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use axum::{Router, extract::Request, http::StatusCode, response::IntoResponse};
+use serde_json::{Value, json};
+
+/// A server that records what it is sent, and answers by script.
+struct Server {
+    url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    line: String,
+    key: Option<String>,
+    body: String,
+}
+
+type Answer = (u16, Value);
+
+impl Server {
+    /// Past the end of the script it accepts every line.
+    fn start(script: impl IntoIterator<Item = Answer>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let script: Arc<Mutex<VecDeque<Answer>>> = Arc::new(Mutex::new(script.into_iter().collect()));
+        let record = Arc::clone(&seen);
+        let router = Router::new().fallback(move |request: Request| answer(request, record, script));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await
+        });
+        Self { url, seen, _runtime: runtime }
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn annals(&self, folder: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
+        command.current_dir(folder).env_clear().env("ANNALS_URL", &self.url).stdin(Stdio::null());
+        command
+    }
+}
+
+async fn answer(
+    request: Request,
+    record: Arc<Mutex<Vec<Seen>>>,
+    script: Arc<Mutex<VecDeque<Answer>>>,
+) -> axum::response::Response {
+    let line = format!("{} {}", request.method(), request.uri());
+    let key = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let events = body.lines().count();
+    record.lock().unwrap().push(Seen { line, key, body });
+    let scripted = script.lock().unwrap().pop_front();
+    let (status, body) = scripted.unwrap_or_else(|| (202, json!({"items": vec![accepted(); events]})));
+    (StatusCode::from_u16(status).unwrap(), [("retry-after", "0")], body.to_string()).into_response()
+}
+
+fn accepted() -> Value {
+    json!({"status": "accepted", "id": "i-1", "chain": "c", "sequence": 12, "hash": "h"})
+}
+
+fn rejected() -> Value {
+    json!({"status": "rejected", "error": {"path": "event.duration", "reason": "expected an integer, found \"x\""},
+        "errors": [{"path": "event.duration", "expected": "an integer", "found": "\"x\""}]})
+}
+
+fn page(total: u64, data: &[Value]) -> Answer {
+    (200, json!({"page": 1, "per_page": 10, "total": total, "data": data}))
+}
+
+/// What the command said on standard output and standard error, and its exit code.
+fn told(output: Output) -> (String, String, i32) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
+
+fn run(command: &mut Command) -> (String, String, i32) {
+    told(command.output().unwrap())
+}
+
+fn run_with_input(command: &mut Command, input: &str) -> (String, String, i32) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    told(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn log_sends_one_event_from_its_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start([(200, json!({}))]);
+    let arguments = ["log", "--provider=shop", "--action=ship", "--object=order:7", "--space=eu", "--register"];
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(arguments).args(["--wait-for", "stored"]));
+    assert_eq!((stdout.as_str(), stderr.as_str(), exit), ("accepted i-1 (chain c, sequence 12)\n", "", 0));
+    let seen = server.seen();
+    assert_eq!(seen[0].line, "PUT /s/eu/api/event_log/providers/shop");
+    assert_eq!(seen[0].body, r#"{"actions":["ship"],"defaults":{}}"#);
+    assert_eq!(seen[1].line, "POST /s/eu/api/event_log/events?wait_for=stored");
+    let sent: Value = serde_json::from_str(&seen[1].body).unwrap();
+    let reference = json!([{"rel": "primary", "type": "order", "id": "7", "namespace": "eu"}]);
+    assert_eq!(sent, json!({"event": {"provider": "shop", "action": "ship"}, "kibana": {"saved_objects": reference}}));
+}
+
+#[test]
+fn a_rejected_event_is_explained_and_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = json!({"statusCode": 400, "error": "Bad Request", "message": "no event is good", "items": [rejected()]});
+    let server = Server::start([(400, body)]);
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["log", "--set", "event.duration=x"]));
+    assert_eq!((stdout.as_str(), exit), ("", 3));
+    assert!(
+        stderr.starts_with("error: the event was rejected\nevent.duration: expected an integer, found \"x\"\nadvice: "),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn log_answers_for_each_line_of_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start([(202, json!({"items": [accepted(), rejected(), {"status": "filtered"}]}))]);
+    let (stdout, stderr, exit) =
+        run_with_input(server.annals(folder.path()).args(["log", "--json"]), "{}\n\n{\"a\":1}\n{}\n");
+    let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines[0]["line"].clone(), lines[0]["sequence"].clone()), (json!(1), json!(12)));
+    assert_eq!((lines[1]["line"].clone(), lines[1]["status"].clone()), (json!(3), json!("rejected")));
+    assert_eq!(lines[2], json!({"line": 4, "status": "filtered"}));
+    let expected = "line 3: event.duration: expected an integer, found \"x\"\n\
+                    1 accepted, 1 rejected, 1 filtered\n\
+                    error: 1 of 3 events were rejected\nadvice: ";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    assert_eq!(exit, 3);
+    assert_eq!(server.seen()[0].body, "{}\n{\"a\":1}\n{}\n");
+}
+
+#[test]
+fn a_large_file_goes_in_batches_and_a_busy_server_gets_a_batch_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = (0..1_100).map(|number| format!("{{\"message\":\"{number}\"}}\n")).collect();
+    fs::write(folder.path().join("events.ndjson"), &lines).unwrap();
+    let busy = |status| (status, json!({"statusCode": status, "error": "x", "message": "the journal is full"}));
+    let server = Server::start([busy(429), busy(503)]);
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["log", "events.ndjson"]));
+    assert_eq!((stdout.as_str(), stderr.as_str(), exit), ("", "1100 accepted, 0 rejected\n", 0));
+    let seen = server.seen();
+    assert!(seen[0].body == seen[1].body && seen[1].body == seen[2].body);
+    let sent: String = seen[2..].iter().map(|request| request.body.as_str()).collect();
+    assert_eq!(sent, lines);
+}
+
+#[test]
+fn patience_with_a_busy_server_has_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let busy = (429, json!({"statusCode": 429, "error": "Too Many Requests", "message": "the journal is full"}));
+    let server = Server::start([busy]);
+    let arguments = ["log", "--message=x", "--retry-for=1ms"];
+    let (_, stderr, exit) = run(server.annals(folder.path()).args(arguments));
+    let expected =
+        "error: the server is busy (429): the journal is full; not logged: the event\nadvice: try again later";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    assert_eq!((exit, server.seen().len()), (3, 1));
+}
+
+#[test]
+fn a_json_array_is_refused_with_the_way_out_and_nothing_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start([]);
+    let (_, stderr, exit) = run_with_input(server.annals(folder.path()).args(["log", "-"]), "[\n{}\n]\n");
+    assert!(stderr.contains("expected one event a line\nadvice: `jq"), "{stderr}");
+    assert_eq!((exit, server.seen().len()), (1, 0));
+}
+
+#[test]
+fn find_asks_by_one_id_or_many_and_prints_documents_as_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let documents = [json!({"message": "one"}), json!({"message": "two"})];
+    let server = Server::start([page(2, &documents), page(12, &documents)]);
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "a/7", "--start", "24h"]));
+    assert_eq!((stdout.as_str(), stderr.as_str(), exit), ("{\"message\":\"one\"}\n{\"message\":\"two\"}\n", "", 0));
+    let sort = ["--sort", "@timestamp:desc", "--sort", "message", "--output", "json"];
+    let (stdout, stderr, _) = run(server.annals(folder.path()).args(["find", "order", "7", "8"]).args(sort));
+    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["total"], 12);
+    assert_eq!(stderr, "events 1 to 2 of 12; --page 2 has the next\n");
+    let seen = server.seen();
+    assert_eq!(seen[0].line, "GET /api/event_log/order/a%2F7/_find?page=1&per_page=10&start=24h");
+    assert!(
+        seen[1].line.starts_with("POST /api/event_log/order/_find?page=1&per_page=10&sort=%5B%7B%22sort_field%22"),
+        "{}",
+        seen[1].line
+    );
+    assert_eq!(seen[1].body, r#"{"ids":["7","8"]}"#);
+}
+
+#[test]
+fn finding_nothing_says_where_it_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start([page(0, &[])]);
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "7", "--output", "table"]));
+    assert_eq!((stdout.as_str(), exit), ("", 0));
+    assert!(stderr.starts_with("no events of order 7 in the space default\nadvice: "), "{stderr}");
+}
+
+#[test]
+fn the_key_comes_from_a_file_the_environment_or_the_data_folder_of_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(std::iter::repeat_n(page(0, &[]), 4));
+    let find = || {
+        let mut command = server.annals(folder.path());
+        command.args(["find", "order", "7"]);
+        command
+    };
+    run(&mut find());
+    fs::create_dir(folder.path().join("annals-data")).unwrap();
+    fs::write(folder.path().join("annals-data/admin.key"), "local\n").unwrap();
+    run(&mut find());
+    run(find().env("ANNALS_API_KEY", "env"));
+    fs::write(folder.path().join("my.key"), "# mine\nfile\n").unwrap();
+    run(find().env("ANNALS_API_KEY", "env").args(["--key-file", "my.key"]));
+    let keys: Vec<_> = server.seen().into_iter().map(|request| request.key).collect();
+    let expected = [None, Some("ApiKey local"), Some("ApiKey env"), Some("ApiKey file")];
+    assert_eq!(keys.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn dead_letters_are_listed_and_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let letter =
+        json!({"position": "c-1", "target": "index", "reason": "mapper", "refused_at": "t", "document": {"a": 1}});
+    let list = (200, json!({"store": "main", "total": 2, "items": [letter]}));
+    let server = Server::start([list, (200, json!({"stored": 1, "refused": 1}))]);
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "list", "--store=main"]));
+    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), letter);
+    assert_eq!((stderr.as_str(), exit), ("dead letters 1 to 1 of 2; --from 1 has the next\n", 0));
+    let (stdout, _, exit) = run(server.annals(folder.path()).args(["dead-letters", "replay"]));
+    assert_eq!((stdout.as_str(), exit), ("1 stored, 1 refused again\n", 3));
+    let lines: Vec<_> = server.seen().into_iter().map(|request| request.line).collect();
+    let listed = "GET /api/event_log/dead_letters?store=main&from=0&limit=100";
+    assert_eq!(lines, [listed, "POST /api/event_log/dead_letters/_replay"]);
+}
+
+#[test]
+fn a_server_that_is_away_or_refuses_exits_with_3_and_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let refusal = json!({"statusCode": 401, "error": "Unauthorized", "message": "a key is required"});
+    let server = Server::start([(401, refusal)]);
+    let (_, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "7"]));
+    assert!(stderr.starts_with("error: the server refused (401): a key is required\nadvice: give a key"), "{stderr}");
+    assert_eq!(exit, 3);
+
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let away = format!("--url=http://{nobody}");
+    for arguments in [vec!["find", "order", "7", &away], vec!["log", "--message=x", &away]] {
+        let (_, stderr, exit) = run(server.annals(folder.path()).args(arguments));
+        assert!(stderr.starts_with(&format!("error: no connection to http://{nobody}/: ")), "{stderr}");
+        assert!(stderr.contains("\nadvice: start the server with `annals serve`"), "{stderr}");
+        assert_eq!(exit, 3);
+    }
+}
+
+#[test]
+fn a_command_typed_wrong_exits_with_2_and_completions_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start([]);
+    assert_eq!(run(server.annals(folder.path()).args(["find", "order"])).2, 2);
+    assert_eq!(run(server.annals(folder.path()).args(["log", "--api-key=x"])).2, 2);
+    let (stdout, _, exit) = run(server.annals(folder.path()).args(["completions", "bash"]));
+    assert!(stdout.contains("dead-letters") && exit == 0);
+}
