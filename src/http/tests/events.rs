@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::yield_now, time::timeout};
 use tower::ServiceExt;
 
 use super::{LIMITS, Log};
@@ -107,9 +107,12 @@ async fn what_has_arrived_is_logged_also_if_the_client_is_gone() {
         _ = all_read => {}
         _ = client => panic!("the client got an answer"),
     }
-    while log.writer.stats().events == 0 {
-        tokio::task::yield_now().await;
-    }
+    let logged = async {
+        while log.writer.stats().events == 0 {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), logged).await.unwrap();
 }
 
 #[tokio::test]

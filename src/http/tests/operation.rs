@@ -1,5 +1,7 @@
 //! Providers, dead letters, health and metrics.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::Body,
@@ -7,6 +9,7 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
+use tokio::{task::yield_now, time::timeout};
 use tower::ServiceExt;
 
 use super::Log;
@@ -86,13 +89,16 @@ async fn a_store_in_trouble_degrades_and_is_named_with_how_far_it_is_behind() {
     let log = Log::new();
     log.store.fail_appends(StoreError::Blocked { reason: "the disk is full".to_owned() });
     log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
-    let ready = loop {
-        let ready = log.get("/readyz").await;
-        if ready.json()["stores"][0].get("trouble").is_some() {
-            break ready;
+    let in_trouble = async {
+        loop {
+            let ready = log.get("/readyz").await;
+            if ready.json()["stores"][0].get("trouble").is_some() {
+                break ready;
+            }
+            yield_now().await;
         }
-        tokio::task::yield_now().await;
     };
+    let ready = timeout(Duration::from_secs(10), in_trouble).await.unwrap();
     let json = ready.json();
     assert_eq!((ready.status.as_u16(), &json["status"]), (200, &json!("degraded")));
     let store = &json["stores"][0];
