@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use crate::{
-    access::KeysError,
     intake::{BodyError, RegisterError},
     store::StoreError,
     writer::SubmitError,
@@ -214,13 +213,6 @@ impl From<StoreError> for Failure {
             }
         };
         failure.because(cause)
-    }
-}
-
-/// At start-up, where there is no caller but the operator.
-impl From<KeysError> for Failure {
-    fn from(error: KeysError) -> Self {
-        Self::new(ErrorCode::Internal, error.to_string())
     }
 }
 

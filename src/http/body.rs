@@ -127,7 +127,10 @@ impl Sent {
         let Self { bytes, encoding, limit, mut room } = self;
         let bytes = match encoding {
             Encoding::Identity => bytes,
-            Encoding::Gzip => gunzip(&bytes, limit)?,
+            Encoding::Gzip => {
+                let guess = bytes.len().saturating_mul(4).min(limit);
+                gunzip(bytes.as_slice(), Vec::with_capacity(guess), limit)?
+            }
         };
         keep(&mut room, bytes.len());
         Ok(Plain { bytes, room })
@@ -154,9 +157,8 @@ impl Encoding {
     }
 }
 
-fn gunzip(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Failure> {
+fn gunzip(compressed: impl Read, mut bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, Failure> {
     let one_too_many = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
     let read = MultiGzDecoder::new(compressed).take(one_too_many).read_to_end(&mut bytes);
     if bytes.len() > limit {
         return Err(too_large(limit));
@@ -227,6 +229,9 @@ fn pieces(bytes: usize) -> u32 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
     use futures_util::{FutureExt, stream};
 
     use super::*;
@@ -269,6 +274,33 @@ mod tests {
         assert_eq!(all - bodies.room.available_permits(), 5);
         drop(room);
         assert_eq!(bodies.room.available_permits(), all);
+    }
+
+    /// The same gzip member again and again; a reader that asks for very many is not bounded.
+    struct Members<'a> {
+        member: &'a [u8],
+        rest: &'a [u8],
+        begun: usize,
+    }
+
+    impl Read for Members<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            if self.rest.is_empty() {
+                self.begun += 1;
+                assert!(self.begun < 200, "{} times the limit was decompressed", self.begun);
+                self.rest = self.member;
+            }
+            self.rest.read(buffer)
+        }
+    }
+
+    #[test]
+    fn of_a_body_without_end_no_more_is_decompressed_than_the_limit() {
+        let mut member = GzEncoder::new(Vec::new(), Compression::best());
+        member.write_all(&[b' '; LIMIT]).unwrap();
+        let member = member.finish().unwrap();
+        let mut members = Members { member: &member, rest: &[], begun: 0 };
+        assert_eq!(gunzip(&mut members, Vec::new(), LIMIT).unwrap_err().code, ErrorCode::TooLarge);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
     task::JoinHandle,
+    time::timeout,
 };
 
 use crate::http::{Connections, serve};
@@ -64,7 +65,8 @@ async fn expect(connection: &mut TcpStream, text: &str) {
 /// Waits until the server has closed the connection.
 async fn closed(connection: &mut TcpStream) {
     let mut rest = Vec::new();
-    let _ = connection.read_to_end(&mut rest).await;
+    let end = timeout(Duration::from_secs(10), connection.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "the connection is still open");
 }
 
 #[tokio::test]
