@@ -1,6 +1,7 @@
 """The command line of scripts/bench."""
 
 import argparse
+import signal
 import sys
 
 import context as ctx
@@ -47,6 +48,8 @@ def parser():
         add("--set", action="append", default=[], metavar="KEY=VALUE", help="a dotted key of Annals' configuration")
         add("--work", default=str(ctx.ROOT / "target/bench"), help="where data folders go (default target/bench)")
         add("--timeout", type=positive, default=300, help="seconds to wait for any one thing (default %(default)s)")
+        if name in ("elasticsearch", "sqlite", "latency"):
+            add("--calm", type=int, default=30, help="seconds to wait for a calm machine (default %(default)s)")
         add("--json", action="store_true", help="print one line of JSON instead of the table")
         add("--assert", action="store_true", dest="check", help="exit with 1 when a promise is missed")
         add("--keep", action="store_true", help="leave the data folders")
@@ -67,6 +70,8 @@ def parser():
 
 def main():
     options = parser().parse_args()
+    # A request to end cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ctx.Context(options) as context:
             report = COMMANDS[options.command][0](context)

@@ -85,13 +85,13 @@ class Profile:
         command = ["perf", "record", "-q", "-F", "499", "-g", "-o", str(self._file), "-p", str(pid)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def stop(self, lines=40):
+    def stop(self, lines=30):
         self._process.terminate()
         self._process.wait()
         command = ["perf", "report", "-i", str(self._file), "--stdio", "--no-children", "-g", "none"]
         command += ["--percent-limit", "0.5", "--sort", "dso,symbol"]
         shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-        found = [line.rstrip() for line in shown.stdout.splitlines() if line.strip() and not line.startswith("#")]
+        found = [line.rstrip(" -") for line in shown.stdout.splitlines() if line.strip() and not line.startswith("#")]
         return found[:lines]
 
 

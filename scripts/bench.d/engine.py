@@ -29,12 +29,16 @@ class Engine:
     def __init__(self, url, script=None):
         self.url = url.rstrip("/")
         self.pid = procs.listener(wire.address(url)[1])
+        if self.pid is None:
+            raise EngineError(f"no process of this machine that listens at {self.url} can be seen")
         self._script = script
 
     @classmethod
     def start(cls, root, heap, port=None):
         """Starts an empty instance with the engine's own Java settings, through the project's script for engines."""
         script = os.environ.get("ANNALS_ENGINES_SCRIPT", str(Path(root) / "scripts" / "engines"))
+        if not Path(script).is_file():
+            raise EngineError(f"there is no {script} to start engines with; ANNALS_ENGINES_SCRIPT may name another")
         port_options = ["--port", str(port)] if port else []
         settings = ["--set", "annals.test.stand_in_types=true"]
         try:

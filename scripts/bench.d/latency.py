@@ -3,6 +3,7 @@
 import os
 import time
 
+import procs
 import service
 import wire
 from report import Floor, Report, percentile, say
@@ -57,6 +58,7 @@ def run(context):
         one.start().wait_ready()
         requests = [wire.request("POST", service.EVENTS_PATH, line, "application/json", one.key()) for line in lines]
         os.sync()
+        procs.wait_calm(options.calm)
         say(f"{options.events:,} single events at {options.rate} a second")
         events, syncs = measure(one, requests, [len(line) for line in lines], 1 / options.rate)
     result = Report(f"Latency of single events, {options.rate} a second on one connection")

@@ -43,15 +43,17 @@ def folder_size(folder):
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def check_room(status, head, body):
+    if service.check_accepted(status, head, body) is not None:
+        raise service.ServiceError("the journal is full before the backlog is reached: raise its bound with --set")
+
+
 def fill(context, one, bodies):
     """Sends the load again and again until the data folder has the size asked for; returns the number of events."""
     wanted, sent = context.options.backlog * ctx.MIB, 0
     requests = one.requests(bodies)
     while folder_size(one.data) < wanted:
-        drive = wire.Drive(one.url, requests, context.options.connections, service.check_accepted)
-        drive.run()
-        if drive.refused:
-            raise service.ServiceError("the journal is full before the backlog is reached: raise its bound with --set")
+        wire.Drive(one.url, requests, context.options.connections, check_room).run()
         sent += sum(count for count, _ in bodies)
     return sent
 

@@ -77,6 +77,16 @@ def wait_idle(pid, limit=15.0):
             return
 
 
+def wait_calm(limit):
+    """Waits until the machine has been using less than a tenth of one core for a second, or for so long at most."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        before = busy_seconds()
+        time.sleep(1)
+        if busy_seconds() - before < 0.1:
+            return
+
+
 @dataclass
 class Spent:
     """What a stretch of work took: wall-clock and CPU seconds."""
@@ -92,14 +102,17 @@ class Spent:
         """All CPU seconds of those that took part."""
         return self.annals_cpu + self.engine_cpu + self.client_cpu
 
+    @property
+    def others_percent(self):
+        """The share of all cores that went to processes that took no part."""
+        return round(100 * self.other_cpu / (self.seconds * (os.cpu_count() or 1)), 1)
+
     def per_event(self, events):
-        """As microseconds per event, and the share of all cores that others took meanwhile."""
-        cores = os.cpu_count() or 1
+        """As microseconds per event."""
         return {
             "annals_cpu_us": round(self.annals_cpu * 1e6 / events, 2),
             "engine_cpu_us": round(self.engine_cpu * 1e6 / events, 2),
             "client_cpu_us": round(self.client_cpu * 1e6 / events, 2),
-            "others_percent": round(100 * self.other_cpu / (self.seconds * cores), 1),
         }
 
 

@@ -46,6 +46,7 @@ class Report:
     rows: list = field(default_factory=list)
     floors: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    block: list = field(default_factory=list)
     details: dict = field(default_factory=dict)
 
     def markdown(self):
@@ -58,6 +59,8 @@ class Report:
             lines.append("")
         lines += [f"- {floor}" for floor in self.floors]
         lines += [f"- {note}" for note in self.notes]
+        if self.block:
+            lines += ["", "```", *self.block, "```"]
         return "\n".join(lines)
 
     def json(self):

@@ -57,6 +57,7 @@ def annals(context, name, bodies, program):
         drive = wire.Drive(one.url, one.requests(bodies), context.options.connections, service.check_accepted)
         watch = Watch(program, database, context.options.table, events)
         os.sync()
+        procs.wait_calm(context.options.calm)
         threads = procs.cpu_by_thread(one.pid)
         meter = procs.Meter(one.pid)
         drive.run()
@@ -88,6 +89,7 @@ def run(context):
         rate = options.events / spent.seconds
         say(f"annals, round {number}: {rate:,.0f} events/s")
         os.sync()
+        procs.wait_calm(options.calm)
         loop = bare(context, name, program)
         bare_rate = options.events / loop["seconds"]
         say(f"bare loop, round {number}: {bare_rate:,.0f} events/s")
@@ -103,7 +105,7 @@ def run(context):
                 "annals µs": cost["annals_cpu_us"],
                 "bare µs": round(loop["cpu_seconds"] * 1e6 / options.events, 2),
                 "client µs": cost["client_cpu_us"],
-                "others %": cost["others_percent"],
+                "others %": spent.others_percent,
                 "peak MiB": ctx.mib(peak),
                 "rows": loop["rows"],
             }

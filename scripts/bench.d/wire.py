@@ -6,6 +6,8 @@ import time
 from urllib.parse import urlsplit
 
 ANSWER_LIMIT = 120.0
+# How long one request is sent again for.
+PATIENCE = 120.0
 
 
 class WireError(Exception):
@@ -133,7 +135,10 @@ class Drive:
                     one = next(self._next, None)
                 if one is None:
                     return
+                give_up = time.monotonic() + PATIENCE
                 while (wait := self._check(*connection.exchange(one))) is not None:
+                    if time.monotonic() > give_up:
+                        raise WireError(f"a request was refused for {PATIENCE:.0f} s")
                     with self._lock:
                         self.refused += 1
                     time.sleep(wait)
