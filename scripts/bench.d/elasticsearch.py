@@ -189,7 +189,7 @@ def report(options, comparison, pairs, sent_bytes):
     if not calm:
         result.notes.append("every pair was disturbed by others: trust no throughput here")
     elif len(calm) < len(pairs):
-        result.notes.append(f"{len(pairs) - len(calm)} pairs were disturbed by others, and left out of the medians")
+        result.notes.append(f"left out of the medians, being disturbed by others: {len(pairs) - len(calm)} of {len(pairs)}")
     counted = calm or pairs
     cpu_ratio = round(median([pair.cpu_ratio for pair in counted]), 3)
     peak = max(pair.annals.peak for pair in pairs)
