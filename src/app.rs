@@ -282,7 +282,7 @@ fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &M
 fn open_stores(config: &Config) -> Result<Vec<(String, Arc<dyn Store>)>, AppError> {
     let open = |(name, store): (&String, &config::Store)| match store::open(store) {
         Ok(store) => Ok((name.clone(), store)),
-        Err(source) => Err(AppError::Store { store: name.clone(), source: source.into() }),
+        Err(source) => Err(AppError::Store { store: name.clone(), source }),
     };
     config.stores.iter().map(open).collect()
 }

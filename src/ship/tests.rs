@@ -1,1 +1,351 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    identity::{DataFolder, Identity},
+    intake::{Contents, Intake, Limits, Registration, Registry},
+    journal,
+    metrics::Metrics,
+    query::ScopedQuery,
+    store::{Head, Page, StoreError, memory::MemoryStore},
+    time::SystemClock,
+    writer::{self, Overflow, Recovering, WriterThread},
+};
+
+/// What goes wrong with one append.
+#[derive(Clone, Debug)]
+enum Fault {
+    Nothing,
+    /// Nothing is stored.
+    Fails(StoreError),
+    /// Everything is stored, and the answer is lost.
+    AnswerLost,
+    /// The event at this index (modulo their number) is refused for now.
+    ItemRetry(usize),
+    /// The answer is one event short.
+    ShortAnswer,
+    /// The target is gone; from now on there is another.
+    TargetLost,
+}
+
+/// A store that does as the script says, and then what it should.
+struct Scripted {
+    memory: MemoryStore,
+    script: Mutex<VecDeque<Fault>>,
+    generation: AtomicU64,
+    /// Events whose message is this are refused for good; stubs are taken.
+    poison: &'static str,
+    /// Requests of more events than this are too large.
+    max_events: usize,
+    /// Where each append went: target and first position.
+    appends: Mutex<Vec<(Target, u64)>>,
+}
+
+impl Scripted {
+    fn new(script: Vec<Fault>) -> Self {
+        Self {
+            memory: MemoryStore::default(),
+            script: Mutex::new(script.into()),
+            generation: AtomicU64::new(0),
+            poison: "\"message\":\"poison\"",
+            max_events: usize::MAX,
+            appends: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn is_poisoned(&self, event: &SealedEvent) -> bool {
+        let text = String::from_utf8_lossy(&event.document);
+        text.contains(self.poison) && !text.contains("\"content\":")
+    }
+}
+
+fn away() -> StoreError {
+    StoreError::Unavailable { reason: "away".to_owned(), retry_after: None }
+}
+
+#[async_trait]
+impl Store for Scripted {
+    async fn setup(&self, streams: &[Stream]) -> Result<(), StoreError> {
+        self.memory.setup(streams).await
+    }
+
+    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+        Ok(Target(format!("index-{}", self.generation.load(Ordering::Relaxed))))
+    }
+
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+        lock(&self.appends).push((target.clone(), events[0].position.sequence.0));
+        if events.len() > self.max_events {
+            return Err(StoreError::TooLarge);
+        }
+        let fault = lock(&self.script).pop_front().unwrap_or(Fault::Nothing);
+        if let Fault::Fails(error) = fault {
+            return Err(error);
+        }
+        if let Fault::TargetLost = fault {
+            self.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        if *target != self.target(&Stream::general()).await? {
+            return Err(StoreError::TargetLost { reason: "gone".to_owned() });
+        }
+        let skipped = match fault {
+            Fault::ItemRetry(index) => Some(index % events.len()),
+            _ => None,
+        };
+        let mut outcomes = Vec::new();
+        for (index, event) in events.iter().enumerate() {
+            outcomes.push(if skipped == Some(index) {
+                Outcome::Retry { reason: "busy".to_owned() }
+            } else if self.is_poisoned(event) {
+                Outcome::Rejected { reason: "poisoned".to_owned() }
+            } else {
+                self.memory.append(target, std::slice::from_ref(event)).await?.remove(0)
+            });
+        }
+        match fault {
+            Fault::AnswerLost => Err(away()),
+            Fault::ShortAnswer => {
+                outcomes.pop();
+                Ok(outcomes)
+            }
+            _ => Ok(outcomes),
+        }
+    }
+
+    async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+        self.memory.replace(target, event).await
+    }
+
+    async fn refresh(&self) -> Result<(), StoreError> {
+        self.memory.refresh().await
+    }
+
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+        self.memory.find(query).await
+    }
+
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
+        self.memory.head(chain).await
+    }
+
+    async fn maintain(&self, streams: &[Stream]) -> Result<(), StoreError> {
+        self.memory.maintain(streams).await
+    }
+}
+
+/// A writer in a folder of its own.
+struct Bench {
+    root: tempfile::TempDir,
+    folder: DataFolder,
+    writer: Writer,
+    thread: WriterThread,
+    trimmer: Arc<Trimmer>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(root.path()).unwrap();
+        let identity = Identity::open(&folder, None, UnixMillis(0)).unwrap();
+        let options = writer::Options {
+            journal: journal::Options { max_bytes: 1 << 30, segment_bytes: 4000 },
+            overflow: Overflow::Reject,
+            epoch_ms: 1000,
+        };
+        let paths = (folder.path("journal"), folder.path("chains"));
+        let recovering = Recovering::open(&paths.0, &paths.1, identity, Arc::new(SystemClock), options).unwrap();
+        let trimmer = Trimmer::new(recovering.journal());
+        let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+        Self { root, folder, writer, thread, trimmer }
+    }
+
+    async fn log(&self, messages: &[&str]) -> writer::Receipts {
+        self.writer.submit(contents(&self.folder, messages)).await.unwrap()
+    }
+
+    fn ship(&self, name: &str, store: &Arc<Scripted>, shutdown: &CancellationToken) -> (Shipper, ShipperTask) {
+        let options = Options {
+            name: name.to_owned(),
+            progress_file: self.folder.path(&format!("{name}.json")),
+            dead_letter_file: self.folder.path(&format!("{name}.jsonl")),
+            streams: vec![Stream::general()],
+            bulk_bytes: 3000,
+            concurrency: 2,
+            metrics: Metrics::new().store(name),
+        };
+        let store: Arc<dyn Store> = store.clone();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Shipper::start(options, store, self.writer.clone(), &self.trimmer, clock, shutdown.clone()).unwrap()
+    }
+
+    fn finish(self) {
+        self.writer.close();
+        self.thread.join();
+        drop((self.folder, self.root));
+    }
+}
+
+fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
+    let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
+    registry.register("p", Registration { actions: vec!["a".to_owned()], defaults: Default::default() }).unwrap();
+    let intake = Intake::new(Arc::new(registry), Limits::default(), Arc::new(SystemClock), "u", "1.0.0");
+    let line =
+        |message: &&str| format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{message}\"}}");
+    let body: Vec<String> = messages.iter().map(line).collect();
+    intake.accept(None, body.join("\n").as_bytes()).unwrap().contents
+}
+
+const FOREVER: Duration = Duration::from_secs(100_000);
+
+/// Every event of the chain is in the store, or its stub is, at its position and with its seal.
+async fn assert_complete(store: &Scripted, receipts: &[writer::Receipt]) {
+    for receipt in receipts {
+        let stored = store.memory.get(receipt.position).unwrap();
+        assert_eq!(integrity::open(&stored).unwrap().leaf.hash(), receipt.leaf_hash);
+    }
+    assert_eq!(store.memory.len(), receipts.len());
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    let fails = |error: StoreError| Just(Fault::Fails(error));
+    prop_oneof![
+        Just(Fault::Nothing),
+        fails(away()),
+        fails(StoreError::Unavailable { reason: "busy".to_owned(), retry_after: Some(Duration::from_secs(3)) }),
+        fails(StoreError::Blocked { reason: "read-only".to_owned() }),
+        fails(StoreError::Denied { reason: "401".to_owned() }),
+        fails(StoreError::TooLarge),
+        Just(Fault::AnswerLost),
+        (0..9usize).prop_map(Fault::ItemRetry),
+        Just(Fault::ShortAnswer),
+        Just(Fault::TargetLost),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever goes wrong on the way, each event is in the store once, and the journal is trimmed behind it.
+    #[test]
+    fn every_event_arrives_once_whatever_goes_wrong(script in prop::collection::vec(any_fault(), 0..12)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let bench = Bench::new();
+            let store = Arc::new(Scripted::new(script));
+            let shutdown = CancellationToken::new();
+            let (shipper, task) = bench.ship("s", &store, &shutdown);
+            let mut receipts = Vec::new();
+            for _ in 0..12 {
+                receipts.extend(bench.log(&["one", "two", "three"]).await.receipts);
+            }
+            let end = bench.trimmer.journal.end();
+            assert!(shipper.wait_stored(end, FOREVER).await);
+            // A single event that is too large becomes a dead letter, so its stub may stand in its place.
+            assert_complete(&store, &receipts).await;
+            assert_eq!(shipper.progress().behind_events, 0);
+            shutdown.cancel();
+            task.join().await;
+            assert!(bench.trimmer.journal.used() < 8000, "{} bytes stay", bench.trimmer.journal.used());
+            bench.finish();
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up() {
+    let bench = Bench::new();
+    let dead = Arc::new(Scripted::new(vec![Fault::Fails(away()); 20]));
+    let well = Arc::new(Scripted::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let (slow, slow_task) = bench.ship("dead", &dead, &shutdown);
+    let (fast, fast_task) = bench.ship("well", &well, &shutdown);
+    let mut receipts = bench.log(&["one"]).await.receipts;
+    let second = bench.log(&["two"]).await;
+    receipts.extend(second.receipts);
+    assert!(fast.wait_stored(second.end, FOREVER).await);
+    assert!(!slow.wait_stored(second.end, Duration::from_millis(1)).await);
+    let progress = slow.progress();
+    assert_eq!(progress.behind_events, 2);
+    assert_eq!(progress.trouble.as_deref(), Some("away"));
+    assert!(slow.wait_stored(second.end, FOREVER).await);
+    assert_eq!(slow.progress().trouble, None);
+    assert_complete(&dead, &receipts).await;
+    assert_complete(&well, &receipts).await;
+    shutdown.cancel();
+    slow_task.join().await;
+    fast_task.join().await;
+    bench.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_events_go_to_the_target_they_were_bound_to() {
+    let bench = Bench::new();
+    let receipts = bench.log(&["one"]).await;
+    let store = Arc::new(Scripted::new(vec![Fault::AnswerLost; 1000]));
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    assert!(!shipper.wait_stored(receipts.end, Duration::from_secs(60)).await);
+    shutdown.cancel();
+    task.join().await;
+    // What was sent may have arrived, so it must go to the same target again, whatever the alias points to now.
+    lock(&store.script).clear();
+    lock(&store.appends).clear();
+    let shutdown = CancellationToken::new();
+    store.generation.store(7, Ordering::Relaxed);
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    assert_eq!(lock(&store.appends)[0].0, Target("index-0".to_owned()));
+    let next = bench.log(&["two"]).await;
+    assert!(shipper.wait_stored(next.end, FOREVER).await);
+    assert_eq!(lock(&store.appends).last().unwrap().0, Target("index-7".to_owned()));
+    assert_eq!(store.memory.len(), 2);
+    shutdown.cancel();
+    task.join().await;
+    bench.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_event_becomes_a_dead_letter_and_a_stub_and_can_be_replayed() {
+    let bench = Bench::new();
+    let store = Arc::new(Scripted::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let receipts = bench.log(&["one", "poison", "three"]).await;
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    assert_complete(&store, &receipts.receipts).await;
+    let poisoned = receipts.receipts[1].position;
+    assert!(String::from_utf8_lossy(&store.memory.get(poisoned).unwrap()).contains("\"content\":"));
+    let letters = shipper.dead_letters(0, 10).await.unwrap();
+    assert_eq!((letters.total, letters.items[0].position.clone()), (1, poisoned.to_string()));
+    assert_eq!(letters.items[0].reason, "poisoned");
+    let replayed = shipper.replay_dead_letters().await.unwrap();
+    assert_eq!((replayed.stored, replayed.refused), (1, 0));
+    assert_eq!(store.memory.get(poisoned).unwrap(), letters.items[0].document.as_bytes());
+    assert_eq!(shipper.progress().dead_letters, 0);
+    shutdown.cancel();
+    task.join().await;
+    bench.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_large_is_split_until_it_fits() {
+    let bench = Bench::new();
+    let store = Arc::new(Scripted { max_events: 1, ..Scripted::new(Vec::new()) });
+    let receipts = bench.log(&["1", "2", "3", "4", "5"]).await;
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let started = Instant::now();
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    assert!(started.elapsed() < Duration::from_secs(5), "splitting needs no waiting");
+    assert_complete(&store, &receipts.receipts).await;
+    assert_eq!(shipper.progress().dead_letters, 0);
+    shutdown.cancel();
+    task.join().await;
+    bench.finish();
+}

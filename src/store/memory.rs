@@ -28,6 +28,19 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
+    /// The document at this position.
+    pub fn get(&self, position: ChainPosition) -> Option<Bytes> {
+        self.documents().get(&position).cloned()
+    }
+
+    pub fn len(&self) -> usize {
+        self.documents().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn documents(&self) -> MutexGuard<'_, BTreeMap<ChainPosition, Bytes>> {
         self.documents.lock().unwrap_or_else(PoisonError::into_inner)
     }

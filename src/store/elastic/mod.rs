@@ -1,1 +1,139 @@
-//! Elasticsearch 9 and OpenSearch 3.
+//! Events in Elasticsearch 9 and OpenSearch 3.
+//!
+//! One alias per stream, over indices that follow each other; what they are called is in [`names`], how they come to be in
+//! [`setup`], and why each event is in them exactly once in [`append`]. The engines' differences are in [`flavor`] alone.
+
+mod append;
+mod bulk;
+mod client;
+mod config;
+mod flavor;
+mod lifecycle;
+mod names;
+mod search;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::engines::on_each_engine;
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
+use self::{client::Client, flavor::Flavor, lifecycle::Policy, names::Names, setup::Series};
+use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target};
+use crate::{
+    event::{ChainId, Stream},
+    query::ScopedQuery,
+};
+
+/// Events in an engine.
+pub struct ElasticStore {
+    client: Client,
+    names: Names,
+    /// What the engine was found to be at the last set-up.
+    flavor: Mutex<Option<Flavor>>,
+}
+
+impl ElasticStore {
+    /// Reads the secrets that the configuration names. The engine is left alone until [`Store::setup`].
+    pub fn new(config: &ElasticConfig) -> Result<Self, ConfigError> {
+        Ok(Self { client: Client::new(config)?, names: config.names()?, flavor: Mutex::new(None) })
+    }
+
+    async fn flavor(&self) -> Result<Flavor, StoreError> {
+        let known = *self.flavor.lock().unwrap_or_else(PoisonError::into_inner);
+        match known {
+            Some(flavor) => Ok(flavor),
+            None => self.detect().await,
+        }
+    }
+
+    async fn detect(&self) -> Result<Flavor, StoreError> {
+        let flavor = Flavor::detect(&self.client, &self.names, &policy()?).await?;
+        *self.flavor.lock().unwrap_or_else(PoisonError::into_inner) = Some(flavor);
+        Ok(flavor)
+    }
+
+    async fn series(&self, stream: &Stream) -> Result<Series<'_>, StoreError> {
+        Ok(Series::new(&self.client, &self.names, self.flavor().await?, stream))
+    }
+
+    /// How long a search may take by the engine's clock: less than we wait, so that there is an answer.
+    fn search_timeout(&self) -> String {
+        format!("{}ms", self.client.request_timeout().as_millis() * 9 / 10)
+    }
+}
+
+fn policy() -> Result<Policy, StoreError> {
+    Policy::built_in().map_err(|error| StoreError::Refused { reason: format!("built-in lifecycle policy: {error}") })
+}
+
+#[async_trait]
+impl Store for ElasticStore {
+    async fn setup(&self, streams: &[Stream]) -> Result<(), StoreError> {
+        self.detect().await?;
+        for stream in streams {
+            let series = self.series(stream).await?;
+            series.ensure_template().await?;
+            series.ensure_index().await?;
+        }
+        Ok(())
+    }
+
+    async fn target(&self, stream: &Stream) -> Result<Target, StoreError> {
+        self.series(stream).await?.ensure_index().await.map(Target)
+    }
+
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+        append::append(self, target, events).await
+    }
+
+    async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+        append::replace(self, target, event).await
+    }
+
+    async fn refresh(&self) -> Result<(), StoreError> {
+        #[derive(Deserialize)]
+        struct Refreshed {
+            #[serde(rename = "_shards")]
+            shards: Shards,
+        }
+        #[derive(Deserialize)]
+        struct Shards {
+            failed: u64,
+        }
+        let parameters =
+            "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden&filter_path=_shards";
+        let answer = self.client.post(&format!("{}/_refresh?{parameters}", self.names.pattern()), "").await?;
+        match answer.json::<Refreshed>()?.shards.failed {
+            0 => Ok(()),
+            failed => Err(answer.unexpected(format_args!("{failed} shards failed"))),
+        }
+    }
+
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+        let path = format!("{}/_search?{}", self.names.pattern(), search::PARAMETERS);
+        let answer = self.client.post(&path, search::page(query.query(), &self.search_timeout())).await?;
+        search::read_page(&answer)
+    }
+
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
+        self.refresh().await?;
+        let path = format!("{}/_search?{}", self.names.pattern(), search::PARAMETERS);
+        let answer = self.client.post(&path, search::last(chain, &self.search_timeout())).await?;
+        search::read_last(&answer, chain)
+    }
+
+    async fn maintain(&self, streams: &[Stream]) -> Result<(), StoreError> {
+        let policy = policy()?;
+        for stream in streams {
+            self.series(stream).await?.roll_over_if_due(&policy).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Appending, so that each event is in the engine once, whatever answers get lost.
+//!
+//! # Why it is exactly once
+//!
+//! 1. An event is only ever sent to the one index that it is bound to, under the id of its position, with `create`. An id
+//!    is unique in an index. So however often it is sent, and however late an earlier request arrives, that index has it
+//!    once.
+//! 2. It is sent through the index's private alias, with `require_alias`. The alias comes with the index, from the
+//!    template, and goes with it; so what arrives late for an index that was deleted finds nothing, and makes nothing.
+//! 3. So events may be bound to another index exactly if theirs no longer exists: then none of them is in it, and none can
+//!    come into it. **That, said by the elected master, is the only ground for `TargetLost`.** A node that has not heard
+//!    of a new index yet may say that it does not exist; the master knows.
+//!
+//! An index that exists but takes no writes (a block, or closed) is never given up. Blocks can be lifted; a request that
+//! some node still holds would then arrive after all, when its events have long been put elsewhere. No lookup, however
+//! careful, sees what has not arrived yet. Instead:
+//!
+//! - While the index is the one that its alias writes to, every event of the stream waits for it: `Blocked`.
+//! - Once the alias has moved on, only the few events wait that were bound to it before. Those that are in it already, as
+//!   happens when answers were lost, are found by looking them up, and are `Duplicate`. If others remain, the error says
+//!   that they wait for the index to be writable, or to be deleted.
+
+use bytes::Bytes;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{json, value::RawValue};
+
+use super::{
+    ElasticStore,
+    bulk::{self, Item},
+    client::unavailable,
+    names, setup,
+};
+use crate::{
+    integrity::seal_of,
+    store::{Outcome, SealedEvent, StoreError, Target},
+};
+
+pub(super) async fn append(
+    store: &ElasticStore,
+    target: &Target,
+    events: &[SealedEvent],
+) -> Result<Vec<Outcome>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let items = send(store, target, bulk::creates(events), events.len()).await?;
+    if items.iter().all(|item| *item == Item::Stored) {
+        return Ok(vec![Outcome::Stored; items.len()]);
+    }
+    settle(store, target, events, items).await
+}
+
+/// Sends a bulk body through the private alias of the target.
+async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) -> Result<Vec<Item>, StoreError> {
+    // The engine gives up waiting for a shard before we give up waiting for the engine, so that there is an answer.
+    let patience = store.client.bulk_timeout().as_millis() / 2;
+    let path = format!("{}/_bulk?require_alias=true&timeout={patience}ms&{}", names::writer(&target.0), bulk::ANSWER);
+    let answer = store.client.bulk(&path, body).await?;
+    if !answer.is_success() {
+        return Err(answer.failure());
+    }
+    bulk::read(&answer.body, items).map_err(|error| answer.unexpected(error))
+}
+
+/// Finds out what became of events that were not all stored.
+async fn settle(
+    store: &ElasticStore,
+    target: &Target,
+    events: &[SealedEvent],
+    items: Vec<Item>,
+) -> Result<Vec<Outcome>, StoreError> {
+    for item in &items {
+        match item {
+            Item::Gone(reason) => return Err(gone(store, target, reason).await),
+            Item::Denied(reason) => return Err(StoreError::Denied { reason: reason.clone() }),
+            Item::Stored | Item::Taken | Item::Blocked(_) | Item::Rejected(_) | Item::Later(_) => {}
+        }
+    }
+    let block =
+        items.iter().find_map(|item| if let Item::Blocked(reason) = item { Some(reason.clone()) } else { None });
+    let moved_on = block.is_some() && has_moved_on(store, target).await?;
+    let asked: Vec<&SealedEvent> = events
+        .iter()
+        .zip(&items)
+        .filter(|(_, item)| matches!(item, Item::Taken) || moved_on && matches!(item, Item::Blocked(_)))
+        .map(|(event, _)| event)
+        .collect();
+    let mut standing = seals_at(store, target, &asked).await?.into_iter();
+    let outcomes: Vec<Outcome> = events
+        .iter()
+        .zip(items)
+        .map(|(event, item)| match item {
+            Item::Stored => Outcome::Stored,
+            Item::Taken => match standing.next().flatten() {
+                Some(found) => compare(event, found),
+                None => Outcome::Retry { reason: "an event stands there that cannot be read".to_owned() },
+            },
+            Item::Blocked(reason) if moved_on => match standing.next().flatten() {
+                Some(found) => compare(event, found),
+                None => Outcome::Retry { reason: stranded(target, &reason) },
+            },
+            Item::Blocked(reason) | Item::Later(reason) | Item::Denied(reason) | Item::Gone(reason) => {
+                Outcome::Retry { reason }
+            }
+            Item::Rejected(reason) => Outcome::Rejected { reason },
+        })
+        .collect();
+    match block {
+        Some(block) if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Retry { .. })) => {
+            let reason = if moved_on { stranded(target, &block) } else { block };
+            Err(StoreError::Blocked { reason })
+        }
+        _ => Ok(outcomes),
+    }
+}
+
+fn stranded(target: &Target, block: &str) -> String {
+    let Target(index) = target;
+    format!(
+        "events that were on their way to the index {index} wait for it, though it was rolled over since; it has to be \
+         writable once more, or be deleted: {block}"
+    )
+}
+
+/// Puts an event in the place of its stub.
+pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        #[serde(rename = "_seq_no")]
+        seq_no: u64,
+        #[serde(rename = "_primary_term")]
+        primary_term: u64,
+        #[serde(borrow, rename = "_source")]
+        source: &'a RawValue,
+    }
+    let answer = store.client.get(&format!("{}/_doc/{}", names::writer(&target.0), event.position)).await?;
+    if answer.status == 404 {
+        let error = answer.error();
+        if error.is("index_not_found_exception") {
+            return Err(gone(store, target, &error.to_string()).await);
+        }
+        return Ok(Outcome::Rejected { reason: format!("nothing stands at {} in {}", event.position, target.0) });
+    }
+    let Document { seq_no, primary_term, source } = answer.json()?;
+    let source = source.get().as_bytes();
+    let standing = compare(event, seal_of(source).unwrap_or_default());
+    if standing != Outcome::Duplicate || !is_stub(source) {
+        return Ok(standing);
+    }
+    let mut items = send(store, target, bulk::overwrite(event, seq_no, primary_term), 1).await?;
+    match items.pop() {
+        // Somebody else replaced the stub since we looked; the next time will tell.
+        Some(Item::Taken) => Ok(Outcome::Retry { reason: "the stub has changed meanwhile".to_owned() }),
+        Some(item) => {
+            let mut outcomes = settle(store, target, std::slice::from_ref(event), vec![item]).await?;
+            outcomes.pop().ok_or_else(|| unavailable("an answer about no event".to_owned()))
+        }
+        None => Err(unavailable("an answer about no event".to_owned())),
+    }
+}
+
+/// A stub has the event's content as opaque text.
+fn is_stub(source: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Document {
+        annals: Annals,
+    }
+    #[derive(Deserialize)]
+    struct Annals {
+        #[serde(default)]
+        content: Option<IgnoredAny>,
+    }
+    serde_json::from_slice::<Document>(source).is_ok_and(|document| document.annals.content.is_some())
+}
+
+/// The same seal is the same event.
+fn compare(event: &SealedEvent, found_seal: String) -> Outcome {
+    if !found_seal.is_empty() && seal_of(&event.document).as_ref() == Some(&found_seal) {
+        return Outcome::Duplicate;
+    }
+    Outcome::Conflict { found_seal }
+}
+
+/// The seals that stand at the positions of these events; `None` where there is none, or it cannot be read.
+async fn seals_at(
+    store: &ElasticStore,
+    target: &Target,
+    events: &[&SealedEvent],
+) -> Result<Vec<Option<String>>, StoreError> {
+    #[derive(Deserialize)]
+    struct Found<'a> {
+        #[serde(borrow)]
+        docs: Vec<Document<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        #[serde(default)]
+        found: bool,
+        #[serde(borrow, default, rename = "_source")]
+        source: Option<&'a RawValue>,
+    }
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = events.iter().map(|event| event.position.to_string()).collect();
+    let path = format!(
+        "{}/_mget?_source_includes=annals.seal&filter_path=docs._id,docs.found,docs._source",
+        names::writer(&target.0)
+    );
+    let answer = store.client.post(&path, json!({"ids": ids}).to_string()).await?;
+    let Found { docs } = answer.json()?;
+    if docs.len() != events.len() {
+        return Err(answer.unexpected(format_args!("expected {} documents, found {}", events.len(), docs.len())));
+    }
+    let seal = |document: Document<'_>| {
+        let source = document.source.filter(|_| document.found)?;
+        Some(seal_of(source.get().as_bytes()).unwrap_or_default())
+    };
+    Ok(docs.into_iter().map(seal).collect())
+}
+
+/// Whether the alias of the target's series is written through another index by now.
+async fn has_moved_on(store: &ElasticStore, target: &Target) -> Result<bool, StoreError> {
+    let Some((alias, _)) = names::alias_of(&target.0) else {
+        return Ok(false);
+    };
+    let write_index = setup::write_index(&store.client, alias).await?;
+    Ok(write_index.is_some_and(|index| index != target.0))
+}
+
+/// What it means that an index, or its private alias, was not found.
+async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> StoreError {
+    match index_at_master(store, target).await {
+        Ok(None) => StoreError::TargetLost { reason: reason.to_owned() },
+        Ok(Some(aliases)) if aliases.contains(&names::writer(&target.0)) => {
+            unavailable(format!("a node does not know the index {} yet: {reason}", target.0))
+        }
+        Ok(Some(_)) => restore_alias(store, target)
+            .await
+            .err()
+            .unwrap_or_else(|| unavailable(format!("the index {} had lost its private alias: {reason}", target.0))),
+        Err(error) => error,
+    }
+}
+
+/// The aliases of the target as the elected master knows it; `None` if it does not exist.
+async fn index_at_master(store: &ElasticStore, target: &Target) -> Result<Option<Vec<String>>, StoreError> {
+    #[derive(Default, Deserialize)]
+    struct State {
+        #[serde(default)]
+        metadata: Metadata,
+    }
+    #[derive(Default, Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        indices: std::collections::BTreeMap<String, Index>,
+    }
+    #[derive(Deserialize)]
+    struct Index {
+        #[serde(default)]
+        aliases: Vec<String>,
+    }
+    let Target(index) = target;
+    let path =
+        format!("_cluster/state/metadata/{index}?filter_path=metadata.indices.*.state,metadata.indices.*.aliases");
+    let State { mut metadata } = store.client.get(&path).await?.json()?;
+    Ok(metadata.indices.remove(index).map(|index| index.aliases))
+}
+
+/// Gives an index its private alias back, which somebody took away by hand.
+async fn restore_alias(store: &ElasticStore, target: &Target) -> Result<(), StoreError> {
+    let Target(index) = target;
+    let add = json!({"actions": [{"add": {"index": index, "alias": names::writer(index), "is_hidden": true}}]});
+    let answer = store.client.post("_aliases", add.to_string()).await?;
+    answer.accepted().map(drop).map_err(|error| match error {
+        StoreError::Refused { reason } => unavailable(reason),
+        other => other,
+    })
+}

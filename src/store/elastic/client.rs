@@ -1,0 +1,329 @@
+//! One HTTP call to an engine: which node, how long, and what its answer means.
+//!
+//! The official client is used through its raw `send` only, with one transport per node: its own pool neither fails over
+//! nor leaves a dead node alone. Media types are the plain ones, which every engine takes.
+//!
+//! Nodes are taken in turn. One that could not be reached or did not answer rests for [`REST`]; where all rest, the next in
+//! turn is tried all the same. A call that may be repeated goes on to the next node when a connection fails, within its
+//! one deadline; an append does not, for whoever appends must know of each attempt.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use elasticsearch::http::{
+    Method,
+    headers::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    response::Response,
+    transport::{SingleNodeConnectionPool, Transport, TransportBuilder},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::config::{ConfigError, ElasticConfig};
+use crate::store::StoreError;
+
+/// How long a node is left alone after it failed.
+const REST: Duration = Duration::from_secs(10);
+
+/// The largest answer that is read where the engine says its size beforehand. Others end with the deadline.
+const MAX_ANSWER: u64 = 256 << 20;
+
+/// The longest reason that is passed on, in bytes.
+const MAX_REASON: usize = 600;
+
+pub(super) struct Client {
+    nodes: Vec<Node>,
+    turn: AtomicUsize,
+    request_timeout: Duration,
+    bulk_timeout: Duration,
+}
+
+struct Node {
+    transport: Transport,
+    url: String,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+/// What an engine answered, good or bad.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+    retry_after: Option<Duration>,
+    /// What was asked, for messages.
+    call: String,
+}
+
+impl Client {
+    pub(super) fn new(config: &ElasticConfig) -> Result<Self, ConfigError> {
+        let credentials = config.credentials()?;
+        let mut nodes = Vec::new();
+        for url in config.nodes()? {
+            let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.url().clone()))
+                .disable_proxy()
+                .enable_meta_header(false);
+            if let Some(credentials) = &credentials {
+                builder = builder.auth(credentials.clone());
+            }
+            if let Some(certificates) = config.certificates()? {
+                builder = builder.cert_validation(certificates);
+            }
+            let url = url.url().to_string();
+            let transport = builder.build().map_err(|source| ConfigError::Client { url: url.clone(), source })?;
+            nodes.push(Node { transport, url, rests_until: Mutex::new(None) });
+        }
+        let (request_timeout, bulk_timeout) = (config.request_timeout, config.bulk_timeout);
+        Ok(Self { nodes, turn: AtomicUsize::new(0), request_timeout, bulk_timeout })
+    }
+
+    pub(super) fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    pub(super) fn bulk_timeout(&self) -> Duration {
+        self.bulk_timeout
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, StoreError> {
+        self.call(Method::Get, path, None).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, StoreError> {
+        self.call(Method::Post, path, Some(body.into())).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, StoreError> {
+        self.call(Method::Put, path, Some(body.into())).await
+    }
+
+    #[cfg(test)]
+    pub(super) fn urls(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| node.url.as_str())
+    }
+
+    #[cfg(test)]
+    pub(super) async fn delete(&self, path: &str) -> Result<Answer, StoreError> {
+        self.call(Method::Delete, path, None).await
+    }
+
+    /// Makes a call that does no harm if it is made twice.
+    async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, StoreError> {
+        let deadline = Instant::now() + self.request_timeout;
+        let mut failure = unavailable("no node is configured".to_owned());
+        for node in self.in_turn() {
+            match node.send(method, path, HeaderMap::new(), body.clone(), deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failure = error,
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Err(failure)
+    }
+
+    /// Sends a bulk body to one node, once.
+    pub(super) async fn bulk(&self, path: &str, body: Bytes) -> Result<Answer, StoreError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let deadline = Instant::now() + self.bulk_timeout;
+        let Some(node) = self.in_turn().next() else {
+            return Err(unavailable("no node is configured".to_owned()));
+        };
+        node.send(Method::Post, path, headers, Some(body), deadline).await
+    }
+
+    /// All nodes, from the next in turn on, those that rest last.
+    fn in_turn(&self) -> impl Iterator<Item = &Node> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len().max(1);
+        let (before, from) = self.nodes.split_at_checked(turn).unwrap_or((&[], &self.nodes));
+        let now = Instant::now();
+        let (awake, resting): (Vec<_>, Vec<_>) = from.iter().chain(before).partition(|node| !node.rests(now));
+        awake.into_iter().chain(resting)
+    }
+}
+
+impl Node {
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+    }
+
+    fn rest(&self, until: Option<Instant>) {
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        deadline: Instant,
+    ) -> Result<Answer, StoreError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let sent = self.transport.send(method, path, headers, None::<&()>, body, Some(left)).await;
+        let answer = match sent {
+            Ok(response) => self.read(method, path, response).await,
+            Err(error) => Err(self.failure(&error)),
+        };
+        self.rest(answer.is_err().then(|| Instant::now() + REST));
+        answer
+    }
+
+    async fn read(&self, method: Method, path: &str, response: Response) -> Result<Answer, StoreError> {
+        let status = response.status_code().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        if response.content_length().is_some_and(|length| length > MAX_ANSWER) {
+            return Err(unavailable(format!("{} answers with more than {MAX_ANSWER} bytes", self.url)));
+        }
+        let body = response.bytes().await.map_err(|error| self.failure(&error))?;
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let call = format!("{} {}{path}", name(method), self.url);
+        Ok(Answer { status, body, retry_after: retry_after.map(Duration::from_secs), call })
+    }
+
+    fn failure(&self, error: &elasticsearch::Error) -> StoreError {
+        if error.is_timeout() {
+            return unavailable(format!("{} did not answer in time", self.url));
+        }
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        unavailable(format!("{} cannot be reached: {}", self.url, bounded(&cause.to_string())))
+    }
+}
+
+fn name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Put => "PUT",
+        Method::Post => "POST",
+        Method::Delete => "DELETE",
+        Method::Head => "HEAD",
+    }
+}
+
+impl Answer {
+    /// The body of a good answer, or what a bad one means.
+    pub(super) fn accepted(self) -> Result<Bytes, StoreError> {
+        if self.is_success() { Ok(self.body) } else { Err(self.failure()) }
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The engine's own words.
+    pub(super) fn error(&self) -> EngineError {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            error: &'a RawValue,
+        }
+        match serde_json::from_slice::<Body<'_>>(&self.body) {
+            Ok(body) => EngineError::read(body.error),
+            Err(_) => EngineError { kind: String::new(), reason: bounded(&String::from_utf8_lossy(&self.body)) },
+        }
+    }
+
+    pub(super) fn failure(&self) -> StoreError {
+        let error = self.error();
+        let reason = format!("{}: HTTP {}: {error}", self.call, self.status);
+        match self.status {
+            413 => StoreError::TooLarge,
+            403 | 429 if error.is_block() => StoreError::Blocked { reason },
+            401 | 403 => StoreError::Denied { reason },
+            408 | 429 | 500.. => StoreError::Unavailable { reason, retry_after: self.retry_after },
+            _ => StoreError::Refused { reason },
+        }
+    }
+
+    /// For an answer that is not what was asked for.
+    pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> StoreError {
+        unavailable(format!("{}: unexpected answer: {what}", self.call))
+    }
+
+    /// Reads the body of a good answer.
+    pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, StoreError> {
+        if !self.is_success() {
+            return Err(self.failure());
+        }
+        serde_json::from_slice(&self.body).map_err(|error| self.unexpected(error))
+    }
+}
+
+/// An error as the engines describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EngineError {
+    /// Such as `index_not_found_exception`; empty where none is named.
+    pub(super) kind: String,
+    pub(super) reason: String,
+}
+
+impl EngineError {
+    /// Reads an object with `type` and `reason`, or a plain text.
+    pub(super) fn read(error: &RawValue) -> Self {
+        #[derive(Deserialize)]
+        struct Described {
+            #[serde(rename = "type", default)]
+            kind: String,
+            #[serde(default)]
+            reason: Option<String>,
+            #[serde(default)]
+            caused_by: Option<Box<Described>>,
+        }
+        let Ok(mut described) = serde_json::from_str::<Described>(error.get()) else {
+            return Self { kind: String::new(), reason: bounded(error.get().trim_matches('"')) };
+        };
+        let mut reason = described.reason.take().unwrap_or_default();
+        while let Some(cause) = described.caused_by.take() {
+            if reason.len() < MAX_REASON
+                && let Some(text) = cause.reason.as_deref().filter(|text| !reason.contains(text))
+            {
+                reason = format!("{reason}: {text}");
+            }
+            described.caused_by = cause.caused_by;
+        }
+        Self { kind: described.kind, reason: bounded(&reason) }
+    }
+
+    /// Writing is forbidden by a block or because the index is closed, not by what is written or who writes it.
+    pub(super) fn is_block(&self) -> bool {
+        matches!(self.kind.as_str(), "cluster_block_exception" | "index_closed_exception")
+    }
+
+    pub(super) fn is(&self, kind: &str) -> bool {
+        self.kind == kind
+    }
+}
+
+impl std::fmt::Display for EngineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.kind.as_str(), self.reason.as_str()) {
+            ("", "") => f.write_str("no reason given"),
+            ("", reason) => f.write_str(reason),
+            (kind, "") => f.write_str(kind),
+            (kind, reason) => write!(f, "{kind}: {reason}"),
+        }
+    }
+}
+
+pub(super) fn unavailable(reason: String) -> StoreError {
+    StoreError::Unavailable { reason, retry_after: None }
+}
+
+/// The text, cut to [`MAX_REASON`] where it is longer.
+fn bounded(text: &str) -> String {
+    if text.len() <= MAX_REASON {
+        return text.trim().to_owned();
+    }
+    format!("{}…", text.get(..text.floor_char_boundary(MAX_REASON)).unwrap_or_default())
+}

@@ -1,0 +1,128 @@
+//! Every difference between the engines. All other modules speak to both in the same words.
+//!
+//! | | Elasticsearch | OpenSearch |
+//! | --- | --- | --- |
+//! | told by | `GET /` has no `version.distribution` | `version.distribution` is `opensearch` |
+//! | mappings | `flattened`, stored `_source` set | `flat_object`, `_source` is stored by default |
+//! | runs policies | ILM, where it is built in and allowed | ISM, where the plugin is installed |
+//! | knows the policy by | `index.lifecycle.name` in each index | patterns in the policy itself |
+//!
+//! Where an engine has neither ILM nor ISM, Annals rolls over by itself, by the conditions of the same policy.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    client::{Answer, Client},
+    lifecycle::Policy,
+    names::Names,
+};
+use crate::store::StoreError;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flavor {
+    pub(super) product: Product,
+    pub(super) lifecycle: Lifecycle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Product {
+    Elasticsearch,
+    OpenSearch,
+}
+
+/// Who runs the lifecycle policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lifecycle {
+    /// Elasticsearch's index lifecycle management.
+    Ilm,
+    /// OpenSearch's index state management.
+    Ism,
+    /// Annals itself, as far as rollover goes.
+    Own,
+}
+
+impl Flavor {
+    /// Asks the engine what it is, and installs the policy if it has none of this name.
+    pub(super) async fn detect(client: &Client, names: &Names, policy: &Policy) -> Result<Self, StoreError> {
+        let product = Product::detect(client).await?;
+        let managed = match product {
+            Product::Elasticsearch => Lifecycle::Ilm,
+            Product::OpenSearch => Lifecycle::Ism,
+        };
+        let lifecycle = if managed.ensure_policy(client, names, policy).await? { managed } else { Lifecycle::Own };
+        Ok(Self { product, lifecycle })
+    }
+}
+
+impl Product {
+    async fn detect(client: &Client) -> Result<Self, StoreError> {
+        #[derive(Deserialize)]
+        struct Root {
+            version: Version,
+        }
+        #[derive(Deserialize)]
+        struct Version {
+            #[serde(default)]
+            distribution: Option<String>,
+            number: String,
+        }
+        let answer = client.get("").await?;
+        let Root { version: Version { distribution, number } } = answer.json()?;
+        let major = number.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        match (distribution.as_deref(), major) {
+            (Some("opensearch"), Some(2..)) => Ok(Self::OpenSearch),
+            (None, Some(8..)) => Ok(Self::Elasticsearch),
+            (distribution, _) => {
+                let found = format!("{} {number}", distribution.unwrap_or("elasticsearch"));
+                let reason = format!("expected Elasticsearch 8 or later or OpenSearch 2 or later, found {found}");
+                Err(StoreError::Refused { reason })
+            }
+        }
+    }
+
+    /// Settings and mappings, as generated for this engine.
+    pub(super) const fn index_template(self) -> &'static str {
+        match self {
+            Self::Elasticsearch => include_str!("../../../mappings/elasticsearch.json"),
+            Self::OpenSearch => include_str!("../../../mappings/opensearch.json"),
+        }
+    }
+}
+
+impl Lifecycle {
+    /// What an index needs in its settings for its policy to find it.
+    pub(super) fn index_settings(self, policy: &str, alias: &str) -> Option<(&'static str, Value)> {
+        match self {
+            Self::Ilm => Some(("lifecycle", json!({"name": policy, "rollover_alias": alias}))),
+            Self::Ism => Some(("plugins", json!({"index_state_management": {"rollover_alias": alias}}))),
+            Self::Own => None,
+        }
+    }
+
+    /// Creates the policy if it is absent; `false` where the engine runs no policies of this kind. One that is there is
+    /// the operator's, and is left as it is.
+    async fn ensure_policy(self, client: &Client, names: &Names, policy: &Policy) -> Result<bool, StoreError> {
+        let (path, body) = match self {
+            Self::Ilm => (format!("_ilm/policy/{}", names.policy()), policy.as_ilm()),
+            Self::Ism => (format!("_plugins/_ism/policies/{}", names.policy()), policy.as_ism(&names.pattern())),
+            Self::Own => return Ok(false),
+        };
+        let found = client.get(&path).await?;
+        match found.status {
+            200..300 => return Ok(true),
+            404 => {}
+            400 | 405 | 410 if no_such_service(&found) => return Ok(false),
+            _ => return Err(found.failure()),
+        }
+        let created = client.put(&path, body.to_string()).await?;
+        // 409: another writer was quicker.
+        if created.is_success() || created.status == 409 { Ok(true) } else { Err(created.failure()) }
+    }
+}
+
+/// The answers for a path that no plugin handles, and for one that a hosted product withholds.
+fn no_such_service(answer: &Answer) -> bool {
+    let error = answer.error();
+    error.reason.starts_with("no handler found") || error.is("api_not_available_exception") || answer.status == 405
+}

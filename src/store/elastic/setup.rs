@@ -1,0 +1,370 @@
+//! The resources that a stream needs, and how they come to be when several writers start at once.
+//!
+//! In this order: the lifecycle policy, for each stream its index template, then its first index with the write alias.
+//! Each step looks first and leaves alone what is there; a step that another writer did meanwhile is done. Indices are
+//! always made under a number that is named in the request, one above the highest that exists, so that of two writers who
+//! make the next one, one succeeds and the other finds it.
+//!
+//! An index is **good** if it has its private alias, does not map fields by itself, and has our mark in its mappings. An
+//! index of a series that is not was made while the template was gone (see below for why that matters), or by an older
+//! Annals under a pinned version; it gets no events: the alias is rolled over to a good one.
+//!
+//! Without its template an index would be made by a rollover all the same, with guessed mappings: references would not be
+//! nested, and queries would find nothing. And it would lack the private alias that keeps appends exactly-once.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    client::{Answer, Client},
+    flavor::{Flavor, Lifecycle},
+    lifecycle::Policy,
+    names::{self, Names},
+};
+use crate::{event::Stream, store::StoreError};
+
+/// Who made a template or an index.
+const MAKER: &str = "annals";
+
+/// How often the next index is tried for while other writers try as well.
+const ATTEMPTS: usize = 4;
+
+/// What is kept in order: the series of indices of one stream.
+pub(super) struct Series<'a> {
+    pub(super) client: &'a Client,
+    pub(super) names: &'a Names,
+    pub(super) flavor: Flavor,
+    pub(super) alias: String,
+}
+
+/// `_meta` of a template and of an index's mappings.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Mark {
+    #[serde(default)]
+    managed_by: Option<String>,
+    /// The version of Annals.
+    #[serde(default)]
+    version: Option<String>,
+    /// Of the template without its marks.
+    #[serde(default)]
+    hash: Option<String>,
+}
+
+/// What is looked at of an index, or of one that a template would make.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Index {
+    #[serde(default)]
+    aliases: BTreeMap<String, Alias>,
+    #[serde(default)]
+    mappings: Mappings,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Alias {
+    #[serde(default)]
+    is_write_index: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Mappings {
+    #[serde(default)]
+    dynamic: Option<Value>,
+    #[serde(default, rename = "_meta")]
+    mark: Mark,
+}
+
+impl<'a> Series<'a> {
+    pub(super) fn new(client: &'a Client, names: &'a Names, flavor: Flavor, stream: &Stream) -> Self {
+        Self { client, names, flavor, alias: names.alias(stream) }
+    }
+
+    /// Installs the template if it is absent or of an older Annals.
+    pub(super) async fn ensure_template(&self) -> Result<(), StoreError> {
+        let path = format!("_index_template/{}", names::template(&self.alias));
+        let template = self.template()?;
+        let found = self.client.get(&format!("{path}?filter_path=index_templates.index_template._meta")).await?;
+        if found.status != 404 && !template.replaces(&found)? {
+            return Ok(());
+        }
+        self.client.put(&path, template.body.to_string()).await?.accepted().map(drop)
+    }
+
+    /// The good index that the alias is written through; makes one if there is none.
+    pub(super) async fn ensure_index(&self) -> Result<String, StoreError> {
+        let mut lost_to = None;
+        for _ in 0..ATTEMPTS {
+            let state = look(self.client, &self.alias).await?;
+            if let Some(index) = &state.write_index
+                && state.is_good(index, &self.template()?)
+            {
+                return Ok(index.clone());
+            }
+            self.ensure_template().await?;
+            let next = self.next(&state).await?;
+            let answer = match &state.write_index {
+                Some(_) => self.client.post(&format!("{}/_rollover/{next}", self.alias), "{}").await?,
+                None => {
+                    let aliases = json!({&self.alias: {"is_write_index": true, "is_hidden": true}});
+                    self.client.put(&next, json!({"aliases": aliases}).to_string()).await?
+                }
+            };
+            if !answer.is_success() && !lost_a_race(&answer) {
+                return Err(answer.failure());
+            }
+            lost_to = Some(answer);
+        }
+        Err(match lost_to {
+            Some(answer) => answer.unexpected(format_args!("{} still has no index to write to", self.alias)),
+            None => StoreError::Refused { reason: format!("{} has no index to write to", self.alias) },
+        })
+    }
+
+    /// Rolls over if the conditions of the policy are met and the engine does not see to it.
+    pub(super) async fn roll_over_if_due(&self, policy: &Policy) -> Result<(), StoreError> {
+        if self.flavor.lifecycle != Lifecycle::Own {
+            return Ok(());
+        }
+        let state = look(self.client, &self.alias).await?;
+        if state.write_index.is_none() {
+            return Ok(());
+        }
+        self.ensure_template().await?;
+        let path = format!("{}/_rollover/{}", self.alias, names::index(&self.alias, state.highest + 1));
+        let answer = self.client.post(&path, policy.as_rollover().to_string()).await?;
+        if lost_a_race(&answer) { Ok(()) } else { answer.accepted().map(drop) }
+    }
+
+    /// The name of the next index, once it is sure that it will be good: a template of somebody else with a higher
+    /// priority would spoil it, and the one after it, for ever.
+    async fn next(&self, state: &State) -> Result<String, StoreError> {
+        #[derive(Deserialize)]
+        struct Simulated {
+            #[serde(default)]
+            template: Index,
+        }
+        let next = names::index(&self.alias, state.highest + 1);
+        let answer = self.client.post(&format!("_index_template/_simulate_index/{next}"), "").await?;
+        let Simulated { template } = answer.json()?;
+        if template.is_good(&next, &self.template()?) {
+            return Ok(next);
+        }
+        let ours = names::template(&self.alias);
+        let reason = format!("the index {next} would not be made from the template {ours}: another one comes first");
+        Err(StoreError::Refused { reason })
+    }
+
+    fn template(&self) -> Result<Template, StoreError> {
+        Template::new(self).map_err(|error| StoreError::Refused { reason: format!("built-in template: {error}") })
+    }
+}
+
+/// The index that an alias is written through at present, if it has one.
+pub(super) async fn write_index(client: &Client, alias: &str) -> Result<Option<String>, StoreError> {
+    Ok(look(client, alias).await?.write_index)
+}
+
+/// All indices of a series, behind its alias or not.
+async fn look(client: &Client, alias: &str) -> Result<State, StoreError> {
+    let parameters = "ignore_unavailable=true&expand_wildcards=all\
+                      &filter_path=*.aliases,*.mappings._meta,*.mappings.dynamic,*.settings.index.uuid";
+    let answer = client.get(&format!("{alias},{alias}-*?{parameters}")).await?;
+    let indices: BTreeMap<String, Index> = if answer.status == 404 { BTreeMap::new() } else { answer.json()? };
+    if indices.contains_key(alias) {
+        let reason = format!(
+            "{alias} is an index, but has to be an alias: something wrote to it before it was set up. Move its \
+             documents elsewhere and delete it"
+        );
+        return Err(StoreError::Refused { reason });
+    }
+    Ok(State::new(alias, indices))
+}
+
+/// Somebody else made the index, or the alias has moved on since we looked.
+fn lost_a_race(answer: &Answer) -> bool {
+    let error = answer.error();
+    error.is("resource_already_exists_exception") || error.is("illegal_state_exception")
+}
+
+/// A series as it was found.
+struct State {
+    alias_indices: BTreeMap<String, Index>,
+    write_index: Option<String>,
+    highest: u32,
+}
+
+impl State {
+    fn new(alias: &str, indices: BTreeMap<String, Index>) -> Self {
+        let of_series = |index: &str| names::alias_of(index).filter(|(of, _)| *of == alias).map(|(_, number)| number);
+        let highest = indices.keys().filter_map(|index| of_series(index)).max().unwrap_or(0);
+        let mut alias_indices = indices;
+        alias_indices.retain(|_, index| index.aliases.contains_key(alias));
+        // An alias of one index is written through it, unless it says otherwise.
+        let alone = alias_indices.len() == 1;
+        let is_written = |index: &Index| index.aliases.get(alias).is_some_and(|a| a.is_write_index.unwrap_or(alone));
+        let write_index = alias_indices.iter().find(|(_, index)| is_written(index)).map(|(name, _)| name.clone());
+        Self { alias_indices, write_index, highest }
+    }
+
+    fn is_good(&self, index: &str, template: &Template) -> bool {
+        self.alias_indices.get(index).is_some_and(|found| found.is_good(index, template))
+    }
+}
+
+impl Index {
+    fn is_good(&self, name: &str, template: &Template) -> bool {
+        let is_static = match &self.mappings.dynamic {
+            Some(Value::Bool(dynamic)) => !dynamic,
+            Some(Value::String(dynamic)) => dynamic == "false",
+            _ => false,
+        };
+        is_static
+            && self.aliases.contains_key(&names::writer(name))
+            && self.mappings.mark.is_ours()
+            && !self.mappings.mark.is_older_than(template)
+    }
+}
+
+impl Mark {
+    fn is_ours(&self) -> bool {
+        self.managed_by.as_deref() == Some(MAKER)
+    }
+
+    /// Made by an earlier version of Annals, whose template was another.
+    fn is_older_than(&self, template: &Template) -> bool {
+        self.hash.as_deref() != Some(&template.hash) && release(self.version.as_deref()) < release(Some(VERSION))
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The numbers of a version, to compare by.
+fn release(version: Option<&str>) -> Vec<u64> {
+    version.unwrap_or_default().split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
+}
+
+/// The index template of one stream.
+struct Template {
+    body: Value,
+    hash: String,
+}
+
+impl Template {
+    fn new(series: &Series<'_>) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Generated {
+            #[serde(rename = "_meta")]
+            meta: Map<String, Value>,
+            template: Parts,
+        }
+        #[derive(Deserialize)]
+        struct Parts {
+            settings: Settings,
+            mappings: Map<String, Value>,
+        }
+        #[derive(Deserialize)]
+        struct Settings {
+            index: Map<String, Value>,
+        }
+        let Generated { mut meta, template: Parts { settings: Settings { mut index }, mut mappings } } =
+            serde_json::from_str(series.flavor.product.index_template())?;
+        let alias = &series.alias;
+        if let Some((key, value)) = series.flavor.lifecycle.index_settings(&series.names.policy(), alias) {
+            index.insert(key.to_owned(), value);
+        }
+        let patterns = json!([format!("{alias}-*")]);
+        let hash = fingerprint(&json!([patterns, index, mappings]));
+        let mark = json!({"managed_by": MAKER, "version": VERSION, "hash": hash});
+        mappings.insert("_meta".to_owned(), mark.clone());
+        if let Value::Object(mark) = mark {
+            meta.extend(mark);
+        }
+        let body = json!({
+            "index_patterns": patterns,
+            // Where one stream's name begins with another's, the longer pattern is the one that is meant.
+            "priority": 500 + alias.len(),
+            "_meta": meta,
+            "template": {
+                // The engines put the index's own name in the place of `{index}`.
+                "aliases": {names::writer("{index}"): {"is_hidden": true}},
+                "settings": {"index": index},
+                "mappings": mappings,
+            },
+        });
+        Ok(Self { body, hash })
+    }
+
+    /// Whether this one has to be put in the place of the one found: if that is of another make, but not of a newer
+    /// version. What an operator changed in it stays, for its mark stays the same.
+    fn replaces(&self, found: &Answer) -> Result<bool, StoreError> {
+        #[derive(Deserialize)]
+        struct Found {
+            #[serde(default)]
+            index_templates: Vec<Entry>,
+        }
+        #[derive(Deserialize)]
+        struct Entry {
+            #[serde(default)]
+            index_template: Marked,
+        }
+        #[derive(Default, Deserialize)]
+        struct Marked {
+            #[serde(default, rename = "_meta")]
+            mark: Mark,
+        }
+        let Found { index_templates } = found.json()?;
+        let mark = index_templates.into_iter().next().map(|entry| entry.index_template.mark).unwrap_or_default();
+        if !mark.is_ours() {
+            let reason = "an index template of this name is there that Annals did not make: delete it";
+            return Err(StoreError::Refused { reason: reason.to_owned() });
+        }
+        Ok(mark.hash.as_deref() != Some(&self.hash) && release(mark.version.as_deref()) <= release(Some(VERSION)))
+    }
+}
+
+fn fingerprint(value: &Value) -> String {
+    let digest = Sha256::digest(value.to_string());
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(indices: Value) -> State {
+        State::new("a-general", serde_json::from_value(indices).unwrap_or_default())
+    }
+
+    #[test]
+    fn the_write_index_is_the_one_that_says_so() {
+        let found = state(json!({
+            "a-general-000001": {"aliases": {"a-general": {"is_write_index": false}}},
+            "a-general-000002": {"aliases": {"a-general": {"is_write_index": true}}},
+            "a-general-000009": {"aliases": {}},
+            "a-general-long-000012": {"aliases": {"a-general-long": {"is_write_index": true}}},
+        }));
+        assert_eq!(found.write_index.as_deref(), Some("a-general-000002"));
+        assert_eq!(found.highest, 9, "an index counts that lost its alias, one of another stream does not");
+    }
+
+    #[test]
+    fn an_alias_of_one_index_is_written_through_it() {
+        let found = state(json!({"a-general-000001": {"aliases": {"a-general": {}}}}));
+        assert_eq!(found.write_index.as_deref(), Some("a-general-000001"));
+        let found = state(json!({
+            "a-general-000001": {"aliases": {"a-general": {}}},
+            "a-general-000002": {"aliases": {"a-general": {}}},
+        }));
+        assert_eq!(found.write_index, None);
+        assert_eq!(state(json!({})).write_index, None);
+    }
+
+    #[test]
+    fn versions_compare_by_their_numbers() {
+        assert!(release(Some("0.9.0")) < release(Some("0.10.0")));
+        assert!(release(None) < release(Some("0.1.0")));
+        assert_eq!(release(Some("1.2.3-rc")), release(Some("1.2.3")));
+    }
+}

@@ -1,0 +1,63 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+pub(crate) mod engines;
+mod fake;
+mod nodes;
+mod recorded;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{ElasticConfig, ElasticStore, NodeUrl};
+use crate::{
+    event::{ChainId, ChainPosition, LeafHash, Sequence},
+    store::SealedEvent,
+};
+
+/// A name that nothing else has.
+fn fresh_name() -> String {
+    fresh_chain().to_string().chars().take(12).collect()
+}
+
+fn fresh_chain() -> ChainId {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).unwrap();
+    ChainId::from_bytes(bytes)
+}
+
+fn config(urls: &[&str]) -> ElasticConfig {
+    let urls = urls.iter().map(|url| url.parse::<NodeUrl>().unwrap()).collect();
+    ElasticConfig { urls, index_prefix: format!(".t{}", fresh_name()), ..ElasticConfig::default() }
+}
+
+fn store(urls: &[&str]) -> ElasticStore {
+    ElasticStore::new(&config(urls)).unwrap()
+}
+
+/// An event about `alert:a`, with these members besides.
+fn event_with(chain: ChainId, sequence: u64, seal: &str, more: Value) -> SealedEvent {
+    let mut document = json!({
+        "@timestamp": "2026-11-24T12:00:00.000Z",
+        "annals": {"chain": chain.to_string(), "seal": seal},
+        "event": {"action": "execute", "provider": "alerting", "sequence": sequence},
+        "kibana": {"saved_objects": [{"id": "a", "rel": "primary", "type": "alert"}]},
+    });
+    merge(&mut document, more);
+    let position = ChainPosition { chain, sequence: Sequence(sequence) };
+    SealedEvent { position, leaf_hash: LeafHash([0; 32]), document: Bytes::from(document.to_string()) }
+}
+
+fn event(chain: ChainId, sequence: u64) -> SealedEvent {
+    event_with(chain, sequence, &format!("0.seal-{sequence}"), json!({}))
+}
+
+fn events(chain: ChainId, sequences: std::ops::Range<u64>) -> Vec<SealedEvent> {
+    sequences.map(|sequence| event(chain, sequence)).collect()
+}
+
+fn merge(document: &mut Value, more: Value) {
+    match more {
+        Value::Object(members) => members.into_iter().for_each(|(name, value)| merge(&mut document[name], value)),
+        other => *document = other,
+    }
+}

@@ -1,0 +1,114 @@
+//! Which node is asked, as whom, and what is not tried twice.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    config, events,
+    fake::{Fake, reply},
+    fresh_chain, store,
+};
+use crate::store::{
+    Outcome, Store, StoreError, Target,
+    elastic::{ApiKey, Auth, Basic, Bearer, ElasticStore, Secret},
+};
+
+/// Answers a refresh, and a bulk request of one event.
+async fn engine() -> Fake {
+    Fake::start(|asked| match asked.call.as_str() {
+        call if call.ends_with("_bulk") => reply(200, json!({"errors": false, "items": [{"create": {"status": 201}}]})),
+        _ => reply(200, json!({"_shards": {"failed": 0}})),
+    })
+    .await
+}
+
+/// An address that nobody listens at.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn nodes_are_asked_in_turn() {
+    let (one, other) = (engine().await, engine().await);
+    let store = store(&[&one.url, &other.url]);
+    for _ in 0..6 {
+        store.refresh().await.unwrap();
+    }
+    assert_eq!((one.calls().len(), other.calls().len()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_question_goes_on_to_the_next_node_when_one_is_dead() {
+    let (dead, alive) = (nobody().await, engine().await);
+    let store = store(&[&dead, &alive.url]);
+    for _ in 0..4 {
+        store.refresh().await.unwrap();
+    }
+    assert_eq!(alive.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn an_append_is_sent_once_and_the_dead_node_then_rests() {
+    let (dead, alive) = (nobody().await, engine().await);
+    let store = store(&[&dead, &alive.url]);
+    let (target, batch) = (Target("i-000001".to_owned()), events(fresh_chain(), 0..1));
+    let first = store.append(&target, &batch).await.unwrap_err();
+    assert!(matches!(&first, StoreError::Unavailable { reason, .. } if reason.starts_with(&dead)), "{first}");
+    assert!(alive.calls().is_empty(), "a failed append is the caller's to repeat");
+    for _ in 0..4 {
+        assert_eq!(store.append(&target, &batch).await.unwrap(), [Outcome::Stored]);
+    }
+}
+
+#[tokio::test]
+async fn where_all_nodes_rest_they_are_tried_all_the_same() {
+    let store = store(&[&nobody().await]);
+    for _ in 0..2 {
+        assert!(matches!(store.refresh().await.unwrap_err(), StoreError::Unavailable { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_node_is_given_up_in_time() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let limit = Duration::from_millis(50);
+    let config = super::ElasticConfig { request_timeout: limit, bulk_timeout: limit, ..config(&[&url]) };
+    let store = ElasticStore::new(&config).unwrap();
+    let error = store.append(&Target("i-000001".to_owned()), &events(fresh_chain(), 0..1)).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("{url}/ did not answer in time"));
+    assert!(matches!(store.refresh().await.unwrap_err(), StoreError::Unavailable { .. }));
+}
+
+#[tokio::test]
+async fn the_engine_is_told_who_we_are() {
+    let check = async |auth: Auth, expected: &str| {
+        let engine = engine().await;
+        let config = super::ElasticConfig { auth, ..config(&[&engine.url]) };
+        ElasticStore::new(&config).unwrap().refresh().await.unwrap();
+        assert_eq!(engine.asked()[0].headers["authorization"], expected);
+    };
+    let secret = |text: &str| Some(Secret::new(text));
+    let basic = Basic { username: "u".to_owned(), password: secret("p"), ..Basic::default() };
+    check(Auth { basic: Some(basic), ..Auth::default() }, "Basic dTpw").await;
+    let bearer = Bearer { token: secret("t"), ..Bearer::default() };
+    check(Auth { bearer: Some(bearer), ..Auth::default() }, "Bearer t").await;
+    let pair = ApiKey { id: Some("i".to_owned()), key: secret("k"), ..ApiKey::default() };
+    check(Auth { api_key: Some(pair), ..Auth::default() }, "ApiKey aTpr").await;
+    let encoded = ApiKey { encoded: secret("aTpr"), ..ApiKey::default() };
+    check(Auth { api_key: Some(encoded), ..Auth::default() }, "ApiKey aTpr").await;
+}
+
+#[tokio::test]
+async fn only_plain_media_types_are_sent() {
+    let engine = engine().await;
+    let store = store(&[&engine.url]);
+    store.append(&Target("i-000001".to_owned()), &events(fresh_chain(), 0..1)).await.unwrap();
+    store.refresh().await.unwrap();
+    let asked = engine.asked();
+    assert_eq!(asked[0].headers["content-type"], "application/x-ndjson");
+    assert_eq!(asked[1].headers["content-type"], "application/json");
+    assert!(asked.iter().all(|asked| asked.headers["accept"] == "application/json"));
+}

@@ -1,0 +1,250 @@
+//! Answers that were recorded from the engines, or are documented, where no real engine at hand gives them.
+
+use serde_json::{Value, json};
+
+use super::{
+    ElasticStore, events,
+    fake::{Asked, Fake, Reply, error, reply, text},
+    fresh_chain, store,
+};
+use crate::{
+    event::{Space, Stream},
+    query::{ObjectScope, Query, ScopedQuery},
+    store::{Outcome, Store, StoreError, Target, elastic::ElasticConfig},
+};
+
+fn target() -> Target {
+    Target("i-000001".to_owned())
+}
+
+async fn append(answer: impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static) -> Result<Vec<Outcome>, StoreError> {
+    let engine = Fake::start(answer).await;
+    store(&[&engine.url]).append(&target(), &events(fresh_chain(), 0..2)).await
+}
+
+#[tokio::test]
+async fn whole_answers_are_told_apart() {
+    let block = |status| move |_: &Asked| error(status, "cluster_block_exception", "index [i] blocked by: [x];");
+    let check = |error: StoreError, expected: fn(&StoreError) -> bool| assert!(expected(&error), "{error:?}");
+    check(append(|_| text(413, "")).await.unwrap_err(), |error| matches!(error, StoreError::TooLarge));
+    check(
+        append(|_| error(429, "es_rejected_execution_exception", "full").with("retry-after", "7")).await.unwrap_err(),
+        |error| matches!(error, StoreError::Unavailable { retry_after: Some(after), .. } if after.as_secs() == 7),
+    );
+    check(append(block(429)).await.unwrap_err(), |error| matches!(error, StoreError::Blocked { .. }));
+    check(append(block(403)).await.unwrap_err(), |error| matches!(error, StoreError::Blocked { .. }));
+    check(append(block(503)).await.unwrap_err(), |error| matches!(error, StoreError::Unavailable { .. }));
+    check(
+        append(|_| error(403, "security_exception", "no")).await.unwrap_err(),
+        |error| matches!(error, StoreError::Denied { reason } if reason.ends_with("security_exception: no")),
+    );
+    check(
+        append(|_| text(401, "Unauthorized")).await.unwrap_err(),
+        |error| matches!(error, StoreError::Denied { reason } if reason.ends_with("HTTP 401: Unauthorized")),
+    );
+    check(append(|_| text(502, "<html>")).await.unwrap_err(), |error| matches!(error, StoreError::Unavailable { .. }));
+    check(append(|_| error(400, "illegal_argument_exception", "Malformed action")).await.unwrap_err(), |error| {
+        matches!(error, StoreError::Refused { .. })
+    });
+}
+
+#[tokio::test]
+async fn an_answer_about_fewer_events_is_not_believed() {
+    let short = append(|_| reply(200, json!({"errors": false, "items": [{"create": {"status": 201}}]}))).await;
+    assert!(matches!(short.unwrap_err(), StoreError::Unavailable { .. }));
+    let cut = append(|_| text(200, "{\"errors\":false,\"items\":[{\"create\":{\"stat")).await;
+    assert!(matches!(cut.unwrap_err(), StoreError::Unavailable { .. }));
+}
+
+fn items(items: [Value; 2]) -> Reply {
+    let [one, other] = items;
+    reply(200, json!({"errors": true, "items": [{"create": one}, {"create": other}]}))
+}
+
+#[tokio::test]
+async fn what_stands_somewhere_and_cannot_be_read_is_asked_for_again() {
+    let outcomes = append(|asked| match asked.call.as_str() {
+        "POST /i-000001-writer/_bulk" => {
+            let taken = json!({"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "r"}});
+            items([taken, json!({"status": 201})])
+        }
+        "POST /i-000001-writer/_mget" => reply(200, json!({"docs": [{"_id": "x", "found": false}]})),
+        call => text(500, call),
+    });
+    assert!(matches!(outcomes.await.unwrap()[..], [Outcome::Retry { .. }, Outcome::Stored]));
+}
+
+fn missing() -> Value {
+    json!({"status": 404, "error": {"type": "index_not_found_exception", "reason": "no such index [i-000001-writer]"}})
+}
+
+#[tokio::test]
+async fn a_target_is_lost_only_if_the_master_says_so() {
+    let with_master = |state: Value| {
+        append(move |asked| match asked.call.as_str() {
+            "POST /i-000001-writer/_bulk" => items([missing(), missing()]),
+            "GET /_cluster/state/metadata/i-000001" => reply(200, state.clone()),
+            call => text(500, call),
+        })
+    };
+    assert!(matches!(with_master(json!({})).await.unwrap_err(), StoreError::TargetLost { .. }));
+    let there = json!({"metadata": {"indices": {"i-000001": {"state": "open", "aliases": ["i-000001-writer"]}}}});
+    assert!(matches!(with_master(there).await.unwrap_err(), StoreError::Unavailable { .. }));
+    let without_master = append(|asked| match asked.call.as_str() {
+        "POST /i-000001-writer/_bulk" => items([missing(), missing()]),
+        _ => error(503, "master_not_discovered_exception", "null"),
+    });
+    assert!(matches!(without_master.await.unwrap_err(), StoreError::Unavailable { .. }));
+}
+
+#[tokio::test]
+async fn half_an_answer_to_a_question_is_an_error() {
+    let objects = ObjectScope { space: Space::parse("s").unwrap(), object_type: "t".to_owned(), ids: vec![] };
+    let query = Query { objects, start: None, end: None, sort: vec![], offset: 0, limit: 10 };
+    let find = async |timed_out: bool, failed: u64| {
+        let hits = json!({"total": {"value": 0, "relation": "eq"}, "hits": []});
+        let answer = json!({"timed_out": timed_out, "_shards": {"total": 2, "failed": failed}, "hits": hits});
+        let engine = Fake::start(move |_| reply(200, answer.clone())).await;
+        store(&[&engine.url]).find(&ScopedQuery::new(query.clone())).await
+    };
+    assert_eq!(find(false, 0).await.unwrap().total, 0);
+    assert!(find(true, 0).await.unwrap_err().to_string().contains("took too long"));
+    assert!(find(false, 1).await.unwrap_err().to_string().contains("1 shards failed"));
+}
+
+/// Setting up, up to the first index.
+fn engine_with(
+    root: Value,
+    policy: fn(&Asked) -> Reply,
+    template: Value,
+) -> impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static {
+    move |asked| match asked.call.as_str() {
+        "GET /" => reply(200, root.clone()),
+        call if call.contains("_ism/policies") || call.contains("_ilm/policy") => policy(asked),
+        call if call.starts_with("GET /_index_template/") && template.is_null() => text(404, "{}"),
+        call if call.starts_with("GET /_index_template/") => {
+            reply(200, json!({"index_templates": [{"index_template": template}]}))
+        }
+        call if call.starts_with("PUT /_index_template/") => reply(200, json!({"acknowledged": true})),
+        _ => error(503, "stop", "here"),
+    }
+}
+
+fn opensearch() -> Value {
+    json!({"version": {"distribution": "opensearch", "number": "3.8.0"}})
+}
+
+fn elasticsearch() -> Value {
+    json!({"version": {"number": "9.5.3", "build_flavor": "default"}})
+}
+
+struct Tried {
+    engine: Fake,
+    result: Result<(), StoreError>,
+}
+
+async fn set_up(answer: impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static) -> Tried {
+    let engine = Fake::start(answer).await;
+    let config = ElasticConfig { version: "1.2.3".to_owned(), ..super::config(&[&engine.url]) };
+    let config = ElasticConfig { index_prefix: ".annals".to_owned(), ..config };
+    let store = ElasticStore::new(&config).unwrap();
+    let result = store.setup(&[Stream::general()]).await;
+    Tried { engine, result }
+}
+
+const TEMPLATE: &str = "/_index_template/.annals-event-log-1.2.3-general-template";
+const ISM: &str = "/_plugins/_ism/policies/annals-event-log-policy";
+const ILM: &str = "/_ilm/policy/annals-event-log-policy";
+
+fn absent(asked: &Asked) -> Reply {
+    if asked.call.starts_with("GET") { error(404, "status_exception", "Policy not found") } else { text(201, "{}") }
+}
+
+fn present(asked: &Asked) -> Reply {
+    if asked.call.starts_with("GET") { text(200, "{}") } else { text(500, "it must not be touched") }
+}
+
+#[tokio::test]
+async fn opensearch_gets_the_policy_in_its_own_words() {
+    let Tried { engine, .. } = set_up(engine_with(opensearch(), absent, Value::Null)).await;
+    let policy = engine.sent(&format!("PUT {ISM}"));
+    assert_eq!(policy["policy"]["ism_template"][0]["index_patterns"], json!([".annals-event-log-*"]));
+    assert!(policy["policy"]["states"][0]["actions"][0]["rollover"]["min_size"].is_string());
+    let template = engine.sent(&format!("PUT {TEMPLATE}"));
+    let alias = &template["template"]["settings"]["index"]["plugins"]["index_state_management"]["rollover_alias"];
+    assert_eq!(alias, ".annals-event-log-1.2.3-general");
+    assert_eq!(template["template"]["settings"]["index"]["lifecycle"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_there_is_left_alone() {
+    for (root, path) in [(opensearch(), ISM), (elasticsearch(), ILM)] {
+        let Tried { engine, .. } = set_up(engine_with(root, present, Value::Null)).await;
+        assert!(engine.calls().contains(&format!("GET {path}")));
+        assert!(!engine.calls().contains(&format!("PUT {path}")));
+        engine.sent(&format!("PUT {TEMPLATE}"));
+    }
+}
+
+#[tokio::test]
+async fn another_writer_may_create_the_policy_meanwhile() {
+    let raced = |asked: &Asked| {
+        if asked.call.starts_with("GET") {
+            text(404, "{}")
+        } else {
+            error(409, "version_conflict_engine_exception", "x")
+        }
+    };
+    let Tried { engine, .. } = set_up(engine_with(opensearch(), raced, Value::Null)).await;
+    let index = engine.sent(&format!("PUT {TEMPLATE}"))["template"]["settings"]["index"].clone();
+    assert!(index["plugins"].is_object(), "the engine runs the policy all the same");
+}
+
+#[tokio::test]
+async fn elasticsearch_knows_the_policy_by_the_settings_of_the_index() {
+    let Tried { engine, .. } = set_up(engine_with(elasticsearch(), absent, Value::Null)).await;
+    assert_eq!(engine.sent(&format!("PUT {ILM}"))["policy"]["phases"]["delete"]["min_age"], "90d");
+    let expected = json!({"name": "annals-event-log-policy", "rollover_alias": ".annals-event-log-1.2.3-general"});
+    assert_eq!(engine.sent(&format!("PUT {TEMPLATE}"))["template"]["settings"]["index"]["lifecycle"], expected);
+}
+
+#[tokio::test]
+async fn an_engine_that_withholds_policies_is_none_the_worse() {
+    let withheld = |_: &Asked| error(410, "api_not_available_exception", "not available in serverless mode");
+    let Tried { engine, .. } = set_up(engine_with(elasticsearch(), withheld, Value::Null)).await;
+    let index = engine.sent(&format!("PUT {TEMPLATE}"))["template"]["settings"]["index"].clone();
+    assert_eq!(index["lifecycle"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_forbidden_policy_is_not_taken_for_an_absent_one() {
+    let forbidden = |_: &Asked| error(403, "security_exception", "action [cluster:admin/ilm/get] is unauthorized");
+    let Tried { result, .. } = set_up(engine_with(elasticsearch(), forbidden, Value::Null)).await;
+    assert!(matches!(result.unwrap_err(), StoreError::Denied { .. }));
+}
+
+#[tokio::test]
+async fn an_engine_too_old_is_refused_by_name() {
+    let Tried { result, .. } =
+        set_up(engine_with(json!({"version": {"number": "7.17.6"}}), present, Value::Null)).await;
+    let error = result.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Refused { reason } if reason.ends_with("found elasticsearch 7.17.6")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_template_is_replaced_if_it_is_of_an_older_annals() {
+    let with_template = |mark: Value| set_up(engine_with(elasticsearch(), present, json!({"_meta": mark})));
+    let is_replaced = |tried: &Tried| tried.engine.calls().contains(&format!("PUT {TEMPLATE}"));
+    let older = with_template(json!({"managed_by": "annals", "version": "0.0.9", "hash": "of another"})).await;
+    assert!(is_replaced(&older));
+    let newer = with_template(json!({"managed_by": "annals", "version": "9999.0.0", "hash": "of another"})).await;
+    assert!(!is_replaced(&newer));
+    let current = older.engine.sent(&format!("PUT {TEMPLATE}"))["_meta"].clone();
+    assert!(!is_replaced(&with_template(current).await), "whatever an operator changed in it");
+    let foreign = with_template(json!({"managed_by": "somebody"})).await;
+    assert!(!is_replaced(&foreign));
+    assert!(matches!(foreign.result.unwrap_err(), StoreError::Refused { .. }));
+}
