@@ -242,6 +242,17 @@ async fn each_event_of_a_batch_is_counted_by_its_own_outcome() {
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_speak_of_every_event_is_no_answer() {
+    let short = Answer::Say(202, &[], json!({"items": [accepted(0)]}));
+    let (fake, url) = Fake::start([short]).await;
+    let client = Client::new(config(&url)).unwrap();
+    let logger = client.logger(Value::Null);
+    (0..2).for_each(|number| logger.log_event(numbered(number)));
+    assert_eq!(client.close().await, Stats { sent: 2, retries: 1, ..Stats::default() });
+    assert_eq!(messages(&fake.seen()), [["0", "1"], ["0", "1"]]);
+}
+
+#[tokio::test]
 async fn a_batch_that_is_too_large_goes_in_halves_and_in_order() {
     let too_large = || Answer::Say(413, &[], json!({"message": "too large"}));
     // The whole and its first half are too large, and so is the second event by itself.
