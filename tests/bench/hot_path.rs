@@ -100,7 +100,13 @@ fn open_intake(folder: &DataFolder, clock: &Arc<dyn Clock>) -> Intake {
     let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
     let actions = ["sign-in", "sign-out", "create", "modify"].map(str::to_owned).to_vec();
     registry.register("bench", Registration { actions, defaults: serde_json::Map::new() }).unwrap();
-    Intake::new(Arc::new(registry), Limits::default(), Arc::clone(clock), "1c0bdc23-8a72-4d0c-b53f-6c0ea27e3b0d", "0.1.0")
+    Intake::new(
+        Arc::new(registry),
+        Limits::default(),
+        Arc::clone(clock),
+        "1c0bdc23-8a72-4d0c-b53f-6c0ea27e3b0d",
+        "0.1.0",
+    )
 }
 
 fn request(number: usize) -> String {
@@ -114,7 +120,18 @@ fn request(number: usize) -> String {
                 r#""user":{{"name":"user-{}"}},"source":{{"ip":"10.1.{}.{}"}},"#,
                 r#""kibana":{{"saved_objects":[{{"rel":"primary","type":"alert","id":"rule-{}"}}]}}}}"#
             ),
-            n / 60 % 60, n % 60, n % 1000, n % 977, action, n % 1009, action, n * 1000 + 17, n % 977, n % 200, n % 251, n % 1009
+            n / 60 % 60,
+            n % 60,
+            n % 1000,
+            n % 977,
+            action,
+            n % 1009,
+            action,
+            n * 1000 + 17,
+            n % 977,
+            n % 200,
+            n % 251,
+            n % 1009
         )
     };
     (0..REQUEST).map(|index| event(index) + "\n").collect()
