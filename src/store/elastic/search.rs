@@ -73,11 +73,26 @@ fn sort(query: &Query) -> Vec<Value> {
         json!({path: {"order": order, "missing": "_last", "unmapped_type": unmapped}})
     };
     let direction = query.sort.first().map_or(Order::Ascending, |first| first.order);
-    let mut keys: Vec<_> =
-        query.sort.iter().map(|sort| key(&sortable(sort.field), type_of(sort.field.kind), sort.order)).collect();
+    let mut keys = Vec::new();
+    for sort in &query.sort {
+        let key = key(&sortable(sort.field), type_of(sort.field.kind), sort.order);
+        if sort.field.kind == Kind::Long64 {
+            keys.push(as_double(key.clone()));
+        }
+        keys.push(key);
+    }
     keys.push(key("event.sequence", "long", direction));
     keys.push(key("annals.chain", "keyword", direction));
     keys
+}
+
+/// The same key in floating point. The engines put what is missing at the end of the numbers, where a `long` may itself
+/// be; in floating point that is infinity, where it may not. Numbers that become equal are told apart by the next key.
+fn as_double(mut key: Value) -> Value {
+    for options in key.as_object_mut().into_iter().flat_map(|key| key.values_mut()) {
+        options["numeric_type"] = "double".into();
+    }
+    key
 }
 
 /// Text sorts by its keyword.
