@@ -13,10 +13,7 @@ mod names;
 mod search;
 mod setup;
 #[cfg(test)]
-mod tests;
-
-#[cfg(test)]
-pub(crate) use tests::engines::on_each_engine;
+pub(crate) mod tests;
 
 use std::sync::{Mutex, PoisonError};
 

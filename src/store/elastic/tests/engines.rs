@@ -131,7 +131,7 @@ async fn writers_that_start_together_share_one_index() {
         join_all(writers.iter().map(|writer| writer.setup(&general))).await.into_iter().for_each(Result::unwrap);
         store.setup(&general).await.unwrap();
         let expected = format!("{}-000001", store.names.alias(&general[0]));
-        assert_eq!(store.indices().await, [expected.clone()]);
+        assert_eq!(store.indices().await, std::slice::from_ref(&expected));
         for writer in &writers {
             assert_eq!(writer.target(&general[0]).await.unwrap().0, expected);
         }
