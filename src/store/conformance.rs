@@ -445,5 +445,5 @@ async fn only_stubs_are_replaced(bench: &Bench<'_>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn elasticsearch_and_opensearch_keep_the_contract() {
-    super::elastic::on_each_engine(async |store| suite(store).await).await;
+    super::elastic::tests::engines::on_each_engine(async |store| suite(store).await).await;
 }
