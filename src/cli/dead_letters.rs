@@ -1,12 +1,19 @@
 //! `annals dead-letters list` and `annals dead-letters replay`
 
+use std::time::Duration;
+
+use serde::Serialize;
+
 use super::{
     Failure, block_on,
     connection::ConnectionArgs,
     output::{self, Format},
     table::{self, Table},
 };
-use crate::client::api::DeadLetters;
+use crate::client::api::{DeadLetter, DeadLetters, ReplayOutcome, StoreDeadLetters, StoreReplay};
+
+/// The server offers every dead letter to its store before it answers.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Shows and replays events that a store refused for good
 #[derive(Debug, clap::Args)]
@@ -24,13 +31,13 @@ enum Command {
 /// Lists refused events with the store's reasons, oldest first
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// The store, where there are several
+    /// One store; without it all of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
-    /// How many to skip
+    /// How many to skip of each store
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     from: u64,
-    /// How many to show at most
+    /// How many to show of each store at most
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     limit: u64,
     /// How to print; without it a table on a terminal, NDJSON elsewhere
@@ -43,7 +50,7 @@ struct ListArgs {
 /// Offers refused events to the store again, after what made it refuse them was mended
 #[derive(Debug, clap::Args)]
 struct ReplayArgs {
-    /// The store, where there are several
+    /// One store; without it all of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
     /// Print the outcome as JSON
@@ -64,46 +71,78 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     let api = args.connection.connect()?;
     let letters = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
     let shown = match Format::or_usual(args.output) {
-        Format::Table if letters.items.is_empty() => String::new(),
+        Format::Table if letters.stores.iter().all(|store| store.items.is_empty()) => String::new(),
         Format::Table => render(&letters).render(table::terminal_width()),
-        Format::Ndjson => {
-            let lines: Result<Vec<_>, _> = letters.items.iter().map(serde_json::to_string).collect();
-            lines.map_err(Failure::local)?.into_iter().map(|line| line + "\n").collect()
-        }
+        Format::Ndjson => lines(&letters).map_err(Failure::local)?,
         Format::Json => serde_json::to_string(&letters).map_err(Failure::local)? + "\n",
     };
     output::print(shown.as_bytes())?;
-    let shown = u64::try_from(letters.items.len()).unwrap_or(u64::MAX);
-    if letters.total == 0 {
+    if letters.stores.iter().all(|store| store.total == 0) {
         output::complain("no dead letters")?;
-    } else if args.from + shown < letters.total {
-        let (first, last) = (args.from + 1, args.from + shown);
-        output::complain(&format!("dead letters {first} to {last} of {}; --from {last} has the next", letters.total))?;
+    }
+    for StoreDeadLetters { store, total, items } in &letters.stores {
+        let last = args.from + u64::try_from(items.len()).unwrap_or(u64::MAX);
+        if args.from < last && last < *total {
+            let first = args.from + 1;
+            output::complain(&format!(
+                "{store}: dead letters {first} to {last} of {total}; --from {last} has the next"
+            ))?;
+        } else if items.is_empty() && *total > 0 {
+            output::complain(&format!("{store}: none shown of {total}"))?;
+        }
     }
     Ok(())
 }
 
 fn render(letters: &DeadLetters) -> Table {
-    let mut table = Table::new(&["position", "target", "refused at", "reason"]);
-    for letter in &letters.items {
-        let position = letter.position.as_str().map_or_else(|| letter.position.to_string(), str::to_owned);
-        table.row([position, letter.target.clone(), letter.refused_at.clone(), letter.reason.clone()]);
+    let mut table = Table::new(&["store", "position", "refused at", "target", "reason"]);
+    for StoreDeadLetters { store, items, .. } in &letters.stores {
+        for DeadLetter { position, target, reason, refused_at, .. } in items {
+            table.row([store, position, refused_at, target, reason].map(Clone::clone));
+        }
     }
     table
 }
 
+/// Each letter with the name of its store.
+fn lines(letters: &DeadLetters) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        store: &'a str,
+        #[serde(flatten)]
+        letter: &'a DeadLetter,
+    }
+    let mut lines = String::new();
+    for StoreDeadLetters { store, items, .. } in &letters.stores {
+        for letter in items {
+            lines += &serde_json::to_string(&Line { store, letter })?;
+            lines.push('\n');
+        }
+    }
+    Ok(lines)
+}
+
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
-    let api = args.connection.connect()?;
-    let replayed = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
+    let api = args.connection.connect_for(REPLAY_TIMEOUT)?;
+    let replay = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
     let shown = if args.json {
-        serde_json::to_string(&replayed).map_err(Failure::local)? + "\n"
+        serde_json::to_string(&replay).map_err(Failure::local)? + "\n"
     } else {
-        format!("{} stored, {} refused again\n", replayed.stored, replayed.refused)
+        replay.stores.iter().map(|store| format!("{}: {}\n", store.store, outcome(&store.outcome))).collect()
     };
     output::print(shown.as_bytes())?;
-    if replayed.refused == 0 {
+    let is_left = |store: &&StoreReplay| !matches!(store.outcome, ReplayOutcome::Done { refused: 0, .. });
+    let left: Vec<_> = replay.stores.iter().filter(is_left).map(|store| store.store.as_str()).collect();
+    if left.is_empty() {
         return Ok(());
     }
-    Err(Failure::server(format!("the store refused {} events again", replayed.refused))
+    Err(Failure::server(format!("dead letters are left in {}", left.join(", ")))
         .advise("`annals dead-letters list` has the reasons"))
+}
+
+fn outcome(outcome: &ReplayOutcome) -> String {
+    match outcome {
+        ReplayOutcome::Done { stored, refused } => format!("{stored} stored, {refused} refused again"),
+        ReplayOutcome::Failed { error } => format!("stopped: {error}"),
+    }
 }
