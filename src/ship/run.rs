@@ -98,6 +98,7 @@ struct Loop {
 struct Unfinished {
     end: Position,
     events: u64,
+    received: UnixMillis,
     task: JoinHandle<()>,
 }
 
@@ -126,9 +127,19 @@ impl Loop {
         let mut backoff = Backoff::default();
         while let Err(error) = self.inner.store.setup(&self.inner.streams).await {
             self.inner.report_trouble(&error.to_string());
+            self.note_oldest_in_journal().await;
             sleep(backoff.after_failure(None, random())).await;
         }
         self.inner.report_success();
+    }
+
+    /// Before anything is sent, what waits longest is the first that is not confirmed.
+    async fn note_oldest_in_journal(&self) {
+        let mut reader = self.inner.journal.reader(*self.inner.confirmed.borrow());
+        let Ok(Ok(records)) = tokio::task::spawn_blocking(move || reader.read(1)).await else { return };
+        let first = records.first().and_then(|record| Group::decode(&record.payload).ok());
+        let received = first.and_then(|group| group.sections.first().map(|section| section.received));
+        *lock(&self.inner.oldest) = received;
     }
 
     /// While a request is under way another one is worth it if it is a full one; small ones would only be more of them.
@@ -158,14 +169,10 @@ impl Loop {
                 return std::future::pending().await;
             }
         };
-        let mut oldest = lock(&self.inner.oldest);
-        if self.in_flight.is_empty() || oldest.is_none() {
-            *oldest = Some(unit.received);
-        }
-        drop(oldest);
-        let (end, events) = (unit.end, unit.events);
-        let task = tokio::spawn(deliver::deliver(Arc::clone(&self.inner), unit.parts));
-        self.in_flight.push_back(Unfinished { end, events, task });
+        let Unit { end, events, received, parts } = unit;
+        let task = tokio::spawn(deliver::deliver(Arc::clone(&self.inner), parts));
+        self.in_flight.push_back(Unfinished { end, events, received, task });
+        self.note_oldest();
     }
 
     async fn read(&mut self) -> Result<Vec<Record>, JournalError> {
@@ -257,10 +264,12 @@ impl Loop {
         lock(&self.inner.progress).confirm(delivered.end, delivered.events);
         self.inner.confirmed_events.store(delivered.events, Ordering::Relaxed);
         self.inner.confirmed.send_replace(delivered.end);
-        if self.in_flight.is_empty() {
-            lock(&self.inner.oldest).take();
-        }
+        self.note_oldest();
         self.is_saved = false;
+    }
+
+    fn note_oldest(&self) {
+        *lock(&self.inner.oldest) = self.in_flight.front().map(|unfinished| unfinished.received);
     }
 
     /// Goes back to what the store has confirmed.
