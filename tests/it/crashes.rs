@@ -9,9 +9,7 @@ use annals::integrity::OpeningRecord;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{
-    Acknowledged, Annals, Document, Engine, Home, Kind, Load, Pace, await_that, random, verify,
-};
+use crate::support::{Acknowledged, Annals, Document, Engine, Home, Kind, Load, Pace, await_that, random, verify};
 
 /// Keeps the embedded store from writing for as long as it lives.
 struct StoreLock(rusqlite::Connection);

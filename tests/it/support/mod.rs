@@ -15,9 +15,9 @@ use std::{
 pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix};
 pub(crate) use http::{Answer, Request};
 pub(crate) use load::{Acknowledged, Load, Pace};
-pub(crate) use program::{Annals, Home, Told};
+pub(crate) use program::{Annals, Home};
 pub(crate) use proxy::{Fault, Forwarded, Proxy};
-pub(crate) use verify::{Document, Verified, verify};
+pub(crate) use verify::{Document, verify};
 
 /// How long anything that a test waits for may take on a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
