@@ -57,7 +57,6 @@ class Engine:
     def stop(self):
         if self._script:
             run(self._script, "stop", INSTANCE)
-            run(self._script, "clean", INSTANCE)
 
     def call(self, method, path, body=None, good=(200,)):
         """Status and bytes of a call; raises unless the status is a good one."""

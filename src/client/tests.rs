@@ -60,10 +60,18 @@ impl Fake {
 
     /// Waits until so many requests have come.
     async fn wait_for(&self, requests: usize) {
-        while self.seen().len() < requests {
-            self.arrived.notified().await;
-        }
+        bounded(async {
+            while self.seen().len() < requests {
+                self.arrived.notified().await;
+            }
+        })
+        .await;
     }
+}
+
+/// What does not happen in this time does not happen.
+async fn bounded<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), work).await.unwrap()
 }
 
 async fn answer(State(fake): State<Arc<Fake>>, request: Request) -> Response {
@@ -134,7 +142,7 @@ async fn events_arrive_complete_in_order_and_in_batches() {
     for number in 0..5 {
         logger.log_event(numbered(number));
     }
-    client.flush().await;
+    bounded(client.flush()).await;
     let seen = fake.seen();
     assert_eq!(messages(&seen), [vec!["0", "1"], vec!["2", "3"], vec!["4"]]);
     assert_eq!(seen[0].line, "POST /s/ops/api/event_log/events");
@@ -154,6 +162,17 @@ async fn a_lone_event_is_sent_after_the_interval() {
     client.logger(Value::Null).log_event(numbered(0));
     fake.wait_for(1).await;
     assert_eq!(messages(&fake.seen()), [["0"]]);
+}
+
+#[tokio::test]
+async fn what_a_full_batch_leaves_behind_is_sent_after_the_interval() {
+    let (fake, url) = Fake::start([]).await;
+    let interval = Duration::from_millis(5);
+    let client = Client::new(ClientConfig { flush_interval: interval, flush_events: 2, ..config(&url) }).unwrap();
+    let logger = client.logger(Value::Null);
+    (0..3).for_each(|number| logger.log_event(numbered(number)));
+    fake.wait_for(2).await;
+    assert_eq!(messages(&fake.seen()), [vec!["0", "1"], vec!["2"]]);
 }
 
 #[tokio::test]
@@ -202,7 +221,7 @@ async fn a_batch_whose_answer_was_lost_goes_again_with_the_same_ids() {
     let timeout = Duration::from_millis(200);
     let client = Client::new(ClientConfig { request_timeout: timeout, ..config(&url) }).unwrap();
     client.logger(Value::Null).log_event(numbered(0));
-    client.flush().await;
+    bounded(client.flush()).await;
     let seen = fake.seen();
     assert_eq!(seen[0].events()[0]["event"]["id"], seen[1].events()[0]["event"]["id"]);
     assert_eq!(client.close().await, Stats { sent: 1, retries: 1, ..Stats::default() });
@@ -216,10 +235,21 @@ async fn each_event_of_a_batch_is_counted_by_its_own_outcome() {
     let client = Client::new(config(&url)).unwrap();
     let logger = client.logger(Value::Null);
     (0..4).for_each(|number| logger.log_event(numbered(number)));
-    client.flush().await;
+    bounded(client.flush()).await;
     logger.log_event(numbered(4));
     logger.log_event(json!("not an event"));
     assert_eq!(client.close().await, Stats { sent: 2, filtered: 1, rejected: 3, ..Stats::default() });
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_speak_of_every_event_is_no_answer() {
+    let short = Answer::Say(202, &[], json!({"items": [accepted(0)]}));
+    let (fake, url) = Fake::start([short]).await;
+    let client = Client::new(config(&url)).unwrap();
+    let logger = client.logger(Value::Null);
+    (0..2).for_each(|number| logger.log_event(numbered(number)));
+    assert_eq!(client.close().await, Stats { sent: 2, retries: 1, ..Stats::default() });
+    assert_eq!(messages(&fake.seen()), [["0", "1"], ["0", "1"]]);
 }
 
 #[tokio::test]

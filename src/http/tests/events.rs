@@ -1,14 +1,16 @@
-//! Events coming in, up to the writer; what it answers is in `items.rs`.
+//! Events coming in. What the answer looks like in full is in `items.rs`.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, task::Poll, time::Duration};
 
 use axum::body::{Body, Bytes};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
+use tokio::{sync::oneshot, task::yield_now, time::timeout};
+use tower::ServiceExt;
 
 use super::{LIMITS, Log};
-use crate::http::Limits;
+use crate::{http::Limits, store::StoreError};
 
 const PATH: &str = "/api/event_log/events";
 
@@ -35,6 +37,82 @@ async fn if_every_event_is_invalid_the_answer_is_400_and_says_why_for_each() {
     let text = log.metrics.render().unwrap();
     assert!(text.contains(r#"annals_intake_events_total{outcome="rejected"} 2"#), "{text}");
     assert!(text.contains(r#"annals_http_errors_total{code="events_rejected"} 1"#), "{text}");
+}
+
+const VALID: &str = r#"{"event":{"provider":"app","action":"run","id":"a"}}"#;
+
+#[tokio::test]
+async fn each_event_is_answered_for_and_the_valid_ones_have_their_place_in_the_chain() {
+    let log = Log::new();
+    let answer = log.post(PATH, format!("{VALID}\n{{\n{VALID}")).await;
+    assert_eq!(answer.status, 202, "{:?}", answer.body);
+    let json = answer.json();
+    let items = json["items"].as_array().unwrap();
+    let statuses: Vec<_> = items.iter().map(|item| item["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["accepted", "rejected", "accepted"]);
+    assert_eq!(items[0]["id"], "a");
+    assert_eq!(items[0]["chain"], items[2]["chain"]);
+    assert_eq!(items[0]["sequence"].as_u64().unwrap() + 1, items[2]["sequence"].as_u64().unwrap());
+    assert_ne!(items[0]["hash"], items[2]["hash"]);
+    assert_eq!(json.get("stored"), None);
+    let text = log.metrics.render().unwrap();
+    assert!(text.contains(r#"annals_intake_events_total{outcome="accepted"} 2"#), "{text}");
+}
+
+#[tokio::test]
+async fn who_waits_is_told_whether_the_events_can_be_found() {
+    let stored = "/api/event_log/events?wait_for=stored";
+    let log = Log::new();
+    let answer = log.post(stored, VALID).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["stored"]), (202, &json!(true)));
+
+    let log = Log::with(Limits { request_timeout: Duration::from_millis(100), ..LIMITS });
+    log.store.fail_appends(StoreError::Unavailable { reason: "away".to_owned(), retry_after: None });
+    let answer = log.post(stored, VALID).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["stored"]), (202, &json!(false)));
+    assert_eq!(answer.json()["items"][0]["status"], "accepted");
+}
+
+#[tokio::test]
+async fn a_writer_that_stops_accepts_nothing_and_says_so() {
+    let log = Log::new();
+    log.writer.close();
+    let answer = log.post(PATH, VALID).await;
+    assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (503, Some("shutting_down")));
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    let ready = log.get("/readyz").await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["status"]), (503, &json!("unavailable")));
+    assert_eq!(ready.json()["writer"]["accepting"], false);
+}
+
+/// The body is large, so that the work begins on another thread and the request can be dropped before its end.
+#[tokio::test]
+async fn what_has_arrived_is_logged_also_if_the_client_is_gone() {
+    let log = Log::with(Limits { max_batch_bytes: 1 << 20, ..LIMITS });
+    let events = format!("{VALID}{}", " ".repeat(70_000));
+    let (read, all_read) = oneshot::channel::<()>();
+    let mut read = Some(read);
+    let mut body = Some(Bytes::from(events));
+    let body = stream::poll_fn(move |_| {
+        let chunk = body.take().map(Ok::<_, std::io::Error>);
+        if chunk.is_none() {
+            drop(read.take());
+        }
+        Poll::Ready(chunk)
+    });
+    let request = log.request("POST", PATH).body(Body::from_stream(body)).unwrap();
+    let client = log.router.clone().oneshot(request);
+    tokio::select! {
+        biased;
+        _ = all_read => {}
+        _ = client => panic!("the client got an answer"),
+    }
+    let logged = async {
+        while log.writer.stats().events == 0 {
+            yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), logged).await.unwrap();
 }
 
 #[tokio::test]

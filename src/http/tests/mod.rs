@@ -20,19 +20,22 @@ use axum::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use super::{Limits, Services, router};
 use crate::{
     access::Keys,
     event::{ChainId, Stream, UnixMillis},
+    identity::{DataFolder, Identity},
     intake::{self, Intake, Registration, Registry},
+    journal,
     metrics::Metrics,
     query::{Query, ScopedQuery},
-    ship::Shipper,
+    ship::{self, Shipper, Trimmer},
     store::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target},
     time::Clock,
-    writer::Writer,
+    writer::{self, Recovering, Writer},
 };
 
 /// 2021-03-02T12:00:00Z
@@ -41,12 +44,15 @@ const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 const LIMITS: Limits =
     Limits { max_batch_bytes: 100_000, max_concurrent_bytes: 1 << 30, request_timeout: Duration::from_secs(60) };
 
-/// A log that answers in this process. Provider `app` with action `run` is registered.
+/// A log that answers in this process, with two stores, of which `main` is queried. Provider `app` with action `run` is
+/// registered.
 struct Log {
     router: Router,
     key: String,
     store: Arc<Scripted>,
+    writer: Writer,
     metrics: Arc<Metrics>,
+    _stop: DropGuard,
     _folder: TempDir,
 }
 
@@ -59,20 +65,28 @@ impl Log {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(folder.path(), NOW).unwrap();
         let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
-        let store = Arc::new(Scripted::default());
         let metrics = Arc::new(Metrics::new());
+        let (writer, trimmer) = start_writer(&folder, &metrics);
+        let stop = CancellationToken::new();
+        let start = |name: &str, store: &Arc<Scripted>| {
+            let options = shipper_options(&folder, name, &metrics);
+            let store = Arc::clone(store) as Arc<dyn Store>;
+            Shipper::start(options, store, writer.clone(), &trimmer, Arc::new(Fixed), stop.clone()).unwrap().0
+        };
+        let store = Arc::new(Scripted::default());
+        let (main, copy) = (start("main", &store), start("copy", &Arc::default()));
         let services = Services {
             intake: intake(&folder),
-            writer: Writer {},
-            stores: vec![("main".to_owned(), Shipper {}), ("copy".to_owned(), Shipper {})],
+            writer: writer.clone(),
+            stores: vec![("main".to_owned(), main.clone()), ("copy".to_owned(), copy)],
             query_store: Arc::clone(&store) as Arc<dyn Store>,
-            query_shipper: Shipper {},
+            query_shipper: main,
             keys: Arc::new(keys),
             metrics: Arc::clone(&metrics),
             clock: Arc::new(Fixed),
             limits,
         };
-        Self { router: router(services), key, store, metrics, _folder: folder }
+        Self { router: router(services), key, store, writer, metrics, _stop: stop.drop_guard(), _folder: folder }
     }
 
     /// A request with the key.
@@ -133,6 +147,32 @@ fn intake(folder: &TempDir) -> Arc<Intake> {
     Arc::new(Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3"))
 }
 
+fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {
+    let data = DataFolder::open(&folder.path().join("data")).unwrap();
+    let identity = Identity::open(&data, None, NOW).unwrap();
+    let options = writer::Options {
+        journal: journal::Options { max_bytes: 1 << 24, segment_bytes: 1 << 20 },
+        overflow: writer::Overflow::Reject,
+        epoch_ms: 86_400_000,
+    };
+    let (journal, chains) = (data.path("journal"), data.path("chains"));
+    let recovering = Recovering::open(&journal, &chains, identity, Arc::new(Fixed), options).unwrap();
+    let trimmer = Trimmer::new(recovering.journal());
+    (recovering.start(metrics.journal.clone()).unwrap().0, trimmer)
+}
+
+fn shipper_options(folder: &TempDir, name: &str, metrics: &Metrics) -> ship::Options {
+    ship::Options {
+        name: name.to_owned(),
+        progress_file: folder.path().join(format!("{name}.json")),
+        dead_letter_file: folder.path().join(format!("{name}.dead-letters.jsonl")),
+        streams: vec![Stream::general()],
+        bulk_bytes: 1 << 20,
+        concurrency: 2,
+        metrics: metrics.store(name),
+    }
+}
+
 struct Fixed;
 
 impl Clock for Fixed {
@@ -146,12 +186,30 @@ impl Clock for Fixed {
 struct Scripted {
     asked: Mutex<Vec<Query>>,
     answer: Mutex<Option<Result<Page, StoreError>>>,
+    fails: Mutex<Option<StoreError>>,
+    refuses: Mutex<Option<String>>,
+    replaced: Mutex<Option<Outcome>>,
 }
 
 impl Scripted {
     /// What the next find answers; an empty page unless told.
     fn answer(&self, answer: Result<Page, StoreError>) {
         *self.answer.lock().unwrap() = Some(answer);
+    }
+
+    /// Every append fails from now on.
+    fn fail_appends(&self, error: StoreError) {
+        *self.fails.lock().unwrap() = Some(error);
+    }
+
+    /// The events of the next append are refused for good; the stubs for them are then taken.
+    fn refuse_next(&self, reason: &str) {
+        *self.refuses.lock().unwrap() = Some(reason.to_owned());
+    }
+
+    /// What becomes of every dead letter that is offered again.
+    fn replace_becomes(&self, outcome: Outcome) {
+        *self.replaced.lock().unwrap() = Some(outcome);
     }
 
     fn asked(&self) -> Vec<Query> {
@@ -170,11 +228,18 @@ impl Store for Scripted {
     }
 
     async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
-        Ok(vec![Outcome::Stored; events.len()])
+        if let Some(error) = self.fails.lock().unwrap().clone() {
+            return Err(error);
+        }
+        let outcome = match self.refuses.lock().unwrap().take() {
+            Some(reason) => Outcome::Rejected { reason },
+            None => Outcome::Stored,
+        };
+        Ok(vec![outcome; events.len()])
     }
 
     async fn replace(&self, _: &Target, _: &SealedEvent) -> Result<Outcome, StoreError> {
-        Ok(Outcome::Stored)
+        Ok(self.replaced.lock().unwrap().clone().unwrap_or(Outcome::Stored))
     }
 
     async fn refresh(&self) -> Result<(), StoreError> {

@@ -1,5 +1,7 @@
 //! Providers, dead letters, health and metrics.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::Body,
@@ -7,9 +9,11 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
+use tokio::{task::yield_now, time::timeout};
 use tower::ServiceExt;
 
 use super::Log;
+use crate::store::{Outcome, StoreError};
 
 #[tokio::test]
 async fn registering_adds_actions_and_answers_what_is_registered_now() {
@@ -37,8 +41,26 @@ async fn dead_letters_are_shown_and_replayed_by_store() {
     assert_eq!(all, json!({ "stores": [empty("main"), empty("copy")] }));
     let one = log.get("/api/event_log/dead_letters?store=copy").await.json();
     assert_eq!(one, json!({ "stores": [empty("copy")] }));
-    let replayed = log.post("/api/event_log/dead_letters/_replay?store=main", "").await.json();
-    assert_eq!(replayed, json!({ "stores": [{ "store": "main", "stored": 0, "refused": 0 }] }));
+
+    log.store.refuse_next("too long");
+    let event = r#"{"event":{"provider":"app","action":"run","id":"a"}}"#;
+    log.post("/api/event_log/events?wait_for=stored", event).await;
+    let listed = log.get("/api/event_log/dead_letters?store=main").await.json();
+    let letter = &listed["stores"][0]["items"][0];
+    assert_eq!((&listed["stores"][0]["total"], &letter["reason"]), (&json!(1), &json!("too long")));
+    assert_eq!(letter["document"]["event"]["id"], "a");
+    let skipped = log.get("/api/event_log/dead_letters?store=main&from=1").await.json();
+    assert_eq!(skipped, json!({ "stores": [{ "store": "main", "total": 1, "items": [] }] }));
+
+    let replayed = async |stored: u64, refused: u64| {
+        let replayed = log.post("/api/event_log/dead_letters/_replay?store=main", "").await.json();
+        assert_eq!(replayed, json!({ "stores": [{ "store": "main", "stored": stored, "refused": refused }] }));
+    };
+    log.store.replace_becomes(Outcome::Rejected { reason: "still".to_owned() });
+    replayed(0, 1).await;
+    log.store.replace_becomes(Outcome::Stored);
+    replayed(1, 0).await;
+    replayed(0, 0).await;
 }
 
 #[tokio::test]
@@ -60,6 +82,31 @@ async fn health_needs_no_key_and_details_do() {
     let store =
         json!({ "store": "main", "behind_events": 0, "behind_bytes": 0, "behind_seconds": 0.0, "dead_letters": 0 });
     assert_eq!(detailed["stores"][0], store);
+}
+
+#[tokio::test]
+async fn a_store_in_trouble_degrades_and_is_named_with_how_far_it_is_behind() {
+    let log = Log::new();
+    log.store.fail_appends(StoreError::Blocked { reason: "the disk is full".to_owned() });
+    log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
+    let in_trouble = async {
+        loop {
+            let ready = log.get("/readyz").await;
+            if ready.json()["stores"][0].get("trouble").is_some() {
+                break ready;
+            }
+            yield_now().await;
+        }
+    };
+    let ready = timeout(Duration::from_secs(10), in_trouble).await.unwrap();
+    let json = ready.json();
+    assert_eq!((ready.status.as_u16(), &json["status"]), (200, &json!("degraded")));
+    let store = &json["stores"][0];
+    assert_eq!((&store["store"], &store["behind_events"]), (&json!("main"), &json!(1)));
+    assert!(store["behind_bytes"].as_u64().unwrap() > 0);
+    assert!(store["trouble"].as_str().unwrap().contains("the disk is full"));
+    let text = String::from_utf8(log.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(text.contains(r#"annals_store_trouble{store="main"} 1"#), "{text}");
 }
 
 #[tokio::test]
