@@ -61,10 +61,15 @@ fn refuse_for_good(kind: Kind) {
     assert!(letter["reason"].as_str().unwrap().contains("nested"), "{letter}");
 
     let again = home.run(&annals, &["dead-letters", "replay"]);
-    assert_eq!((again.stdout.as_str(), again.exit), ("0 stored, 1 refused again\n", 3), "{}", again.stderr);
+    assert_eq!((again.stdout.as_str(), again.exit), ("main: 0 stored, 1 refused again\n", 3), "{}", again.stderr);
     limit(Value::Null);
     let replayed = home.run(&annals, &["dead-letters", "replay"]);
-    assert_eq!((replayed.stdout.as_str(), replayed.exit), ("1 stored, 0 refused again\n", 0), "{}", replayed.stderr);
+    assert_eq!(
+        (replayed.stdout.as_str(), replayed.exit),
+        ("main: 1 stored, 0 refused again\n", 0),
+        "{}",
+        replayed.stderr
+    );
     await_dead_letters(&annals, 0);
     let verified = verify(&home, &prefix.documents(), &acknowledged);
     assert_eq!((verified.stubs, verified.events), (0, documents.len()));
@@ -91,7 +96,12 @@ fn an_event_too_large_for_the_engine_is_kept_and_comes_to_its_place_by_replay() 
 
     proxy.heal();
     let replayed = home.run(&annals, &["dead-letters", "replay"]);
-    assert_eq!((replayed.stdout.as_str(), replayed.exit), ("1 stored, 0 refused again\n", 0), "{}", replayed.stderr);
+    assert_eq!(
+        (replayed.stdout.as_str(), replayed.exit),
+        ("main: 1 stored, 0 refused again\n", 0),
+        "{}",
+        replayed.stderr
+    );
     let verified = verify(&home, &prefix.documents(), &acknowledged);
     assert_eq!(verified.stubs, 0);
 }

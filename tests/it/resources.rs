@@ -42,6 +42,7 @@ fn lose_template_between_starts(kind: Kind) {
     let prefix = engine.prefix();
     let home = Home::on_engine(&engine.url, &prefix);
     let annals = home.start();
+    annals.await_stored("main");
     let load = Load::start(&annals, Pace::default());
     load.await_more(50);
     annals.kill();
