@@ -192,7 +192,7 @@ fn single_items_may_be_refused_with_503() {
 /// The items that are said to be refused were in truth taken, which is as bad as it can get.
 fn refuse_items(status: u16) {
     let refuse = move |request: &Forwarded| {
-        if request.number % 2 == 0 { Fault::RefuseItems(status) } else { Fault::None }
+        if request.number.is_multiple_of(2) { Fault::RefuseItems(status) } else { Fault::None }
     };
     through_a_proxy(Kind::Elasticsearch, refuse, |annals| {
         await_that("items are offered again and found there", || {

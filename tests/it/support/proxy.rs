@@ -103,7 +103,7 @@ impl Connection {
             if let Fault::Delay(delay) = fault {
                 sleep(delay).await;
             }
-            engine.write_all(&request.head).await?;
+            engine.write_all(plain(&request.head).as_bytes()).await?;
             engine.write_all(&request.body).await?;
             let awaited = if forwarded.line.starts_with("HEAD ") { Awaited::Head } else { Awaited::Answer };
             let mut answer = Message::read(&mut engine, awaited).await?;
@@ -129,6 +129,13 @@ impl Connection {
         let line = head.lines().next().unwrap_or_default().to_owned();
         Forwarded { line, body_bytes: request.body.len(), number }
     }
+}
+
+/// The head of a request without the wish for a compressed answer, which could not be rewritten.
+fn plain(head: &[u8]) -> String {
+    let head = String::from_utf8_lossy(head);
+    let lines = head.split_inclusive('\n').filter(|line| !line.to_lowercase().starts_with("accept-encoding:"));
+    lines.collect()
 }
 
 fn refusal(status: u16) -> String {
