@@ -165,3 +165,72 @@ fn faults_of_acknowledged(
     }
     faults
 }
+
+/// A proof that nothing can fail proves nothing.
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use serde_json::json;
+
+    use super::{Acknowledged, Document, Home, verify};
+
+    fn finds_fault(home: &Home, documents: &[Document], acknowledged: &[Acknowledged]) -> bool {
+        catch_unwind(AssertUnwindSafe(|| verify(home, documents, acknowledged))).is_err()
+    }
+
+    #[test]
+    fn whatever_is_missing_doubled_moved_or_altered_is_found() {
+        let home = Home::on_sqlite();
+        let annals = home.start();
+        let event = |id: &str| json!({"event": {"provider": "load", "action": "run", "id": id}, "message": "m"});
+        let answer = annals.log_events(&json!([event("n-1"), event("n-2"), event("n-3")])).expect(202).json();
+        let acknowledged: Vec<Acknowledged> = serde_json::from_value(answer["items"].clone()).unwrap();
+        annals.await_stored("sqlite");
+        annals.kill();
+        let all = || {
+            let mut documents = Document::all_of_sqlite(&home.data().join("events.db"));
+            documents.sort_by(|one, other| one.id.cmp(&other.id));
+            documents
+        };
+        assert!(!finds_fault(&home, &all(), &acknowledged));
+
+        let check = |spoil: fn(&mut Vec<Document>)| {
+            let mut documents = all();
+            spoil(&mut documents);
+            assert!(finds_fault(&home, &documents, &acknowledged[..2]), "{documents:?}");
+        };
+        check(|documents| drop(documents.remove(0)));
+        check(|documents| drop(documents.remove(1)));
+        check(|documents| {
+            let Document { id, source, .. } = &documents[2];
+            let twin = Document { index: "another".to_owned(), id: id.clone(), source: source.clone() };
+            documents.push(twin);
+        });
+        check(|documents| documents[1].id = documents[2].id.clone());
+        check(|documents| {
+            let text = String::from_utf8(documents[3].source.clone()).unwrap();
+            documents[3].source = text.replace("\"message\":\"m\"", "\"message\":\"M\"").into_bytes();
+        });
+        check(|documents| documents[3].source = b"{}".to_vec());
+
+        // Without its end a chain is a chain; only the receipts tell.
+        let mut documents = all();
+        documents.pop();
+        assert!(!finds_fault(&home, &documents, &acknowledged[..2]));
+        assert!(finds_fault(&home, &documents, &acknowledged));
+        let mut forged = acknowledged.clone();
+        forged[1].hash = forged[2].hash.clone();
+        assert!(finds_fault(&home, &all(), &forged));
+    }
+
+    #[test]
+    fn a_seal_of_another_secret_is_found() {
+        let home = Home::on_sqlite();
+        let annals = home.start();
+        annals.await_stored("sqlite");
+        annals.kill();
+        let documents = Document::all_of_sqlite(&home.data().join("events.db"));
+        std::fs::write(home.data().join("seal.secret"), [b'A'; 44]).unwrap();
+        assert!(finds_fault(&home, &documents, &[]));
+    }
+}
