@@ -164,6 +164,21 @@ impl Draft {
         self.set(field, slot);
     }
 
+    /// Sets a field to a text that needs no escapes.
+    pub(super) fn put_name(&mut self, field: FieldId, name: &str) {
+        let slot = self.keep_name(name);
+        self.set(field, slot);
+    }
+
+    /// Copies a text that needs no escapes to the scratch buffer, in quotes.
+    pub(super) fn keep_name(&mut self, name: &str) -> Slot {
+        let start = self.scratch.len();
+        self.scratch.push(b'"');
+        self.scratch.extend_from_slice(name.as_bytes());
+        self.scratch.push(b'"');
+        Slot::new(Source::Scratch, start..self.scratch.len())
+    }
+
     /// Copies a canonical value to the scratch buffer.
     pub(super) fn keep(&mut self, canonical: &[u8]) -> Slot {
         let start = self.scratch.len();

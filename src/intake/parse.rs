@@ -247,7 +247,7 @@ impl<'i> Parser<'_, 'i> {
 
     fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
         let number = whole_number(digits).ok_or_else(|| plain(Kind::Long64))?;
-        Ok(self.draft.keep(format!("\"{number}\"").as_bytes()))
+        Ok(self.draft.keep_name(itoa::Buffer::new().format(number)))
     }
 
     fn labels(&mut self, field: &'static Field, token: &Token) -> Result<Option<Slot>, Syntax> {

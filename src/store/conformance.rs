@@ -442,3 +442,8 @@ async fn only_stubs_are_replaced(bench: &Bench<'_>) {
     assert_eq!(bench.replace(&other).await, Outcome::Conflict { found_seal });
     assert_eq!(bench.find(bench.about_it()).await.documents, [event.document]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn elasticsearch_and_opensearch_keep_the_contract() {
+    super::elastic::tests::engines::on_each_engine(async |store| suite(store).await).await;
+}

@@ -20,6 +20,8 @@
 //!   happens when answers were lost, are found by looking them up, and are `Duplicate`. If others remain, the error says
 //!   that they wait for the index to be writable, or to be deleted.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{json, value::RawValue};
@@ -226,30 +228,37 @@ async fn has_moved_on(store: &ElasticStore, target: &Target) -> Result<bool, Sto
 
 /// What it means that an index, or its private alias, was not found.
 async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> StoreError {
-    match index_at_master(store, target).await {
-        Ok(None) => StoreError::TargetLost { reason: reason.to_owned() },
-        Ok(Some(aliases)) if aliases.contains(&names::writer(&target.0)) => {
+    match at_master(store, target).await {
+        Ok(AtMaster::Absent) => StoreError::TargetLost { reason: reason.to_owned() },
+        Ok(AtMaster::Present { aliases }) if aliases.contains(&names::writer(&target.0)) => {
             unavailable(format!("a node does not know the index {} yet: {reason}", target.0))
         }
-        Ok(Some(_)) => restore_alias(store, target)
-            .await
-            .err()
-            .unwrap_or_else(|| unavailable(format!("the index {} had lost its private alias: {reason}", target.0))),
+        Ok(AtMaster::Present { .. }) => restore_alias(store, target).await.err().unwrap_or_else(|| {
+            unavailable(format!("the index {} had lost its private alias, which it has again: {reason}", target.0))
+        }),
         Err(error) => error,
     }
 }
 
-/// The aliases of the target as the elected master knows it; `None` if it does not exist.
-async fn index_at_master(store: &ElasticStore, target: &Target) -> Result<Option<Vec<String>>, StoreError> {
-    #[derive(Default, Deserialize)]
+/// An index as the elected master knows it.
+enum AtMaster {
+    Absent,
+    Present { aliases: BTreeSet<String> },
+}
+
+async fn at_master(store: &ElasticStore, target: &Target) -> Result<AtMaster, StoreError> {
+    #[derive(Deserialize)]
     struct State {
+        /// Asked for so that an answer about nothing is not taken for one about no index.
+        #[serde(rename = "cluster_uuid")]
+        _cluster_uuid: String,
         #[serde(default)]
         metadata: Metadata,
     }
     #[derive(Default, Deserialize)]
     struct Metadata {
         #[serde(default)]
-        indices: std::collections::BTreeMap<String, Index>,
+        indices: BTreeMap<String, Index>,
     }
     #[derive(Deserialize)]
     struct Index {
@@ -257,10 +266,15 @@ async fn index_at_master(store: &ElasticStore, target: &Target) -> Result<Option
         aliases: Vec<String>,
     }
     let Target(index) = target;
-    let path =
-        format!("_cluster/state/metadata/{index}?filter_path=metadata.indices.*.state,metadata.indices.*.aliases");
-    let State { mut metadata } = store.client.get(&path).await?.json()?;
-    Ok(metadata.indices.remove(index).map(|index| index.aliases))
+    let filter = "cluster_uuid,metadata.indices.*.state,metadata.indices.*.aliases";
+    let path = format!("_cluster/state/metadata/{index}?expand_wildcards=all&filter_path={filter}");
+    let State { metadata: Metadata { indices }, .. } = store.client.get(&path).await?.json()?;
+    if indices.is_empty() {
+        return Ok(AtMaster::Absent);
+    }
+    // One of another name may have taken its place, as shrinking does; its name is then an alias.
+    let aliases = indices.into_values().flat_map(|index| index.aliases).collect();
+    Ok(AtMaster::Present { aliases })
 }
 
 /// Gives an index its private alias back, which somebody took away by hand.

@@ -168,7 +168,7 @@ impl<'de> Visitor<'de> for OneEntry {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::event::{LeafHash, Sequence};

@@ -103,13 +103,15 @@ impl Policy {
         rollover.extend(max_size.clone().map(|size| ("min_size".to_owned(), size.into())));
         rollover.extend(max_age.clone().map(|age| ("min_index_age".to_owned(), age.into())));
         rollover.extend(max_docs.map(|count| ("min_doc_count".to_owned(), count.into())));
-        let mut hot = json!({"name": "hot", "actions": [{"rollover": rollover}], "transitions": []});
-        let mut states = Vec::new();
-        if let Some(Delete { min_age, .. }) = &self.phases.delete {
-            hot["transitions"] = json!([{"state_name": "delete", "conditions": {"min_rollover_age": min_age}}]);
-            states.push(json!({"name": "delete", "actions": [{"delete": {}}], "transitions": []}));
-        }
-        states.insert(0, hot);
+        let (to_delete, delete) = match &self.phases.delete {
+            Some(Delete { min_age, .. }) => (
+                vec![json!({"state_name": "delete", "conditions": {"min_rollover_age": min_age}})],
+                Some(json!({"name": "delete", "actions": [{"delete": {}}], "transitions": []})),
+            ),
+            None => (Vec::new(), None),
+        };
+        let hot = json!({"name": "hot", "actions": [{"rollover": rollover}], "transitions": to_delete});
+        let states: Vec<Value> = [hot].into_iter().chain(delete).collect();
         json!({"policy": {
             "description": "Event log of Annals. Created if absent, never changed afterwards.",
             "default_state": "hot",
@@ -125,7 +127,7 @@ impl Policy {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

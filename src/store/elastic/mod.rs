@@ -2,6 +2,9 @@
 //!
 //! One alias per stream, over indices that follow each other; what they are called is in [`names`], how they come to be in
 //! [`setup`], and why each event is in them exactly once in [`append`]. The engines' differences are in [`flavor`] alone.
+//!
+//! On an Elasticsearch with security the user needs the cluster privileges `monitor`, `manage_index_templates` and
+//! `manage_ilm`, and on `{index_prefix}-event-log-*` the index privileges `manage`, `create`, `index` and `read`.
 
 mod append;
 mod bulk;
@@ -13,10 +16,7 @@ mod names;
 mod search;
 mod setup;
 #[cfg(test)]
-mod tests;
-
-#[cfg(test)]
-pub(crate) use tests::engines::on_each_engine;
+pub(crate) mod tests;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::client::Answer;
 use crate::{
@@ -21,13 +21,10 @@ pub(super) const PARAMETERS: &str =
 pub(super) fn page(query: &Query, timeout: &str) -> String {
     let mut filter = vec![referring(&query.objects)];
     if query.start.is_some() || query.end.is_some() {
-        let mut range = json!({"format": "epoch_millis"});
-        if let Some(start) = query.start {
-            range["gte"] = start.0.into();
-        }
-        if let Some(end) = query.end {
-            range["lte"] = end.0.into();
-        }
+        let mut range = Map::new();
+        range.insert("format".to_owned(), "epoch_millis".into());
+        range.extend(query.start.map(|start| ("gte".to_owned(), start.0.into())));
+        range.extend(query.end.map(|end| ("lte".to_owned(), end.0.into())));
         filter.push(json!({"range": {"@timestamp": range}}));
     }
     json!({
@@ -73,11 +70,26 @@ fn sort(query: &Query) -> Vec<Value> {
         json!({path: {"order": order, "missing": "_last", "unmapped_type": unmapped}})
     };
     let direction = query.sort.first().map_or(Order::Ascending, |first| first.order);
-    let mut keys: Vec<_> =
-        query.sort.iter().map(|sort| key(&sortable(sort.field), type_of(sort.field.kind), sort.order)).collect();
+    let mut keys = Vec::new();
+    for sort in &query.sort {
+        let key = key(&sortable(sort.field), type_of(sort.field.kind), sort.order);
+        if sort.field.kind == Kind::Long64 {
+            keys.push(as_double(key.clone()));
+        }
+        keys.push(key);
+    }
     keys.push(key("event.sequence", "long", direction));
     keys.push(key("annals.chain", "keyword", direction));
     keys
+}
+
+/// The same key in floating point. The engines put what is missing at the end of the numbers, where a `long` may itself
+/// be; in floating point that is infinity, where it may not. Numbers that become equal are told apart by the next key.
+fn as_double(mut key: Value) -> Value {
+    for options in key.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+        options.insert("numeric_type".to_owned(), "double".into());
+    }
+    key
 }
 
 /// Text sorts by its keyword.

@@ -97,10 +97,10 @@ impl<'a> Series<'a> {
         let mut lost_to = None;
         for _ in 0..ATTEMPTS {
             let state = look(self.client, &self.alias).await?;
-            if let Some(index) = &state.write_index
-                && state.is_good(index, &self.template()?)
+            if let Some((name, index)) = state.written()
+                && self.is_good(name, index)?
             {
-                return Ok(index.clone());
+                return Ok(name.to_owned());
             }
             self.ensure_template().await?;
             let next = self.next(&state).await?;
@@ -148,12 +148,25 @@ impl<'a> Series<'a> {
         let next = names::index(&self.alias, state.highest + 1);
         let answer = self.client.post(&format!("_index_template/_simulate_index/{next}"), "").await?;
         let Simulated { template } = answer.json()?;
-        if template.is_good(&next, &self.template()?) {
+        if self.is_good(&next, &template)? {
             return Ok(next);
         }
         let ours = names::template(&self.alias);
         let reason = format!("the index {next} would not be made from the template {ours}: another one comes first");
         Err(StoreError::Refused { reason })
+    }
+
+    fn is_good(&self, name: &str, index: &Index) -> Result<bool, StoreError> {
+        let Mappings { dynamic, mark } = &index.mappings;
+        let is_static = match dynamic {
+            Some(Value::Bool(dynamic)) => !dynamic,
+            Some(Value::String(dynamic)) => dynamic == "false",
+            _ => false,
+        };
+        if !is_static || !mark.is_ours() || !index.aliases.contains_key(&names::writer(name)) {
+            return Ok(false);
+        }
+        Ok(!mark.is_older() || mark.hash.as_deref() == Some(&self.template()?.hash))
     }
 
     fn template(&self) -> Result<Template, StoreError> {
@@ -208,22 +221,10 @@ impl State {
         Self { alias_indices, write_index, highest }
     }
 
-    fn is_good(&self, index: &str, template: &Template) -> bool {
-        self.alias_indices.get(index).is_some_and(|found| found.is_good(index, template))
-    }
-}
-
-impl Index {
-    fn is_good(&self, name: &str, template: &Template) -> bool {
-        let is_static = match &self.mappings.dynamic {
-            Some(Value::Bool(dynamic)) => !dynamic,
-            Some(Value::String(dynamic)) => dynamic == "false",
-            _ => false,
-        };
-        is_static
-            && self.aliases.contains_key(&names::writer(name))
-            && self.mappings.mark.is_ours()
-            && !self.mappings.mark.is_older_than(template)
+    /// The index that is written through the alias.
+    fn written(&self) -> Option<(&str, &Index)> {
+        let name = self.write_index.as_deref()?;
+        Some((name, self.alias_indices.get(name)?))
     }
 }
 
@@ -232,9 +233,9 @@ impl Mark {
         self.managed_by.as_deref() == Some(MAKER)
     }
 
-    /// Made by an earlier version of Annals, whose template was another.
-    fn is_older_than(&self, template: &Template) -> bool {
-        self.hash.as_deref() != Some(&template.hash) && release(self.version.as_deref()) < release(Some(VERSION))
+    /// Made by an earlier version of Annals.
+    fn is_older(&self) -> bool {
+        release(self.version.as_deref()) < release(Some(VERSION))
     }
 }
 

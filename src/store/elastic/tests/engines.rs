@@ -61,7 +61,8 @@ impl ElasticStore {
     }
 
     async fn post(&self, path: &str, body: Value) {
-        self.client.post(path, body.to_string()).await.unwrap().accepted().unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.client.post(path, body).await.unwrap().accepted().unwrap();
     }
 
     async fn put(&self, path: &str, body: Value) {
@@ -130,7 +131,7 @@ async fn writers_that_start_together_share_one_index() {
         join_all(writers.iter().map(|writer| writer.setup(&general))).await.into_iter().for_each(Result::unwrap);
         store.setup(&general).await.unwrap();
         let expected = format!("{}-000001", store.names.alias(&general[0]));
-        assert_eq!(store.indices().await, [expected.clone()]);
+        assert_eq!(store.indices().await, std::slice::from_ref(&expected));
         for writer in &writers {
             assert_eq!(writer.target(&general[0]).await.unwrap().0, expected);
         }
@@ -152,6 +153,7 @@ async fn a_policy_and_a_template_that_were_changed_stay_so() {
         let path = format!("_index_template/{}", names::template(&store.names.alias(&Stream::general())));
         let mut template = store.get(&path).await["index_templates"][0]["index_template"].take();
         template["template"]["settings"]["index"]["number_of_shards"] = json!("2");
+        template.as_object_mut().unwrap().retain(|key, _| !key.ends_with("_date") && !key.ends_with("_date_millis"));
         store.put(&path, template).await;
         store.again().set_up().await;
         let template = store.get(&path).await["index_templates"][0]["index_template"].take();
@@ -275,11 +277,11 @@ async fn a_closed_index_is_waited_for() {
     on_each_engine(async |store| {
         let target = store.set_up().await;
         let batch = events(fresh_chain(), 0..2);
-        store.post(&format!("{}/_close", target.0), json!({})).await;
+        store.post(&format!("{}/_close", target.0), Value::Null).await;
         assert!(matches!(store.append(&target, &batch).await.unwrap_err(), StoreError::Blocked { .. }));
         store.roll_over().await;
         assert!(matches!(store.append(&target, &batch).await.unwrap_err(), StoreError::Blocked { .. }));
-        store.post(&format!("{}/_open?wait_for_active_shards=1", target.0), json!({})).await;
+        store.post(&format!("{}/_open?wait_for_active_shards=1", target.0), Value::Null).await;
         store.stored(&target, &batch).await;
     })
     .await;

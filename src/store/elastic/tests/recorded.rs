@@ -84,12 +84,19 @@ async fn a_target_is_lost_only_if_the_master_says_so() {
         append(move |asked| match asked.call.as_str() {
             "POST /i-000001-writer/_bulk" => items([missing(), missing()]),
             "GET /_cluster/state/metadata/i-000001" => reply(200, state.clone()),
-            call => text(500, call),
+            call => error(400, "illegal_argument_exception", call),
         })
     };
-    assert!(matches!(with_master(json!({})).await.unwrap_err(), StoreError::TargetLost { .. }));
-    let there = json!({"metadata": {"indices": {"i-000001": {"state": "open", "aliases": ["i-000001-writer"]}}}});
-    assert!(matches!(with_master(there).await.unwrap_err(), StoreError::Unavailable { .. }));
+    let state = |indices: Value| json!({"cluster_uuid": "u", "metadata": {"indices": indices}});
+    let absent = with_master(json!({"cluster_uuid": "u"})).await.unwrap_err();
+    assert!(matches!(absent, StoreError::TargetLost { .. }), "{absent:?}");
+    let there = state(json!({"i-000001": {"state": "open", "aliases": ["i-000001-writer"]}}));
+    let shrunken = state(json!({"shrink-i-000001": {"state": "open", "aliases": ["i-000001"]}}));
+    let nothing = json!({});
+    for elsewhere in [there, shrunken, nothing] {
+        let error = with_master(elsewhere).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
     let without_master = append(|asked| match asked.call.as_str() {
         "POST /i-000001-writer/_bulk" => items([missing(), missing()]),
         _ => error(503, "master_not_discovered_exception", "null"),
