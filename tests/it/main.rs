@@ -7,3 +7,6 @@ mod config;
 
 /// The command line against a server that answers by script.
 mod cli;
+
+/// What README.md and docs/integrity.md say, done.
+mod readme;
