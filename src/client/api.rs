@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode, Url, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::{config::Secret, event::Space, intake::Registration};
+use crate::{event::Space, intake::Registration, units::Secret};
 
 /// Where a server is and how to speak to it.
 #[derive(Clone, Debug)]

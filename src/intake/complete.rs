@@ -22,6 +22,8 @@ use super::{
 /// What is the same for all events of a request.
 pub(super) struct Context<'a> {
     pub(super) space: Option<&'a Space>,
+    /// `kibana.space_ids` of an event of the request, in canonical form.
+    pub(super) space_ids: &'a [u8],
     pub(super) registered: &'a Registered,
     /// The time of the request, quoted and in canonical form.
     pub(super) now: &'a [u8],
@@ -47,7 +49,7 @@ pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a
     check_outcome(draft, input, defaults);
     check_code(draft, input, defaults);
     complete_references(draft, input, defaults, context.space);
-    complete_spaces(draft, input, defaults, context.space);
+    complete_spaces(draft, input, defaults, context);
     if let Some(severity) = severity(draft, input, defaults) {
         draft.put_name(known.severity, severity.as_str());
     }
@@ -267,18 +269,22 @@ fn needs_a_closer_look(references: &[u8]) -> bool {
 }
 
 /// `kibana.space_ids` is the space of the request where it is absent, and nothing else in a request to a named space.
-fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, space: Option<&Space>) {
+fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let field = Known::get().space_ids;
-    let own = [b"[".as_slice(), &quote(space.map_or("default", Space::as_str)), b"]"].concat();
     match draft.value(field, input, defaults) {
-        None | Some(b"[]") => draft.put(field, &own),
-        Some(given) if space.is_some() && given != own => {
+        None | Some(b"[]") => draft.put(field, context.space_ids),
+        Some(given) if context.space.is_some() && given != context.space_ids => {
             let found = abbreviate(given);
-            let expected = format!("{}, the space of the request, or nothing", String::from_utf8_lossy(&own));
-            violation(draft, field.field().path, expected, found);
+            let own = String::from_utf8_lossy(context.space_ids);
+            violation(draft, field.field().path, format!("{own}, the space of the request, or nothing"), found);
         }
         Some(_) => {}
     }
+}
+
+/// The one space of an event that names none.
+pub(super) fn space_ids(space: Option<&Space>) -> Vec<u8> {
+    [b"[".as_slice(), &quote(space.map_or("default", Space::as_str)), b"]"].concat()
 }
 
 fn quote(text: &str) -> Vec<u8> {

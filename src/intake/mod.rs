@@ -173,7 +173,9 @@ impl Intake {
         let registered = self.registry.current();
         let now = self.clock.now();
         let quoted_now = [b"\"".as_slice(), &format_millis(now), b"\""].concat();
-        let context = Context { space, registered: &registered, now: &quoted_now, fixed: &self.fixed };
+        let space_ids = complete::space_ids(space);
+        let context =
+            Context { space, space_ids: &space_ids, registered: &registered, now: &quoted_now, fixed: &self.fixed };
         let mut batch = Batch {
             context,
             limits: &self.limits,

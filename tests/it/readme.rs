@@ -1,0 +1,217 @@
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_annals"))
+}
+
+/// What is fenced in a document under this word: language and mark, as in "sh tour".
+fn fenced(document: &str, word: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let opening = format!("```{word}\n");
+    let blocks: Vec<_> =
+        text.split(&opening).skip(1).map(|rest| rest.split_once("```").unwrap().0.to_owned()).collect();
+    assert!(!blocks.is_empty(), "{document} has no block {word}");
+    blocks
+}
+
+/// The program in a fresh folder, on its embedded store.
+struct Service {
+    folder: tempfile::TempDir,
+    url: String,
+    child: Child,
+}
+
+impl Service {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(program())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .current_dir(folder.path())
+            .env_clear()
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("accepting events")).unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = line.split_once("address=").unwrap().1.split(' ').next().unwrap();
+        Self { url: format!("http://{address}"), folder, child }
+    }
+
+    /// What a shell says that is told this, in the service's folder and with the program on its path.
+    fn run(&self, script: &str) -> String {
+        let script = script.replace("http://127.0.0.1:6780", &self.url);
+        let path = format!("{}:{}", program().parent().unwrap().display(), env!("PATH"));
+        let output = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", &script])
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", path)
+            .env("ANNALS_URL", &self.url)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{script}\n{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// "…" stands for anything; everything else is as it is, members in any order.
+fn is_as_shown(shown: &Value, answer: &Value) -> bool {
+    match (shown, answer) {
+        (Value::String(any), _) if any == "…" => true,
+        (Value::Object(shown), Value::Object(answer)) => {
+            shown.len() == answer.len()
+                && shown.iter().all(|(name, value)| answer.get(name).is_some_and(|found| is_as_shown(value, found)))
+        }
+        (Value::Array(shown), Value::Array(answer)) => {
+            shown.len() == answer.len() && shown.iter().zip(answer).all(|(shown, found)| is_as_shown(shown, found))
+        }
+        (shown, answer) => shown == answer,
+    }
+}
+
+#[test]
+fn the_tour_gives_the_answers_that_the_readme_shows() {
+    let service = Service::start();
+    let script = fenced("README.md", "sh tour").join("\necho\n");
+    let told = service.run(&script);
+    let answers: Vec<Value> =
+        told.lines().filter(|l| !l.is_empty()).map(|l| serde_json::from_str(l).unwrap()).collect();
+    let shown: Vec<Value> =
+        fenced("README.md", "json tour").iter().map(|block| serde_json::from_str(block).unwrap()).collect();
+    assert_eq!(answers.len(), shown.len(), "{told}");
+    for (shown, answer) in shown.iter().zip(&answers) {
+        assert!(is_as_shown(shown, answer), "the README shows {shown:#}\nthe answer is {answer:#}");
+    }
+
+    let events = r#"{"event":{"provider":"till","action":"paid"},"kibana":{"saved_objects":[{"rel":"primary","type":"order","id":"7"}]}}"#;
+    fs::write(service.folder.path().join("events.ndjson"), events).unwrap();
+    let commands = fenced("README.md", "sh cli").concat();
+    let told = service.run(&commands);
+    let found = |action: &str| told.matches(&format!("\"action\":\"{action}\"")).count();
+    // By both finds: order 7 twice, order 8 once.
+    assert_eq!([found("order-created"), found("paid"), found("order-shipped")], [2, 2, 3], "{told}");
+}
+
+#[test]
+fn every_configuration_that_the_documents_show_is_good() {
+    let documents = ["README.md", "docs/operations.md"];
+    for block in documents.iter().flat_map(|document| fenced(document, "toml config")) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("annals.toml"), &block).unwrap();
+        let output =
+            Command::new(program()).args(["config", "check"]).current_dir(folder.path()).env_clear().output().unwrap();
+        assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The verifier of docs/integrity.md in a file, and what it says of these lines.
+fn verified(service: &Service, lines: &str, arguments: &[PathBuf]) -> Result<String, String> {
+    let verifier = service.folder.path().join("verify.py");
+    fs::write(&verifier, &fenced("docs/integrity.md", "python verify")[0]).unwrap();
+    let mut child = Command::new("python3")
+        .arg(verifier)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(told(output.stdout)) } else { Err(told(output.stderr)) }
+}
+
+#[test]
+fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
+    let service = Service::start();
+    let log = "annals log --register --wait-for stored --provider shop --action";
+    let receipts = service.run(&format!(
+        "{log} order-created --object order:7 --json --set 'annals.payload:={{\"z\":1.50,\"é\":\"\\u0007\"}}'
+         {log} order-shipped --object order:7 --json --message 'order \"annals\":{{ \"event\":{{ shipped'"
+    ));
+    let leaves: Vec<String> = receipts
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["hash"].as_str().unwrap().to_owned())
+        .collect();
+    let events = service.run("annals find order 7 --output ndjson");
+    let data = service.folder.path().join("annals-data");
+    let chains: Vec<_> = fs::read_dir(data.join("chains")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let secret = data.join("seal.secret");
+
+    let told = verified(&service, &events, &[]).unwrap();
+    for (line, leaf) in told.lines().zip(&leaves) {
+        assert!(line.ends_with(&format!("leaf {leaf}")), "the receipt names the leaf {leaf}: {line}");
+    }
+    let told = verified(&service, &events, &[secret.clone()]).unwrap();
+    assert_eq!(told.matches("seal ok").count(), 2, "{told}");
+    assert_eq!(told.matches("linked to the one before").count(), 1, "{told}");
+
+    let second = events.lines().nth(1).unwrap();
+    let link = serde_json::from_str::<Value>(second).unwrap()["annals"]["previous"].as_str().unwrap().to_owned();
+    for (change, complaint) in [
+        (events.replace("shipped\",", "returned\","), "the content was changed"),
+        (events.replace("order \\\"annals", "order \\\"annuals"), "the content was changed"),
+        (events.replace(&link, &"A".repeat(43)), "does not follow the event before it"),
+        (events.replace("\"sequence\":2,", "\"sequence\":9,"), "the seal was not made with this secret"),
+    ] {
+        assert_ne!(change, events);
+        let told = verified(&service, &change, &[secret.clone()]).unwrap_err();
+        assert!(told.contains(complaint), "expected {complaint:?}, found {told:?}");
+    }
+    let other = service.folder.path().join("other.secret");
+    fs::write(&other, "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=").unwrap();
+    assert!(verified(&service, &events, &[other]).unwrap_err().contains("not made with this secret"));
+
+    let genesis = &fenced("docs/integrity.md", "python genesis")[0];
+    let output = Command::new("python3").args(["-c", genesis]).arg(&chains[0]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let first = String::from_utf8(
+        fs::read(data.join("journal/00000000000000000000.journal"))
+            .unwrap_or_default()
+            .into_iter()
+            .filter(u8::is_ascii)
+            .collect(),
+    )
+    .unwrap();
+    assert!(first.contains(&format!("\"previous\":\"{}\"", told.trim())), "the first event links to {told}");
+}
+
+#[test]
+fn the_first_event_comes_back() {
+    let mut script = Command::new(root().join("scripts/first-event"))
+        .arg("127.0.0.1:0")
+        .env("ANNALS_PROGRAM", program())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(script.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let told: Vec<String> = lines.take_while(|line| line != "annals find order 7").collect();
+    let ended = Command::new("kill").args(["-TERM", &script.id().to_string()]).status().unwrap();
+    assert!(ended.success());
+    assert_eq!(script.wait().unwrap().code(), Some(143));
+    assert!(told.iter().any(|line| line.starts_with("accepted ")), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("order:7  order 7 created")), "{told:#?}");
+    let folder = told.iter().find_map(|line| line.strip_prefix("cd ")).unwrap();
+    assert!(!Path::new(folder).exists(), "{folder} was left");
+}
