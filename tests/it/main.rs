@@ -10,3 +10,6 @@ mod cli;
 
 /// What README.md and docs/integrity.md say, done.
 mod readme;
+
+/// The house rules that a machine can check.
+mod tidy;
