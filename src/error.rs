@@ -2,7 +2,7 @@
 //!
 //! A [`Failure`] has a message that is safe to show and a cause that only the log gets.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use crate::{
     intake::{BodyError, RegisterError},
@@ -148,6 +148,20 @@ impl Failure {
         self.cause = Some(cause.into());
         self
     }
+}
+
+/// The error and what led to it, in one line. A reason that the text before it ends with is not said again.
+pub fn with_reasons(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(reason) = source {
+        let said = reason.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = reason.source();
+    }
+    text
 }
 
 impl From<BodyError> for Failure {

@@ -20,7 +20,7 @@ use crate::{event::UnixMillis, files, integrity::SealSecret, time::format_time};
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the data folder {} is in use by another process", .0.display())]
     InUse(PathBuf),
@@ -121,7 +121,7 @@ fn signing_key(path: &Path) -> Result<SigningKey, DataFolderError> {
 }
 
 /// The secret's file holds its base64, or the bytes themselves.
-fn read_secret(path: &Path) -> Result<SealSecret, DataFolderError> {
+pub(crate) fn read_secret(path: &Path) -> Result<SealSecret, DataFolderError> {
     let bytes = read(path)?;
     let decoded = Zeroizing::new(STANDARD.decode(bytes.trim_ascii()).unwrap_or_else(|_| bytes.to_vec()));
     SealSecret::new(decoded).map_err(|error| DataFolderError::Invalid {

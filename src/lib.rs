@@ -24,4 +24,5 @@ pub mod ship;
 pub mod store;
 pub mod telemetry;
 pub mod time;
+pub mod units;
 pub mod writer;

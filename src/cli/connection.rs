@@ -10,8 +10,9 @@ use std::{
 use super::{Failure, settings::SettingsArgs};
 use crate::{
     client::{Api, Endpoint},
-    config::{Config, Secret, parse_duration},
+    config::Config,
     event::Space,
+    units::{Secret, parse_duration},
 };
 
 #[derive(Debug, clap::Args)]
@@ -66,9 +67,8 @@ impl ConnectionArgs {
         if !is_on_this_machine(&self.url) {
             return Ok(None);
         }
-        // A convenience: whoever cannot read the data folder, or has no valid configuration here, has to name a key.
-        let config = Config::load(&SettingsArgs::of_environment().sources());
-        let data_dir = config.map_or_else(|_| PathBuf::from("annals-data"), |config| config.data_dir);
+        // A convenience: whoever cannot read the data folder has to name a key.
+        let Some(data_dir) = Config::data_dir_of(&SettingsArgs::of_environment().sources()) else { return Ok(None) };
         Ok(read_key(&data_dir.join("admin.key")).ok().flatten())
     }
 }

@@ -1,12 +1,14 @@
 //! `annals dead-letters list` and `annals dead-letters replay`
 
+use serde::Serialize;
+
 use super::{
     Failure, block_on,
     connection::ConnectionArgs,
     output::{self, Format},
     table::{self, Table},
 };
-use crate::client::api::DeadLetters;
+use crate::client::api::{DeadLetter, DeadLetters, Replayed};
 
 /// Shows and replays events that a store refused for good
 #[derive(Debug, clap::Args)]
@@ -24,7 +26,7 @@ enum Command {
 /// Lists refused events with the store's reasons, oldest first
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// The store, where there are several
+    /// The store; without it each of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
     /// How many to skip
@@ -43,7 +45,7 @@ struct ListArgs {
 /// Offers refused events to the store again, after what made it refuse them was mended
 #[derive(Debug, clap::Args)]
 struct ReplayArgs {
-    /// The store, where there are several
+    /// The store; without it each of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
     /// Print the outcome as JSON
@@ -62,48 +64,69 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
     let api = args.connection.connect()?;
-    let letters = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
+    let stores = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
     let shown = match Format::or_usual(args.output) {
-        Format::Table if letters.items.is_empty() => String::new(),
-        Format::Table => render(&letters).render(table::terminal_width()),
-        Format::Ndjson => {
-            let lines: Result<Vec<_>, _> = letters.items.iter().map(serde_json::to_string).collect();
-            lines.map_err(Failure::local)?.into_iter().map(|line| line + "\n").collect()
-        }
-        Format::Json => serde_json::to_string(&letters).map_err(Failure::local)? + "\n",
+        Format::Table if stores.iter().all(|letters| letters.items.is_empty()) => String::new(),
+        Format::Table => render(&stores).render(table::terminal_width()),
+        Format::Ndjson => lines(&stores)?,
+        Format::Json => serde_json::to_string(&stores).map_err(Failure::local)? + "\n",
     };
     output::print(shown.as_bytes())?;
-    let shown = u64::try_from(letters.items.len()).unwrap_or(u64::MAX);
-    if letters.total == 0 {
-        output::complain("no dead letters")?;
-    } else if args.from + shown < letters.total {
-        let (first, last) = (args.from + 1, args.from + shown);
-        output::complain(&format!("dead letters {first} to {last} of {}; --from {last} has the next", letters.total))?;
+    if stores.iter().all(|letters| letters.total == 0) {
+        return Ok(output::complain("no dead letters")?);
+    }
+    for DeadLetters { store, total, items } in &stores {
+        let last = args.from.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
+        if last < *total {
+            let first = args.from + 1;
+            output::complain(&format!(
+                "{store}: dead letters {first} to {last} of {total}; --from {last} has the next"
+            ))?;
+        }
     }
     Ok(())
 }
 
-fn render(letters: &DeadLetters) -> Table {
-    let mut table = Table::new(&["position", "target", "refused at", "reason"]);
-    for letter in &letters.items {
-        let position = letter.position.as_str().map_or_else(|| letter.position.to_string(), str::to_owned);
-        table.row([position, letter.target.clone(), letter.refused_at.clone(), letter.reason.clone()]);
+/// Each dead letter on a line, with its store.
+fn lines(stores: &[DeadLetters]) -> Result<String, Failure> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        store: &'a str,
+        #[serde(flatten)]
+        letter: &'a DeadLetter,
+    }
+    let all = stores.iter().flat_map(|DeadLetters { store, items, .. }| {
+        items.iter().map(move |letter| serde_json::to_string(&Line { store, letter }))
+    });
+    all.map(|line| Ok(line.map_err(Failure::local)? + "\n")).collect()
+}
+
+fn render(stores: &[DeadLetters]) -> Table {
+    let mut table = Table::new(&["store", "position", "target", "refused at", "reason"]);
+    for DeadLetters { store, items, .. } in stores {
+        for letter in items {
+            let position = letter.position.as_str().map_or_else(|| letter.position.to_string(), str::to_owned);
+            let (target, refused_at) = (letter.target.clone(), letter.refused_at.clone());
+            table.row([store.clone(), position, target, refused_at, letter.reason.clone()]);
+        }
     }
     table
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     let api = args.connection.connect()?;
-    let replayed = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
+    let stores = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
     let shown = if args.json {
-        serde_json::to_string(&replayed).map_err(Failure::local)? + "\n"
+        serde_json::to_string(&stores).map_err(Failure::local)? + "\n"
     } else {
-        format!("{} stored, {} refused again\n", replayed.stored, replayed.refused)
+        let line = |it: &Replayed| format!("{}: {} stored, {} refused again\n", it.store, it.stored, it.refused);
+        stores.iter().map(line).collect()
     };
     output::print(shown.as_bytes())?;
-    if replayed.refused == 0 {
+    let refused: u64 = stores.iter().map(|replayed| replayed.refused).sum();
+    if refused == 0 {
         return Ok(());
     }
-    Err(Failure::server(format!("the store refused {} events again", replayed.refused))
+    Err(Failure::server(format!("{refused} events were refused again"))
         .advise("`annals dead-letters list` has the reasons"))
 }

@@ -18,7 +18,7 @@ use std::{fmt, future::Future, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::client::ApiError;
+use crate::{client::ApiError, error::with_reasons};
 
 /// A tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch or SQLite.
 #[derive(Debug, Parser)]
@@ -102,13 +102,7 @@ impl Failure {
 
     /// An error with all its reasons.
     fn from_chain(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(reason) = source {
-            message = format!("{message}: {reason}");
-            source = reason.source();
-        }
-        Self::local(message)
+        Self::local(with_reasons(error))
     }
 }
 

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode, Url, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::{config::Secret, event::Space, intake::Registration};
+use crate::{event::Space, intake::Registration, units::Secret};
 
 /// Where a server is and how to speak to it.
 #[derive(Clone, Debug)]
@@ -134,9 +134,9 @@ pub struct FoundPage {
     pub data: Vec<Box<RawValue>>,
 }
 
+/// What one store refused for good, as far as it was asked for.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeadLetters {
-    #[serde(default)]
     pub store: String,
     pub total: u64,
     pub items: Vec<DeadLetter>,
@@ -152,11 +152,18 @@ pub struct DeadLetter {
     pub document: Box<RawValue>,
 }
 
-/// What a replay of dead letters came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a replay of one store's dead letters came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
+    pub store: String,
     pub stored: u64,
     pub refused: u64,
+}
+
+/// An answer that speaks of each store.
+#[derive(Deserialize)]
+struct OfStores<T> {
+    stores: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -237,17 +244,21 @@ impl Api {
         self.send(request.query(parameters)).await?.read()
     }
 
-    /// The dead letters of a store, or of the only one.
-    pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<DeadLetters, ApiError> {
+    /// The dead letters of one store, or of each.
+    pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<Vec<DeadLetters>, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters"])?;
         let request =
             self.request(Method::GET, url).query(&[("store", store)]).query(&[("from", from), ("limit", limit)]);
-        self.send(request).await?.read()
+        let OfStores { stores } = self.send(request).await?.read()?;
+        Ok(stores)
     }
 
-    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<Replayed, ApiError> {
+    /// Offers the dead letters of one store, or of each, to it again.
+    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<Vec<Replayed>, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters", "_replay"])?;
-        self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
+        let OfStores { stores } =
+            self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()?;
+        Ok(stores)
     }
 
     fn url(&self, segments: &[&str]) -> Result<Url, ApiError> {

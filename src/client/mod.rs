@@ -45,9 +45,9 @@ pub use self::{
     queue::Stats,
 };
 use crate::{
-    config::Secret,
     event::{BadSpace, Space},
     intake::Registration,
+    units::Secret,
 };
 
 #[derive(Clone, Debug)]

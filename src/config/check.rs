@@ -1,6 +1,9 @@
 //! From layers to a configuration: the strongest value of each key, defaults for the rest, and whether they agree.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 
@@ -9,14 +12,18 @@ use super::{
     keys::{KEYS, Key, KeyPath, Preset, StoreKind},
     layers::{Given, Layers},
 };
+use crate::{error::with_reasons, identity, units::ByteSize};
 
 pub(super) fn settle(layers: Layers) -> Result<(Config, Effective), Invalid> {
-    let Layers { given, problems } = layers;
-    let mut settled = Settled { values: BTreeMap::new(), stores: Vec::new(), problems };
-    given.into_iter().for_each(|value| settled.take(value));
+    let mut settled = Settled::of(layers);
     settled.add_defaults();
-    settled.check_auth();
     settled.into_config()
+}
+
+pub(super) fn data_dir(layers: Layers) -> Option<PathBuf> {
+    let mut settled = Settled::of(layers);
+    settled.add_defaults();
+    settled.text("data_dir", "").map(PathBuf::from)
 }
 
 /// The strongest value of each key.
@@ -28,6 +35,12 @@ struct Settled {
 }
 
 impl Settled {
+    fn of(Layers { given, problems }: Layers) -> Self {
+        let mut settled = Self { values: BTreeMap::new(), stores: Vec::new(), problems };
+        given.into_iter().for_each(|value| settled.take(value));
+        settled
+    }
+
     fn take(&mut self, given: Given) {
         if let [section, name, ..] = given.path.0.as_slice()
             && section == "stores"
@@ -93,7 +106,6 @@ impl Settled {
             }
             StoreKind::Elasticsearch => {
                 self.set_default("stores.<name>.version", name, env!("CARGO_PKG_VERSION"));
-                self.check_address(name);
             }
         }
     }
@@ -102,50 +114,6 @@ impl Settled {
         if let Some(given) = self.values.remove(&KeyPath::of(key, name)) {
             let expected = format!("no such key, for the store is of the kind {:?}", kind.as_str());
             self.problems.push(Problem::wrong(&given.path, expected, "a value", &given.origin));
-        }
-    }
-
-    fn check_address(&mut self, name: &str) {
-        let urls = self.has("stores.<name>.urls", name);
-        match (urls, self.has("stores.<name>.cloud_id", name)) {
-            (true, true) => {
-                self.conflict(format!("stores.{name}: urls and cloud_id are both set; expected one of them"));
-            }
-            (false, false) => {
-                self.conflict(format!("stores.{name}: neither urls nor cloud_id is set; expected one of them"))
-            }
-            (true, false) => {}
-            (false, true) => {
-                let auth = KeyPath(vec!["stores".to_owned(), name.to_owned(), "auth".to_owned()]);
-                if !self.values.keys().any(|path| path.0.starts_with(&auth.0)) {
-                    self.conflict(format!(
-                        "stores.{name}.cloud_id: a cloud deployment asks for auth, which is not set"
-                    ));
-                }
-            }
-        }
-    }
-
-    /// A store is told one identity, and all of it.
-    fn check_auth(&mut self) {
-        for name in self.stores.clone() {
-            let mut ways: BTreeMap<&str, Vec<(&Key, bool)>> = BTreeMap::new();
-            for key in KEYS {
-                if let Some((way, _)) =
-                    key.path.strip_prefix("stores.<name>.auth.").and_then(|rest| rest.split_once('.'))
-                {
-                    ways.entry(way).or_default().push((key, self.values.contains_key(&KeyPath::of(key, &name))));
-                }
-            }
-            ways.retain(|_, parts| parts.iter().any(|(_, set)| *set));
-            let unset: Vec<_> = ways.values().flatten().filter(|(_, set)| !set).map(|(key, _)| *key).collect();
-            let names: Vec<_> = ways.keys().map(|way| format!("auth.{way}")).collect();
-            if names.len() > 1 {
-                self.conflict(format!("stores.{name}: {} are both set; expected one of them", names.join(" and ")));
-            }
-            for key in unset {
-                self.conflict(format!("{}: not set; the rest of its section is", KeyPath::of(key, &name)));
-            }
         }
     }
 
@@ -172,10 +140,6 @@ impl Settled {
         }
     }
 
-    fn has(&self, key: &str, name: &str) -> bool {
-        self.given(key, name).is_some()
-    }
-
     fn text(&self, key: &str, name: &str) -> Option<&str> {
         self.given(key, name)?.value.as_str()
     }
@@ -200,17 +164,19 @@ impl Settled {
     }
 
     fn into_config(mut self) -> Result<(Config, Effective), Invalid> {
-        if !self.problems.is_empty() {
-            return Err(Invalid(self.problems));
-        }
         let mut tree = Value::Object(Map::new());
         for given in self.values.values() {
             plant(&mut tree, &given.path.0, given.value.clone());
         }
-        let config: Config =
-            serde_json::from_value(tree).map_err(|error| Invalid(vec![Problem::Conflict(error.to_string())]))?;
-        self.problems = disagreements(&config);
-        if self.problems.is_empty() { Ok((config, self.effective())) } else { Err(Invalid(self.problems)) }
+        match serde_json::from_value::<Config>(tree) {
+            Ok(config) => {
+                self.problems.extend(disagreements(&config));
+                if self.problems.is_empty() { Ok((config, self.effective())) } else { Err(Invalid(self.problems)) }
+            }
+            // What was found wrong before is the reason, and says it better.
+            Err(_) if !self.problems.is_empty() => Err(Invalid(self.problems)),
+            Err(error) => Err(Invalid(vec![Problem::Conflict(error.to_string())])),
+        }
     }
 
     fn effective(self) -> Effective {
@@ -270,13 +236,16 @@ fn disagreements(config: &Config) -> Vec<Problem> {
         ));
     }
     check_stores(config, &mut found);
+    if let Some(Err(error)) = config.seal.secret_file.as_deref().map(identity::read_secret) {
+        found.push(format!("seal.secret_file: {}", with_reasons(&error)));
+    }
     found.extend(
         config.providers.keys().filter(|name| name.is_empty()).map(|_| "providers: a provider has no name".to_owned()),
     );
     found.into_iter().map(Problem::Conflict).collect()
 }
 
-fn at_most(found: &mut Vec<String>, (key, size): (&str, super::ByteSize), (bound, most): (&str, super::ByteSize)) {
+fn at_most(found: &mut Vec<String>, (key, size): (&str, ByteSize), (bound, most): (&str, ByteSize)) {
     if size > most {
         found.push(format!("{key} ({size}) is more than {bound} ({most})"));
     }
@@ -292,13 +261,7 @@ fn check_stores(config: &Config, found: &mut Vec<String>) {
                 }
             }
             Store::Elasticsearch(elastic) => {
-                let prefix = &elastic.index_prefix;
-                if !prefix.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')) {
-                    found.push(format!(
-                        "stores.{name}.index_prefix: expected lower-case letters, digits, dots, hyphens and \
-                         underscores, found {prefix:?}"
-                    ));
-                }
+                found.extend(elastic.problems().iter().map(|error| format!("stores.{name}.{}", with_reasons(error))));
             }
         }
     }

@@ -4,8 +4,9 @@ use std::{fmt, net::SocketAddr};
 
 use serde_json::Value;
 
-use super::{
-    keys::Kind,
+use super::keys::Kind;
+use crate::{
+    store::elastic::NodeUrl,
     units::{self, ByteSize},
 };
 
@@ -39,7 +40,7 @@ impl Kind {
             Self::Size => value.as_str().is_some_and(|text| text.parse::<ByteSize>().is_ok()),
             Self::Choice(names) => value.as_str().is_some_and(|text| names.contains(&text)),
             Self::TextList => is_list(value, |text| !text.is_empty()),
-            Self::UrlList => is_list(value, is_url),
+            Self::UrlList => is_list(value, |text| text.parse::<NodeUrl>().is_ok()),
             Self::Object => value.is_object(),
         };
         if fits { Ok(()) } else { Err(self.to_string()) }
@@ -72,16 +73,6 @@ const REDACTED: &str = "[redacted]";
 
 fn is_list(value: &Value, fits: impl Fn(&str) -> bool) -> bool {
     value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(|item| item.as_str().is_some_and(&fits)))
-}
-
-/// An address of a server. It must not hold a password: those have keys of their own, which are redacted.
-fn is_url(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-    })
 }
 
 /// Cuts out all from the first `//` to the last `@`: somebody may write a password into an address all the same.

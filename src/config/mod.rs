@@ -10,19 +10,21 @@ mod layers;
 mod reference;
 #[cfg(test)]
 mod tests;
-mod units;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use self::{keys::KeyPath, units::deserialize_duration};
+use self::keys::KeyPath;
 pub use self::{
     layers::{Flag, Origin, Sources},
     reference::render as render_reference,
-    units::{BadUnit, ByteSize, Secret, parse_duration},
 };
-use crate::intake::Registration;
+use crate::{
+    intake::Registration,
+    store::{elastic::ElasticConfig, sqlite::SqliteConfig},
+    units::{ByteSize, deserialize_duration},
+};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -122,45 +124,8 @@ pub struct Writer {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Store {
-    Sqlite(SqliteStore),
-    Elasticsearch(ElasticStore),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SqliteStore {
-    pub path: PathBuf,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ElasticStore {
-    /// Empty exactly where there is a `cloud_id`.
-    #[serde(default)]
-    pub urls: Vec<String>,
-    #[serde(default)]
-    pub cloud_id: Option<String>,
-    #[serde(default)]
-    pub auth: Option<Auth>,
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    #[serde(deserialize_with = "deserialize_duration")]
-    pub request_timeout: Duration,
-    #[serde(deserialize_with = "deserialize_duration")]
-    pub bulk_timeout: Duration,
-    pub bulk_bytes: ByteSize,
-    pub concurrency: usize,
-    pub index_prefix: String,
-    pub version: String,
-}
-
-/// Who the store is told that we are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Auth {
-    Basic { login: String, password: Secret },
-    Bearer { token: Secret },
-    ApiKey { id: String, key: Secret },
+    Sqlite(SqliteConfig),
+    Elasticsearch(ElasticConfig),
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -179,6 +144,11 @@ impl Config {
     /// The same, with what each key is and where that came from.
     pub fn load_with_origins(sources: &Sources) -> Result<(Self, Effective), Invalid> {
         check::settle(layers::Layers::read(sources))
+    }
+
+    /// The data folder that the layers name, whether or not the rest is in order.
+    pub fn data_dir_of(sources: &Sources) -> Option<PathBuf> {
+        check::data_dir(layers::Layers::read(sources))
     }
 }
 

@@ -3,9 +3,10 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    Auth, Config, Flag, Invalid, LogFormat, Overflow, Secret, Sources, Store,
+    Config, Flag, Invalid, LogFormat, Overflow, Sources, Store,
     keys::{self, KEYS, Key, Kind, Preset, StoreKind},
 };
+use crate::store::elastic::ElasticConfig;
 
 /// The layers of one test; the file lives as long as they do.
 struct Layers {
@@ -167,32 +168,64 @@ fn a_file_that_is_named_must_exist_and_the_usual_one_need_not() {
     assert!(refused.starts_with("absent/annals.toml: the file cannot be read: "), "{refused}");
 }
 
+/// The layers of a store of the kind `elasticsearch` with these lines.
+fn engine(lines: &str) -> Layers {
+    layers().file(&format!("[stores.main]\nkind = \"elasticsearch\"\n{lines}\n"))
+}
+
+const NODE: &str = "urls = [\"http://127.0.0.1:9200\"]";
+
 #[test]
 fn two_ways_of_authentication_are_an_error_that_names_both() {
-    let layers = layers().file(
-        "[stores.main]\nkind = \"elasticsearch\"\nurls = [\"http://127.0.0.1:9200\"]\n\
-         auth.basic = { login = \"a\", password = \"b\" }\nauth.bearer.token = \"c\"\n",
-    );
-    check_problems(&layers, &["stores.main: auth.basic and auth.bearer are both set; expected one of them"]);
+    let auth = "auth.basic = { login = \"a\", password = \"b\" }\nauth.bearer.token = \"c\"";
+    let expected = "stores.main.auth: expected one way to say who we are, found auth.basic and auth.bearer";
+    check_problems(&engine(&format!("{NODE}\n{auth}")), &[expected]);
 }
 
 #[test]
 fn half_a_pair_of_credentials_is_an_error() {
-    let layers = layers()
-        .set("stores.main.kind", "elasticsearch")
-        .set("stores.main.urls", "http://127.0.0.1:9200")
-        .set("stores.main.auth.basic.login", "a");
-    check_problems(&layers, &["stores.main.auth.basic.password: not set; the rest of its section is"]);
+    let check = |auth: &str, expected: &str| check_problems(&engine(&format!("{NODE}\n{auth}")), &[expected]);
+    let password = "stores.main.auth.basic.password or auth.basic.password_file: expected one of them, found neither";
+    check("auth.basic.login = \"a\"", password);
+    check("auth.basic.password = \"a\"", "stores.main.auth.basic.login: not set; the rest of its section is");
+    let key = "stores.main.auth.api_key: expected an id and a key, or both in one, found an id alone";
+    check("auth.api_key.id = \"a\"", key);
 }
 
 #[test]
 fn a_store_is_addressed_in_one_way() {
-    let neither = layers().set("stores.main.kind", "elasticsearch");
-    check_problems(&neither, &["stores.main: neither urls nor cloud_id is set; expected one of them"]);
-    let both = neither.set("stores.main.urls", "http://a,http://b").set("stores.main.cloud_id", "n:x");
-    check_problems(&both, &["stores.main: urls and cloud_id are both set; expected one of them"]);
-    let cloud = layers().set("stores.main.kind", "elasticsearch").set("stores.main.cloud_id", "n:x");
-    check_problems(&cloud, &["stores.main.cloud_id: a cloud deployment asks for auth, which is not set"]);
+    let expected = |found: &str| format!("stores.main.urls or cloud_id: expected one of them, found {found}");
+    check_problems(&engine(""), &[&expected("neither")]);
+    check_problems(&engine(&format!("{NODE}\ncloud_id = \"n:x\"")), &[&expected("both")]);
+    let expected = "stores.main.cloud_id: expected \"name:\" and the Base64 text that the cloud console shows";
+    check_problems(&engine("cloud_id = \"n:!\"\nauth.bearer.token = \"c\""), &[expected]);
+    let expected = "stores.main.cloud_id: a cloud deployment asks for auth, which is not set";
+    check_problems(&engine("cloud_id = \"n:ZXUkYWJj\""), &[expected]);
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_store_and_its_files_is_said_at_once() {
+    let layers = engine(
+        "url = \"x\"\nurls = [\"http://127.0.0.1:9200\"]\nca_file = \"absent/ca.pem\"\nindex_prefix = \"A\"\n\
+         auth.basic = { login = \"a\", password_file = \"absent/password\" }",
+    );
+    let expected = [
+        "annals.toml line 3: unknown key stores.main.url; did you mean stores.main.urls?",
+        "stores.main.index_prefix: expected 1 to 64 lower-case letters, digits, dots, hyphens and underscores, of which \
+         the first is no hyphen or underscore, found \"A\"",
+        "stores.main.auth.basic.password_file: cannot read absent/password: No such file or directory (os error 2)",
+        "stores.main.ca_file: cannot read absent/ca.pem: No such file or directory (os error 2)",
+        "seal.secret_file: absent/seal: No such file or directory (os error 2)",
+    ];
+    check_problems(&layers.set("seal.secret_file", "absent/seal"), &expected);
+}
+
+#[test]
+fn the_data_folder_is_known_whatever_else_is_wrong() {
+    let folder = |layers: &Layers| Config::data_dir_of(&layers.sources).unwrap();
+    assert_eq!(folder(&layers()), PathBuf::from("annals-data"));
+    let wrong = layers().file("data_dir = \"mine\"\nstores.main.kind = \"odd\"\n");
+    assert_eq!(folder(&wrong), PathBuf::from("mine"));
 }
 
 #[test]
@@ -250,13 +283,7 @@ fn secrets_are_shown_nowhere() {
         .set("stores.main.auth.api_key.id", "me")
         .environment("ANNALS_STORES__MAIN__AUTH__API_KEY__KEY", "hunter2");
     let config = right.load().unwrap();
-    match config.stores.get("main") {
-        Some(Store::Elasticsearch(store)) => match &store.auth {
-            Some(Auth::ApiKey { id, key }) => assert_eq!((id.as_str(), key), ("me", &Secret::new("hunter2"))),
-            other => panic!("{other:?}"),
-        },
-        other => panic!("{other:?}"),
-    }
+    assert!(everything(&config).ends_with(" hunter2"));
     assert!(!format!("{config:?}{}", right.show()).contains("hunter2"));
     assert!(right.show().contains("stores.main.auth.api_key.key = \"[redacted]\""), "{}", right.show());
 
@@ -286,10 +313,23 @@ fn what_is_shown_can_be_read_back() {
     assert_eq!(format!("{:?}", first.load().unwrap()), format!("{:?}", second.load().unwrap()));
 }
 
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBQjCB9aADAgECAhRbJJqDAnx2a1X/0NVr5jrLNMsDDTAFBgMrZXAwFjEUMBIG\n\
+A1UEAwwLYW5uYWxzLXRlc3QwIBcNMjYxMTI0MDMxNzU1WhgPMjEyNjEwMzEwMzE3\n\
+NTVaMBYxFDASBgNVBAMMC2FubmFscy10ZXN0MCowBQYDK2VwAyEAVolGS0frrvup\n\
+FmHilepEvvBZz5TLBxWsUYZ+wNaH4RCjUzBRMB0GA1UdDgQWBBStgLuPGHdKU56A\n\
+dDDEByPia3FHPjAfBgNVHSMEGDAWgBStgLuPGHdKU56AdDDEByPia3FHPjAPBgNV\n\
+HRMBAf8EBTADAQH/MAUGAytlcANBAAutNZKLUEySAAdQOpPmUkYA8zPLdpvP89Cf\n\
+SQnIxLngMHY3MycmXCLOk9OUZVyyeDZTErFgWrmjMNVUyQ58qgY=\n\
+-----END CERTIFICATE-----\n";
+
 /// A value for the key that is neither its default nor what [`surroundings`] say.
 fn another_value(key: &Key) -> String {
     match key.kind {
-        Kind::Text | Kind::Path | Kind::Secret => "other".to_owned(),
+        Kind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
+        Kind::Text | Kind::Path => "other".to_owned(),
+        Kind::Secret => "b3RoZXI=".to_owned(),
         Kind::Address => "127.0.0.2:1".to_owned(),
         Kind::Integer { least, .. } => (least + 5).to_string(),
         Kind::Boolean => "true".to_owned(),
@@ -303,24 +343,27 @@ fn another_value(key: &Key) -> String {
     }
 }
 
-/// A file in which the key may stand.
+/// A file in which the key may stand; `FOLDER` is where the files are that it names.
 fn surroundings(key: &Key) -> String {
     let mut file = "journal.segment_bytes = \"1mb\"\nstores.other = { kind = \"sqlite\", path = \"b\" }\n".to_owned();
-    let (address, way) = match key.path {
-        "stores.<name>.cloud_id" => ("cloud_id = \"a:b\"", "basic"),
-        path if path.contains(".bearer.") => ("urls = [\"http://a\"]", "bearer"),
-        path if path.contains(".api_key.") => ("urls = [\"http://a\"]", "api_key"),
-        _ => ("urls = [\"http://a\"]", "basic"),
+    let address = match key.path {
+        "stores.<name>.cloud_id" => "cloud_id = \"a:ZXUkYWJj\"",
+        _ => "urls = [\"http://a\"]",
+    };
+    let auth = match key.path.strip_prefix("stores.<name>.auth.") {
+        Some("basic.password_file") => "basic = { login = \"a\", password_file = \"FOLDER/first\" }",
+        Some("bearer.token") => "bearer.token = \"a\"",
+        Some("bearer.token_file") => "bearer.token_file = \"FOLDER/first\"",
+        Some("api_key.id" | "api_key.key") => "api_key = { id = \"a\", key = \"b\" }",
+        Some("api_key.key_file") => "api_key = { id = \"a\", key_file = \"FOLDER/first\" }",
+        Some("api_key.encoded") => "api_key.encoded = \"YQ==\"",
+        Some("api_key.encoded_file") => "api_key.encoded_file = \"FOLDER/first\"",
+        Some(_) | None => "basic = { login = \"a\", password = \"b\" }",
     };
     file += &match key.store {
         Some(StoreKind::Sqlite) => "[stores.x]\nkind = \"sqlite\"\n".to_owned(),
         Some(StoreKind::Elasticsearch) => {
-            let auth = match way {
-                "basic" => "{ login = \"a\", password = \"b\" }",
-                "bearer" => "{ token = \"a\" }",
-                _ => "{ id = \"a\", key = \"b\" }",
-            };
-            format!("[stores.x]\nkind = \"elasticsearch\"\n{address}\nauth.{way} = {auth}\n")
+            format!("[stores.x]\nkind = \"elasticsearch\"\n{address}\nauth.{auth}\n")
         }
         None if key.path.starts_with("providers.") => "[providers.x]\nactions = [\"a\"]\n".to_owned(),
         None => "query.store = \"sqlite\"\nstores.sqlite.kind = \"sqlite\"\nstores.sqlite.path = \"a\"\n".to_owned(),
@@ -330,14 +373,17 @@ fn surroundings(key: &Key) -> String {
 
 /// The whole configuration with its secrets, which `Debug` would leave out.
 fn everything(config: &Config) -> String {
+    let secrets = |ElasticConfig { auth, .. }: &ElasticConfig| {
+        let basic = auth.basic.as_ref().and_then(|basic| basic.password.clone());
+        let bearer = auth.bearer.as_ref().and_then(|bearer| bearer.token.clone());
+        let key = auth.api_key.as_ref().and_then(|api_key| api_key.key.clone());
+        let encoded = auth.api_key.as_ref().and_then(|api_key| api_key.encoded.clone());
+        let given = [basic, bearer, key, encoded].into_iter().flatten();
+        given.map(|secret| secret.expose().to_owned()).collect::<String>()
+    };
     let secrets = config.stores.values().map(|store| match store {
-        Store::Elasticsearch(store) => match &store.auth {
-            Some(Auth::Basic { password, .. }) => password.expose(),
-            Some(Auth::Bearer { token }) => token.expose(),
-            Some(Auth::ApiKey { key, .. }) => key.expose(),
-            None => "",
-        },
-        Store::Sqlite(_) => "",
+        Store::Elasticsearch(engine) => secrets(engine),
+        Store::Sqlite(_) => String::new(),
     });
     format!("{config:?} {}", secrets.collect::<String>())
 }
@@ -347,8 +393,18 @@ fn every_key_of_the_table_can_be_set_from_the_environment_and_reaches_the_progra
     // What a store is decides which other keys it has; other tests set it.
     for key in KEYS.iter().filter(|key| key.path != "stores.<name>.kind") {
         let variable = key.environment_name().replace("<NAME>", "X");
-        let before = layers().file(&surroundings(key));
-        let after = layers().file(&surroundings(key)).environment(&variable, &another_value(key));
+        let files = tempfile::tempdir().unwrap();
+        for file in ["first", "other"] {
+            let text = if key.path.ends_with("encoded_file") { "YQ==\n" } else { CERTIFICATE };
+            fs::write(files.path().join(file), text).unwrap();
+        }
+        let folder = files.path().to_str().unwrap();
+        let value = match another_value(key) {
+            file if key.path.ends_with("_file") => format!("{folder}/{file}"),
+            value => value,
+        };
+        let before = layers().file(&surroundings(key).replace("FOLDER", folder));
+        let after = layers().file(&surroundings(key).replace("FOLDER", folder)).environment(&variable, &value);
         let load = |layers: &Layers| layers.load().unwrap_or_else(|invalid| panic!("{}: {invalid}", key.path));
         assert_ne!(everything(&load(&before)), everything(&load(&after)), "{} changes nothing", key.path);
     }

@@ -1,6 +1,10 @@
 //! What an event needs beyond its grammar and types: a registered provider and action, references that hold, and the
 //! fields that the log sets.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::{
     event::{Severity, Space},
     schema::FieldId,
@@ -18,6 +22,8 @@ use super::{
 /// What is the same for all events of a request.
 pub(super) struct Context<'a> {
     pub(super) space: Option<&'a Space>,
+    /// `kibana.space_ids` of an event of the request, in canonical form.
+    pub(super) space_ids: &'a [u8],
     pub(super) registered: &'a Registered,
     /// The time of the request, quoted and in canonical form.
     pub(super) now: &'a [u8],
@@ -43,9 +49,9 @@ pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a
     check_outcome(draft, input, defaults);
     check_code(draft, input, defaults);
     complete_references(draft, input, defaults, context.space);
-    complete_spaces(draft, input, defaults, context.space);
+    complete_spaces(draft, input, defaults, context);
     if let Some(severity) = severity(draft, input, defaults) {
-        draft.put(known.severity, format!("\"{}\"", severity.as_str()).as_bytes());
+        draft.put_name(known.severity, severity.as_str());
     }
     if !draft.has(known.timestamp) {
         draft.put(known.timestamp, context.now);
@@ -64,41 +70,47 @@ fn violation(draft: &mut Draft, path: &str, expected: impl Into<String>, found: 
 
 fn registered_defaults<'a>(draft: &mut Draft, input: &[u8], registered: &'a Registered) -> Option<&'a Defaults> {
     let known = Known::get();
-    let provider_name = required_name(draft, known.provider, input);
-    let action_of_defaults = provider_name
-        .as_deref()
-        .and_then(|name| registered.provider(name))
-        .is_some_and(|provider| provider.defaults.gives(known.action));
-    let action_name =
-        if action_of_defaults && !draft.has(known.action) { None } else { required_name(draft, known.action, input) };
-    let provider_name = provider_name?;
-    let Some(provider) = registered.provider(&provider_name) else {
-        violation(draft, known.provider.field().path, "a registered provider", abbreviate(&provider_name));
-        return None;
-    };
-    if let Some(action) = action_name
-        && !provider.actions.contains(action.as_slice())
-    {
-        let expected = format!("an action registered for provider {}", abbreviate(&provider_name));
-        violation(draft, known.action.field().path, expected, abbreviate(&action));
+    let provider = given_name(draft, known.provider, input).and_then(|name| registered.provider(name));
+    let action = given_name(draft, known.action, input);
+    if let Some(provider) = provider {
+        let is_registered = match action {
+            Some(action) => provider.actions.contains(action),
+            None => !draft.has(known.action) && provider.defaults.gives(known.action),
+        };
+        if is_registered {
+            return Some(&provider.defaults);
+        }
     }
-    Some(&provider.defaults)
+    refuse_names(draft, input, provider.is_some());
+    provider.map(|provider| &provider.defaults)
 }
 
-/// The quoted value of a field that must be given and not be empty.
-fn required_name(draft: &mut Draft, field: FieldId, input: &[u8]) -> Option<Vec<u8>> {
-    let path = field.field().path;
-    match draft.given(field, input).map(<[u8]>::to_vec) {
-        Some(name) if name == b"\"\"" => {
-            violation(draft, path, "a text that is not empty", "\"\"");
-            None
-        }
-        Some(name) => Some(name),
-        // A value of the wrong type has been reported already.
-        None if draft.violations.iter().any(|violation| violation.path == path) => None,
-        None => {
-            violation(draft, path, "a text that is not empty", "nothing");
-            None
+/// The quoted value of a name that is given and not empty.
+fn given_name<'a>(draft: &'a Draft, field: FieldId, input: &'a [u8]) -> Option<&'a [u8]> {
+    draft.given(field, input).filter(|name| *name != b"\"\"")
+}
+
+/// Says what is wrong with a provider and an action that are not registered with each other.
+fn refuse_names(draft: &mut Draft, input: &[u8], is_provider_registered: bool) {
+    let known = Known::get();
+    let provider = given_name(draft, known.provider, input).map(abbreviate);
+    let registered = match &provider {
+        Some(provider) => format!("an action registered for provider {provider}"),
+        None => "an action of its provider".to_owned(),
+    };
+    for (field, is_registered, registered) in [
+        (known.provider, is_provider_registered, "a registered provider".to_owned()),
+        // Without its provider nothing can be said of an action, but that it must be there.
+        (known.action, !is_provider_registered, registered),
+    ] {
+        let path = field.field().path;
+        match draft.given(field, input).map(<[u8]>::to_vec) {
+            Some(name) if name == b"\"\"" => violation(draft, path, "a text that is not empty", "\"\""),
+            Some(_) if is_registered => {}
+            Some(name) => violation(draft, path, registered, abbreviate(&name)),
+            // A value of the wrong type has been reported already.
+            None if draft.violations.iter().any(|violation| violation.path == path) => {}
+            None => violation(draft, path, "a text that is not empty", "nothing"),
         }
     }
 }
@@ -198,7 +210,7 @@ fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, spa
     let field = Known::get().saved_objects;
     let Some(value) = draft.value(field, input, defaults) else { return };
     // The usual case needs no change: no reference names a space, and none is to be filled in.
-    if space.is_none() && !contains(value, b"\"namespace\":") && !has_other_rel(value) {
+    if space.is_none() && !needs_a_closer_look(value) {
         return;
     }
     let path = field.field().path;
@@ -247,24 +259,32 @@ fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, spa
     draft.violations.append(&mut violations);
 }
 
-/// Whether some reference has a `rel` that is not `primary`. A text cannot hold the pattern, as its quotes are escaped.
-fn has_other_rel(references: &[u8]) -> bool {
-    count(references, b"\"rel\":") != count(references, b"\"rel\":\"primary\"")
+/// Whether some reference names a space, or has a `rel` that is not `primary`. A text cannot hold the patterns, as its
+/// quotes are escaped.
+fn needs_a_closer_look(references: &[u8]) -> bool {
+    static NAMESPACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"namespace\":"));
+    static REL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"rel\":"));
+    let is_primary = |at: usize| references.get(at..).is_some_and(|rest| rest.starts_with(b"\"rel\":\"primary\""));
+    NAMESPACE.find(references).is_some() || !REL.find_iter(references).all(is_primary)
 }
 
 /// `kibana.space_ids` is the space of the request where it is absent, and nothing else in a request to a named space.
-fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, space: Option<&Space>) {
+fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let field = Known::get().space_ids;
-    let own = [b"[".as_slice(), &quote(space.map_or("default", Space::as_str)), b"]"].concat();
     match draft.value(field, input, defaults) {
-        None | Some(b"[]") => draft.put(field, &own),
-        Some(given) if space.is_some() && given != own => {
+        None | Some(b"[]") => draft.put(field, context.space_ids),
+        Some(given) if context.space.is_some() && given != context.space_ids => {
             let found = abbreviate(given);
-            let expected = format!("{}, the space of the request, or nothing", String::from_utf8_lossy(&own));
-            violation(draft, field.field().path, expected, found);
+            let own = String::from_utf8_lossy(context.space_ids);
+            violation(draft, field.field().path, format!("{own}, the space of the request, or nothing"), found);
         }
         Some(_) => {}
     }
+}
+
+/// The one space of an event that names none.
+pub(super) fn space_ids(space: Option<&Space>) -> Vec<u8> {
+    [b"[".as_slice(), &quote(space.map_or("default", Space::as_str)), b"]"].concat()
 }
 
 fn quote(text: &str) -> Vec<u8> {
@@ -282,14 +302,6 @@ pub(super) fn text_of(value: &[u8]) -> String {
     if value.contains(&b'\\') {
         decode(value).unwrap_or_default()
     } else {
-        String::from_utf8_lossy(unquoted(value)).into_owned()
+        std::str::from_utf8(unquoted(value)).unwrap_or_default().to_owned()
     }
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(haystack, needle).is_some()
-}
-
-fn count(haystack: &[u8], needle: &[u8]) -> usize {
-    memchr::memmem::find_iter(haystack, needle).count()
 }

@@ -114,6 +114,8 @@ pub(super) struct Draft {
     /// Canonical values that the input does not hold as they are.
     pub(super) scratch: Vec<u8>,
     pub(super) violations: Vec<Violation>,
+    /// Buffers for arrays that are being put together, kept for their capacity.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Draft {
@@ -124,7 +126,23 @@ impl Draft {
             objects: Numbers::default(),
             scratch: Vec::new(),
             violations: Vec::new(),
+            spare: Vec::new(),
         }
+    }
+
+    /// An empty buffer to put an array together in; [`Self::keep_array`] takes it back.
+    pub(super) fn begin_array(&mut self) -> Vec<u8> {
+        let mut text = self.spare.pop().unwrap_or_default();
+        text.clear();
+        text.push(b'[');
+        text
+    }
+
+    pub(super) fn keep_array(&mut self, mut text: Vec<u8>) -> Slot {
+        text.push(b']');
+        let slot = self.keep(&text);
+        self.spare.push(text);
+        slot
     }
 
     pub(super) fn clear(&mut self) {
@@ -162,6 +180,21 @@ impl Draft {
     pub(super) fn put(&mut self, field: FieldId, canonical: &[u8]) {
         let slot = self.keep(canonical);
         self.set(field, slot);
+    }
+
+    /// Sets a field to a text that needs no escapes.
+    pub(super) fn put_name(&mut self, field: FieldId, name: &str) {
+        let slot = self.keep_name(name);
+        self.set(field, slot);
+    }
+
+    /// Copies a text that needs no escapes to the scratch buffer, in quotes.
+    pub(super) fn keep_name(&mut self, name: &str) -> Slot {
+        let start = self.scratch.len();
+        self.scratch.push(b'"');
+        self.scratch.extend_from_slice(name.as_bytes());
+        self.scratch.push(b'"');
+        Slot::new(Source::Scratch, start..self.scratch.len())
     }
 
     /// Copies a canonical value to the scratch buffer.

@@ -173,7 +173,9 @@ impl Intake {
         let registered = self.registry.current();
         let now = self.clock.now();
         let quoted_now = [b"\"".as_slice(), &format_millis(now), b"\""].concat();
-        let context = Context { space, registered: &registered, now: &quoted_now, fixed: &self.fixed };
+        let space_ids = complete::space_ids(space);
+        let context =
+            Context { space, space_ids: &space_ids, registered: &registered, now: &quoted_now, fixed: &self.fixed };
         let mut batch = Batch {
             context,
             limits: &self.limits,
@@ -313,11 +315,11 @@ impl Batch<'_> {
         };
         let class = RetentionClass::General;
         let contents = &mut self.accepted.contents;
-        self.draft.put(known.retention, format!("\"{}\"", class.as_str()).as_bytes());
-        self.draft.put(known.stream, format!("\"{}\"", contents.stream).as_bytes());
+        self.draft.put_name(known.retention, class.as_str());
+        self.draft.put_name(known.stream, contents.stream.as_str());
         if !self.draft.has(known.id) {
             let id = self.random.uuid_v7(self.now);
-            self.draft.put(known.id, &[b"\"", id.as_slice(), b"\""].concat());
+            self.draft.put_name(known.id, std::str::from_utf8(&id).unwrap_or_default());
         }
         let id = self.draft.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
         let start = contents.bytes.len();
@@ -387,16 +389,22 @@ impl Random {
 
     /// RFC 9562: 48 bits of Unix milliseconds, version, 74 random bits.
     fn uuid_v7(&mut self, now: UnixMillis) -> [u8; 36] {
-        let random = u128::from_be_bytes(self.bytes());
-        let millis = u128::from(now.0.unsigned_abs()) << 80;
-        let value = (random & !(0xffff_ffff_ffff << 80)) | (millis & (0xffff_ffff_ffff << 80));
-        let value = (value & !(0xf << 76) & !(0x3 << 62)) | (0x7 << 76) | (0x2 << 62);
+        let mut bytes = self.bytes();
+        let millis = now.0.unsigned_abs().to_be_bytes();
+        bytes.iter_mut().zip(millis.iter().skip(2)).for_each(|(to, from)| *to = *from);
+        let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+        *version = (*version & 0x0f) | 0x70;
+        *variant = (*variant & 0x3f) | 0x80;
         let mut text = [b'-'; 36];
-        let digits = (0..32).rev().map(|place| b"0123456789abcdef".get((value >> (place * 4) & 0xf) as usize));
-        let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-        for (place, digit) in places.zip(digits) {
-            if let (Some(byte), Some(digit)) = (text.get_mut::<usize>(place), digit) {
-                *byte = *digit;
+        let mut places = text.iter_mut();
+        for (index, byte) in bytes.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                places.next();
+            }
+            for digit in [byte >> 4, byte & 0x0f] {
+                if let Some(place) = places.next() {
+                    *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
+                }
             }
         }
         text

@@ -98,7 +98,7 @@ impl<'i> Parser<'_, 'i> {
             self.violate(field.path, element, &format!("an array of {}", plural(field.kind)), token)?;
             return Ok(None);
         }
-        let mut text = vec![b'['];
+        let mut text = self.draft.begin_array();
         let mut count = 0_usize;
         if !self.scanner.take(b']') {
             loop {
@@ -120,8 +120,7 @@ impl<'i> Parser<'_, 'i> {
             }
         }
         self.check_length(field.path, element, count);
-        text.push(b']');
-        Ok(Some(self.draft.keep(&text)))
+        Ok(Some(self.draft.keep_array(text)))
     }
 
     fn nested(&mut self, id: FieldId, node: NodeId, token: &Token) -> Result<(), Syntax> {
@@ -133,7 +132,7 @@ impl<'i> Parser<'_, 'i> {
             return self.violate(field.path, None, "one member of this name", token);
         }
         let members = Known::get().members_of(id);
-        let mut text = vec![b'['];
+        let mut text = self.draft.begin_array();
         let mut count = 0_usize;
         if !self.scanner.take(b']') {
             loop {
@@ -157,8 +156,7 @@ impl<'i> Parser<'_, 'i> {
             }
         }
         self.check_length(field.path, None, count);
-        text.push(b']');
-        let slot = self.draft.keep(&text);
+        let slot = self.draft.keep_array(text);
         self.draft.set(id, slot);
         Ok(())
     }
@@ -247,7 +245,7 @@ impl<'i> Parser<'_, 'i> {
 
     fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
         let number = whole_number(digits).ok_or_else(|| plain(Kind::Long64))?;
-        Ok(self.draft.keep(format!("\"{number}\"").as_bytes()))
+        Ok(self.draft.keep_name(itoa::Buffer::new().format(number)))
     }
 
     fn labels(&mut self, field: &'static Field, token: &Token) -> Result<Option<Slot>, Syntax> {

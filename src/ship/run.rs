@@ -41,7 +41,6 @@ pub(super) struct Unit {
     end: Position,
     /// How many events the journal ever held before `end`.
     events: u64,
-    received: UnixMillis,
     parts: Vec<Part>,
 }
 
@@ -79,6 +78,11 @@ async fn first_finished(in_flight: &mut VecDeque<Unfinished>) -> Option<Result<(
     Some((&mut first.task).await)
 }
 
+/// A chain never goes back in time, so this is about the oldest.
+fn first_received(groups: &[Group]) -> Option<UnixMillis> {
+    groups.iter().flat_map(|group| &group.sections).map(|section| section.received).min()
+}
+
 struct Loop {
     inner: Arc<Inner>,
     trimmer: Arc<Trimmer>,
@@ -98,6 +102,7 @@ struct Loop {
 struct Unfinished {
     end: Position,
     events: u64,
+    received: Option<UnixMillis>,
     task: JoinHandle<()>,
 }
 
@@ -122,13 +127,28 @@ impl Loop {
     }
 
     /// Sets the store up, however long it is away.
-    async fn prepare(&self) {
+    async fn prepare(&mut self) {
         let mut backoff = Backoff::default();
         while let Err(error) = self.inner.store.setup(&self.inner.streams).await {
             self.inner.report_trouble(&error.to_string());
+            self.look_ahead().await;
             sleep(backoff.after_failure(None, random())).await;
         }
         self.inner.report_success();
+    }
+
+    /// Finds out since when the oldest event waits, though nothing can be sent yet.
+    async fn look_ahead(&mut self) {
+        let is_known = lock(&self.inner.oldest).is_some();
+        if is_known || self.inner.journal.end() <= *self.inner.confirmed.borrow() {
+            return;
+        }
+        // What is wrong with the journal is said when its events are to be sent.
+        if let Ok(records) = self.read().await {
+            let groups: Vec<_> = records.iter().flat_map(|record| Group::decode(&record.payload)).collect();
+            self.note_oldest(first_received(&groups));
+        }
+        self.start_again();
     }
 
     /// While a request is under way another one is worth it if it is a full one; small ones would only be more of them.
@@ -150,22 +170,26 @@ impl Loop {
                 }
             }
         };
-        let unit = match self.unit(&records).await {
-            Ok(Some(unit)) => unit,
-            Ok(None) => return,
+        let groups: Result<Vec<_>, BadRecord> = records.iter().map(|record| Group::decode(&record.payload)).collect();
+        let groups = match groups {
+            Ok(groups) => groups,
             Err(error) => {
                 self.inner.report_trouble(&error.to_string());
                 return std::future::pending().await;
             }
         };
-        let mut oldest = lock(&self.inner.oldest);
-        if self.in_flight.is_empty() || oldest.is_none() {
-            *oldest = Some(unit.received);
-        }
-        drop(oldest);
+        let received = first_received(&groups);
+        self.note_oldest(received);
+        let Some(unit) = self.unit(&records, groups).await else { return };
         let (end, events) = (unit.end, unit.events);
         let task = tokio::spawn(deliver::deliver(Arc::clone(&self.inner), unit.parts));
-        self.in_flight.push_back(Unfinished { end, events, task });
+        self.in_flight.push_back(Unfinished { end, events, received, task });
+    }
+
+    /// Notes since when the oldest event waits: one of those under way, or else one that was read at least.
+    fn note_oldest(&self, read: Option<UnixMillis>) {
+        let under_way = self.in_flight.front().and_then(|unfinished| unfinished.received);
+        *lock(&self.inner.oldest) = under_way.or(read);
     }
 
     async fn read(&mut self) -> Result<Vec<Record>, JournalError> {
@@ -187,15 +211,12 @@ impl Loop {
         }
     }
 
-    async fn unit(&mut self, records: &[Record]) -> Result<Option<Unit>, BadRecord> {
-        let Some(last) = records.last() else { return Ok(None) };
-        let mut unit = Unit { end: last.end, events: 0, received: UnixMillis(i64::MAX), parts: Vec::new() };
-        for record in records {
-            let group = Group::decode(&record.payload)?;
+    async fn unit(&mut self, records: &[Record], groups: Vec<Group>) -> Option<Unit> {
+        let mut unit = Unit { end: records.last()?.end, events: 0, parts: Vec::new() };
+        for (record, group) in records.iter().zip(groups) {
             unit.events = group.events_before + group.event_count();
             for section in group.sections {
                 let target = self.target(&section.stream, record.begin).await;
-                unit.received = unit.received.min(section.received);
                 match unit.parts.last_mut() {
                     Some(part) if part.stream == section.stream && part.target == target => {
                         part.events.extend(section.events);
@@ -207,7 +228,7 @@ impl Loop {
                 }
             }
         }
-        Ok(Some(unit))
+        Some(unit)
     }
 
     /// Where the events of this stream at this place of the journal go; fixed on disk before this returns.
@@ -257,9 +278,7 @@ impl Loop {
         lock(&self.inner.progress).confirm(delivered.end, delivered.events);
         self.inner.confirmed_events.store(delivered.events, Ordering::Relaxed);
         self.inner.confirmed.send_replace(delivered.end);
-        if self.in_flight.is_empty() {
-            lock(&self.inner.oldest).take();
-        }
+        self.note_oldest(None);
         self.is_saved = false;
     }
 

@@ -2,12 +2,32 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+/// The real program, real engines, and proofs about what a store holds.
+mod support;
+
 /// The configuration and its reference.
 mod config;
 
 /// The command line against a server that answers by script.
 mod cli;
 
+/// The program as its first user meets it, on every store.
+mod first_run;
+
+/// Crashes, damage and shortage of the program's own.
+mod crashes;
+
+/// Stores that go away, answer badly, or not at all.
+mod outages;
+
+/// Events that a store refuses for good.
+mod refusals;
+
+/// What the engine has to have ready for events, and what happens when somebody takes it away.
+mod resources;
+
+/// What is generated is as its source says.
+mod generated;
 /// What README.md and docs/integrity.md say, done.
 mod readme;
 

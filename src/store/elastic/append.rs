@@ -161,18 +161,14 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
     }
 }
 
-/// A stub has the event's content as opaque text.
+/// An event always has a time; a stub has none, whether it has kept the event's content or not.
 fn is_stub(source: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Document {
-        annals: Annals,
+        #[serde(default, rename = "@timestamp")]
+        timestamp: Option<IgnoredAny>,
     }
-    #[derive(Deserialize)]
-    struct Annals {
-        #[serde(default)]
-        content: Option<IgnoredAny>,
-    }
-    serde_json::from_slice::<Document>(source).is_ok_and(|document| document.annals.content.is_some())
+    serde_json::from_slice::<Document>(source).is_ok_and(|document| document.timestamp.is_none())
 }
 
 /// The same seal is the same event.

@@ -1,7 +1,7 @@
 //! What an operator says about an engine: where it is, who we are to it, and what our resources there are called.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
 use super::names::{BadName, Names};
+pub use crate::units::Secret;
+use crate::units::{ByteSize, deserialize_duration};
 
 /// How to reach Elasticsearch or OpenSearch, and what Annals' resources there are called.
 ///
@@ -26,42 +28,35 @@ use super::names::{BadName, Names};
 /// `index_prefix = ".kibana"` the names are thus Kibana's own: what reads Kibana's event log finds the events of Annals,
 /// and Annals finds those of Kibana, also such as older versions wrote.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct ElasticConfig {
     /// The nodes, such as `["https://node-1:9200", "https://node-2:9200"]`. Requests go to each in turn; one that fails
     /// is left alone for a while.
+    #[serde(default)]
     pub urls: Vec<NodeUrl>,
     /// The id of an Elastic Cloud deployment, in place of `urls`.
+    #[serde(default)]
     pub cloud_id: Option<String>,
     /// Who we are to the engine: one of `basic`, `bearer` and `api_key`, or none where it asks for nothing.
+    #[serde(default)]
     pub auth: Auth,
     /// PEM file of authorities that may have signed the nodes' certificates, besides the public ones.
+    #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// How long a query or a set-up request may take, such as `"30s"`.
-    #[serde(deserialize_with = "duration")]
+    /// How long a query or a set-up request may take.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub request_timeout: Duration,
     /// How long one bulk request may take.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "deserialize_duration")]
     pub bulk_timeout: Duration,
+    /// How large a bulk request grows before it is sent.
+    pub bulk_bytes: ByteSize,
+    /// The most bulk requests in flight.
+    pub concurrency: usize,
     /// What the names of indices, aliases, templates and the policy begin with.
     pub index_prefix: String,
     /// The version in those names; lower-cased. With each version begins a new series of indices.
     pub version: String,
-}
-
-impl Default for ElasticConfig {
-    fn default() -> Self {
-        Self {
-            urls: Vec::new(),
-            cloud_id: None,
-            auth: Auth::default(),
-            ca_file: None,
-            request_timeout: Duration::from_secs(30),
-            bulk_timeout: Duration::from_secs(60),
-            index_prefix: ".annals".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
 }
 
 /// The ways to say who we are; at most one may be given.
@@ -76,64 +71,32 @@ pub struct Auth {
     pub api_key: Option<ApiKey>,
 }
 
-/// A user and a password.
+/// A user and a password, or a file that holds the password.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Basic {
-    /// The user's name.
-    pub username: String,
-    /// The user's password.
+    pub login: String,
     pub password: Option<Secret>,
-    /// A file that holds the password, in place of `password`.
     pub password_file: Option<PathBuf>,
 }
 
-/// A bearer token.
+/// A bearer token, or a file that holds it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bearer {
-    /// The token.
     pub token: Option<Secret>,
-    /// A file that holds the token, in place of `token`.
     pub token_file: Option<PathBuf>,
 }
 
-/// An API key.
+/// An API key: its id and itself, or both in one in Base64; each of the two secrets may be in a file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiKey {
-    /// The id of the key.
     pub id: Option<String>,
-    /// The key itself.
     pub key: Option<Secret>,
-    /// A file that holds the key, in place of `key`.
     pub key_file: Option<PathBuf>,
-    /// Id and key in one, in Base64.
     pub encoded: Option<Secret>,
-    /// A file that holds id and key in one, in place of `encoded`.
     pub encoded_file: Option<PathBuf>,
-}
-
-/// A password, token or key: wiped when dropped, and never printed.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
-    }
 }
 
 /// The address of a node: `http` or `https`, without credentials, so that it may be shown.
@@ -167,27 +130,37 @@ impl<'de> Deserialize<'de> for NodeUrl {
     }
 }
 
-/// What is wrong with a configuration. No variant shows a secret, nor an address that might hold one.
+/// What is wrong with a configuration, by the key. No variant shows a secret, nor an address that might hold one.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("urls: expected addresses of nodes, such as \"https://localhost:9200\"")]
     BadUrl,
     #[error("urls: an address must not hold a user or password; give them in auth.basic")]
     SecretInUrl,
-    #[error("expected either urls or cloud_id, found {found}")]
+    #[error("urls or cloud_id: expected one of them, found {found}")]
     Address { found: &'static str },
     #[error("cloud_id: expected \"name:\" and the Base64 text that the cloud console shows")]
     BadCloudId,
+    #[error("cloud_id: a cloud deployment asks for auth, which is not set")]
+    CloudWithoutAuth,
     #[error("auth: expected one way to say who we are, found {0} and {1}")]
     TwoWays(&'static str, &'static str),
-    #[error("auth: expected {expected}, found {found}")]
-    Secret { expected: &'static str, found: &'static str },
+    #[error("auth.basic.login: not set; the rest of its section is")]
+    NoLogin,
+    #[error("auth.api_key: expected an id and a key, or both in one, found {found}")]
+    ApiKey { found: &'static str },
+    #[error("{key} or {key}_file: expected one of them, found {found}")]
+    Secret { key: &'static str, found: &'static str },
+    #[error("{key}_file: there is nothing in {}", path.display())]
+    EmptySecret { key: &'static str, path: PathBuf },
+    #[error("{key}_file: cannot read {}", path.display())]
+    SecretFile { key: &'static str, path: PathBuf, source: io::Error },
     #[error("auth.api_key.encoded: expected Base64 text")]
     BadEncodedKey,
-    #[error("{key}: cannot read {}", path.display())]
-    File { key: &'static str, path: PathBuf, source: io::Error },
+    #[error("ca_file: cannot read {}", path.display())]
+    CaFile { path: PathBuf, source: io::Error },
     #[error("ca_file: expected PEM certificates in {}", path.display())]
-    BadCertificate { path: PathBuf, source: elasticsearch::Error },
+    BadCertificate { path: PathBuf },
     #[error(transparent)]
     Name(#[from] BadName),
     #[error("the client for {url} cannot be made")]
@@ -195,6 +168,12 @@ pub enum ConfigError {
 }
 
 impl ElasticConfig {
+    /// Everything that is wrong; reads the files that are named.
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let checks = [self.names().err(), self.nodes().err(), self.credentials().err(), self.certificates().err()];
+        checks.into_iter().flatten().collect()
+    }
+
     pub(super) fn names(&self) -> Result<Names, ConfigError> {
         Ok(Names::new(&self.index_prefix, &self.version)?)
     }
@@ -203,7 +182,10 @@ impl ElasticConfig {
     pub(super) fn nodes(&self) -> Result<Vec<NodeUrl>, ConfigError> {
         match (&self.cloud_id, self.urls.is_empty()) {
             (None, false) => Ok(self.urls.clone()),
-            (Some(id), true) => Ok(vec![cloud_url(id).ok_or(ConfigError::BadCloudId)?]),
+            (Some(id), true) => {
+                let url = cloud_url(id).ok_or(ConfigError::BadCloudId)?;
+                if self.auth.is_empty() { Err(ConfigError::CloudWithoutAuth) } else { Ok(vec![url]) }
+            }
             (None, true) => Err(ConfigError::Address { found: "neither" }),
             (Some(_), false) => Err(ConfigError::Address { found: "both" }),
         }
@@ -211,10 +193,11 @@ impl ElasticConfig {
 
     pub(super) fn certificates(&self) -> Result<Option<CertificateValidation>, ConfigError> {
         let Some(path) = &self.ca_file else { return Ok(None) };
-        let file = |source| ConfigError::File { key: "ca_file", path: path.clone(), source };
-        let certificates = Certificate::from_pem(&fs::read(path).map_err(file)?)
-            .map_err(|source| ConfigError::BadCertificate { path: path.clone(), source })?;
-        Ok(Some(CertificateValidation::Full(certificates)))
+        let pem = fs::read(path).map_err(|source| ConfigError::CaFile { path: path.clone(), source })?;
+        match Certificate::from_pem(&pem) {
+            Ok(certificates) => Ok(Some(CertificateValidation::Full(certificates))),
+            Err(_) => Err(ConfigError::BadCertificate { path: path.clone() }),
+        }
     }
 
     pub(super) fn credentials(&self) -> Result<Option<Credentials>, ConfigError> {
@@ -230,59 +213,65 @@ impl ElasticConfig {
     }
 }
 
+impl Auth {
+    fn is_empty(&self) -> bool {
+        self.basic.is_none() && self.bearer.is_none() && self.api_key.is_none()
+    }
+}
+
 impl Basic {
     fn credentials(&self) -> Result<Credentials, ConfigError> {
-        let password =
-            secret("auth.basic.password or auth.basic.password_file", &self.password, self.password_file.as_deref())?;
-        Ok(Credentials::Basic(self.username.clone(), password.0.to_string()))
+        if self.login.is_empty() {
+            return Err(ConfigError::NoLogin);
+        }
+        let password = secret("auth.basic.password", self.password.as_ref(), self.password_file.as_deref())?;
+        Ok(Credentials::Basic(self.login.clone(), password.expose().to_owned()))
     }
 }
 
 impl Bearer {
     fn credentials(&self) -> Result<Credentials, ConfigError> {
-        let token = secret("auth.bearer.token or auth.bearer.token_file", &self.token, self.token_file.as_deref())?;
-        Ok(Credentials::Bearer(token.0.to_string()))
+        let token = secret("auth.bearer.token", self.token.as_ref(), self.token_file.as_deref())?;
+        Ok(Credentials::Bearer(token.expose().to_owned()))
     }
 }
 
 impl ApiKey {
     fn credentials(&self) -> Result<Credentials, ConfigError> {
-        const EITHER: &str = "either auth.api_key.id with key or key_file, or encoded or encoded_file";
         let in_one = self.encoded.is_some() || self.encoded_file.is_some();
         let in_two = self.key.is_some() || self.key_file.is_some();
         match (&self.id, in_two, in_one) {
             (Some(id), true, false) => {
-                let key = secret("auth.api_key.key or auth.api_key.key_file", &self.key, self.key_file.as_deref())?;
-                Ok(Credentials::ApiKey(id.clone(), key.0.to_string()))
+                let key = secret("auth.api_key.key", self.key.as_ref(), self.key_file.as_deref())?;
+                Ok(Credentials::ApiKey(id.clone(), key.expose().to_owned()))
             }
             (None, false, true) => {
-                let expected = "auth.api_key.encoded or auth.api_key.encoded_file";
-                let encoded = secret(expected, &self.encoded, self.encoded_file.as_deref())?;
-                BASE64_STANDARD.decode(encoded.0.as_bytes()).map_err(|_| ConfigError::BadEncodedKey)?;
-                Ok(Credentials::EncodedApiKey(encoded.0.to_string()))
+                let encoded = secret("auth.api_key.encoded", self.encoded.as_ref(), self.encoded_file.as_deref())?;
+                BASE64_STANDARD.decode(encoded.expose()).map_err(|_| ConfigError::BadEncodedKey)?;
+                Ok(Credentials::EncodedApiKey(encoded.expose().to_owned()))
             }
-            (_, _, true) => Err(ConfigError::Secret { expected: EITHER, found: "both" }),
-            (Some(_), false, false) => Err(ConfigError::Secret { expected: EITHER, found: "an id alone" }),
-            (None, true, false) => Err(ConfigError::Secret { expected: EITHER, found: "a key alone" }),
-            (None, false, false) => Err(ConfigError::Secret { expected: EITHER, found: "neither" }),
+            (_, _, true) => Err(ConfigError::ApiKey { found: "both" }),
+            (Some(_), false, false) => Err(ConfigError::ApiKey { found: "an id alone" }),
+            (None, true, false) => Err(ConfigError::ApiKey { found: "a key alone" }),
+            (None, false, false) => Err(ConfigError::ApiKey { found: "neither" }),
         }
     }
 }
 
-/// The secret that is given in one of two ways. A line break at the end of a file is the editor's.
-fn secret(expected: &'static str, text: &Option<Secret>, file: Option<&Path>) -> Result<Secret, ConfigError> {
+/// The secret that is given in one of two ways. White space at the end of a file is the editor's.
+fn secret(key: &'static str, text: Option<&Secret>, file: Option<&Path>) -> Result<Secret, ConfigError> {
     match (text, file) {
         (Some(text), None) => Ok(text.clone()),
         (None, Some(path)) => {
-            let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|source| ConfigError::File {
-                key: "auth",
-                path: path.to_owned(),
-                source,
-            })?;
-            Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+            let text = fs::read_to_string(path).map(Zeroizing::new);
+            let text = text.map_err(|source| ConfigError::SecretFile { key, path: path.to_owned(), source })?;
+            match text.trim_ascii_end() {
+                "" => Err(ConfigError::EmptySecret { key, path: path.to_owned() }),
+                secret => Ok(Secret::new(secret)),
+            }
         }
-        (None, None) => Err(ConfigError::Secret { expected, found: "neither" }),
-        (Some(_), Some(_)) => Err(ConfigError::Secret { expected, found: "both" }),
+        (None, None) => Err(ConfigError::Secret { key, found: "neither" }),
+        (Some(_), Some(_)) => Err(ConfigError::Secret { key, found: "both" }),
     }
 }
 
@@ -298,11 +287,23 @@ fn cloud_url(cloud_id: &str) -> Option<NodeUrl> {
     format!("https://{engine}.{domain}").parse().ok()
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
-    span.filter(|span| !span.is_zero())
-        .ok_or_else(|| de::Error::custom(format!("expected a duration above zero, such as \"30s\", found {text:?}")))
+/// For tests that are about something else.
+#[cfg(test)]
+impl Default for ElasticConfig {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            cloud_id: None,
+            auth: Auth::default(),
+            ca_file: None,
+            request_timeout: Duration::from_secs(30),
+            bulk_timeout: Duration::from_secs(60),
+            bulk_bytes: ByteSize::from_bytes(2 << 20),
+            concurrency: 2,
+            index_prefix: ".annals".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -310,8 +311,12 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 mod tests {
     use super::*;
 
-    fn read(toml: &str) -> Result<ElasticConfig, toml::de::Error> {
-        toml::from_str(toml)
+    fn auth(toml: &str) -> ElasticConfig {
+        ElasticConfig { auth: toml::from_str(toml).unwrap(), ..ElasticConfig::default() }
+    }
+
+    fn credentials(toml: &str) -> Result<Credentials, ConfigError> {
+        auth(toml).credentials().map(Option::unwrap)
     }
 
     fn refusal<T>(result: Result<T, ConfigError>) -> String {
@@ -319,58 +324,49 @@ mod tests {
     }
 
     #[test]
-    fn everything_can_be_set() {
-        let config = read(
-            "urls = [\"https://a:9200/path\", \"http://b:9200\"]\nca_file = \"ca.pem\"\nrequest_timeout = \"5s\"\n\
-             bulk_timeout = \"2m\"\nindex_prefix = \".kibana\"\nversion = \"8.0.0-SNAPSHOT\"\n\
-             auth.basic = { username = \"elastic\", password = \"hidden\" }",
-        )
-        .unwrap();
-        assert_eq!(config.nodes().unwrap().len(), 2);
-        assert_eq!((config.request_timeout, config.bulk_timeout), (Duration::from_secs(5), Duration::from_secs(120)));
-        assert_eq!(config.names().unwrap().pattern(), ".kibana-event-log-*");
-        assert!(matches!(config.credentials().unwrap(), Some(Credentials::Basic(user, password))
-            if user == "elastic" && password == "hidden"));
-    }
-
-    #[test]
-    fn a_misspelt_key_is_refused_by_name() {
-        assert!(read("url = []").unwrap_err().to_string().contains("unknown field `url`"));
-        assert!(read("auth.basic = { user = \"a\" }").unwrap_err().to_string().contains("unknown field `user`"));
-        assert!(read("request_timeout = \"soon\"").unwrap_err().to_string().contains("found \"soon\""));
-        assert!(read("request_timeout = \"-3s\"").is_err());
-    }
-
-    #[test]
     fn secrets_are_never_printed() {
-        let config = read(
-            "[auth]\nbasic = { username = \"u\", password = \"hidden\" }\nbearer = { token = \"hidden\" }\n\
+        let config = auth(
+            "basic = { login = \"u\", password = \"hidden\" }\nbearer = { token = \"hidden\" }\n\
              api_key = { id = \"i\", key = \"hidden\", encoded = \"hidden\" }",
-        )
-        .unwrap();
+        );
         assert!(!format!("{config:?}").contains("hidden"));
-        let error = read("urls = [\"https://elastic:hidden@localhost:9200\"]").unwrap_err();
-        assert!(error.message().contains("must not hold a user or password"), "{}", error.message());
-        assert!(!error.message().contains("hidden"));
+        let error = refusal("https://elastic:hidden@localhost:9200".parse::<NodeUrl>());
+        assert!(error.contains("must not hold a user or password") && !error.contains("hidden"), "{error}");
+    }
+
+    #[test]
+    fn a_node_is_an_http_address() {
+        assert!("https://a:9200/path".parse::<NodeUrl>().is_ok());
+        for bad in ["a:9200", "ftp://a", "https://", "http://a?b=c", ""] {
+            assert!(refusal(bad.parse::<NodeUrl>()).starts_with("urls: expected addresses"), "{bad}");
+        }
     }
 
     #[test]
     fn two_ways_to_say_who_we_are_are_named() {
-        let basic = "basic = { username = \"u\", password = \"p\" }";
+        let basic = "basic = { login = \"u\", password = \"p\" }";
         let bearer = "bearer = { token = \"t\" }";
         let api_key = "api_key = { encoded = \"aTpr\" }";
-        let both = |one: &str, other: &str| refusal(read(&format!("[auth]\n{one}\n{other}")).unwrap().credentials());
+        let both = |one: &str, other: &str| refusal(credentials(&format!("{one}\n{other}")));
         assert!(both(basic, bearer).ends_with("found auth.basic and auth.bearer"));
         assert!(both(basic, api_key).ends_with("found auth.basic and auth.api_key"));
         assert!(both(bearer, api_key).ends_with("found auth.bearer and auth.api_key"));
     }
 
     #[test]
+    fn a_user_has_a_login_and_a_password() {
+        assert!(matches!(credentials("basic = { login = \"u\", password = \"p\" }").unwrap(),
+            Credentials::Basic(login, password) if login == "u" && password == "p"));
+        assert!(refusal(credentials("basic.login = \"u\"")).ends_with("found neither"));
+        assert!(refusal(credentials("basic.password = \"p\"")).starts_with("auth.basic.login: not set"));
+    }
+
+    #[test]
     fn an_api_key_is_whole() {
-        let key = |keys: &str| read(&format!("auth.api_key = {{ {keys} }}")).unwrap().credentials();
-        assert!(matches!(key("id = \"i\", key = \"k\"").unwrap(), Some(Credentials::ApiKey(id, key))
+        let key = |keys: &str| credentials(&format!("api_key = {{ {keys} }}"));
+        assert!(matches!(key("id = \"i\", key = \"k\"").unwrap(), Credentials::ApiKey(id, key)
             if id == "i" && key == "k"));
-        assert!(matches!(key("encoded = \"aTpr\"").unwrap(), Some(Credentials::EncodedApiKey(key)) if key == "aTpr"));
+        assert!(matches!(key("encoded = \"aTpr\"").unwrap(), Credentials::EncodedApiKey(key) if key == "aTpr"));
         assert!(refusal(key("id = \"i\"")).ends_with("found an id alone"));
         assert!(refusal(key("key = \"k\"")).ends_with("found a key alone"));
         assert!(refusal(key("id = \"i\", key = \"k\", encoded = \"aTpr\"")).ends_with("found both"));
@@ -380,23 +376,43 @@ mod tests {
     #[test]
     fn a_secret_comes_from_a_file_without_its_line_break() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        fs::write(&path, "s3cret\n").unwrap();
-        let bearer = |keys: &str| read(&format!("auth.bearer = {{ {keys} }}")).unwrap().credentials();
-        let file = format!("token_file = {:?}", path.to_str().unwrap());
-        assert!(matches!(bearer(&file).unwrap(), Some(Credentials::Bearer(token)) if token == "s3cret"));
-        assert!(refusal(bearer(&format!("token = \"t\", {file}"))).ends_with("found both"));
-        assert!(refusal(bearer("")).ends_with("found neither"));
-        let missing = refusal(bearer("token_file = \"/nowhere/token\""));
-        assert_eq!(missing, "auth: cannot read /nowhere/token");
+        let path = folder.path().join("secret");
+        fs::write(&path, "aTpr\r\n").unwrap();
+        let file = format!("{:?}", path.to_str().unwrap());
+        let from_file = |keys: &str| credentials(&keys.replace("FILE", &file));
+        assert!(matches!(from_file("basic = { login = \"u\", password_file = FILE }").unwrap(),
+            Credentials::Basic(_, password) if password == "aTpr"));
+        assert!(matches!(from_file("bearer.token_file = FILE").unwrap(),
+            Credentials::Bearer(token) if token == "aTpr"));
+        assert!(matches!(from_file("api_key = { id = \"i\", key_file = FILE }").unwrap(),
+            Credentials::ApiKey(_, key) if key == "aTpr"));
+        assert!(matches!(from_file("api_key.encoded_file = FILE").unwrap(),
+            Credentials::EncodedApiKey(key) if key == "aTpr"));
+        assert!(refusal(from_file("bearer = { token = \"t\", token_file = FILE }")).ends_with("found both"));
+        fs::write(&path, "\n").unwrap();
+        assert!(refusal(from_file("bearer.token_file = FILE")).starts_with("auth.bearer.token_file: there is nothing"));
+        let missing = refusal(credentials("bearer.token_file = \"/nowhere/token\""));
+        assert_eq!(missing, "auth.bearer.token_file: cannot read /nowhere/token");
     }
 
     #[test]
-    fn a_cloud_id_is_an_address() {
+    fn certificates_are_pem() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let config = ElasticConfig { ca_file: Some(path.clone()), ..ElasticConfig::default() };
+        assert!(refusal(config.certificates()).starts_with("ca_file: cannot read"));
+        fs::write(&path, "nonsense").unwrap();
+        assert!(refusal(config.certificates()).starts_with("ca_file: expected PEM certificates in"));
+    }
+
+    #[test]
+    fn a_cloud_id_is_an_address_and_asks_for_auth() {
         let id = |text: &str| format!("name:{}", BASE64_STANDARD.encode(text));
-        let config = |id: String| ElasticConfig { cloud_id: Some(id), ..ElasticConfig::default() };
-        let nodes = config(id("eu.example.org:9243$abc$def")).nodes().unwrap();
-        assert_eq!(nodes, ["https://abc.eu.example.org:9243".parse().unwrap()]);
+        let config = |id: String| ElasticConfig { cloud_id: Some(id), ..auth("bearer.token = \"t\"") };
+        let good = config(id("eu.example.org:9243$abc$def"));
+        assert_eq!(good.nodes().unwrap(), ["https://abc.eu.example.org:9243".parse().unwrap()]);
+        let without = ElasticConfig { auth: Auth::default(), ..good };
+        assert!(refusal(without.nodes()).starts_with("cloud_id: a cloud deployment asks for auth"));
         for bad in ["name".to_owned(), "name:!".to_owned(), id("eu.example.org"), id("$abc")] {
             assert!(refusal(config(bad).nodes()).starts_with("cloud_id: expected"));
         }

@@ -24,6 +24,7 @@ use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target};
 use crate::{
     event::{ChainId, Stream},
     query::ScopedQuery,
+    units::deserialize_duration,
 };
 
 /// Where the embedded store is, and how much it may take.
@@ -33,27 +34,11 @@ pub struct SqliteConfig {
     /// The database file. It is created if it is absent, and so are the folders above it. SQLite keeps two more files
     /// beside it, whose names end in `-wal` and `-shm`: they belong to it, and a copy has to have all three.
     pub path: PathBuf,
-    /// How many seconds a query may take before it is given up.
-    #[serde(default = "default_query_timeout")]
-    pub query_timeout_seconds: NonZeroU32,
+    /// How long a query may take before it is given up.
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub query_timeout: Duration,
     /// How many queries may run at a time; further ones wait for their turn.
-    #[serde(default = "default_concurrent_queries")]
     pub concurrent_queries: NonZeroU32,
-}
-
-const fn default_query_timeout() -> NonZeroU32 {
-    NonZeroU32::MIN.saturating_add(29)
-}
-
-const fn default_concurrent_queries() -> NonZeroU32 {
-    NonZeroU32::MIN.saturating_add(3)
-}
-
-impl SqliteConfig {
-    /// The defaults for a database at this place.
-    pub fn at(path: PathBuf) -> Self {
-        Self { path, query_timeout_seconds: default_query_timeout(), concurrent_queries: default_concurrent_queries() }
-    }
 }
 
 /// Events in one SQLite file.
@@ -65,8 +50,7 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Starts the thread that writes. The file is left alone until [`Store::setup`].
     pub fn new(config: SqliteConfig) -> std::io::Result<Self> {
-        let limit = Duration::from_secs(config.query_timeout_seconds.get().into());
-        let readers = Readers::new(config.path.clone(), config.concurrent_queries, limit);
+        let readers = Readers::new(config.path.clone(), config.concurrent_queries, config.query_timeout);
         Ok(Self { writer: Writer::start(config.path)?, readers })
     }
 }

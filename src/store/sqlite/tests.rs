@@ -31,8 +31,13 @@ impl Place {
         self.folder.path().join("events.db")
     }
 
+    fn config(&self) -> SqliteConfig {
+        let concurrent_queries = NonZeroU32::MIN.saturating_add(3);
+        SqliteConfig { path: self.path(), query_timeout: Duration::from_secs(30), concurrent_queries }
+    }
+
     async fn store(&self) -> SqliteStore {
-        let store = SqliteStore::new(SqliteConfig::at(self.path())).unwrap();
+        let store = SqliteStore::new(self.config()).unwrap();
         store.setup(&[]).await.unwrap();
         store
     }
@@ -45,15 +50,6 @@ fn nowhere() -> Target {
 #[tokio::test]
 async fn conforms() {
     conformance::suite(&Place::new().store().await).await;
-}
-
-#[test]
-fn a_path_is_all_that_has_to_be_configured() {
-    let config: SqliteConfig = toml::from_str("path = 'events.db'").unwrap();
-    assert_eq!((config.query_timeout_seconds.get(), config.concurrent_queries.get()), (30, 4));
-    let complaint = |text: &str| toml::from_str::<SqliteConfig>(text).unwrap_err().to_string();
-    assert!(complaint("path = 'events.db'\nquery_timeout = 1").contains("unknown field `query_timeout`"));
-    assert!(complaint("path = 'events.db'\nconcurrent_queries = 0").contains("expected a nonzero u32"));
 }
 
 #[tokio::test]
@@ -127,7 +123,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
 #[tokio::test]
 async fn before_its_setup_a_store_is_unavailable() {
     let place = Place::new();
-    let store = SqliteStore::new(SqliteConfig::at(place.path())).unwrap();
+    let store = SqliteStore::new(place.config()).unwrap();
     let event = draft().sealed(position(fresh_chain(), 0));
     let appended = store.append(&nowhere(), &[event]).await;
     let expected = format!("the SQLite store {}: it is not open", place.path().display());
@@ -139,7 +135,7 @@ async fn before_its_setup_a_store_is_unavailable() {
 async fn a_file_that_is_not_ours_blocks_until_it_is_gone() {
     let place = Place::new();
     Connection::open(place.path()).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
-    let store = SqliteStore::new(SqliteConfig::at(place.path())).unwrap();
+    let store = SqliteStore::new(place.config()).unwrap();
     let StoreError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
     assert!(reason.contains("events.db: the file is the database of another program"), "{reason}");
     std::fs::remove_file(place.path()).unwrap();

@@ -91,7 +91,7 @@ async fn the_engine_is_told_who_we_are() {
         assert_eq!(engine.asked()[0].headers["authorization"], expected);
     };
     let secret = |text: &str| Some(Secret::new(text));
-    let basic = Basic { username: "u".to_owned(), password: secret("p"), ..Basic::default() };
+    let basic = Basic { login: "u".to_owned(), password: secret("p"), ..Basic::default() };
     check(Auth { basic: Some(basic), ..Auth::default() }, "Basic dTpw").await;
     let bearer = Bearer { token: secret("t"), ..Bearer::default() };
     check(Auth { bearer: Some(bearer), ..Auth::default() }, "Bearer t").await;

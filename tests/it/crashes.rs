@@ -1,0 +1,352 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use annals::integrity::OpeningRecord;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Acknowledged, Annals, Document, Engine, Home, Kind, Load, Pace, await_that, random, verify};
+
+/// Keeps the embedded store from writing for as long as it lives.
+struct StoreLock(rusqlite::Connection);
+
+impl StoreLock {
+    fn take(home: &Home) -> Self {
+        let database = rusqlite::Connection::open(home.data().join("events.db")).unwrap();
+        database.busy_timeout(Duration::from_secs(10)).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Self(database)
+    }
+
+    fn release(self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+fn documents(home: &Home) -> Vec<Document> {
+    Document::all_of_sqlite(&home.data().join("events.db"))
+}
+
+/// Logs one event: what was acknowledged of it.
+#[track_caller]
+fn log_one(annals: &Annals, id: &str) -> Acknowledged {
+    let event = json!({"event": {"provider": "load", "action": "run", "id": id}, "message": "one"});
+    let answer = annals.log_events(&event).expect(202).json();
+    serde_json::from_value(answer["items"][0].clone()).unwrap()
+}
+
+fn newest_segment(home: &Home) -> PathBuf {
+    segments(home).pop().unwrap()
+}
+
+/// Oldest first.
+fn segments(home: &Home) -> Vec<PathBuf> {
+    let folder = fs::read_dir(home.data().join("journal")).unwrap();
+    let mut segments: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    segments.sort();
+    segments
+}
+
+fn cut_off(path: &Path, bytes: u64) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
+}
+
+/// Kills the program at random moments under load and starts it again, `rounds` times: all that was acknowledged.
+fn kill_again_and_again(home: &Home, rounds: usize, store: &str) -> Vec<Acknowledged> {
+    let mut annals = home.start();
+    let load = Load::start(&annals, Pace { connections: 4, batch: 10, pause: Duration::from_millis(1) });
+    for _ in 0..rounds {
+        load.await_more(random(150) as usize);
+        thread::sleep(Duration::from_micros(random(30_000)));
+        annals.kill();
+        annals = home.start();
+        load.turn_to(&annals);
+    }
+    load.await_more(1);
+    let acknowledged = load.stop();
+    annals.await_stored(store);
+    annals.kill();
+    acknowledged
+}
+
+#[test]
+fn killed_twenty_times_under_load_it_loses_nothing_and_doubles_nothing() {
+    let home = Home::on_sqlite();
+    let acknowledged = kill_again_and_again(&home, 20, "sqlite");
+    let verified = verify(&home, &documents(&home), &acknowledged);
+    assert_eq!(verified.chains.len(), 1, "the chain goes on after each crash: {verified:?}");
+}
+
+#[test]
+fn killed_under_load_before_elasticsearch_it_loses_nothing_and_doubles_nothing() {
+    killed_before(Kind::Elasticsearch);
+}
+
+#[test]
+fn killed_under_load_before_opensearch_it_loses_nothing_and_doubles_nothing() {
+    killed_before(Kind::Opensearch);
+}
+
+fn killed_before(kind: Kind) {
+    let Some(engine) = Engine::shared(kind) else { return };
+    let prefix = engine.prefix();
+    let home = Home::on_engine(&engine.url, &prefix);
+    let acknowledged = kill_again_and_again(&home, 6, "main");
+    let verified = verify(&home, &prefix.documents(), &acknowledged);
+    assert_eq!(verified.chains.len(), 1, "{verified:?}");
+}
+
+#[test]
+fn told_to_stop_under_load_it_ends_in_order_and_the_next_start_finishes() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let load = Load::start(&annals, Pace::default());
+    load.await_more(100);
+    let status = annals.stop();
+    assert_eq!(status.code(), Some(0), "{status}");
+    let annals = home.start();
+    load.turn_to(&annals);
+    load.await_more(20);
+    let acknowledged = load.stop();
+    annals.await_stored("sqlite");
+    assert_eq!(annals.stop().code(), Some(0));
+    let documents = documents(&home);
+    verify(&home, &documents, &acknowledged);
+    let own = |action: &str| {
+        let is_own = |source: Value| source["event"]["provider"] == "eventLog" && source["event"]["action"] == action;
+        documents.iter().filter(|document| is_own(serde_json::from_slice(&document.source).unwrap())).count()
+    };
+    assert_eq!((own("starting"), own("stopping")), (2, 2));
+}
+
+#[test]
+fn told_to_stop_while_the_store_is_away_it_leaves_the_rest_in_the_journal() {
+    let home = Home::new("[server]\nshutdown_timeout = \"1s\"\n");
+    let annals = home.start();
+    annals.await_stored("sqlite");
+    let lock = StoreLock::take(&home);
+    let load = Load::start(&annals, Pace::default());
+    load.await_more(100);
+    assert_eq!(annals.stop().code(), Some(0));
+    let acknowledged = load.stop();
+    lock.release();
+    let annals = home.start();
+    annals.await_stored("sqlite");
+    verify(&home, &documents(&home), &acknowledged);
+}
+
+#[test]
+fn a_data_folder_in_use_is_left_to_who_uses_it() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let second = home.start_in_vain();
+    assert_eq!(second.exit, 1);
+    let expected = format!("the data folder {} is in use by another process", home.data().display());
+    assert!(second.stderr.contains(&expected), "{}", second.stderr);
+    let acknowledged = log_one(&annals, "n-1");
+    annals.await_stored("sqlite");
+    verify(&home, &documents(&home), &[acknowledged]);
+}
+
+#[test]
+fn a_full_journal_refuses_loses_nothing_and_accepts_again() {
+    let home = Home::new("[journal]\nmax_bytes = \"256kb\"\nsegment_bytes = \"64kb\"\n");
+    let annals = home.start();
+    annals.await_stored("sqlite");
+    let lock = StoreLock::take(&home);
+    let load = Load::start(&annals, Pace::default());
+    await_that("the journal is full", || load.take_refused().contains(&429));
+    let refused = await_refusal(&annals);
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.retry_after.as_deref().unwrap().parse::<u64>().unwrap() > 0);
+    assert!(annals.metric("annals_journal_used_bytes") <= annals.metric("annals_journal_limit_bytes"));
+    lock.release();
+    load.await_more(100);
+    let acknowledged = load.stop();
+    annals.await_stored("sqlite");
+    verify(&home, &documents(&home), &acknowledged);
+}
+
+/// Offers large events until one does not fit any more.
+fn await_refusal(annals: &Annals) -> crate::support::Answer {
+    loop {
+        let event = json!({"event": {"provider": "load", "action": "run"}, "message": "x".repeat(900)});
+        let answer = annals.log_events(&Value::from(vec![event; 40]));
+        if answer.status != 202 {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn a_full_journal_drops_and_counts_if_it_is_told_to() {
+    let home = Home::new("[journal]\nmax_bytes = \"256kb\"\nsegment_bytes = \"64kb\"\noverflow = \"drop\"\n");
+    let annals = home.start();
+    annals.await_stored("sqlite");
+    let lock = StoreLock::take(&home);
+    let load = Load::start(&annals, Pace::default());
+    let dropped = || annals.metric("annals_intake_events_total{outcome=\"dropped\"}");
+    await_that("events are dropped", || dropped() > 0.0);
+    assert_eq!(load.take_refused(), [0; 0], "whoever logs is not refused");
+    lock.release();
+    load.await_more(50);
+    let acknowledged = load.stop();
+    annals.await_stored("sqlite");
+    let verified = verify(&home, &documents(&home), &acknowledged);
+    assert_eq!(verified.events, acknowledged.len() + 1, "nothing of what was dropped, and the log's own first event");
+    assert!(dropped() > 0.0);
+    assert!(annals.log().contains("the journal is full: events dropped, as configured"));
+}
+
+#[test]
+fn where_the_journal_lost_its_end_and_the_store_has_it_a_new_chain_goes_on_from_there() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let mut acknowledged = vec![log_one(&annals, "n-1"), log_one(&annals, "n-2")];
+    annals.await_stored("sqlite");
+    annals.kill();
+    cut_off(&newest_segment(&home), 5);
+
+    let annals = home.start();
+    acknowledged.push(log_one(&annals, "n-3"));
+    annals.await_stored("sqlite");
+    annals.kill();
+    let annals = home.start();
+    acknowledged.push(log_one(&annals, "n-4"));
+    annals.await_stored("sqlite");
+    let documents = documents(&home);
+    let verified = verify(&home, &documents, &acknowledged);
+    assert_eq!(verified.chains.len(), 2, "{verified:?}");
+
+    let [lost, next] = [&acknowledged[1], &acknowledged[2]];
+    assert_ne!(lost.chain, next.chain);
+    assert_eq!(acknowledged[3].chain, next.chain, "the new chain is known after another crash");
+    let record = fs::read(home.data().join(format!("chains/{}.json", next.chain))).unwrap();
+    let record: OpeningRecord = serde_json::from_slice(&record).unwrap();
+    let predecessor = record.predecessor.unwrap();
+    assert_eq!((&predecessor.chain, predecessor.sequence), (&lost.chain, lost.sequence));
+    let id = format!("{}-{:020}", lost.chain, lost.sequence);
+    let stored = documents.iter().find(|document| document.id == id).unwrap();
+    assert_eq!(Some(predecessor.seal), annals::integrity::seal_of(&stored.source));
+}
+
+#[test]
+fn where_the_journal_lost_its_end_and_no_store_has_it_the_chain_goes_on_without_a_gap() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let first = log_one(&annals, "n-1");
+    annals.await_stored("sqlite");
+    let lock = StoreLock::take(&home);
+    let lost = log_one(&annals, "n-2");
+    annals.kill();
+    lock.release();
+    cut_off(&newest_segment(&home), 5);
+
+    let annals = home.start();
+    assert!(annals.log().contains("the journal ended in a record that was never acknowledged; it was cut off"));
+    let next = log_one(&annals, "n-3");
+    annals.await_stored("sqlite");
+    assert_eq!((&next.chain, next.sequence), (&lost.chain, lost.sequence + 1), "after the start's own event");
+    let verified = verify(&home, &documents(&home), &[first, next]);
+    assert_eq!(verified.chains.len(), 1);
+}
+
+#[test]
+fn a_journal_that_is_damaged_in_the_middle_is_not_gone_on_with() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let mut begins = Vec::new();
+    for id in ["n-1", "n-2", "n-3"] {
+        begins.push(fs::metadata(newest_segment(&home)).unwrap().len());
+        log_one(&annals, id);
+    }
+    annals.kill();
+    let segment = newest_segment(&home);
+    flip_byte(&segment, begins[1] + 60);
+
+    let told = home.start_in_vain();
+    assert_eq!(told.exit, 1);
+    let expected = format!("{} is damaged at byte {}", segment.display(), begins[1]);
+    assert!(told.stderr.contains(&expected), "expected {expected:?} in {}", told.stderr);
+}
+
+#[test]
+fn damage_in_an_older_part_of_the_journal_is_reported_and_not_passed_over() {
+    let home = Home::new("[journal]\nmax_bytes = \"1mb\"\nsegment_bytes = \"8kb\"\n");
+    let annals = home.start();
+    annals.await_stored("sqlite");
+    let lock = StoreLock::take(&home);
+    let load = Load::start(&annals, Pace::default());
+    await_that("the journal has several parts", || segments(&home).len() > 3);
+    load.stop();
+    annals.kill();
+    lock.release();
+    let before = documents(&home).len();
+    let damaged = segments(&home).swap_remove(1);
+    flip_byte(&damaged, 400);
+
+    let annals = home.start();
+    let named = format!("{} is damaged at byte", damaged.display());
+    await_that("the damage is reported", || {
+        annals.store("sqlite")["trouble"].as_str().is_some_and(|trouble| trouble.contains(&named))
+    });
+    assert_eq!(annals.get("/readyz")["status"], "degraded");
+    log_one(&annals, "n-last");
+    // What came before the damage may be there by now, nothing of what came after it.
+    let documents = documents(&home);
+    assert!(documents.len() >= before);
+    verify(&home, &documents, &[]);
+}
+
+fn flip_byte(path: &Path, at: u64) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at as usize] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn of_two_stores_the_one_that_works_gets_everything_while_the_other_is_dead() {
+    let home = Home::new("");
+    let path = |name: &str| home.data().join(format!("{name}.db"));
+    let store = |name: &str| format!("[stores.{name}]\nkind = \"sqlite\"\npath = \"{}\"\n", path(name).display());
+    home.configure(&(store("well") + &store("ill")));
+    let annals = home.start();
+    annals.await_stored("ill");
+    let dead = rusqlite::Connection::open(path("ill")).unwrap();
+    dead.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let load = Load::start(&annals, Pace::default());
+    load.await_more(200);
+    await_that("the dead store is in trouble", || annals.store("ill")["trouble"].is_string());
+    load.await_more(200);
+    let acknowledged = load.stop();
+    annals.await_stored("well");
+    assert!(annals.store("ill")["behind_events"].as_u64().unwrap() >= 400);
+    assert_eq!(annals.store("well")["trouble"], Value::Null);
+    verify(&home, &Document::all_of_sqlite(&path("well")), &acknowledged);
+    dead.execute_batch("ROLLBACK").unwrap();
+    annals.await_stored("ill");
+    verify(&home, &Document::all_of_sqlite(&path("ill")), &acknowledged);
+}
+
+#[test]
+fn frozen_for_a_while_it_goes_on_where_it_was() {
+    let Some(engine) = Engine::shared(Kind::Elasticsearch) else { return };
+    let prefix = engine.prefix();
+    let home = Home::on_engine(&engine.url, &prefix);
+    let annals = home.start();
+    let load = Load::start(&annals, Pace::default());
+    load.await_more(50);
+    annals.signal(Signal::STOP);
+    thread::sleep(Duration::from_secs(3));
+    annals.signal(Signal::CONT);
+    load.await_more(50);
+    let acknowledged = load.stop();
+    annals.await_stored("main");
+    verify(&home, &prefix.documents(), &acknowledged);
+}

@@ -1,0 +1,9 @@
+use std::{path::Path, process::Command};
+
+#[test]
+fn what_is_generated_from_the_fields_is_fresh() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(root.join("scripts/generate")).arg("--check").output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&told));
+}

@@ -1,0 +1,244 @@
+//! Real engines: the shared ones that the environment names, and ones of our own that may come to harm.
+
+use std::{
+    env,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use super::{Answer, Document, Request, await_some};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Elasticsearch,
+    Opensearch,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Elasticsearch => "elasticsearch",
+            Self::Opensearch => "opensearch",
+        }
+    }
+
+    /// The address of the shared engine. Without one the test is skipped, unless engines are required.
+    fn url(self) -> Option<String> {
+        let variable = format!("ANNALS_TEST_{}", self.name().to_uppercase());
+        let url = env::var(&variable).ok().filter(|url| !url.is_empty());
+        let required = env::var("ANNALS_TEST_ENGINES").is_ok_and(|engines| engines == "required");
+        assert!(url.is_some() || !required, "{variable} is not set, and engines are required");
+        if url.is_none() {
+            eprintln!("skipped: {variable} is not set");
+        }
+        url
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    kind: Kind,
+    pub(crate) url: String,
+}
+
+impl Engine {
+    /// The engine that all tests share: nothing may be done to it as a whole.
+    pub(crate) fn shared(kind: Kind) -> Option<Self> {
+        kind.url().map(|url| Self { kind, url })
+    }
+
+    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        Request::new(method, format!("{}/{path}", self.url)).body(body).send().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        self.send(method, path, body).expect(200).json()
+    }
+
+    /// A prefix for names that nothing else has; what is named so is deleted when it goes out of scope.
+    pub(crate) fn prefix(&self) -> Prefix {
+        Prefix { engine: self.clone(), name: format!(".annals-it-{:016x}", super::random(u64::MAX)) }
+    }
+}
+
+/// The names of one test's indices, templates and policy.
+pub(crate) struct Prefix {
+    engine: Engine,
+    name: String,
+}
+
+impl Prefix {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The alias that events are written through.
+    pub(crate) fn alias(&self) -> String {
+        format!("{}-event-log-{}-general", self.name, env!("CARGO_PKG_VERSION"))
+    }
+
+    pub(crate) fn template(&self) -> String {
+        format!("{}-template", self.alias())
+    }
+
+    /// The names of the indices, in order.
+    #[track_caller]
+    pub(crate) fn indices(&self) -> Vec<String> {
+        let path = format!("{}-*?expand_wildcards=all&filter_path=*.settings.index.uuid", self.name);
+        let found = self.engine.ask("GET", &path, "");
+        found.as_object().unwrap().keys().cloned().collect()
+    }
+
+    /// Lets the engine go on with a new index, as its own lifecycle management would.
+    #[track_caller]
+    pub(crate) fn roll_over(&self) {
+        self.engine.ask("POST", &format!("{}/_rollover", self.alias()), "{}");
+    }
+
+    /// All documents of all indices, byte for byte.
+    #[track_caller]
+    pub(crate) fn documents(&self) -> Vec<Document> {
+        #[derive(Deserialize)]
+        struct Page<'a> {
+            _scroll_id: String,
+            #[serde(borrow)]
+            hits: Hits<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Hits<'a> {
+            #[serde(borrow)]
+            hits: Vec<Hit<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct Hit<'a> {
+            _index: String,
+            _id: String,
+            #[serde(borrow)]
+            _source: &'a RawValue,
+        }
+        let pattern = format!("{}-*", self.name);
+        self.engine.ask("POST", &format!("{pattern}/_refresh?expand_wildcards=all"), "");
+        let first = format!("{pattern}/_search?expand_wildcards=all&scroll=1m&size=2000&sort=_doc");
+        let mut answer = self.engine.send("POST", &first, "{}").expect(200);
+        let mut documents = Vec::new();
+        loop {
+            let Page { _scroll_id: scroll, hits: Hits { hits } } = serde_json::from_slice(&answer.body).unwrap();
+            if hits.is_empty() {
+                self.engine.ask("DELETE", "_search/scroll", &format!("{{\"scroll_id\":\"{scroll}\"}}"));
+                return documents;
+            }
+            documents.extend(hits.into_iter().map(|hit| Document {
+                index: hit._index,
+                id: hit._id,
+                source: hit._source.get().as_bytes().to_vec(),
+            }));
+            let next = format!("{{\"scroll_id\":\"{scroll}\",\"scroll\":\"1m\"}}");
+            answer = self.engine.send("POST", "_search/scroll", &next).expect(200);
+        }
+    }
+
+    fn clean_up(&self) -> Result<(), String> {
+        let delete = |path: &str| Request::new("DELETE", format!("{}/{path}", self.engine.url)).send();
+        let path =
+            format!("{}/{}-*?expand_wildcards=all&filter_path=*.settings.index.uuid", self.engine.url, self.name);
+        let found = Request::new("GET", path).send()?.json();
+        for index in found.as_object().into_iter().flat_map(serde_json::Map::keys) {
+            delete(index)?;
+        }
+        delete(&format!("_index_template/{}", self.template()))?;
+        let policy = format!("{}-event-log-policy", self.name.trim_start_matches('.'));
+        delete(&match self.engine.kind {
+            Kind::Elasticsearch => format!("_ilm/policy/{policy}"),
+            Kind::Opensearch => format!("_plugins/_ism/policies/{policy}"),
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        if let Err(error) = self.clean_up() {
+            eprintln!("{} is not cleaned up: {error}", self.name);
+        }
+    }
+}
+
+static ELASTICSEARCH: Mutex<()> = Mutex::new(());
+static OPENSEARCH: Mutex<()> = Mutex::new(());
+
+/// An engine of our own, for one test at a time to stop, pause and kill. It is left running for the next one; who runs
+/// the tests stops it, as `scripts/test` does.
+pub(crate) struct FaultyEngine {
+    pub(crate) engine: Engine,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl FaultyEngine {
+    /// `None` where there is no shared engine of this kind either. It has one thread that writes and next to no queue,
+    /// so that it answers 429 as soon as it is pressed.
+    #[track_caller]
+    pub(crate) fn start(kind: Kind) -> Option<Self> {
+        kind.url()?;
+        let turn = match kind {
+            Kind::Elasticsearch => &ELASTICSEARCH,
+            Kind::Opensearch => &OPENSEARCH,
+        };
+        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = format!("{}@faulty", kind.name());
+        if !script(&["status"]).lines().any(|line| line.starts_with(&format!("{name} ")) && line.contains("running")) {
+            // What a test has left that failed.
+            script(&["stop", &name]);
+            let mut arguments = vec!["start", &name, "--fresh", "--heap", "400m"];
+            arguments.extend(["--set", "thread_pool.write.size=1", "--set", "thread_pool.write.queue_size=2"]);
+            if kind == Kind::Elasticsearch {
+                arguments.extend(["--set", "annals.test.stand_in_types=true"]);
+            }
+            script(&arguments);
+        }
+        let url = script(&["url", &name]).trim().to_owned();
+        Some(Self { engine: Engine { kind, url }, _turn: turn })
+    }
+
+    fn run(&self, command: &str) {
+        script(&[command, &format!("{}@faulty", self.engine.kind.name())]);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.run("stop");
+    }
+
+    pub(crate) fn crash(&self) {
+        self.run("crash");
+    }
+
+    pub(crate) fn pause(&self) {
+        self.run("pause");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.run("resume");
+    }
+
+    /// Starts it again, with the data and settings that it had, and waits until it has its shards.
+    pub(crate) fn start_again(&self) {
+        script(&["start", &format!("{}@faulty", self.engine.kind.name()), "--heap", "400m"]);
+        await_some("the engine is well", || {
+            let health = Request::new("GET", format!("{}/_cluster/health", self.engine.url)).send().ok()?.json();
+            (health["status"] != "red").then_some(())
+        });
+    }
+}
+
+#[track_caller]
+fn script(arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/engines");
+    let output = Command::new(script).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "scripts/engines {}: {complaint}", arguments.join(" "));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -1,0 +1,80 @@
+//! Plain HTTP for tests, which are threads that block.
+
+use std::{sync::LazyLock, time::Duration};
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// Where clients and proxies run.
+pub(super) static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+static CLIENT: LazyLock<reqwest::Client> =
+    LazyLock::new(|| reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap());
+
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: String,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: &'a str,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(method: &'a str, url: String) -> Self {
+        Self { method, url, key: None, body: Vec::new(), content_type: "application/json" }
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn key(mut self, key: &'a str) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// `Err` if there was no whole answer.
+    pub(crate) fn send(self) -> Result<Answer, String> {
+        let mut request = CLIENT.request(self.method.parse().unwrap(), &self.url);
+        if let Some(key) = self.key {
+            request = request.header("authorization", format!("ApiKey {key}"));
+        }
+        if !self.body.is_empty() {
+            request = request.header("content-type", self.content_type).body(self.body);
+        }
+        RUNTIME.block_on(async {
+            let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
+            let status = answer.status().as_u16();
+            let retry_after = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+            let body = answer.bytes().await.map_err(|error| format!("{error:?}"))?.to_vec();
+            Ok(Answer { status, retry_after, body })
+        })
+    }
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}: {}", self.status, self.text()))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+}

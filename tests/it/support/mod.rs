@@ -1,0 +1,48 @@
+//! The real program, real engines, and what stands between them when things go wrong.
+
+mod engine;
+mod http;
+mod load;
+mod program;
+mod proxy;
+mod verify;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix};
+pub(crate) use http::{Answer, Request};
+pub(crate) use load::{Acknowledged, Load, Pace};
+pub(crate) use program::{Annals, Home};
+pub(crate) use proxy::{Fault, Forwarded, Proxy};
+pub(crate) use verify::{Document, verify};
+
+/// How long anything that a test waits for may take on a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until there is something; `what` is what to say if it never comes.
+#[track_caller]
+pub(crate) fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    await_some(what, || holds().then_some(()));
+}
+
+/// A number below `bound`, another one each time.
+pub(crate) fn random(bound: u64) -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).unwrap();
+    u64::from_ne_bytes(bytes) % bound
+}

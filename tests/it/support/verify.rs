@@ -1,0 +1,236 @@
+//! Reads a store as a whole and proves of it what the log promises.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs,
+    path::Path,
+};
+
+use annals::{
+    event::{ChainId, LeafHash},
+    integrity::{ChainKeys, Opened, OpeningRecord, SealSecret, encode_hash, open},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+
+use super::{Acknowledged, Home};
+
+/// One document of a store, byte for byte.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) index: String,
+    pub(crate) id: String,
+    pub(crate) source: Vec<u8>,
+}
+
+/// What was proven to be in a store.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) events: usize,
+    pub(crate) stubs: usize,
+    /// How many events each chain has.
+    pub(crate) chains: BTreeMap<String, u64>,
+}
+
+impl Document {
+    /// All documents of an embedded store. The program may be running.
+    pub(crate) fn all_of_sqlite(path: &Path) -> Vec<Self> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let database = rusqlite::Connection::open_with_flags(path, flags).unwrap();
+        let mut select = database.prepare("SELECT chain, sequence, document FROM events").unwrap();
+        let rows = select.query_map([], |row| {
+            let chain = ChainId::from_bytes(row.get(0)?);
+            let id = format!("{chain}-{:020}", row.get::<_, i64>(1)?);
+            Ok(Self { index: "events".to_owned(), id, source: row.get(2)? })
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    pub(crate) fn is_stub(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Stub {
+            message: Option<serde::de::IgnoredAny>,
+        }
+        serde_json::from_slice::<Stub>(&self.source).is_ok_and(|stub| stub.message.is_none())
+    }
+
+    fn event_id(&self) -> Option<String> {
+        let document: serde_json::Value = serde_json::from_slice(&self.source).ok()?;
+        let of_content = || serde_json::from_str::<serde_json::Value>(document["annals"]["content"].as_str()?).ok();
+        let content = if self.is_stub() { of_content()? } else { document.clone() };
+        content["event"]["id"].as_str().map(str::to_owned)
+    }
+}
+
+/// Proves that the documents are whole chains of this writer with every acknowledged event in its place, exactly once.
+#[track_caller]
+pub(crate) fn verify(home: &Home, documents: &[Document], acknowledged: &[Acknowledged]) -> Verified {
+    let mut faults = Vec::new();
+    let mut verified = Verified { events: documents.len(), stubs: 0, chains: BTreeMap::new() };
+    let mut chains: BTreeMap<ChainId, BTreeMap<u64, (Opened, &Document)>> = BTreeMap::new();
+    let mut events = HashSet::new();
+    for document in documents {
+        let opened = match open(&document.source) {
+            Ok(opened) => opened,
+            Err(error) => {
+                faults.push(format!("{} in {}: {error}", document.id, document.index));
+                continue;
+            }
+        };
+        let position = annals::event::ChainPosition { chain: opened.leaf.chain, sequence: opened.leaf.sequence };
+        if document.id != position.to_string() {
+            faults.push(format!("{} in {} states the position {position}", document.id, document.index));
+        }
+        match document.event_id() {
+            Some(id) if events.insert(id.clone()) => {}
+            other => faults.push(format!("{} holds {other:?}, twice or without an id", document.id)),
+        }
+        verified.stubs += usize::from(document.is_stub());
+        let other = chains.entry(position.chain).or_default().insert(position.sequence.0, (opened, document));
+        if let Some((_, other)) = other {
+            faults.push(format!("{position} stands twice: in {} and in {}", document.index, other.index));
+        }
+    }
+    for (id, chain) in &chains {
+        verified.chains.insert(id.to_string(), chain.len() as u64);
+        faults.extend(faults_of_chain(home, *id, chain));
+    }
+    faults.extend(faults_of_acknowledged(&chains, acknowledged));
+    assert!(
+        faults.is_empty(),
+        "{} faults in {} documents, with {} acknowledged:\n{}",
+        faults.len(),
+        documents.len(),
+        acknowledged.len(),
+        faults.iter().take(20).map(|fault| fault.chars().take(300).collect::<String>()).collect::<Vec<_>>().join("\n")
+    );
+    verified
+}
+
+/// Positions from 0 without a gap, each linked to the one before it and sealed with this writer's key.
+fn faults_of_chain(home: &Home, id: ChainId, chain: &BTreeMap<u64, (Opened, &Document)>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let record = fs::read(home.data().join(format!("chains/{id}.json"))).unwrap();
+    let record: OpeningRecord = serde_json::from_slice(&record).unwrap();
+    let secret = STANDARD.decode(fs::read(home.data().join("seal.secret")).unwrap().trim_ascii()).unwrap();
+    let mut keys = ChainKeys::first(&SealSecret::new(secret.into()).unwrap(), id);
+    assert_eq!(record.key_check, STANDARD.encode(keys.check_value()), "the secret is the one of the chain");
+    let (mut previous, mut received) = (record.genesis(), record.opened_ms);
+    for (expected, (sequence, (opened, _))) in (0..).zip(chain) {
+        let leaf = &opened.leaf;
+        if *sequence != expected {
+            faults.push(format!("{id} has {sequence} where {expected} should be"));
+            break;
+        }
+        if leaf.previous != previous {
+            faults.push(format!("{id}-{sequence} is linked to another event than the one before it"));
+        }
+        if leaf.received.0 < received || leaf.epoch < keys.epoch() {
+            faults.push(format!("{id}-{sequence} goes back in time"));
+        }
+        keys.advance(leaf.epoch);
+        previous = leaf.hash();
+        received = leaf.received.0;
+        if keys.mac(&previous) != opened.mac {
+            faults.push(format!("{id}-{sequence} has a mac of somebody else"));
+        }
+    }
+    faults
+}
+
+/// Every receipt names an event that stands there and hashes to what the receipt says.
+fn faults_of_acknowledged(
+    chains: &BTreeMap<ChainId, BTreeMap<u64, (Opened, &Document)>>,
+    acknowledged: &[Acknowledged],
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut places = HashMap::new();
+    for receipt in acknowledged {
+        let Acknowledged { id, chain, sequence, hash } = receipt;
+        if let Some(other) = places.insert((chain, sequence), id) {
+            faults.push(format!("{chain}-{sequence} was acknowledged for {other} and for {id}"));
+        }
+        match chains.get(&chain.parse().unwrap()).and_then(|chain| chain.get(sequence)) {
+            None => faults.push(format!("{id} was acknowledged at {chain}-{sequence}, and is not there")),
+            Some((opened, document)) => {
+                let LeafHash(leaf) = opened.leaf.hash();
+                if encode_hash(&leaf).as_slice() != hash.as_bytes() {
+                    faults.push(format!("{id} at {chain}-{sequence} has another hash than was acknowledged"));
+                }
+                if document.event_id().as_deref() != Some(id) {
+                    faults.push(format!("{:?} stands at {chain}-{sequence} in place of {id}", document.event_id()));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// A proof that nothing can fail proves nothing.
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use serde_json::json;
+
+    use super::{Acknowledged, Document, Home, verify};
+
+    fn finds_fault(home: &Home, documents: &[Document], acknowledged: &[Acknowledged]) -> bool {
+        catch_unwind(AssertUnwindSafe(|| verify(home, documents, acknowledged))).is_err()
+    }
+
+    #[test]
+    fn whatever_is_missing_doubled_moved_or_altered_is_found() {
+        let home = Home::on_sqlite();
+        let annals = home.start();
+        let event = |id: &str| json!({"event": {"provider": "load", "action": "run", "id": id}, "message": "m"});
+        let answer = annals.log_events(&json!([event("n-1"), event("n-2"), event("n-3")])).expect(202).json();
+        let acknowledged: Vec<Acknowledged> = serde_json::from_value(answer["items"].clone()).unwrap();
+        annals.await_stored("sqlite");
+        annals.kill();
+        let all = || {
+            let mut documents = Document::all_of_sqlite(&home.data().join("events.db"));
+            documents.sort_by(|one, other| one.id.cmp(&other.id));
+            documents
+        };
+        assert!(!finds_fault(&home, &all(), &acknowledged));
+
+        let check = |spoil: fn(&mut Vec<Document>)| {
+            let mut documents = all();
+            spoil(&mut documents);
+            assert!(finds_fault(&home, &documents, &acknowledged[..2]), "{documents:?}");
+        };
+        check(|documents| drop(documents.remove(0)));
+        check(|documents| drop(documents.remove(1)));
+        check(|documents| {
+            let Document { id, source, .. } = &documents[2];
+            let twin = Document { index: "another".to_owned(), id: id.clone(), source: source.clone() };
+            documents.push(twin);
+        });
+        check(|documents| documents[1].id = documents[2].id.clone());
+        check(|documents| {
+            let text = String::from_utf8(documents[3].source.clone()).unwrap();
+            documents[3].source = text.replace("\"message\":\"m\"", "\"message\":\"M\"").into_bytes();
+        });
+        check(|documents| documents[3].source = b"{}".to_vec());
+
+        // Without its end a chain is a chain; only the receipts tell.
+        let mut documents = all();
+        documents.pop();
+        assert!(!finds_fault(&home, &documents, &acknowledged[..2]));
+        assert!(finds_fault(&home, &documents, &acknowledged));
+        let mut forged = acknowledged.clone();
+        forged[1].hash = forged[2].hash.clone();
+        assert!(finds_fault(&home, &all(), &forged));
+    }
+
+    #[test]
+    fn a_seal_of_another_secret_is_found() {
+        let home = Home::on_sqlite();
+        let annals = home.start();
+        annals.await_stored("sqlite");
+        annals.kill();
+        let documents = Document::all_of_sqlite(&home.data().join("events.db"));
+        std::fs::write(home.data().join("seal.secret"), [b'A'; 44]).unwrap();
+        assert!(finds_fault(&home, &documents, &[]));
+    }
+}
