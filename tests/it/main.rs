@@ -28,6 +28,7 @@ mod resources;
 
 /// What is generated is as its source says.
 mod generated;
+
 /// What README.md and docs/integrity.md say, done.
 mod readme;
 

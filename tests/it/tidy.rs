@@ -76,8 +76,11 @@ fn modules_used(code: &str) -> BTreeSet<String> {
     used
 }
 
-/// `src/store/open.rs` and `src/store.rs` are both of the module `store`.
+/// `src/store/mod.rs` and `src/store.rs` are both of the module `store`; where it meets the configuration it is counted apart.
 fn module_of(path: &str) -> &str {
+    if path == "src/store/open.rs" {
+        return "store::open";
+    }
     path.strip_prefix("src/").unwrap().split(['/', '.']).next().unwrap()
 }
 
@@ -134,7 +137,7 @@ fn what_is_named_in_a_list_of_imports_is_seen() {
 }
 
 #[test]
-fn the_core_is_pure_and_only_one_place_names_the_stores_and_the_engines_client() {
+fn the_core_is_pure_and_few_places_name_the_stores_and_the_engines_client() {
     const PURE: [&str; 5] = ["event", "schema", "integrity", "query", "time"];
     const IMPURE: [&str; 5] = ["tokio", "std::fs", "std::net", "reqwest", "rusqlite"];
     const CLIENT: [&str; 2] = ["src/store/elastic/client.rs", "src/store/elastic/config.rs"];
@@ -146,8 +149,8 @@ fn the_core_is_pure_and_only_one_place_names_the_stores_and_the_engines_client()
             }
         }
         for store in ["store::elastic", "store::sqlite", "store::memory"] {
-            if code.contains(store) && module_of(&path) != "store" {
-                complaints.push(format!("{path}: names {store}; src/store/open.rs alone does"));
+            if code.contains(store) && !["config", "store"].contains(&module_of(&path)) {
+                complaints.push(format!("{path}: names {store}, as only config and src/store/open.rs do"));
             }
         }
         if code.contains("elasticsearch::") && !CLIENT.contains(&path.as_str()) {
