@@ -77,7 +77,7 @@ fn kill_again_and_again(home: &Home, rounds: usize, store: &str) -> Vec<Acknowle
 
 #[test]
 fn killed_twenty_times_under_load_it_loses_nothing_and_doubles_nothing() {
-    let home = Home::on_sqlite();
+    let home = Home::new("[journal]\nmax_bytes = \"8mb\"\nsegment_bytes = \"32kb\"\n");
     let acknowledged = kill_again_and_again(&home, 20, "sqlite");
     let verified = verify(&home, &documents(&home), &acknowledged);
     assert_eq!(verified.chains.len(), 1, "the chain goes on after each crash: {verified:?}");

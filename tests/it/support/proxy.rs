@@ -12,6 +12,8 @@ use tokio::{
     time::sleep,
 };
 
+use serde_json::{Value, json};
+
 use super::http::RUNTIME;
 
 /// What is to happen to one request.
@@ -24,8 +26,10 @@ pub(crate) enum Fault {
     TearAnswer,
     /// The engine never gets it; this status is the answer.
     Refuse(u16),
-    /// The engine gets it, and each item of which the number, plus the number of the request, is a multiple of three is
-    /// answered with this status, whatever the engine said of it.
+    /// The engine never gets it; something in between answers 200 and talks of something else.
+    Babble,
+    /// Of three items the engine gets two, and confirms one: the first is kept from it, the second is taken, and both are
+    /// answered with this status.
     RefuseItems(u16),
     Delay(Duration),
 }
@@ -96,28 +100,37 @@ impl Connection {
             let request = Message::read(&mut client, Awaited::Request).await?;
             let forwarded = self.look_at(&request);
             let fault = self.plan.lock().unwrap()(&forwarded);
-            if let Fault::Refuse(status) = fault {
-                client.write_all(refusal(status).as_bytes()).await?;
-                continue;
+            match fault {
+                Fault::Refuse(status) => {
+                    client.write_all(&refusal(status).bytes()).await?;
+                    continue;
+                }
+                Fault::Babble => {
+                    client.write_all(&Message::answer(200, "<html>under construction</html>").bytes()).await?;
+                    continue;
+                }
+                Fault::RefuseItems(status) => {
+                    let answer = refuse_items(&request, &mut engine, status).await?;
+                    client.write_all(&answer.bytes()).await?;
+                    continue;
+                }
+                Fault::None | Fault::LoseAnswer | Fault::TearAnswer | Fault::Delay(_) => {}
             }
             if let Fault::Delay(delay) = fault {
                 sleep(delay).await;
             }
-            engine.write_all(plain(&request.head).as_bytes()).await?;
-            engine.write_all(&request.body).await?;
+            engine.write_all(&request.bytes()).await?;
             let awaited = if forwarded.line.starts_with("HEAD ") { Awaited::Head } else { Awaited::Answer };
-            let mut answer = Message::read(&mut engine, awaited).await?;
+            let answer = Message::read(&mut engine, awaited).await?;
             match fault {
                 Fault::LoseAnswer => return Ok(()),
                 Fault::TearAnswer => {
                     client.write_all(&answer.head).await?;
                     return client.write_all(&answer.body[..answer.body.len() / 2]).await;
                 }
-                Fault::RefuseItems(status) => answer = refuse_items(&answer, forwarded.number, status),
-                Fault::None | Fault::Delay(_) | Fault::Refuse(_) => {}
+                Fault::None | Fault::Delay(_) | Fault::Refuse(_) | Fault::Babble | Fault::RefuseItems(_) => {}
             }
-            client.write_all(&answer.head).await?;
-            client.write_all(&answer.body).await?;
+            client.write_all(&answer.bytes()).await?;
         }
     }
 
@@ -131,34 +144,35 @@ impl Connection {
     }
 }
 
-/// The head of a request without the wish for a compressed answer, which could not be rewritten.
-fn plain(head: &[u8]) -> String {
-    let head = String::from_utf8_lossy(head);
-    let lines = head.split_inclusive('\n').filter(|line| !line.to_lowercase().starts_with("accept-encoding:"));
-    lines.collect()
+fn refusal(status: u16) -> Message {
+    let error = json!({"type": "es_rejected_execution_exception", "reason": "busy"});
+    Message::answer(status, &json!({"error": error, "status": status}).to_string())
 }
 
-fn refusal(status: u16) -> String {
-    let body = format!(
-        "{{\"error\":{{\"type\":\"es_rejected_execution_exception\",\"reason\":\"busy\"}},\"status\":{status}}}"
-    );
-    let length = body.len();
-    format!("HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
-}
-
-/// A bulk answer that says of every third item that it was refused, though the engine may have taken it.
-fn refuse_items(answer: &Message, number: u64, status: u16) -> Message {
-    let Ok(mut told) = serde_json::from_slice::<serde_json::Value>(&answer.content) else { return answer.clone() };
-    for (index, item) in (number..).zip(told["items"].as_array_mut().into_iter().flatten()) {
-        if index % 3 == 0 {
-            let error = serde_json::json!({"type": "es_rejected_execution_exception", "reason": "busy"});
-            *item = serde_json::json!({"create": {"status": status, "error": error}});
-        }
+/// Passes on what is left of a bulk request without some of its items: the answer with their refusals in their places.
+async fn refuse_items(request: &Message, engine: &mut BufReader<TcpStream>, status: u16) -> Result<Message> {
+    let lines: Vec<&[u8]> = request.content.split_inclusive(|byte| *byte == b'\n').collect();
+    let items: Vec<_> = lines.chunks(2).collect();
+    let left: Vec<u8> =
+        items.iter().enumerate().filter(|(index, _)| index % 3 > 0).flat_map(|(_, item)| item.concat()).collect();
+    let mut told = vec![];
+    if !left.is_empty() {
+        engine.write_all(&request.with_content(left).bytes()).await?;
+        let answer = Message::read(engine, Awaited::Answer).await?;
+        let answer: Value = serde_json::from_slice(&answer.content).map_err(Error::other)?;
+        told.clone_from(answer["items"].as_array().ok_or(ErrorKind::InvalidData)?);
     }
-    told["errors"] = true.into();
-    let body = told.to_string().into_bytes();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-    Message { head: head.into_bytes(), content: body.clone(), body }
+    let mut told = told.into_iter();
+    let error = json!({"type": "es_rejected_execution_exception", "reason": "busy"});
+    let refused = json!({"create": {"status": status, "error": error}});
+    let items: Vec<_> = (0..items.len())
+        .map(|index| match index % 3 {
+            0 => refused.clone(),
+            1 => told.next().map_or(Value::Null, |_| refused.clone()),
+            _ => told.next().unwrap_or_default(),
+        })
+        .collect();
+    Ok(Message::answer(200, &json!({"errors": true, "items": items}).to_string()))
 }
 
 /// What is being read: only an answer may lack a body without saying so.
@@ -180,6 +194,28 @@ struct Message {
 }
 
 impl Message {
+    fn answer(status: u16, content: &str) -> Self {
+        let head = format!(
+            "HTTP/1.1 {status} Told\r\nx-elastic-product: Elasticsearch\r\ncontent-type: application/json\r\n\r\n"
+        );
+        Self { head: head.into_bytes(), body: Vec::new(), content: Vec::new() }.with_content(content.into())
+    }
+
+    /// The same with another content.
+    fn with_content(&self, content: Vec<u8>) -> Self {
+        let head = String::from_utf8_lossy(&self.head);
+        let framing = ["content-length:", "transfer-encoding:"];
+        let is_framing = |line: &str| framing.iter().any(|field| line.to_lowercase().starts_with(field));
+        let fields: String =
+            head.trim_end().lines().filter(|line| !is_framing(line)).flat_map(|line| [line, "\r\n"]).collect();
+        let head = format!("{fields}content-length: {}\r\n\r\n", content.len());
+        Self { head: head.into_bytes(), body: content.clone(), content }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        [self.head.as_slice(), &self.body].concat()
+    }
+
     async fn read(from: &mut BufReader<TcpStream>, awaited: Awaited) -> Result<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -187,7 +223,11 @@ impl Message {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }
-        let text = String::from_utf8_lossy(&head).to_lowercase();
+        // A compressed answer could not be rewritten, so nobody is to ask for one.
+        let text = String::from_utf8_lossy(&head).into_owned();
+        let lines = text.split_inclusive('\n').filter(|line| !line.to_lowercase().starts_with("accept-encoding:"));
+        let head = lines.collect::<String>().into_bytes();
+        let text = text.to_lowercase();
         let field =
             |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         let (mut body, mut content) = (Vec::new(), Vec::new());
