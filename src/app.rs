@@ -36,7 +36,8 @@ use crate::{
 /// How long the start waits for a store to say what it has of our chains.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_CONNECTIONS: usize = 1024;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take for the head of a request, and to take anything of its answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the log says about itself, under Kibana's names.
 const OWN_PROVIDER: &str = "eventLog";
@@ -82,8 +83,12 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     if service.is_first_start {
         tracing::info!("try it: {}", first_commands(&config, address));
     }
-    let connections =
-        http::Connections { max: MAX_CONNECTIONS, header_timeout: HEADER_TIMEOUT, drain: server.shutdown_timeout };
+    let connections = http::Connections {
+        max: MAX_CONNECTIONS,
+        header_timeout: CLIENT_TIMEOUT,
+        write_timeout: CLIENT_TIMEOUT,
+        drain: server.shutdown_timeout,
+    };
     let router = http::router(service.services(&config));
     http::serve(listener, router, stop.received(), connections).await;
     tracing::info!("stopping");
@@ -317,7 +322,9 @@ fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &M
     }
 }
 
-fn open_stores(config: &Config) -> Result<Vec<(String, Arc<dyn Store>)>, AppError> {
+type NamedStore = (String, Arc<dyn Store>);
+
+fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
     let open = |(name, store): (&String, &config::Store)| match store::open(store) {
         Ok(store) => Ok((name.clone(), store)),
         Err(source) => Err(AppError::Store { store: name.clone(), source }),
@@ -327,10 +334,7 @@ fn open_stores(config: &Config) -> Result<Vec<(String, Arc<dyn Store>)>, AppErro
 
 /// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its disk was
 /// restored, or its end was damaged. That chain is closed, and a new one goes on from what the store has.
-async fn supersede_lost_chains(
-    recovering: &mut Recovering,
-    stores: &[(String, Arc<dyn Store>)],
-) -> Result<(), OpenError> {
+async fn supersede_lost_chains(recovering: &mut Recovering, stores: &[NamedStore]) -> Result<(), OpenError> {
     let own = recovering.own_chains();
     let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), &own))).await;
     for chain in own {

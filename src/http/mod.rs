@@ -13,6 +13,7 @@ mod parameters;
 mod request;
 mod routes;
 mod serve;
+mod taken;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
@@ -27,13 +28,14 @@ use std::{
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post, put},
 };
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 
 use crate::{
     access::{Keys, Principal},
@@ -78,6 +80,8 @@ pub struct Limits {
 
 /// The only paths that answer without a key.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
+
+const REQUEST_ID: &str = "x-request-id";
 
 /// Bytes of a body that is not events.
 const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
@@ -181,12 +185,15 @@ fn after_panic(_: Box<dyn Any + Send>) -> Response {
     Failure::internal("a handler panicked").into_response()
 }
 
-/// Counts and times every answer.
+/// Counts and times every answer, and gives it the id of its request.
 async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
+    let id = request_id(request.headers());
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    let mut response = next.run(request).instrument(span).await;
+    response.headers_mut().insert(REQUEST_ID, id);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     let metrics = &shared.services.metrics.http;
@@ -196,6 +203,17 @@ async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next
     }
     tracing::debug!(method, route, status, took_micros = took.as_micros(), "answered");
     response
+}
+
+/// The caller's own id, if it is short and plain, so that it can be followed from program to program; else a new one.
+/// It is in what the log says while the request is handled, and in the answer.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |id: &&HeaderValue| (1..=64).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    match headers.get(REQUEST_ID).filter(is_plain) {
+        Some(id) => id.clone(),
+        None => HeaderValue::try_from(format!("{:016x}", getrandom::u64().unwrap_or_default()))
+            .unwrap_or_else(|_| HeaderValue::from_static("none")),
+    }
 }
 
 /// Anyone can make up a method; the labels of a metric have to stay few.

@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::taken::Taken;
+
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
@@ -23,6 +25,8 @@ pub struct Connections {
     pub max: usize,
     /// How long a client may take for the head of a request, and stay silent between two requests.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of an answer that waits to be sent.
+    pub write_timeout: Duration,
     /// How long requests may take to end after the shutdown.
     pub drain: Duration,
 }
@@ -39,7 +43,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             () = &mut shutdown => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             Some((stream, place)) = accept(&listener, &places) => {
-                let connection = connection(stream, router.clone(), stop.clone(), limits.header_timeout);
+                let connection = connection(stream, router.clone(), stop.clone(), limits);
                 open.spawn(async move {
                     connection.await;
                     drop(place);
@@ -66,14 +70,14 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, header_timeout: Duration) {
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, limits: Connections) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may wait to be sent");
     }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .header_read_timeout(limits.header_timeout)
+        .serve_connection(TokioIo::new(Taken::within(limits.write_timeout, stream)), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

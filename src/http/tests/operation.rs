@@ -26,7 +26,9 @@ async fn registering_adds_actions_and_answers_what_is_registered_now() {
         (answer.status.as_u16(), answer.json()),
         (200, json!({ "actions": ["login"], "defaults": { "tags": ["x"] } }))
     );
-    let answer = put("/s/team/api/event_log/providers/crm", r#"{"actions":["logout"]}"#).await;
+    // Who leaves out the content type means the right one.
+    let request = log.request("PUT", "/s/team/api/event_log/providers/crm");
+    let answer = log.send(request.body(Body::from(r#"{"actions":["logout"]}"#)).unwrap()).await;
     let now = json!({ "actions": ["login", "logout"], "defaults": { "tags": ["x"] } });
     assert_eq!(answer.json(), now);
     let listed = log.get("/api/event_log/providers").await.json();
@@ -66,6 +68,23 @@ async fn dead_letters_are_shown_and_replayed_by_store() {
     log.store.replace_becomes(Ok(Outcome::Stored));
     replayed(1, 0).await;
     replayed(0, 0).await;
+}
+
+#[tokio::test]
+async fn an_answer_has_the_id_of_its_request_which_the_caller_may_choose() {
+    let log = Log::new();
+    let id = async |given: Option<&str>| {
+        let request = log.request("GET", "/livez");
+        let request = given.iter().fold(request, |request, id| request.header("x-request-id", *id));
+        log.send(request.body(Body::empty()).unwrap()).await.header("x-request-id").unwrap().to_owned()
+    };
+    assert_eq!(id(Some("order-7/a")).await, "order-7/a");
+    assert_eq!(id(None).await.len(), 16);
+    assert_ne!(id(None).await, id(None).await);
+    let long = "x".repeat(65);
+    for odd in ["", "two words", &long] {
+        assert_eq!(id(Some(odd)).await.len(), 16, "{odd:?}");
+    }
 }
 
 #[tokio::test]

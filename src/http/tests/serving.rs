@@ -13,8 +13,8 @@ use tokio::{
 
 use crate::http::{Connections, serve};
 
-const LIMITS: Connections =
-    Connections { max: 10, header_timeout: Duration::from_secs(60), drain: Duration::from_secs(60) };
+const LONG: Duration = Duration::from_secs(60);
+const LIMITS: Connections = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain: LONG };
 
 /// A server with one slow route, which begins to wait when `entered` is told, until `released` is.
 struct Server {
@@ -36,7 +36,10 @@ impl Server {
             release.notified().await;
             "slow"
         };
-        let router = Router::new().route("/", get(async || "quick")).route("/slow", get(slow));
+        let router = Router::new()
+            .route("/", get(async || "quick"))
+            .route("/slow", get(slow))
+            .route("/large", get(async || vec![b'x'; 64 << 20]));
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
@@ -119,6 +122,18 @@ async fn a_client_that_is_slow_with_its_request_or_silent_after_it_is_cut_off() 
     ask(&mut idle, "/").await;
     expect(&mut idle, "quick").await;
     closed(&mut idle).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let mut server = Server::start(Connections { write_timeout: Duration::from_millis(30), ..LIMITS }).await;
+    let mut deaf = server.connect().await;
+    ask(&mut deaf, "/large").await;
+    expect(&mut deaf, "200 OK").await;
+    server.stop.send(()).unwrap();
+    let ended = timeout(Duration::from_secs(10), &mut server.ended).await;
+    assert!(ended.is_ok(), "the connection is still open");
+    drop(deaf);
 }
 
 #[tokio::test]
