@@ -279,7 +279,10 @@ fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &M
     }
 }
 
-fn open_stores(config: &Config) -> Result<Vec<(String, Arc<dyn Store>)>, AppError> {
+/// A store and its name in the configuration.
+type NamedStore = (String, Arc<dyn Store>);
+
+fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
     let open = |(name, store): (&String, &config::Store)| match store::open(store) {
         Ok(store) => Ok((name.clone(), store)),
         Err(source) => Err(AppError::Store { store: name.clone(), source }),
@@ -289,10 +292,7 @@ fn open_stores(config: &Config) -> Result<Vec<(String, Arc<dyn Store>)>, AppErro
 
 /// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its disk was
 /// restored, or its end was damaged. That chain is closed, and a new one goes on from what the store has.
-async fn supersede_lost_chains(
-    recovering: &mut Recovering,
-    stores: &[(String, Arc<dyn Store>)],
-) -> Result<(), AppError> {
+async fn supersede_lost_chains(recovering: &mut Recovering, stores: &[NamedStore]) -> Result<(), AppError> {
     let own = recovering.own_chains();
     let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), &own))).await;
     for chain in own {

@@ -39,7 +39,7 @@ use crate::{
     metrics::StoreMetrics,
     store::{Outcome, SealedEvent, Store, Target},
     time::Clock,
-    writer::Writer,
+    writer::{Group, Writer},
 };
 
 /// What a shipper needs to know.
@@ -171,7 +171,7 @@ impl Shipper {
     ) -> Result<(Self, ShipperTask), StartError> {
         let journal = trimmer.journal.clone();
         let begin = journal.begin();
-        let mut progress = ProgressFile::open(&options.progress_file, begin, 0)?;
+        let mut progress = ProgressFile::open(&options.progress_file, begin, events_before(&journal, begin, &writer))?;
         if progress.confirmed() > journal.end() {
             tracing::error!(store = options.name, "the journal has lost events that this store confirmed");
             progress.confirm(journal.end(), writer.stats().events);
@@ -307,6 +307,13 @@ impl Inner {
             tracing::info!(store = self.name, "the store takes events again");
         }
     }
+}
+
+/// How many events the journal held before this place, as far as it can say.
+fn events_before(journal: &JournalHandle, at: Position, writer: &Writer) -> u64 {
+    let first = journal.reader(at).read(1).ok().and_then(|records| records.into_iter().next());
+    let group = first.and_then(|record| Group::decode(&record.payload).ok());
+    group.map_or(writer.stats().events, |group| group.events_before)
 }
 
 fn event_of(letter: &DeadLetter) -> Option<SealedEvent> {
