@@ -1,6 +1,8 @@
 //! Annals: a tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch or SQLite.
 //!
-//! `ARCHITECTURE.md` has the map; the modules below are in the order in which an event meets them.
+//! A program sends an event; it is checked ([`intake`]), sealed ([`integrity`]), made durable ([`writer`], [`journal`]) and
+//! brought to every store ([`ship`], [`store`]). [`client`] is for programs that log; the rest is the service and its
+//! commands. `ARCHITECTURE.md` has the map, the way of an event, and which module may use which.
 
 pub mod access;
 pub mod app;

@@ -15,6 +15,8 @@ use crate::{
     units::{Secret, parse_duration},
 };
 
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
@@ -28,9 +30,9 @@ pub(super) struct ConnectionArgs {
     /// The space; without it the default one
     #[arg(long, value_name = "NAME")]
     pub(super) space: Option<String>,
-    /// How long one request may take
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    timeout: Duration,
+    /// How long one request may take; 5s unless given, and 1m where the server waits for a store
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
     /// PEM file of the authorities that may have signed the server's certificate
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -38,12 +40,17 @@ pub(super) struct ConnectionArgs {
 
 impl ConnectionArgs {
     pub(super) fn connect(&self) -> Result<Api, Failure> {
+        self.connect_for(TIMEOUT)
+    }
+
+    /// For requests that may take so long unless the user says otherwise.
+    pub(super) fn connect_for(&self, usual_timeout: Duration) -> Result<Api, Failure> {
         let read = |path: &PathBuf| fs::read(path).map_err(|error| unreadable(path, &error));
         let endpoint = Endpoint {
             url: self.url.clone(),
             api_key: self.api_key()?,
             space: self.parse_space()?,
-            timeout: self.timeout,
+            timeout: self.timeout.unwrap_or(usual_timeout),
             ca_pem: self.ca_file.as_ref().map(read).transpose()?,
         };
         Ok(Api::new(&endpoint)?)

@@ -1,5 +1,7 @@
 //! `annals dead-letters list` and `annals dead-letters replay`
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{
@@ -8,7 +10,10 @@ use super::{
     output::{self, Format},
     table::{self, Table},
 };
-use crate::client::api::{DeadLetter, DeadLetters, Replayed};
+use crate::client::api::{DeadLetter, DeadLetters, ReplayOutcome, StoreDeadLetters, StoreReplay};
+
+/// The server offers every dead letter to its store before it answers.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Shows and replays events that a store refused for good
 #[derive(Debug, clap::Args)]
@@ -26,13 +31,13 @@ enum Command {
 /// Lists refused events with the store's reasons, oldest first
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// The store; without it each of them
+    /// One store; without it all of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
-    /// How many to skip
+    /// How many to skip of each store
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     from: u64,
-    /// How many to show at most
+    /// How many to show of each store at most
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     limit: u64,
     /// How to print; without it a table on a terminal, NDJSON elsewhere
@@ -45,7 +50,7 @@ struct ListArgs {
 /// Offers refused events to the store again, after what made it refuse them was mended
 #[derive(Debug, clap::Args)]
 struct ReplayArgs {
-    /// The store; without it each of them
+    /// One store; without it all of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
     /// Print the outcome as JSON
@@ -64,69 +69,80 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
     let api = args.connection.connect()?;
-    let stores = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
+    let letters = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
     let shown = match Format::or_usual(args.output) {
-        Format::Table if stores.iter().all(|letters| letters.items.is_empty()) => String::new(),
-        Format::Table => render(&stores).render(table::terminal_width()),
-        Format::Ndjson => lines(&stores)?,
-        Format::Json => serde_json::to_string(&stores).map_err(Failure::local)? + "\n",
+        Format::Table if letters.stores.iter().all(|store| store.items.is_empty()) => String::new(),
+        Format::Table => render(&letters).render(table::terminal_width()),
+        Format::Ndjson => lines(&letters).map_err(Failure::local)?,
+        Format::Json => serde_json::to_string(&letters).map_err(Failure::local)? + "\n",
     };
     output::print(shown.as_bytes())?;
-    if stores.iter().all(|letters| letters.total == 0) {
-        return Ok(output::complain("no dead letters")?);
+    if letters.stores.iter().all(|store| store.total == 0) {
+        output::complain("no dead letters")?;
     }
-    for DeadLetters { store, total, items } in &stores {
-        let last = args.from.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
-        if last < *total {
+    for StoreDeadLetters { store, total, items } in &letters.stores {
+        let last = args.from + u64::try_from(items.len()).unwrap_or(u64::MAX);
+        if args.from < last && last < *total {
             let first = args.from + 1;
             output::complain(&format!(
                 "{store}: dead letters {first} to {last} of {total}; --from {last} has the next"
             ))?;
+        } else if items.is_empty() && *total > 0 {
+            output::complain(&format!("{store}: none shown of {total}"))?;
         }
     }
     Ok(())
 }
 
-/// Each dead letter on a line, with its store.
-fn lines(stores: &[DeadLetters]) -> Result<String, Failure> {
+fn render(letters: &DeadLetters) -> Table {
+    let mut table = Table::new(&["store", "position", "refused at", "target", "reason"]);
+    for StoreDeadLetters { store, items, .. } in &letters.stores {
+        for DeadLetter { position, target, reason, refused_at, .. } in items {
+            table.row([store, position, refused_at, target, reason].map(Clone::clone));
+        }
+    }
+    table
+}
+
+/// Each letter with the name of its store.
+fn lines(letters: &DeadLetters) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Line<'a> {
         store: &'a str,
         #[serde(flatten)]
         letter: &'a DeadLetter,
     }
-    let all = stores.iter().flat_map(|DeadLetters { store, items, .. }| {
-        items.iter().map(move |letter| serde_json::to_string(&Line { store, letter }))
-    });
-    all.map(|line| Ok(line.map_err(Failure::local)? + "\n")).collect()
-}
-
-fn render(stores: &[DeadLetters]) -> Table {
-    let mut table = Table::new(&["store", "position", "target", "refused at", "reason"]);
-    for DeadLetters { store, items, .. } in stores {
+    let mut lines = String::new();
+    for StoreDeadLetters { store, items, .. } in &letters.stores {
         for letter in items {
-            let position = letter.position.as_str().map_or_else(|| letter.position.to_string(), str::to_owned);
-            let (target, refused_at) = (letter.target.clone(), letter.refused_at.clone());
-            table.row([store.clone(), position, target, refused_at, letter.reason.clone()]);
+            lines += &serde_json::to_string(&Line { store, letter })?;
+            lines.push('\n');
         }
     }
-    table
+    Ok(lines)
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
-    let api = args.connection.connect()?;
-    let stores = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
+    let api = args.connection.connect_for(REPLAY_TIMEOUT)?;
+    let replay = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
     let shown = if args.json {
-        serde_json::to_string(&stores).map_err(Failure::local)? + "\n"
+        serde_json::to_string(&replay).map_err(Failure::local)? + "\n"
     } else {
-        let line = |it: &Replayed| format!("{}: {} stored, {} refused again\n", it.store, it.stored, it.refused);
-        stores.iter().map(line).collect()
+        replay.stores.iter().map(|store| format!("{}: {}\n", store.store, outcome(&store.outcome))).collect()
     };
     output::print(shown.as_bytes())?;
-    let refused: u64 = stores.iter().map(|replayed| replayed.refused).sum();
-    if refused == 0 {
+    let is_left = |store: &&StoreReplay| !matches!(store.outcome, ReplayOutcome::Done { refused: 0, .. });
+    let left: Vec<_> = replay.stores.iter().filter(is_left).map(|store| store.store.as_str()).collect();
+    if left.is_empty() {
         return Ok(());
     }
-    Err(Failure::server(format!("{refused} events were refused again"))
+    Err(Failure::server(format!("dead letters are left in {}", left.join(", ")))
         .advise("`annals dead-letters list` has the reasons"))
+}
+
+fn outcome(outcome: &ReplayOutcome) -> String {
+    match outcome {
+        ReplayOutcome::Done { stored, refused } => format!("{stored} stored, {refused} refused again"),
+        ReplayOutcome::Failed { error } => format!("stopped: {error}"),
+    }
 }

@@ -99,7 +99,7 @@ impl Args {
                 self.ids.join(", ")
             )
         } else if per_page == 0 {
-            format!("{total} events")
+            format!("{total} in all")
         } else if shown == 0 {
             format!("no events on page {page}; the last of {total} is on page {}", total.div_ceil(per_page))
         } else if before + shown < total {

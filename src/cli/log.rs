@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Failure,
-    batches::{Batch, Batches, Line},
+    batches::{Batch, Batches},
     block_on,
     connection::{ConnectionArgs, duration},
     output,
@@ -79,6 +79,9 @@ struct EventArgs {
     set: Vec<Assignment>,
 }
 
+/// A server that waits for its store answers within its own `server.request_timeout`, which is half of this by default.
+const STORED_TIMEOUT: Duration = Duration::from_secs(60);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Wait {
     Durable,
@@ -105,7 +108,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let manner = Manner { wait_for, retry_for: args.retry_for, register: args.register };
     let single = args.event.is_given().then(|| args.event.build(args.connection.space.as_deref())).transpose()?;
-    let mut sender = Sender::new(args.connection.connect()?, manner);
+    let api = match wait_for {
+        WaitFor::Durable => args.connection.connect()?,
+        WaitFor::Stored => args.connection.connect_for(STORED_TIMEOUT)?,
+    };
+    let mut sender = Sender::new(api, manner);
     match single {
         Some(event) => log_one(args, &mut sender, event),
         None => log_many(args, &mut sender),
@@ -115,10 +122,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn log_one(args: &Args, sender: &mut Sender, event: Value) -> Result<(), Failure> {
     let mut outcome = None;
     let batch = Batch::from_arguments(Bytes::from(event.to_string()));
-    block_on(sender.send(batch, |_, item| outcome = Some(item.clone())))?;
-    let Some(item) = outcome else { return Err(Failure::server("the server said nothing about the event")) };
+    block_on(sender.send(batch, |told| outcome = Some((told.item.clone(), json_line(told)))))?;
+    let Some((item, line)) = outcome else { return Err(Failure::server("the server said nothing about the event")) };
     if args.json {
-        output::print(json_line(1, &item).as_bytes())?;
+        output::print(line.as_bytes())?;
     }
     match item {
         Item::Accepted(receipt) if !args.json => {
@@ -127,11 +134,15 @@ fn log_one(args: &Args, sender: &mut Sender, event: Value) -> Result<(), Failure
         }
         Item::Accepted(_) => {}
         Item::Filtered => output::complain("the event is below the minimum severity of its space, and was not logged")?,
+        Item::Dropped => return Err(Failure::server("the event was dropped").advise(DROPPED)),
         Item::Rejected(rejection) => return Err(rejected_one(&rejection)),
         Item::Unknown => return Err(Failure::server("the server did something that this program does not know")),
     }
     warn_of_waiting(sender)
 }
+
+const DROPPED: &str =
+    "the server's journal is full, and it was told to drop events then; `/readyz` says what holds it up";
 
 fn rejected_one(rejection: &Rejection) -> Failure {
     Failure::server(format!("the event was rejected\n{}", rejection.lines().join("\n")))
@@ -150,11 +161,11 @@ fn log_many(args: &Args, sender: &mut Sender) -> Result<(), Failure> {
         }
         let taken: u64 = batch.lines().iter().map(|line| line.text.len() as u64 + 1).sum();
         let mut told = String::new();
-        block_on(sender.send(batch, |line, item| {
+        block_on(sender.send(batch, |event| {
             if args.json {
-                told.push_str(&json_line(line.number, item));
+                told.push_str(&json_line(event));
             }
-            report(&bar, line, item);
+            report(&bar, event);
         }))?;
         bar.inc(taken);
         bar.set_message(summary(sender));
@@ -165,15 +176,15 @@ fn log_many(args: &Args, sender: &mut Sender) -> Result<(), Failure> {
 }
 
 /// Rejections are printed as they come.
-fn report(bar: &ProgressBar, line: &Line, item: &Item) {
-    let reasons = match item {
-        Item::Accepted(_) | Item::Filtered => return,
+fn report(bar: &ProgressBar, told: &Told<'_>) {
+    let reasons = match told.item {
+        Item::Accepted(_) | Item::Filtered | Item::Dropped => return,
         Item::Rejected(rejection) => rejection.lines(),
         Item::Unknown => vec!["the server did something with it that this program does not know".to_owned()],
     };
     bar.suspend(|| {
         for reason in reasons {
-            let _ = output::complain(&format!("line {}: {reason}", line.number));
+            let _ = output::complain(&format!("line {}: {reason}", told.line));
         }
     });
 }
@@ -186,6 +197,10 @@ fn conclude(sender: &Sender, name: &str) -> Result<(), Failure> {
     }
     output::complain(&summary(sender))?;
     warn_of_waiting(sender)?;
+    if counts.dropped > 0 {
+        let lost = format!("{} of {} events were dropped", counts.dropped, counts.total());
+        return Err(Failure::server(lost).advise(DROPPED));
+    }
     if counts.rejected == 0 {
         return Ok(());
     }
@@ -204,11 +219,12 @@ fn warn_of_waiting(sender: &Sender) -> Result<(), Failure> {
 fn summary(sender: &Sender) -> String {
     let counts = sender.counts;
     let filtered = if counts.filtered > 0 { format!(", {} filtered", counts.filtered) } else { String::new() };
-    format!("{} accepted, {} rejected{filtered}", counts.accepted, counts.rejected)
+    let dropped = if counts.dropped > 0 { format!(", {} dropped", counts.dropped) } else { String::new() };
+    format!("{} accepted, {} rejected{filtered}{dropped}", counts.accepted, counts.rejected)
 }
 
-fn json_line(line: u64, item: &Item) -> String {
-    serde_json::to_string(&Told { line, item }).map(|text| text + "\n").unwrap_or_default()
+fn json_line(told: &Told<'_>) -> String {
+    serde_json::to_string(told).map(|text| text + "\n").unwrap_or_default()
 }
 
 /// Draws on a terminal only. The bytes are those of the events, so that blank lines may leave it short of its end.

@@ -7,14 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Exit, Failure,
-    batches::{Batch, Line},
-};
+use super::{Exit, Failure, batches::Batch};
 use crate::{
     client::{
         Api, ApiError, Backoff,
-        api::{Item, WaitFor},
+        api::{Item, Logged, WaitFor},
     },
     intake::Registration,
 };
@@ -34,24 +31,26 @@ pub(super) struct Counts {
     pub(super) accepted: u64,
     pub(super) filtered: u64,
     pub(super) rejected: u64,
+    pub(super) dropped: u64,
     /// Accepted, and not in the store when the server stopped waiting for that.
     pub(super) not_yet_stored: u64,
 }
 
 impl Counts {
-    fn add(&mut self, item: &Item) {
-        match item {
-            Item::Accepted(receipt) => {
+    fn add(&mut self, told: &Told<'_>) {
+        match told.item {
+            Item::Accepted(_) => {
                 self.accepted += 1;
-                self.not_yet_stored += u64::from(receipt.stored == Some(false));
+                self.not_yet_stored += u64::from(told.stored == Some(false));
             }
             Item::Filtered => self.filtered += 1,
+            Item::Dropped => self.dropped += 1,
             Item::Rejected(_) | Item::Unknown => self.rejected += 1,
         }
     }
 
     pub(super) fn total(&self) -> u64 {
-        self.accepted + self.filtered + self.rejected
+        self.accepted + self.filtered + self.rejected + self.dropped
     }
 }
 
@@ -70,17 +69,19 @@ impl Sender {
     }
 
     /// Sends a batch, in parts where the server takes no more at once. `tell` hears of each event, in order.
-    pub(super) async fn send(&mut self, batch: Batch, mut tell: impl FnMut(&Line, &Item)) -> Result<(), Failure> {
+    pub(super) async fn send(&mut self, batch: Batch, mut tell: impl FnMut(&Told<'_>)) -> Result<(), Failure> {
         if self.manner.register {
             self.register(&batch).await?;
         }
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
             match self.send_patiently(&part).await {
-                Ok(items) => {
-                    for (line, item) in part.lines().iter().zip(&items) {
-                        self.counts.add(item);
-                        tell(line, item);
+                Ok(logged) => {
+                    for (line, item) in part.lines().iter().zip(&logged.items) {
+                        let stored = logged.stored.filter(|_| matches!(item, Item::Accepted(_)));
+                        let told = Told { line: line.number, item, stored };
+                        self.counts.add(&told);
+                        tell(&told);
                     }
                 }
                 Err(error @ ApiError::Refused { status: 413, .. }) => {
@@ -94,7 +95,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn send_patiently(&mut self, part: &Batch) -> Result<Vec<Item>, ApiError> {
+    async fn send_patiently(&mut self, part: &Batch) -> Result<Logged, ApiError> {
         let started = Instant::now();
         let mut backoff = Backoff::default();
         loop {
@@ -146,12 +147,15 @@ struct Names {
     action: String,
 }
 
-/// One event's outcome as `--json` prints it.
+/// One event's outcome; `--json` prints it so.
 #[derive(Serialize)]
 pub(super) struct Told<'a> {
     pub(super) line: u64,
     #[serde(flatten)]
     pub(super) item: &'a Item,
+    /// Whether the store has it, where that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stored: Option<bool>,
 }
 
 /// Everything before was answered for; what about these events?

@@ -62,6 +62,8 @@ pub enum Item {
     Accepted(Receipt),
     /// Below the minimum severity of its space.
     Filtered,
+    /// Lost: the journal is full, and the server was told to drop events then.
+    Dropped,
     Rejected(Rejection),
     /// Something that a later server says.
     #[serde(other)]
@@ -75,8 +77,14 @@ pub struct Receipt {
     pub chain: String,
     pub sequence: u64,
     pub hash: String,
-    /// Whether the store has it; only where the request asked to wait for that.
-    #[serde(default)]
+}
+
+/// What became of the events of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Logged {
+    /// One for each event, in order.
+    pub items: Vec<Item>,
+    /// Whether the store that answers queries has them; only where the request asked to wait for that.
     pub stored: Option<bool>,
 }
 
@@ -134,9 +142,14 @@ pub struct FoundPage {
     pub data: Vec<Box<RawValue>>,
 }
 
-/// What one store refused for good, as far as it was asked for.
+/// Dead letters by store.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeadLetters {
+    pub stores: Vec<StoreDeadLetters>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoreDeadLetters {
     pub store: String,
     pub total: u64,
     pub items: Vec<DeadLetter>,
@@ -145,30 +158,32 @@ pub struct DeadLetters {
 /// An event that a store refused for good.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeadLetter {
-    pub position: serde_json::Value,
+    /// Chain and sequence.
+    pub position: String,
     pub target: String,
     pub reason: String,
     pub refused_at: String,
     pub document: Box<RawValue>,
 }
 
-/// What a replay of one store's dead letters came to.
+/// What a replay of dead letters came to, by store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replayed {
+pub struct Replay {
+    pub stores: Vec<StoreReplay>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreReplay {
     pub store: String,
-    pub stored: u64,
-    pub refused: u64,
+    #[serde(flatten)]
+    pub outcome: ReplayOutcome,
 }
 
-/// An answer that speaks of each store.
-#[derive(Deserialize)]
-struct OfStores<T> {
-    stores: Vec<T>,
-}
-
-#[derive(Deserialize)]
-struct Items {
-    items: Vec<Item>,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ReplayOutcome {
+    Done { stored: u64, refused: u64 },
+    Failed { error: String },
 }
 
 /// The error body, in Kibana's shape.
@@ -195,8 +210,8 @@ impl Api {
         Ok(Self { http, base, space: endpoint.space.clone(), api_key })
     }
 
-    /// Logs events, one JSON object a line; the answer has one item for each.
-    pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<Vec<Item>, ApiError> {
+    /// Logs events, one JSON object a line.
+    pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<Logged, ApiError> {
         let url = self.url(&["api", "event_log", "events"])?;
         let mut request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/x-ndjson");
         if wait_for == WaitFor::Stored {
@@ -204,15 +219,15 @@ impl Api {
         }
         let answer = self.send(request.body(ndjson)).await?;
         // A batch without a good event is a 400 that has items all the same.
-        let items = match serde_json::from_slice::<Items>(&answer.body) {
-            Ok(Items { items }) if answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST => items,
-            _ => answer.read::<Items>()?.items,
+        let logged = match serde_json::from_slice::<Logged>(&answer.body) {
+            Ok(logged) if answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST => logged,
+            _ => answer.read::<Logged>()?,
         };
-        if items.len() != events {
-            let reason = format!("{} items for {events} events", items.len());
+        if logged.items.len() != events {
+            let reason = format!("{} items for {events} events", logged.items.len());
             return Err(ApiError::Strange { url: self.base.to_string(), reason });
         }
-        Ok(items)
+        Ok(logged)
     }
 
     /// Adds actions to a provider, and sets its default properties if any are given.
@@ -244,21 +259,18 @@ impl Api {
         self.send(request.query(parameters)).await?.read()
     }
 
-    /// The dead letters of one store, or of each.
-    pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<Vec<DeadLetters>, ApiError> {
+    /// The dead letters of one store, or of each; `from` and `limit` count in each store by itself.
+    pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<DeadLetters, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters"])?;
         let request =
             self.request(Method::GET, url).query(&[("store", store)]).query(&[("from", from), ("limit", limit)]);
-        let OfStores { stores } = self.send(request).await?.read()?;
-        Ok(stores)
+        self.send(request).await?.read()
     }
 
     /// Offers the dead letters of one store, or of each, to it again.
-    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<Vec<Replayed>, ApiError> {
+    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<Replay, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters", "_replay"])?;
-        let OfStores { stores } =
-            self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()?;
-        Ok(stores)
+        self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
     }
 
     fn url(&self, segments: &[&str]) -> Result<Url, ApiError> {

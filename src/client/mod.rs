@@ -109,6 +109,8 @@ pub enum LogError {
     Rejected(Rejection),
     #[error("the event is below the minimum severity of its space, and was not logged")]
     Filtered,
+    #[error("the server's journal is full, and it drops events then")]
+    Dropped,
     #[error(transparent)]
     Api(#[from] ApiError),
 }
@@ -233,10 +235,11 @@ impl Logger {
     /// [`ApiError::AnswerLost`] it may have been logged.
     pub async fn log_event_acknowledged(&self, event: Value) -> Result<Receipt, LogError> {
         let line = self.encode(event).ok_or(LogError::NotAnObject)?;
-        let items = self.api.log(line, 1, api::WaitFor::Durable).await?;
-        match items.into_iter().next() {
+        let logged = self.api.log(line, 1, api::WaitFor::Durable).await?;
+        match logged.items.into_iter().next() {
             Some(api::Item::Accepted(receipt)) => Ok(receipt),
             Some(api::Item::Filtered) => Err(LogError::Filtered),
+            Some(api::Item::Dropped) => Err(LogError::Dropped),
             Some(api::Item::Rejected(rejection)) => Err(LogError::Rejected(rejection)),
             Some(api::Item::Unknown) | None => Err(LogError::Api(ApiError::Strange {
                 url: "the server".to_owned(),

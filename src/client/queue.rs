@@ -26,7 +26,7 @@ pub struct Stats {
     pub filtered: u64,
     /// Refused by the server for what they are; each is in the log with the reasons.
     pub rejected: u64,
-    /// Lost for want of room, after the client was closed, or because closing took too long.
+    /// Lost for want of room here or on the server, after the client was closed, or because closing took too long.
     pub dropped: u64,
     /// Requests that had to be repeated.
     pub retries: u64,

@@ -65,8 +65,8 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], tally: &mut Tally) 
     let mut backoff = Backoff::default();
     loop {
         let error = match api.log(body.clone(), part.len(), WaitFor::Durable).await {
-            Ok(items) => {
-                settle_items(&items, tally);
+            Ok(logged) => {
+                settle_items(&logged.items, tally);
                 return Sent::Settled;
             }
             Err(error) => error,
@@ -98,6 +98,10 @@ fn settle_items(items: &[Item], tally: &mut Tally) {
         match item {
             Item::Accepted(_) => tally.sent += 1,
             Item::Filtered => tally.filtered += 1,
+            Item::Dropped => {
+                tracing::warn!("the server's journal is full; it dropped an event");
+                tally.dropped += 1;
+            }
             Item::Rejected(rejection) => {
                 tracing::warn!(reasons = %rejection.lines().join("; "), "the server rejected an event");
                 tally.rejected += 1;

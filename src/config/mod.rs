@@ -125,7 +125,7 @@ pub struct Writer {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Store {
     Sqlite(SqliteConfig),
-    Elasticsearch(ElasticConfig),
+    Elasticsearch(Box<ElasticConfig>),
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -239,17 +239,22 @@ fn the_key_comes_from_a_file_the_environment_or_the_data_folder_of_this_machine(
 #[test]
 fn dead_letters_are_listed_and_replayed() {
     let folder = tempfile::tempdir().unwrap();
-    let mut letter =
+    let letter =
         json!({"position": "c-1", "target": "index", "reason": "mapper", "refused_at": "t", "document": {"a": 1}});
-    let list = (200, json!({"stores": [{"store": "main", "total": 2, "items": [letter]}]}));
-    let replayed = json!([{"store": "main", "stored": 1, "refused": 1}, {"store": "copy", "stored": 0, "refused": 0}]);
+    let nothing = json!({"store": "copy", "total": 0, "items": []});
+    let list = (200, json!({"stores": [{"store": "main", "total": 2, "items": [letter]}, nothing]}));
+    let replayed = json!([{"store": "main", "stored": 1, "refused": 1}, {"store": "copy", "error": "it is away"},
+        {"store": "third", "stored": 0, "refused": 0}]);
     let server = Server::start([list, (200, json!({"stores": replayed}))]);
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "list", "--store=main"]));
-    letter["store"] = json!("main");
-    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), letter);
+    let mut shown = letter.clone();
+    shown["store"] = json!("main");
+    assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), shown);
     assert_eq!((stderr.as_str(), exit), ("main: dead letters 1 to 1 of 2; --from 1 has the next\n", 0));
-    let (stdout, _, exit) = run(server.annals(folder.path()).args(["dead-letters", "replay"]));
-    assert_eq!((stdout.as_str(), exit), ("main: 1 stored, 1 refused again\ncopy: 0 stored, 0 refused again\n", 3));
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "replay"]));
+    let expected = "main: 1 stored, 1 refused again\ncopy: stopped: it is away\nthird: 0 stored, 0 refused again\n";
+    assert_eq!((stdout.as_str(), exit), (expected, 3));
+    assert!(stderr.starts_with("error: dead letters are left in main, copy\nadvice: "), "{stderr}");
     let lines: Vec<_> = server.seen().into_iter().map(|request| request.line).collect();
     let listed = "GET /api/event_log/dead_letters?store=main&from=0&limit=100";
     assert_eq!(lines, [listed, "POST /api/event_log/dead_letters/_replay"]);

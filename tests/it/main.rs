@@ -28,5 +28,9 @@ mod resources;
 
 /// What is generated is as its source says.
 mod generated;
+
 /// What README.md and docs/integrity.md say, done.
 mod readme;
+
+/// The house rules that a machine can check.
+mod tidy;

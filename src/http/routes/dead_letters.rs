@@ -55,10 +55,23 @@ struct ReplayAnswer {
 #[derive(Serialize, ToSchema)]
 struct StoreReplay {
     store: String,
-    /// Dead letters no longer.
-    stored: usize,
-    /// Refused again.
-    refused: usize,
+    #[serde(flatten)]
+    outcome: ReplayOutcome,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum ReplayOutcome {
+    Done {
+        /// Dead letters no longer.
+        stored: usize,
+        /// Refused again.
+        refused: usize,
+    },
+    Failed {
+        /// Why not all were offered, in the store's own words.
+        error: String,
+    },
 }
 
 /// List what stores refused for good
@@ -97,7 +110,8 @@ pub(in crate::http) async fn list(
 
 /// Offer what stores refused to them again
 ///
-/// After the cause was mended. What a store takes now is a dead letter no longer.
+/// After the cause was mended. What a store takes now is a dead letter no longer. A store that fails does not keep the
+/// others from theirs.
 #[utoipa::path(
     post,
     path = "/api/event_log/dead_letters/_replay",
@@ -120,12 +134,18 @@ pub(in crate::http) async fn replay(
     let work = tokio::spawn(async move {
         let mut stores = Vec::with_capacity(chosen.len());
         for (store, shipper) in chosen {
-            let Replayed { stored, refused } = shipper.replay_dead_letters().await.map_err(Failure::internal)?;
-            stores.push(StoreReplay { store, stored, refused });
+            let outcome = match shipper.replay_dead_letters().await {
+                Ok(Replayed { stored, refused }) => ReplayOutcome::Done { stored, refused },
+                Err(error) => {
+                    tracing::warn!(store, error, "the dead letters could not all be replayed");
+                    ReplayOutcome::Failed { error }
+                }
+            };
+            stores.push(StoreReplay { store, outcome });
         }
-        Ok::<_, Failure>(stores)
+        stores
     });
-    let stores = work.await.map_err(|error| Failure::internal(error.to_string()))??;
+    let stores = work.await.map_err(|error| Failure::internal(error.to_string()))?;
     Ok(answer::json(StatusCode::OK, &ReplayAnswer { stores }))
 }
 

@@ -188,7 +188,7 @@ struct Scripted {
     answer: Mutex<Option<Result<Page, StoreError>>>,
     fails: Mutex<Option<StoreError>>,
     refuses: Mutex<Option<String>>,
-    replaced: Mutex<Option<Outcome>>,
+    replaced: Mutex<Option<Result<Outcome, StoreError>>>,
 }
 
 impl Scripted {
@@ -208,7 +208,7 @@ impl Scripted {
     }
 
     /// What becomes of every dead letter that is offered again.
-    fn replace_becomes(&self, outcome: Outcome) {
+    fn replace_becomes(&self, outcome: Result<Outcome, StoreError>) {
         *self.replaced.lock().unwrap() = Some(outcome);
     }
 
@@ -239,7 +239,7 @@ impl Store for Scripted {
     }
 
     async fn replace(&self, _: &Target, _: &SealedEvent) -> Result<Outcome, StoreError> {
-        Ok(self.replaced.lock().unwrap().clone().unwrap_or(Outcome::Stored))
+        self.replaced.lock().unwrap().clone().unwrap_or(Ok(Outcome::Stored))
     }
 
     async fn refresh(&self) -> Result<(), StoreError> {

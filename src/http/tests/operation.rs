@@ -56,9 +56,14 @@ async fn dead_letters_are_shown_and_replayed_by_store() {
         let replayed = log.post("/api/event_log/dead_letters/_replay?store=main", "").await.json();
         assert_eq!(replayed, json!({ "stores": [{ "store": "main", "stored": stored, "refused": refused }] }));
     };
-    log.store.replace_becomes(Outcome::Rejected { reason: "still".to_owned() });
+    log.store.replace_becomes(Ok(Outcome::Rejected { reason: "still".to_owned() }));
     replayed(0, 1).await;
-    log.store.replace_becomes(Outcome::Stored);
+    log.store.replace_becomes(Err(StoreError::Blocked { reason: "the disk is full".to_owned() }));
+    let all = log.post("/api/event_log/dead_letters/_replay", "").await;
+    let failed = json!({ "store": "main", "error": "the disk is full" });
+    let expected = json!({ "stores": [failed, { "store": "copy", "stored": 0, "refused": 0 }] });
+    assert_eq!((all.status.as_u16(), all.json()), (200, expected));
+    log.store.replace_becomes(Ok(Outcome::Stored));
     replayed(1, 0).await;
     replayed(0, 0).await;
 }

@@ -1,0 +1,280 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The longest file, in lines.
+const LONGEST: usize = 700;
+
+/// Files that may be longer, and why.
+const LONGER: [(&str, &str); 1] = [("src/schema/table.rs", "generated, one entry for each field")];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What is at these places, from the root of the checkout: each file's path and text.
+fn files(places: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut paths: Vec<PathBuf> = places.iter().map(|place| root().join(place)).collect();
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            found.push((path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(), text));
+        }
+    }
+    assert!(found.len() >= places.len());
+    found.sort();
+    found
+}
+
+fn complain(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+/// Code that runs in the program: no tests, no comments.
+fn program_files() -> Vec<(String, String)> {
+    const TESTS: [&str; 4] = ["/tests/", "/tests.rs", "store/conformance.rs", "store/testing.rs"];
+    let mut files = files(&["src"]);
+    files.retain(|(path, _)| path.ends_with(".rs") && !TESTS.iter().any(|tests| path.contains(tests)));
+    for (_, text) in &mut files {
+        let code = text.split_once("\nmod tests {").map_or(text.as_str(), |(code, _)| code);
+        *text = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .fold(String::new(), |code, line| code + line + "\n");
+    }
+    files
+}
+
+/// The modules of this crate that a piece of code names: in `crate::name::…` and in `use crate::{name::…, …}`.
+fn modules_used(code: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    let name =
+        |text: &str| text.trim_start().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
+    for after in code.split("crate::").skip(1) {
+        let Some(list) = after.strip_prefix('{') else {
+            used.insert(name(after));
+            continue;
+        };
+        let mut depth = 0_i32;
+        let mut begins = true;
+        for (at, character) in list.char_indices() {
+            if begins && depth == 0 && !character.is_whitespace() {
+                used.insert(name(&list[at..]));
+            }
+            begins = begins && character.is_whitespace() || character == ',';
+            depth += i32::from(character == '{') - i32::from(character == '}');
+            if depth < 0 {
+                break;
+            }
+        }
+    }
+    used.remove("");
+    used
+}
+
+/// `src/store/mod.rs` and `src/store.rs` are both of the module `store`; where it meets the configuration it is counted apart.
+fn module_of(path: &str) -> &str {
+    if path == "src/store/open.rs" {
+        return "store::open";
+    }
+    path.strip_prefix("src/").unwrap().split(['/', '.']).next().unwrap()
+}
+
+/// The table in ARCHITECTURE.md, in its order.
+fn table() -> Vec<(String, BTreeSet<String>)> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let section = text.split("\n## Who may use whom\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let (module, uses) = row.split_once("` |").unwrap();
+        let uses = uses.trim_matches([' ', '|']).split(", ").filter(|name| !name.is_empty());
+        (module.to_owned(), uses.map(str::to_owned).collect())
+    })
+    .collect()
+}
+
+#[test]
+fn modules_use_each_other_as_the_architecture_says() {
+    let table = table();
+    let mut complaints = Vec::new();
+    for (index, (module, uses)) in table.iter().enumerate() {
+        let above: BTreeSet<_> = table[..index].iter().map(|(above, _)| above.clone()).collect();
+        complaints.extend(uses.difference(&above).map(|below| format!("the table: {below} is not above {module}")));
+    }
+    let mut unused: BTreeMap<_, _> = table.iter().cloned().collect();
+    for (path, code) in program_files() {
+        let module = module_of(&path);
+        if matches!(module, "lib" | "main") {
+            continue;
+        }
+        let Some((_, allowed)) = table.iter().find(|(known, _)| known == module) else {
+            complaints.push(format!("{path}: the table in ARCHITECTURE.md has no module {module}"));
+            continue;
+        };
+        for used in modules_used(&code).into_iter().filter(|used| used != module) {
+            if !allowed.contains(&used) {
+                complaints
+                    .push(format!("{path}: {module} uses {used}, which the table in ARCHITECTURE.md does not have"));
+            }
+            unused.get_mut(module).unwrap().remove(&used);
+        }
+    }
+    for (module, uses) in unused {
+        complaints.extend(uses.into_iter().map(|never| format!("the table: {module} does not use {never}")));
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn what_is_named_in_a_list_of_imports_is_seen() {
+    let code = "use crate::{\n    event::{self, Space, deep::{A, B}},\n    files,\n};\nfn f() { crate::time::now(); }\nuse crate::query::Query;\nfn g() -> pub(crate) usize { journal::x() }";
+    let expected = ["event", "files", "query", "time"].map(str::to_owned);
+    assert_eq!(modules_used(code), BTreeSet::from(expected));
+}
+
+#[test]
+fn the_core_is_pure_and_few_places_name_the_stores_and_the_engines_client() {
+    const PURE: [&str; 5] = ["event", "schema", "integrity", "query", "time"];
+    const IMPURE: [&str; 5] = ["tokio", "std::fs", "std::net", "reqwest", "rusqlite"];
+    const CLIENT: [&str; 2] = ["src/store/elastic/client.rs", "src/store/elastic/config.rs"];
+    let mut complaints = Vec::new();
+    for (path, code) in program_files() {
+        for word in IMPURE.iter().filter(|_| PURE.contains(&module_of(&path))) {
+            if code.contains(word) {
+                complaints.push(format!("{path}: {word} in a module that is pure"));
+            }
+        }
+        for store in ["store::elastic", "store::sqlite", "store::memory"] {
+            if code.contains(store) && !["config", "store"].contains(&module_of(&path)) {
+                complaints.push(format!("{path}: names {store}, as only config and src/store/open.rs do"));
+            }
+        }
+        if code.contains("elasticsearch::") && !CLIENT.contains(&path.as_str()) {
+            complaints.push(format!("{path}: uses the crate elasticsearch, which {} hide", CLIENT.join(" and ")));
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn files_are_short() {
+    let mut complaints = Vec::new();
+    for (path, text) in files(&["src", "tests", "scripts"]) {
+        let lines = text.lines().count();
+        let is_code = !path.starts_with("tests/golden/");
+        if is_code && lines > LONGEST && !LONGER.iter().any(|(longer, _)| *longer == path) {
+            complaints.push(format!("{path} has {lines} lines, and {LONGEST} are the most"));
+        }
+    }
+    for (path, reason) in LONGER {
+        assert!(root().join(path).is_file() && !reason.is_empty(), "{path}");
+    }
+    let lines = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap().lines().count();
+    assert!(lines <= 150, "ARCHITECTURE.md has {lines} lines");
+    complain(&complaints);
+}
+
+/// Everything that people wrote.
+fn all_files() -> Vec<(String, String)> {
+    let places = [
+        "src",
+        "tests",
+        "scripts",
+        "docs",
+        "mappings",
+        "ilm",
+        ".ci",
+        ".github",
+        ".clippy.toml",
+        ".gitignore",
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "Cargo.toml",
+    ];
+    let mut files = files(&places);
+    files.retain(|(path, _)| path != "tests/it/tidy.rs");
+    files
+}
+
+#[test]
+fn nothing_is_left_for_later_and_nothing_is_of_one_machine() {
+    const LATER: [&str; 5] = ["TODO", "FIXME", "XXX", "todo!", "unimplemented!"];
+    const MACHINE: [&str; 4] = ["/home/", "/root/", "/work/", "/Users/"];
+    let mut complaints = Vec::new();
+    for (path, text) in all_files() {
+        for (number, line) in (1..).zip(text.lines()) {
+            let is_word = |word: &str| line.split(|c: char| !c.is_alphanumeric() && c != '!').any(|part| part == word);
+            complaints.extend(LATER.iter().filter(|word| is_word(word)).map(|word| format!("{path}:{number}: {word}")));
+            let named = MACHINE.iter().filter(|place| line.contains(**place));
+            complaints.extend(named.map(|place| format!("{path}:{number}: a path of one machine, {place}")));
+        }
+    }
+    complain(&complaints);
+}
+
+/// The texts that people read, but not those that are generated for them.
+fn documents() -> Vec<(String, String)> {
+    let mut files = files(&["README.md", "ARCHITECTURE.md", "CHANGELOG.md", ".github", "docs", "mappings"]);
+    files.retain(|(path, _)| path.ends_with(".md"));
+    files
+}
+
+/// The text of a document without what is fenced.
+fn prose(text: &str) -> String {
+    text.split("\n```").step_by(2).collect()
+}
+
+/// Where a heading is linked to, as the usual viewers have it.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = prose(text);
+    let headings =
+        headings.lines().filter_map(|line| line.strip_prefix('#')).map(|line| line.trim_start_matches('#').trim());
+    let anchor = |heading: &str| {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut complaints = Vec::new();
+    for (path, text) in documents() {
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for after in prose(&text).split("](").skip(1) {
+            let link = after.split(')').next().unwrap();
+            if link.starts_with("https://") || link.starts_with("http://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { root().join(&path) } else { folder.join(file) };
+            if !target.exists() {
+                complaints.push(format!("{path}: no file {file}"));
+            } else if !anchor.is_empty() && !anchors(&fs::read_to_string(&target).unwrap()).contains(anchor) {
+                complaints.push(format!("{path}: no heading #{anchor} in {file}"));
+            }
+        }
+    }
+    complain(&complaints);
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    const FOLDERS: [&str; 6] = ["src/", "scripts/", "tests/", "docs/", "mappings/", "ilm/"];
+    let mut complaints = Vec::new();
+    for (path, text) in documents() {
+        for quoted in prose(&text).split('`').skip(1).step_by(2) {
+            let file = quoted.split(' ').next().unwrap();
+            let is_pattern = file.contains(['<', '*', '{', '…']);
+            if FOLDERS.iter().any(|folder| file.starts_with(folder)) && !is_pattern && !root().join(file).exists() {
+                complaints.push(format!("{path}: no {file}"));
+            }
+        }
+    }
+    complain(&complaints);
+}
