@@ -176,6 +176,15 @@ impl Shipper {
             tracing::error!(store = options.name, "the journal has lost events that this store confirmed");
             progress.confirm(journal.end(), writer.stats().events);
         }
+        if progress.confirmed() < begin {
+            let (confirmed, begin) = (progress.confirmed().0, begin.0);
+            tracing::error!(
+                store = options.name,
+                confirmed,
+                begin,
+                "the journal has dropped events that this store never got: it was not configured while others got them"
+            );
+        }
         progress.save()?;
         let index = trimmer.enter(progress.confirmed());
         let inner = Arc::new(Inner {
