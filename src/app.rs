@@ -1,6 +1,12 @@
 //! The composition root: configuration in, running service out, and its orderly end.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -18,7 +24,7 @@ use crate::{
     http,
     identity::{DataFolder, DataFolderError, Identity},
     intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
-    integrity::Predecessor,
+    integrity::{ChainError, Predecessor},
     journal,
     metrics::Metrics,
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
@@ -50,8 +56,10 @@ pub enum AppError {
     Provider { provider: String, source: RegisterError },
     #[error(transparent)]
     Keys(#[from] KeysError),
-    #[error("the log cannot be gone on with")]
-    Writer(#[from] OpenError),
+    #[error("the seal secret in {} does not fit the log in {}", secret_file.display(), data_dir.display())]
+    SealSecret { secret_file: PathBuf, data_dir: PathBuf, source: OpenError },
+    #[error("the log in {} cannot be gone on with", data_dir.display())]
+    Writer { data_dir: PathBuf, source: OpenError },
     #[error("the store {store} cannot be opened")]
     Store { store: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the store {store} cannot be shipped to")]
@@ -71,6 +79,9 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     service.log_own_event(STARTING).await;
     let server = &config.server;
     tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting events");
+    if service.is_first_start {
+        tracing::info!("try it: {}", first_commands(&config, address));
+    }
     let connections =
         http::Connections { max: MAX_CONNECTIONS, header_timeout: HEADER_TIMEOUT, drain: server.shutdown_timeout };
     let router = http::router(service.services(&config));
@@ -109,6 +120,7 @@ struct Service {
     writer_thread: WriterThread,
     shippers: Vec<RunningShipper>,
     shutdown: CancellationToken,
+    is_first_start: bool,
 }
 
 struct RunningShipper {
@@ -122,6 +134,7 @@ impl Service {
     async fn start(config: &Config) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = DataFolder::open(&config.data_dir)?;
+        let is_first_start = !folder.has_writer();
         let identity = Identity::open(&folder, config.seal.secret_file.as_deref(), clock.now())?;
         let keys = Arc::new(Keys::open(&config.data_dir, clock.now())?);
         let metrics = Arc::new(Metrics::new());
@@ -129,7 +142,8 @@ impl Service {
 
         let (journal_folder, chains_folder) = (folder.path("journal"), folder.path("chains"));
         let options = writer_options(config);
-        let mut recovering = Recovering::open(&journal_folder, &chains_folder, identity, Arc::clone(&clock), options)?;
+        let mut recovering = Recovering::open(&journal_folder, &chains_folder, identity, Arc::clone(&clock), options)
+            .map_err(|source| writer_error(config, &folder, source))?;
         if recovering.cut > 0 {
             tracing::warn!(
                 bytes = recovering.cut,
@@ -137,7 +151,9 @@ impl Service {
             );
         }
         let stores = open_stores(config)?;
-        supersede_lost_chains(&mut recovering, &stores).await?;
+        supersede_lost_chains(&mut recovering, &stores)
+            .await
+            .map_err(|source| writer_error(config, &folder, source))?;
         let trimmer = Trimmer::new(recovering.journal());
         let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
 
@@ -156,7 +172,7 @@ impl Service {
             .map_err(|source| AppError::Shipper { store: name.clone(), source })?;
             shippers.push(RunningShipper { name, store, shipper, task });
         }
-        Ok(Self { folder, intake, keys, metrics, clock, writer, writer_thread, shippers, shutdown })
+        Ok(Self { folder, intake, keys, metrics, clock, writer, writer_thread, shippers, shutdown, is_first_start })
     }
 
     fn services(&self, config: &Config) -> http::Services {
@@ -220,6 +236,28 @@ impl Service {
         }
         drop(self.folder);
     }
+}
+
+/// The secret is named where it is at fault: it may have been made anew because its file was lost.
+fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppError {
+    let data_dir = config.data_dir.clone();
+    if matches!(source, OpenError::Chain(ChainError::WrongSecret { .. })) {
+        let secret_file = folder.seal_secret(config.seal.secret_file.as_deref());
+        return AppError::SealSecret { secret_file, data_dir, source };
+    }
+    AppError::Writer { data_dir, source }
+}
+
+/// What a first user can type in another terminal, in the same folder.
+fn first_commands(config: &Config, address: SocketAddr) -> String {
+    let is_usual = config.data_dir == Path::new("annals-data") && address.to_string() == "127.0.0.1:6780";
+    let server = if is_usual {
+        String::new()
+    } else {
+        format!(" --url http://{address} --key-file {}", config.data_dir.join("admin.key").display())
+    };
+    let event = "--register --provider demo --action try --object demo:1 --message hello --wait-for stored";
+    format!("annals log{server} {event} && annals find{server} demo 1")
 }
 
 fn open_intake(
@@ -292,7 +330,7 @@ fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
 
 /// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its disk was
 /// restored, or its end was damaged. That chain is closed, and a new one goes on from what the store has.
-async fn supersede_lost_chains(recovering: &mut Recovering, stores: &[NamedStore]) -> Result<(), AppError> {
+async fn supersede_lost_chains(recovering: &mut Recovering, stores: &[NamedStore]) -> Result<(), OpenError> {
     let own = recovering.own_chains();
     let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), &own))).await;
     for chain in own {

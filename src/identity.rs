@@ -17,10 +17,14 @@ use zeroize::Zeroizing;
 
 use crate::{event::UnixMillis, files, integrity::SealSecret, time::format_time};
 
+const WRITER_FILE: &str = "writer.json";
+
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    #[error("{}", path.display())]
+    #[error("the data folder {} cannot be made", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("cannot use {}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the data folder {} is in use by another process", .0.display())]
     InUse(PathBuf),
@@ -41,7 +45,11 @@ impl DataFolder {
             let path = path.to_owned();
             move |source| DataFolderError::Io { path, source }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(io(root))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
+            .map_err(|source| DataFolderError::Folder { path: root.to_owned(), source })?;
         let path = root.join("lock");
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io(&path))?;
@@ -54,6 +62,16 @@ impl DataFolder {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// Whether a writer has ever used this folder.
+    pub fn has_writer(&self) -> bool {
+        self.path(WRITER_FILE).exists()
+    }
+
+    /// Where the seal secret is: the file that is configured, else the folder's own.
+    pub fn seal_secret(&self, configured: Option<&Path>) -> PathBuf {
+        configured.map_or_else(|| self.path("seal.secret"), Path::to_owned)
     }
 }
 
@@ -76,15 +94,12 @@ struct WriterFile {
 impl Identity {
     /// Reads the identity, or makes a new one. `secret_file` holds the seal secret in place of the data folder's own file.
     pub fn open(folder: &DataFolder, secret_file: Option<&Path>, now: UnixMillis) -> Result<Self, DataFolderError> {
-        let writer = writer_file(&folder.path("writer.json"), now)?;
-        let own_secret = folder.path("seal.secret");
-        let seal_secret = match secret_file {
-            Some(path) => read_secret(path)?,
-            None => {
-                make_if_absent(&own_secret, || Ok(Zeroizing::new(STANDARD.encode(random::<32>()?).into_bytes())))?;
-                read_secret(&own_secret)?
-            }
-        };
+        let writer = writer_file(&folder.path(WRITER_FILE), now)?;
+        let secret = folder.seal_secret(secret_file);
+        if secret_file.is_none() {
+            make_if_absent(&secret, || Ok(Zeroizing::new(STANDARD.encode(random::<32>()?).into_bytes())))?;
+        }
+        let seal_secret = read_secret(&secret)?;
         let signing_key = signing_key(&folder.path("signing-key.pem"))?;
         Ok(Self { writer, seal_secret, signing_key })
     }

@@ -81,7 +81,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         output::complain("no dead letters")?;
     }
     for StoreDeadLetters { store, total, items } in &letters.stores {
-        let last = args.from + u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let last = args.from.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
         if args.from < last && last < *total {
             let first = args.from + 1;
             output::complain(&format!(

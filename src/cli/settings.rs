@@ -62,6 +62,9 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 fn failure(invalid: Invalid) -> Failure {
-    Failure::local(format!("the configuration is not valid\n{invalid}"))
-        .advise("docs/configuration.md has every key; `annals config check` tries a configuration")
+    let text = match invalid.0.as_slice() {
+        [only] => format!("the configuration is not valid: {only}"),
+        _ => format!("the configuration is not valid\n{invalid}"),
+    };
+    Failure::local(text).advise("docs/configuration.md has every key; `annals config check` tries a configuration")
 }

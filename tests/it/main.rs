@@ -11,6 +11,9 @@ mod config;
 /// The command line against a server that answers by script.
 mod cli;
 
+/// What the program says when it starts, or cannot; and its commands against it.
+mod start;
+
 /// The program as its first user meets it, on every store.
 mod first_run;
 

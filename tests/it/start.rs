@@ -1,0 +1,172 @@
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Annals, Home};
+
+/// What a start that fails says, and that it fails as every command does.
+#[track_caller]
+fn refusal(home: &Home) -> String {
+    let told = home.start_in_vain();
+    assert_eq!(told.exit, 1, "{}", told.stderr);
+    let is_error = |line: &&str| line.starts_with("error: ") || line.starts_with("advice: ");
+    let lines: Vec<_> = told.stderr.lines().filter(is_error).collect();
+    lines[0].replace(&home.data().display().to_string(), "DATA")
+}
+
+/// A data folder that was used before.
+fn used() -> Home {
+    let home = Home::on_sqlite();
+    home.start().kill();
+    home
+}
+
+#[test]
+fn the_first_start_says_where_the_key_is_and_what_to_try_and_that_works() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    // It is said after the program accepts events; the command itself does not wait for it.
+    let log = crate::support::await_some("it says what to try", || {
+        Some(annals.log()).filter(|log| log.contains("try it: annals log"))
+    });
+    assert!(log.contains(&home.data().join("admin.key").display().to_string()), "{log}");
+    let said = log.lines().find_map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        Some(line["message"].as_str()?.strip_prefix("try it: ")?.to_owned())
+    });
+    for command in said.unwrap().split(" && ") {
+        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+        let told = home.run(&annals, &arguments);
+        assert_eq!(told.exit, 0, "{}", told.stderr);
+        assert!(
+            told.stdout.starts_with("accepted ") || told.stdout.contains("\"message\":\"hello\""),
+            "{}",
+            told.stdout
+        );
+    }
+    annals.stop();
+    let mut again = home.start();
+    again.signal(rustix::process::Signal::TERM);
+    again.await_end();
+    assert!(!again.log().contains("try it"), "{}", again.log());
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
+    let output = command.current_dir(folder.path()).env_clear().args(["serve", "--listen", &address]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with(&format!("error: cannot listen on {address}: ")), "{stderr}");
+    assert_eq!((stderr.lines().count(), output.status.code()), (1, Some(1)));
+    assert!(!folder.path().join("annals-data").exists(), "nothing is made before the address is ours");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made_is_named() {
+    let home = Home::on_sqlite();
+    fs::write(home.data(), "a file").unwrap();
+    assert!(refusal(&home).starts_with("error: the data folder DATA cannot be made: "), "{}", refusal(&home));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_named() {
+    let home = Home::on_sqlite();
+    let file = home.data().with_file_name("annals.toml");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let expected = "error: the configuration is not valid: annals.toml: the file cannot be read: ";
+    assert!(refusal(&home).starts_with(expected), "{}", refusal(&home));
+}
+
+#[test]
+fn a_seal_secret_that_was_lost_or_exchanged_is_named() {
+    let home = used();
+    fs::remove_file(home.data().join("seal.secret")).unwrap();
+    let expected = "error: the seal secret in DATA/seal.secret does not fit the log in DATA: ";
+    assert!(refusal(&home).starts_with(expected), "{}", refusal(&home));
+}
+
+#[test]
+fn a_file_that_is_damaged_is_named() {
+    let home = used();
+    for name in ["providers.json", "api-keys.json", "writer.json", "signing-key.pem", "store-sqlite.json"] {
+        let path = home.data().join(name);
+        let before = fs::read(&path).unwrap();
+        fs::write(&path, "{").unwrap();
+        let refusal = refusal(&home);
+        assert!(refusal.contains(&format!("DATA/{name}")), "{name}: {refusal}");
+        fs::write(&path, before).unwrap();
+    }
+    home.start();
+}
+
+#[test]
+fn each_command_works_with_the_real_server() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let run = |arguments: &[&str]| {
+        let told = home.run(&annals, arguments);
+        (told.stdout, told.stderr, told.exit)
+    };
+    let event = ["log", "--provider=shop", "--action=ship", "--object=order:7"];
+    let (_, stderr, exit) = run(&event);
+    assert!(stderr.contains("event.provider: expected a registered provider"), "{stderr}");
+    assert_eq!(exit, 3);
+    let (stdout, _, exit) = run(&[&event[..], &["--register", "--json", "--wait-for=stored"]].concat());
+    let logged: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&logged["status"], &logged["stored"], exit), (&json!("accepted"), &json!(true), 0));
+
+    let (stdout, stderr, exit) = log_lines(&home, &annals);
+    assert_eq!((stdout.as_str(), exit), ("", 3));
+    assert!(stderr.starts_with("line 700: ") && stderr.contains("\n1199 accepted, 1 rejected\n"), "{stderr}");
+
+    let (stdout, stderr, exit) = run(&["find", "item", "1", "2", "--output=json", "--sort=@timestamp:desc"]);
+    let page: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&page["total"], page["data"].as_array().unwrap().len(), exit), (&json!(240), 10, 0));
+    assert_eq!(stderr, "events 1 to 10 of 240; --page 2 has the next\n");
+    let (stdout, _, exit) = run(&["find", "order", "7", "--output=table", "--start=1h", "--tz=+02:00"]);
+    assert!(stdout.lines().count() == 2 && stdout.contains("+02:00  informational  shop"), "{stdout}");
+    assert_eq!(exit, 0);
+
+    let empty = "{\"stores\":[{\"store\":\"sqlite\",\"total\":0,\"items\":[]}]}\n";
+    assert_eq!(run(&["dead-letters", "list", "--output=json"]), (empty.to_owned(), "no dead letters\n".to_owned(), 0));
+    let replayed = run(&["dead-letters", "replay", "--store=sqlite"]);
+    assert_eq!(replayed, ("sqlite: 0 stored, 0 refused again\n".to_owned(), String::new(), 0));
+    let (_, stderr, exit) = run(&["dead-letters", "list", "--store=other"]);
+    assert!(stderr.contains("expected one of [sqlite] but got [other]") && exit == 3, "{stderr}");
+
+    let key = home.data().with_file_name("wrong.key");
+    fs::write(&key, "annals_wrong\n").unwrap();
+    let (_, stderr, exit) = run(&["find", "order", "7", "--key-file", key.to_str().unwrap()]);
+    assert!(stderr.starts_with("error: the server refused (401)") && exit == 3, "{stderr}");
+}
+
+/// 1,200 lines, of which the 700th is no event, from standard input.
+fn log_lines(home: &Home, annals: &Annals) -> (String, String, i32) {
+    let line = |number: usize| match number {
+        700 => "{not an event".to_owned(),
+        _ => {
+            let about = json!([{"rel": "primary", "type": "item", "id": (number % 10).to_string()}]);
+            json!({"event": {"provider": "bulk", "action": "load"}, "kibana": {"saved_objects": about}}).to_string()
+        }
+    };
+    let lines: String = (1..=1200).map(|number| line(number) + "\n").collect();
+    let folder = home.data().parent().map(Path::to_owned).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
+    command.current_dir(folder).env_clear().env("ANNALS_URL", &annals.url);
+    command.args(["log", "--register", "--wait-for=stored", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
