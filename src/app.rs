@@ -322,6 +322,7 @@ fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &M
     }
 }
 
+/// A store and its name in the configuration.
 type NamedStore = (String, Arc<dyn Store>);
 
 fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {

@@ -192,6 +192,7 @@ impl From<SubmitError> for Failure {
             SubmitError::Full { retry_after, .. } => {
                 Self::new(ErrorCode::JournalFull, error.to_string()).retry_after(*retry_after)
             }
+            SubmitError::TooLarge { .. } => Self::new(ErrorCode::TooLarge, error.to_string()),
             SubmitError::Dropped => Self::new(ErrorCode::JournalFull, error.to_string()).retry_after(RETRY_AFTER),
             SubmitError::Closed => Self::new(ErrorCode::ShuttingDown, error.to_string()).retry_after(RETRY_AFTER),
             SubmitError::Failed { reason } => {

@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
         "server.max_concurrent_bytes",
         Kind::Size,
         Preset::Is("64mb"),
-        "The most bytes of request bodies that are worked on at once; above it requests are answered with 429.",
+        "The most bytes of request bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over.",
     ),
     key(
         "log.level",

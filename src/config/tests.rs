@@ -215,7 +215,7 @@ fn everything_that_is_wrong_with_a_store_and_its_files_is_said_at_once() {
          the first is no hyphen or underscore, found \"A\"",
         "stores.main.auth.basic.password_file: cannot read absent/password: No such file or directory (os error 2)",
         "stores.main.ca_file: cannot read absent/ca.pem: No such file or directory (os error 2)",
-        "seal.secret_file: absent/seal: No such file or directory (os error 2)",
+        "seal.secret_file: cannot use absent/seal: No such file or directory (os error 2)",
     ];
     check_problems(&layers.set("seal.secret_file", "absent/seal"), &expected);
 }

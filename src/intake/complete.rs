@@ -201,7 +201,7 @@ fn severity_of_level(level: &[u8]) -> Option<Severity> {
         (Severity::Fatal, &["fatal", "emergency", "emerg", "panic"]),
     ];
     let is_level = |name: &&str| name.as_bytes().eq_ignore_ascii_case(level);
-    LEVELS.into_iter().find(|(_, names)| names.iter().any(|name| is_level(name))).map(|(severity, _)| severity)
+    LEVELS.into_iter().find(|(_, names)| names.iter().any(is_level)).map(|(severity, _)| severity)
 }
 
 /// A reference's `rel` is `primary` or absent. Its `namespace` is absent for the default space; in a request to another

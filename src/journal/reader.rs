@@ -47,14 +47,25 @@ impl Reader {
         let mut bytes = 0;
         let end = *self.shared.end.borrow();
         while self.position < end {
-            let length = self.peek_length()?;
-            if !records.is_empty() && bytes + length > max_bytes {
-                break;
+            let room = if records.is_empty() { usize::MAX } else { max_bytes.saturating_sub(bytes) };
+            match self.read_next(room) {
+                Ok(Some(record)) => {
+                    bytes += (record.end.0 - record.begin.0) as usize;
+                    records.push(record);
+                }
+                Ok(None) => break,
+                Err(error) if records.is_empty() => return Err(error),
+                // What was read before it must not be lost. The failure comes again with the next read, or is over.
+                Err(_) => break,
             }
-            bytes += length;
-            records.push(self.read_record(length)?);
         }
         Ok(records)
+    }
+
+    /// The next record, unless it is longer than `room`. On failure the position stays.
+    fn read_next(&mut self, room: usize) -> Result<Option<Record>, JournalError> {
+        let length = self.peek_length()?;
+        if length > room { Ok(None) } else { self.read_record(length).map(Some) }
     }
 
     fn peek_length(&mut self) -> Result<usize, JournalError> {

@@ -54,6 +54,26 @@ fn records_come_back_in_order_across_segments_and_restarts() {
 }
 
 #[test]
+fn a_failure_amidst_a_read_loses_nothing_that_came_before_it_or_comes_after_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let payloads = filled(folder.path(), 3);
+    let (journal, _) = open(folder.path());
+    let path = newest_file(folder.path());
+    let sound = fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&path, damaged).unwrap();
+    let mut reader = journal.handle().reader(Position(0));
+    let mut read =
+        || reader.read(1000).map(|records| records.into_iter().map(|it| it.payload.to_vec()).collect::<Vec<_>>());
+    assert_eq!(read().unwrap(), payloads[..2]);
+    assert!(matches!(read(), Err(JournalError::Damaged { .. })));
+    assert!(matches!(read(), Err(JournalError::Damaged { .. })));
+    fs::write(&path, sound).unwrap();
+    assert_eq!(read().unwrap(), payloads[2..]);
+}
+
+#[test]
 fn trimming_removes_whole_segments_and_never_the_newest() {
     let folder = tempfile::tempdir().unwrap();
     let payloads = filled(folder.path(), 40);

@@ -39,7 +39,7 @@ use crate::{
     metrics::StoreMetrics,
     store::{Outcome, SealedEvent, Store, Target},
     time::Clock,
-    writer::Writer,
+    writer::{Group, Writer},
 };
 
 /// What a shipper needs to know.
@@ -171,10 +171,19 @@ impl Shipper {
     ) -> Result<(Self, ShipperTask), StartError> {
         let journal = trimmer.journal.clone();
         let begin = journal.begin();
-        let mut progress = ProgressFile::open(&options.progress_file, begin, 0)?;
+        let mut progress = ProgressFile::open(&options.progress_file, begin, events_before(&journal, begin, &writer))?;
         if progress.confirmed() > journal.end() {
             tracing::error!(store = options.name, "the journal has lost events that this store confirmed");
             progress.confirm(journal.end(), writer.stats().events);
+        }
+        if progress.confirmed() < begin {
+            let (confirmed, begin) = (progress.confirmed().0, begin.0);
+            tracing::error!(
+                store = options.name,
+                confirmed,
+                begin,
+                "the journal has dropped events that this store never got: it was not configured while others got them"
+            );
         }
         progress.save()?;
         let index = trimmer.enter(progress.confirmed());
@@ -307,6 +316,13 @@ impl Inner {
             tracing::info!(store = self.name, "the store takes events again");
         }
     }
+}
+
+/// How many events the journal held before this place, as far as it can say.
+fn events_before(journal: &JournalHandle, at: Position, writer: &Writer) -> u64 {
+    let first = journal.reader(at).read(1).ok().and_then(|records| records.into_iter().next());
+    let group = first.and_then(|record| Group::decode(&record.payload).ok());
+    group.map_or(writer.stats().events, |group| group.events_before)
 }
 
 fn event_of(letter: &DeadLetter) -> Option<SealedEvent> {

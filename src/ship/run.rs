@@ -89,7 +89,7 @@ struct Loop {
     options: LoopOptions,
     /// `None` while a thread reads.
     reader: Option<Reader>,
-    /// What was in the journal at start may have been sent already, wherever it was bound to.
+    /// What is before this may have been sent already, to where it was bound.
     bound_until: Position,
     targets: Vec<(Stream, Target, Instant)>,
     /// In the order of the journal, which is the order of confirmation.
@@ -282,8 +282,9 @@ impl Loop {
         self.is_saved = false;
     }
 
-    /// Goes back to what the store has confirmed.
+    /// Goes back to what the store has confirmed. What was sent since stays bound to where it went.
     fn start_again(&mut self) {
+        self.bound_until = self.inner.journal.end();
         self.in_flight.drain(..).for_each(|unfinished| unfinished.task.abort());
         self.reader = Some(self.inner.journal.reader(*self.inner.confirmed.borrow()));
     }

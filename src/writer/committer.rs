@@ -82,8 +82,11 @@ impl Committer {
         for submission in group {
             let needed = space_for(&submission.contents);
             let waiting = Pending { submission, receipts: Vec::new() };
-            if needed > room {
-                self.refuse_for_room(waiting);
+            let limit = self.journal.options().max_bytes;
+            if needed > limit {
+                waiting.refuse(SubmitError::TooLarge { needed, limit });
+            } else if needed > room {
+                self.refuse_for_room(waiting, needed);
             } else {
                 room -= needed;
                 pending.push_back(waiting);
@@ -109,7 +112,8 @@ impl Committer {
         }
     }
 
-    fn refuse_for_room(&self, waiting: Pending) {
+    fn refuse_for_room(&self, waiting: Pending, needed: u64) {
+        self.state.refuse(needed);
         let events = waiting.submission.contents.len() as u64;
         let used = self.journal.handle().used();
         let limit = self.journal.options().max_bytes;

@@ -129,6 +129,7 @@ impl Recovering {
         metrics.limit_bytes.set(i64::try_from(self.options.journal.max_bytes).unwrap_or(i64::MAX));
         let (sender, receiver) = mpsc::channel(QUEUE);
         let state = Arc::new(State::new(self.chains.events));
+        let limit = self.options.journal.max_bytes;
         let journal = self.journal.handle();
         let committer = Committer {
             journal: self.journal,
@@ -141,7 +142,7 @@ impl Recovering {
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run(receiver))?;
         let sender = Arc::new(Mutex::new(Some(sender)));
-        Ok((Writer { sender, state, journal }, WriterThread(thread)))
+        Ok((Writer { sender, state, journal, limit }, WriterThread(thread)))
     }
 }
 
@@ -163,6 +164,8 @@ pub struct Writer {
     sender: Arc<Mutex<Option<mpsc::Sender<Submission>>>>,
     state: Arc<State>,
     journal: JournalHandle,
+    /// The bound of the journal, in bytes.
+    limit: u64,
 }
 
 impl Writer {
@@ -185,6 +188,14 @@ impl Writer {
     pub fn health(&self) -> Result<(), String> {
         if self.sender.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Err("the writer is shutting down".to_owned());
+        }
+        let room = self.limit.saturating_sub(self.journal.used());
+        if self.state.refused_bytes.load(Ordering::Relaxed) > room {
+            return Err(format!(
+                "the journal is full: {} of {} bytes wait for a store",
+                self.journal.used(),
+                self.limit
+            ));
         }
         self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
@@ -210,12 +221,19 @@ pub struct WriterStats {
 struct State {
     events: AtomicU64,
     dropped: AtomicU64,
+    /// What the last submission would have taken, if it was refused for want of room; else 0.
+    refused_bytes: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
 impl State {
     fn new(events: u64) -> Self {
-        Self { events: AtomicU64::new(events), dropped: AtomicU64::new(0), trouble: Mutex::new(None) }
+        Self {
+            events: AtomicU64::new(events),
+            dropped: AtomicU64::new(0),
+            refused_bytes: AtomicU64::new(0),
+            trouble: Mutex::new(None),
+        }
     }
 
     fn count_accepted(&self, events: u64) {
@@ -230,7 +248,12 @@ impl State {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 
+    fn refuse(&self, bytes: u64) {
+        self.refused_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     fn succeed(&self) {
+        self.refused_bytes.store(0, Ordering::Relaxed);
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
@@ -257,6 +280,9 @@ pub enum SubmitError {
     /// The journal has reached its bound: 429, and nothing was written.
     #[error("the journal is full: {used} of {limit} bytes wait for a store")]
     Full { used: u64, limit: u64, retry_after: Duration },
+    /// The events take more than the journal may ever hold: 413, and nothing was written.
+    #[error("the events take {needed} bytes in the journal, which may hold {limit}")]
+    TooLarge { needed: u64, limit: u64 },
     /// The journal is full and the operator chose to drop: counted and logged, nothing was written.
     #[error("the journal is full and the events were dropped, as configured")]
     Dropped,

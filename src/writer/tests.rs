@@ -160,7 +160,10 @@ fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
     };
     assert!(matches!(refused, SubmitError::Full { limit: 30_000, .. }), "{refused:?}");
     verify(&documents(&journal), &folder);
+    assert!(writer.health().is_err_and(|reason| reason.starts_with("the journal is full")));
+    assert!(matches!(submit(500), Err(SubmitError::TooLarge { limit: 30_000, .. })));
     journal.trim(journal.end()).unwrap();
+    assert_eq!(writer.health(), Ok(()));
     let next = submit(5).unwrap();
     assert_eq!(next.receipts[0].position.sequence.0, accepted as u64);
     writer.close();
@@ -168,9 +171,12 @@ fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
 
     let dropping = Options { overflow: Overflow::Drop, ..small };
     let (writer, thread) = open(&folder, &clock, dropping).start(Metrics::new().journal).unwrap();
-    let answer = runtime().block_on(writer.submit(contents(60, 500)));
+    let answer = runtime().block_on(async {
+        writer.submit(contents(10, 500)).await.unwrap();
+        writer.submit(contents(10, 500)).await
+    });
     assert!(matches!(answer, Err(SubmitError::Dropped)), "{answer:?}");
-    assert_eq!(writer.stats().dropped, 60);
+    assert_eq!(writer.stats().dropped, 10);
     writer.close();
     thread.join();
 }

@@ -3,7 +3,7 @@
 //! `cargo bench --bench hot_path [-- EVENTS]` prints one line a step. The bytes are those of `scripts/bench`: about 350 when
 //! sent, about 860 when sealed; requests of 500.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a benchmark")]
 
 use std::{
     sync::Arc,

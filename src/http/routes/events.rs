@@ -104,7 +104,12 @@ async fn take_in(
             count(shared, &items, Submitted::Dropped);
             return respond(&items, Submitted::Dropped, None);
         }
-        Err(error @ (SubmitError::Full { .. } | SubmitError::Closed | SubmitError::Failed { .. })) => {
+        Err(
+            error @ (SubmitError::Full { .. }
+            | SubmitError::TooLarge { .. }
+            | SubmitError::Closed
+            | SubmitError::Failed { .. }),
+        ) => {
             return Err(error.into());
         }
     };
