@@ -156,10 +156,11 @@ impl Service {
             );
         }
         let stores = open_stores(config)?;
-        supersede_lost_chains(&mut recovering, &stores)
+        let may_have_lost = recovering.cut > 0 || has_confirmed_beyond(&recovering, &folder, &stores)?;
+        supersede_lost_chains(&mut recovering, &stores, may_have_lost)
             .await
             .map_err(|source| writer_error(config, &folder, source))?;
-        let trimmer = Trimmer::new(recovering.journal());
+        let trimmer = Trimmer::new(recovering.journal(), stores.len());
         let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
 
         let shutdown = CancellationToken::new();
@@ -313,13 +314,30 @@ fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &M
     };
     ship::Options {
         name: name.to_owned(),
-        progress_file: folder.path(&format!("store-{name}.json")),
+        progress_file: progress_file(folder, name),
         dead_letter_file: folder.path(&format!("store-{name}.dead-letters.jsonl")),
         streams: vec![Stream::general()],
         bulk_bytes,
         concurrency,
         metrics: metrics.store(name),
     }
+}
+
+fn progress_file(folder: &DataFolder, name: &str) -> PathBuf {
+    folder.path(&format!("store-{name}.json"))
+}
+
+/// Whether some store has confirmed more than the journal holds.
+fn has_confirmed_beyond(recovering: &Recovering, folder: &DataFolder, stores: &[NamedStore]) -> Result<bool, AppError> {
+    let end = recovering.journal().end();
+    for (name, _) in stores {
+        let confirmed = ship::confirmed_in(&progress_file(folder, name))
+            .map_err(|source| AppError::Shipper { store: name.clone(), source: source.into() })?;
+        if confirmed.is_some_and(|confirmed| confirmed > end) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A store and its name in the configuration.
@@ -334,31 +352,40 @@ fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
 }
 
 /// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its disk was
-/// restored, or its end was damaged. That chain is closed, and a new one goes on from what the store has.
-async fn supersede_lost_chains(recovering: &mut Recovering, stores: &[NamedStore]) -> Result<(), OpenError> {
+/// restored, or its end was damaged. That chain is closed, and a new one goes on from what the store has. The same if the
+/// journal shows that it may have lost some and a store that might have them does not answer: to give their positions out
+/// again would fork the chain.
+async fn supersede_lost_chains(
+    recovering: &mut Recovering,
+    stores: &[NamedStore],
+    may_have_lost: bool,
+) -> Result<(), OpenError> {
     let own = recovering.own_chains();
     let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), &own))).await;
+    let all_answered = asked.iter().all(Option::is_some);
     for chain in own {
-        let beyond = asked.iter().flatten().filter(|head| head.position.chain == chain.state.chain);
-        let Some(head) = beyond.max_by_key(|head| head.position.sequence) else { continue };
-        tracing::error!(
-            position = %head.position,
-            journal_ends_before = chain.state.next().0,
-            "a store has events that the journal has lost; their chain is closed and a new one goes on from there"
-        );
-        let predecessor = Predecessor {
-            chain: head.position.chain.to_string(),
-            seal: head.seal.clone(),
-            sequence: head.position.sequence.0,
+        let of_chain = |head: &&Head| head.position.chain == chain.state.chain;
+        let furthest = asked.iter().flatten().flatten().filter(of_chain).max_by_key(|head| head.position.sequence);
+        let next = chain.state.next().0;
+        let (sequence, seal) = match (furthest, next.checked_sub(1)) {
+            (Some(head), _) => (head.position.sequence.0, Some(head.seal.clone())),
+            (None, Some(last)) if may_have_lost && !all_answered => (last, None),
+            (None, _) => continue,
         };
+        tracing::error!(
+            chain = %chain.state.chain,
+            store_has = sequence,
+            journal_ends_before = next,
+            "the journal has lost events that a store has, or may have; their chain is closed and a new one goes on from there"
+        );
+        let predecessor = Predecessor { chain: chain.state.chain.to_string(), seal, sequence };
         recovering.supersede(&chain.stream, predecessor)?;
     }
     Ok(())
 }
 
-/// The heads that this store has beyond ours. A store that does not answer in time is one that is away: what it has is
-/// found out when its shipper reaches it.
-async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Vec<Head> {
+/// The heads that this store has beyond ours; `None` if it does not answer in time.
+async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Option<Vec<Head>> {
     let ask = async {
         let mut heads = Vec::new();
         if !own.is_empty() {
@@ -371,14 +398,14 @@ async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Vec<He
         Ok::<_, store::StoreError>(heads)
     };
     match timeout(HEAD_TIMEOUT, ask).await {
-        Ok(Ok(heads)) => heads,
+        Ok(Ok(heads)) => Some(heads),
         Ok(Err(error)) => {
             tracing::warn!(store = name, %error, "the store could not be asked for its newest events");
-            Vec::new()
+            None
         }
         Err(_) => {
             tracing::warn!(store = name, "the store did not say in time what its newest events are");
-            Vec::new()
+            None
         }
     }
 }

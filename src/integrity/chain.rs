@@ -45,8 +45,8 @@ pub struct OpeningRecord {
 #[serde(deny_unknown_fields)]
 pub struct Predecessor {
     pub chain: String,
-    /// The seal that a store showed at this position.
-    pub seal: String,
+    /// The seal that a store showed at this position, if one could be asked.
+    pub seal: Option<String>,
     pub sequence: u64,
 }
 

@@ -148,7 +148,9 @@ impl Delivery<'_> {
                 Outcome::Conflict { found_seal } => {
                     metrics.conflict.inc();
                     let position = event.position;
-                    tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked: another event stands at this position");
+                    if lock(&self.inner.trouble).is_none() {
+                        tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked");
+                    }
                     trouble = Some(format!("the chain has forked at {position}: the store holds another event there"));
                     again.push(event, form);
                 }

@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use dead_letter::DeadLetters as DeadLetterFile;
 pub use dead_letter::{DeadLetter, DeadLetterError};
-pub use progress::ProgressError;
 use progress::ProgressFile;
+pub use progress::{ProgressError, confirmed_in};
 
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
@@ -69,12 +69,14 @@ pub enum StartError {
 /// Trims the journal behind the slowest of several shippers.
 pub struct Trimmer {
     journal: JournalHandle,
+    /// How many shippers there are going to be; nothing is trimmed before each has said where it is.
+    shippers: usize,
     confirmed: Mutex<Vec<Position>>,
 }
 
 impl Trimmer {
-    pub fn new(journal: JournalHandle) -> Arc<Self> {
-        Arc::new(Self { journal, confirmed: Mutex::new(Vec::new()) })
+    pub fn new(journal: JournalHandle, shippers: usize) -> Arc<Self> {
+        Arc::new(Self { journal, shippers, confirmed: Mutex::new(Vec::new()) })
     }
 
     fn enter(&self, confirmed: Position) -> usize {
@@ -90,7 +92,7 @@ impl Trimmer {
             if let Some(own) = all.get_mut(index) {
                 *own = confirmed;
             }
-            all.iter().min().copied()
+            all.iter().min().copied().filter(|_| all.len() == self.shippers)
         };
         if let Some(slowest) = slowest
             && let Err(error) = self.journal.trim(slowest)

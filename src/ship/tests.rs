@@ -149,7 +149,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(stores: usize) -> Self {
         let root = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(root.path()).unwrap();
         let identity = Identity::open(&folder, None, UnixMillis(0)).unwrap();
@@ -160,7 +160,7 @@ impl Bench {
         };
         let paths = (folder.path("journal"), folder.path("chains"));
         let recovering = Recovering::open(&paths.0, &paths.1, identity, Arc::new(SystemClock), options).unwrap();
-        let trimmer = Trimmer::new(recovering.journal());
+        let trimmer = Trimmer::new(recovering.journal(), stores);
         let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
         Self { root, folder, writer, thread, trimmer }
     }
@@ -240,7 +240,7 @@ proptest! {
     fn every_event_arrives_once_whatever_goes_wrong(script in prop::collection::vec(any_fault(), 0..12)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let bench = Bench::new();
+            let bench = Bench::new(1);
             let store = Arc::new(Scripted::new(script));
             let shutdown = CancellationToken::new();
             let (shipper, task) = bench.ship("s", &store, &shutdown);
@@ -263,7 +263,7 @@ proptest! {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up() {
-    let bench = Bench::new();
+    let bench = Bench::new(2);
     let dead = Arc::new(Scripted::new(vec![Fault::Fails(away()); 20]));
     let well = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
@@ -289,7 +289,7 @@ async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up()
 
 #[tokio::test(start_paused = true)]
 async fn after_a_restart_events_go_to_the_target_they_were_bound_to() {
-    let bench = Bench::new();
+    let bench = Bench::new(1);
     let receipts = bench.log(&["one"]).await;
     let store = Arc::new(Scripted::new(vec![Fault::AnswerLost; 1000]));
     let shutdown = CancellationToken::new();
@@ -316,7 +316,7 @@ async fn after_a_restart_events_go_to_the_target_they_were_bound_to() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_event_becomes_a_dead_letter_and_a_stub_and_can_be_replayed() {
-    let bench = Bench::new();
+    let bench = Bench::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
     let (shipper, task) = bench.ship("s", &store, &shutdown);
@@ -339,7 +339,7 @@ async fn a_refused_event_becomes_a_dead_letter_and_a_stub_and_can_be_replayed() 
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_too_large_is_split_until_it_fits() {
-    let bench = Bench::new();
+    let bench = Bench::new(1);
     let store = Arc::new(Scripted { max_events: 1, ..Scripted::new(Vec::new()) });
     let receipts = bench.log(&["1", "2", "3", "4", "5"]).await;
     let shutdown = CancellationToken::new();

@@ -191,7 +191,7 @@ fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
     writer.close();
     thread.join();
     let mut recovering = open(&folder, &clock, OPTIONS);
-    let predecessor = Predecessor { chain: first.to_string(), seal: "0.x".to_owned(), sequence: 9 };
+    let predecessor = Predecessor { chain: first.to_string(), seal: Some("0.x".to_owned()), sequence: 9 };
     recovering.supersede(&Stream::general(), predecessor).unwrap();
     drop(recovering);
     let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();

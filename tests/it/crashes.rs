@@ -9,7 +9,9 @@ use annals::integrity::OpeningRecord;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Acknowledged, Annals, Document, Engine, Home, Kind, Load, Pace, await_that, random, verify};
+use crate::support::{
+    Acknowledged, Annals, Document, Engine, Fault, Home, Kind, Load, Pace, Proxy, await_that, random, verify,
+};
 
 /// Keeps the embedded store from writing for as long as it lives.
 struct StoreLock(rusqlite::Connection);
@@ -233,7 +235,29 @@ fn where_the_journal_lost_its_end_and_the_store_has_it_a_new_chain_goes_on_from_
     assert_eq!((&predecessor.chain, predecessor.sequence), (&lost.chain, lost.sequence));
     let id = format!("{}-{:020}", lost.chain, lost.sequence);
     let stored = documents.iter().find(|document| document.id == id).unwrap();
-    assert_eq!(Some(predecessor.seal), annals::integrity::seal_of(&stored.source));
+    assert_eq!(predecessor.seal, annals::integrity::seal_of(&stored.source));
+}
+
+#[test]
+fn where_the_journal_lost_its_end_and_the_store_cannot_be_asked_the_chain_does_not_fork() {
+    let Some(engine) = Engine::shared(Kind::Opensearch) else { return };
+    let prefix = engine.prefix();
+    let proxy = Proxy::before(&engine.url);
+    let home = Home::on_engine(&proxy.url, &prefix);
+    let annals = home.start();
+    let mut acknowledged = vec![log_one(&annals, "n-1"), log_one(&annals, "n-2")];
+    annals.await_stored("main");
+    annals.kill();
+    cut_off(&newest_segment(&home), 5);
+
+    proxy.plan(|_| Fault::Refuse(503));
+    let annals = home.start();
+    acknowledged.push(log_one(&annals, "n-3"));
+    proxy.heal();
+    annals.await_stored("main");
+    let verified = verify(&home, &prefix.documents(), &acknowledged);
+    assert_eq!(verified.chains.len(), 2, "{verified:?}");
+    assert_ne!(acknowledged[1].chain, acknowledged[2].chain);
 }
 
 #[test]
