@@ -211,7 +211,7 @@ fn conclude(sender: &Sender, name: &str) -> Result<(), Failure> {
 fn warn_of_waiting(sender: &Sender) -> Result<(), Failure> {
     if sender.counts.not_yet_stored > 0 {
         let count = sender.counts.not_yet_stored;
-        output::complain(&format!("{count} events are durable and not yet in the store; `/readyz` says why"))?;
+        output::complain(&format!("durable, but not yet in the store: {count}; `/readyz` says why"))?;
     }
     Ok(())
 }
