@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod app;
+mod buffers;
 pub mod cli;
 pub mod client;
 pub mod config;

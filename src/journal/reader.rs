@@ -8,6 +8,7 @@ use super::{
     JournalError, Position, Shared,
     segment::{RECORD_HEADER, SEGMENT_HEADER, SegmentName, announced_length, parse_record},
 };
+use crate::buffers::Pool;
 
 /// A record as it was appended.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub struct Reader {
     shared: Arc<Shared>,
     position: Position,
     open: Option<OpenSegment>,
+    pool: Pool,
 }
 
 struct OpenSegment {
@@ -32,7 +34,7 @@ struct OpenSegment {
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, position: Position) -> Self {
-        Self { shared, position, open: None }
+        Self { shared, position, open: None, pool: Pool::default() }
     }
 
     /// Where the next record begins.
@@ -78,14 +80,14 @@ impl Reader {
         let begin = self.position;
         let end = *self.shared.end.borrow();
         let bounded = length.min(usize::try_from(end.0 - begin.0).unwrap_or(usize::MAX));
-        let mut bytes = vec![0; bounded];
-        self.read_at_position(&mut bytes)?;
-        if let Err(reason) = parse_record(&bytes, begin) {
+        let mut buffer = self.pool.filled(bounded);
+        self.read_at_position(&mut buffer.bytes)?;
+        if let Err(reason) = parse_record(&buffer.bytes, begin) {
             let (path, offset) = self.place();
             return Err(JournalError::Damaged { path, offset, reason: reason.to_owned() });
         }
         self.position = Position(begin.0 + length as u64);
-        let payload = Bytes::from(bytes).slice(RECORD_HEADER..);
+        let payload = Bytes::from_owner(buffer).slice(RECORD_HEADER..);
         Ok(Record { begin, end: self.position, payload })
     }
 

@@ -273,12 +273,22 @@ impl Shipper {
 
     /// Offers all dead letters to the store again; those that it takes are dead letters no longer.
     pub async fn replay_dead_letters(&self) -> Result<Replayed, String> {
-        const AT_A_TIME: usize = 100;
         let mut replayed = Replayed { stored: 0, refused: 0 };
+        let outcome = self.replay_into(&mut replayed).await;
+        if replayed.stored > 0 {
+            let inner = Arc::clone(&self.0);
+            let compact = move || lock(&inner.dead_letters).compact().map_err(|error| error.to_string());
+            tokio::task::spawn_blocking(compact).await.map_err(|error| error.to_string())??;
+        }
+        outcome.map(|()| replayed)
+    }
+
+    async fn replay_into(&self, replayed: &mut Replayed) -> Result<(), String> {
+        const AT_A_TIME: usize = 100;
         loop {
             let letters = self.dead_letters(replayed.refused, AT_A_TIME).await?.items;
             if letters.is_empty() {
-                break;
+                return Ok(());
             }
             for letter in letters {
                 let event = event_of(&letter).ok_or_else(|| format!("{} holds no sealed event", letter.position))?;
@@ -289,17 +299,11 @@ impl Shipper {
                         replayed.stored += 1;
                     }
                     Outcome::Rejected { .. } | Outcome::Conflict { .. } | Outcome::Retry { .. } => {
-                        replayed.refused += 1
+                        replayed.refused += 1;
                     }
                 }
             }
         }
-        if replayed.stored > 0 {
-            let inner = Arc::clone(&self.0);
-            let compact = move || lock(&inner.dead_letters).compact().map_err(|error| error.to_string());
-            tokio::task::spawn_blocking(compact).await.map_err(|error| error.to_string())??;
-        }
-        Ok(replayed)
     }
 }
 

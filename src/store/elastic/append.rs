@@ -45,7 +45,7 @@ pub(super) async fn append(
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let items = send(store, target, bulk::creates(events), events.len()).await?;
+    let items = send(store, target, bulk::creates(events, &store.bodies), events.len()).await?;
     if items.iter().all(|item| *item == Item::Stored) {
         return Ok(vec![Outcome::Stored; items.len()]);
     }

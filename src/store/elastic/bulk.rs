@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::client::EngineError;
 use crate::{
+    buffers::Pool,
     event::{ChainId, ChainPosition},
     store::SealedEvent,
 };
@@ -23,9 +24,10 @@ const OPEN: &[u8] = b"{\"create\":{\"_id\":\"";
 const CLOSE: &[u8] = b"\"}}\n";
 
 /// A body that creates these events, each under the id of its position.
-pub(super) fn creates(events: &[SealedEvent]) -> Bytes {
+pub(super) fn creates(events: &[SealedEvent], pool: &Pool) -> Bytes {
     let documents: usize = events.iter().map(|event| event.document.len()).sum();
-    let mut body = Vec::with_capacity(documents + events.len() * (OPEN.len() + ID_BYTES + CLOSE.len() + 1));
+    let mut buffer = pool.empty(documents + events.len() * (OPEN.len() + ID_BYTES + CLOSE.len() + 1));
+    let body = &mut buffer.bytes;
     let mut id = Id::new();
     for event in events {
         body.extend_from_slice(OPEN);
@@ -34,7 +36,7 @@ pub(super) fn creates(events: &[SealedEvent]) -> Bytes {
         body.extend_from_slice(&event.document);
         body.push(b'\n');
     }
-    body.into()
+    Bytes::from_owner(buffer)
 }
 
 /// A body that puts an event in the place of the document that has this version.
@@ -100,6 +102,9 @@ pub(super) fn read(answer: &[u8], expected: usize) -> Result<Vec<Item>, serde_js
         #[serde(borrow, default)]
         items: Vec<Told<'a>>,
     }
+    if is_all_created(answer, expected) {
+        return Ok(vec![Item::Stored; expected]);
+    }
     let Answer { errors, items } = serde_json::from_slice(answer)?;
     if items.len() != expected {
         return Err(serde_json::Error::custom(format_args!("expected {expected} items, found {}", items.len())));
@@ -108,6 +113,19 @@ pub(super) fn read(answer: &[u8], expected: usize) -> Result<Vec<Item>, serde_js
         return Ok(vec![Item::Stored; expected]);
     }
     Ok(items.into_iter().map(Told::judge).collect())
+}
+
+/// Whether the answer is, to the byte, the one for this many events that were all created: it is nearly always.
+fn is_all_created(answer: &[u8], expected: usize) -> bool {
+    const ITEM: &[u8] = b"{\"create\":{\"status\":201}}";
+    let items = answer.strip_prefix(b"{\"errors\":false,\"items\":[").and_then(|rest| rest.strip_suffix(b"]}"));
+    let mut found = 0;
+    let mut is_item = |item: &[u8]| {
+        found += 1;
+        item.strip_suffix(b",").unwrap_or(item) == ITEM
+    };
+    let all = items.is_some_and(|items| items.chunks(ITEM.len() + 1).all(&mut is_item));
+    all && found == expected
 }
 
 /// `{"create": {"status": …, "error": …}}`, whatever the action.
@@ -189,9 +207,9 @@ mod tests {
                 format!("{{\"create\":{{\"_id\":\"{}\"}}}}\n{document}\n", event.position)
             })
             .collect();
-        let body = creates(&events);
-        assert_eq!(body, expected);
-        assert_eq!(body.try_into_mut().unwrap().capacity(), expected.len(), "the size was known beforehand");
+        let pool = Pool::default();
+        assert_eq!(creates(&events, &pool), expected);
+        assert_eq!(pool.empty(0).bytes.capacity(), expected.len(), "the size was known beforehand");
     }
 
     #[test]

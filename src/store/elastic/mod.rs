@@ -27,6 +27,7 @@ pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, 
 use self::{client::Client, flavor::Flavor, lifecycle::Policy, names::Names, setup::Series};
 use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target};
 use crate::{
+    buffers::Pool,
     event::{ChainId, Stream},
     query::ScopedQuery,
 };
@@ -37,12 +38,19 @@ pub struct ElasticStore {
     names: Names,
     /// What the engine was found to be at the last set-up.
     flavor: Mutex<Option<Flavor>>,
+    /// What bulk bodies are built in.
+    bodies: Pool,
 }
 
 impl ElasticStore {
     /// Reads the secrets that the configuration names. The engine is left alone until [`Store::setup`].
     pub fn new(config: &ElasticConfig) -> Result<Self, ConfigError> {
-        Ok(Self { client: Client::new(config)?, names: config.names()?, flavor: Mutex::new(None) })
+        Ok(Self {
+            client: Client::new(config)?,
+            names: config.names()?,
+            flavor: Mutex::new(None),
+            bodies: Pool::default(),
+        })
     }
 
     async fn flavor(&self) -> Result<Flavor, StoreError> {
