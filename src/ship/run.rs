@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -120,7 +120,7 @@ impl Loop {
             tokio::select! {
                 Some(outcome) = first_finished(&mut self.in_flight) => self.confirm(outcome),
                 _ = appended.changed() => {}
-                () = tokio::time::sleep_until(save_due), if !self.is_saved => self.save().await,
+                () = sleep_until(save_due), if !self.is_saved => self.save().await,
                 _ = maintenance.tick() => self.maintain(),
             }
         }
@@ -131,8 +131,14 @@ impl Loop {
         let mut backoff = Backoff::default();
         while let Err(error) = self.inner.store.setup(&self.inner.streams).await {
             self.inner.report_trouble(&error.to_string());
+            let again = Instant::now() + backoff.after_failure(None, random());
+            let mut appended = self.inner.journal.watch();
             self.look_ahead().await;
-            sleep(backoff.after_failure(None, random())).await;
+            // What comes in while nothing waits yet is what waits longest from then on.
+            while lock(&self.inner.oldest).is_none() && timeout_at(again, appended.changed()).await.is_ok() {
+                self.look_ahead().await;
+            }
+            sleep_until(again).await;
         }
         self.inner.report_success();
     }

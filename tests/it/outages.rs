@@ -24,9 +24,11 @@ fn check_outage(annals: &Annals, load: &Load) {
     assert_eq!(load.take_refused(), [0; 0], "every request was accepted meanwhile");
     let ready = annals.get("/readyz");
     assert_eq!((&ready["status"], &ready["writer"]["accepting"]), (&json!("degraded"), &json!(true)));
-    let store = annals.store("main");
-    assert!(store["behind_events"].as_u64().unwrap() >= before + 60, "{store}, and before it {before}");
-    assert!(store["behind_bytes"].as_u64().unwrap() > 0, "{store}");
+    // What was on its way when `before` was read is counted in it, and acknowledged only after; the load goes on.
+    await_that("the store falls behind by what was accepted", || {
+        annals.store("main")["behind_events"].as_u64().unwrap() >= before + 60
+    });
+    assert!(annals.store("main")["behind_bytes"].as_u64().unwrap() > 0);
     await_that("it is known since when", || annals.store("main")["behind_seconds"].as_f64().unwrap() > 0.0);
 }
 
