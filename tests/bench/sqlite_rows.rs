@@ -108,7 +108,10 @@ fn read_table(database: &Connection, name: String) -> Outcome<Table> {
     let mut list = database.prepare("SELECT name FROM pragma_table_xinfo(?1) WHERE hidden = 0")?;
     let columns = list.query_map([&name], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let list = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-    let mut select = database.prepare(&format!("SELECT {list} FROM {}", quoted(&name)))?;
+    // What refers to events comes in the order of the events, as it did when it was written. In the order of its own key,
+    // which nobody who inserts events has, each row would go to the end of the tree.
+    let order = if columns.iter().any(|column| column == "event") { " ORDER BY event" } else { "" };
+    let mut select = database.prepare(&format!("SELECT {list} FROM {}{order}", quoted(&name)))?;
     let rows = select
         .query_map([], |row| (0..columns.len()).map(|index| row.get(index)).collect::<Result<Vec<Value>, _>>())?
         .collect::<Result<Vec<_>, _>>()?;
