@@ -73,7 +73,9 @@ def phase(name, values, seconds):
 def run(context):
     options = context.options
     bodies = context.bodies()
-    port = service.free_port()
+    # An instance keeps its port, so a first start tells where the store is going to be.
+    with context.engine() as engine:
+        port = wire.address(engine.url)[1]
     settings = service.elasticsearch_store(f"http://127.0.0.1:{port}", PREFIX)
     result = Report(f"Memory with a backlog of {options.backlog:,} MiB")
     with context.service("memory", settings) as one:
@@ -84,7 +86,7 @@ def run(context):
         sent = fill(context, one, bodies)
         filled, size = time.monotonic(), folder_size(one.data)
         during_fill = list(samples.values)
-        with context.engine(port) as engine:
+        with context.engine() as engine:
             if wire.address(engine.url)[1] != port:
                 raise ctx.UsageError("memory needs an engine of its own, without --engine-url")
             away = time.monotonic()
