@@ -34,15 +34,14 @@ class Engine:
         self._script = script
 
     @classmethod
-    def start(cls, root, heap, port=None):
+    def start(cls, root, heap):
         """Starts an empty instance with the engine's own Java settings, through the project's script for engines."""
         script = os.environ.get("ANNALS_ENGINES_SCRIPT", str(Path(root) / "scripts" / "engines"))
         if not Path(script).is_file():
             raise EngineError(f"there is no {script} to start engines with; ANNALS_ENGINES_SCRIPT may name another")
-        port_options = ["--port", str(port)] if port else []
         settings = ["--set", "annals.test.stand_in_types=true"]
         try:
-            run(script, "start", INSTANCE, "--bench", "--heap", heap, "--fresh", *settings, *port_options)
+            run(script, "start", INSTANCE, "--bench", "--heap", heap, "--fresh", *settings)
             return cls(run(script, "url", INSTANCE).split()[0], script)
         except BaseException:
             run(script, "stop", INSTANCE)

@@ -55,30 +55,31 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     Ok(Opened { leaf, salt, mac })
 }
 
+/// The seal members, which documents and stubs alike have. None of their texts holds an escape.
 #[derive(Deserialize)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     #[serde(borrow)]
-    annals: Annals<'a>,
+    pub(super) annals: Annals<'a>,
     #[serde(borrow)]
-    event: Event<'a>,
+    pub(super) event: Event<'a>,
 }
 
 #[derive(Deserialize)]
-struct Annals<'a> {
-    chain: &'a str,
-    previous: &'a str,
-    received: &'a str,
-    seal: &'a str,
+pub(super) struct Annals<'a> {
+    pub(super) chain: &'a str,
+    pub(super) previous: &'a str,
+    pub(super) received: &'a str,
+    pub(super) seal: &'a str,
     content: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Event<'a> {
-    hash: &'a str,
-    sequence: u64,
+pub(super) struct Event<'a> {
+    pub(super) hash: &'a str,
+    pub(super) sequence: u64,
 }
 
-fn parse(document: &[u8]) -> Result<Document<'_>, VerifyError> {
+pub(super) fn parse(document: &[u8]) -> Result<Document<'_>, VerifyError> {
     serde_json::from_slice(document).map_err(|_| VerifyError::Member("annals and event"))
 }
 
