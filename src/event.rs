@@ -127,9 +127,12 @@ impl FromStr for Stream {
 pub struct Space(Arc<str>);
 
 impl Space {
+    /// What the default space is called.
+    pub const DEFAULT: &str = "default";
+
     /// `None` is the default space.
     pub fn parse(text: &str) -> Result<Option<Self>, BadSpace> {
-        if text == "default" {
+        if text == Self::DEFAULT {
             return Ok(None);
         }
         let fits = (1..=256).contains(&text.len())
@@ -139,6 +142,11 @@ impl Space {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What a space or, without one, the default space is called.
+    pub fn name(space: Option<&Self>) -> &str {
+        space.map_or(Self::DEFAULT, Self::as_str)
     }
 }
 

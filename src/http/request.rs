@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Failure,
     event::UnixMillis,
-    query::{ObjectScope, Order, Query, RESULT_WINDOW, Sort},
+    query::{Order, Query, RESULT_WINDOW, Scope, Sort},
     schema,
 };
 
@@ -64,13 +64,13 @@ impl FindRequest {
         Ok(Self { page, per_page, start, end, sort })
     }
 
-    /// The query for the events of these objects.
-    pub(super) fn query(&self, objects: ObjectScope) -> Query {
+    pub(super) fn query(&self, scope: Scope) -> Query {
         Query {
-            objects,
+            scope,
             start: self.start,
             end: self.end,
             sort: self.sort.clone(),
+            after: None,
             offset: (self.page - 1) * self.per_page,
             limit: self.per_page,
         }
@@ -92,7 +92,7 @@ fn sort(parameters: &mut Parameters) -> Result<Vec<Sort>, Failure> {
     if keys.is_empty() {
         let field = sort_field(field.as_deref().unwrap_or("@timestamp"), "sort_field")?;
         let order = sort_order(order.as_deref().unwrap_or("asc"), "sort_order")?;
-        return Ok(vec![Sort { field, order }]);
+        return Ok(vec![sort_by(field, order, "sort_field")?]);
     }
     if field.is_some() || order.is_some() {
         return Err(invalid("sort", "cannot be given together with sort_field or sort_order"));
@@ -108,7 +108,7 @@ fn sort(parameters: &mut Parameters) -> Result<Vec<Sort>, Failure> {
             let key: SortKey = serde_json::from_value(key).map_err(|error| invalid(&format!("sort.{index}"), error))?;
             let field = sort_field(&key.sort_field, &format!("sort.{index}.sort_field"))?;
             let order = sort_order(&key.sort_order, &format!("sort.{index}.sort_order"))?;
-            Ok(Sort { field, order })
+            sort_by(field, order, &format!("sort.{index}.sort_field"))
         })
         .collect()
 }
@@ -135,6 +135,10 @@ fn sort_keys(texts: &[String]) -> Result<Vec<Value>, Failure> {
 fn sort_field(path: &str, name: &str) -> Result<&'static schema::Field, Failure> {
     let known = SORT_FIELDS.contains(&path).then(|| schema::field(path)).flatten();
     known.ok_or_else(|| invalid(name, format_args!("expected one of [{}] but got [{path}]", SORT_FIELDS.join(", "))))
+}
+
+fn sort_by(field: &'static schema::Field, order: Order, name: &str) -> Result<Sort, Failure> {
+    Sort::by(field, order).map_err(|error| invalid(name, error))
 }
 
 fn sort_order(text: &str, name: &str) -> Result<Order, Failure> {

@@ -1,32 +1,45 @@
 //! What can be asked of a store. Plain values: no store, no HTTP.
 
 mod access;
+mod aggregate;
+mod order;
 
 pub use access::ScopedQuery;
+pub use aggregate::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, Unit};
+pub use order::{Key, NotSortable, Order, Place, Sort};
 
-use crate::{
-    event::{Space, UnixMillis},
-    schema::Field,
-};
+use crate::event::{Space, UnixMillis};
 
-/// The pages of one query reach this far, as the engines' own `index.max_result_window` does.
+/// The pages of one query reach this far, as the engines' own `index.max_result_window` does. What lies beyond is
+/// reached by [`Query::after`].
 pub const RESULT_WINDOW: u64 = 10_000;
 
-/// Find events by the saved objects that they refer to.
+/// Which events, in which order, and which of them to return.
 #[derive(Clone, Debug)]
 pub struct Query {
-    pub objects: ObjectScope,
+    pub scope: Scope,
     /// Inclusive bounds on `@timestamp`, which every store compares in milliseconds.
     pub start: Option<UnixMillis>,
     pub end: Option<UnixMillis>,
     /// The sort keys in order. Events that are equal in all of them stand in chain order: by `event.sequence`, then
     /// by `annals.chain`, both in the direction of the first key (ascending if there is none). An event
     /// without a key's field comes last in either direction. Dates compare in milliseconds, texts by code point; a
-    /// `message` of more than 1,024 UTF-16 units counts as absent, as the engines' keyword does.
+    /// text of more than 1,024 UTF-16 units counts as absent, as the engines' keyword does.
     pub sort: Vec<Sort>,
+    /// Only events that stand behind this place in that order are returned. The total counts all that match.
+    pub after: Option<Place>,
     /// How many events to skip, and how many to return at most; together within [`RESULT_WINDOW`].
     pub offset: u64,
     pub limit: u64,
+}
+
+/// Whose events are asked for.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// Those that refer to these objects.
+    Objects(ObjectScope),
+    /// All that the caller may see.
+    Visible(Visible),
 }
 
 /// Events match that have one reference (one element of `kibana.saved_objects`) which at once is primary, is of this
@@ -38,14 +51,11 @@ pub struct ObjectScope {
     pub ids: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct Sort {
-    pub field: &'static Field,
-    pub order: Order,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    Ascending,
-    Descending,
+/// Events that are seen whatever they refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Visible {
+    Everything,
+    /// Those with one of these spaces in `kibana.space_ids`, where the default space (`None`) is called `default`. An
+    /// empty list sees nothing.
+    Spaces(Vec<Option<Space>>),
 }

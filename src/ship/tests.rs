@@ -12,8 +12,8 @@ use crate::{
     intake::{Contents, Intake, Limits, Registration, Registry},
     journal,
     metrics::Metrics,
-    query::ScopedQuery,
-    store::{Head, Page, StoreError, memory::MemoryStore},
+    query::{Aggregate, Aggregation, ScopedQuery},
+    store::{Head, Page, Scan, StoreError, memory::MemoryStore},
     time::SystemClock,
     writer::{self, Overflow, Recovering, WriterThread},
 };
@@ -128,6 +128,22 @@ impl Store for Scripted {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         self.memory.find(query).await
+    }
+
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        self.memory.aggregate(query, aggregation).await
+    }
+
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        self.memory.scan(query).await
+    }
+
+    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        self.memory.chains().await
+    }
+
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        self.memory.reach(chain, from).await
     }
 
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {

@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Stream},
-    query::ScopedQuery,
+    event::{ChainId, ChainPosition, LeafHash, Sequence, Stream},
+    query::{Aggregate, Aggregation, ScopedQuery},
 };
 
 /// A place that holds sealed events and answers queries.
@@ -59,11 +59,35 @@ pub trait Store: Send + Sync {
     /// The events that match, in the order asked for, and how many match in all (exact).
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError>;
 
+    /// What the aggregation makes of all events that match; order, place and limit of the query do not matter. Exact, but
+    /// for percentiles.
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError>;
+
+    /// Begins to read all events that match, as they are now, in the order asked for; offset and limit do not matter.
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError>;
+
+    /// The chains that the store has anything of, as far as find sees it.
+    async fn chains(&self) -> Result<Vec<ChainId>, StoreError>;
+
+    /// The last of the positions that follow each other in this chain from `from` on, all of which the store has and
+    /// find sees (stubs count); `None` if there is nothing at `from`.
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError>;
+
     /// The highest position that the store has of this chain, and the seal (`annals.seal`) that stands there.
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError>;
 
     /// What has to be done from time to time (every few seconds), such as rolling over where the engine does not do it.
     async fn maintain(&self, streams: &[Stream]) -> Result<(), StoreError>;
+}
+
+/// A reading of events that goes on from call to call, over what there was when it began.
+#[async_trait]
+pub trait Scan: Send {
+    /// The next events, at most `limit` and at most 10,000 of them; none at the end.
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError>;
+
+    /// Lets go of what the store holds for it. What is not closed the store MUST let go by itself after a while.
+    async fn close(self: Box<Self>);
 }
 
 /// A sealed event on its way to a store.

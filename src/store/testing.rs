@@ -9,7 +9,7 @@ use super::SealedEvent;
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, Sequence, Space, UnixMillis},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query, ScopedQuery, Sort},
+    query::{ObjectScope, Order, Query, Scope, ScopedQuery, Sort},
     schema::{Field, Kind, SetBy},
 };
 
@@ -149,18 +149,25 @@ pub(crate) fn about(object_type: &str, id: &str) -> Question {
 
 pub(crate) fn about_any(object_type: &str, ids: Vec<String>) -> Question {
     Question(Query {
-        objects: ObjectScope { space: None, object_type: object_type.to_owned(), ids },
+        scope: Scope::Objects(ObjectScope { space: None, object_type: object_type.to_owned(), ids }),
         start: None,
         end: None,
-        sort: vec![Sort { field: &TIMESTAMP, order: Order::Ascending }],
+        sort: vec![by(&TIMESTAMP, Order::Ascending)],
+        after: None,
         offset: 0,
         limit: 10,
     })
 }
 
+pub(crate) fn by(field: &'static Field, order: Order) -> Sort {
+    Sort::by(field, order).expect("the field can be sorted by")
+}
+
 impl Question {
     pub(crate) fn within(mut self, space: &str) -> Self {
-        self.0.objects.space = Space::parse(space).expect("a space's name");
+        if let Scope::Objects(objects) = &mut self.0.scope {
+            objects.space = Space::parse(space).expect("a space's name");
+        }
         self
     }
 
@@ -175,7 +182,7 @@ impl Question {
     }
 
     pub(crate) fn by(mut self, keys: &[(&'static Field, Order)]) -> Self {
-        self.0.sort = keys.iter().map(|&(field, order)| Sort { field, order }).collect();
+        self.0.sort = keys.iter().map(|&(field, order)| by(field, order)).collect();
         self
     }
 

@@ -26,7 +26,7 @@ use crate::{
         parameters::{InSpace, Names, Parameters},
         request::{self, FindRequest},
     },
-    query::ObjectScope,
+    query::{ObjectScope, Scope},
     store::Page,
 };
 
@@ -161,7 +161,7 @@ async fn find(
     if objects.ids.is_empty() {
         return Ok(answer::json_bytes(StatusCode::OK, write(request, &Page::default())));
     }
-    let query = access::scope(principal, request.query(objects));
+    let query = access::scope(principal, request.query(Scope::Objects(objects)));
     let page = timeout_at(deadline, shared.services.query_store.find(&query))
         .await
         .map_err(|_| Failure::new(ErrorCode::StoreTimeout, "the store did not answer in time"))??;

@@ -26,14 +26,14 @@ use tower::ServiceExt;
 use super::{Limits, Services, router};
 use crate::{
     access::Keys,
-    event::{ChainId, Stream, UnixMillis},
+    event::{ChainId, Sequence, Stream, UnixMillis},
     identity::{DataFolder, Identity},
     intake::{self, Intake, Registration, Registry},
     journal,
     metrics::Metrics,
-    query::{Query, ScopedQuery},
+    query::{Aggregate, Aggregation, Query, ScopedQuery},
     ship::{self, Shipper, Trimmer},
-    store::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target},
+    store::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, memory::MemoryStore},
     time::Clock,
     writer::{self, Recovering, Writer},
 };
@@ -184,6 +184,7 @@ impl Clock for Fixed {
 /// A store that answers as it was told and remembers what it was asked.
 #[derive(Default)]
 struct Scripted {
+    memory: MemoryStore,
     asked: Mutex<Vec<Query>>,
     answer: Mutex<Option<Result<Page, StoreError>>>,
     fails: Mutex<Option<StoreError>>,
@@ -249,6 +250,22 @@ impl Store for Scripted {
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         self.asked.lock().unwrap().push(query.query().clone());
         self.answer.lock().unwrap().take().unwrap_or_else(|| Ok(Page::default()))
+    }
+
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        self.memory.aggregate(query, aggregation).await
+    }
+
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        self.memory.scan(query).await
+    }
+
+    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        self.memory.chains().await
+    }
+
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        self.memory.reach(chain, from).await
     }
 
     async fn head(&self, _: ChainId) -> Result<Option<Head>, StoreError> {

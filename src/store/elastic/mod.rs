@@ -25,11 +25,11 @@ use serde::Deserialize;
 
 pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
 use self::{client::Client, flavor::Flavor, lifecycle::Policy, names::Names, setup::Series};
-use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target};
 use crate::{
     buffers::Pool,
-    event::{ChainId, Stream},
-    query::ScopedQuery,
+    event::{ChainId, Sequence, Stream},
+    query::{Aggregate, Aggregation, ScopedQuery},
 };
 
 /// Events in an engine.
@@ -128,6 +128,22 @@ impl Store for ElasticStore {
         let path = format!("{}/_search?{}", self.names.pattern(), search::PARAMETERS);
         let answer = self.client.post(&path, search::page(query.query(), &self.search_timeout())).await?;
         search::read_page(&answer)
+    }
+
+    async fn aggregate(&self, _: &ScopedQuery, _: &Aggregation) -> Result<Aggregate, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    }
+
+    async fn scan(&self, _: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    }
+
+    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    }
+
+    async fn reach(&self, _: ChainId, _: Sequence) -> Result<Option<Sequence>, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
     }
 
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {

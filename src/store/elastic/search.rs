@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::client::Answer;
 use crate::{
-    event::{ChainId, ChainPosition, Sequence},
+    event::{ChainId, ChainPosition, Sequence, Space},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query},
+    query::{ObjectScope, Order, Query, Scope, Visible},
     schema::{Field, Kind},
     store::{Head, Page, StoreError},
 };
@@ -19,7 +19,7 @@ pub(super) const PARAMETERS: &str =
 
 /// The body that asks for a page.
 pub(super) fn page(query: &Query, timeout: &str) -> String {
-    let mut filter = vec![referring(&query.objects)];
+    let mut filter = scope(&query.scope);
     if query.start.is_some() || query.end.is_some() {
         let mut range = Map::new();
         range.insert("format".to_owned(), "epoch_millis".into());
@@ -36,6 +36,19 @@ pub(super) fn page(query: &Query, timeout: &str) -> String {
         "sort": sort(query),
     })
     .to_string()
+}
+
+/// The clauses for whose events are asked for.
+fn scope(scope: &Scope) -> Vec<Value> {
+    match scope {
+        Scope::Objects(objects) => vec![referring(objects)],
+        // A stub has no time.
+        Scope::Visible(Visible::Everything) => vec![json!({"exists": {"field": "@timestamp"}})],
+        Scope::Visible(Visible::Spaces(spaces)) => {
+            let names: Vec<_> = spaces.iter().map(|space| Space::name(space.as_ref())).collect();
+            vec![json!({"terms": {"kibana.space_ids": names}})]
+        }
+    }
 }
 
 /// One clause, so that it is one reference that is primary, of the type, has an id, and is in the space.
@@ -72,8 +85,8 @@ fn sort(query: &Query) -> Vec<Value> {
     let direction = query.sort.first().map_or(Order::Ascending, |first| first.order);
     let mut keys = Vec::new();
     for sort in &query.sort {
-        let key = key(&sortable(sort.field), type_of(sort.field.kind), sort.order);
-        if sort.field.kind == Kind::Long64 {
+        let key = key(&sortable(sort.field()), type_of(sort.field().kind), sort.order);
+        if sort.field().kind == Kind::Long64 {
             keys.push(as_double(key.clone()));
         }
         keys.push(key);

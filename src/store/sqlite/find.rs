@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use crate::{
     event::{ChainId, ChainPosition, Sequence},
     integrity::seal_of,
-    query::{Order, Query, Sort},
+    query::{Order, Query, Scope, Sort},
     schema::{Field, Kind},
     store::{Head, Page, StoreError},
 };
@@ -49,7 +49,9 @@ const MATCHES_OF_MANY: &str = "SELECT m.event FROM (
 
 impl Search {
     pub(super) fn of(query: &Query) -> Result<Self, StoreError> {
-        let scope = &query.objects;
+        let Scope::Objects(scope) = &query.scope else {
+            return Err(StoreError::Refused { reason: "not yet".to_owned() });
+        };
         let (count, matches, objects) = match scope.ids.as_slice() {
             [id] => (COUNT_OF_ONE, MATCHES_OF_ONE, id.clone()),
             ids => (COUNT_OF_MANY, MATCHES_OF_MANY, serde_json::Value::from(ids).to_string()),
@@ -123,7 +125,7 @@ fn direction(order: Order) -> &'static str {
 
 fn sort_key(sort: &Sort) -> Result<String, StoreError> {
     let direction = direction(sort.order);
-    let column = match sort.field.path {
+    let column = match sort.field().path {
         // Never NULL, and in the key by which the matches are read.
         "@timestamp" => return Ok(format!("m.timestamp {direction}")),
         "event.sequence" => return Ok(format!("m.sequence {direction}")),
@@ -141,7 +143,7 @@ fn sort_key(sort: &Sort) -> Result<String, StoreError> {
 
 /// A field that has no column: taken from the document, and of several values the one that comes first in this order.
 fn extracted(sort: &Sort) -> Result<String, StoreError> {
-    let Field { path, kind, .. } = sort.field;
+    let Field { path, kind, .. } = sort.field();
     let value = match kind {
         Kind::Keyword | Kind::Long | Kind::Float | Kind::Boolean => "value",
         Kind::Long64 => "CAST(value AS INTEGER)",

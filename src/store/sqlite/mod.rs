@@ -20,10 +20,10 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use self::{append::Row, find::Search, readers::Readers, writer::Writer};
-use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target};
 use crate::{
-    event::{ChainId, Stream},
-    query::ScopedQuery,
+    event::{ChainId, Sequence, Stream},
+    query::{Aggregate, Aggregation, ScopedQuery},
     units::deserialize_duration,
 };
 
@@ -85,6 +85,22 @@ impl Store for SqliteStore {
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         let search = Search::of(query.query())?;
         self.readers.run(move |connection| search.run(connection)).await
+    }
+
+    async fn aggregate(&self, _: &ScopedQuery, _: &Aggregation) -> Result<Aggregate, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    }
+
+    async fn scan(&self, _: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    }
+
+    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    }
+
+    async fn reach(&self, _: ChainId, _: Sequence) -> Result<Option<Sequence>, StoreError> {
+        Err(StoreError::Refused { reason: "not yet".to_owned() })
     }
 
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {

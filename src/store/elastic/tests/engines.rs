@@ -16,7 +16,7 @@ use super::{config, event, event_with, events, fresh_chain};
 use crate::{
     event::{ChainPosition, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query, ScopedQuery, Sort},
+    query::{ObjectScope, Order, Query, Scope, ScopedQuery, Sort},
     schema::{Field, Kind, SetBy},
     store::{
         Head, Outcome, Page, SealedEvent, Store, StoreError, Target,
@@ -115,8 +115,13 @@ impl ElasticStore {
 }
 
 fn query() -> Query {
-    let objects = ObjectScope { space: None, object_type: "alert".to_owned(), ids: vec!["a".to_owned()] };
-    Query { objects, start: None, end: None, sort: vec![], offset: 0, limit: 100 }
+    query_in(None)
+}
+
+fn query_in(space: Option<Space>) -> Query {
+    let objects = ObjectScope { space, object_type: "alert".to_owned(), ids: vec!["a".to_owned()] };
+    let scope = Scope::Objects(objects);
+    Query { scope, start: None, end: None, sort: vec![], after: None, offset: 0, limit: 100 }
 }
 
 fn documents(events: &[SealedEvent]) -> Vec<bytes::Bytes> {
@@ -499,11 +504,10 @@ async fn what_is_asked_for_is_found_as_it_was_stored() {
         };
         assert_eq!(store.all().await.total, 3);
         check(query(), &[0, 1, 4]).await;
-        let objects = ObjectScope { space: Space::parse("s").unwrap(), ..query().objects };
-        check(Query { objects, ..query() }, &[2]).await;
+        check(query_in(Space::parse("s").unwrap()), &[2]).await;
         check(Query { end: Some(UnixMillis(1_795_521_600_000)), ..query() }, &[0, 4]).await;
         check(Query { start: Some(UnixMillis(1_795_521_600_001)), ..query() }, &[1]).await;
-        let by = |field, order| vec![Sort { field, order }];
+        let by = |field, order| vec![Sort::by(field, order).unwrap()];
         check(Query { sort: by(&MESSAGE, Order::Ascending), ..query() }, &[4, 0, 1]).await;
         check(Query { sort: by(&MESSAGE, Order::Descending), ..query() }, &[0, 4, 1]).await;
         check(Query { sort: by(&UNMAPPED, Order::Descending), ..query() }, &[4, 1, 0]).await;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::{Space, Stream},
-    query::{ObjectScope, Query, ScopedQuery},
+    query::{ObjectScope, Query, Scope, ScopedQuery},
     store::{Outcome, Store, StoreError, Target, elastic::ElasticConfig},
 };
 
@@ -107,7 +107,8 @@ async fn a_target_is_lost_only_if_the_master_says_so() {
 #[tokio::test]
 async fn half_an_answer_to_a_question_is_an_error() {
     let objects = ObjectScope { space: Space::parse("s").unwrap(), object_type: "t".to_owned(), ids: vec![] };
-    let query = Query { objects, start: None, end: None, sort: vec![], offset: 0, limit: 10 };
+    let scope = Scope::Objects(objects);
+    let query = Query { scope, start: None, end: None, sort: vec![], after: None, offset: 0, limit: 10 };
     let find = async |timed_out: bool, failed: u64| {
         let hits = json!({"total": {"value": 0, "relation": "eq"}, "hits": []});
         let answer = json!({"timed_out": timed_out, "_shards": {"total": 2, "failed": failed}, "hits": hits});

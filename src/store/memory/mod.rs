@@ -1,8 +1,10 @@
 //! The reference store: what the answers of every store have to be, said as plainly as possible. For tests.
 
+mod aggregate;
+
 use std::{
     cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,16 +12,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target, occupied::outcome_at};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, occupied::outcome_at};
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, Stream},
+    event::{ChainId, ChainPosition, Sequence, Space, Stream},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query, ScopedQuery, Sort},
-    schema::{Field, Kind},
+    query::{Aggregate, Aggregation, ObjectScope, Place, Query, Scope, ScopedQuery, Visible},
 };
-
-/// A `message` of more UTF-16 units than this is not sorted by.
-const LONGEST_SORTED: usize = 1_024;
 
 /// Keeps events in memory, in chain order.
 #[derive(Default)]
@@ -39,6 +37,27 @@ impl MemoryStore {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn matching(&self, query: &Query) -> Vec<(Value, Bytes)> {
+        let documents = self.documents();
+        let parsed = documents.values().filter_map(|bytes| Some((parse(bytes)?, bytes.clone())));
+        parsed.filter(|(document, _)| matches(document, query)).collect()
+    }
+
+    /// How many events match, and those of them that stand behind the query's place, in order.
+    fn ordered(&self, query: &Query) -> (u64, Vec<Bytes>) {
+        let matching = self.matching(query);
+        let total = matching.len() as u64;
+        let placed =
+            matching.into_iter().filter_map(|(document, bytes)| Some((Place::of(&document, &query.sort)?, bytes)));
+        let is_behind = |place: &Place| match &query.after {
+            Some(after) => place.compare(after, &query.sort) == Ordering::Greater,
+            None => true,
+        };
+        let mut found: Vec<_> = placed.filter(|(place, _)| is_behind(place)).collect();
+        found.sort_by(|(one, _), (other, _)| one.compare(other, &query.sort));
+        (total, found.into_iter().map(|(_, bytes)| bytes).collect())
     }
 
     fn documents(&self) -> MutexGuard<'_, BTreeMap<ChainPosition, Bytes>> {
@@ -87,25 +106,37 @@ impl Store for MemoryStore {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         let query = query.query();
-        if let Some(sort) = query.sort.iter().find(|sort| !is_sortable(sort.field)) {
-            return Err(StoreError::Refused { reason: format!("events cannot be sorted by {}", sort.field.path) });
-        }
-        let documents = self.documents();
-        let mut found: Vec<_> = documents
-            .iter()
-            .filter_map(|(position, bytes)| Some((position, parse(bytes)?, bytes)))
-            .filter(|(_, document, _)| matches(document, query))
-            .collect();
-        found.sort_by(|one, other| compare((one.0, &one.1), (other.0, &other.1), &query.sort));
+        let (total, found) = self.ordered(query);
         Ok(Page {
-            total: found.len() as u64,
+            total,
             documents: found
                 .into_iter()
                 .skip(usize::try_from(query.offset).unwrap_or(usize::MAX))
                 .take(usize::try_from(query.limit).unwrap_or(usize::MAX))
-                .map(|(_, _, bytes)| bytes.clone())
                 .collect(),
         })
+    }
+
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        let found: Vec<_> = self.matching(query.query()).into_iter().map(|(document, _)| document).collect();
+        Ok(aggregate::of(&found, aggregation))
+    }
+
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        let (_, found) = self.ordered(query.query());
+        Ok(Box::new(MemoryScan(found.into())))
+    }
+
+    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        let mut chains: Vec<_> = self.documents().keys().map(|position| position.chain).collect();
+        chains.dedup();
+        Ok(chains)
+    }
+
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        let documents = self.documents();
+        let has = |sequence: &Sequence| documents.contains_key(&ChainPosition { chain, sequence: *sequence });
+        Ok(std::iter::successors(Some(from), |at| Some(at.next())).take_while(has).last())
     }
 
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
@@ -124,6 +155,19 @@ impl Store for MemoryStore {
     }
 }
 
+/// What is left to be read.
+struct MemoryScan(VecDeque<Bytes>);
+
+#[async_trait]
+impl Scan for MemoryScan {
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(self.0.len());
+        Ok(self.0.drain(..limit).collect())
+    }
+
+    async fn close(self: Box<Self>) {}
+}
+
 fn parse(document: &[u8]) -> Option<Value> {
     serde_json::from_slice(document).ok()
 }
@@ -137,9 +181,18 @@ fn matches(document: &Value, query: &Query) -> bool {
     let Some(timestamp) = document.get("@timestamp").and_then(unix_millis) else { return false };
     query.start.is_none_or(|start| start.0 <= timestamp)
         && query.end.is_none_or(|end| timestamp <= end.0)
-        && value_at(document, "kibana.saved_objects")
-            .and_then(Value::as_array)
-            .is_some_and(|references| references.iter().any(|reference| refers_to(reference, &query.objects)))
+        && match &query.scope {
+            Scope::Objects(objects) => {
+                elements(document, "kibana.saved_objects").any(|reference| refers_to(reference, objects))
+            }
+            Scope::Visible(Visible::Everything) => true,
+            Scope::Visible(Visible::Spaces(spaces)) => elements(document, "kibana.space_ids")
+                .any(|id| spaces.iter().any(|space| id.as_str() == Some(Space::name(space.as_ref())))),
+        }
+}
+
+fn elements<'a>(document: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
+    value_at(document, path).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn refers_to(reference: &Value, objects: &ObjectScope) -> bool {
@@ -150,74 +203,23 @@ fn refers_to(reference: &Value, objects: &ObjectScope) -> bool {
         && text("namespace") == objects.space.as_ref().map(|space| space.as_str())
 }
 
-fn compare(one: (&ChainPosition, &Value), other: (&ChainPosition, &Value), sort: &[Sort]) -> Ordering {
-    let by_keys = sort.iter().map(|sort| compare_keys(sort_key(one.1, sort), sort_key(other.1, sort), sort.order));
-    let by_place = (one.0.sequence, one.0.chain).cmp(&(other.0.sequence, other.0.chain));
-    let direction = sort.first().map_or(Order::Ascending, |first| first.order);
-    by_keys.fold(Ordering::Equal, Ordering::then).then(directed(by_place, direction))
-}
-
-fn compare_keys(one: Option<Key>, other: Option<Key>, order: Order) -> Ordering {
-    match (one, other) {
-        (Some(one), Some(other)) => directed(one.partial_cmp(&other).unwrap_or(Ordering::Equal), order),
-        (one, other) => other.is_some().cmp(&one.is_some()),
-    }
-}
-
-fn directed(ordering: Ordering, order: Order) -> Ordering {
-    match order {
-        Order::Ascending => ordering,
-        Order::Descending => ordering.reverse(),
-    }
-}
-
-/// What a field's values compare by: texts by code point, which is the order of their bytes.
-#[derive(PartialEq, PartialOrd)]
-enum Key {
-    Integer(i64),
-    Number(f64),
-    Text(String),
-}
-
-/// Of several values the one that comes first in the order asked for, as in the engines.
-fn sort_key(document: &Value, sort: &Sort) -> Option<Key> {
-    let value = value_at(document, sort.field.path)?;
-    let keys = match value {
-        Value::Array(values) => values.iter().filter_map(|value| key(value, sort.field)).collect(),
-        value => Vec::from_iter(key(value, sort.field)),
-    };
-    keys.into_iter().reduce(|best, next| match (next.partial_cmp(&best), sort.order) {
-        (Some(Ordering::Less), Order::Ascending) | (Some(Ordering::Greater), Order::Descending) => next,
-        _ => best,
-    })
-}
-
-fn key(value: &Value, field: &Field) -> Option<Key> {
-    match field.kind {
-        Kind::Date => unix_millis(value).map(Key::Integer),
-        Kind::Long => value.as_i64().map(Key::Integer),
-        Kind::Long64 => value.as_str()?.parse().ok().map(Key::Integer),
-        Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
-        Kind::Float => value.as_f64().map(Key::Number),
-        Kind::Keyword => Some(Key::Text(value.as_str()?.to_owned())),
-        Kind::Text => {
-            let text = value.as_str().filter(|text| text.encode_utf16().count() <= LONGEST_SORTED)?;
-            Some(Key::Text(text.to_owned()))
-        }
-        Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => None,
-    }
-}
-
-fn is_sortable(field: &Field) -> bool {
-    match field.kind {
-        Kind::Keyword | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean => true,
-        Kind::Text => field.path == "message",
-        Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => false,
-    }
-}
-
 fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(document, |value, name| value.get(name))
+}
+
+/// All values at a path, through arrays and the elements of nested fields.
+fn values_at<'a>(document: &'a Value, path: &str) -> Vec<&'a Value> {
+    let step = |values: Vec<&'a Value>, name: &str| -> Vec<&'a Value> {
+        values.into_iter().filter_map(|value| value.get(name)).flat_map(each).collect()
+    };
+    path.split('.').fold(vec![document], step)
+}
+
+fn each(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(values) => values.iter().collect(),
+        value => vec![value],
+    }
 }
 
 /// The milliseconds of a date, without what is beyond them.

@@ -1,0 +1,168 @@
+//! Questions about many events at once, and their answers.
+
+use jiff::{
+    Span, Timestamp, ToSpan,
+    civil::{Date, Time},
+    tz::Offset,
+};
+
+use super::Key;
+use crate::{
+    event::UnixMillis,
+    schema::{Field, Kind},
+};
+
+/// The most buckets that one answer may have.
+pub const MAX_BUCKETS: usize = 10_000;
+
+/// What to make of the events that match.
+#[derive(Clone, Debug)]
+pub enum Aggregation {
+    /// The values of a field, an address or a version as text, each with the number of events that have it: the most frequent first, equally frequent
+    /// ones in the order of the values. An event counts once for each of its values. `limit` is at least 1.
+    Terms { field: &'static Field, limit: usize },
+    /// How many events there are in each span of time, from the first that has any to the last, empty ones included.
+    Histogram { field: &'static Field, interval: Interval },
+    /// Of a number or a duration: how many values there are, the least, the greatest, their sum and their mean.
+    Statistics { field: &'static Field },
+    /// Of a number or a duration: the values below which these percentages (0 to 100) of the values lie. The engines
+    /// estimate them.
+    Percentiles { field: &'static Field, percents: Vec<f64> },
+}
+
+/// The spans of a histogram: so many milliseconds, counted from the beginning of 1970, or a unit of the calendar in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// At least 1.
+    Millis(i64),
+    Calendar(Unit),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// From Monday on.
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
+
+/// An aggregation that does not fit its field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct NotAggregatable {
+    pub field: &'static str,
+    pub reason: &'static str,
+}
+
+impl Aggregation {
+    /// Whether it fits its field. Stores take only those that do.
+    pub fn check(&self) -> Result<(), NotAggregatable> {
+        match self {
+            Self::Terms { field, .. } if !has_terms(field) => Err(misfit(field, "its values cannot be counted")),
+            Self::Histogram { field, .. } if field.kind != Kind::Date => Err(misfit(field, "expected a date")),
+            Self::Statistics { field } | Self::Percentiles { field, .. } if !is_number(field) => {
+                Err(misfit(field, "expected a number, a duration or a date"))
+            }
+            Self::Terms { .. } | Self::Histogram { .. } | Self::Statistics { .. } | Self::Percentiles { .. } => Ok(()),
+        }
+    }
+}
+
+const fn misfit(field: &Field, reason: &'static str) -> NotAggregatable {
+    NotAggregatable { field: field.path, reason }
+}
+
+/// Texts count as a whole, as far as they are not too long to be indexed so.
+fn has_terms(field: &Field) -> bool {
+    match field.kind {
+        Kind::Keyword | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Ip => true,
+        Kind::Text => matches!(field.path, "message" | "error.message"),
+        Kind::Version => true,
+        Kind::Labels | Kind::Json | Kind::Nested => false,
+    }
+}
+
+const fn is_number(field: &Field) -> bool {
+    matches!(field.kind, Kind::Long | Kind::Long64 | Kind::Float | Kind::Date)
+}
+
+impl Interval {
+    /// The first instant of the span that this one is in; `None` where the calendar ends.
+    pub fn start_of(self, instant: UnixMillis) -> Option<UnixMillis> {
+        match self {
+            Self::Millis(length) => Some(UnixMillis(instant.0.div_euclid(length).checked_mul(length)?)),
+            Self::Calendar(unit) => {
+                let date = Offset::UTC.to_datetime(Timestamp::from_millisecond(instant.0).ok()?).date();
+                first_instant(unit.first_day_of(date)?)
+            }
+        }
+    }
+
+    /// The first instant of the span after the one that begins here.
+    pub fn next(self, start: UnixMillis) -> Option<UnixMillis> {
+        match self {
+            Self::Millis(length) => start.0.checked_add(length).map(UnixMillis),
+            Self::Calendar(unit) => {
+                let date = Offset::UTC.to_datetime(Timestamp::from_millisecond(start.0).ok()?).date();
+                first_instant(date.checked_add(unit.span()).ok()?)
+            }
+        }
+    }
+}
+
+impl Unit {
+    fn first_day_of(self, date: Date) -> Option<Date> {
+        match self {
+            Self::Week => date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).ok(),
+            Self::Month => Some(date.first_of_month()),
+            Self::Quarter => Date::new(date.year(), (date.month() - 1) / 3 * 3 + 1, 1).ok(),
+            Self::Year => Some(date.first_of_year()),
+        }
+    }
+
+    fn span(self) -> Span {
+        match self {
+            Self::Week => 1.week(),
+            Self::Month => 1.month(),
+            Self::Quarter => 3.months(),
+            Self::Year => 1.year(),
+        }
+    }
+}
+
+fn first_instant(date: Date) -> Option<UnixMillis> {
+    let start = Offset::UTC.to_timestamp(date.to_datetime(Time::midnight())).ok()?;
+    Some(UnixMillis(start.as_millisecond()))
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Aggregate {
+    Terms {
+        buckets: Vec<Bucket>,
+        /// How many different values there are in all.
+        distinct: u64,
+        /// How many events have none.
+        without: u64,
+    },
+    /// The first instant of each span, and how many events there are in it.
+    Histogram(Vec<(UnixMillis, u64)>),
+    Statistics(Statistics),
+    /// In the order asked for; `None` where no event has a value.
+    Percentiles(Vec<Option<f64>>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bucket {
+    pub value: Key,
+    pub events: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Statistics {
+    pub values: u64,
+    /// `None` where there is no value.
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub sum: f64,
+}

@@ -1,0 +1,162 @@
+//! The order of events: what they compare by, and places in that order.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use crate::{
+    event::{ChainId, ChainPosition, Sequence},
+    schema::{Field, Kind},
+};
+
+/// A text of more UTF-16 units than this is not sorted by.
+const LONGEST_SORTED: usize = 1_024;
+
+/// A field that events are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct Sort {
+    field: &'static Field,
+    pub order: Order,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    Ascending,
+    Descending,
+}
+
+/// A field whose values have no order that all stores share.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("events cannot be sorted by {0}")]
+pub struct NotSortable(pub &'static str);
+
+/// What a field's value compares by: texts by code point, which is the order of their bytes.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub enum Key {
+    /// Also a boolean (0 or 1), and a date in milliseconds since 1970.
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+impl Key {
+    /// By which a value is counted. Addresses and versions count by their texts, numbers of a field that is not whole by
+    /// the nearest that has 32 bits, as the engines keep it.
+    pub fn counted(value: &Value, field: &Field) -> Option<Self> {
+        match field.kind {
+            Kind::Ip | Kind::Version => Some(Self::Text(value.as_str()?.to_owned())),
+            Kind::Keyword
+            | Kind::Text
+            | Kind::Date
+            | Kind::Long
+            | Kind::Long64
+            | Kind::Float
+            | Kind::Boolean
+            | Kind::Labels
+            | Kind::Json
+            | Kind::Nested => key(value, field),
+        }
+    }
+}
+
+/// Where an event stands in an order: its key for each [`Sort`], `None` where it has no such field, and what ties end in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    pub keys: Vec<Option<Key>>,
+    pub position: ChainPosition,
+}
+
+impl Sort {
+    pub fn by(field: &'static Field, order: Order) -> Result<Self, NotSortable> {
+        if is_sortable(field) { Ok(Self { field, order }) } else { Err(NotSortable(field.path)) }
+    }
+
+    pub fn field(&self) -> &'static Field {
+        self.field
+    }
+
+    /// The key of a document: of several values the one that comes first in this order.
+    pub fn key(&self, document: &Value) -> Option<Key> {
+        let keys = match value_at(document, self.field.path)? {
+            Value::Array(values) => values.iter().filter_map(|value| key(value, self.field)).collect(),
+            value => Vec::from_iter(key(value, self.field)),
+        };
+        keys.into_iter().reduce(|best, next| match (next.partial_cmp(&best), self.order) {
+            (Some(Ordering::Less), Order::Ascending) | (Some(Ordering::Greater), Order::Descending) => next,
+            _ => best,
+        })
+    }
+}
+
+impl Order {
+    /// The direction of ties: that of the first key.
+    pub fn of_ties(sort: &[Sort]) -> Self {
+        sort.first().map_or(Self::Ascending, |first| first.order)
+    }
+
+    fn directed(self, ordering: Ordering) -> Ordering {
+        match self {
+            Self::Ascending => ordering,
+            Self::Descending => ordering.reverse(),
+        }
+    }
+}
+
+impl Place {
+    /// The place of a stored document; `None` if it has no position.
+    pub fn of(document: &Value, sort: &[Sort]) -> Option<Self> {
+        let chain: ChainId = value_at(document, "annals.chain")?.as_str()?.parse().ok()?;
+        let sequence = Sequence(value_at(document, "event.sequence")?.as_u64()?);
+        let keys = sort.iter().map(|sort| sort.key(document)).collect();
+        Some(Self { keys, position: ChainPosition { chain, sequence } })
+    }
+
+    /// How two events stand to each other in this order, which both places are of.
+    pub fn compare(&self, other: &Self, sort: &[Sort]) -> Ordering {
+        let keys = self.keys.iter().zip(&other.keys).zip(sort);
+        let by_keys = keys.map(|((one, other), sort)| compare_keys(one.as_ref(), other.as_ref(), sort.order));
+        let position = |place: &Self| (place.position.sequence, place.position.chain);
+        let by_position = position(self).cmp(&position(other));
+        by_keys.fold(Ordering::Equal, Ordering::then).then(Order::of_ties(sort).directed(by_position))
+    }
+}
+
+fn compare_keys(one: Option<&Key>, other: Option<&Key>, order: Order) -> Ordering {
+    match (one, other) {
+        (Some(one), Some(other)) => order.directed(one.partial_cmp(other).unwrap_or(Ordering::Equal)),
+        (one, other) => other.is_some().cmp(&one.is_some()),
+    }
+}
+
+fn key(value: &Value, field: &Field) -> Option<Key> {
+    match field.kind {
+        Kind::Date => unix_millis(value).map(Key::Integer),
+        Kind::Long => value.as_i64().map(Key::Integer),
+        Kind::Long64 => value.as_str()?.parse().ok().map(Key::Integer),
+        Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
+        Kind::Float => value.as_f64().map(|number| Key::Number(f64::from(number as f32))),
+        Kind::Keyword | Kind::Text => {
+            let text = value.as_str().filter(|text| text.encode_utf16().count() <= LONGEST_SORTED)?;
+            Some(Key::Text(text.to_owned()))
+        }
+        Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => None,
+    }
+}
+
+fn is_sortable(field: &Field) -> bool {
+    match field.kind {
+        Kind::Keyword | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean => true,
+        Kind::Text => matches!(field.path, "message" | "error.message"),
+        Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => false,
+    }
+}
+
+fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(document, |value, name| value.get(name))
+}
+
+/// The milliseconds of a date, without what is beyond them.
+fn unix_millis(value: &Value) -> Option<i64> {
+    let instant: jiff::Timestamp = value.as_str()?.parse().ok()?;
+    i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok()
+}

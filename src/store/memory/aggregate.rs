@@ -1,0 +1,110 @@
+//! Aggregations, counted out one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::values_at;
+use crate::{
+    event::UnixMillis,
+    query::{Aggregate, Aggregation, Bucket, Interval, Key, Statistics},
+    schema::Field,
+};
+
+/// What the aggregation makes of these documents.
+pub(super) fn of(documents: &[Value], aggregation: &Aggregation) -> Aggregate {
+    match aggregation {
+        Aggregation::Terms { field, limit } => terms(documents, field, *limit),
+        Aggregation::Histogram { field, interval } => Aggregate::Histogram(histogram(documents, field, *interval)),
+        Aggregation::Statistics { field } => Aggregate::Statistics(statistics(&numbers(documents, field))),
+        Aggregation::Percentiles { field, percents } => Aggregate::Percentiles(percentiles(documents, field, percents)),
+    }
+}
+
+fn terms(documents: &[Value], field: &'static Field, limit: usize) -> Aggregate {
+    let mut counts: Vec<Bucket> = Vec::new();
+    let mut without = 0;
+    for document in documents {
+        let keys = distinct(document, field);
+        without += u64::from(keys.is_empty());
+        for key in keys {
+            match counts.iter_mut().find(|bucket| bucket.value == key) {
+                Some(bucket) => bucket.events += 1,
+                None => counts.push(Bucket { value: key, events: 1 }),
+            }
+        }
+    }
+    counts.sort_by(|one, other| {
+        let by_value = one.value.partial_cmp(&other.value).unwrap_or(std::cmp::Ordering::Equal);
+        other.events.cmp(&one.events).then(by_value)
+    });
+    let distinct = counts.len() as u64;
+    counts.truncate(limit);
+    Aggregate::Terms { buckets: counts, distinct, without }
+}
+
+fn keys<'a>(document: &'a Value, field: &'static Field) -> impl Iterator<Item = Key> + 'a {
+    values_at(document, field.path).into_iter().filter_map(|value| Key::counted(value, field))
+}
+
+fn distinct(document: &Value, field: &'static Field) -> Vec<Key> {
+    let mut distinct: Vec<Key> = Vec::new();
+    for key in keys(document, field) {
+        if !distinct.contains(&key) {
+            distinct.push(key);
+        }
+    }
+    distinct
+}
+
+fn histogram(documents: &[Value], field: &'static Field, interval: Interval) -> Vec<(UnixMillis, u64)> {
+    let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
+    for document in documents {
+        let starts: BTreeSet<_> = keys(document, field).filter_map(|key| interval.start_of(millis(&key)?)).collect();
+        for start in starts {
+            *counts.entry(start).or_default() += 1;
+        }
+    }
+    let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+        return Vec::new();
+    };
+    let starts = std::iter::successors(Some(first), |start| interval.next(*start)).take_while(|start| *start <= last);
+    starts.map(|start| (start, counts.get(&start).copied().unwrap_or(0))).collect()
+}
+
+fn millis(key: &Key) -> Option<UnixMillis> {
+    match key {
+        Key::Integer(millis) => Some(UnixMillis(*millis)),
+        Key::Number(_) | Key::Text(_) => None,
+    }
+}
+
+fn numbers(documents: &[Value], field: &'static Field) -> Vec<f64> {
+    let number = |key| match key {
+        Key::Integer(integer) => Some(integer as f64),
+        Key::Number(number) => Some(number),
+        Key::Text(_) => None,
+    };
+    documents.iter().flat_map(|document| keys(document, field)).filter_map(number).collect()
+}
+
+fn statistics(numbers: &[f64]) -> Statistics {
+    Statistics {
+        values: numbers.len() as u64,
+        min: numbers.iter().copied().reduce(f64::min),
+        max: numbers.iter().copied().reduce(f64::max),
+        sum: numbers.iter().sum(),
+    }
+}
+
+/// Between two values their distance is shared out evenly.
+fn percentiles(documents: &[Value], field: &'static Field, percents: &[f64]) -> Vec<Option<f64>> {
+    let mut numbers = numbers(documents, field);
+    numbers.sort_by(f64::total_cmp);
+    let at = |percent: &f64| {
+        let place = percent / 100.0 * numbers.len().checked_sub(1)? as f64;
+        let (below, above) = (numbers.get(place.floor() as usize)?, numbers.get(place.ceil() as usize)?);
+        Some(below + (above - below) * place.fract())
+    };
+    percents.iter().map(at).collect()
+}
