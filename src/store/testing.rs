@@ -9,7 +9,7 @@ use super::SealedEvent;
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, Sequence, Space, UnixMillis},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query, Scope, ScopedQuery, Sort},
+    query::{ObjectScope, Order, Place, Query, Scope, ScopedQuery, Sort, Visible},
     schema::{Field, Kind, SetBy},
 };
 
@@ -163,7 +163,19 @@ pub(crate) fn by(field: &'static Field, order: Order) -> Sort {
     Sort::by(field, order).expect("the field can be sorted by")
 }
 
+/// The first ten of all events that are in these spaces.
+pub(crate) fn visible_in(spaces: &[&str]) -> Question {
+    let spaces = spaces.iter().map(|space| Space::parse(space).expect("a space's name")).collect();
+    let Question(query) = about_any("", Vec::new());
+    Question(Query { scope: Scope::Visible(Visible::Spaces(spaces)), ..query })
+}
+
 impl Question {
+    pub(crate) fn after(mut self, document: &Value) -> Self {
+        self.0.after = Some(Place::of(document, &self.0.sort).expect("stored documents have a place"));
+        self
+    }
+
     pub(crate) fn within(mut self, space: &str) -> Self {
         if let Scope::Objects(objects) = &mut self.0.scope {
             objects.space = Space::parse(space).expect("a space's name");

@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+mod questions;
+
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
@@ -69,6 +71,20 @@ const CASES: &[(&str, Case)] = &[
     ("thousands of ids may be asked for", |b| Box::pin(many_ids(b))),
     ("no ids find nothing", |b| Box::pin(no_ids(b))),
     ("ids are plain text", |b| Box::pin(odd_ids(b))),
+    ("what is visible is what is in the spaces", |b| Box::pin(questions::what_is_visible(b))),
+    ("a place divides every order", |b| Box::pin(questions::places_divide_orders(b))),
+    ("a place divides what is equal", |b| Box::pin(questions::places_divide_ties(b))),
+    ("a scan reads what was there, once, in order", |b| Box::pin(questions::scans_are_whole(b))),
+    ("a scan of nothing ends", |b| Box::pin(questions::scans_of_nothing(b))),
+    ("chains are known, and how far they reach", |b| Box::pin(questions::chains_reach(b))),
+    ("terms are counted", |b| Box::pin(questions::terms_are_counted(b))),
+    ("terms of every kind are counted", |b| Box::pin(questions::terms_of_every_kind(b))),
+    ("terms in elements count events", |b| Box::pin(questions::terms_in_elements(b))),
+    ("terms are counted whatever their number", |b| Box::pin(questions::terms_in_any_number(b))),
+    ("histograms have no gaps", |b| Box::pin(questions::histograms_have_no_gaps(b))),
+    ("histograms leave out what has no date", |b| Box::pin(questions::histograms_of_what_may_be_missing(b))),
+    ("numbers have statistics", |b| Box::pin(questions::numbers_have_statistics(b))),
+    ("numbers have percentiles", |b| Box::pin(questions::numbers_have_percentiles(b))),
     ("the head is the end of the chain", |b| Box::pin(heads(b))),
     ("a stub holds its place, unseen", |b| Box::pin(stub_holds_its_place(b))),
     ("an event takes its stub's place", |b| Box::pin(stub_is_replaced(b))),
@@ -136,9 +152,12 @@ impl Bench<'_> {
 /// No sequences.
 const NONE: [u64; 0] = [];
 
+fn parse(document: &Bytes) -> Value {
+    serde_json::from_slice(document).expect("documents are JSON")
+}
+
 fn sequence(document: &Bytes) -> u64 {
-    let document: Value = serde_json::from_slice(document).expect("documents are JSON");
-    document["event"]["sequence"].as_u64().expect("documents have a sequence")
+    parse(document)["event"]["sequence"].as_u64().expect("documents have a sequence")
 }
 
 fn documents(events: &[SealedEvent]) -> Vec<Bytes> {

@@ -1,0 +1,323 @@
+//! The cases about questions beyond a page: what is visible, places, scans, chains and aggregations.
+
+use serde_json::{Value, json};
+
+use super::{Bench, NONE, parse, sequence, values};
+use crate::{
+    event::{Sequence, UnixMillis},
+    query::{
+        Aggregate, Aggregation, Bucket, Interval, Key,
+        Order::{Ascending, Descending},
+        Statistics, Unit,
+    },
+    schema::{self, Field},
+    store::{
+        Outcome,
+        testing::{
+            ACTION, DURATION, Question, SEQUENCE, TIMESTAMP, draft, fresh_chain, fresh_name, stub_of, visible_in,
+        },
+    },
+};
+
+impl Bench<'_> {
+    async fn aggregate(&self, aggregation: Aggregation) -> Aggregate {
+        aggregation.check().expect("the aggregation fits its field");
+        self.store.refresh().await.expect("the store refreshes");
+        self.store.aggregate(&self.about_it().asked(), &aggregation).await.expect("the store counts")
+    }
+
+    /// The values of a field with their counts, how many there are, and how many events have none.
+    async fn terms(&self, path: &str, limit: usize) -> (Vec<(Key, u64)>, u64, u64) {
+        match self.aggregate(Aggregation::Terms { field: field(path), limit }).await {
+            Aggregate::Terms { buckets, distinct, without } => {
+                let counts = buckets.into_iter().map(|Bucket { value, events }| (value, events)).collect();
+                (counts, distinct, without)
+            }
+            other => panic!("asked for terms, got {other:?}"),
+        }
+    }
+
+    async fn histogram(&self, path: &str, interval: Interval) -> Vec<(String, u64)> {
+        match self.aggregate(Aggregation::Histogram { field: field(path), interval }).await {
+            Aggregate::Histogram(spans) => spans.into_iter().map(|(start, events)| (written(start), events)).collect(),
+            other => panic!("asked for a histogram, got {other:?}"),
+        }
+    }
+
+    async fn statistics(&self, path: &str) -> Statistics {
+        match self.aggregate(Aggregation::Statistics { field: field(path) }).await {
+            Aggregate::Statistics(statistics) => statistics,
+            other => panic!("asked for statistics, got {other:?}"),
+        }
+    }
+
+    async fn percentiles(&self, path: &str, percents: &[f64]) -> Vec<Option<f64>> {
+        let percents = percents.to_vec();
+        match self.aggregate(Aggregation::Percentiles { field: field(path), percents }).await {
+            Aggregate::Percentiles(values) => values,
+            other => panic!("asked for percentiles, got {other:?}"),
+        }
+    }
+}
+
+fn field(path: &str) -> &'static Field {
+    schema::field(path).expect("the field is mapped")
+}
+
+fn text(text: &str) -> Key {
+    Key::Text(text.to_owned())
+}
+
+fn written(instant: UnixMillis) -> String {
+    crate::time::format_time(instant)
+}
+
+pub(super) async fn what_is_visible(bench: &Bench<'_>) {
+    let (one, other) = (fresh_name(), fresh_name());
+    let within = |spaces: Value| draft().with("kibana.space_ids", spaces);
+    let inside = |space: &str| json!({"rel": "primary", "type": "alert", "id": "1", "namespace": space});
+    let drafts = [
+        within(json!([one])),
+        within(json!([other])),
+        within(json!([other, one])),
+        draft().without("kibana.space_ids").referring(inside(&one)),
+        within(json!([one.to_uppercase()])),
+    ];
+    bench.stored(drafts).await;
+    let stub = stub_of(&bench.sealed(5, within(json!([one]))));
+    assert_eq!(bench.append(&[stub]).await, [Outcome::Stored]);
+    assert_eq!(bench.order(visible_in(&[&one])).await, [0, 2]);
+    assert_eq!(bench.order(visible_in(&[&other])).await, [1, 2]);
+    assert_eq!(bench.order(visible_in(&[&one, &other])).await, [0, 1, 2]);
+    assert_eq!(bench.order(visible_in(&[&fresh_name()])).await, NONE);
+    assert_eq!(bench.order(visible_in(&[])).await, NONE);
+}
+
+/// Every event of every order is the end of a page once.
+pub(super) async fn places_divide_orders(bench: &Bench<'_>) {
+    for (field, [low, middle, high]) in values() {
+        let bench = Bench { chain: fresh_chain(), id: fresh_name(), target: bench.target.clone(), ..*bench };
+        let of = |value: &Value| bench.draft().with(field.path, value.clone());
+        let without = || bench.draft().without(field.path);
+        bench.stored([of(&middle), without(), of(&low), of(&middle), of(&high), without()]).await;
+        for order in [Ascending, Descending] {
+            let question = bench.about_it().by(&[(field, order)]);
+            divided_everywhere(&bench, question, &format!("{field:?} {order:?}")).await;
+        }
+    }
+}
+
+pub(super) async fn places_divide_ties(bench: &Bench<'_>) {
+    let of = |action: &str, duration: &str| bench.draft().with("event.action", action).with("event.duration", duration);
+    bench.stored([of("b", "1"), of("a", "2"), of("b", "3"), of("a", "4"), of("b", "3"), of("a", "2")]).await;
+    for (first, second) in [(Ascending, Descending), (Descending, Ascending), (Descending, Descending)] {
+        let question = bench.about_it().by(&[(&ACTION, first), (&DURATION, second)]);
+        divided_everywhere(bench, question, &format!("{first:?} {second:?}")).await;
+    }
+    divided_everywhere(bench, bench.about_it().by(&[(&TIMESTAMP, Descending)]), "time").await;
+    divided_everywhere(bench, bench.about_it().by(&[]), "no key").await;
+}
+
+async fn divided_everywhere(bench: &Bench<'_>, question: Question, what: &str) {
+    let whole = bench.find(question.clone()).await;
+    for (index, last) in whole.documents.iter().enumerate() {
+        let rest = bench.find(question.clone().after(&parse(last))).await;
+        assert_eq!(rest.total, whole.total, "{what}: the total is that of all that match");
+        let expected: Vec<_> = whole.documents[index + 1..].iter().map(sequence).collect();
+        let found: Vec<_> = rest.documents.iter().map(sequence).collect();
+        assert_eq!(found, expected, "{what} after {}", sequence(last));
+        let next = bench.find(question.clone().after(&parse(last)).page(0, 1)).await;
+        assert_eq!(next.documents.iter().map(sequence).collect::<Vec<_>>(), expected.get(..1).unwrap_or(&[]), "{what}");
+    }
+}
+
+pub(super) async fn scans_are_whole(bench: &Bench<'_>) {
+    bench.stored((0..23).map(|n| bench.draft().with("event.action", if n % 2 == 0 { "even" } else { "odd" }))).await;
+    let question = bench.about_it().by(&[(&ACTION, Descending), (&SEQUENCE, Ascending)]).page(0, 1);
+    bench.store.refresh().await.expect("the store refreshes");
+    let mut scan = bench.store.scan(&question.asked()).await.expect("the store scans");
+    let mut found = Vec::new();
+    for limit in [5, 1, 100, 5] {
+        let documents = scan.next(limit).await.expect("the scan goes on");
+        assert!(documents.len() as u64 <= limit);
+        found.extend(documents.iter().map(sequence));
+        // What comes later is not part of it.
+        let later = bench.sealed(100 + limit, bench.draft().with("event.action", "even"));
+        bench.append(&[later]).await;
+        bench.store.refresh().await.expect("the store refreshes");
+    }
+    assert_eq!(scan.next(5).await.expect("the end stays the end"), Vec::<bytes::Bytes>::new());
+    scan.close().await;
+    let expected: Vec<u64> = (1..23).step_by(2).chain((0..23).step_by(2)).collect();
+    assert_eq!(found, expected);
+}
+
+pub(super) async fn scans_of_nothing(bench: &Bench<'_>) {
+    let mut scan = bench.store.scan(&bench.about_it().asked()).await.expect("the store scans");
+    assert_eq!(scan.next(10).await.expect("the scan ends"), Vec::<bytes::Bytes>::new());
+    scan.close().await;
+}
+
+pub(super) async fn chains_reach(bench: &Bench<'_>) {
+    let other = fresh_chain();
+    bench.stored((0..5).map(|_| bench.draft())).await;
+    let stub = stub_of(&bench.sealed(5, bench.draft()));
+    bench.append(&[bench.sealed(8, bench.draft()), stub, bench.sealed(7, bench.draft())]).await;
+    bench.store.refresh().await.expect("the store refreshes");
+    let reach = async |from| bench.store.reach(bench.chain, Sequence(from)).await.expect("the store knows its chains");
+    assert_eq!(reach(0).await, Some(Sequence(5)));
+    assert_eq!(reach(5).await, Some(Sequence(5)));
+    assert_eq!(reach(6).await, None);
+    assert_eq!(reach(7).await, Some(Sequence(8)));
+    assert_eq!(reach(9).await, None);
+    assert_eq!(bench.store.reach(other, Sequence(0)).await.expect("the store knows its chains"), None);
+    let chains = bench.store.chains().await.expect("the store names its chains");
+    assert_eq!(chains.iter().filter(|chain| **chain == bench.chain).count(), 1);
+    assert!(!chains.contains(&other));
+}
+
+pub(super) async fn terms_are_counted(bench: &Bench<'_>) {
+    let of = |action: &str| bench.draft().with("event.action", action);
+    let long = "x".repeat(1_025);
+    bench.stored([of("b"), of("a"), of("c"), of("b"), of("Ä"), bench.draft().without("event.action"), of(&long)]).await;
+    let all = vec![(text("b"), 2), (text("a"), 1), (text("c"), 1), (text("Ä"), 1)];
+    assert_eq!(bench.terms("event.action", 10).await, (all.clone(), 4, 2));
+    assert_eq!(bench.terms("event.action", 2).await, (all[..2].to_vec(), 4, 2));
+    assert_eq!(bench.terms("event.reason", 2).await, (Vec::new(), 0, 7));
+}
+
+pub(super) async fn terms_of_every_kind(bench: &Bench<'_>) {
+    type Expected = Vec<(Key, u64)>;
+    let cases: Vec<(&str, [Value; 3], Expected)> = vec![
+        (
+            "event.duration",
+            [json!("9007199254740993"), json!("-1"), json!("-1")],
+            vec![(Key::Integer(-1), 2), (Key::Integer(9_007_199_254_740_993), 1)],
+        ),
+        ("annals.code", [json!(7), json!(-7), json!(7)], vec![(Key::Integer(7), 2), (Key::Integer(-7), 1)]),
+        (
+            "event.risk_score",
+            [json!(0.1), json!(2.5), json!(0.1)],
+            vec![(Key::Number(f64::from(0.1_f32)), 2), (Key::Number(2.5), 1)],
+        ),
+        (
+            "kibana.alert.flapping",
+            [json!(true), json!(false), json!(true)],
+            vec![(Key::Integer(1), 2), (Key::Integer(0), 1)],
+        ),
+        (
+            "event.start",
+            [
+                json!("2026-11-24T12:00:00.001Z"),
+                json!("1969-12-31T23:59:59.999Z"),
+                json!("2026-11-24T12:00:00.001999Z"),
+            ],
+            vec![(Key::Integer(1_795_521_600_001), 2), (Key::Integer(-1), 1)],
+        ),
+        (
+            "source.ip",
+            [json!("10.0.0.1"), json!("2001:db8::1"), json!("10.0.0.1")],
+            vec![(text("10.0.0.1"), 2), (text("2001:db8::1"), 1)],
+        ),
+        ("message", [json!("A man"), json!("a plan"), json!("A man")], vec![(text("A man"), 2), (text("a plan"), 1)]),
+        ("tags", [json!(["a", "b", "a"]), json!(["a"]), json!([])], vec![(text("a"), 2), (text("b"), 1)]),
+    ];
+    for (path, values, expected) in cases {
+        let bench = Bench { chain: fresh_chain(), id: fresh_name(), target: bench.target.clone(), ..*bench };
+        bench.stored(values.clone().map(|value| bench.draft().with(path, value))).await;
+        let (counts, distinct, without) = bench.terms(path, 10).await;
+        assert_eq!((counts, distinct), (expected.clone(), expected.len() as u64), "{path}");
+        assert_eq!(without, values.iter().filter(|value| **value == json!([])).count() as u64, "{path}");
+    }
+}
+
+/// An event counts once, however many elements of it have the value.
+pub(super) async fn terms_in_elements(bench: &Bench<'_>) {
+    let with = |types: &[&str]| {
+        let about = bench.draft();
+        types.iter().fold(about, |draft, name| draft.referring(json!({"type": name, "id": fresh_name()})))
+    };
+    bench.stored([with(&["action", "action"]), with(&["action", "space"]), with(&[])]).await;
+    let expected = vec![(text("alert"), 3), (text("action"), 2), (text("space"), 1)];
+    assert_eq!(bench.terms("kibana.saved_objects.type", 10).await, (expected, 3, 0));
+    let expected = vec![(text("primary"), 3)];
+    assert_eq!(bench.terms("kibana.saved_objects.rel", 10).await, (expected, 1, 0));
+}
+
+/// More values than an engine returns without being told to.
+pub(super) async fn terms_in_any_number(bench: &Bench<'_>) {
+    let code = |n: u64| bench.draft().with("event.code", format!("{:03}", n % 150));
+    bench.stored((0..301).map(code)).await;
+    let (counts, distinct, without) = bench.terms("event.code", 3).await;
+    assert_eq!(counts, [(text("000"), 3), (text("001"), 2), (text("002"), 2)]);
+    assert_eq!((distinct, without), (150, 0));
+    assert_eq!(bench.terms("event.code", 1_000).await.0.len(), 150);
+}
+
+pub(super) async fn histograms_have_no_gaps(bench: &Bench<'_>) {
+    let times = [
+        "2024-02-29T23:59:59.999Z",
+        "2024-03-01T00:00:00.000Z",
+        "2024-03-01T00:00:59.999Z",
+        "2024-03-03T23:59:59.999Z",
+        "2024-03-04T00:00:00.000Z",
+        "2024-12-31T23:59:59.999Z",
+    ];
+    bench.stored(times.map(|time| bench.draft().at(time))).await;
+    let days = bench.histogram("@timestamp", Interval::Millis(86_400_000)).await;
+    assert_eq!(days.len(), 307);
+    let some: Vec<_> = days.into_iter().filter(|(_, events)| *events > 0).collect();
+    let expected = [("2024-02-29", 1), ("2024-03-01", 2), ("2024-03-03", 1), ("2024-03-04", 1), ("2024-12-31", 1)];
+    assert_eq!(some, expected.map(|(day, events)| (format!("{day}T00:00:00.000Z"), events)));
+
+    let of = async |unit| bench.histogram("@timestamp", Interval::Calendar(unit)).await;
+    let months = of(Unit::Month).await;
+    assert_eq!(months.len(), 11);
+    let month = |at: usize| (months[at].0.as_str(), months[at].1);
+    assert_eq!(
+        [month(0), month(1), month(2), month(10)],
+        [
+            ("2024-02-01T00:00:00.000Z", 1),
+            ("2024-03-01T00:00:00.000Z", 4),
+            ("2024-04-01T00:00:00.000Z", 0),
+            ("2024-12-01T00:00:00.000Z", 1),
+        ]
+    );
+    let weeks = of(Unit::Week).await;
+    assert_eq!(weeks[..2], [("2024-02-26T00:00:00.000Z".to_owned(), 4), ("2024-03-04T00:00:00.000Z".to_owned(), 1)]);
+    let quarters: Vec<_> = of(Unit::Quarter).await.into_iter().map(|(_, events)| events).collect();
+    assert_eq!(quarters, [5, 0, 0, 1]);
+    assert_eq!(of(Unit::Year).await, [("2024-01-01T00:00:00.000Z".to_owned(), 6)]);
+}
+
+pub(super) async fn histograms_of_what_may_be_missing(bench: &Bench<'_>) {
+    let of = |time: &str| bench.draft().with("event.end", time);
+    bench
+        .stored([of("1969-12-31T23:59:59.999Z"), bench.draft().without("event.end"), of("1970-01-01T00:00:07.000Z")])
+        .await;
+    let spans = bench.histogram("event.end", Interval::Millis(4_000)).await;
+    let expected = [("1969-12-31T23:59:56.000Z", 1), ("1970-01-01T00:00:00.000Z", 0), ("1970-01-01T00:00:04.000Z", 1)];
+    assert_eq!(spans, expected.map(|(start, events)| (start.to_owned(), events)));
+    assert_eq!(bench.histogram("event.start", Interval::Millis(1_000)).await, Vec::<(String, u64)>::new());
+}
+
+pub(super) async fn numbers_have_statistics(bench: &Bench<'_>) {
+    let of = |duration: &str| bench.draft().with("event.duration", duration).with("event.risk_score", 0.5);
+    bench.stored([of("-4"), of("10"), bench.draft().without("event.duration"), of("3")]).await;
+    let expected = Statistics { values: 3, min: Some(-4.0), max: Some(10.0), sum: 9.0 };
+    assert_eq!(bench.statistics("event.duration").await, expected);
+    let expected = Statistics { values: 3, min: Some(0.5), max: Some(0.5), sum: 1.5 };
+    assert_eq!(bench.statistics("event.risk_score").await, expected);
+    assert_eq!(bench.statistics("annals.code").await, Statistics::default());
+}
+
+pub(super) async fn numbers_have_percentiles(bench: &Bench<'_>) {
+    let of = |n: i64| bench.draft().with("annals.code", n);
+    bench.stored((1..=101).map(of)).await;
+    let found = bench.percentiles("annals.code", &[0.0, 50.0, 95.0, 100.0]).await;
+    for (found, expected) in found.into_iter().zip([1.0, 51.0, 96.0, 101.0]) {
+        let found = found.expect("there are values");
+        assert!((found - expected).abs() <= 1.0, "expected about {expected}, found {found}");
+    }
+    assert_eq!(bench.percentiles("event.duration", &[50.0]).await, [None]);
+}
