@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Failure,
     event::UnixMillis,
-    query::{Order, Query, RESULT_WINDOW, Scope, Sort},
+    query::{Order, Query, RESULT_WINDOW, Scope, Sort, filter::Filter},
     schema,
 };
 
@@ -69,6 +69,7 @@ impl FindRequest {
             scope,
             start: self.start,
             end: self.end,
+            filter: Filter::EVERYTHING,
             sort: self.sort.clone(),
             after: None,
             offset: (self.page - 1) * self.per_page,

@@ -1,13 +1,19 @@
 //! What can be asked of a store. Plain values: no store, no HTTP.
 
+pub mod filter;
+pub mod words;
+
 mod access;
 mod aggregate;
 mod order;
+mod pattern;
 
 pub use access::ScopedQuery;
 pub use aggregate::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, Unit};
 pub use order::{Key, NotSortable, Order, Place, Sort};
+pub use pattern::Pattern;
 
+use self::filter::Filter;
 use crate::event::{Space, UnixMillis};
 
 /// The pages of one query reach this far, as the engines' own `index.max_result_window` does. What lies beyond is
@@ -21,6 +27,7 @@ pub struct Query {
     /// Inclusive bounds on `@timestamp`, which every store compares in milliseconds.
     pub start: Option<UnixMillis>,
     pub end: Option<UnixMillis>,
+    pub filter: Filter,
     /// The sort keys in order. Events that are equal in all of them stand in chain order: by `event.sequence`, then
     /// by `annals.chain`, both in the direction of the first key (ascending if there is none). An event
     /// without a key's field comes last in either direction. Dates compare in milliseconds, texts by code point; a

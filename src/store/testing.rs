@@ -9,8 +9,8 @@ use super::SealedEvent;
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, Sequence, Space, UnixMillis},
     integrity::seal_of,
-    query::{ObjectScope, Order, Place, Query, Scope, ScopedQuery, Sort, Visible},
-    schema::{Field, Kind, SetBy},
+    query::{ObjectScope, Order, Place, Query, Scope, ScopedQuery, Sort, Visible, filter::Filter},
+    schema::{Field, Kind, Search, SetBy},
 };
 
 /// The fields that Kibana sorts by.
@@ -26,7 +26,7 @@ pub(crate) static GAP_STATUS: Field = field("kibana.alert.rule.gap.status", Kind
 pub(crate) static GAP_DURATION: Field = field("kibana.alert.rule.gap.total_gap_duration_ms", Kind::Long);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0 }
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
 /// When events happen that do not say.
@@ -152,6 +152,7 @@ pub(crate) fn about_any(object_type: &str, ids: Vec<String>) -> Question {
         scope: Scope::Objects(ObjectScope { space: None, object_type: object_type.to_owned(), ids }),
         start: None,
         end: None,
+        filter: Filter::EVERYTHING,
         sort: vec![by(&TIMESTAMP, Order::Ascending)],
         after: None,
         offset: 0,
@@ -195,6 +196,11 @@ impl Question {
 
     pub(crate) fn by(mut self, keys: &[(&'static Field, Order)]) -> Self {
         self.0.sort = keys.iter().map(|&(field, order)| by(field, order)).collect();
+        self
+    }
+
+    pub(crate) fn with(mut self, filter: Filter) -> Self {
+        self.0.filter = filter;
         self
     }
 

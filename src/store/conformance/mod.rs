@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+mod filters;
 mod questions;
 
 use std::panic::AssertUnwindSafe;
@@ -71,6 +72,7 @@ const CASES: &[(&str, Case)] = &[
     ("thousands of ids may be asked for", |b| Box::pin(many_ids(b))),
     ("no ids find nothing", |b| Box::pin(no_ids(b))),
     ("ids are plain text", |b| Box::pin(odd_ids(b))),
+    ("random filters find what they mean", |b| Box::pin(filters::random_filters(b))),
     ("what is visible is what is in the spaces", |b| Box::pin(questions::what_is_visible(b))),
     ("a place divides every order", |b| Box::pin(questions::places_divide_orders(b))),
     ("a place divides what is equal", |b| Box::pin(questions::places_divide_ties(b))),

@@ -181,6 +181,7 @@ fn matches(document: &Value, query: &Query) -> bool {
     let Some(timestamp) = document.get("@timestamp").and_then(unix_millis) else { return false };
     query.start.is_none_or(|start| start.0 <= timestamp)
         && query.end.is_none_or(|end| timestamp <= end.0)
+        && query.filter.matches(document)
         && match &query.scope {
             Scope::Objects(objects) => {
                 elements(document, "kibana.saved_objects").any(|reference| refers_to(reference, objects))

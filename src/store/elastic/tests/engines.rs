@@ -16,8 +16,8 @@ use super::{config, event, event_with, events, fresh_chain};
 use crate::{
     event::{ChainPosition, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query, Scope, ScopedQuery, Sort},
-    schema::{Field, Kind, SetBy},
+    query::{ObjectScope, Order, Query, Scope, ScopedQuery, Sort, filter::Filter},
+    schema::{Field, Kind, Search, SetBy},
     store::{
         Head, Outcome, Page, SealedEvent, Store, StoreError, Target,
         elastic::{ElasticStore, flavor::Lifecycle, lifecycle::Policy, names},
@@ -121,7 +121,16 @@ fn query() -> Query {
 fn query_in(space: Option<Space>) -> Query {
     let objects = ObjectScope { space, object_type: "alert".to_owned(), ids: vec!["a".to_owned()] };
     let scope = Scope::Objects(objects);
-    Query { scope, start: None, end: None, sort: vec![], after: None, offset: 0, limit: 100 }
+    Query {
+        scope,
+        start: None,
+        end: None,
+        filter: Filter::EVERYTHING,
+        sort: vec![],
+        after: None,
+        offset: 0,
+        limit: 100,
+    }
 }
 
 fn documents(events: &[SealedEvent]) -> Vec<bytes::Bytes> {
@@ -474,7 +483,7 @@ static MESSAGE: Field = field("message", Kind::Text);
 static UNMAPPED: Field = field("no.such.field", Kind::Float);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0 }
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::{Space, Stream},
-    query::{ObjectScope, Query, Scope, ScopedQuery},
+    query::{ObjectScope, Query, Scope, ScopedQuery, filter::Filter},
     store::{Outcome, Store, StoreError, Target, elastic::ElasticConfig},
 };
 
@@ -108,7 +108,16 @@ async fn a_target_is_lost_only_if_the_master_says_so() {
 async fn half_an_answer_to_a_question_is_an_error() {
     let objects = ObjectScope { space: Space::parse("s").unwrap(), object_type: "t".to_owned(), ids: vec![] };
     let scope = Scope::Objects(objects);
-    let query = Query { scope, start: None, end: None, sort: vec![], after: None, offset: 0, limit: 10 };
+    let query = Query {
+        scope,
+        start: None,
+        end: None,
+        filter: Filter::EVERYTHING,
+        sort: vec![],
+        after: None,
+        offset: 0,
+        limit: 10,
+    };
     let find = async |timed_out: bool, failed: u64| {
         let hits = json!({"total": {"value": 0, "relation": "eq"}, "hits": []});
         let answer = json!({"timed_out": timed_out, "_shards": {"total": 2, "failed": failed}, "hits": hits});

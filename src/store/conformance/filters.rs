@@ -1,0 +1,283 @@
+//! Random filters over random events: a store finds exactly those that the definition finds, [`Filter::matches`].
+
+use std::{net::IpAddr, ops::Bound};
+
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+    sample::select,
+    strategy::ValueTree,
+    test_runner::TestRunner,
+};
+use serde_json::{Value as Json, json};
+
+use super::{Bench, parse, sequence};
+use crate::{
+    event::UnixMillis,
+    query::{
+        Order::Ascending,
+        Pattern,
+        filter::{Filter, Subject, Test, Value},
+        words::words,
+    },
+    schema::{self, Field, Kind},
+    store::testing::{Draft, SEQUENCE},
+};
+
+const EVENTS: usize = 120;
+const FILTERS: usize = 400;
+
+/// Few, so that filters meet them; of every kind, and odd.
+const TEXTS: [&str; 14] = [
+    "execute",
+    "Execute",
+    "exec",
+    "a b",
+    "a*b",
+    "a?b",
+    "a\\b",
+    "[ab]",
+    "%_",
+    "ÄÖ",
+    "äö",
+    "日本語",
+    "a\u{10000}",
+    "\"'",
+];
+const SENTENCES: [&str; 9] = [
+    "The quick brown fox",
+    "the QUICK, brown-fox!",
+    "fox brown quick",
+    "user@example.com failed 10.5 times",
+    "Straße İstanbul ΑΣ",
+    "日本語のテキスト と カタカナ",
+    "can't stop_this 🦀 now",
+    "a b a c a b",
+    "",
+];
+const NUMBERS: [i64; 8] = [-9_007_199_254_740_991, -1, 0, 1, 7, 10, 1_000_000, 9_007_199_254_740_991];
+const DURATIONS: [&str; 6] = ["-1", "0", "10", "9007199254740993", "9223372036854775807", "-9223372036854775808"];
+const SCORES: [f64; 5] = [-0.5, 0.1, 1.0, 1e30, 16_777_217.0];
+const DATES: [&str; 6] = [
+    "2026-11-24T12:00:00.000Z",
+    "2026-11-24T12:00:00.000999Z",
+    "2026-11-24T12:00:00.001Z",
+    "1969-12-31T23:59:59.999Z",
+    "0999-12-31T00:00:00.000Z",
+    "9998-12-31T23:59:59.999Z",
+];
+const ADDRESSES: [&str; 6] = ["10.0.0.1", "10.0.0.255", "192.168.1.1", "2001:db8::1", "::1", "::ffff:10.0.0.1"];
+const LABELS: [&str; 4] = ["env", "a.b", "Env", "n"];
+
+/// The same at each run, so that a failure can be looked into.
+fn generated(base: Draft) -> (Vec<Draft>, Vec<Filter>) {
+    let mut runner = TestRunner::deterministic();
+    let strategy = (vec(draft_of(base), EVENTS), vec(filter(), FILTERS));
+    strategy.new_tree(&mut runner).expect("the strategies give").current()
+}
+
+pub(super) async fn random_filters(bench: &Bench<'_>) {
+    let (drafts, filters) = generated(bench.draft());
+    let events = bench.stored(drafts).await;
+    let documents: Vec<Json> = events.iter().map(|event| parse(&event.document)).collect();
+    let mut wrong: Vec<String> = Vec::new();
+    let mut divide = 0;
+    for filter in filters {
+        let expected: Vec<u64> =
+            (0..).zip(&documents).filter(|(_, document)| filter.matches(document)).map(|(at, _)| at).collect();
+        divide += usize::from(!expected.is_empty() && expected.len() < EVENTS);
+        let question = bench.about_it().by(&[(&SEQUENCE, Ascending)]).page(0, 1_000).with(filter.clone());
+        let found: Vec<u64> = bench.find(question).await.documents.iter().map(sequence).collect();
+        if found != expected {
+            let missing: Vec<_> = expected.iter().filter(|at| !found.contains(at)).collect();
+            let extra: Vec<_> = found.iter().filter(|at| !expected.contains(at)).collect();
+            let example = missing.first().or(extra.first()).and_then(|at| documents.get(usize::try_from(**at).ok()?));
+            let example = example.map(Json::to_string).unwrap_or_default();
+            wrong.push(format!("{filter:?}\n  missing {missing:?}, too many {extra:?}, such as {example}"));
+        }
+    }
+    wrong.sort_by_key(String::len);
+    assert!(
+        wrong.is_empty(),
+        "{} of {FILTERS} filters, the shortest:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(5)].join("\n")
+    );
+    assert!(divide > FILTERS / 4, "only {divide} filters divide the events");
+}
+
+/// A draft with any of the fields that filters ask for.
+fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
+    let set = |path: &'static str, values: BoxedStrategy<Json>| {
+        option::weighted(0.6, values).prop_map(move |value| value.map(|value| (path, value)))
+    };
+    let long = Just(Json::from("x".repeat(1_025)));
+    let text = || prop_oneof![8 => select(&TEXTS[..]).prop_map(Json::from), 1 => long.clone()].boxed();
+    let sentence = || select(&SENTENCES[..]).prop_map(Json::from).boxed();
+    let date = || select(&DATES[..]).prop_map(Json::from).boxed();
+    let fields = vec![
+        set("event.action", text()),
+        set("event.reason", text()),
+        set("tags", vec(text(), 0..3).prop_map(Json::from).boxed()),
+        set("message", prop_oneof![sentence(), long.clone()].boxed()),
+        set("error.message", sentence()),
+        set("error.stack_trace", sentence()),
+        set("user.name", prop_oneof![sentence(), text()].boxed()),
+        set("annals.payload", prop_oneof![sentence(), text()].boxed()),
+        set("annals.code", select(&NUMBERS[..]).prop_map(Json::from).boxed()),
+        set("event.duration", select(&DURATIONS[..]).prop_map(Json::from).boxed()),
+        set("event.risk_score", select(&SCORES[..]).prop_map(Json::from).boxed()),
+        set("event.end", date()),
+        set("source.ip", select(&ADDRESSES[..]).prop_map(Json::from).boxed()),
+        set("kibana.alert.flapping", any::<bool>().prop_map(Json::from).boxed()),
+        set("kibana.version", select(&["1.0.0", "10.0.0", "2.0.0-rc.1"][..]).prop_map(Json::from).boxed()),
+        set("labels", btree_map(select(&LABELS[..]), text(), 0..3).prop_map(|labels| json!(labels)).boxed()),
+    ];
+    let reference =
+        (option::of(Just("primary")), select(&["alert", "action"][..]), select(&TEXTS[..]), option::of(any::<bool>()));
+    let references = vec(reference, 0..3);
+    (fields, references, date())
+        .prop_map(move |(fields, references, time)| {
+            let draft = base.clone().with("@timestamp", time);
+            let draft = fields.into_iter().flatten().fold(draft, |draft, (path, value)| draft.with(path, value));
+            references.into_iter().fold(draft, |draft, (rel, object_type, id, agnostic)| {
+                let mut reference = json!({"type": object_type, "id": id});
+                let members = reference.as_object_mut().expect("references are objects");
+                members.extend(rel.map(|rel| ("rel".to_owned(), rel.into())));
+                members.extend(agnostic.map(|agnostic| ("space_agnostic".to_owned(), agnostic.into())));
+                draft.referring(reference)
+            })
+        })
+        .boxed()
+}
+
+const FIELDS: [&str; 17] = [
+    "@timestamp",
+    "event.action",
+    "event.reason",
+    "tags",
+    "message",
+    "error.message",
+    "error.stack_trace",
+    "user.name",
+    "annals.payload",
+    "annals.code",
+    "event.duration",
+    "event.risk_score",
+    "event.end",
+    "source.ip",
+    "kibana.alert.flapping",
+    "kibana.version",
+    "labels",
+];
+const MEMBERS: [&str; 4] = [
+    "kibana.saved_objects.rel",
+    "kibana.saved_objects.type",
+    "kibana.saved_objects.id",
+    "kibana.saved_objects.space_agnostic",
+];
+
+fn filter() -> BoxedStrategy<Filter> {
+    let label = select(&LABELS[..]).prop_map(|name| Subject::Label(name.to_owned()));
+    let subject = prop_oneof![8 => select(&FIELDS[..]).prop_map(|path| Subject::Field(field(path))), 1 => label];
+    let element = tree(leaf(select(&MEMBERS[..]).prop_map(|path| Subject::Field(field(path))).boxed()), 2)
+        .prop_map(|inner| Filter::Element(field("kibana.saved_objects"), Box::new(inner)));
+    tree(prop_oneof![4 => leaf(subject.boxed()), 1 => element].boxed(), 3)
+}
+
+fn tree(leaf: BoxedStrategy<Filter>, depth: u32) -> BoxedStrategy<Filter> {
+    leaf.prop_recursive(depth, 8, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Filter::All),
+            vec(inner.clone(), 0..4).prop_map(Filter::Any),
+            inner.prop_map(|inner| Filter::Not(Box::new(inner))),
+        ]
+    })
+    .boxed()
+}
+
+/// A test that the subject allows.
+fn leaf(subjects: BoxedStrategy<Subject>) -> BoxedStrategy<Filter> {
+    let tested = subjects.prop_flat_map(|subject| {
+        let kind = subject.field().expect("subjects have fields").kind;
+        (Just(subject), test(kind))
+    });
+    tested
+        .prop_filter_map("a test that the subject allows", |(subject, test)| Filter::value(subject, test).ok())
+        .boxed()
+}
+
+fn test(kind: Kind) -> BoxedStrategy<Test> {
+    let bound = || {
+        prop_oneof![
+            value(kind).prop_map(Bound::Included),
+            value(kind).prop_map(Bound::Excluded),
+            Just(Bound::Unbounded),
+        ]
+    };
+    let word = select(&SENTENCES[..]).prop_flat_map(|sentence| {
+        let words: Vec<String> = words(sentence).chain(["absent".to_owned()]).collect();
+        select(words)
+    });
+    let phrase = select(&SENTENCES[..]).prop_flat_map(|sentence| {
+        let words: Vec<String> = words(sentence).chain(["a".to_owned(), "b".to_owned()]).collect();
+        (0..words.len() - 1, 2..4_usize)
+            .prop_map(move |(from, length)| words[from..words.len().min(from + length)].to_vec())
+    });
+    prop_oneof![
+        1 => Just(Test::Exists),
+        3 => vec(value(kind), 1..3).prop_map(Test::OneOf),
+        2 => (bound(), bound()).prop_map(|(low, high)| Test::Range { low, high }),
+        2 => select(&TEXTS[..]).prop_flat_map(|text| pattern(text.to_owned())).prop_map(Test::Like),
+        1 => vec(word.clone(), 1..3).prop_map(Test::Words),
+        1 => phrase.prop_filter("more than one word", |words| words.len() > 1).prop_map(Test::Phrase),
+        1 => word.prop_flat_map(pattern).prop_map(Test::WordLike),
+    ]
+    .boxed()
+}
+
+/// The text with wildcards in the place of some of it.
+fn pattern(text: String) -> impl Strategy<Value = Pattern> {
+    let letters: Vec<char> = text.chars().collect();
+    (vec(any::<bool>(), letters.len()), any::<bool>()).prop_map(move |(keep, open)| {
+        let mut pieces = vec![String::new()];
+        for (letter, keep) in letters.iter().zip(&keep) {
+            match pieces.last_mut() {
+                Some(piece) if *keep => piece.push(*letter),
+                _ => pieces.push(String::new()),
+            }
+        }
+        if open {
+            pieces.push(String::new());
+        }
+        Pattern::new(pieces)
+    })
+}
+
+fn value(kind: Kind) -> BoxedStrategy<Value> {
+    match kind {
+        Kind::Date => select(&DATES[..]).prop_map(|date| Value::Millis(millis(date))).boxed(),
+        Kind::Long => select(&NUMBERS[..]).prop_map(Value::Integer).boxed(),
+        Kind::Long64 => select(&DURATIONS[..]).prop_map(|text| Value::Integer(text.parse().expect("a number"))).boxed(),
+        Kind::Float => select(&SCORES[..]).prop_map(|score| Value::Number(score as f32)).boxed(),
+        Kind::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
+        Kind::Ip => {
+            select(&ADDRESSES[..]).prop_map(|text| Value::address(text.parse::<IpAddr>().expect("an address"))).boxed()
+        }
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Nested => {
+            select(TEXTS.iter().chain(&SENTENCES).copied().chain(["primary", "alert", "1.0.0"]).collect::<Vec<_>>())
+                .prop_map(|text| Value::Text(text.to_owned()))
+                .boxed()
+        }
+    }
+}
+
+fn millis(date: &str) -> UnixMillis {
+    let instant: jiff::Timestamp = date.parse().expect("a date and time");
+    UnixMillis(i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).expect("milliseconds have 64 bits"))
+}
+
+fn field(path: &str) -> &'static Field {
+    schema::field(path).expect("the field is mapped")
+}
