@@ -15,8 +15,8 @@ import org.elasticsearch.xpack.core.security.authz.RoleDescriptor;
  * here has no action of its own for which the engine would do so.
  */
 abstract class GuardedHandler extends BaseRestHandler {
-    /** The same work, for those who have the cluster privilege; others are answered with 403. */
-    static RestChannelConsumer guarded(String privilege, NodeClient client, RestChannelConsumer work) {
+    /** The same work, for those who have the first of these cluster privileges, which the others include. */
+    static RestChannelConsumer guarded(NodeClient client, RestChannelConsumer work, String... privileges) {
         if (XPackSettings.SECURITY_ENABLED.get(client.settings()) == false) {
             return work;
         }
@@ -24,7 +24,7 @@ abstract class GuardedHandler extends BaseRestHandler {
             new SecurityContext(client.settings(), client.threadPool().getThreadContext()).requireUser().principal();
         HasPrivilegesRequest question = new HasPrivilegesRequest();
         question.username(user);
-        question.clusterPrivileges(privilege);
+        question.clusterPrivileges(privileges[0]);
         question.indexPrivileges(new RoleDescriptor.IndicesPrivileges[0]);
         question.applicationPrivileges(new RoleDescriptor.ApplicationResourcePrivileges[0]);
         return channel -> client.execute(HasPrivilegesAction.INSTANCE, question,
@@ -33,8 +33,8 @@ abstract class GuardedHandler extends BaseRestHandler {
                 protected void processResponse(HasPrivilegesResponse answer) throws Exception {
                     if (answer.isCompleteMatch() == false) {
                         throw new ElasticsearchSecurityException(
-                            "this is unauthorized for user [{}] and granted by the cluster privileges [{},all]",
-                            RestStatus.FORBIDDEN, user, privilege);
+                            "this is unauthorized for user [{}], it is granted by the cluster privileges [{},manage,all]",
+                            RestStatus.FORBIDDEN, user, String.join(",", privileges));
                     }
                     work.accept(channel);
                 }

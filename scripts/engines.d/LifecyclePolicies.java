@@ -101,16 +101,17 @@ final class LifecyclePolicies extends GuardedHandler {
         String name = request.param("name", "*");
         TimeValue masterTimeout = RestUtils.getMasterNodeTimeout(request);
         if (request.method() == Method.GET) {
-            return guarded("read_ilm", client,
+            return guarded(client,
                 channel -> new RestChunkedToXContentListener<GetLifecycleAction.Response>(channel)
-                    .onResponse(new GetLifecycleAction.Response(find(Strings.splitStringByCommaToArray(name)))));
+                    .onResponse(new GetLifecycleAction.Response(find(Strings.splitStringByCommaToArray(name)))),
+                "read_ilm", "manage_ilm");
         }
         Change change = new Change(name, client, masterTimeout, RestUtils.getAckTimeout(request));
         if (request.method() == Method.DELETE) {
-            return guarded("manage_ilm", client, change::delete);
+            return guarded(client, change::delete, "manage_ilm");
         }
         PutLifecycleRequest put = parse(request, change);
-        return guarded("manage_ilm", client, channel -> change.put(put, channel));
+        return guarded(client, channel -> change.put(put, channel), "manage_ilm");
     }
 
     private List<GetLifecycleAction.LifecyclePolicyResponseItem> find(String[] patterns) throws IOException {

@@ -132,7 +132,7 @@ public final class SupportPlugin extends Plugin implements ActionPlugin, Analysi
 
         @Override
         protected RestChannelConsumer prepareRequest(RestRequest request, NodeClient client) {
-            return guarded("monitor", client, channel -> {
+            return guarded(client, channel -> {
                 Build build = Build.current();
                 XContentBuilder page = channel.newBuilder().startObject()
                     .field("name", cluster.getNodeName())
@@ -151,7 +151,7 @@ public final class SupportPlugin extends Plugin implements ActionPlugin, Analysi
                     .field("tagline", "You Know, for Search")
                     .endObject();
                 channel.sendResponse(new RestResponse(RestStatus.OK, page));
-            });
+            }, "monitor");
         }
     }
 }
