@@ -39,6 +39,11 @@ impl Point {
         self.id.is_none()
     }
 
+    #[cfg(test)]
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// Searches with this body. The answer is for [`Self::read`].
     pub(super) async fn search(&self, body: Value) -> Result<Answer, StoreError> {
         let body = with(body, "pit", json!({"id": self.id, "keep_alive": KEEP_ALIVE}));

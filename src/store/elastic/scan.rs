@@ -25,7 +25,7 @@ const FIRST_PAGE_EVENTS: u64 = 200;
 
 pub(super) struct ElasticScan {
     /// `None` at the end.
-    point: Option<Point>,
+    pub(super) point: Option<Point>,
     /// What is asked for each time.
     question: Value,
     /// Where the last event stood that was read, in the engine's own words.
