@@ -160,6 +160,7 @@ impl Service {
         supersede_lost_chains(&mut recovering, &stores, may_have_lost)
             .await
             .map_err(|source| writer_error(config, &folder, source))?;
+        switch_chaining(&mut recovering, config).map_err(|source| writer_error(config, &folder, source))?;
         let trimmer = Trimmer::new(recovering.journal(), stores.len());
         let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
 
@@ -303,6 +304,7 @@ fn writer_options(config: &Config) -> writer::Options {
             config::Overflow::Drop => writer::Overflow::Drop,
         },
         epoch_ms: u64::try_from(config.seal.epoch.as_millis()).unwrap_or(u64::MAX),
+        chaining: config.seal.chaining,
     }
 }
 
@@ -368,7 +370,7 @@ async fn supersede_lost_chains(
         let furthest = asked.iter().flatten().flatten().filter(of_chain).max_by_key(|head| head.position.sequence);
         let next = chain.state.next().0;
         let (sequence, seal) = match (furthest, next.checked_sub(1)) {
-            (Some(head), _) => (head.position.sequence.0, Some(head.seal.clone())),
+            (Some(head), _) => (head.position.sequence.0, head.seal.clone()),
             (None, Some(last)) if may_have_lost && !all_answered => (last, None),
             (None, _) => continue,
         };
@@ -378,8 +380,20 @@ async fn supersede_lost_chains(
             journal_ends_before = next,
             "the journal has lost events that a store has, or may have; their chain is closed and a new one goes on from there"
         );
-        let predecessor = Predecessor { chain: chain.state.chain.to_string(), seal, sequence };
+        let predecessor = Predecessor { chain: chain.state.chain.to_string(), leaf: None, seal, sequence };
         recovering.supersede(&chain.stream, predecessor)?;
+    }
+    Ok(())
+}
+
+/// Begins new chains where the configuration now wants them sealed, or now does not.
+fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), OpenError> {
+    let sealed = config.seal.chaining;
+    for chain in recovering.switch_chaining()? {
+        tracing::warn!(%chain, sealed, "the chain is closed, as seal.chaining was changed; a new one follows it");
+    }
+    if !sealed {
+        tracing::warn!("seal.chaining is off: events are numbered, and nobody can tell whether one is changed");
     }
     Ok(())
 }

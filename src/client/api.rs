@@ -70,13 +70,15 @@ pub enum Item {
     Unknown,
 }
 
-/// The proof that an event was made durable, and where it stands.
+/// That an event was made durable, where it stands, and by its hash the proof of that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub id: String,
     pub chain: String,
     pub sequence: u64,
-    pub hash: String,
+    /// `None` if the server does not seal events: the receipt then proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
 }
 
 /// What became of the events of one request.

@@ -160,6 +160,13 @@ pub const KEYS: &[Key] = &[
          request, loses the events, and counts and logs each.",
     ),
     key(
+        "seal.chaining",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "Whether events are hashed, linked and sealed. With `false` they are numbered only, and nobody can tell whether one was changed; \
+         each change of this key begins a new chain that names the one before it.",
+    ),
+    key(
         "seal.epoch",
         Kind::Duration,
         Preset::Is("1h"),

@@ -107,6 +107,8 @@ pub enum Overflow {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
+    /// Whether events are hashed, linked and sealed, and not only numbered.
+    pub chaining: bool,
     #[serde(deserialize_with = "deserialize_duration")]
     pub epoch: Duration,
     /// `None`: the secret is made at first start and kept in the data folder.

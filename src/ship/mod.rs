@@ -34,7 +34,7 @@ pub use progress::{ProgressError, confirmed_in};
 
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
-    integrity,
+    integrity::{self, VerifyError},
     journal::{JournalHandle, Position},
     metrics::StoreMetrics,
     store::{Outcome, SealedEvent, Store, Target},
@@ -335,7 +335,11 @@ fn event_of(letter: &DeadLetter) -> Option<SealedEvent> {
     let (chain, sequence) = letter.position.rsplit_once('-')?;
     let chain: ChainId = chain.parse().ok()?;
     let position = ChainPosition { chain, sequence: Sequence(sequence.parse().ok()?) };
-    let leaf_hash = integrity::open(letter.document.as_bytes()).ok()?.leaf.hash();
+    let leaf_hash = match integrity::open(letter.document.as_bytes()) {
+        Ok(opened) => Some(opened.leaf.hash()),
+        Err(VerifyError::Unsealed) => None,
+        Err(VerifyError::Member(_) | VerifyError::Digest) => return None,
+    };
     Some(SealedEvent { position, leaf_hash, document: Bytes::from(letter.document.clone()) })
 }
 

@@ -8,11 +8,11 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
-    OpenError,
+    OpenError, Options,
     record::{Group, Snapshot},
 };
 use crate::{
-    event::{ChainId, Stream, UnixMillis},
+    event::{ChainId, LeafHash, Stream, UnixMillis},
     files,
     identity::Identity,
     integrity::{Chain, ChainKeys, ChainState, Frontier, OpeningRecord, Predecessor},
@@ -26,11 +26,24 @@ pub struct OwnChain {
     pub state: ChainState,
 }
 
+/// What a chain is opened with.
+#[derive(Clone, Copy)]
+pub(super) struct ChainOptions {
+    epoch_ms: u64,
+    sealed: bool,
+}
+
+impl ChainOptions {
+    pub(super) fn of(options: &Options) -> Self {
+        Self { epoch_ms: options.epoch_ms, sealed: options.chaining }
+    }
+}
+
 pub(super) struct Chains {
     /// Where the opening records are.
     folder: PathBuf,
     identity: Identity,
-    epoch_ms: u64,
+    options: ChainOptions,
     chains: Vec<(Stream, Chain)>,
     /// How many events the journal ever held.
     pub(super) events: u64,
@@ -41,7 +54,7 @@ impl Chains {
     pub(super) fn recover(
         folder: &Path,
         identity: Identity,
-        epoch_ms: u64,
+        options: ChainOptions,
         recovered: Recovered,
     ) -> Result<Self, OpenError> {
         fs::create_dir_all(folder).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
@@ -55,7 +68,7 @@ impl Chains {
                 }
             }
         }
-        let mut chains = Self { folder: folder.to_owned(), identity, epoch_ms, chains: Vec::new(), events };
+        let mut chains = Self { folder: folder.to_owned(), identity, options, chains: Vec::new(), events };
         for (stream, mut state) in states {
             let record = chains.read_record(state.chain)?;
             if state.frontier.size() == 0 {
@@ -117,6 +130,31 @@ impl Chains {
         Ok(())
     }
 
+    /// Closes the chains that are sealed and are not to be, or the other way round: those that were closed.
+    pub(super) fn switch_chaining(&mut self, now: UnixMillis) -> Result<Vec<ChainId>, OpenError> {
+        let mut closed = Vec::new();
+        let mut chains = Vec::new();
+        for (stream, chain) in std::mem::take(&mut self.chains) {
+            if chain.is_sealed() == self.options.sealed {
+                chains.push((stream, chain));
+                continue;
+            }
+            closed.push(chain.state().chain);
+            let next = self.open(&stream, now, self.predecessor_after(&chain)?)?;
+            chains.push((stream, next));
+        }
+        self.chains = chains;
+        Ok(closed)
+    }
+
+    /// What the chain that follows this one names: its last event, or what it followed itself if it has none.
+    fn predecessor_after(&self, chain: &Chain) -> Result<Option<Predecessor>, OpenError> {
+        match chain.last() {
+            Some(last) => Ok(Some(last)),
+            None => Ok(self.read_record(chain.state().chain)?.predecessor),
+        }
+    }
+
     fn open(&self, stream: &Stream, now: UnixMillis, predecessor: Option<Predecessor>) -> Result<Chain, OpenError> {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| OpenError::Random(error.to_string()))?;
@@ -124,11 +162,12 @@ impl Chains {
         let secret = &self.identity.seal_secret;
         let record = OpeningRecord {
             chain: id.to_string(),
-            epoch_ms: self.epoch_ms,
+            epoch_ms: self.options.epoch_ms,
             format: 1,
             key_check: STANDARD.encode(ChainKeys::first(secret, id).check_value()),
             opened_ms: now.0,
             predecessor,
+            sealed: self.options.sealed,
             stream: stream.to_string(),
             verifier_key: self.identity.verifier_key(),
             writer: self.identity.writer.clone(),
@@ -168,7 +207,7 @@ fn advance(
         states.retain(|(own, _)| own != stream);
         let state = ChainState {
             chain: event.position.chain,
-            previous: event.leaf_hash,
+            previous: LeafHash([0; 32]),
             received,
             frontier: Frontier::default(),
         };

@@ -195,7 +195,7 @@ impl Committer {
                 let start = self.payload.len();
                 let (position, leaf_hash) = sealing.seal(&content, &mut self.payload);
                 let length = self.payload.len() - start;
-                section.note(&mut self.payload, length, &leaf_hash);
+                section.note(&mut self.payload, length, leaf_hash);
                 waiting.receipts.push(Receipt { position, leaf_hash });
             }
             self.chains.events += count as u64;

@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    event::{ChainPosition, LeafHash, Stream},
+    event::{ChainId, ChainPosition, LeafHash, Stream},
     identity::Identity,
     intake::Contents,
     integrity::{ChainError, Predecessor},
@@ -26,8 +26,8 @@ use crate::{
     metrics::JournalMetrics,
     time::Clock,
 };
-use chains::Chains;
 pub use chains::OwnChain;
+use chains::{ChainOptions, Chains};
 use committer::{Committer, Submission};
 pub use record::{BadRecord, Group, Section};
 
@@ -55,6 +55,8 @@ pub struct Options {
     pub overflow: Overflow,
     /// For how long one key seals, in milliseconds; fixed for a chain when it is opened.
     pub epoch_ms: u64,
+    /// Whether events are hashed, linked and sealed, and not only numbered.
+    pub chaining: bool,
 }
 
 /// Why a writer cannot go on where it was.
@@ -97,7 +99,7 @@ impl Recovering {
     ) -> Result<Self, OpenError> {
         let (journal, recovered) = Journal::open(journal_folder, options.journal)?;
         let cut = recovered.cut;
-        let chains = Chains::recover(chains_folder, identity, options.epoch_ms, recovered)?;
+        let chains = Chains::recover(chains_folder, identity, ChainOptions::of(&options), recovered)?;
         Ok(Self { journal, chains, clock, options, cut })
     }
 
@@ -122,6 +124,18 @@ impl Recovering {
         // The new chain must be known after a restart even if it gets no event until then.
         let snapshot = self.chains.snapshot();
         Ok(self.journal.begin_segment(&snapshot)?)
+    }
+
+    /// Closes every chain that is sealed though none is to be, or the other way round, and goes on with one that names it.
+    /// Returns those that were closed.
+    pub fn switch_chaining(&mut self) -> Result<Vec<ChainId>, OpenError> {
+        let now = self.clock.now();
+        let closed = self.chains.switch_chaining(now)?;
+        if !closed.is_empty() {
+            let snapshot = self.chains.snapshot();
+            self.journal.begin_segment(&snapshot)?;
+        }
+        Ok(closed)
     }
 
     /// Starts the committer.
@@ -270,7 +284,8 @@ pub struct Receipts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub position: ChainPosition,
-    pub leaf_hash: LeafHash,
+    /// `None` in a chain that is not sealed.
+    pub leaf_hash: Option<LeafHash>,
 }
 
 pub use crate::journal::Position as JournalPosition;

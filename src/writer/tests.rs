@@ -26,6 +26,7 @@ const OPTIONS: Options = Options {
     journal: journal::Options { max_bytes: 1 << 30, segment_bytes: 20_000 },
     overflow: Overflow::Reject,
     epoch_ms: 1000,
+    chaining: true,
 };
 
 fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recovering {
@@ -112,7 +113,7 @@ fn chains_go_on_across_restarts_segments_and_a_clock_that_goes_back() {
         .map(|document| integrity::open(document).unwrap().leaf)
         .map(|leaf| Receipt {
             position: ChainPosition { chain: leaf.chain, sequence: leaf.sequence },
-            leaf_hash: leaf.hash(),
+            leaf_hash: Some(leaf.hash()),
         })
         .collect();
     assert_eq!(receipts, expected);
@@ -191,7 +192,7 @@ fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
     writer.close();
     thread.join();
     let mut recovering = open(&folder, &clock, OPTIONS);
-    let predecessor = Predecessor { chain: first.to_string(), seal: Some("0.x".to_owned()), sequence: 9 };
+    let predecessor = Predecessor { chain: first.to_string(), leaf: None, seal: Some("0.x".to_owned()), sequence: 9 };
     recovering.supersede(&Stream::general(), predecessor).unwrap();
     drop(recovering);
     let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();

@@ -20,6 +20,9 @@ mod first_run;
 /// Crashes, damage and shortage of the program's own.
 mod crashes;
 
+/// What can be switched off: chaining, keeping events, the log as a whole.
+mod switches;
+
 /// Stores that go away, answer badly, or not at all.
 mod outages;
 

@@ -154,6 +154,7 @@ fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {
         journal: journal::Options { max_bytes: 1 << 24, segment_bytes: 1 << 20 },
         overflow: writer::Overflow::Reject,
         epoch_ms: 86_400_000,
+        chaining: true,
     };
     let (journal, chains) = (data.path("journal"), data.path("chains"));
     let recovering = Recovering::open(&journal, &chains, identity, Arc::new(Fixed), options).unwrap();

@@ -208,7 +208,7 @@ async fn an_append_that_is_repeated_after_a_rollover_finds_the_first() {
         store.stored(&after, &events(chain, 4..6)).await;
         let page = store.all().await;
         assert_eq!((page.total, page.documents), (6, documents(&events(chain, 0..6))));
-        let seal = "0.seal-5".to_owned();
+        let seal = Some("0.seal-5".to_owned());
         let position = ChainPosition { chain, sequence: Sequence(5) };
         assert_eq!(store.head(chain).await.unwrap(), Some(Head { position, seal }));
     })

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ElasticConfig, ElasticStore, NodeUrl};
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Sequence},
+    event::{ChainId, ChainPosition, Sequence},
     store::SealedEvent,
 };
 
@@ -44,7 +44,7 @@ fn event_with(chain: ChainId, sequence: u64, seal: &str, more: Value) -> SealedE
     });
     merge(&mut document, more);
     let position = ChainPosition { chain, sequence: Sequence(sequence) };
-    SealedEvent { position, leaf_hash: LeafHash([0; 32]), document: Bytes::from(document.to_string()) }
+    SealedEvent { position, leaf_hash: None, document: Bytes::from(document.to_string()) }
 }
 
 fn event(chain: ChainId, sequence: u64) -> SealedEvent {
