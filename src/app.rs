@@ -77,6 +77,10 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let service = Service::start(&config).await?;
+    if !config.events.are_kept() {
+        let config::Events { enabled, keep } = config.events;
+        tracing::warn!(enabled, keep, "events are not kept, as configured: they are answered with not_kept");
+    }
     service.log_own_event(STARTING).await;
     let server = &config.server;
     tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting events");
@@ -126,6 +130,7 @@ struct Service {
     shippers: Vec<RunningShipper>,
     shutdown: CancellationToken,
     is_first_start: bool,
+    events: config::Events,
 }
 
 struct RunningShipper {
@@ -179,7 +184,19 @@ impl Service {
             .map_err(|source| AppError::Shipper { store: name.clone(), source })?;
             shippers.push(RunningShipper { name, store, shipper, task });
         }
-        Ok(Self { folder, intake, keys, metrics, clock, writer, writer_thread, shippers, shutdown, is_first_start })
+        Ok(Self {
+            folder,
+            intake,
+            keys,
+            metrics,
+            clock,
+            writer,
+            writer_thread,
+            shippers,
+            shutdown,
+            is_first_start,
+            events: config.events,
+        })
     }
 
     fn services(&self, config: &Config) -> http::Services {
@@ -198,6 +215,7 @@ impl Service {
             keys: Arc::clone(&self.keys),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
+            keeps_events: self.events.are_kept(),
             limits: http::Limits {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
@@ -208,9 +226,14 @@ impl Service {
 
     /// The log's own events are events like any other; if one cannot be logged, the reason is in the program's log.
     async fn log_own_event(&self, action: &str) {
+        if !self.events.enabled {
+            return;
+        }
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
         match self.intake.accept(None, event.to_string().as_bytes()) {
+            // Accepting has copied it to the program's log, if that is configured.
+            Ok(_) if !self.events.keep => {}
             Ok(accepted) => {
                 if let Err(error) = self.writer.submit(accepted.contents).await {
                     tracing::warn!(action, %error, "the log's own event could not be logged");
@@ -290,7 +313,7 @@ fn open_intake(
             .map_err(|source| AppError::Provider { provider: provider.clone(), source })?;
     }
     let intake = Intake::new(Arc::new(registry), limits, clock, server_uuid, &config.writer.version);
-    Ok(if config.log.events { intake.logging_events() } else { intake })
+    Ok(if config.log.events && config.events.enabled { intake.logging_events() } else { intake })
 }
 
 fn writer_options(config: &Config) -> writer::Options {

@@ -127,6 +127,8 @@ pub struct IntakeMetrics {
     pub rejected: Counter,
     /// Dropped because the journal was full and the operator chose that.
     pub dropped: Counter,
+    /// Valid, and the log was told to keep none.
+    pub not_kept: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -152,6 +154,7 @@ impl IntakeMetrics {
             filtered: outcome("filtered"),
             rejected: outcome("rejected"),
             dropped: outcome("dropped"),
+            not_kept: outcome("not_kept"),
         }
     }
 }

@@ -64,6 +64,9 @@ pub enum Item {
     Filtered,
     /// Lost: the journal is full, and the server was told to drop events then.
     Dropped,
+    /// Valid, and not logged: the server was told to keep no events.
+    #[serde(rename = "not_kept")]
+    NotKept,
     Rejected(Rejection),
     /// Something that a later server says.
     #[serde(other)]

@@ -58,6 +58,8 @@ pub(super) enum ItemAnswer {
     Filtered,
     /// The journal is full, and the log was told to drop events then.
     Dropped,
+    /// Valid, and not logged: the log was told to keep no events.
+    NotKept,
     Rejected {
         error: ItemError,
         errors: Vec<ViolationAnswer>,
@@ -89,6 +91,8 @@ pub(super) enum Submitted<'a> {
     /// One receipt for each accepted event, in order.
     Sealed(&'a [Receipt]),
     Dropped,
+    /// Nothing: it was not asked.
+    NotKept,
 }
 
 /// The status and body of the answer.
@@ -135,7 +139,7 @@ impl Body {
         let mut chain = None;
         let mut receipts = match submitted {
             Submitted::Sealed(receipts) => receipts.iter(),
-            Submitted::Dropped => [].iter(),
+            Submitted::Dropped | Submitted::NotKept => [].iter(),
         };
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
@@ -147,6 +151,7 @@ impl Body {
                     self.accepted(id, receipt, &mut chain);
                 }
                 (Item::Accepted { .. }, Submitted::Dropped) => self.put(r#"{"status":"dropped"}"#),
+                (Item::Accepted { .. }, Submitted::NotKept) => self.put(r#"{"status":"not_kept"}"#),
                 (Item::Filtered, _) => self.put(r#"{"status":"filtered"}"#),
                 (Item::Rejected(violations), _) => self.rejected(violations),
             }

@@ -127,3 +127,57 @@ fn forget_what_is_confirmed(home: &Home, store: &str) -> bool {
     fs::write(path, progress.to_string()).unwrap();
     is_less
 }
+
+/// What `answer` says of each event.
+fn statuses(answer: &Value) -> Vec<&str> {
+    answer["items"].as_array().unwrap().iter().map(|item| item["status"].as_str().unwrap()).collect()
+}
+
+/// The contents of events that the program's log has copies of.
+fn copies(annals: &Annals, what: &str) -> usize {
+    annals.log().lines().filter(|line| line.contains("\\\"provider\\\"") && line.contains(what)).count()
+}
+
+#[test]
+fn events_that_are_not_kept_are_checked_copied_to_the_log_and_never_called_accepted() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let before = log_one(&annals, "n-1");
+    annals.await_stored("sqlite");
+    annals.kill();
+    let kept = documents(&home).len();
+
+    home.configure("[events]\nkeep = false\n[log]\nevents = true\n");
+    let annals = home.start();
+    let good = json!({"event": {"provider": "load", "action": "run"}, "message": "good"});
+    let events = json!([good, {"event": {"provider": "load", "action": "walk"}}]);
+    let request = annals.request("POST", "/api/event_log/events?wait_for=stored").body(events.to_string());
+    let answer = request.send().unwrap().expect(202).json();
+    assert_eq!(statuses(&answer), ["not_kept", "rejected"], "{answer}");
+    assert_eq!(answer["stored"], false, "what is not kept cannot be found");
+    assert!(answer["items"][0].get("sequence").is_none() && answer["items"][0].get("hash").is_none(), "{answer}");
+    assert_eq!(annals.metric("annals_intake_events_total{outcome=\"not_kept\"}"), 1.0);
+    assert_eq!((copies(&annals, "good"), copies(&annals, "event log starting")), (1, 1), "{}", annals.log());
+    let told = home.run(&annals, &["log", "--provider", "load", "--action", "run"]);
+    assert!(told.exit == 0 && told.stderr.contains("the server was told to keep none"), "{}", told.stderr);
+    annals.stop();
+    assert_eq!(documents(&home).len(), kept, "not even the log's own start and end");
+    verify(&home, &documents(&home), &[before]);
+
+    home.configure("");
+    let annals = home.start();
+    let after = log_one(&annals, "n-2");
+    annals.await_stored("sqlite");
+    verify(&home, &documents(&home), &[after]);
+}
+
+#[test]
+fn a_log_that_is_switched_off_answers_and_does_nothing() {
+    let home = Home::new("[events]\nenabled = false\n[log]\nevents = true\n");
+    let annals = home.start();
+    let answer = annals.log_events(&json!({"event": {"provider": "load", "action": "run"}, "message": "m"}));
+    assert_eq!(statuses(&answer.expect(202).json()), ["not_kept"]);
+    assert_eq!(annals.log_events(&json!({"event": {"provider": "load"}})).status, 400);
+    assert_eq!(annals.metric("annals_journal_appended_events_total"), 0.0);
+    assert_eq!((copies(&annals, "message"), copies(&annals, "starting")), (0, 0), "{}", annals.log());
+}

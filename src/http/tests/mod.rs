@@ -84,6 +84,7 @@ impl Log {
             keys: Arc::new(keys),
             metrics: Arc::clone(&metrics),
             clock: Arc::new(Fixed),
+            keeps_events: true,
             limits,
         };
         Self { router: router(services), key, store, writer, metrics, _stop: stop.drop_guard(), _folder: folder }
