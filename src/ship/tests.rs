@@ -176,6 +176,7 @@ impl Bench {
             progress_file: self.folder.path(&format!("{name}.json")),
             dead_letter_file: self.folder.path(&format!("{name}.jsonl")),
             streams: vec![Stream::general()],
+            own_chains: Vec::new(),
             bulk_bytes: 3000,
             concurrency: 2,
             metrics: Metrics::new().store(name),

@@ -49,6 +49,15 @@ pub trait Store: Send + Sync {
     /// On `Err` any of the events may have been stored, or may yet be; appending them again MUST be harmless.
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError>;
 
+    /// What stands already at the positions of these events, whatever target they were bound to: `Duplicate`, `Conflict`, or
+    /// `None` where nothing does. For a shipper that may have forgotten where it sent them.
+    ///
+    /// MUST see everything that was stored before the call. A store that has one place only MAY leave it to
+    /// [`Store::append`], which finds out by itself.
+    async fn look_up(&self, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        Ok(vec![None; events.len()])
+    }
+
     /// Puts an event in the place of the stub that stands for it (see [`crate::integrity`]), after its dead letter was
     /// replayed. Idempotent. `Rejected` if the store still refuses it; the stub then stays.
     async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError>;

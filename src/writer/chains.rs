@@ -41,7 +41,7 @@ impl ChainOptions {
 
 pub(super) struct Chains {
     /// Where the opening records are.
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     identity: Identity,
     options: ChainOptions,
     chains: Vec<(Stream, Chain)>,
@@ -117,14 +117,19 @@ impl Chains {
         Ok(chain)
     }
 
-    /// Closes a stream's chain and goes on with a new one, because a store holds events of it that the journal lost.
+    /// Closes a stream's chain and goes on with a new one, which names what a store has of it, or else its end.
     pub(super) fn supersede(
         &mut self,
         stream: &Stream,
-        predecessor: Predecessor,
+        seen: Option<Predecessor>,
         now: UnixMillis,
     ) -> Result<(), OpenError> {
-        let chain = self.open(stream, now, Some(predecessor))?;
+        let predecessor = match (seen, self.chains.iter().find(|(own, _)| own == stream)) {
+            (Some(seen), _) => Some(seen),
+            (None, Some((_, chain))) => self.predecessor_after(chain)?,
+            (None, None) => None,
+        };
+        let chain = self.open(stream, now, predecessor)?;
         self.chains.retain(|(own, _)| own != stream);
         self.chains.push((stream.clone(), chain));
         Ok(())
@@ -172,7 +177,7 @@ impl Chains {
             verifier_key: self.identity.verifier_key(),
             writer: self.identity.writer.clone(),
         };
-        let path = self.record_path(id);
+        let path = record_path(&self.folder, id);
         let bytes = serde_json::to_vec(&record).unwrap_or_default();
         files::replace(&path, &bytes).map_err(|source| OpenError::Io { path, source })?;
         let state = ChainState {
@@ -184,15 +189,19 @@ impl Chains {
         Ok(Chain::resume(&record, state, secret)?)
     }
 
-    fn record_path(&self, id: ChainId) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
-    }
-
     fn read_record(&self, id: ChainId) -> Result<OpeningRecord, OpenError> {
-        let path = self.record_path(id);
-        let bytes = fs::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        serde_json::from_slice(&bytes).map_err(|error| OpenError::OpeningRecord { path, reason: error.to_string() })
+        read_record(&self.folder, id)
     }
+}
+
+fn record_path(folder: &Path, id: ChainId) -> PathBuf {
+    folder.join(format!("{id}.json"))
+}
+
+pub(super) fn read_record(folder: &Path, id: ChainId) -> Result<OpeningRecord, OpenError> {
+    let path = record_path(folder, id);
+    let bytes = fs::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    serde_json::from_slice(&bytes).map_err(|error| OpenError::OpeningRecord { path, reason: error.to_string() })
 }
 
 /// Takes an event of the journal into the state of its chain. A stream's first event of another chain begins anew.

@@ -117,10 +117,11 @@ impl Recovering {
         self.chains.own()
     }
 
-    /// Goes on with a new chain, because a store holds events of this stream's chain that the journal has lost.
-    pub fn supersede(&mut self, stream: &Stream, predecessor: Predecessor) -> Result<(), OpenError> {
+    /// Goes on with a new chain. `seen` is what a store holds of this stream's chain that the journal has lost; without it
+    /// the new chain names the end that the journal knows.
+    pub fn supersede(&mut self, stream: &Stream, seen: Option<Predecessor>) -> Result<(), OpenError> {
         let now = self.clock.now();
-        self.chains.supersede(stream, predecessor, now)?;
+        self.chains.supersede(stream, seen, now)?;
         // The new chain must be known after a restart even if it gets no event until then.
         let snapshot = self.chains.snapshot();
         Ok(self.journal.begin_segment(&snapshot)?)
@@ -145,6 +146,7 @@ impl Recovering {
         let state = Arc::new(State::new(self.chains.events));
         let limit = self.options.journal.max_bytes;
         let journal = self.journal.handle();
+        let chains_folder = self.chains.folder.clone();
         let committer = Committer {
             journal: self.journal,
             chains: self.chains,
@@ -156,7 +158,7 @@ impl Recovering {
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run(receiver))?;
         let sender = Arc::new(Mutex::new(Some(sender)));
-        Ok((Writer { sender, state, journal, limit }, WriterThread(thread)))
+        Ok((Writer { sender, state, journal, limit, chains_folder }, WriterThread(thread)))
     }
 }
 
@@ -180,6 +182,8 @@ pub struct Writer {
     journal: JournalHandle,
     /// The bound of the journal, in bytes.
     limit: u64,
+    /// Where the opening records are.
+    chains_folder: PathBuf,
 }
 
 impl Writer {
@@ -196,6 +200,11 @@ impl Writer {
     /// Takes no more submissions; those that were taken are completed.
     pub fn close(&self) {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The last event of the chain that this one goes on for, as this writer knew it when it closed that one.
+    pub fn predecessor(&self, chain: ChainId) -> Result<Option<Predecessor>, OpenError> {
+        Ok(chains::read_record(&self.chains_folder, chain)?.predecessor)
     }
 
     /// Whether events are being accepted, and if not, why.

@@ -20,6 +20,9 @@ mod first_run;
 /// Crashes, damage and shortage of the program's own.
 mod crashes;
 
+/// Lost files, and old copies of the data folder.
+mod copies;
+
 /// What can be switched off: chaining, keeping events, the log as a whole.
 mod switches;
 

@@ -169,6 +169,7 @@ fn shipper_options(folder: &TempDir, name: &str, metrics: &Metrics) -> ship::Opt
         progress_file: folder.path().join(format!("{name}.json")),
         dead_letter_file: folder.path().join(format!("{name}.dead-letters.jsonl")),
         streams: vec![Stream::general()],
+        own_chains: Vec::new(),
         bulk_bytes: 1 << 20,
         concurrency: 2,
         metrics: metrics.store(name),

@@ -93,17 +93,17 @@ impl ElasticStore {
         }
     }
 
-    async fn set_up(&self) -> Target {
+    pub(crate) async fn set_up(&self) -> Target {
         self.setup(&[Stream::general()]).await.unwrap();
         self.target(&Stream::general()).await.unwrap()
     }
 
-    async fn stored(&self, target: &Target, events: &[SealedEvent]) {
+    pub(crate) async fn stored(&self, target: &Target, events: &[SealedEvent]) {
         assert_eq!(self.append(target, events).await.unwrap(), vec![Outcome::Stored; events.len()]);
     }
 
     /// Rolls the stream's alias over, as ILM does.
-    async fn roll_over(&self) {
+    pub(crate) async fn roll_over(&self) {
         self.post(&format!("{}/_rollover", self.names.alias(&Stream::general())), json!({})).await;
     }
 
