@@ -378,15 +378,17 @@ impl Loop {
         let (inner, trimmer, index) = (Arc::clone(&self.inner), Arc::clone(&self.trimmer), self.options.index);
         let save = move || {
             let mut progress = lock(&inner.progress);
-            match progress.save() {
+            let saved = progress.save();
+            match &saved {
                 Ok(()) => trimmer.confirm(index, progress.confirmed()),
                 Err(error) => tracing::error!(store = inner.name, %error, "the progress cannot be written"),
             }
+            saved.is_ok()
         };
-        // It ends by a panic alone, and that has been reported by the runtime.
-        let _ = tokio::task::spawn_blocking(save).await;
+        // It ends by a panic alone, and that has been reported by the runtime. What cannot be written now is tried again:
+        // the journal is not trimmed before.
+        self.is_saved = tokio::task::spawn_blocking(save).await.unwrap_or(false);
         self.saved = Instant::now();
-        self.is_saved = true;
     }
 
     fn maintain(&self) {

@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +39,9 @@ const QUEUE: usize = 256;
 
 /// When to try again after the journal was full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// For how long it is said that the journal cannot be written, unless it is tried again meanwhile.
+const TROUBLE_LASTS: Duration = Duration::from_secs(10);
 
 /// What happens to events for which the journal has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +223,11 @@ impl Writer {
                 self.limit
             ));
         }
-        self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+        let trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble
+            .as_ref()
+            .filter(|trouble| trouble.is_current(Instant::now()))
+            .map_or(Ok(()), |it| Err(it.reason.clone()))
     }
 
     pub fn stats(&self) -> WriterStats {
@@ -246,7 +253,23 @@ struct State {
     dropped: AtomicU64,
     /// What the last submission would have taken, if it was refused for want of room; else 0.
     refused_bytes: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why the journal could not be written when that was last tried.
+struct Trouble {
+    reason: String,
+    at: Instant,
+    /// Until a restart.
+    is_final: bool,
+}
+
+impl Trouble {
+    /// Old news are none: events have to come for it to be tried again, and would not if it were said for ever that none
+    /// are taken.
+    fn is_current(&self, now: Instant) -> bool {
+        self.is_final || now.saturating_duration_since(self.at) < TROUBLE_LASTS
+    }
 }
 
 impl State {
@@ -267,8 +290,9 @@ impl State {
         self.dropped.fetch_add(events, Ordering::Relaxed);
     }
 
-    fn fail(&self, reason: &str) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    fn fail(&self, reason: String, is_final: bool) {
+        let trouble = Trouble { reason, at: Instant::now(), is_final };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
     }
 
     fn refuse(&self, bytes: u64) {

@@ -234,6 +234,15 @@ fn one_data_folder_has_one_owner() {
 }
 
 #[test]
+fn a_failure_to_write_is_old_news_after_a_while_unless_it_is_final() {
+    let at = Instant::now();
+    let trouble = |is_final| Trouble { reason: "no space".to_owned(), at, is_final };
+    assert!(trouble(false).is_current(at + TROUBLE_LASTS / 2));
+    assert!(!trouble(false).is_current(at + TROUBLE_LASTS));
+    assert!(trouble(true).is_current(at + TROUBLE_LASTS * 1000));
+}
+
+#[test]
 fn chains_that_are_switched_go_on_as_switched_also_after_a_restart_without_an_event() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();

@@ -23,6 +23,9 @@ mod crashes;
 /// Lost files, and old copies of the data folder.
 mod copies;
 
+/// Disks that are full, or fail.
+mod disks;
+
 /// What can be switched off: chaining, keeping events, the log as a whole.
 mod switches;
 
