@@ -58,8 +58,7 @@ fn lost_progress(kind: Kind) {
     acknowledged.extend(log_named(&annals, "last", 3));
     annals.await_stored("main");
     assert_eq!(prefix.indices().len(), 3);
-    let verified = verify(&home, &prefix.documents(), &acknowledged);
-    assert_eq!(verified.chains.len(), 1, "{verified:?}");
+    verify(&home, &prefix.documents(), &acknowledged);
 }
 
 /// A copy of the data folder, to be restored later.

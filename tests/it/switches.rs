@@ -109,7 +109,7 @@ fn kill_under_load(home: &Home, store: &str, documents: impl Fn() -> Vec<Documen
         !again || annals.metric(&format!("annals_store_events_total{{store=\"{store}\",outcome=\"duplicate\"}}")) > 0.0
     );
     let verified = verify(home, &documents(), &acknowledged);
-    assert_eq!((verified.chains.len(), verified.unsealed.len()), (0, 1), "{verified:?}");
+    assert!(verified.chains.is_empty() && !verified.unsealed.is_empty(), "{verified:?}");
 }
 
 /// Has the store be sent again whatever is still in the journal, to where it went. Whether that is anything.
