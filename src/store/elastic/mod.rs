@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod flavor;
 mod lifecycle;
+mod look_up;
 mod names;
 mod search;
 mod setup;
@@ -99,6 +100,10 @@ impl Store for ElasticStore {
 
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
         append::append(self, target, events).await
+    }
+
+    async fn look_up(&self, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        look_up::look_up(self, events).await
     }
 
     async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
