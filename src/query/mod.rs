@@ -1,8 +1,13 @@
 //! What can be asked of a store. Plain values: no store, no HTTP.
 
+pub mod filter;
+pub mod words;
+
 mod access;
+mod pattern;
 
 pub use access::ScopedQuery;
+pub use pattern::Pattern;
 
 use crate::{
     event::{Space, UnixMillis},

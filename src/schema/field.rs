@@ -11,6 +11,50 @@ pub struct Field {
     pub set_by: SetBy,
     /// The longest text accepted, in bytes of UTF-8; 0 = bounded by the event's size alone.
     pub max_bytes: u32,
+    pub search: Search,
+}
+
+impl Field {
+    /// The longest text that is found by its whole value, in UTF-16 units: `ignore_above` of the engines' mappings.
+    pub const fn longest_value(&self) -> usize {
+        match self.kind {
+            Kind::Json => 8191,
+            Kind::Keyword
+            | Kind::Text
+            | Kind::Date
+            | Kind::Long
+            | Kind::Long64
+            | Kind::Float
+            | Kind::Boolean
+            | Kind::Ip
+            | Kind::Version
+            | Kind::Labels
+            | Kind::Nested => 1024,
+        }
+    }
+}
+
+/// What a field can be searched by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// Nothing: it is only returned.
+    Never,
+    /// Its whole value.
+    Value,
+    /// The words of its text.
+    Words,
+    /// Both, by two indexes of the engines: `message` and `message.keyword`, `user.name` and `user.name.text`.
+    ValueAndWords,
+}
+
+impl Search {
+    pub const fn by_value(self) -> bool {
+        matches!(self, Self::Value | Self::ValueAndWords)
+    }
+
+    pub const fn by_words(self) -> bool {
+        matches!(self, Self::Words | Self::ValueAndWords)
+    }
 }
 
 /// How a field's value is checked, made canonical and mapped.

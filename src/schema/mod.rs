@@ -4,7 +4,7 @@ mod field;
 mod table;
 mod tree;
 
-pub use field::{Field, Kind, SetBy};
+pub use field::{Field, Kind, Search, SetBy};
 pub use table::{ECS_VERSION, FIELDS};
 pub use tree::{FieldId, Member, NodeId, Tree};
 

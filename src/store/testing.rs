@@ -12,7 +12,7 @@ use crate::{
     event::{ChainId, ChainPosition, LeafHash, Sequence, Space, UnixMillis},
     integrity::seal_of,
     query::{ObjectScope, Order, Query, ScopedQuery, Sort},
-    schema::{Field, Kind, SetBy},
+    schema::{Field, Kind, Search, SetBy},
 };
 
 /// The fields that Kibana sorts by.
@@ -28,7 +28,7 @@ pub(crate) static GAP_STATUS: Field = field("kibana.alert.rule.gap.status", Kind
 pub(crate) static GAP_DURATION: Field = field("kibana.alert.rule.gap.total_gap_duration_ms", Kind::Long);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0 }
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
 /// The address of an engine, or several with commas between, from a variable of the environment. Where it is not set the

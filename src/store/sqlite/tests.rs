@@ -10,7 +10,7 @@ use super::{database::open_to_write, *};
 use crate::{
     event::ChainPosition,
     query::Order::{Ascending, Descending},
-    schema::{Field, Kind, SetBy},
+    schema::{Field, Kind, Search, SetBy},
     store::{
         conformance,
         memory::MemoryStore,
@@ -117,7 +117,7 @@ async fn sorting_by_what_has_no_order_is_refused() {
 static ERROR_MESSAGE: Field = field("error.message", Kind::Text);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0 }
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
 #[tokio::test]

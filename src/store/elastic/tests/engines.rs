@@ -15,7 +15,7 @@ use crate::{
     event::{ChainPosition, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
     query::{ObjectScope, Order, Query, ScopedQuery, Sort},
-    schema::{Field, Kind, SetBy},
+    schema::{Field, Kind, Search, SetBy},
     store::{
         Head, Outcome, Page, SealedEvent, Store, StoreError, Target,
         elastic::{ElasticStore, flavor::Lifecycle, lifecycle::Policy, names},
@@ -464,7 +464,7 @@ static MESSAGE: Field = field("message", Kind::Text);
 static UNMAPPED: Field = field("no.such.field", Kind::Float);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0 }
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
 #[tokio::test]

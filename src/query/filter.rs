@@ -1,0 +1,364 @@
+//! The one tree that every filter becomes, whatever it was written in, and what it means.
+//!
+//! [`Filter::matches`] is the definition: a store translates the tree, and finds exactly the documents for which it is true.
+//! It says as plainly as possible what the engines answer with the mappings of `mappings/`:
+//!
+//! - A document without `@timestamp` is a stub. No filter finds it, nor does the negation of one.
+//! - Of a field with several values, one value has to pass a test by itself.
+//! - A text longer than [`Field::longest_value`] has no value: it neither equals anything nor exists. Its words are found.
+//! - `Kind::Text` and `Kind::Json` exist whatever their length. They have both a value, which is the whole text, and words.
+//! - Dates compare in milliseconds, what is beyond being cut off; `Kind::Float` in 32 bits; texts by code point, case and all;
+//!   IPv4 addresses as the IPv6 addresses that they map to.
+//! - Inside [`Filter::Element`] only that element is seen, by the same dotted paths; outside, nothing in elements is.
+
+use std::{cmp::Ordering, net::Ipv6Addr, ops::Bound};
+
+use serde_json::Value as Json;
+
+use super::{pattern::Pattern, words::words};
+use crate::{
+    event::UnixMillis,
+    schema::{Field, Kind, Search},
+};
+
+/// A condition on events. A [`Filter::Value`] that comes from outside is made by [`Filter::value`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// Each of them holds; of an empty list, everything.
+    All(Vec<Filter>),
+    /// One of them holds; of an empty list, nothing.
+    Any(Vec<Filter>),
+    Not(Box<Filter>),
+    /// For one element of this nested field all of it holds.
+    Element(&'static Field, Box<Filter>),
+    /// Some value of the subject passes.
+    Value(Subject, Test),
+}
+
+/// Whose values are tested.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject {
+    /// Of `labels`: any label's value.
+    Field(&'static Field),
+    /// The label of this name.
+    Label(String),
+}
+
+/// What is asked of a value, or of the words of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    Exists,
+    /// It is one of these.
+    OneOf(Vec<Value>),
+    Range {
+        low: Bound<Value>,
+        high: Bound<Value>,
+    },
+    /// The whole value looks like this.
+    Like(Pattern),
+    /// One of these is among the words.
+    Words(Vec<String>),
+    /// The words have these in a row; more than one.
+    Phrase(Vec<String>),
+    /// Some word looks like this. The pattern is in lower case, as words are.
+    WordLike(Pattern),
+}
+
+/// A value by the kind of field that can have it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Of keywords, texts, JSON, versions and labels.
+    Text(String),
+    /// Of `Kind::Long` and `Kind::Long64`.
+    Integer(i64),
+    /// Of `Kind::Float`.
+    Number(f32),
+    Boolean(bool),
+    Millis(UnixMillis),
+    /// IPv4 mapped.
+    Address(Ipv6Addr),
+}
+
+/// Why a test cannot be asked of a subject, on no store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unsupported(String);
+
+impl Filter {
+    pub const EVERYTHING: Self = Self::All(Vec::new());
+    pub const NOTHING: Self = Self::Any(Vec::new());
+
+    /// All of these, as one list without lists of its kind in it.
+    pub fn all(filters: impl IntoIterator<Item = Self>) -> Self {
+        let parts = filters.into_iter().flat_map(|filter| match filter {
+            Self::All(parts) => parts,
+            other @ (Self::Any(_) | Self::Not(_) | Self::Element(..) | Self::Value(..)) => vec![other],
+        });
+        only(parts.collect()).unwrap_or_else(Self::All)
+    }
+
+    /// Any of these, likewise.
+    pub fn any(filters: impl IntoIterator<Item = Self>) -> Self {
+        let parts = filters.into_iter().flat_map(|filter| match filter {
+            Self::Any(parts) => parts,
+            other @ (Self::All(_) | Self::Not(_) | Self::Element(..) | Self::Value(..)) => vec![other],
+        });
+        only(parts.collect()).unwrap_or_else(Self::Any)
+    }
+
+    /// The opposite. Stubs match neither.
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Not(inner) => *inner,
+            other @ (Self::All(_) | Self::Any(_) | Self::Element(..) | Self::Value(..)) => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// A test of a subject, if every store can answer it.
+    pub fn value(subject: Subject, test: Test) -> Result<Self, Unsupported> {
+        test.fits(&subject)?;
+        Ok(Self::Value(subject, test))
+    }
+
+    /// Whether a query with this filter finds the document.
+    pub fn matches(&self, document: &Json) -> bool {
+        document.get("@timestamp").is_some() && self.holds(&Scope { path: "", object: document })
+    }
+
+    fn holds(&self, scope: &Scope<'_>) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(scope)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(scope)),
+            Self::Not(inner) => !inner.holds(scope),
+            Self::Element(field, inner) => {
+                scope.values(field.path).iter().any(|object| inner.holds(&Scope { path: field.path, object }))
+            }
+            Self::Value(Subject::Field(field), test) if field.kind == Kind::Labels => {
+                let labels = scope.at(field.path).and_then(Json::as_object);
+                labels.is_some_and(|labels| labels.values().any(|label| test.passes(label, field)))
+            }
+            Self::Value(Subject::Field(field), test) => {
+                scope.values(field.path).iter().any(|value| test.passes(value, field))
+            }
+            Self::Value(Subject::Label(name), test) => {
+                let field = Subject::labels();
+                let label = field.and_then(|field| Some((scope.at(field.path)?.get(name)?, field)));
+                label.is_some_and(|(label, field)| test.passes(label, field))
+            }
+        }
+    }
+}
+
+/// The one part of a list of one, else the list.
+fn only(mut parts: Vec<Filter>) -> Result<Filter, Vec<Filter>> {
+    if parts.len() == 1 { parts.pop().ok_or(parts) } else { Err(parts) }
+}
+
+/// An object, and the path that leads to it.
+struct Scope<'a> {
+    path: &'static str,
+    object: &'a Json,
+}
+
+impl<'a> Scope<'a> {
+    fn at(&self, path: &str) -> Option<&'a Json> {
+        let within = match self.path {
+            "" => path,
+            own => path.strip_prefix(own)?.strip_prefix('.')?,
+        };
+        within.split('.').try_fold(self.object, |object, name| object.get(name))
+    }
+
+    fn values(&self, path: &str) -> &'a [Json] {
+        match self.at(path) {
+            Some(Json::Array(values)) => values,
+            Some(value) => std::slice::from_ref(value),
+            None => &[],
+        }
+    }
+}
+
+impl Subject {
+    pub fn field(&self) -> Option<&'static Field> {
+        match self {
+            Self::Field(field) => Some(field),
+            Self::Label(_) => Self::labels(),
+        }
+    }
+
+    /// The field that holds labels.
+    pub fn labels() -> Option<&'static Field> {
+        crate::schema::field("labels")
+    }
+
+    /// As it is written in a filter.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Field(field) => field.path.to_owned(),
+            Self::Label(name) => format!("labels.{name}"),
+        }
+    }
+}
+
+impl Test {
+    fn passes(&self, value: &Json, field: &Field) -> bool {
+        match self {
+            Self::Exists if is_found_at_any_length(field) => value.is_string(),
+            Self::Exists => Value::of(value, field).is_some(),
+            Self::OneOf(wanted) => Value::of(value, field).is_some_and(|value| wanted.contains(&value)),
+            Self::Range { low, high } => {
+                Value::of(value, field).is_some_and(|value| value.is_above(low) && value.is_below(high))
+            }
+            Self::Like(pattern) => match Value::of(value, field) {
+                Some(Value::Text(text)) => pattern.matches(&text),
+                Some(
+                    Value::Integer(_) | Value::Number(_) | Value::Boolean(_) | Value::Millis(_) | Value::Address(_),
+                )
+                | None => false,
+            },
+            Self::Words(wanted) => text_of(value, field).is_some_and(|text| words(text).any(|w| wanted.contains(&w))),
+            Self::Phrase(wanted) => text_of(value, field).is_some_and(|text| {
+                let found: Vec<String> = words(text).collect();
+                !wanted.is_empty() && found.windows(wanted.len()).any(|row| row == wanted)
+            }),
+            Self::WordLike(pattern) => {
+                text_of(value, field).is_some_and(|text| words(text).any(|word| pattern.matches(&word)))
+            }
+        }
+    }
+
+    /// What every store can answer, and the reason where one cannot.
+    fn fits(&self, subject: &Subject) -> Result<(), Unsupported> {
+        let Some(field) = subject.field() else { return Err(Unsupported("there are no labels".to_owned())) };
+        let name = subject.name();
+        let unless = |holds: bool, reason: &str| {
+            if holds { Ok(()) } else { Err(Unsupported(format!("{name} {reason}"))) }
+        };
+        unless(field.search != Search::Never, "is kept, but not indexed, so it cannot be searched")?;
+        unless(field.kind != Kind::Nested, "is an array of objects: ask for what is in one of them")?;
+        match self {
+            Self::Exists => Ok(()),
+            Self::OneOf(values) => {
+                unless(field.search.by_value(), "is found by its words only")?;
+                unless(values.iter().all(|value| value.fits(field)), "cannot have a value of this type")
+            }
+            Self::Range { low, high } => {
+                unless(field.search.by_value(), "is found by its words only")?;
+                let fits = |bound: &Bound<Value>| match bound {
+                    Bound::Included(value) | Bound::Excluded(value) => value.fits(field),
+                    Bound::Unbounded => true,
+                };
+                unless(has_order(field.kind), "has no order to compare by")?;
+                unless(fits(low) && fits(high), "cannot have a value of this type")
+            }
+            Self::Like(pattern) => {
+                unless(field.search.by_value(), "is found by its words only")?;
+                unless(Value::Text(String::new()).fits(field), "is no text, so it has no place for a wildcard")?;
+                let is_prefix = pattern.is_exact() || pattern.prefix().is_some();
+                unless(field.kind != Kind::Labels || is_prefix, "can have a wildcard at the end only")
+            }
+            Self::Words(_) | Self::Phrase(_) | Self::WordLike(_) => {
+                unless(field.search.by_words(), "is not searched by words")
+            }
+        }
+    }
+}
+
+/// Versions would go by their numbers in one store and by their letters in another, and labels are texts even where
+/// they look like numbers.
+fn has_order(kind: Kind) -> bool {
+    match kind {
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Ip => {
+            true
+        }
+        Kind::Boolean | Kind::Version | Kind::Labels | Kind::Nested => false,
+    }
+}
+
+/// Whether the engines look for the field itself, which takes texts of any length, rather than for its keyword.
+fn is_found_at_any_length(field: &Field) -> bool {
+    matches!(field.kind, Kind::Text | Kind::Json) || field.search == Search::Words
+}
+
+/// The text whose words are indexed.
+fn text_of<'a>(value: &'a Json, field: &Field) -> Option<&'a str> {
+    value.as_str().filter(|_| field.search.by_words())
+}
+
+impl Value {
+    /// What the field's index holds of a value; `None` if it holds nothing.
+    fn of(value: &Json, field: &Field) -> Option<Self> {
+        if !field.search.by_value() {
+            return None;
+        }
+        match field.kind {
+            Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels => {
+                let text = value.as_str()?;
+                (text.encode_utf16().count() <= field.longest_value()).then(|| Self::Text(text.to_owned()))
+            }
+            Kind::Date => {
+                let instant: jiff::Timestamp = value.as_str()?.parse().ok()?;
+                let millis = i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok()?;
+                Some(Self::Millis(UnixMillis(millis)))
+            }
+            Kind::Long => value.as_i64().map(Self::Integer),
+            Kind::Long64 => value.as_str()?.parse().ok().map(Self::Integer),
+            Kind::Float => value.as_f64().map(|number| Self::Number(number as f32)),
+            Kind::Boolean => value.as_bool().map(Self::Boolean),
+            Kind::Ip => {
+                let address: std::net::IpAddr = value.as_str()?.parse().ok()?;
+                Some(Self::address(address))
+            }
+            Kind::Nested => None,
+        }
+    }
+
+    pub fn address(address: std::net::IpAddr) -> Self {
+        Self::Address(match address {
+            std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            std::net::IpAddr::V6(v6) => v6,
+        })
+    }
+
+    /// Whether a field of this kind can have the value.
+    fn fits(&self, field: &Field) -> bool {
+        match self {
+            Self::Text(_) => {
+                matches!(field.kind, Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels)
+            }
+            Self::Integer(_) => matches!(field.kind, Kind::Long | Kind::Long64),
+            Self::Number(number) => field.kind == Kind::Float && number.is_finite(),
+            Self::Boolean(_) => field.kind == Kind::Boolean,
+            Self::Millis(_) => field.kind == Kind::Date,
+            Self::Address(_) => field.kind == Kind::Ip,
+        }
+    }
+
+    fn is_above(&self, low: &Bound<Self>) -> bool {
+        match low {
+            Bound::Included(low) => self.compare(low).is_some_and(Ordering::is_ge),
+            Bound::Excluded(low) => self.compare(low).is_some_and(Ordering::is_gt),
+            Bound::Unbounded => true,
+        }
+    }
+
+    fn is_below(&self, high: &Bound<Self>) -> bool {
+        match high {
+            Bound::Included(high) => self.compare(high).is_some_and(Ordering::is_le),
+            Bound::Excluded(high) => self.compare(high).is_some_and(Ordering::is_lt),
+            Bound::Unbounded => true,
+        }
+    }
+
+    /// `None` between values of different kinds.
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Text(one), Self::Text(other)) => Some(one.cmp(other)),
+            (Self::Integer(one), Self::Integer(other)) => Some(one.cmp(other)),
+            (Self::Number(one), Self::Number(other)) => one.partial_cmp(other),
+            (Self::Millis(one), Self::Millis(other)) => Some(one.cmp(other)),
+            (Self::Address(one), Self::Address(other)) => Some(one.cmp(other)),
+            _ => None,
+        }
+    }
+}
