@@ -5,6 +5,7 @@ mod fake;
 mod nodes;
 mod recorded;
 pub(crate) mod secured;
+mod words;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
