@@ -7,7 +7,6 @@
 mod answer;
 mod body;
 mod items;
-mod moment;
 mod openapi;
 mod parameters;
 mod request;

@@ -10,7 +10,6 @@ mod known;
 mod parse;
 mod registry;
 mod scan;
-mod suggest;
 
 use std::{ops::Range, sync::Arc};
 

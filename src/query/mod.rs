@@ -1,6 +1,7 @@
 //! What can be asked of a store. Plain values: no store, no HTTP.
 
 pub mod filter;
+pub mod moment;
 pub mod words;
 
 mod access;
