@@ -81,7 +81,7 @@ fn moment(parameters: &mut Parameters, name: &str, now: UnixMillis) -> Result<Op
     let Some(text) = parameters.take(name, "string")? else {
         return Ok(None);
     };
-    moment::parse(&text, now).map(Some).map_err(|error| invalid(name, error))
+    moment::parse(&text, now).map(Some).map_err(|bad| invalid(name, format!("expected {bad}")))
 }
 
 /// One key in `sort_field` and `sort_order`, or any number of them in `sort`.

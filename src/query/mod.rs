@@ -1,11 +1,14 @@
 //! What can be asked of a store. Plain values: no store, no HTTP.
 
 pub mod filter;
+pub mod kql;
 pub mod moment;
 pub mod words;
 
 mod access;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
 pub use access::ScopedQuery;
 pub use pattern::Pattern;

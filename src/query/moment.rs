@@ -24,7 +24,7 @@ pub struct BadMoment;
 impl fmt::Display for BadMoment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "expected a date (2021-03-02), a date and time (2021-03-02T10:15:00Z), a duration before now (30d, 1h, 5m) \
+            "a date (2021-03-02), a date and time (2021-03-02T10:15:00Z), a duration before now (30d, 1h, 5m) \
              or date math (now-1d/d)",
         )
     }
