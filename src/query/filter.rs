@@ -365,7 +365,15 @@ impl Value {
             (Self::Number(one), Self::Number(other)) => one.partial_cmp(other),
             (Self::Millis(one), Self::Millis(other)) => Some(one.cmp(other)),
             (Self::Address(one), Self::Address(other)) => Some(one.cmp(other)),
-            _ => None,
+            (
+                Self::Text(_)
+                | Self::Integer(_)
+                | Self::Number(_)
+                | Self::Boolean(_)
+                | Self::Millis(_)
+                | Self::Address(_),
+                _,
+            ) => None,
         }
     }
 }
