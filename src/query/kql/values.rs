@@ -1,6 +1,7 @@
 //! From a value as it is written to a test of one field.
 
-use std::{collections::HashSet, net::IpAddr, ops::Bound};
+use core::net::IpAddr;
+use std::{collections::HashSet, ops::Bound};
 
 use super::{
     names::{By, Target, Way},
