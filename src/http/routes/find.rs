@@ -53,7 +53,7 @@ struct FindParameters {
     /// Several sort keys, instead of the two above: a JSON array of `{"sort_field", "sort_order"}`, or the parameter
     /// repeated with one such object each.
     sort: Option<String>,
-    /// The earliest `@timestamp`, inclusive: a date, a date and time, or a duration before now.
+    /// The earliest `@timestamp`, inclusive: a date, a date and time, a duration before now, or date math.
     #[param(example = "2021-03-02")]
     start: Option<String>,
     /// The latest `@timestamp`, inclusive. A date alone is all of its day.
