@@ -8,7 +8,6 @@ mod answer;
 mod body;
 mod guard;
 mod items;
-mod moment;
 mod openapi;
 mod parameters;
 mod request;

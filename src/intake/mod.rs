@@ -11,7 +11,6 @@ mod parse;
 mod registry;
 mod scan;
 mod sender;
-mod suggest;
 
 use std::{ops::Range, sync::Arc};
 

@@ -7,6 +7,7 @@ mod nodes;
 mod questions;
 mod recorded;
 pub(crate) mod secured;
+mod words;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
