@@ -6,6 +6,7 @@ pub mod sqlite;
 
 mod occupied;
 mod open;
+mod sql;
 
 #[cfg(test)]
 pub(crate) mod conformance;

@@ -105,17 +105,6 @@ async fn a_stub_takes_no_events_place() {
     assert_eq!(store.find(&testing::about("alert", "a").asked()).await.unwrap().documents, [event.document]);
 }
 
-#[tokio::test]
-async fn sorting_by_what_has_no_order_is_refused() {
-    let question = testing::about("alert", "a").by(&[(&ERROR_MESSAGE, Ascending)]);
-    let found = Place::new().store().await.find(&question.asked()).await;
-    assert!(
-        matches!(found, Err(StoreError::Refused { reason }) if reason == "events cannot be sorted by error.message")
-    );
-}
-
-static ERROR_MESSAGE: Field = field("error.message", Kind::Text);
-
 const fn field(path: &'static str, kind: Kind) -> Field {
     Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
@@ -153,7 +142,7 @@ fn failure_of_append<T>(prepare: impl FnOnce(&Connection, &Path) -> T) -> StoreE
     let mut connection = open_to_write(&place.path()).unwrap();
     let _kept = prepare(&connection, &place.path());
     let error =
-        append::append(&mut connection, &batch().into_iter().map(append::Row::of).collect::<Vec<_>>()).unwrap_err();
+        append::append(&mut connection, &batch().into_iter().map(append::Read::of).collect::<Vec<_>>()).unwrap_err();
     let rows: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
     failure::store_error(&place.path(), &error)
