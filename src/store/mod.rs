@@ -2,6 +2,7 @@
 
 pub mod elastic;
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 mod occupied;

@@ -98,7 +98,7 @@ impl<'q> Counting<'q> {
         };
         let (length, limit) = (values.integer(length), values.integer(limit));
         let start = format!("v.value - v.value % {length} - CASE WHEN v.value % {length} < 0 THEN {length} ELSE 0 END");
-        let one = if is_many { format!("count(DISTINCT v.id)") } else { "count(*)".to_owned() };
+        let one = if is_many { "count(DISTINCT v.id)" } else { "count(*)" };
         format!(
             "SELECT {start} AS start, {one} FROM (SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}) AS v
             WHERE v.value IS NOT NULL GROUP BY start ORDER BY start LIMIT {limit}"

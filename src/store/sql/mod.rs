@@ -14,12 +14,14 @@ mod fields;
 mod filter;
 pub(super) mod index;
 mod order;
+mod scan;
 mod search;
 mod text;
 
 pub(super) use aggregate::Counting;
 pub(super) use columns::{BadDocument, Object, Row};
 pub(super) use dialect::{Bound, Cell, Dialect, Statement};
+pub(super) use scan::{Reading, Step};
 pub(super) use search::Search;
 
 /// The chains that there are, one look-up for each.

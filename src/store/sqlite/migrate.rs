@@ -28,7 +28,7 @@ pub(super) fn move_rows(connection: &mut Connection) -> Result<(), OpenError> {
 }
 
 /// Moves the oldest rows; the table goes when there are none. Another process may be at it as well.
-fn move_part(connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn move_part(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !is_under_way(&transaction)? {
         return Ok(());

@@ -21,8 +21,8 @@ use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use self::{append::Read, readers::Readers, scan::SqliteScan, writer::Writer};
-use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target};
+use self::{append::Read, readers::Readers, scan::Steps, writer::Writer};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, sql::Reading};
 use crate::{
     event::{ChainId, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
@@ -95,8 +95,8 @@ impl Store for SqliteStore {
     }
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        let scan = SqliteScan::begin(Arc::clone(&self.readers), query.query().clone()).await?;
-        Ok(Box::new(scan))
+        let last_row = self.readers.run(find::last_row).await?;
+        Ok(Box::new(Reading::begin(Steps(Arc::clone(&self.readers)), query.query().clone(), last_row)))
     }
 
     async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
