@@ -155,7 +155,21 @@ pub const KEYS: &[Key] = &[
         "log.events",
         Kind::Boolean,
         Preset::Is("false"),
-        "Copy each accepted event to the program's own log as well (Kibana's `logEntries`).",
+        "Copy each valid event to the program's own log as well (Kibana's `logEntries`).",
+    ),
+    key(
+        "events.enabled",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "With `false` the event log is off (Kibana's `enabled`): events are checked and answered, those that are valid with the \
+         status `not_kept`, and go nowhere. Nothing is logged of the log's own start and end either. What was kept before can be found.",
+    ),
+    key(
+        "events.keep",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "With `false` events are not made durable and reach no store (Kibana's `indexEntries`); they are checked, answered with \
+         `not_kept` and, with `log.events`, copied to the program's own log, those of the log's own start and end included.",
     ),
     key(
         "journal.max_bytes",
@@ -170,6 +184,13 @@ pub const KEYS: &[Key] = &[
         Preset::Is("reject"),
         "What happens to new events when the journal is full: `reject` answers 429 with `Retry-After`; `drop` takes the \
          request, loses the events, and counts and logs each.",
+    ),
+    key(
+        "seal.chaining",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "Whether events are hashed, linked and sealed. With `false` they are numbered only, and nobody can tell whether one was changed; \
+         each change of this key begins a new chain that names the one before it.",
     ),
     key(
         "seal.epoch",

@@ -334,7 +334,7 @@ fn another_value(key: &Key) -> String {
         Kind::Secret => "b3RoZXI=".to_owned(),
         Kind::Address => "127.0.0.2:1".to_owned(),
         Kind::Integer { least, .. } => (least + 5).to_string(),
-        Kind::Boolean => "true".to_owned(),
+        Kind::Boolean => (key.default != Preset::Is("true")).to_string(),
         Kind::Duration => "77s".to_owned(),
         Kind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
         Kind::Size => "3mb".to_owned(),

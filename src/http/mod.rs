@@ -8,7 +8,6 @@ mod answer;
 mod body;
 mod guard;
 mod items;
-mod moment;
 mod openapi;
 mod parameters;
 mod request;
@@ -66,6 +65,8 @@ pub struct Services {
     pub keys: Arc<Keys>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
+    /// Whether valid events are made durable, and not only answered.
+    pub keeps_events: bool,
     pub limits: Limits,
 }
 

@@ -5,14 +5,15 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    moment::{self, Edge},
-    parameters::{MAX_SAFE, NumberRange, Parameters, invalid},
-};
+use super::parameters::{MAX_SAFE, NumberRange, Parameters, invalid};
 use crate::{
     error::Failure,
     event::UnixMillis,
-    query::{Order, Query, RESULT_WINDOW, Scope, Sort, filter::Filter},
+    query::{
+        Order, Query, RESULT_WINDOW, Scope, Sort,
+        filter::Filter,
+        moment::{self, Moment},
+    },
     schema,
 };
 
@@ -51,8 +52,8 @@ impl FindRequest {
         let page = parameters.take_number("page", PAGE)?;
         let per_page = parameters.take_number("per_page", PER_PAGE)?;
         let sort = sort(&mut parameters)?;
-        let start = bound(&mut parameters, "start", Edge::First, now)?;
-        let end = bound(&mut parameters, "end", Edge::Last, now)?;
+        let start = moment(&mut parameters, "start", now)?.map(|start| start.first);
+        let end = moment(&mut parameters, "end", now)?.map(|end| end.last);
         if !parameters.take_all("filter").is_empty() {
             return Err(Failure::invalid("filter: not yet supported"));
         }
@@ -78,11 +79,11 @@ impl FindRequest {
     }
 }
 
-fn bound(parameters: &mut Parameters, name: &str, edge: Edge, now: UnixMillis) -> Result<Option<UnixMillis>, Failure> {
+fn moment(parameters: &mut Parameters, name: &str, now: UnixMillis) -> Result<Option<Moment>, Failure> {
     let Some(text) = parameters.take(name, "string")? else {
         return Ok(None);
     };
-    moment::parse(&text, edge, now).map(Some).map_err(|error| invalid(name, error))
+    moment::parse(&text, now).map(Some).map_err(|bad| invalid(name, format!("expected {bad}")))
 }
 
 /// One key in `sort_field` and `sort_order`, or any number of them in `sort`.

@@ -11,7 +11,6 @@ mod parse;
 mod registry;
 mod scan;
 mod sender;
-mod suggest;
 
 use std::{ops::Range, sync::Arc};
 
@@ -161,7 +160,7 @@ impl Intake {
         Self { registry, limits, clock, fixed, logs_events: false }
     }
 
-    /// Copies the content of each event that is accepted to the program's own log (Kibana's `logEntries`).
+    /// Copies the content of each event that is valid to the program's own log (Kibana's `logEntries`).
     pub fn logging_events(self) -> Self {
         Self { logs_events: true, ..self }
     }

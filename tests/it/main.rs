@@ -23,6 +23,15 @@ mod access;
 /// Crashes, damage and shortage of the program's own.
 mod crashes;
 
+/// Lost files, and old copies of the data folder.
+mod copies;
+
+/// Disks that are full, or fail.
+mod disks;
+
+/// What can be switched off: chaining, keeping events, the log as a whole.
+mod switches;
+
 /// Stores that go away, answer badly, or not at all.
 mod outages;
 
@@ -31,6 +40,9 @@ mod refusals;
 
 /// What the engine has to have ready for events, and what happens when somebody takes it away.
 mod resources;
+
+/// Engines with TLS and users.
+mod secured;
 
 /// What is generated is as its source says.
 mod generated;

@@ -85,7 +85,7 @@ pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Opti
     let Some(row) = connection.query_opt(HEAD, &[&chain.as_bytes().as_slice()]).await? else { return Ok(None) };
     let (sequence, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
     let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
-    Ok(Some(Head { position, seal: seal_of(document).unwrap_or_default() }))
+    Ok(Some(Head { position, seal: seal_of(document) }))
 }
 
 /// A transaction that sees one state, and changes nothing.

@@ -82,7 +82,7 @@ pub(super) fn head(connection: &mut Connection, chain: ChainId) -> rusqlite::Res
             let sequence: i64 = row.get(0)?;
             let document: Vec<u8> = row.get(1)?;
             let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
-            Ok(Head { position, seal: seal_of(&document).unwrap_or_default() })
+            Ok(Head { position, seal: seal_of(&document) })
         })
         .optional()
 }
