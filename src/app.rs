@@ -341,7 +341,7 @@ fn shipper_options(
     let (bulk_bytes, concurrency) = match config.stores.get(name) {
         Some(config::Store::Elasticsearch(elastic)) => (elastic.bulk_bytes.as_usize(), elastic.concurrency),
         // One transaction at a time, of about what the engines take; the next one is read meanwhile.
-        Some(config::Store::Sqlite(_)) | None => (2 << 20, 2),
+        Some(config::Store::Sqlite(_) | config::Store::Postgres(_)) | None => (2 << 20, 2),
     };
     ship::Options {
         name: name.to_owned(),

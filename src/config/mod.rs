@@ -22,7 +22,7 @@ pub use self::{
 };
 use crate::{
     intake::Registration,
-    store::{elastic::ElasticConfig, sqlite::SqliteConfig},
+    store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
     units::{ByteSize, deserialize_duration},
 };
 
@@ -145,6 +145,7 @@ pub struct Writer {
 pub enum Store {
     Sqlite(SqliteConfig),
     Elasticsearch(Box<ElasticConfig>),
+    Postgres(Box<PostgresConfig>),
 }
 
 #[derive(Clone, Debug, Deserialize)]

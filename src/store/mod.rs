@@ -2,10 +2,12 @@
 
 pub mod elastic;
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 mod occupied;
 mod open;
+mod sql;
 
 #[cfg(test)]
 pub(crate) mod conformance;

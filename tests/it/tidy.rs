@@ -149,7 +149,7 @@ fn the_core_is_pure_and_few_places_name_the_stores_and_the_engines_client() {
                 complaints.push(format!("{path}: {word} in a module that is pure"));
             }
         }
-        for store in ["store::elastic", "store::sqlite", "store::memory"] {
+        for store in ["store::elastic", "store::sqlite", "store::postgres", "store::memory"] {
             if code.contains(store) && !["config", "store"].contains(&module_of(&path)) {
                 complaints.push(format!("{path}: names {store}, as only config and src/store/open.rs do"));
             }
