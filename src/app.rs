@@ -23,7 +23,7 @@ use crate::{
     event::Stream,
     http,
     identity::{DataFolder, DataFolderError, Identity},
-    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
+    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError, Sender},
     integrity::{ChainError, Predecessor},
     journal,
     metrics::Metrics,
@@ -231,7 +231,7 @@ impl Service {
         }
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
-        match self.intake.accept(None, event.to_string().as_bytes()) {
+        match self.intake.accept(&Sender::log(), None, event.to_string().as_bytes()) {
             // Accepting has copied it to the program's log, if that is configured.
             Ok(_) if !self.events.keep => {}
             Ok(accepted) => {

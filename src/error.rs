@@ -19,6 +19,7 @@ pub enum ErrorCode {
     InvalidRequest,
     EventsRejected,
     Unauthenticated,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
@@ -45,10 +46,11 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::EventsRejected,
         Self::Unauthenticated,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
@@ -72,6 +74,7 @@ impl ErrorCode {
             Self::InvalidRequest => ("invalid_request", 400, "A parameter or the body is not as described."),
             Self::EventsRejected => ("events_rejected", 400, "Every event of the request is invalid."),
             Self::Unauthenticated => ("unauthenticated", 401, "The request has no API key, or one that is not known."),
+            Self::Forbidden => ("forbidden", 403, "The caller is known, and none of its roles may do this."),
             Self::NotFound => ("not_found", 404, "There is nothing here, or nothing that the caller may see."),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "The path exists, but not with this method."),
             Self::BodyTimeout => ("body_timeout", 408, "The body did not arrive in time."),

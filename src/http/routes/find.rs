@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -17,12 +16,13 @@ use tokio::{
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    access::{self, Principal},
+    access,
     error::{ErrorCode, Failure},
     http::{
         MAX_QUERY_BYTES, Shared,
         answer::{self, ErrorAnswer},
         body::Expected,
+        guard::{self, Caller},
         parameters::{InSpace, Names, Parameters},
         request::{self, FindRequest},
     },
@@ -104,7 +104,7 @@ struct FindAnswer {
 )]
 pub(in crate::http) async fn by_id(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
+    caller: Caller,
     InSpace(space): InSpace,
     mut names: Names,
     parameters: Parameters,
@@ -112,7 +112,7 @@ pub(in crate::http) async fn by_id(
     let deadline = shared.deadline();
     let request = FindRequest::parse(parameters, shared.services.clock.now())?;
     let objects = ObjectScope { space, object_type: names.take("type")?, ids: vec![names.take("id")?] };
-    find(&shared, &principal, &request, objects, deadline).await
+    find(&shared, &caller, &request, objects, deadline).await
 }
 
 /// Find events by several saved objects of one type
@@ -134,7 +134,7 @@ pub(in crate::http) async fn by_id(
 )]
 pub(in crate::http) async fn by_ids(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
+    caller: Caller,
     InSpace(space): InSpace,
     mut names: Names,
     parameters: Parameters,
@@ -148,12 +148,12 @@ pub(in crate::http) async fn by_ids(
         .await
         .map_err(|error| Failure::internal(error.to_string()))??;
     let objects = ObjectScope { space, object_type: names.take("type")?, ids };
-    find(&shared, &principal, &request, objects, deadline).await
+    find(&shared, &caller, &request, objects, deadline).await
 }
 
 async fn find(
     shared: &Shared,
-    principal: &Principal,
+    caller: &Caller,
     request: &FindRequest,
     objects: ObjectScope,
     deadline: Instant,
@@ -161,7 +161,9 @@ async fn find(
     if objects.ids.is_empty() {
         return Ok(answer::json_bytes(StatusCode::OK, write(request, &Page::default())));
     }
-    let query = access::scope(principal, request.query(objects));
+    let permit = access::permit(&caller.principal, objects).map_err(|access::Denied| guard::absent())?;
+    let query = request.query(permit.objects().clone());
+    let query = access::scope(permit, query);
     let page = timeout_at(deadline, shared.services.query_store.find(&query))
         .await
         .map_err(|_| Failure::new(ErrorCode::StoreTimeout, "the store did not answer in time"))??;
