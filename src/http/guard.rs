@@ -28,6 +28,11 @@ const OPEN: [&str; 2] = ["/livez", "/readyz"];
 pub(super) struct Guarded(MethodRouter<Arc<Shared>>);
 
 impl Guarded {
+    /// With further methods of the same path.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0.merge(other.0))
+    }
+
     pub(super) fn into_methods(self) -> MethodRouter<Arc<Shared>> {
         self.0
     }

@@ -32,7 +32,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -103,8 +103,13 @@ fn in_space() -> [Route; 7] {
 }
 
 /// The routes that are about the program, not about a space.
-fn of_operation() -> [Route; 4] {
+fn of_operation() -> [Route; 6] {
     [
+        (
+            "/api/access/keys",
+            needs(Need::ListKeys, get(routes::keys::list)).and(needs(Need::ChangeKeys, post(routes::keys::create))),
+        ),
+        ("/api/access/keys/{name}", needs(Need::ChangeKeys, delete(routes::keys::revoke))),
         ("/livez", open(get(routes::health::live))),
         ("/readyz", open(get(routes::health::ready))),
         ("/metrics", needs(Need::Monitor, get(routes::metrics::scrape))),

@@ -45,7 +45,7 @@ const CALLERS: [(&str, Option<Role>); 8] = [
 ];
 
 #[rustfmt::skip]
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 14] = [
     //                                                            admin audit s-adm s-aud write readr monit nobody
     in_space(row("POST", "/api/event_log/events", "{s}/api/event_log/events", EVENT,
                                                                    [202, 403, 202, 403, 202, 403, 403, 401]),
@@ -64,6 +64,12 @@ const TABLE: [Row; 11] = [
                                                                    [200, 200, 403, 403, 403, 403, 403, 401]),
     row("POST", "/api/event_log/dead_letters/_replay", "{s}/api/event_log/dead_letters/_replay", "",
                                                                    [200, 403, 403, 403, 403, 403, 403, 401]),
+    row("GET", "/api/access/keys", "/api/access/keys", "",         [200, 200, 403, 403, 403, 403, 403, 401]),
+    // Whoever may make a key is told that this one has no name, and of no key that it is not there.
+    row("POST", "/api/access/keys", "/api/access/keys", r#"{"name":"","grants":[]}"#,
+                                                                   [400, 403, 403, 403, 403, 403, 403, 401]),
+    row("DELETE", "/api/access/keys/{name}", "/api/access/keys/nobodys", "",
+                                                                   [404, 403, 403, 403, 403, 403, 403, 401]),
     row("GET", "/metrics", "/metrics", "",                         [200, 200, 403, 403, 403, 403, 200, 401]),
     row("GET", "/openapi.json", "/openapi.json", "",               [200, 200, 200, 200, 200, 200, 200, 401]),
     row("GET", "/livez", "/livez", "",                             [200, 200, 200, 200, 200, 200, 200, 200]),
@@ -103,6 +109,7 @@ async fn each_role_may_do_at_each_route_what_the_table_says() {
                     401 => Some("unauthenticated"),
                     403 => Some("forbidden"),
                     404 => Some("not_found"),
+                    400 => Some("invalid_request"),
                     _ => None,
                 };
                 assert_eq!(code, expected, "{name}: {method} {uri}");
@@ -123,6 +130,22 @@ fn the_table_has_every_route() {
         .collect();
     let tabled: BTreeSet<_> = TABLE.iter().map(|row| (row.method.to_owned(), row.path.to_owned())).collect();
     assert_eq!(tabled, described);
+}
+
+#[test]
+fn the_table_in_the_documents_says_the_same() {
+    let document = include_str!("../../../docs/access.md");
+    for Row { method, path, own, .. } in &TABLE {
+        let may = |column: usize| !matches!(own[column], 401 | 403);
+        let roles = if may(7) {
+            "everyone".to_owned()
+        } else {
+            let names: Vec<_> = (0..7).filter(|column| may(*column)).map(|column| CALLERS[column].0).collect();
+            if names.len() == 7 { "every known caller".to_owned() } else { names.join(", ") }
+        };
+        let line = format!("| `{method} {path}` | {roles} |");
+        assert!(document.contains(&line), "docs/access.md lacks {line}");
+    }
 }
 
 #[tokio::test]
@@ -260,4 +283,70 @@ async fn a_writer_registers_and_sees_its_own_providers_alone() {
     assert_eq!(log.send(all).await.status, 200);
     let seen = ask(&log, Some(&writer), "GET", "/api/event_log/providers", "").await.json();
     assert_eq!(seen["providers"].as_object().unwrap().keys().collect::<Vec<_>>(), ["app", "mine"]);
+}
+
+/// Also while the service runs: each answer is that of the very next request.
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked_over_http() {
+    let log = Log::new();
+    let body = r#"{"name":"shop","expires":"90d","grants":[{"role":"writer","spaces":["team"],"providers":["app"]}]}"#;
+    let made = log.post("/api/access/keys", body).await;
+    assert_eq!(made.status, 201);
+    let mut made = made.json();
+    let key = made.as_object_mut().unwrap().remove("key").unwrap().as_str().unwrap().to_owned();
+    let about = json!({
+        "name": "shop", "created": "2021-03-02T12:00:00.000Z", "created_by": "api_key:admin",
+        "expires": "2021-05-31T12:00:00.000Z", "expired": false,
+        "grants": [{"role": "writer", "spaces": ["team"], "providers": ["app"]}],
+    });
+    assert_eq!(made, about);
+    let status =
+        async |key: &str| ask(&log, Some(key), "POST", "/s/team/api/event_log/events", EVENT).await.status.as_u16();
+    assert_eq!(status(&key).await, 202);
+
+    let listed = log.get("/api/access/keys").await;
+    assert!(!String::from_utf8_lossy(&listed.body).contains(&key));
+    let listed = listed.json();
+    assert_eq!((&listed["keys"][0]["name"], &listed["keys"][1]), (&json!("admin"), &about));
+    assert_eq!(listed["keys"][0]["grants"], json!([{"role": "admin"}]));
+
+    let again = log.post("/api/access/keys", body).await;
+    assert_eq!((again.status.as_u16(), again.error().as_str()), (409, r#"there is a key named "shop" already"#));
+
+    let delete = async |name: &str| {
+        log.send(log.request("DELETE", &format!("/api/access/keys/{name}")).body(Body::empty()).unwrap()).await
+    };
+    let revoked = delete("shop").await;
+    assert_eq!((revoked.status.as_u16(), revoked.json()), (200, about));
+    assert_eq!(status(&key).await, 401);
+    assert_eq!(delete("shop").await.status, 404);
+    let last = delete("admin").await;
+    assert_eq!(last.status, 409);
+    assert!(last.error().contains("make another one first"));
+}
+
+#[tokio::test]
+async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
+    let log = Log::new();
+    let cases = [
+        ("", "[request body]"),
+        ("[]", "[request body]"),
+        (r#"{"name":"x"}"#, "missing field `grants`"),
+        (r#"{"name":"x","grants":[],"role":"admin"}"#, "unknown field `role`"),
+        (r#"{"name":"x","grants":[]}"#, "[request body]: grants: expected at least one"),
+        (r#"{"name":"a/b","grants":[{"role":"admin"}]}"#, "[request body]: name: expected 1 to 64 letters"),
+        (r#"{"name":"x","grants":[{"role":"root"}]}"#, "[request body.grants.0]: role: expected one of admin,"),
+        (r#"{"name":"x","grants":[{"role":"reader"}]}"#, "[request body.grants.0]: spaces: expected the spaces"),
+        (r#"{"name":"x","grants":[{"role":"admin"}],"expires":"soon"}"#, "[request body.expires]: expected a time"),
+        (
+            r#"{"name":"x","grants":[{"role":"admin"}],"expires":"2021-03-02T12:00:00Z"}"#,
+            "expires: expected a time to come",
+        ),
+    ];
+    for (body, message) in cases {
+        let answer = log.post("/api/access/keys", body).await;
+        assert_eq!(answer.status, 400, "{body}: {:?}", answer.body);
+        assert!(answer.error().contains(message), "{body}: {}", answer.error());
+    }
+    assert_eq!(log.get("/api/access/keys").await.json()["keys"].as_array().unwrap().len(), 1);
 }
