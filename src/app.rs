@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::{Keys, KeysError},
+    access::{Access, AccessError, Keys, KeysError},
     config::{self, Config},
     event::Stream,
     http,
@@ -57,6 +57,8 @@ pub enum AppError {
     Provider { provider: String, source: RegisterError },
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
     #[error("the seal secret in {} does not fit the log in {}", secret_file.display(), data_dir.display())]
     SealSecret { secret_file: PathBuf, data_dir: PathBuf, source: OpenError },
     #[error("the log in {} cannot be gone on with", data_dir.display())]
@@ -122,7 +124,7 @@ pub async fn setup(config: Config) -> Result<(), AppError> {
 struct Service {
     folder: DataFolder,
     intake: Arc<Intake>,
-    keys: Arc<Keys>,
+    access: Arc<Access>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     writer: Writer,
@@ -147,6 +149,7 @@ impl Service {
         let is_first_start = !folder.has_writer();
         let identity = Identity::open(&folder, config.seal.secret_file.as_deref(), clock.now())?;
         let keys = Arc::new(Keys::open(&config.data_dir, clock.now())?);
+        let access = Arc::new(Access::new(&config.access, keys)?);
         let metrics = Arc::new(Metrics::new());
         let intake = Arc::new(open_intake(config, &folder, &identity.writer, Arc::clone(&clock))?);
 
@@ -187,7 +190,7 @@ impl Service {
         Ok(Self {
             folder,
             intake,
-            keys,
+            access,
             metrics,
             clock,
             writer,
@@ -212,7 +215,7 @@ impl Service {
             stores: self.shippers.iter().map(|running| (running.name.clone(), running.shipper.clone())).collect(),
             query_store,
             query_shipper,
-            keys: Arc::clone(&self.keys),
+            access: Arc::clone(&self.access),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             keeps_events: self.events.are_kept(),

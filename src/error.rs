@@ -5,7 +5,7 @@
 use std::{error::Error, time::Duration};
 
 use crate::{
-    access::ChangeError,
+    access::{ChangeError, Unavailable},
     intake::{BodyError, RegisterError},
     store::StoreError,
     writer::SubmitError,
@@ -34,6 +34,7 @@ pub enum ErrorCode {
     JournalFailed,
     RegistryFailed,
     KeysFailed,
+    AccessUnavailable,
     StoreUnavailable,
     StoreBlocked,
     StoreDenied,
@@ -49,7 +50,7 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::EventsRejected,
         Self::Unauthenticated,
@@ -67,6 +68,7 @@ impl ErrorCode {
         Self::JournalFailed,
         Self::RegistryFailed,
         Self::KeysFailed,
+        Self::AccessUnavailable,
         Self::StoreUnavailable,
         Self::StoreBlocked,
         Self::StoreDenied,
@@ -78,7 +80,9 @@ impl ErrorCode {
         let (name, status, meaning) = match self {
             Self::InvalidRequest => ("invalid_request", 400, "A parameter or the body is not as described."),
             Self::EventsRejected => ("events_rejected", 400, "Every event of the request is invalid."),
-            Self::Unauthenticated => ("unauthenticated", 401, "The request has no API key, or one that is not known."),
+            Self::Unauthenticated => {
+                ("unauthenticated", 401, "The request has no credentials, or none that are known.")
+            }
             Self::Forbidden => ("forbidden", 403, "The caller is known, and none of its roles may do this."),
             Self::NotFound => ("not_found", 404, "There is nothing here, or nothing that the caller may see."),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "The path exists, but not with this method."),
@@ -97,6 +101,9 @@ impl ErrorCode {
             Self::JournalFailed => ("journal_failed", 503, "The journal cannot be written; `/readyz` says why."),
             Self::RegistryFailed => ("registry_failed", 503, "The registration could not be made durable."),
             Self::KeysFailed => ("keys_failed", 503, "The change of API keys could not be made durable."),
+            Self::AccessUnavailable => {
+                ("access_unavailable", 503, "The system that knows the caller, or what they may read, does not answer.")
+            }
             Self::StoreUnavailable => ("store_unavailable", 503, "The store that is queried does not answer."),
             Self::StoreBlocked => {
                 ("store_blocked", 503, "The store that is queried is blocked until an operator acts.")
@@ -192,6 +199,15 @@ impl From<RegisterError> for Failure {
                 Self::new(ErrorCode::RegistryFailed, "the registration could not be made durable").because(cause)
             }
         }
+    }
+}
+
+/// The other system's words can hold host names and the like, so they go to the log alone.
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        Self::new(ErrorCode::AccessUnavailable, "who is calling, or what they may read, cannot be found out at present")
+            .retry_after(RETRY_AFTER)
+            .because(error.to_string())
     }
 }
 

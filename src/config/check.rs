@@ -70,10 +70,28 @@ impl Settled {
         if let Some(first) = self.stores.first().cloned() {
             self.set_default("query.store", "", &first);
         }
-        for name in self.names_in("providers") {
-            for key in KEYS.iter().filter(|key| key.path.starts_with("providers.")) {
-                self.add_default(key, &name);
+        self.complete_engine_of_access();
+        for section in ["providers", "access.rules"] {
+            for name in self.names_in(section) {
+                for key in KEYS.iter().filter(|key| key.path.starts_with(&format!("{section}.<name>."))) {
+                    self.add_default(key, &name);
+                }
             }
+        }
+    }
+
+    /// Unless told otherwise, callers are known to the engine that is queried.
+    fn complete_engine_of_access(&mut self) {
+        let Some(queried) = self.text("query.store", "").map(str::to_owned) else { return };
+        for (own, of_store) in [
+            ("access.elasticsearch.urls", "stores.<name>.urls"),
+            ("access.elasticsearch.ca_file", "stores.<name>.ca_file"),
+        ] {
+            let Some(key) = KEYS.iter().find(|known| known.path == own) else { continue };
+            let Some(value) = self.given(of_store, &queried).map(|given| given.value.clone()) else { continue };
+            let path = KeyPath::of(key, "");
+            let given = Given { path: path.clone(), key, value, origin: Origin::Default };
+            self.values.entry(path).or_insert(given);
         }
     }
 
@@ -150,9 +168,10 @@ impl Settled {
     }
 
     fn names_in(&self, section: &str) -> Vec<String> {
-        let in_section = self.values.keys().filter_map(|path| match path.0.as_slice() {
-            [first, name, _, ..] if first == section => Some(name.clone()),
-            _ => None,
+        let section: Vec<_> = section.split('.').collect();
+        let in_section = self.values.keys().filter_map(|path| {
+            let is_in = section.iter().zip(&path.0).all(|(part, name)| part == name);
+            (is_in && path.0.len() > section.len() + 1).then(|| path.0.get(section.len()).cloned())?
         });
         let mut names: Vec<_> = in_section.collect();
         names.dedup();
@@ -183,8 +202,7 @@ impl Settled {
         let row = |given: &Given| KEYS.iter().position(|key| key.path == given.key.path);
         let mut given: Vec<_> = self.values.into_values().collect();
         given.sort_by_cached_key(|value| {
-            let named =
-                value.key.path.contains("<name>").then(|| value.path.0.get(..2).map(<[String]>::to_vec)).flatten();
+            let named = value.key.name_at().and_then(|at| value.path.0.get(..=at)).map(<[String]>::to_vec);
             let section = value.key.segments().next().unwrap_or_default();
             let first = KEYS.iter().position(|key| key.segments().next() == Some(section));
             (first, named, row(value))
@@ -236,6 +254,7 @@ fn disagreements(config: &Config) -> Vec<Problem> {
         ));
     }
     check_stores(config, &mut found);
+    found.extend(config.access.problems().iter().map(|problem| format!("access.{problem}")));
     if let Some(Err(error)) = config.seal.secret_file.as_deref().map(identity::read_secret) {
         found.push(format!("seal.secret_file: {}", with_reasons(&error)));
     }

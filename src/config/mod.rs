@@ -21,6 +21,7 @@ pub use self::{
     reference::render as render_reference,
 };
 use crate::{
+    access::AccessConfig,
     intake::Registration,
     store::{elastic::ElasticConfig, sqlite::SqliteConfig},
     units::{ByteSize, deserialize_duration},
@@ -40,6 +41,7 @@ pub struct Config {
     /// Never empty.
     pub stores: BTreeMap<String, Store>,
     pub query: Query,
+    pub access: AccessConfig,
     #[serde(default)]
     pub providers: BTreeMap<String, Registration>,
 }

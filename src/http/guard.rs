@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, Method, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::MethodRouter,
@@ -16,7 +16,7 @@ use axum::{
 
 use super::{Shared, parameters::InSpace};
 use crate::{
-    access::{Known, Need, Principal, Refusal},
+    access::{Identified, Need, Presented, Principal, Refusal},
     error::{ErrorCode, Failure},
 };
 
@@ -64,38 +64,59 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// Finds out who is calling, and turns away whoever cannot say.
 pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    match caller(&shared, request.headers()) {
-        Some(caller) => {
+    match identify(&shared, request.method(), request.headers()).await {
+        Ok(caller) => {
             request.extensions_mut().insert(caller);
         }
-        None if OPEN.contains(&request.uri().path()) => {}
-        None => return unauthenticated().into_response(),
+        Err(_) if OPEN.contains(&request.uri().path()) => {}
+        Err(failure) => return failure.into_response(),
     }
     next.run(request).await
 }
 
-fn caller(shared: &Shared, headers: &HeaderMap) -> Option<Caller> {
-    let key = presented_key(headers)?;
-    match shared.services.keys.look_up(key, shared.services.clock.now()) {
-        Known::Key(principal) => Some(Caller { principal }),
-        Known::Expired { .. } | Known::Unknown => None,
+async fn identify(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Caller, Failure> {
+    let access = &shared.services.access;
+    let presented = presented(headers, access.session_cookie());
+    if presented.is_empty() {
+        return Err(unauthenticated());
     }
+    let principal = match access.identify(&presented, shared.services.clock.now()).await {
+        Identified::Known(principal) => principal,
+        Identified::Unknown => return Err(unauthenticated()),
+        Identified::Unavailable(error) => return Err(error.into()),
+    };
+    // A browser sends a session by itself, also for a page of somebody else's.
+    let is_meant = method.is_safe() || ["kbn-xsrf", "kbn-version"].iter().any(|name| headers.contains_key(*name));
+    if presented.is_session_alone() && !is_meant {
+        return Err(Failure::invalid("Request must contain a kbn-xsrf header."));
+    }
+    Ok(Caller { principal })
 }
 
 fn unauthenticated() -> Failure {
-    let message = "expected a known API key, in a header `authorization: ApiKey <key>`";
+    let message = "expected known credentials, such as an API key in a header `authorization: ApiKey <key>`";
     Failure::new(ErrorCode::Unauthenticated, message)
 }
 
-/// `ApiKey <key>` or `Bearer <key>`, given once.
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
+/// What the request shows of who is calling: an `authorization` that is given once, and a session.
+fn presented(headers: &HeaderMap, session_cookie: Option<&str>) -> Presented {
+    let mut presented = Presented::default();
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else {
-        return None;
-    };
-    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
-    let is_known = ["ApiKey", "Bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    is_known.then(|| key.trim())
+    if let (Some(value), None) = (values.next(), values.next())
+        && let Ok(value) = value.to_str()
+    {
+        presented = presented.with_authorization(value);
+    }
+    match session_cookie.and_then(|name| cookie(headers, name)) {
+        Some(session) => presented.with_session(session),
+        None => presented,
+    }
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(given, value)| *given == name && !value.is_empty()).map(|(_, value)| value)
 }
 
 /// Turns away whoever may not do this, here.

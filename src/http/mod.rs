@@ -39,7 +39,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    access::{Keys, Need},
+    access::{Access, Need},
     error::{ErrorCode, Failure},
     intake::Intake,
     metrics::Metrics,
@@ -63,7 +63,7 @@ pub struct Services {
     /// The store that is queried, and its shipper.
     pub query_store: Arc<dyn Store>,
     pub query_shipper: Shipper,
-    pub keys: Arc<Keys>,
+    pub access: Arc<Access>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     /// Whether valid events are made durable, and not only answered.

@@ -117,7 +117,7 @@ pub(in crate::http) async fn list(
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let now = shared.services.clock.now();
-    let keys = shared.services.keys.list().into_iter().map(|info| show(info, now)).collect();
+    let keys = shared.services.access.keys().list().into_iter().map(|info| show(info, now)).collect();
     Ok(answer::json(StatusCode::OK, &KeysAnswer { keys }))
 }
 
@@ -152,7 +152,7 @@ pub(in crate::http) async fn create(
     let work = task::spawn_blocking(move || {
         let now = shared.services.clock.now();
         let new = read(&sent.decode()?.bytes, now)?;
-        let (info, text) = shared.services.keys.create(new, &caller.principal, now)?;
+        let (info, text) = shared.services.access.keys().create(new, &caller.principal, now)?;
         let answer = NewKeyAnswer { key: text.expose().to_owned(), about: show(info, now) };
         Ok::<_, Failure>(answer::json(StatusCode::CREATED, &answer))
     });
@@ -184,7 +184,7 @@ pub(in crate::http) async fn revoke(
     parameters.finish()?;
     let name = names.take("name")?;
     let work = task::spawn_blocking(move || {
-        let info = shared.services.keys.revoke(&name)?;
+        let info = shared.services.access.keys().revoke(&name)?;
         let answer = show(info, shared.services.clock.now());
         Ok::<_, Failure>(answer::json(StatusCode::OK, &answer))
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::{body::Body, http::Request};
+use axum::{Json, Router, body::Body, http::Request, routing::get};
 use serde_json::{Value, json};
 
 use super::{Answer, Log, grant, request_with};
@@ -349,4 +349,57 @@ async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
         assert!(answer.error().contains(message), "{body}: {}", answer.error());
     }
     assert_eq!(log.get("/api/access/keys").await.json()["keys"].as_array().unwrap().len(), 1);
+}
+
+/// Kibana, as far as it says who is calling: whoever has a session or credentials is `alice`.
+async fn kibana() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let alice = get(async || Json(json!({"username": "alice", "roles": ["editor"]})));
+    let router = Router::new().route("/internal/security/me", alice);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn a_session_alone_changes_nothing_unless_the_request_shows_that_it_was_meant() {
+    let url = kibana().await;
+    let log = Log::configured(&[
+        ("access.authenticators", "api_keys,kibana"),
+        ("access.kibana.urls", &url),
+        ("access.rules.a.authenticator", "kibana"),
+        ("access.rules.a.values", "editor"),
+        ("access.rules.a.role", "admin"),
+    ]);
+    let with_session = |method: &str, uri: &str| {
+        Request::builder().method(method).uri(uri).header("cookie", "theme=dark; sid=Fe26.2**x; other=1")
+    };
+    let send = async |request: axum::http::request::Builder, body: &'static str| {
+        log.send(request.body(Body::from(body)).unwrap()).await
+    };
+    assert_eq!(send(with_session("GET", "/api/event_log/t/1/_find"), "").await.status, 200);
+    let refused = send(with_session("POST", "/api/event_log/events"), EVENT).await;
+    assert_eq!((refused.status.as_u16(), refused.error().as_str()), (400, "Request must contain a kbn-xsrf header."));
+    let meant = with_session("POST", "/api/event_log/events").header("kbn-xsrf", "true");
+    assert_eq!(send(meant, EVENT).await.status, 202);
+    let shown = Request::builder().method("POST").uri("/api/event_log/events").header("authorization", "Basic YTpi");
+    assert_eq!(send(shown, EVENT).await.status, 202);
+    for other in ["sid=", "side=x", ""] {
+        let request = Request::builder().uri("/api/event_log/t/1/_find").header("cookie", other);
+        assert_eq!(send(request, "").await.status, 401, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_system_that_knows_callers_is_away_the_answer_is_503_and_health_goes_on() {
+    let log = Log::configured(&[
+        ("access.authenticators", "api_keys,elasticsearch"),
+        ("access.elasticsearch.urls", "http://127.0.0.1:1"),
+    ]);
+    let with_login = |uri: &str| Request::builder().uri(uri).header("authorization", "Basic YTpi").body(Body::empty());
+    let answer = log.send(with_login("/api/event_log/t/1/_find").unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (503, Some("access_unavailable")));
+    assert!(answer.header("retry-after").is_some() && !answer.error().contains("127.0.0.1"));
+    assert_eq!(log.send(with_login("/readyz").unwrap()).await.json(), json!({"status": "ready"}));
+    assert_eq!(log.get("/api/event_log/t/1/_find").await.status, 200);
 }

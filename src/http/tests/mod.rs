@@ -26,7 +26,8 @@ use tower::ServiceExt;
 
 use super::{Limits, Services, router};
 use crate::{
-    access::{Grant, GrantText, Keys, Means, NewKey, Principal, Role},
+    access::{Access, AccessConfig, Grant, GrantText, Keys, Means, NewKey, Principal, Role},
+    config::{Config, Flag, Sources},
     event::{ChainId, Stream, UnixMillis},
     identity::{DataFolder, Identity},
     intake::{self, Intake, Registration, Registry},
@@ -64,6 +65,15 @@ impl Log {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::start(limits, &access_config(&[]))
+    }
+
+    /// With these keys of the configuration set.
+    fn configured(settings: &[(&str, &str)]) -> Self {
+        Self::start(LIMITS, &access_config(settings))
+    }
+
+    fn start(limits: Limits, access: &AccessConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(Keys::open(folder.path(), NOW).unwrap());
         let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
@@ -83,7 +93,7 @@ impl Log {
             stores: vec![("main".to_owned(), main.clone()), ("copy".to_owned(), copy)],
             query_store: Arc::clone(&store) as Arc<dyn Store>,
             query_shipper: main,
-            keys: Arc::clone(&keys),
+            access: Arc::new(Access::new(access, Arc::clone(&keys)).unwrap()),
             metrics: Arc::clone(&metrics),
             clock: Arc::new(Fixed),
             keeps_events: true,
@@ -157,6 +167,17 @@ impl Answer {
         assert!(self.header("annals-error").is_some());
         body["message"].as_str().unwrap().to_owned()
     }
+}
+
+/// The configuration of access with these keys set.
+fn access_config(settings: &[(&str, &str)]) -> AccessConfig {
+    let flag = |(key, value): &(&str, &str)| Flag {
+        name: "--set".to_owned(),
+        key: (*key).to_owned(),
+        value: (*value).to_owned(),
+    };
+    let sources = Sources { flags: settings.iter().map(flag).collect(), ..Sources::default() };
+    Config::load(&sources).unwrap().access
 }
 
 fn intake(folder: &TempDir) -> Arc<Intake> {
