@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Access, AccessError, Keys, KeysError},
+    audit::{self, Audit},
     config::{self, Config},
     event::Stream,
     http,
@@ -35,6 +36,7 @@ use crate::{
 
 /// How long the start waits for a store to say what it has of our chains.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
+const ATTEMPTS_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
 /// How long a client may take for the head of a request, and to take anything of its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -98,6 +100,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let router = http::router(service.services(&config));
     http::serve(listener, router, stop.received(), connections).await;
     tracing::info!("stopping");
+    service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
     tracing::info!("stopped");
@@ -125,6 +128,7 @@ struct Service {
     folder: DataFolder,
     intake: Arc<Intake>,
     access: Arc<Access>,
+    audit: Audit,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     writer: Writer,
@@ -171,8 +175,11 @@ impl Service {
         switch_chaining(&mut recovering, config).map_err(|source| writer_error(config, &folder, source))?;
         let trimmer = Trimmer::new(recovering.journal(), stores.len());
         let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
+        let kept_by = config.events.are_kept().then(|| writer.clone());
+        let audit = Audit::start(Arc::clone(&intake), kept_by, metrics.audit.clone());
 
         let shutdown = CancellationToken::new();
+        tokio::spawn(tell_of_failed_attempts(Arc::clone(&access), audit.clone(), shutdown.clone()));
         let mut shippers = Vec::new();
         for (name, store) in stores {
             let options = shipper_options(config, &folder, &name, &own, &metrics);
@@ -191,6 +198,7 @@ impl Service {
             folder,
             intake,
             access,
+            audit,
             metrics,
             clock,
             writer,
@@ -216,6 +224,14 @@ impl Service {
             query_store,
             query_shipper,
             access: Arc::clone(&self.access),
+            audit: self.audit.clone(),
+            proxies: http::Proxies {
+                trusted: server.trusted_proxies.clone(),
+                header: match server.proxy_header {
+                    config::ProxyHeader::XForwardedFor => http::ForwardHeader::XForwardedFor,
+                    config::ProxyHeader::Forwarded => http::ForwardHeader::Forwarded,
+                },
+            },
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             keeps_events: self.events.are_kept(),
@@ -271,6 +287,14 @@ impl Service {
     }
 }
 
+/// Now and then records the failed attempts that came too close to others to be told of one by one.
+async fn tell_of_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: CancellationToken) {
+    let mut turns = tokio::time::interval(ATTEMPTS_INTERVAL);
+    while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
+        access.failed_attempts().into_iter().map(http::authentication_failed).for_each(|record| audit.record(record));
+    }
+}
+
 /// The secret is named where it is at fault: it may have been made anew because its file was lost.
 fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppError {
     let data_dir = config.data_dir.clone();
@@ -310,7 +334,7 @@ fn open_intake(
     let own =
         Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], defaults: serde_json::Map::new() };
     let own = (OWN_PROVIDER.to_owned(), own);
-    for (provider, registration) in config.providers.clone().into_iter().chain([own]) {
+    for (provider, registration) in config.providers.clone().into_iter().chain([own, audit::registration()]) {
         registry
             .register(&provider, registration)
             .map_err(|source| AppError::Provider { provider: provider.clone(), source })?;

@@ -28,6 +28,7 @@ pub enum ErrorCode {
     TooLarge,
     UnsupportedMediaType,
     JournalFull,
+    TooManyAttempts,
     Internal,
     Busy,
     ShuttingDown,
@@ -50,7 +51,7 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::EventsRejected,
         Self::Unauthenticated,
@@ -62,6 +63,7 @@ impl ErrorCode {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::JournalFull,
+        Self::TooManyAttempts,
         Self::Internal,
         Self::Busy,
         Self::ShuttingDown,
@@ -94,6 +96,9 @@ impl ErrorCode {
             }
             Self::JournalFull => {
                 ("journal_full", 429, "The journal is full until a store catches up; nothing was written.")
+            }
+            Self::TooManyAttempts => {
+                ("too_many_attempts", 429, "Too many attempts to authenticate failed; nobody is asked for a while.")
             }
             Self::Internal => ("internal", 500, "A fault of this program; the log has more."),
             Self::Busy => ("busy", 503, "Too much is being received at once; nothing was written."),

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::Deserialize;
 
 use super::{
+    authority::{ObjectGrant, TYPE_IN_PRIVILEGE},
     remote::{RemoteError, parse_url},
     rules::{External, Rule},
 };
@@ -28,6 +29,34 @@ pub struct AccessConfig {
     pub oidc: OidcConfig,
     #[serde(default)]
     pub rules: BTreeMap<String, Rule>,
+    /// Who says which saved objects a reader may read.
+    pub authority: AuthorityKind,
+    #[serde(default)]
+    pub grants: BTreeMap<String, ObjectGrant>,
+    pub lockout: LockoutConfig,
+    /// Log what is read by those who may read everything.
+    pub log_finds: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorityKind {
+    Roles,
+    Grants,
+    Elasticsearch,
+    Kibana,
+}
+
+impl AuthorityKind {
+    pub const NAMES: &'static [&'static str] = &["roles", "grants", "elasticsearch", "kibana"];
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockoutConfig {
+    pub failures: u32,
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub longest: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -48,6 +77,10 @@ impl AuthenticatorKind {
 pub struct EngineConfig {
     pub urls: Vec<String>,
     pub ca_file: Option<PathBuf>,
+    /// Under which name Kibana keeps its privileges there.
+    pub application: String,
+    /// What a reader of objects of `{type}` has there.
+    pub privilege: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -107,11 +140,33 @@ impl AccessConfig {
                 found.push(format!("rules.{name}.authenticator: access.authenticators does not have it"));
             }
         }
+        self.check_authority(&mut found);
         found.into_iter().map(AccessProblem).collect()
     }
 
     pub(super) fn uses(&self, kind: AuthenticatorKind) -> bool {
         self.authenticators.contains(&kind)
+    }
+
+    fn check_authority(&self, found: &mut Vec<String>) {
+        let not_set = |section: &str| format!("{section}.urls: not set, but access.authority is {section}");
+        match self.authority {
+            AuthorityKind::Elasticsearch if self.elasticsearch.urls.is_empty() => found.push(not_set("elasticsearch")),
+            AuthorityKind::Kibana if self.kibana.urls.is_empty() => found.push(not_set("kibana")),
+            AuthorityKind::Grants if self.grants.is_empty() => {
+                found.push("grants: none, but access.authority is grants".to_owned());
+            }
+            AuthorityKind::Roles | AuthorityKind::Grants | AuthorityKind::Elasticsearch | AuthorityKind::Kibana => {}
+        }
+        if self.authority != AuthorityKind::Grants && !self.grants.is_empty() {
+            found.push("grants: access.authority is not grants".to_owned());
+        }
+        if !self.elasticsearch.privilege.contains(TYPE_IN_PRIVILEGE) {
+            found.push(format!("elasticsearch.privilege: expected {TYPE_IN_PRIVILEGE} in it"));
+        }
+        for (name, grant) in &self.grants {
+            found.extend(grant.problem().map(|problem| format!("grants.{name}.{problem}")));
+        }
     }
 
     fn check_oidc(&self, found: &mut Vec<String>) {

@@ -12,7 +12,7 @@ use super::{
     keys::{KEYS, Key, KeyPath, Preset, StoreKind},
     layers::{Given, Layers},
 };
-use crate::{error::with_reasons, identity, units::ByteSize};
+use crate::{error::with_reasons, identity, intake::OWN_PROVIDER, units::ByteSize};
 
 pub(super) fn settle(layers: Layers) -> Result<(Config, Effective), Invalid> {
     let mut settled = Settled::of(layers);
@@ -71,7 +71,7 @@ impl Settled {
             self.set_default("query.store", "", &first);
         }
         self.complete_engine_of_access();
-        for section in ["providers", "access.rules"] {
+        for section in ["providers", "access.rules", "access.grants"] {
             for name in self.names_in(section) {
                 for key in KEYS.iter().filter(|key| key.path.starts_with(&format!("{section}.<name>."))) {
                     self.add_default(key, &name);
@@ -257,6 +257,9 @@ fn disagreements(config: &Config) -> Vec<Problem> {
     found.extend(config.access.problems().iter().map(|problem| format!("access.{problem}")));
     if let Some(Err(error)) = config.seal.secret_file.as_deref().map(identity::read_secret) {
         found.push(format!("seal.secret_file: {}", with_reasons(&error)));
+    }
+    if config.providers.contains_key(OWN_PROVIDER) {
+        found.push(format!("providers.{OWN_PROVIDER}: the provider is the log's own"));
     }
     found.extend(
         config.providers.keys().filter(|name| name.is_empty()).map(|_| "providers: a provider has no name".to_owned()),

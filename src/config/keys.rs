@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::access::{AuthenticatorKind, Role};
+use crate::access::{AuthenticatorKind, AuthorityKind, Role};
 
 /// One key.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub enum Kind {
     TextList,
     /// `http` and `https` addresses; in the environment and in flags separated by commas.
     UrlList,
+    /// Addresses and networks; in the environment and in flags separated by commas.
+    NetworkList,
     /// Text that is never shown.
     Secret,
     /// A table of any content; in the environment and in flags a JSON object.
@@ -130,6 +132,18 @@ pub const KEYS: &[Key] = &[
         Kind::Size,
         Preset::Is("64mb"),
         "The most bytes of request bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over.",
+    ),
+    key(
+        "server.trusted_proxies",
+        Kind::NetworkList,
+        Preset::Unset("no proxy is believed"),
+        "Addresses or networks of the proxies before this log, such as `[\"10.0.0.0/8\"]`. What they say of a client's address is believed.",
+    ),
+    key(
+        "server.proxy_header",
+        Kind::Choice(&["x-forwarded-for", "forwarded"]),
+        Preset::Is("x-forwarded-for"),
+        "The header in which these proxies say it; the other one is the client's own and ignored.",
     ),
     key(
         "log.level",
@@ -325,6 +339,31 @@ pub const KEYS: &[Key] = &[
         "Who is asked who a caller is, in this order; the first that knows them decides.",
     ),
     key(
+        "access.authority",
+        Kind::Choice(AuthorityKind::NAMES),
+        Preset::Is("roles"),
+        "Who decides whether a `reader` may read the events of a saved object: `roles` (no reader may), `grants` (`access.grants`), \
+         `elasticsearch` (Kibana's privileges, kept there) or `kibana` (it gives the object to the caller).",
+    ),
+    key(
+        "access.log_finds",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "Log each find by a caller who may read all events, as an event `find` of provider `annals`.",
+    ),
+    key(
+        "access.lockout.failures",
+        integer(1, 1_000_000),
+        Preset::Is("10"),
+        "How often one client address may fail to say who it is before it has to wait; for one login it is five times as much.",
+    ),
+    key(
+        "access.lockout.longest",
+        Kind::Duration,
+        Preset::Is("15m"),
+        "The longest wait, and how long failures are remembered.",
+    ),
+    key(
         "access.timeout",
         Kind::Duration,
         Preset::Is("5s"),
@@ -347,6 +386,18 @@ pub const KEYS: &[Key] = &[
         Kind::Path,
         Preset::Unset("that of the same store; else only public authorities are trusted"),
         "PEM file of authorities that may have signed the nodes' certificates, besides the public ones.",
+    ),
+    key(
+        "access.elasticsearch.application",
+        Kind::Text,
+        Preset::Is("kibana-.kibana"),
+        "The name under which Kibana keeps its privileges in Elasticsearch, for the authority `elasticsearch`.",
+    ),
+    key(
+        "access.elasticsearch.privilege",
+        Kind::Text,
+        Preset::Is("saved_object:{type}/get"),
+        "The privilege that a reader of objects of `{type}` has there. Older Kibanas put their version into it: `saved_object:8.3.0:{type}/get`.",
     ),
     key(
         "access.kibana.urls",
@@ -428,6 +479,30 @@ pub const KEYS: &[Key] = &[
         Kind::TextList,
         Preset::Unset("none; a `writer` needs some"),
         "The providers that a `writer` may log as, or `*`.",
+    ),
+    key(
+        "access.grants.<name>.callers",
+        Kind::TextList,
+        Preset::Required,
+        "Readers, by system and name: `api_key:shop`, `oidc:alice`; a `*` at the end stands for anything.",
+    ),
+    key(
+        "access.grants.<name>.spaces",
+        Kind::TextList,
+        Preset::Required,
+        "The spaces in which the grant holds, or `*`.",
+    ),
+    key(
+        "access.grants.<name>.types",
+        Kind::TextList,
+        Preset::Required,
+        "The types of the saved objects; a `*` at the end stands for anything.",
+    ),
+    key(
+        "access.grants.<name>.ids",
+        Kind::TextList,
+        Preset::Is("*"),
+        "The ids of the saved objects; a `*` at the end stands for anything.",
     ),
     key(
         "providers.<name>.actions",

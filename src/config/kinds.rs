@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::keys::Kind;
 use crate::{
     store::elastic::NodeUrl,
-    units::{self, ByteSize},
+    units::{self, ByteSize, Network},
 };
 
 impl Kind {
@@ -17,10 +17,12 @@ impl Kind {
         match self {
             Self::Integer { .. } => text.trim().parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
             Self::Boolean => text.trim().parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
-            Self::TextList | Self::UrlList | Self::ChoiceList(_) if !text.trim_start().starts_with('[') => {
+            Self::TextList | Self::UrlList | Self::NetworkList | Self::ChoiceList(_)
+                if !text.trim_start().starts_with('[') =>
+            {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
             }
-            Self::TextList | Self::UrlList | Self::ChoiceList(_) | Self::Object => {
+            Self::TextList | Self::UrlList | Self::NetworkList | Self::ChoiceList(_) | Self::Object => {
                 serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
             }
             Self::Text | Self::Path | Self::Address | Self::Duration | Self::Size | Self::Choice(_) | Self::Secret => {
@@ -42,6 +44,7 @@ impl Kind {
             Self::ChoiceList(names) => is_list(value, |text| names.contains(&text)),
             Self::TextList => is_list(value, |text| !text.is_empty()),
             Self::UrlList => is_list(value, |text| text.parse::<NodeUrl>().is_ok()),
+            Self::NetworkList => is_list(value, |text| text.parse::<Network>().is_ok()),
             Self::Object => value.is_object(),
         };
         if fits { Ok(()) } else { Err(self.to_string()) }
@@ -119,6 +122,7 @@ impl fmt::Display for Kind {
             Self::ChoiceList(names) => write!(f, "a list of some of {}", quoted(names)),
             Self::TextList => f.write_str("a list of texts"),
             Self::UrlList => f.write_str("a list of http or https addresses without user or password"),
+            Self::NetworkList => f.write_str("a list of addresses, or networks such as \"10.0.0.0/8\""),
             Self::Object => f.write_str("a table"),
         }
     }

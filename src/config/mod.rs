@@ -24,7 +24,7 @@ use crate::{
     access::AccessConfig,
     intake::Registration,
     store::{elastic::ElasticConfig, sqlite::SqliteConfig},
-    units::{ByteSize, deserialize_duration},
+    units::{ByteSize, Network, deserialize_duration},
 };
 
 /// Everything that can be set.
@@ -62,6 +62,17 @@ pub struct Server {
     #[serde(deserialize_with = "deserialize_duration")]
     pub shutdown_timeout: Duration,
     pub max_concurrent_bytes: ByteSize,
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    pub proxy_header: ProxyHeader,
+}
+
+/// In which header proxies say whom they forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    XForwardedFor,
+    Forwarded,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -70,6 +70,7 @@ fn type_name(kind: Kind) -> String {
         }
         Kind::TextList => "list of texts".to_owned(),
         Kind::UrlList => "list of addresses".to_owned(),
+        Kind::NetworkList => "list of addresses and networks".to_owned(),
         Kind::Secret => "secret text".to_owned(),
         Kind::Object => "table".to_owned(),
     }

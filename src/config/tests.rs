@@ -329,6 +329,7 @@ fn another_value(key: &Key) -> String {
     match key.kind {
         Kind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
         Kind::Text if matches!(key.path, "access.oidc.issuer" | "access.oidc.jwks_url") => "http://other".to_owned(),
+        Kind::Text if key.path == "access.elasticsearch.privilege" => "{type}".to_owned(),
         Kind::Text | Kind::Path => "other".to_owned(),
         Kind::Secret => "b3RoZXI=".to_owned(),
         Kind::Address => "127.0.0.2:1".to_owned(),
@@ -338,9 +339,11 @@ fn another_value(key: &Key) -> String {
         Kind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
         Kind::Size => "3mb".to_owned(),
         Kind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),
+        Kind::Choice(_) if key.path == "access.authority" => "roles".to_owned(),
         Kind::ChoiceList(_) => "oidc,api_keys".to_owned(),
         Kind::Choice(names) => names.iter().find(|name| key.default != Preset::Is(name)).unwrap().to_string(),
         Kind::TextList => "one,two".to_owned(),
+        Kind::NetworkList => "10.0.0.0/8".to_owned(),
         Kind::UrlList => "http://other:1".to_owned(),
         Kind::Object => "{\"a\":1}".to_owned(),
     }
@@ -377,6 +380,11 @@ fn surroundings(key: &Key) -> String {
 
 fn access(key: &Key) -> &'static str {
     match key.path {
+        "access.authority" => "access.authority = \"kibana\"\naccess.kibana.urls = [\"http://a\"]\n",
+        grants if grants.starts_with("access.grants.") => {
+            "access.authority = \"grants\"\n\
+             access.grants.x = { callers = [\"a\"], spaces = [\"a\"], types = [\"a\"] }\n"
+        }
         "access.rules.<name>.providers" => {
             "access.authenticators = [\"api_keys\", \"oidc\"]\naccess.oidc = { issuer = \"http://a\", audience = [\"a\"] }\n\
              [access.rules.x]\nauthenticator = \"oidc\"\nvalues = [\"a\"]\nrole = \"writer\"\nspaces = [\"a\"]\nproviders = [\"a\"]\n"
@@ -411,6 +419,19 @@ fn what_access_asks_of_its_keys_is_checked() {
             "[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"reader\"\nvalues = [\"a\"]",
             "access.rules.x.spaces: expected the spaces of the reader",
         ),
+        (
+            "access.authority = \"elasticsearch\"",
+            "access.elasticsearch.urls: not set, but access.authority is elasticsearch",
+        ),
+        ("access.authority = \"kibana\"", "access.kibana.urls: not set, but access.authority is kibana"),
+        ("access.authority = \"grants\"", "access.grants: none"),
+        ("access.elasticsearch.privilege = \"read\"", "access.elasticsearch.privilege: expected {type} in it"),
+        (
+            "[access.grants.x]\ncallers = [\"*\"]\nspaces = [\"Team\"]\ntypes = [\"*\"]",
+            "access.grants.x.spaces: expected names of spaces",
+        ),
+        ("[providers.annals]\nactions = [\"find\"]", "providers.annals: the provider is the log's own"),
+        ("server.trusted_proxies = [\"10.0.0.0/33\"]", "expected a list of addresses, or networks"),
         ("[access.rules.x]\nauthenticatr = \"oidc\"", "did you mean access.rules.x.authenticator?"),
     ];
     for (file, expected) in cases {

@@ -3,20 +3,22 @@
 //! A route cannot be served without a [`Guarded`] around its handlers, which says what a caller needs for it. What is
 //! another space's answers as if there were nothing.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
+use serde_json::{Value, json};
 
-use super::{Shared, parameters::InSpace};
+use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
-    access::{Identified, Need, Presented, Principal, Refusal},
+    access::{FailedAttempts, Identified, Need, Presented, Principal, Refusal},
+    audit::{Action, Record},
     error::{ErrorCode, Failure},
 };
 
@@ -52,6 +54,10 @@ pub(super) fn open(methods: MethodRouter<Arc<Shared>>) -> Guarded {
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) principal: Arc<Principal>,
+    /// What they showed, for an authority that asks in their name.
+    pub(super) presented: Presented,
+    /// From where; not known where no connection is.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -63,26 +69,39 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// Finds out who is calling, and turns away whoever cannot say.
-pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    match identify(&shared, request.method(), request.headers()).await {
+pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match identify(&shared, &parts).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
+            parts.extensions.insert(caller);
         }
-        Err(_) if OPEN.contains(&request.uri().path()) => {}
+        Err(_) if OPEN.contains(&parts.uri.path()) => {}
         Err(failure) => return failure.into_response(),
     }
-    next.run(request).await
+    next.run(Request::from_parts(parts, body)).await
 }
 
-async fn identify(shared: &Shared, method: &Method, headers: &HeaderMap) -> Result<Caller, Failure> {
-    let access = &shared.services.access;
+async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
+    let Services { access, proxies, clock, .. } = &shared.services;
+    let Parts { method, headers, extensions, .. } = parts;
     let presented = presented(headers, access.session_cookie());
     if presented.is_empty() {
         return Err(unauthenticated());
     }
-    let principal = match access.identify(&presented, shared.services.clock.now()).await {
+    let peer = extensions.get::<Peer>();
+    let address = peer.map(|peer| proxies.client(peer.0, headers));
+    let principal = match access.identify(&presented, address, clock.now()).await {
         Identified::Known(principal) => principal,
-        Identified::Unknown => return Err(unauthenticated()),
+        Identified::Unknown(attempts) => {
+            if let Some(attempts) = attempts {
+                shared.services.audit.record(authentication_failed(attempts));
+            }
+            return Err(unauthenticated());
+        }
+        Identified::Locked(wait) => {
+            let message = "too many attempts failed; try again later";
+            return Err(Failure::new(ErrorCode::TooManyAttempts, message).retry_after(wait));
+        }
         Identified::Unavailable(error) => return Err(error.into()),
     };
     // A browser sends a session by itself, also for a page of somebody else's.
@@ -90,7 +109,29 @@ async fn identify(shared: &Shared, method: &Method, headers: &HeaderMap) -> Resu
     if presented.is_session_alone() && !is_meant {
         return Err(Failure::invalid("Request must contain a kbn-xsrf header."));
     }
-    Ok(Caller { principal })
+    Ok(Caller { principal, presented, address })
+}
+
+/// The event of the log's own that tells of failed attempts.
+pub fn authentication_failed(attempts: FailedAttempts) -> Record {
+    let FailedAttempts { address, login, attempts } = attempts;
+    let from = address.map_or_else(|| "several addresses".to_owned(), |address| address.to_string());
+    Record {
+        action: Action::AuthenticationFailed,
+        message: format!("{attempts} attempts to authenticate from {from} failed"),
+        space: None,
+        user: login,
+        address,
+        payload: json!({"attempts": attempts}),
+    }
+}
+
+impl Caller {
+    /// What is recorded of a thing that the caller did.
+    pub(super) fn did(&self, action: Action, message: String, payload: Value) -> Record {
+        let user = Some(self.principal.to_string());
+        Record { action, message, space: None, user, address: self.address, payload }
+    }
 }
 
 fn unauthenticated() -> Failure {

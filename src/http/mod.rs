@@ -4,6 +4,7 @@
 //! who is calling, and the route's own guard asks whether they may. Each file in `routes` has one resource: its handlers, their types and their
 //! description in the API document.
 
+mod address;
 mod answer;
 mod body;
 mod guard;
@@ -40,6 +41,7 @@ use tracing::Instrument;
 
 use crate::{
     access::{Access, Need},
+    audit::Audit,
     error::{ErrorCode, Failure},
     intake::Intake,
     metrics::Metrics,
@@ -48,8 +50,10 @@ use crate::{
     time::Clock,
     writer::Writer,
 };
+pub use address::{ForwardHeader, Proxies};
 use answer::Code;
 use body::Bodies;
+pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
 pub use serve::{Connections, serve};
@@ -64,6 +68,9 @@ pub struct Services {
     pub query_store: Arc<dyn Store>,
     pub query_shipper: Shipper,
     pub access: Arc<Access>,
+    /// Where routes record what was done, in one line.
+    pub audit: Audit,
+    pub proxies: Proxies,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     /// Whether valid events are made durable, and not only answered.

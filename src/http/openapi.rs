@@ -82,6 +82,7 @@ fn add_unauthenticated(operation: &mut Operation) {
         for (status, description) in [
             ("401", "The request has no credentials, or none that are known"),
             ("403", "The caller is known, and may not do this"),
+            ("429", "Too many attempts to authenticate failed, or the journal is full"),
         ] {
             let response =
                 ResponseBuilder::new().description(description).content("application/json", body.clone()).build();

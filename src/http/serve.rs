@@ -1,9 +1,9 @@
 //! Connections: accepted within bounds, timed, and drained at the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -15,8 +15,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tower::util::MapRequest;
 
-use super::taken::Taken;
+use super::{address::Peer, taken::Taken};
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +43,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             biased;
             () = &mut shutdown => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
-            Some((stream, place)) = accept(&listener, &places) => {
-                let connection = connection(stream, router.clone(), stop.clone(), limits);
+            Some((stream, peer, place)) = accept(&listener, &places) => {
+                let connection = connection(stream, peer, router.clone(), stop.clone(), limits);
                 open.spawn(async move {
                     connection.await;
                     drop(place);
@@ -57,10 +58,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 }
 
 /// The next connection, once there is a place for it; `None` if that failed.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, peer)) => Some((stream, peer.ip(), place)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             // Mostly a lack of file handles, which passes when other connections close.
@@ -70,10 +71,14 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, limits: Connections) {
+async fn connection(stream: TcpStream, peer: IpAddr, router: Router, stop: CancellationToken, limits: Connections) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may wait to be sent");
     }
+    let router = MapRequest::new(router, move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

@@ -1,111 +1,17 @@
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-};
-
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderMap, StatusCode},
-    response::IntoResponse,
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD};
 use ring::{
     rand::SystemRandom,
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair},
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    access::{Access, Grant, GrantText, Identified, Role},
-    config::{Config, Flag, Sources},
+use crate::access::{
+    Grant, GrantText, Identified, Role,
+    tests::{Log, Other, basic, shown, text},
 };
 
-const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const NOW_SECONDS: i64 = 1_700_000_000;
-
-/// Another system: it answers by script, its last line for ever, and remembers the heads of requests.
-struct Other {
-    url: String,
-    seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,
-    script: Arc<Mutex<VecDeque<(u16, Value)>>>,
-}
-
-impl Other {
-    async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen: Arc<Mutex<Vec<_>>> = Arc::default();
-        let script: Arc<Mutex<VecDeque<(u16, Value)>>> = Arc::default();
-        let (record, answers) = (Arc::clone(&seen), Arc::clone(&script));
-        let router = Router::new().fallback(move |request: Request| {
-            record.lock().unwrap().push((format!("{} {}", request.method(), request.uri()), request.headers().clone()));
-            let mut answers = answers.lock().unwrap();
-            let (status, body) =
-                if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }.unwrap();
-            async move { (StatusCode::from_u16(status).unwrap(), body.to_string()).into_response() }
-        });
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, seen, script }
-    }
-
-    /// From now on.
-    fn answers(&self, script: impl IntoIterator<Item = (u16, Value)>) {
-        *self.script.lock().unwrap() = script.into_iter().collect();
-    }
-
-    fn seen(&self) -> Vec<(String, HeaderMap)> {
-        self.seen.lock().unwrap().drain(..).collect()
-    }
-}
-
-struct Log {
-    access: Access,
-    key: String,
-    _folder: TempDir,
-}
-
-impl Log {
-    fn new(settings: &[(&str, &str)]) -> Self {
-        let flag = |(key, value): &(&str, &str)| Flag {
-            name: "--set".to_owned(),
-            key: (*key).to_owned(),
-            value: (*value).to_owned(),
-        };
-        let sources = Sources { flags: settings.iter().map(flag).collect(), ..Sources::default() };
-        let config = Config::load(&sources).unwrap().access;
-        let folder = tempfile::tempdir().unwrap();
-        let keys = Arc::new(Keys::open(folder.path(), NOW).unwrap());
-        let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
-        Self { access: Access::new(&config, keys).unwrap(), key, _folder: folder }
-    }
-
-    async fn ask(&self, presented: &Presented) -> Identified {
-        self.access.identify(presented, NOW).await
-    }
-
-    async fn name(&self, authorization: &str) -> Option<String> {
-        match self.ask(&shown(authorization)).await {
-            Identified::Known(principal) => Some(principal.to_string()),
-            Identified::Unknown => None,
-            Identified::Unavailable(error) => panic!("{error}"),
-        }
-    }
-}
-
-fn shown(authorization: &str) -> Presented {
-    Presented::default().with_authorization(authorization)
-}
-
-fn basic(login: &str) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:secret")))
-}
-
-fn text(role: Role, spaces: &[&str]) -> GrantText {
-    GrantText { role, spaces: spaces.iter().map(|name| (*name).to_owned()).collect(), providers: Vec::new() }
-}
 
 fn grants(identified: Identified) -> Vec<GrantText> {
     match identified {
@@ -152,7 +58,7 @@ async fn elasticsearch_vouches_for_its_users_and_rules_give_them_roles() {
     assert_eq!(engine.seen().len(), 1);
 
     engine.answers([(401, json!({"error": {}}))]);
-    assert!(matches!(log.ask(&shown(&basic("mallory"))).await, Identified::Unknown));
+    assert!(matches!(log.ask(&shown(&basic("mallory"))).await, Identified::Unknown(_)));
     // Not believed: who was refused is asked about again.
     assert_eq!(log.name(&basic("mallory")).await, None);
     assert_eq!(engine.seen().len(), 2);
@@ -226,7 +132,7 @@ async fn kibana_vouches_for_sessions_and_credentials() {
     // To whom Kibana does not know, it shows the page for signing in.
     for status in [401, 302] {
         kibana.answers([(status, json!({}))]);
-        assert!(matches!(log.ask(&Presented::default().with_session("old")).await, Identified::Unknown));
+        assert!(matches!(log.ask(&Presented::default().with_session("old")).await, Identified::Unknown(_)));
     }
     kibana.answers([(503, json!({}))]);
     assert!(matches!(log.ask(&Presented::default().with_session("old")).await, Identified::Unavailable(_)));
@@ -438,12 +344,12 @@ async fn an_issuer_may_change_its_keys_and_be_away_for_a_while() {
     // A key that is not known yet makes us ask, but not for each token that names one.
     issuer.answers([key_set(&[&second])]);
     for _ in 0..3 {
-        assert!(matches!(log.ask(&token(&third)).await, Identified::Unknown));
+        assert!(matches!(log.ask(&token(&third)).await, Identified::Unknown(_)));
     }
     assert_eq!(issuer.seen().len(), 1);
     tokio::time::advance(Duration::from_secs(11)).await;
     assert!(matches!(log.ask(&token(&second)).await, Identified::Known(_)));
-    assert!(matches!(log.ask(&token(&first)).await, Identified::Unknown), "it was withdrawn");
+    assert!(matches!(log.ask(&token(&first)).await, Identified::Unknown(_)), "it was withdrawn");
 
     issuer.answers([(500, json!({}))]);
     tokio::time::advance(Duration::from_secs(3600)).await;

@@ -24,9 +24,10 @@ use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use super::{Limits, Services, router};
+use super::{Limits, Proxies, Services, router};
 use crate::{
     access::{Access, AccessConfig, Grant, GrantText, Keys, Means, NewKey, Principal, Role},
+    audit::{self, Audit},
     config::{Config, Flag, Sources},
     event::{ChainId, Stream, UnixMillis},
     identity::{DataFolder, Identity},
@@ -87,8 +88,11 @@ impl Log {
         };
         let store = Arc::new(Scripted::default());
         let (main, copy) = (start("main", &store), start("copy", &Arc::default()));
+        let intake = intake(&folder);
         let services = Services {
-            intake: intake(&folder),
+            audit: Audit::start(Arc::clone(&intake), Some(writer.clone()), metrics.audit.clone()),
+            proxies: Proxies::default(),
+            intake,
             writer: writer.clone(),
             stores: vec![("main".to_owned(), main.clone()), ("copy".to_owned(), copy)],
             query_store: Arc::clone(&store) as Arc<dyn Store>,
@@ -176,7 +180,10 @@ fn access_config(settings: &[(&str, &str)]) -> AccessConfig {
         key: (*key).to_owned(),
         value: (*value).to_owned(),
     };
-    let sources = Sources { flags: settings.iter().map(flag).collect(), ..Sources::default() };
+    // A find that is logged is an event more, which is for tests to ask for.
+    let quiet = ("access.log_finds", "false");
+    let flags = [&quiet].into_iter().chain(settings).map(flag).collect();
+    let sources = Sources { flags, ..Sources::default() };
     Config::load(&sources).unwrap().access
 }
 
@@ -185,6 +192,8 @@ fn intake(folder: &TempDir) -> Arc<Intake> {
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
     let registration = Registration { actions: vec!["run".to_owned()], ..Registration::default() };
     registry.register("app", registration).unwrap();
+    let (own, registration) = audit::registration();
+    registry.register(&own, registration).unwrap();
     Arc::new(Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3"))
 }
 
@@ -231,6 +240,7 @@ struct Scripted {
     answer: Mutex<Option<Result<Page, StoreError>>>,
     fails: Mutex<Option<StoreError>>,
     refuses: Mutex<Option<String>>,
+    appended: Mutex<Vec<Value>>,
     replaced: Mutex<Option<Result<Outcome, StoreError>>>,
 }
 
@@ -255,6 +265,21 @@ impl Scripted {
         *self.replaced.lock().unwrap() = Some(outcome);
     }
 
+    /// The first so many of the log's own events about its use, once it has them.
+    async fn own_events(&self, count: usize) -> Vec<Value> {
+        let found = async {
+            loop {
+                let appended = self.appended.lock().unwrap().clone();
+                let own: Vec<_> = appended.into_iter().filter(|event| event["event"]["provider"] == "annals").collect();
+                if own.len() >= count {
+                    break own;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), found).await.unwrap()
+    }
+
     fn asked(&self) -> Vec<Query> {
         self.asked.lock().unwrap().drain(..).collect()
     }
@@ -274,6 +299,8 @@ impl Store for Scripted {
         if let Some(error) = self.fails.lock().unwrap().clone() {
             return Err(error);
         }
+        let documents = events.iter().map(|event| serde_json::from_slice(&event.document).unwrap());
+        self.appended.lock().unwrap().extend(documents);
         let outcome = match self.refuses.lock().unwrap().take() {
             Some(reason) => Outcome::Rejected { reason },
             None => Outcome::Stored,
