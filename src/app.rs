@@ -18,7 +18,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::{Keys, KeysError},
+    access::{Access, AccessError, Keys, KeysError},
+    audit::{self, Audit},
     config::{self, Config},
     event::Stream,
     http,
@@ -35,6 +36,10 @@ use crate::{
 
 /// How long the start waits for a store to say what it has of our chains.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
+/// How soon a renewed certificate is seen.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon it is told of failed attempts that came close to others.
+const ATTEMPTS_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
 /// How long a client may take for the head of a request, and to take anything of its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,6 +62,10 @@ pub enum AppError {
     Provider { provider: String, source: RegisterError },
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Tls(#[from] http::TlsError),
     #[error("the seal secret in {} does not fit the log in {}", secret_file.display(), data_dir.display())]
     SealSecret { secret_file: PathBuf, data_dir: PathBuf, source: OpenError },
     #[error("the log in {} cannot be gone on with", data_dir.display())]
@@ -76,6 +85,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let listen = |source| AppError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let tls = open_tls(&config)?;
     let service = Service::start(&config).await?;
     if !config.events.are_kept() {
         let config::Events { enabled, keep } = config.events;
@@ -83,7 +93,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     }
     service.log_own_event(STARTING).await;
     let server = &config.server;
-    tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting events");
+    tracing::info!(%address, tls = tls.is_some(), data_dir = %config.data_dir.display(), "accepting events");
     if service.is_first_start {
         tracing::info!("try it: {}", first_commands(&config, address));
     }
@@ -94,8 +104,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         drain: server.shutdown_timeout,
     };
     let router = http::router(service.services(&config));
-    http::serve(listener, router, stop.received(), connections).await;
+    if let Some(tls) = tls.clone() {
+        let shutdown = service.shutdown.clone();
+        tokio::spawn(async move { shutdown.run_until_cancelled(tls.watch(CERTIFICATE_INTERVAL)).await });
+    }
+    http::serve(listener, tls, router, stop.received(), connections).await;
     tracing::info!("stopping");
+    service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
     tracing::info!("stopped");
@@ -122,7 +137,8 @@ pub async fn setup(config: Config) -> Result<(), AppError> {
 struct Service {
     folder: DataFolder,
     intake: Arc<Intake>,
-    keys: Arc<Keys>,
+    access: Arc<Access>,
+    audit: Audit,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     writer: Writer,
@@ -147,6 +163,7 @@ impl Service {
         let is_first_start = !folder.has_writer();
         let identity = Identity::open(&folder, config.seal.secret_file.as_deref(), clock.now())?;
         let keys = Arc::new(Keys::open(&config.data_dir, clock.now())?);
+        let access = Arc::new(Access::new(&config.access, keys)?);
         let metrics = Arc::new(Metrics::new());
         let intake = Arc::new(open_intake(config, &folder, &identity.writer, Arc::clone(&clock))?);
 
@@ -168,8 +185,11 @@ impl Service {
         switch_chaining(&mut recovering, config).map_err(|source| writer_error(config, &folder, source))?;
         let trimmer = Trimmer::new(recovering.journal(), stores.len());
         let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
+        let kept_by = config.events.are_kept().then(|| writer.clone());
+        let audit = Audit::start(Arc::clone(&intake), kept_by, metrics.audit.clone());
 
         let shutdown = CancellationToken::new();
+        tokio::spawn(tell_of_failed_attempts(Arc::clone(&access), audit.clone(), shutdown.clone()));
         let mut shippers = Vec::new();
         for (name, store) in stores {
             let options = shipper_options(config, &folder, &name, &own, &metrics);
@@ -187,7 +207,8 @@ impl Service {
         Ok(Self {
             folder,
             intake,
-            keys,
+            access,
+            audit,
             metrics,
             clock,
             writer,
@@ -212,7 +233,15 @@ impl Service {
             stores: self.shippers.iter().map(|running| (running.name.clone(), running.shipper.clone())).collect(),
             query_store,
             query_shipper,
-            keys: Arc::clone(&self.keys),
+            access: Arc::clone(&self.access),
+            audit: self.audit.clone(),
+            proxies: http::Proxies {
+                trusted: server.trusted_proxies.clone(),
+                header: match server.proxy_header {
+                    config::ProxyHeader::XForwardedFor => http::ForwardHeader::XForwardedFor,
+                    config::ProxyHeader::Forwarded => http::ForwardHeader::Forwarded,
+                },
+            },
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             keeps_events: self.events.are_kept(),
@@ -268,6 +297,14 @@ impl Service {
     }
 }
 
+/// Now and then records the failed attempts that came too close to others to be told of one by one.
+async fn tell_of_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: CancellationToken) {
+    let mut turns = tokio::time::interval(ATTEMPTS_INTERVAL);
+    while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
+        access.failed_attempts().into_iter().map(http::authentication_failed).for_each(|record| audit.record(record));
+    }
+}
+
 /// The secret is named where it is at fault: it may have been made anew because its file was lost.
 fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppError {
     let data_dir = config.data_dir.clone();
@@ -278,13 +315,25 @@ fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppE
     AppError::Writer { data_dir, source }
 }
 
+/// `None`: plain HTTP.
+fn open_tls(config: &Config) -> Result<Option<Arc<http::Tls>>, AppError> {
+    let files = &config.server.tls;
+    let both = files.cert_file.as_ref().zip(files.key_file.as_ref());
+    Ok(both.map(|(cert, key)| http::Tls::open(cert, key)).transpose()?.map(Arc::new))
+}
+
 /// What a first user can type in another terminal, in the same folder.
 fn first_commands(config: &Config, address: SocketAddr) -> String {
-    let is_usual = config.data_dir == Path::new("annals-data") && address.to_string() == "127.0.0.1:6780";
+    let certificate = config.server.tls.cert_file.as_ref();
+    let is_usual =
+        config.data_dir == Path::new("annals-data") && address.to_string() == "127.0.0.1:6780" && certificate.is_none();
     let server = if is_usual {
         String::new()
     } else {
-        format!(" --url http://{address} --key-file {}", config.data_dir.join("admin.key").display())
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let ca_file = certificate.map(|file| format!(" --ca-file {}", file.display())).unwrap_or_default();
+        let key_file = config.data_dir.join("admin.key");
+        format!(" --url {scheme}://{address}{ca_file} --key-file {}", key_file.display())
     };
     let event = "--register --provider demo --action try --object demo:1 --message hello --wait-for stored";
     format!("annals log{server} {event} && annals find{server} demo 1")
@@ -307,7 +356,7 @@ fn open_intake(
     let own =
         Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], defaults: serde_json::Map::new() };
     let own = (OWN_PROVIDER.to_owned(), own);
-    for (provider, registration) in config.providers.clone().into_iter().chain([own]) {
+    for (provider, registration) in config.providers.clone().into_iter().chain([own, audit::registration()]) {
         registry
             .register(&provider, registration)
             .map_err(|source| AppError::Provider { provider: provider.clone(), source })?;

@@ -5,7 +5,7 @@
 use std::{error::Error, time::Duration};
 
 use crate::{
-    access::ChangeError,
+    access::{ChangeError, Unavailable},
     intake::{BodyError, RegisterError},
     store::StoreError,
     writer::SubmitError,
@@ -28,12 +28,14 @@ pub enum ErrorCode {
     TooLarge,
     UnsupportedMediaType,
     JournalFull,
+    TooManyAttempts,
     Internal,
     Busy,
     ShuttingDown,
     JournalFailed,
     RegistryFailed,
     KeysFailed,
+    AccessUnavailable,
     StoreUnavailable,
     StoreBlocked,
     StoreDenied,
@@ -49,7 +51,7 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::EventsRejected,
         Self::Unauthenticated,
@@ -61,12 +63,14 @@ impl ErrorCode {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::JournalFull,
+        Self::TooManyAttempts,
         Self::Internal,
         Self::Busy,
         Self::ShuttingDown,
         Self::JournalFailed,
         Self::RegistryFailed,
         Self::KeysFailed,
+        Self::AccessUnavailable,
         Self::StoreUnavailable,
         Self::StoreBlocked,
         Self::StoreDenied,
@@ -78,7 +82,9 @@ impl ErrorCode {
         let (name, status, meaning) = match self {
             Self::InvalidRequest => ("invalid_request", 400, "A parameter or the body is not as described."),
             Self::EventsRejected => ("events_rejected", 400, "Every event of the request is invalid."),
-            Self::Unauthenticated => ("unauthenticated", 401, "The request has no API key, or one that is not known."),
+            Self::Unauthenticated => {
+                ("unauthenticated", 401, "The request has no credentials, or none that are known.")
+            }
             Self::Forbidden => ("forbidden", 403, "The caller is known, and none of its roles may do this."),
             Self::NotFound => ("not_found", 404, "There is nothing here, or nothing that the caller may see."),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "The path exists, but not with this method."),
@@ -91,12 +97,18 @@ impl ErrorCode {
             Self::JournalFull => {
                 ("journal_full", 429, "The journal is full until a store catches up; nothing was written.")
             }
+            Self::TooManyAttempts => {
+                ("too_many_attempts", 429, "Too many attempts to authenticate failed; nobody is asked for a while.")
+            }
             Self::Internal => ("internal", 500, "A fault of this program; the log has more."),
             Self::Busy => ("busy", 503, "Too much is being received at once; nothing was written."),
             Self::ShuttingDown => ("shutting_down", 503, "This writer is stopping; nothing was written."),
             Self::JournalFailed => ("journal_failed", 503, "The journal cannot be written; `/readyz` says why."),
             Self::RegistryFailed => ("registry_failed", 503, "The registration could not be made durable."),
             Self::KeysFailed => ("keys_failed", 503, "The change of API keys could not be made durable."),
+            Self::AccessUnavailable => {
+                ("access_unavailable", 503, "The system that knows the caller, or what they may read, does not answer.")
+            }
             Self::StoreUnavailable => ("store_unavailable", 503, "The store that is queried does not answer."),
             Self::StoreBlocked => {
                 ("store_blocked", 503, "The store that is queried is blocked until an operator acts.")
@@ -192,6 +204,15 @@ impl From<RegisterError> for Failure {
                 Self::new(ErrorCode::RegistryFailed, "the registration could not be made durable").because(cause)
             }
         }
+    }
+}
+
+/// The other system's words can hold host names and the like, so they go to the log alone.
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        Self::new(ErrorCode::AccessUnavailable, "who is calling, or what they may read, cannot be found out at present")
+            .retry_after(RETRY_AFTER)
+            .because(error.to_string())
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 mod buffers;
 pub mod cli;
 pub mod client;

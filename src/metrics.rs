@@ -24,6 +24,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     registry: Registry,
     pub http: HttpMetrics,
+    pub audit: AuditMetrics,
     pub intake: IntakeMetrics,
     pub journal: JournalMetrics,
     stores: StoreFamilies,
@@ -36,6 +37,7 @@ impl Metrics {
         registry.register("build", "The running version", build);
         Self {
             http: HttpMetrics::register(&mut registry),
+            audit: AuditMetrics::register(&mut registry),
             intake: IntakeMetrics::register(&mut registry),
             journal: JournalMetrics::register(&mut registry),
             stores: StoreFamilies::register(&mut registry),
@@ -59,6 +61,20 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The log's own events about its use.
+#[derive(Clone)]
+pub struct AuditMetrics {
+    pub lost: Counter,
+}
+
+impl AuditMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let lost = Counter::default();
+        registry.register("audit_lost_events", "Events of the log's own use that were lost", lost.clone());
+        Self { lost }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The value types of settings that carry a unit, and the one that must never be seen.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
@@ -58,6 +58,43 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
+/// A network of addresses, such as `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    first: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    pub fn has(&self, address: IpAddr) -> bool {
+        let differs = |bits: u32, difference: u128| difference.checked_shr(bits - self.prefix).unwrap_or(0) != 0;
+        match (self.first, address) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => !differs(32, u128::from(first.to_bits() ^ address.to_bits())),
+            (IpAddr::V6(first), IpAddr::V6(address)) => !differs(128, first.to_bits() ^ address.to_bits()),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = BadUnit;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = BadUnit("an address, or a network such as \"10.0.0.0/8\"");
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let first: IpAddr = address.parse().map_err(|_| bad)?;
+        let bits = if first.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| bad)?;
+        if prefix <= bits { Ok(Self { first, prefix }) } else { Err(bad) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// Reads a duration with its unit: `500ms`, `30s`, `5m`, `1h`, `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
     let bad = BadUnit("a duration above zero with its unit, such as \"30s\" (ms, s, m, h, d)");
@@ -106,5 +143,31 @@ impl fmt::Debug for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(network: &str, inside: &[&str], outside: &[&str]) {
+        let network: Network = network.parse().unwrap();
+        assert!(inside.iter().all(|address| network.has(address.parse().unwrap())), "{network:?}");
+        assert!(!outside.iter().any(|address| network.has(address.parse().unwrap())), "{network:?}");
+    }
+
+    #[test]
+    fn a_network_has_the_addresses_with_its_first_bits() {
+        check("10.0.0.0/8", &["10.0.0.0", "10.255.255.255"], &["9.255.255.255", "11.0.0.0", "::a00:1"]);
+        check("192.0.2.7", &["192.0.2.7"], &["192.0.2.6"]);
+        check("192.0.2.4/30", &["192.0.2.4", "192.0.2.7"], &["192.0.2.3", "192.0.2.8"]);
+        check("0.0.0.0/0", &["1.2.3.4"], &["::1"]);
+        check("2001:db8::/32", &["2001:db8:ffff::1"], &["2001:db9::", "10.0.0.1"]);
+        check("::/0", &["::1", "ffff::"], &["1.2.3.4"]);
+        for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0/8", "::/129", "10.0.0.0/8/8"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
     }
 }

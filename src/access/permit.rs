@@ -1,6 +1,6 @@
 //! From a question to one that a store will answer: only by way of a [`Permit`].
 
-use super::{Need, Principal};
+use super::{Access, Need, Presented, Principal, Unavailable};
 use crate::{
     event::Space,
     query::{ObjectScope, Query, Scope, ScopedQuery, Visible},
@@ -10,17 +10,45 @@ use crate::{
 #[derive(Debug)]
 pub struct Permit {
     scope: Scope,
+    is_by_role: bool,
 }
 
-/// Why there is no permit. To the caller it looks as if there were nothing.
+/// Why there is no permit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the caller may not read these events")]
-pub struct Denied;
+pub enum Denied {
+    /// To the caller it looks as if there were nothing.
+    #[error("the caller may not read these events")]
+    Refused,
+    /// Whether they may cannot be found out; so they may not.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
 
-/// Asks whether the caller may read the events of these objects.
-pub fn permit(principal: &Principal, objects: ObjectScope) -> Result<Permit, Denied> {
-    let reads_all = principal.check(Need::ReadEvents, objects.space.as_ref()).is_ok();
-    if reads_all { Ok(Permit { scope: Scope::Objects(objects) }) } else { Err(Denied) }
+impl Permit {
+    /// Whether the caller may read all events of the space anyway.
+    pub fn is_by_role(&self) -> bool {
+        self.is_by_role
+    }
+}
+
+impl Access {
+    /// Asks whether the caller may read the events of these objects.
+    pub async fn permit(
+        &self,
+        principal: &Principal,
+        presented: &Presented,
+        objects: ObjectScope,
+    ) -> Result<Permit, Denied> {
+        let space = objects.space.as_ref();
+        if principal.check(Need::ReadEvents, space).is_ok() {
+            return Ok(Permit { scope: Scope::Objects(objects), is_by_role: true });
+        }
+        principal.check(Need::FindByObject, space).map_err(|_| Denied::Refused)?;
+        if self.authority.allows(principal, presented, &objects).await? {
+            return Ok(Permit { scope: Scope::Objects(objects), is_by_role: false });
+        }
+        Err(Denied::Refused)
+    }
 }
 
 /// Asks for all events that the caller may see by role: of this space (`Some(None)` is the default one), or of all.
@@ -28,13 +56,15 @@ pub fn permit_visible(principal: &Principal, within: Option<Option<Space>>) -> R
     let visible = match within {
         None => principal.visible(),
         Some(space) => {
-            principal.check(Need::ReadEvents, space.as_ref()).map_err(|_| Denied)?;
+            principal.check(Need::ReadEvents, space.as_ref()).map_err(|_| Denied::Refused)?;
             Visible::Spaces(vec![space])
         }
     };
     match visible {
-        Visible::Spaces(spaces) if spaces.is_empty() => Err(Denied),
-        visible @ (Visible::Everything | Visible::Spaces(_)) => Ok(Permit { scope: Scope::Visible(visible) }),
+        Visible::Spaces(spaces) if spaces.is_empty() => Err(Denied::Refused),
+        visible @ (Visible::Everything | Visible::Spaces(_)) => {
+            Ok(Permit { scope: Scope::Visible(visible), is_by_role: true })
+        }
     }
 }
 

@@ -142,7 +142,7 @@ impl Providers {
 }
 
 /// What stands for all spaces or providers.
-const ALL: &str = "*";
+pub(super) const ALL: &str = "*";
 
 /// A grant as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

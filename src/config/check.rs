@@ -8,11 +8,11 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Effective, Invalid, Origin, Problem, Setting, Store,
+    Config, Effective, Invalid, Origin, Problem, Setting, Store, TlsFiles,
     keys::{KEYS, Key, KeyPath, Preset, StoreKind},
     layers::{Given, Layers},
 };
-use crate::{error::with_reasons, identity, units::ByteSize};
+use crate::{error::with_reasons, identity, intake::OWN_PROVIDER, units::ByteSize};
 
 pub(super) fn settle(layers: Layers) -> Result<(Config, Effective), Invalid> {
     let mut settled = Settled::of(layers);
@@ -70,10 +70,28 @@ impl Settled {
         if let Some(first) = self.stores.first().cloned() {
             self.set_default("query.store", "", &first);
         }
-        for name in self.names_in("providers") {
-            for key in KEYS.iter().filter(|key| key.path.starts_with("providers.")) {
-                self.add_default(key, &name);
+        self.complete_engine_of_access();
+        for section in ["providers", "access.rules", "access.grants"] {
+            for name in self.names_in(section) {
+                for key in KEYS.iter().filter(|key| key.path.starts_with(&format!("{section}.<name>."))) {
+                    self.add_default(key, &name);
+                }
             }
+        }
+    }
+
+    /// Unless told otherwise, callers are known to the engine that is queried.
+    fn complete_engine_of_access(&mut self) {
+        let Some(queried) = self.text("query.store", "").map(str::to_owned) else { return };
+        for (own, of_store) in [
+            ("access.elasticsearch.urls", "stores.<name>.urls"),
+            ("access.elasticsearch.ca_file", "stores.<name>.ca_file"),
+        ] {
+            let Some(key) = KEYS.iter().find(|known| known.path == own) else { continue };
+            let Some(value) = self.given(of_store, &queried).map(|given| given.value.clone()) else { continue };
+            let path = KeyPath::of(key, "");
+            let given = Given { path: path.clone(), key, value, origin: Origin::Default };
+            self.values.entry(path).or_insert(given);
         }
     }
 
@@ -149,9 +167,10 @@ impl Settled {
     }
 
     fn names_in(&self, section: &str) -> Vec<String> {
-        let in_section = self.values.keys().filter_map(|path| match path.0.as_slice() {
-            [first, name, _, ..] if first == section => Some(name.clone()),
-            _ => None,
+        let section: Vec<_> = section.split('.').collect();
+        let in_section = self.values.keys().filter_map(|path| {
+            let is_in = section.iter().zip(&path.0).all(|(part, name)| part == name);
+            (is_in && path.0.len() > section.len() + 1).then(|| path.0.get(section.len()).cloned())?
         });
         let mut names: Vec<_> = in_section.collect();
         names.dedup();
@@ -182,8 +201,7 @@ impl Settled {
         let row = |given: &Given| KEYS.iter().position(|key| key.path == given.key.path);
         let mut given: Vec<_> = self.values.into_values().collect();
         given.sort_by_cached_key(|value| {
-            let named =
-                value.key.path.contains("<name>").then(|| value.path.0.get(..2).map(<[String]>::to_vec)).flatten();
+            let named = value.key.name_at().and_then(|at| value.path.0.get(..=at)).map(<[String]>::to_vec);
             let section = value.key.segments().next().unwrap_or_default();
             let first = KEYS.iter().position(|key| key.segments().next() == Some(section));
             (first, named, row(value))
@@ -234,9 +252,14 @@ fn disagreements(config: &Config) -> Vec<Problem> {
             names.join(", ")
         ));
     }
+    check_tls(&server.tls, &mut found);
     check_stores(config, &mut found);
+    found.extend(config.access.problems().iter().map(|problem| format!("access.{problem}")));
     if let Some(Err(error)) = config.seal.secret_file.as_deref().map(identity::read_secret) {
         found.push(format!("seal.secret_file: {}", with_reasons(&error)));
+    }
+    if config.providers.contains_key(OWN_PROVIDER) {
+        found.push(format!("providers.{OWN_PROVIDER}: the provider is the log's own"));
     }
     found.extend(
         config.providers.keys().filter(|name| name.is_empty()).map(|_| "providers: a provider has no name".to_owned()),
@@ -247,6 +270,20 @@ fn disagreements(config: &Config) -> Vec<Problem> {
 fn at_most(found: &mut Vec<String>, (key, size): (&str, ByteSize), (bound, most): (&str, ByteSize)) {
     if size > most {
         found.push(format!("{key} ({size}) is more than {bound} ({most})"));
+    }
+}
+
+fn check_tls(tls: &TlsFiles, found: &mut Vec<String>) {
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(_), None) => found.push("server.tls.key_file: not set, but server.tls.cert_file is".to_owned()),
+        (None, Some(_)) => found.push("server.tls.cert_file: not set, but server.tls.key_file is".to_owned()),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+        if let Some(Err(error)) = file.as_ref().map(std::fs::File::open) {
+            let path = file.as_deref().unwrap_or(Path::new("")).display();
+            found.push(format!("server.tls.{key}: cannot read {path}: {error}"));
+        }
     }
 }
 

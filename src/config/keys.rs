@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::access::{AuthenticatorKind, AuthorityKind, Role};
+
 /// One key.
 #[derive(Debug)]
 pub struct Key {
@@ -32,10 +34,14 @@ pub enum Kind {
     Duration,
     Size,
     Choice(&'static [&'static str]),
+    /// Several of these, in an order that counts; in the environment and in flags separated by commas.
+    ChoiceList(&'static [&'static str]),
     /// Texts; in the environment and in flags separated by commas.
     TextList,
     /// `http` and `https` addresses; in the environment and in flags separated by commas.
     UrlList,
+    /// Addresses and networks; in the environment and in flags separated by commas.
+    NetworkList,
     /// Text that is never shown.
     Secret,
     /// A table of any content; in the environment and in flags a JSON object.
@@ -138,6 +144,25 @@ pub const KEYS: &[Key] = &[
         Kind::Size,
         Preset::Is("64mb"),
         "The most bytes of request bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over.",
+    ),
+    key(
+        "server.tls.cert_file",
+        Kind::Path,
+        Preset::Unset("plain HTTP is served"),
+        "PEM file of the server's certificate and those that vouch for it; with `server.tls.key_file`. A change is seen within seconds.",
+    ),
+    key("server.tls.key_file", Kind::Path, Preset::Unset("plain HTTP is served"), "PEM file of the certificate's key."),
+    key(
+        "server.trusted_proxies",
+        Kind::NetworkList,
+        Preset::Unset("no proxy is believed"),
+        "Addresses or networks of the proxies before this log, such as `[\"10.0.0.0/8\"]`. What they say of a client's address is believed.",
+    ),
+    key(
+        "server.proxy_header",
+        Kind::Choice(&["x-forwarded-for", "forwarded"]),
+        Preset::Is("x-forwarded-for"),
+        "The header in which these proxies say it; the other one is the client's own and ignored.",
     ),
     key(
         "log.level",
@@ -381,6 +406,178 @@ pub const KEYS: &[Key] = &[
         "The name of the store that answers queries.",
     ),
     key(
+        "access.authenticators",
+        Kind::ChoiceList(AuthenticatorKind::NAMES),
+        Preset::Is("api_keys"),
+        "Who is asked who a caller is, in this order; the first that knows them decides.",
+    ),
+    key(
+        "access.authority",
+        Kind::Choice(AuthorityKind::NAMES),
+        Preset::Is("roles"),
+        "Who decides whether a `reader` may read the events of a saved object: `roles` (no reader may), `grants` (`access.grants`), \
+         `elasticsearch` (Kibana's privileges, kept there) or `kibana` (it gives the object to the caller).",
+    ),
+    key(
+        "access.log_finds",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "Log each find by a caller who may read all events, as an event `find` of provider `annals`.",
+    ),
+    key(
+        "access.lockout.failures",
+        integer(1, 1_000_000),
+        Preset::Is("10"),
+        "How often one client address may fail to say who it is before it has to wait; for one login it is five times as much.",
+    ),
+    key(
+        "access.lockout.longest",
+        Kind::Duration,
+        Preset::Is("15m"),
+        "The longest wait, and how long failures are remembered.",
+    ),
+    key(
+        "access.timeout",
+        Kind::Duration,
+        Preset::Is("5s"),
+        "How long Elasticsearch, Kibana or an issuer may take to answer about a caller.",
+    ),
+    key(
+        "access.cache",
+        Kind::Duration,
+        Preset::Is("30s"),
+        "How long what Elasticsearch or Kibana said of a caller is believed.",
+    ),
+    key(
+        "access.elasticsearch.urls",
+        Kind::UrlList,
+        Preset::Unset("those of the store that is queried, if it is of kind `elasticsearch`"),
+        "The nodes that callers' credentials are passed to.",
+    ),
+    key(
+        "access.elasticsearch.ca_file",
+        Kind::Path,
+        Preset::Unset("that of the same store; else only public authorities are trusted"),
+        "PEM file of authorities that may have signed the nodes' certificates, besides the public ones.",
+    ),
+    key(
+        "access.elasticsearch.application",
+        Kind::Text,
+        Preset::Is("kibana-.kibana"),
+        "The name under which Kibana keeps its privileges in Elasticsearch, for the authority `elasticsearch`.",
+    ),
+    key(
+        "access.elasticsearch.privilege",
+        Kind::Text,
+        Preset::Is("saved_object:{type}/get"),
+        "The privilege that a reader of objects of `{type}` has there. Older Kibanas put their version into it: `saved_object:8.3.0:{type}/get`.",
+    ),
+    key(
+        "access.kibana.urls",
+        Kind::UrlList,
+        Preset::Unset("Kibana is not asked"),
+        "Where Kibana is, with its base path if it has one; sessions and credentials are passed to it.",
+    ),
+    key(
+        "access.kibana.ca_file",
+        Kind::Path,
+        Preset::Unset("only public authorities are trusted"),
+        "PEM file of authorities that may have signed Kibana's certificate, besides the public ones.",
+    ),
+    key(
+        "access.kibana.cookie",
+        Kind::Text,
+        Preset::Is("sid"),
+        "The name of the session's cookie (Kibana's `xpack.security.cookieName`).",
+    ),
+    key(
+        "access.oidc.issuer",
+        Kind::Text,
+        Preset::Unset("no tokens are taken"),
+        "The issuer of bearer tokens, exactly as their claim `iss` has it.",
+    ),
+    key(
+        "access.oidc.audience",
+        Kind::TextList,
+        Preset::Unset("no tokens are taken"),
+        "What this log is called in the claim `aud`; one of these has to be in it.",
+    ),
+    key(
+        "access.oidc.jwks_url",
+        Kind::Text,
+        Preset::Unset("found by the issuer's `/.well-known/openid-configuration`"),
+        "Where the issuer publishes its keys.",
+    ),
+    key(
+        "access.oidc.ca_file",
+        Kind::Path,
+        Preset::Unset("only public authorities are trusted"),
+        "PEM file of authorities that may have signed the issuer's certificate, besides the public ones.",
+    ),
+    key("access.oidc.name_claim", Kind::Text, Preset::Is("sub"), "The claim that is the caller's name."),
+    key(
+        "access.oidc.leeway",
+        Kind::Duration,
+        Preset::Is("60s"),
+        "How far the issuer's clock may differ when a token's `exp` and `nbf` are compared with ours.",
+    ),
+    key(
+        "access.rules.<name>.authenticator",
+        Kind::Choice(&["elasticsearch", "kibana", "oidc"]),
+        Preset::Required,
+        "Whose word the rule is about. A caller has what all rules together give; a caller that no rule fits is known and may do nothing.",
+    ),
+    key(
+        "access.rules.<name>.claim",
+        Kind::Text,
+        Preset::Is("roles"),
+        "What is looked at: a field of the answer to `_security/_authenticate` or `/internal/security/me`, such as `roles` or \
+         `username`, or a claim of the token; dots lead into objects.",
+    ),
+    key(
+        "access.rules.<name>.values",
+        Kind::TextList,
+        Preset::Required,
+        "What it has to be, or to have one of; a `*` at the end stands for anything.",
+    ),
+    key("access.rules.<name>.role", Kind::Choice(Role::NAMES), Preset::Required, "The role that the caller then has."),
+    key(
+        "access.rules.<name>.spaces",
+        Kind::TextList,
+        Preset::Unset("none, as for `admin`, `auditor` and `monitor`"),
+        "The spaces in which the caller has it, or `*`.",
+    ),
+    key(
+        "access.rules.<name>.providers",
+        Kind::TextList,
+        Preset::Unset("none; a `writer` needs some"),
+        "The providers that a `writer` may log as, or `*`.",
+    ),
+    key(
+        "access.grants.<name>.callers",
+        Kind::TextList,
+        Preset::Required,
+        "Readers, by system and name: `api_key:shop`, `oidc:alice`; a `*` at the end stands for anything.",
+    ),
+    key(
+        "access.grants.<name>.spaces",
+        Kind::TextList,
+        Preset::Required,
+        "The spaces in which the grant holds, or `*`.",
+    ),
+    key(
+        "access.grants.<name>.types",
+        Kind::TextList,
+        Preset::Required,
+        "The types of the saved objects; a `*` at the end stands for anything.",
+    ),
+    key(
+        "access.grants.<name>.ids",
+        Kind::TextList,
+        Preset::Is("*"),
+        "The ids of the saved objects; a `*` at the end stands for anything.",
+    ),
+    key(
         "providers.<name>.actions",
         Kind::TextList,
         Preset::Required,
@@ -397,6 +594,11 @@ pub const KEYS: &[Key] = &[
 impl Key {
     pub fn segments(&self) -> impl Iterator<Item = &'static str> {
         self.path.split('.')
+    }
+
+    /// Which of its segments is a name that the operator chooses.
+    pub(super) fn name_at(&self) -> Option<usize> {
+        self.segments().position(|segment| segment == "<name>")
     }
 
     /// The environment variable that sets the key.
@@ -473,8 +675,8 @@ pub(super) fn look_up(path: &KeyPath) -> Place {
 pub(super) fn suggest(path: &KeyPath) -> Option<KeyPath> {
     let typed = path.0.join(".");
     let last = path.0.last()?;
-    let name = path.0.get(1).map_or("<name>", String::as_str);
-    let candidates = KEYS.iter().map(|key| KeyPath::of(key, name));
+    let name_in = |key: &Key| path.0.get(key.name_at()?).map(String::as_str);
+    let candidates = KEYS.iter().map(|key| KeyPath::of(key, name_in(key).unwrap_or("<name>")));
     let (distance, nearest) = candidates
         .clone()
         .map(|candidate| (strsim::damerau_levenshtein(&typed, &candidate.0.join(".")), candidate))

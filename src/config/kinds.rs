@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::keys::Kind;
 use crate::{
     store::elastic::NodeUrl,
-    units::{self, ByteSize},
+    units::{self, ByteSize, Network},
 };
 
 impl Kind {
@@ -17,10 +17,12 @@ impl Kind {
         match self {
             Self::Integer { .. } => text.trim().parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
             Self::Boolean => text.trim().parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
-            Self::TextList | Self::UrlList if !text.trim_start().starts_with('[') => {
+            Self::TextList | Self::UrlList | Self::NetworkList | Self::ChoiceList(_)
+                if !text.trim_start().starts_with('[') =>
+            {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
             }
-            Self::TextList | Self::UrlList | Self::Object => {
+            Self::TextList | Self::UrlList | Self::NetworkList | Self::ChoiceList(_) | Self::Object => {
                 serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
             }
             Self::Text | Self::Path | Self::Address | Self::Duration | Self::Size | Self::Choice(_) | Self::Secret => {
@@ -39,8 +41,10 @@ impl Kind {
             Self::Duration => value.as_str().is_some_and(|text| units::parse_duration(text).is_ok()),
             Self::Size => value.as_str().is_some_and(|text| text.parse::<ByteSize>().is_ok()),
             Self::Choice(names) => value.as_str().is_some_and(|text| names.contains(&text)),
+            Self::ChoiceList(names) => is_list(value, |text| names.contains(&text)),
             Self::TextList => is_list(value, |text| !text.is_empty()),
             Self::UrlList => is_list(value, |text| text.parse::<NodeUrl>().is_ok()),
+            Self::NetworkList => is_list(value, |text| text.parse::<Network>().is_ok()),
             Self::Object => value.is_object(),
         };
         if fits { Ok(()) } else { Err(self.to_string()) }
@@ -81,6 +85,10 @@ fn without_credentials(text: &str) -> String {
     cut.map_or_else(|| text.to_owned(), |(scheme, host)| format!("{scheme}//{REDACTED}@{host}"))
 }
 
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}
+
 fn toml_text(value: &Value) -> String {
     match value {
         Value::Object(entries) => {
@@ -109,12 +117,12 @@ impl fmt::Display for Kind {
             Self::Duration => f.write_str("a duration above zero with its unit, such as \"30s\" (ms, s, m, h, d)"),
             Self::Size => f.write_str("a size above zero with its unit, such as \"64mb\" (b, kb, mb, gb, tb)"),
             Self::Choice(names) => {
-                f.write_str("one of ")?;
-                let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
-                f.write_str(&names.join(", "))
+                write!(f, "one of {}", quoted(names))
             }
+            Self::ChoiceList(names) => write!(f, "a list of some of {}", quoted(names)),
             Self::TextList => f.write_str("a list of texts"),
             Self::UrlList => f.write_str("a list of http or https addresses without user or password"),
+            Self::NetworkList => f.write_str("a list of addresses, or networks such as \"10.0.0.0/8\""),
             Self::Object => f.write_str("a table"),
         }
     }

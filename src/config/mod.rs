@@ -21,9 +21,10 @@ pub use self::{
     reference::render as render_reference,
 };
 use crate::{
+    access::AccessConfig,
     intake::Registration,
     store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
-    units::{ByteSize, deserialize_duration},
+    units::{ByteSize, Network, deserialize_duration},
 };
 
 /// Everything that can be set.
@@ -40,6 +41,7 @@ pub struct Config {
     /// Never empty.
     pub stores: BTreeMap<String, Store>,
     pub query: Query,
+    pub access: AccessConfig,
     #[serde(default)]
     pub providers: BTreeMap<String, Registration>,
 }
@@ -60,6 +62,27 @@ pub struct Server {
     #[serde(deserialize_with = "deserialize_duration")]
     pub shutdown_timeout: Duration,
     pub max_concurrent_bytes: ByteSize,
+    #[serde(default)]
+    pub tls: TlsFiles,
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    pub proxy_header: ProxyHeader,
+}
+
+/// Both files, or neither.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsFiles {
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+}
+
+/// In which header proxies say whom they forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    XForwardedFor,
+    Forwarded,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -66,8 +66,12 @@ fn type_name(kind: Kind) -> String {
         Kind::Duration => "duration".to_owned(),
         Kind::Size => "size".to_owned(),
         Kind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
+        Kind::ChoiceList(names) => {
+            format!("list of {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+        }
         Kind::TextList => "list of texts".to_owned(),
         Kind::UrlList => "list of addresses".to_owned(),
+        Kind::NetworkList => "list of addresses and networks".to_owned(),
         Kind::Secret => "secret text".to_owned(),
         Kind::Object => "table".to_owned(),
     }

@@ -329,6 +329,8 @@ SQnIxLngMHY3MycmXCLOk9OUZVyyeDZTErFgWrmjMNVUyQ58qgY=\n\
 fn another_value(key: &Key) -> String {
     match key.kind {
         Kind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
+        Kind::Text if matches!(key.path, "access.oidc.issuer" | "access.oidc.jwks_url") => "http://other".to_owned(),
+        Kind::Text if key.path == "access.elasticsearch.privilege" => "{type}".to_owned(),
         Kind::Text | Kind::Path => "other".to_owned(),
         Kind::Secret if key.path == "stores.<name>.url" => "postgres://other".to_owned(),
         Kind::Secret => "b3RoZXI=".to_owned(),
@@ -338,8 +340,12 @@ fn another_value(key: &Key) -> String {
         Kind::Duration => "77s".to_owned(),
         Kind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
         Kind::Size => "3mb".to_owned(),
+        Kind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),
+        Kind::Choice(_) if key.path == "access.authority" => "roles".to_owned(),
+        Kind::ChoiceList(_) => "oidc,api_keys".to_owned(),
         Kind::Choice(names) => names.iter().find(|name| key.default != Preset::Is(name)).unwrap().to_string(),
         Kind::TextList => "one,two".to_owned(),
+        Kind::NetworkList => "10.0.0.0/8".to_owned(),
         Kind::UrlList => "http://other:1".to_owned(),
         Kind::Object => "{\"a\":1}".to_owned(),
     }
@@ -370,10 +376,81 @@ fn surroundings(key: &Key) -> String {
         Some(StoreKind::Postgres) => {
             "[stores.x]\nkind = \"postgres\"\nhost = \"a\"\nuser = \"b\"\ndatabase = \"c\"\n".to_owned()
         }
+        None if key.path.starts_with("server.tls.") => {
+            "server.tls = { cert_file = \"FOLDER/first\", key_file = \"FOLDER/first\" }\n".to_owned()
+        }
+        None if key.path.starts_with("access.") => access(key).to_owned(),
         None if key.path.starts_with("providers.") => "[providers.x]\nactions = [\"a\"]\n".to_owned(),
         None => "query.store = \"sqlite\"\nstores.sqlite.kind = \"sqlite\"\nstores.sqlite.path = \"a\"\n".to_owned(),
     };
     file
+}
+
+fn access(key: &Key) -> &'static str {
+    match key.path {
+        "access.authority" => "access.authority = \"kibana\"\naccess.kibana.urls = [\"http://a\"]\n",
+        grants if grants.starts_with("access.grants.") => {
+            "access.authority = \"grants\"\n\
+             access.grants.x = { callers = [\"a\"], spaces = [\"a\"], types = [\"a\"] }\n"
+        }
+        "access.rules.<name>.providers" => {
+            "access.authenticators = [\"api_keys\", \"oidc\"]\naccess.oidc = { issuer = \"http://a\", audience = [\"a\"] }\n\
+             [access.rules.x]\nauthenticator = \"oidc\"\nvalues = [\"a\"]\nrole = \"writer\"\nspaces = [\"a\"]\nproviders = [\"a\"]\n"
+        }
+        _ => {
+            "access.authenticators = [\"api_keys\", \"oidc\", \"kibana\", \"elasticsearch\"]\n\
+             access.oidc = { issuer = \"http://a\", audience = [\"a\"] }\naccess.kibana.urls = [\"http://a\"]\n\
+             access.elasticsearch.urls = [\"http://a\"]\n\
+             [access.rules.x]\nauthenticator = \"oidc\"\nvalues = [\"a\"]\nrole = \"space-admin\"\nspaces = [\"a\"]\n"
+        }
+    }
+}
+
+#[test]
+fn what_access_asks_of_its_keys_is_checked() {
+    let cases = [
+        ("access.authenticators = [\"elasticsearch\"]", "access.elasticsearch.urls: not set"),
+        ("access.authenticators = [\"kibana\"]", "access.kibana.urls: not set"),
+        ("access.authenticators = [\"oidc\"]", "access.oidc.issuer: not set"),
+        ("access.authenticators = [\"oidc\"]\naccess.oidc.issuer = \"https://a\"", "access.oidc.audience: not set"),
+        (
+            "access.authenticators = [\"oidc\"]\naccess.oidc.issuer = \"a\"",
+            "access.oidc.issuer: \"a\": expected an http",
+        ),
+        ("access.authenticators = [\"ldap\"]", "expected a list of some of \"api_keys\", \"elasticsearch\""),
+        ("[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"admin\"", "access.rules.x.values: not set"),
+        (
+            "[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"admin\"\nvalues = [\"a\"]",
+            "access.rules.x.authenticator: access.authenticators does not have it",
+        ),
+        (
+            "[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"reader\"\nvalues = [\"a\"]",
+            "access.rules.x.spaces: expected the spaces of the reader",
+        ),
+        (
+            "access.authority = \"elasticsearch\"",
+            "access.elasticsearch.urls: not set, but access.authority is elasticsearch",
+        ),
+        ("access.authority = \"kibana\"", "access.kibana.urls: not set, but access.authority is kibana"),
+        ("access.authority = \"grants\"", "access.grants: none"),
+        ("server.tls.cert_file = \"/nowhere\"", "server.tls.key_file: not set"),
+        ("server.tls.key_file = \"/nowhere\"", "server.tls.key_file: cannot read /nowhere"),
+        ("access.elasticsearch.privilege = \"read\"", "access.elasticsearch.privilege: expected {type} in it"),
+        (
+            "[access.grants.x]\ncallers = [\"*\"]\nspaces = [\"Team\"]\ntypes = [\"*\"]",
+            "access.grants.x.spaces: expected names of spaces",
+        ),
+        ("[providers.annals]\nactions = [\"find\"]", "providers.annals: the provider is the log's own"),
+        ("server.trusted_proxies = [\"10.0.0.0/33\"]", "expected a list of addresses, or networks"),
+        ("[access.rules.x]\nauthenticatr = \"oidc\"", "did you mean access.rules.x.authenticator?"),
+    ];
+    for (file, expected) in cases {
+        let problems = layers().file(file).problems();
+        assert!(problems.contains(expected), "{file}: {problems}");
+    }
+    let engine = "[stores.main]\nkind = \"elasticsearch\"\nurls = [\"https://node:9200\"]\n[access]\nauthenticators = [\"elasticsearch\"]";
+    let config = layers().file(engine).load().unwrap();
+    assert_eq!(config.access.elasticsearch.urls, ["https://node:9200"]);
 }
 
 /// The whole configuration with its secrets, which `Debug` would leave out.

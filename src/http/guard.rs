@@ -3,7 +3,7 @@
 //! A route cannot be served without a [`Guarded`] around its handlers, which says what a caller needs for it. What is
 //! another space's answers as if there were nothing.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
@@ -13,10 +13,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
+use serde_json::{Value, json};
 
-use super::{Shared, parameters::InSpace};
+use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
-    access::{Known, Need, Principal, Refusal},
+    access::{FailedAttempts, Identified, Need, Presented, Principal, Refusal},
+    audit::{Action, Record},
     error::{ErrorCode, Failure},
 };
 
@@ -52,6 +54,10 @@ pub(super) fn open(methods: MethodRouter<Arc<Shared>>) -> Guarded {
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) principal: Arc<Principal>,
+    /// What they showed, for an authority that asks in their name.
+    pub(super) presented: Presented,
+    /// From where; not known where no connection is.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -63,39 +69,95 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// Finds out who is calling, and turns away whoever cannot say.
-pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    match caller(&shared, request.headers()) {
-        Some(caller) => {
-            request.extensions_mut().insert(caller);
+pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match identify(&shared, &parts).await {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
         }
-        None if OPEN.contains(&request.uri().path()) => {}
-        None => return unauthenticated().into_response(),
+        Err(_) if OPEN.contains(&parts.uri.path()) => {}
+        Err(failure) => return failure.into_response(),
     }
-    next.run(request).await
+    next.run(Request::from_parts(parts, body)).await
 }
 
-fn caller(shared: &Shared, headers: &HeaderMap) -> Option<Caller> {
-    let key = presented_key(headers)?;
-    match shared.services.keys.look_up(key, shared.services.clock.now()) {
-        Known::Key(principal) => Some(Caller { principal }),
-        Known::Expired { .. } | Known::Unknown => None,
+async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
+    let Services { access, proxies, clock, .. } = &shared.services;
+    let Parts { method, headers, extensions, .. } = parts;
+    let presented = presented(headers, access.session_cookie());
+    if presented.is_empty() {
+        return Err(unauthenticated());
+    }
+    let peer = extensions.get::<Peer>();
+    let address = peer.map(|peer| proxies.client(peer.0, headers));
+    let principal = match access.identify(&presented, address, clock.now()).await {
+        Identified::Known(principal) => principal,
+        Identified::Unknown(attempts) => {
+            if let Some(attempts) = attempts {
+                shared.services.audit.record(authentication_failed(attempts));
+            }
+            return Err(unauthenticated());
+        }
+        Identified::Locked(wait) => {
+            let message = "too many attempts failed; try again later";
+            return Err(Failure::new(ErrorCode::TooManyAttempts, message).retry_after(wait));
+        }
+        Identified::Unavailable(error) => return Err(error.into()),
+    };
+    // A browser sends a session by itself, also for a page of somebody else's.
+    let is_meant = method.is_safe() || ["kbn-xsrf", "kbn-version"].iter().any(|name| headers.contains_key(*name));
+    if presented.is_session_alone() && !is_meant {
+        return Err(Failure::invalid("Request must contain a kbn-xsrf header."));
+    }
+    Ok(Caller { principal, presented, address })
+}
+
+/// The event of the log's own that tells of failed attempts.
+pub fn authentication_failed(attempts: FailedAttempts) -> Record {
+    let FailedAttempts { address, login, attempts } = attempts;
+    let from = address.map_or_else(|| "several addresses".to_owned(), |address| address.to_string());
+    Record {
+        action: Action::AuthenticationFailed,
+        message: format!("{attempts} attempts to authenticate from {from} failed"),
+        space: None,
+        user: login,
+        address,
+        payload: json!({"attempts": attempts}),
+    }
+}
+
+impl Caller {
+    /// What is recorded of a thing that the caller did.
+    pub(super) fn did(&self, action: Action, message: String, payload: Value) -> Record {
+        let user = Some(self.principal.to_string());
+        Record { action, message, space: None, user, address: self.address, payload }
     }
 }
 
 fn unauthenticated() -> Failure {
-    let message = "expected a known API key, in a header `authorization: ApiKey <key>`";
+    let message = "expected known credentials, such as an API key in a header `authorization: ApiKey <key>`";
     Failure::new(ErrorCode::Unauthenticated, message)
 }
 
-/// `ApiKey <key>` or `Bearer <key>`, given once.
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
+/// What the request shows of who is calling: an `authorization` that is given once, and a session.
+fn presented(headers: &HeaderMap, session_cookie: Option<&str>) -> Presented {
+    let mut presented = Presented::default();
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else {
-        return None;
-    };
-    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
-    let is_known = ["ApiKey", "Bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    is_known.then(|| key.trim())
+    if let (Some(value), None) = (values.next(), values.next())
+        && let Ok(value) = value.to_str()
+    {
+        presented = presented.with_authorization(value);
+    }
+    match session_cookie.and_then(|name| cookie(headers, name)) {
+        Some(session) => presented.with_session(session),
+        None => presented,
+    }
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(given, value)| *given == name && !value.is_empty()).map(|(_, value)| value)
 }
 
 /// Turns away whoever may not do this, here.

@@ -4,6 +4,7 @@
 //! who is calling, and the route's own guard asks whether they may. Each file in `routes` has one resource: its handlers, their types and their
 //! description in the API document.
 
+mod address;
 mod answer;
 mod body;
 mod guard;
@@ -17,6 +18,7 @@ mod taken;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
+mod tls;
 
 use std::{
     any::Any,
@@ -38,7 +40,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    access::{Keys, Need},
+    access::{Access, Need},
+    audit::Audit,
     error::{ErrorCode, Failure},
     intake::Intake,
     metrics::Metrics,
@@ -47,11 +50,14 @@ use crate::{
     time::Clock,
     writer::Writer,
 };
+pub use address::{ForwardHeader, Proxies};
 use answer::Code;
 use body::Bodies;
+pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
 pub use serve::{Connections, serve};
+pub use tls::{Tls, TlsError};
 
 /// What the routes work with.
 pub struct Services {
@@ -62,7 +68,10 @@ pub struct Services {
     /// The store that is queried, and its shipper.
     pub query_store: Arc<dyn Store>,
     pub query_shipper: Shipper,
-    pub keys: Arc<Keys>,
+    pub access: Arc<Access>,
+    /// Where routes record what was done, in one line.
+    pub audit: Audit,
+    pub proxies: Proxies,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     /// Whether valid events are made durable, and not only answered.

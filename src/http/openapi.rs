@@ -80,8 +80,9 @@ fn add_unauthenticated(operation: &mut Operation) {
     if operation.security.is_none() {
         let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorAnswer"))));
         for (status, description) in [
-            ("401", "The request has no API key, or one that is not known"),
+            ("401", "The request has no credentials, or none that are known"),
             ("403", "The caller is known, and may not do this"),
+            ("429", "Too many attempts to authenticate failed, or the journal is full"),
         ] {
             let response =
                 ResponseBuilder::new().description(description).content("application/json", body.clone()).build();

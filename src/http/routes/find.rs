@@ -9,6 +9,7 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
+use serde_json::json;
 use tokio::{
     task,
     time::{Instant, timeout_at},
@@ -16,7 +17,8 @@ use tokio::{
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    access,
+    access::{self, Denied, Permit, Unavailable},
+    audit::{Action, Record},
     error::{ErrorCode, Failure},
     http::{
         MAX_QUERY_BYTES, Shared,
@@ -29,6 +31,9 @@ use crate::{
     query::ObjectScope,
     store::Page,
 };
+
+/// An event tells of so many ids that were asked for.
+const RECORDED_IDS: usize = 20;
 
 const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
 
@@ -161,12 +166,36 @@ async fn find(
     if objects.ids.is_empty() {
         return Ok(answer::json_bytes(StatusCode::OK, write(request, &Page::default())));
     }
-    let permit = access::permit(&caller.principal, objects).map_err(|access::Denied| guard::absent())?;
+    let record = record(caller, &objects);
+    let permit = allow(shared, caller, objects, deadline).await?;
+    let record = (permit.is_by_role() && shared.services.access.logs_finds()).then_some(record);
     let query = access::scope(permit, |scope| request.query(scope));
     let page = timeout_at(deadline, shared.services.query_store.find(&query))
         .await
         .map_err(|_| Failure::new(ErrorCode::StoreTimeout, "the store did not answer in time"))??;
+    if let Some(record) = record {
+        shared.services.audit.record(record);
+    }
     Ok(answer::json_bytes(StatusCode::OK, write(request, &page)))
+}
+
+async fn allow(shared: &Shared, caller: &Caller, objects: ObjectScope, deadline: Instant) -> Result<Permit, Failure> {
+    let asked = shared.services.access.permit(&caller.principal, &caller.presented, objects);
+    let in_time = timeout_at(deadline, asked).await;
+    in_time.unwrap_or_else(|_| Err(Unavailable("it took too long".to_owned()).into())).map_err(|denied| match denied {
+        Denied::Refused => guard::absent(),
+        Denied::Unavailable(error) => error.into(),
+    })
+}
+
+/// What is recorded of a find by somebody who may read everything.
+fn record(caller: &Caller, objects: &ObjectScope) -> Record {
+    let ObjectScope { space, object_type, ids } = objects;
+    let shown: Vec<_> = ids.iter().take(RECORDED_IDS).collect();
+    let payload = json!({"type": object_type, "ids": shown, "ids_count": ids.len()});
+    let object = ids.first().map_or("", String::as_str);
+    let message: String = format!("found events of {object_type} {object}").chars().take(256).collect();
+    Record { space: space.clone(), ..caller.did(Action::Find, message, payload) }
 }
 
 /// The answer's bytes: the documents are put in as they are.

@@ -9,11 +9,13 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::task;
 use utoipa::ToSchema;
 
 use crate::{
     access::{Grant, GrantText, KeyInfo, NewKey, Role},
+    audit::Action,
     error::Failure,
     event::UnixMillis,
     http::{
@@ -117,7 +119,7 @@ pub(in crate::http) async fn list(
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let now = shared.services.clock.now();
-    let keys = shared.services.keys.list().into_iter().map(|info| show(info, now)).collect();
+    let keys = shared.services.access.keys().list().into_iter().map(|info| show(info, now)).collect();
     Ok(answer::json(StatusCode::OK, &KeysAnswer { keys }))
 }
 
@@ -152,7 +154,9 @@ pub(in crate::http) async fn create(
     let work = task::spawn_blocking(move || {
         let now = shared.services.clock.now();
         let new = read(&sent.decode()?.bytes, now)?;
-        let (info, text) = shared.services.keys.create(new, &caller.principal, now)?;
+        let (info, text) = shared.services.access.keys().create(new, &caller.principal, now)?;
+        let about = json!({"key": info.name, "grants": show(info.clone(), now).grants});
+        shared.services.audit.record(caller.did(Action::KeyCreated, format!("made the API key {}", info.name), about));
         let answer = NewKeyAnswer { key: text.expose().to_owned(), about: show(info, now) };
         Ok::<_, Failure>(answer::json(StatusCode::CREATED, &answer))
     });
@@ -178,13 +182,20 @@ pub(in crate::http) async fn create(
 )]
 pub(in crate::http) async fn revoke(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     mut names: Names,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let name = names.take("name")?;
     let work = task::spawn_blocking(move || {
-        let info = shared.services.keys.revoke(&name)?;
+        let info = shared.services.access.keys().revoke(&name)?;
+        let about = json!({"key": info.name});
+        shared.services.audit.record(caller.did(
+            Action::KeyRevoked,
+            format!("revoked the API key {}", info.name),
+            about,
+        ));
         let answer = show(info, shared.services.clock.now());
         Ok::<_, Failure>(answer::json(StatusCode::OK, &answer))
     });

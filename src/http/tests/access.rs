@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::{body::Body, http::Request};
+use axum::{Json, Router, body::Body, http::Request, routing::get};
 use serde_json::{Value, json};
 
 use super::{Answer, Log, grant, request_with};
@@ -349,4 +349,142 @@ async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
         assert!(answer.error().contains(message), "{body}: {}", answer.error());
     }
     assert_eq!(log.get("/api/access/keys").await.json()["keys"].as_array().unwrap().len(), 1);
+}
+
+/// Kibana, as far as it says who is calling: whoever has a session or credentials is `alice`.
+async fn kibana() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let alice = get(async || Json(json!({"username": "alice", "roles": ["editor"]})));
+    let router = Router::new().route("/internal/security/me", alice);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn a_session_alone_changes_nothing_unless_the_request_shows_that_it_was_meant() {
+    let url = kibana().await;
+    let log = Log::configured(&[
+        ("access.authenticators", "api_keys,kibana"),
+        ("access.kibana.urls", &url),
+        ("access.rules.a.authenticator", "kibana"),
+        ("access.rules.a.values", "editor"),
+        ("access.rules.a.role", "admin"),
+    ]);
+    let with_session = |method: &str, uri: &str| {
+        Request::builder().method(method).uri(uri).header("cookie", "theme=dark; sid=Fe26.2**x; other=1")
+    };
+    let send = async |request: axum::http::request::Builder, body: &'static str| {
+        log.send(request.body(Body::from(body)).unwrap()).await
+    };
+    assert_eq!(send(with_session("GET", "/api/event_log/t/1/_find"), "").await.status, 200);
+    let refused = send(with_session("POST", "/api/event_log/events"), EVENT).await;
+    assert_eq!((refused.status.as_u16(), refused.error().as_str()), (400, "Request must contain a kbn-xsrf header."));
+    let meant = with_session("POST", "/api/event_log/events").header("kbn-xsrf", "true");
+    assert_eq!(send(meant, EVENT).await.status, 202);
+    let shown = Request::builder().method("POST").uri("/api/event_log/events").header("authorization", "Basic YTpi");
+    assert_eq!(send(shown, EVENT).await.status, 202);
+    for other in ["sid=", "side=x", ""] {
+        let request = Request::builder().uri("/api/event_log/t/1/_find").header("cookie", other);
+        assert_eq!(send(request, "").await.status, 401, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_system_that_knows_callers_is_away_the_answer_is_503_and_health_goes_on() {
+    let log = Log::configured(&[
+        ("access.authenticators", "api_keys,elasticsearch"),
+        ("access.elasticsearch.urls", "http://127.0.0.1:1"),
+    ]);
+    let with_login = |uri: &str| Request::builder().uri(uri).header("authorization", "Basic YTpi").body(Body::empty());
+    let answer = log.send(with_login("/api/event_log/t/1/_find").unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (503, Some("access_unavailable")));
+    assert!(answer.header("retry-after").is_some() && !answer.error().contains("127.0.0.1"));
+    assert_eq!(log.send(with_login("/readyz").unwrap()).await.json(), json!({"status": "ready"}));
+    assert_eq!(log.get("/api/event_log/t/1/_find").await.status, 200);
+}
+
+fn from(address: &str, request: axum::http::request::Builder) -> Request<Body> {
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(crate::http::address::Peer(address.parse().unwrap()));
+    request
+}
+
+#[tokio::test]
+async fn whoever_fails_too_often_has_to_wait_and_others_do_not() {
+    let log = Log::configured(&[("access.lockout.failures", "3")]);
+    let wrong = |uri: &'static str| Request::builder().uri(uri).header("authorization", "ApiKey wrong");
+    for _ in 0..2 {
+        assert_eq!(log.send(from("192.0.2.1", wrong("/metrics"))).await.status, 401);
+    }
+    // Health is no way around.
+    assert_eq!(log.send(from("192.0.2.1", wrong("/readyz"))).await.json(), json!({"status": "ready"}));
+    let locked = log.send(from("192.0.2.1", wrong("/metrics"))).await;
+    assert_eq!((locked.status.as_u16(), locked.header("annals-error")), (429, Some("too_many_attempts")));
+    assert_eq!(locked.header("retry-after"), Some("1"));
+    assert_eq!(log.send(from("192.0.2.2", wrong("/metrics"))).await.status, 401);
+    // A key that holds cannot have been guessed; nor has anything been tried without one.
+    assert_eq!(log.send(from("192.0.2.1", log.request("GET", "/metrics"))).await.status, 200);
+    assert_eq!(log.send(from("192.0.2.1", Request::builder().uri("/metrics"))).await.status, 401);
+    assert_eq!(log.send(from("192.0.2.1", wrong("/livez"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn failures_keys_and_finds_by_those_who_read_everything_are_events_of_the_logs_own() {
+    let log = Log::configured(&[("access.log_finds", "true"), ("access.authority", "grants"), READS, ANY, ANYWHERE]);
+    let wrong = Request::builder().uri("/metrics").header("authorization", "Basic YWxpY2U6eA==");
+    assert_eq!(log.send(from("::ffff:192.0.2.1", wrong)).await.status, 401);
+    log.post("/api/access/keys", r#"{"name":"shop","grants":[{"role":"reader","spaces":["*"]}]}"#).await;
+    log.send(log.request("DELETE", "/api/access/keys/shop").body(Body::empty()).unwrap()).await;
+    log.get("/s/team/api/event_log/order/7/_find").await;
+    let reader = log.new_key("reader", &[grant(Role::Reader, &["*"], &[])]);
+    assert_eq!(ask(&log, Some(&reader), "GET", "/api/event_log/order/8/_find", "").await.status, 200);
+    log.get("/api/event_log/order/9/_find").await;
+
+    let own = log.store.own_events(5).await;
+    let told: Vec<_> = own
+        .iter()
+        .map(|event| {
+            let payload: Value = serde_json::from_str(event["annals"]["payload"].as_str().unwrap()).unwrap();
+            (event["event"]["action"].as_str().unwrap(), event["user"]["name"].as_str().unwrap(), payload)
+        })
+        .collect();
+    let grants = json!([{"role": "reader", "spaces": ["*"]}]);
+    let admin = "api_key:admin";
+    let expected = [
+        ("authentication-failed", "alice", json!({"attempts": 1})),
+        ("key-created", admin, json!({"key": "shop", "grants": grants})),
+        ("key-revoked", admin, json!({"key": "shop"})),
+        ("find", admin, json!({"type": "order", "ids": ["7"], "ids_count": 1})),
+        ("find", admin, json!({"type": "order", "ids": ["9"], "ids_count": 1})),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!((&own[0]["source"]["ip"], &own[0]["event"]["outcome"]), (&json!("192.0.2.1"), &json!("failure")));
+    assert_eq!(own[3]["kibana"]["space_ids"], json!(["team"]));
+}
+
+const READS: (&str, &str) = ("access.grants.a.callers", "api_key:reader");
+const ANY: (&str, &str) = ("access.grants.a.types", "*");
+const ANYWHERE: (&str, &str) = ("access.grants.a.spaces", "*");
+
+#[tokio::test]
+async fn an_authority_that_does_not_answer_is_503_and_nothing_is_asked_of_the_store() {
+    let url = kibana().await;
+    let log = Log::configured(&[
+        ("access.authenticators", "api_keys,kibana"),
+        ("access.kibana.urls", &url),
+        ("access.authority", "elasticsearch"),
+        ("access.elasticsearch.urls", "http://127.0.0.1:1"),
+        ("access.rules.a.authenticator", "kibana"),
+        ("access.rules.a.values", "editor"),
+        ("access.rules.a.role", "reader"),
+        ("access.rules.a.spaces", "*"),
+    ]);
+    let find = Request::builder().uri("/api/event_log/t/1/_find").header("authorization", "Basic YTpi");
+    let answer = log.send(find.body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (503, Some("access_unavailable")));
+    // Kibana's session says nothing to Elasticsearch.
+    let find = Request::builder().uri("/api/event_log/t/1/_find").header("cookie", "sid=x");
+    assert_eq!(log.send(find.body(Body::empty()).unwrap()).await.status, 404);
+    assert!(log.store.asked().is_empty());
 }

@@ -7,6 +7,7 @@ mod find;
 mod operation;
 mod refused;
 mod serving;
+mod tls;
 
 use std::{
     sync::{Arc, Mutex},
@@ -24,9 +25,11 @@ use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use super::{Limits, Services, router};
+use super::{Limits, Proxies, Services, router};
 use crate::{
-    access::{Grant, GrantText, Keys, Means, NewKey, Principal, Role},
+    access::{Access, AccessConfig, Grant, GrantText, Keys, Means, NewKey, Principal, Role},
+    audit::{self, Audit},
+    config::{Config, Flag, Sources},
     event::{ChainId, Sequence, Stream, UnixMillis},
     identity::{DataFolder, Identity},
     intake::{self, Intake, Registration, Registry},
@@ -64,6 +67,15 @@ impl Log {
     }
 
     fn with(limits: Limits) -> Self {
+        Self::start(limits, &access_config(&[]))
+    }
+
+    /// With these keys of the configuration set.
+    fn configured(settings: &[(&str, &str)]) -> Self {
+        Self::start(LIMITS, &access_config(settings))
+    }
+
+    fn start(limits: Limits, access: &AccessConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(Keys::open(folder.path(), NOW).unwrap());
         let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
@@ -77,13 +89,16 @@ impl Log {
         };
         let store = Arc::new(Scripted::default());
         let (main, copy) = (start("main", &store), start("copy", &Arc::default()));
+        let intake = intake(&folder);
         let services = Services {
-            intake: intake(&folder),
+            audit: Audit::start(Arc::clone(&intake), Some(writer.clone()), metrics.audit.clone()),
+            proxies: Proxies::default(),
+            intake,
             writer: writer.clone(),
             stores: vec![("main".to_owned(), main.clone()), ("copy".to_owned(), copy)],
             query_store: Arc::clone(&store) as Arc<dyn Store>,
             query_shipper: main,
-            keys: Arc::clone(&keys),
+            access: Arc::new(Access::new(access, Arc::clone(&keys)).unwrap()),
             metrics: Arc::clone(&metrics),
             clock: Arc::new(Fixed),
             keeps_events: true,
@@ -159,11 +174,27 @@ impl Answer {
     }
 }
 
+/// The configuration of access with these keys set.
+fn access_config(settings: &[(&str, &str)]) -> AccessConfig {
+    let flag = |(key, value): &(&str, &str)| Flag {
+        name: "--set".to_owned(),
+        key: (*key).to_owned(),
+        value: (*value).to_owned(),
+    };
+    // A find that is logged is an event more, which is for tests to ask for.
+    let quiet = ("access.log_finds", "false");
+    let flags = [&quiet].into_iter().chain(settings).map(flag).collect();
+    let sources = Sources { flags, ..Sources::default() };
+    Config::load(&sources).unwrap().access
+}
+
 fn intake(folder: &TempDir) -> Arc<Intake> {
     let limits = intake::Limits { max_batch_events: 1000, ..intake::Limits::default() };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
     let registration = Registration { actions: vec!["run".to_owned()], ..Registration::default() };
     registry.register("app", registration).unwrap();
+    let (own, registration) = audit::registration();
+    registry.register(&own, registration).unwrap();
     Arc::new(Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3"))
 }
 
@@ -211,6 +242,7 @@ struct Scripted {
     answer: Mutex<Option<Result<Page, StoreError>>>,
     fails: Mutex<Option<StoreError>>,
     refuses: Mutex<Option<String>>,
+    appended: Mutex<Vec<Value>>,
     replaced: Mutex<Option<Result<Outcome, StoreError>>>,
 }
 
@@ -235,6 +267,21 @@ impl Scripted {
         *self.replaced.lock().unwrap() = Some(outcome);
     }
 
+    /// The first so many of the log's own events about its use, once it has them.
+    async fn own_events(&self, count: usize) -> Vec<Value> {
+        let found = async {
+            loop {
+                let appended = self.appended.lock().unwrap().clone();
+                let own: Vec<_> = appended.into_iter().filter(|event| event["event"]["provider"] == "annals").collect();
+                if own.len() >= count {
+                    break own;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), found).await.unwrap()
+    }
+
     fn asked(&self) -> Vec<Query> {
         self.asked.lock().unwrap().drain(..).collect()
     }
@@ -254,6 +301,8 @@ impl Store for Scripted {
         if let Some(error) = self.fails.lock().unwrap().clone() {
             return Err(error);
         }
+        let documents = events.iter().map(|event| serde_json::from_slice(&event.document).unwrap());
+        self.appended.lock().unwrap().extend(documents);
         let outcome = match self.refuses.lock().unwrap().take() {
             Some(reason) => Outcome::Rejected { reason },
             None => Outcome::Stored,

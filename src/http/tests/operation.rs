@@ -31,7 +31,9 @@ async fn registering_adds_actions_and_answers_what_is_registered_now() {
     let answer = log.send(request.body(Body::from(r#"{"actions":["logout"]}"#)).unwrap()).await;
     let now = json!({ "actions": ["login", "logout"], "defaults": { "tags": ["x"] } });
     assert_eq!(answer.json(), now);
-    let listed = log.get("/api/event_log/providers").await.json();
+    let mut listed = log.get("/api/event_log/providers").await.json();
+    // The log's own.
+    listed["providers"].as_object_mut().unwrap().remove("annals").unwrap();
     assert_eq!(listed, json!({ "providers": { "app": { "actions": ["run"], "defaults": {} }, "crm": now } }));
 }
 

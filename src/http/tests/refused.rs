@@ -262,7 +262,7 @@ async fn everything_but_health_is_closed_without_a_key() {
         } else {
             assert_eq!(answer.status, 401, "{path} with {authorization:?}");
             assert_eq!(answer.header("www-authenticate"), Some("ApiKey"));
-            assert!(answer.error().contains("expected a known API key"));
+            assert!(answer.error().contains("expected known credentials"));
         }
     }
 }

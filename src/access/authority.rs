@@ -1,0 +1,235 @@
+//! Who says whether a caller may read a saved object, and so the events about it.
+//!
+//! Asked only about callers whose role does not let them read everything in the space, with their own credentials. Whatever
+//! is not a clear yes is a no; an authority that cannot be asked is an error, which is no yes either.
+
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    AccessError, Means, Presented, Principal,
+    config::{AccessConfig, AuthorityKind},
+    identify::kibana::{INTERNAL_ORIGIN, cookie},
+    principal::ALL,
+    remote::{Question, Remote, Unavailable},
+    rules::matches,
+};
+use crate::{event::Space, query::ObjectScope};
+
+/// What stands for the type of an object in the name of a privilege.
+pub(super) const TYPE_IN_PRIVILEGE: &str = "{type}";
+/// How many objects Kibana is asked for at once; it answers with all that they hold.
+const OBJECTS_AT_ONCE: usize = 100;
+
+/// Objects that some callers may read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectGrant {
+    /// Patterns of `means:name`.
+    pub callers: Vec<String>,
+    pub spaces: Vec<String>,
+    pub types: Vec<String>,
+    pub ids: Vec<String>,
+}
+
+impl ObjectGrant {
+    pub(super) fn problem(&self) -> Option<String> {
+        let odd = self.spaces.iter().find(|space| *space != ALL && Space::parse(space).is_err())?;
+        Some(format!("spaces: expected names of spaces, or \"*\", found {odd:?}"))
+    }
+
+    fn is_about(&self, principal: &Principal, objects: &ObjectScope) -> bool {
+        let is_among = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(text, pattern));
+        let space = name_of(objects.space.as_ref());
+        is_among(&self.callers, &principal.to_string())
+            && self.spaces.iter().any(|name| name == ALL || name == space)
+            && is_among(&self.types, &objects.object_type)
+    }
+}
+
+fn name_of(space: Option<&Space>) -> &str {
+    space.map_or("default", Space::as_str)
+}
+
+pub(super) enum Authority {
+    /// Nobody but those who read by role.
+    Roles,
+    Grants(Vec<ObjectGrant>),
+    /// Kibana's privileges, which Elasticsearch keeps.
+    Engine {
+        remote: Remote,
+        application: String,
+        privilege: String,
+    },
+    /// Whoever gets the object from Kibana may read about it.
+    Kibana {
+        remote: Remote,
+        cookie: String,
+    },
+}
+
+impl Authority {
+    pub(super) fn new(config: &AccessConfig) -> Result<Self, AccessError> {
+        let AccessConfig { elasticsearch, kibana, .. } = config;
+        let at = |section, urls: &[String], ca_file: Option<&std::path::Path>| {
+            Remote::new(urls, ca_file, config.timeout).map_err(|source| AccessError::Remote { section, source })
+        };
+        Ok(match config.authority {
+            AuthorityKind::Roles => Self::Roles,
+            AuthorityKind::Grants => Self::Grants(config.grants.values().cloned().collect()),
+            AuthorityKind::Elasticsearch => Self::Engine {
+                remote: at("elasticsearch", &elasticsearch.urls, elasticsearch.ca_file.as_deref())?,
+                application: elasticsearch.application.clone(),
+                privilege: elasticsearch.privilege.clone(),
+            },
+            AuthorityKind::Kibana => Self::Kibana {
+                remote: at("kibana", &kibana.urls, kibana.ca_file.as_deref())?,
+                cookie: kibana.cookie.clone(),
+            },
+        })
+    }
+
+    /// Whether the caller may read all of these objects.
+    pub(super) async fn allows(
+        &self,
+        principal: &Principal,
+        presented: &Presented,
+        objects: &ObjectScope,
+    ) -> Result<bool, Unavailable> {
+        match self {
+            Self::Roles => Ok(false),
+            Self::Grants(grants) => Ok(are_granted(grants, principal, objects)),
+            Self::Engine { .. } | Self::Kibana { .. } if !is_known_to_elastic(principal) => Ok(false),
+            Self::Engine { .. } | Self::Kibana { .. } if !is_plain(&objects.object_type) => Ok(false),
+            Self::Engine { remote, application, privilege } => {
+                let privilege = privilege.replace(TYPE_IN_PRIVILEGE, &objects.object_type);
+                has_privilege(remote, presented, application, &privilege, objects.space.as_ref()).await
+            }
+            Self::Kibana { remote, cookie } => gets_all(remote, cookie, presented, objects).await,
+        }
+    }
+}
+
+fn are_granted(grants: &[ObjectGrant], principal: &Principal, objects: &ObjectScope) -> bool {
+    let about: Vec<_> = grants.iter().filter(|grant| grant.is_about(principal, objects)).collect();
+    let patterns = || about.iter().flat_map(|grant| &grant.ids);
+    objects.ids.iter().all(|id| patterns().any(|pattern| matches(id, pattern)))
+}
+
+/// Credentials of others are not for Elasticsearch and Kibana to see.
+fn is_known_to_elastic(principal: &Principal) -> bool {
+    match principal.means {
+        Means::Elasticsearch | Means::Kibana => true,
+        Means::ApiKey | Means::Oidc => false,
+    }
+}
+
+/// Types come from the caller and go into names of privileges.
+fn is_plain(object_type: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    (1..=256).contains(&object_type.len()) && object_type.bytes().all(fits)
+}
+
+async fn has_privilege(
+    remote: &Remote,
+    presented: &Presented,
+    application: &str,
+    privilege: &str,
+    space: Option<&Space>,
+) -> Result<bool, Unavailable> {
+    #[derive(Deserialize)]
+    struct Answered {
+        has_all_requested: bool,
+    }
+    let Some(authorization) = presented.authorization() else { return Ok(false) };
+    let resource = format!("space:{}", name_of(space));
+    let asked = json!({
+        "application": [{"application": application, "privileges": [privilege], "resources": [resource]}]
+    });
+    let question = Question {
+        method: Method::POST,
+        path: "_security/user/_has_privileges",
+        headers: vec![("authorization", authorization)],
+        body: Some(asked.to_string().into_bytes()),
+    };
+    let answer = remote.ask(&question).await?;
+    match answer.status {
+        StatusCode::OK => {
+            let answered: Answered = serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
+            Ok(answered.has_all_requested)
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
+        _ => Err(answer.unexpected("expected whether there is a privilege")),
+    }
+}
+
+#[derive(PartialEq, Eq, Serialize)]
+struct Wanted<'a> {
+    #[serde(rename = "type")]
+    object_type: &'a str,
+    id: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    saved_objects: Vec<FoundObject>,
+}
+
+#[derive(Deserialize)]
+struct FoundObject {
+    #[serde(rename = "type")]
+    object_type: String,
+    id: String,
+    error: Option<serde_json::Value>,
+}
+
+async fn gets_all(
+    remote: &Remote,
+    cookie_name: &str,
+    presented: &Presented,
+    objects: &ObjectScope,
+) -> Result<bool, Unavailable> {
+    let cookie = cookie(presented, cookie_name);
+    let mut headers = vec![INTERNAL_ORIGIN, ("kbn-xsrf", "annals")];
+    match (presented.authorization(), &cookie) {
+        (Some(authorization), _) => headers.push(("authorization", authorization)),
+        (None, Some(cookie)) => headers.push(("cookie", cookie)),
+        (None, None) => return Ok(false),
+    }
+    let path = match &objects.space {
+        Some(space) => format!("s/{}/api/saved_objects/_bulk_get", space.as_str()),
+        None => "api/saved_objects/_bulk_get".to_owned(),
+    };
+    for ids in objects.ids.chunks(OBJECTS_AT_ONCE) {
+        let wanted: Vec<_> = ids.iter().map(|id| Wanted { object_type: &objects.object_type, id }).collect();
+        let body = serde_json::to_vec(&wanted).map_err(|error| Unavailable(error.to_string()))?;
+        let question = Question { method: Method::POST, path: &path, headers: headers.clone(), body: Some(body) };
+        let answer = remote.ask(&question).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let found: Found = serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
+                let is_given = |wanted: &Wanted<'_>| found.saved_objects.iter().any(|object| object.is(wanted));
+                if !wanted.iter().all(is_given) {
+                    return Ok(false);
+                }
+            }
+            // A type that Kibana does not know or give out, a space that is not there, somebody who may not, or the page for signing in.
+            StatusCode::BAD_REQUEST
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER => return Ok(false),
+            _ => return Err(answer.unexpected("expected saved objects")),
+        }
+    }
+    Ok(true)
+}
+
+impl FoundObject {
+    /// One that is missing or forbidden is in the answer too, with an error.
+    fn is(&self, wanted: &Wanted<'_>) -> bool {
+        self.error.is_none() && self.object_type == wanted.object_type && self.id == wanted.id
+    }
+}

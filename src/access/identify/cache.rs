@@ -1,0 +1,50 @@
+//! Who was known a moment ago, so that not each request asks another system.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::access::{Presented, Principal};
+
+const MAX_ENTRIES: usize = 10_000;
+
+/// Callers by a salted hash of their credentials, which are themselves kept nowhere.
+pub(super) struct Cache {
+    salt: [u8; 32],
+    holds_for: Duration,
+    known: Mutex<HashMap<[u8; 32], Entry>>,
+}
+
+/// Who, and until when that holds.
+type Entry = (Arc<Principal>, Instant);
+
+impl Cache {
+    pub(super) fn new(holds_for: Duration) -> Result<Self, getrandom::Error> {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt)?;
+        Ok(Self { salt, holds_for, known: Mutex::default() })
+    }
+
+    pub(super) fn get(&self, presented: &Presented) -> Option<Arc<Principal>> {
+        let digest = presented.digest(&self.salt);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (principal, until) = known.get(&digest)?;
+        (*until > Instant::now()).then(|| Arc::clone(principal))
+    }
+
+    pub(super) fn put(&self, presented: &Presented, principal: &Arc<Principal>) {
+        let digest = presented.digest(&self.salt);
+        let now = Instant::now();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_ENTRIES {
+            known.retain(|_, (_, until)| *until > now);
+        }
+        if known.len() < MAX_ENTRIES {
+            known.insert(digest, (Arc::clone(principal), now + self.holds_for));
+        }
+    }
+}

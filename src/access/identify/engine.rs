@@ -1,0 +1,26 @@
+//! Elasticsearch's own users: `GET _security/_authenticate` with the caller's credentials.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::access::{
+    Presented,
+    remote::{Question, Remote, Unavailable},
+};
+
+/// What the engine says of the caller; `None` if it does not know them.
+pub(super) async fn ask(remote: &Remote, presented: &Presented) -> Result<Option<Value>, Unavailable> {
+    let Some(authorization) = presented.authorization() else { return Ok(None) };
+    let question = Question {
+        method: Method::GET,
+        path: "_security/_authenticate",
+        headers: vec![("authorization", authorization)],
+        body: None,
+    };
+    let answer = remote.ask(&question).await?;
+    match answer.status {
+        StatusCode::OK => serde_json::from_slice(&answer.body).map(Some).map_err(|error| answer.unexpected(error)),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(None),
+        _ => Err(answer.unexpected("expected who is calling")),
+    }
+}

@@ -1,0 +1,36 @@
+//! Kibana's users, by session or credentials: `GET internal/security/me` with what the caller showed.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::access::{
+    Presented,
+    remote::{Question, Remote, Unavailable},
+};
+
+/// Kibana answers its internal routes to those who say that they are of it.
+pub(in crate::access) const INTERNAL_ORIGIN: (&str, &str) = ("x-elastic-internal-origin", "annals");
+
+/// What of a caller's credentials Kibana takes; `None` if nothing.
+pub(in crate::access) fn cookie(presented: &Presented, name: &str) -> Option<String> {
+    presented.session().map(|session| format!("{name}={session}"))
+}
+
+/// What Kibana says of the caller; `None` if it does not know them.
+pub(super) async fn ask(remote: &Remote, name: &str, presented: &Presented) -> Result<Option<Value>, Unavailable> {
+    let cookie = cookie(presented, name);
+    let mut headers = vec![INTERNAL_ORIGIN];
+    match (presented.authorization(), &cookie) {
+        (Some(authorization), _) => headers.push(("authorization", authorization)),
+        (None, Some(cookie)) => headers.push(("cookie", cookie)),
+        (None, None) => return Ok(None),
+    }
+    let question = Question { method: Method::GET, path: "internal/security/me", headers, body: None };
+    let answer = remote.ask(&question).await?;
+    match answer.status {
+        StatusCode::OK => serde_json::from_slice(&answer.body).map(Some).map_err(|error| answer.unexpected(error)),
+        // A redirect leads to the page for signing in.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::FOUND | StatusCode::SEE_OTHER => Ok(None),
+        _ => Err(answer.unexpected("expected who is calling")),
+    }
+}

@@ -1,0 +1,151 @@
+//! Who a caller is: the authenticators, asked in the order in which they are configured.
+
+mod cache;
+mod engine;
+pub(super) mod kibana;
+mod oidc;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use self::{cache::Cache, oidc::Oidc};
+use super::{
+    Keys, Known, Means, Presented, Principal,
+    config::{AccessConfig, AuthenticatorKind},
+    principal::BadGrant,
+    remote::{Remote, RemoteError, Unavailable},
+    rules::{Rules, look_up},
+};
+use crate::event::UnixMillis;
+
+/// Why nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    #[error("access.{section}")]
+    Remote { section: &'static str, source: RemoteError },
+    #[error("access.rules: {0}")]
+    Rule(#[from] BadGrant),
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// All who vouch for callers. The log's own keys are nobody else's to know, so their place in the order makes no difference.
+pub(super) struct Authenticators {
+    keys: Option<Arc<Keys>>,
+    externals: Vec<External>,
+}
+
+/// Another system, what its words mean here, and whom it knew a moment ago.
+struct External {
+    means: Means,
+    system: System,
+    rules: Rules,
+    /// Where in its words the caller's name is.
+    name_claim: String,
+    cache: Cache,
+}
+
+enum System {
+    Engine(Remote),
+    Kibana { remote: Remote, cookie: String },
+    Oidc(Box<Oidc>),
+}
+
+impl Authenticators {
+    pub(super) fn new(config: &AccessConfig, keys: &Arc<Keys>) -> Result<Self, AccessError> {
+        let externals = config.authenticators.iter().filter_map(|kind| external(*kind, config));
+        Ok(Self {
+            keys: config.uses(AuthenticatorKind::ApiKeys).then(|| Arc::clone(keys)),
+            externals: externals.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether it is one of this log's own keys, which costs next to nothing to find out, and which nobody can guess.
+    pub(super) fn own_key(&self, presented: &Presented, now: UnixMillis) -> Known {
+        match (&self.keys, presented.key()) {
+            (Some(keys), Some(key)) => keys.look_up(key, now),
+            (None, _) | (_, None) => Known::Unknown,
+        }
+    }
+
+    /// Whom another system knows; `None` if none of them does. The first who knows the caller decides.
+    pub(super) async fn known_elsewhere(
+        &self,
+        presented: &Presented,
+        now: UnixMillis,
+    ) -> Result<Option<Arc<Principal>>, Unavailable> {
+        let mut unavailable = None;
+        for external in &self.externals {
+            match external.identify(presented, now).await {
+                Ok(Some(principal)) => return Ok(Some(principal)),
+                Ok(None) => {}
+                Err(error) => unavailable = Some(Unavailable(format!("{}: {error}", external.means))),
+            }
+        }
+        unavailable.map_or(Ok(None), Err)
+    }
+}
+
+/// `None` for the log's own keys.
+fn external(kind: AuthenticatorKind, config: &AccessConfig) -> Option<Result<External, AccessError>> {
+    let at = |section, urls: &[String], ca_file: Option<&Path>| {
+        Remote::new(urls, ca_file, config.timeout).map_err(|source| AccessError::Remote { section, source })
+    };
+    let AccessConfig { elasticsearch, kibana, oidc, .. } = config;
+    let (means, system, name_claim) = match kind {
+        AuthenticatorKind::ApiKeys => return None,
+        AuthenticatorKind::Elasticsearch => {
+            let remote = at("elasticsearch", &elasticsearch.urls, elasticsearch.ca_file.as_deref());
+            (Means::Elasticsearch, remote.map(System::Engine), "username")
+        }
+        AuthenticatorKind::Kibana => {
+            let remote = at("kibana", &kibana.urls, kibana.ca_file.as_deref());
+            let system = remote.map(|remote| System::Kibana { remote, cookie: kibana.cookie.clone() });
+            (Means::Kibana, system, "username")
+        }
+        AuthenticatorKind::Oidc => {
+            let issuer = Oidc::new(oidc, config.timeout);
+            let issuer = issuer.map_err(|source| AccessError::Remote { section: "oidc", source });
+            (Means::Oidc, issuer.map(|issuer| System::Oidc(Box::new(issuer))), oidc.name_claim.as_str())
+        }
+    };
+    Some(system.and_then(|system| External::new(means, system, name_claim, config)))
+}
+
+impl External {
+    fn new(means: Means, system: System, name_claim: &str, config: &AccessConfig) -> Result<Self, AccessError> {
+        let rules = Rules::of(means, config.rules.values())?;
+        // A token is verified here each time, so that it ends when it says.
+        let holds_for = if means == Means::Oidc { Duration::ZERO } else { config.cache };
+        Ok(Self { means, system, rules, name_claim: name_claim.to_owned(), cache: Cache::new(holds_for)? })
+    }
+
+    async fn identify(&self, presented: &Presented, now: UnixMillis) -> Result<Option<Arc<Principal>>, Unavailable> {
+        if let Some(principal) = self.cache.get(presented) {
+            return Ok(Some(principal));
+        }
+        let said = match &self.system {
+            System::Engine(remote) => engine::ask(remote, presented).await?,
+            System::Kibana { remote, cookie } => kibana::ask(remote, cookie, presented).await?,
+            System::Oidc(oidc) => match presented.bearer() {
+                Some(bearer) => oidc.ask(bearer, now).await?,
+                None => None,
+            },
+        };
+        let principal = said.and_then(|said| self.principal(&said)).map(Arc::new);
+        if let Some(principal) = &principal {
+            self.cache.put(presented, principal);
+        }
+        Ok(principal)
+    }
+
+    /// Whoever has no name is nobody.
+    fn principal(&self, said: &Value) -> Option<Principal> {
+        let name = look_up(said, &self.name_claim)?.as_str().filter(|name| !name.is_empty())?.to_owned();
+        Some(Principal { name, means: self.means, grants: self.rules.grants(said) })
+    }
+}

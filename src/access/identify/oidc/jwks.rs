@@ -1,0 +1,240 @@
+//! The issuer's keys (RFC 7517), fetched when first needed, when they have become old, and when a token names one that is
+//! not among them: that is how issuers change keys. While the issuer does not answer, the keys that are known go on.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use reqwest::{Method, StatusCode};
+use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
+use serde::Deserialize;
+use tokio::{sync::Mutex, time::Instant};
+
+use super::token::{Algorithm, Token, decode};
+use crate::access::{
+    config::OidcConfig,
+    remote::{Answer, Question, Remote, RemoteError, Unavailable, parse_url},
+};
+
+/// After so long keys are fetched anew, so that one that was withdrawn ends.
+const FRESH_FOR: Duration = Duration::from_secs(600);
+/// Tokens with made-up keys must not make us ask the issuer more often.
+const LEAST_INTERVAL: Duration = Duration::from_secs(10);
+/// Keys that could not be fetched anew are believed for so long.
+const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) struct Jwks {
+    source: Source,
+    keys: RwLock<Arc<Fetched>>,
+    /// Held while keys are fetched, by one request for all; when that was last tried.
+    fetching: Mutex<Option<Instant>>,
+}
+
+enum Source {
+    /// The keys themselves.
+    Keys { remote: Remote, path: String },
+    /// A document that says where the keys are.
+    Discovery { remote: Remote, path: String, timeout: Duration, ca_file: Option<std::path::PathBuf> },
+}
+
+#[derive(Default)]
+struct Fetched {
+    keys: Vec<Key>,
+    at: Option<Instant>,
+}
+
+impl Fetched {
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.at.is_some_and(|at| at.elapsed() < age)
+    }
+}
+
+struct Key {
+    id: Option<String>,
+    public: Public,
+}
+
+enum Public {
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// An uncompressed point.
+    P256(Vec<u8>),
+    Ed25519(Vec<u8>),
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Jwk>,
+}
+
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    #[serde(rename = "use")]
+    purpose: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+}
+
+impl Jwks {
+    pub(super) fn new(config: &OidcConfig, timeout: Duration) -> Result<Self, RemoteError> {
+        let ca_file = config.ca_file.clone();
+        let source = match &config.jwks_url {
+            Some(url) => {
+                let (remote, path) = at(url, ca_file.as_deref(), timeout)?;
+                Source::Keys { remote, path }
+            }
+            None => {
+                let issuer = config.issuer.as_deref().unwrap_or_default();
+                let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+                let (remote, path) = at(&url, ca_file.as_deref(), timeout)?;
+                Source::Discovery { remote, path, timeout, ca_file }
+            }
+        };
+        Ok(Self { source, keys: RwLock::default(), fetching: Mutex::default() })
+    }
+
+    pub(super) async fn has_signed(&self, token: &Token<'_>) -> Result<bool, Unavailable> {
+        let known = self.current();
+        if known.is_younger_than(FRESH_FOR) && known.has_key_for(token) {
+            return Ok(known.has_signed(token));
+        }
+        match self.refresh(&known).await {
+            Ok(fetched) => Ok(fetched.has_signed(token)),
+            Err(error) if known.is_younger_than(BELIEVED_FOR) && known.has_key_for(token) => {
+                tracing::warn!(%error, "the issuer's keys cannot be fetched anew; those of before are used");
+                Ok(known.has_signed(token))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn current(&self) -> Arc<Fetched> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Newer keys than these, unless it was tried a moment ago.
+    async fn refresh(&self, than: &Arc<Fetched>) -> Result<Arc<Fetched>, Unavailable> {
+        let mut last = self.fetching.lock().await;
+        let current = self.current();
+        if !Arc::ptr_eq(&current, than) {
+            return Ok(current);
+        }
+        if last.is_some_and(|last| last.elapsed() < LEAST_INTERVAL) {
+            let failed_before = current.at.is_none_or(|at| last.is_some_and(|last| last > at));
+            let reason = "the issuer's keys could not be fetched a moment ago";
+            return if failed_before { Err(Unavailable(reason.to_owned())) } else { Ok(current) };
+        }
+        *last = Some(Instant::now());
+        let keys = self.source.fetch().await?;
+        let fetched = Arc::new(Fetched { keys, at: Some(Instant::now()) });
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fetched);
+        Ok(fetched)
+    }
+}
+
+/// The node of an address, and the path there.
+fn at(url: &str, ca_file: Option<&std::path::Path>, timeout: Duration) -> Result<(Remote, String), RemoteError> {
+    let mut node = parse_url(url)?;
+    let path = node.path().trim_start_matches('/').to_owned();
+    node.set_path("");
+    Ok((Remote::new(&[node.to_string()], ca_file, timeout)?, path))
+}
+
+impl Source {
+    async fn fetch(&self) -> Result<Vec<Key>, Unavailable> {
+        match self {
+            Self::Keys { remote, path } => fetch_keys(remote, path).await,
+            Self::Discovery { remote, path, timeout, ca_file } => {
+                #[derive(Deserialize)]
+                struct Document {
+                    jwks_uri: String,
+                }
+                let answer = get(remote, path).await?;
+                let document: Document =
+                    serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
+                let (remote, path) = at(&document.jwks_uri, ca_file.as_deref(), *timeout)
+                    .map_err(|error| answer.unexpected(format_args!("jwks_uri: {error}")))?;
+                fetch_keys(&remote, &path).await
+            }
+        }
+    }
+}
+
+async fn fetch_keys(remote: &Remote, path: &str) -> Result<Vec<Key>, Unavailable> {
+    let answer = get(remote, path).await?;
+    let set: KeySet = serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
+    Ok(set.keys.into_iter().filter_map(Key::read).collect())
+}
+
+async fn get(remote: &Remote, path: &str) -> Result<Answer, Unavailable> {
+    let headers = vec![("accept", "application/json")];
+    let answer = remote.ask(&Question { method: Method::GET, path, headers, body: None }).await?;
+    if answer.status == StatusCode::OK { Ok(answer) } else { Err(answer.unexpected("expected a document")) }
+}
+
+fn without_zeros(number: Vec<u8>) -> Vec<u8> {
+    number.into_iter().skip_while(|byte| *byte == 0).collect()
+}
+
+impl Fetched {
+    fn has_key_for(&self, token: &Token<'_>) -> bool {
+        self.keys.iter().any(|key| key.may_have_signed(token))
+    }
+
+    fn has_signed(&self, token: &Token<'_>) -> bool {
+        self.keys.iter().filter(|key| key.may_have_signed(token)).any(|key| key.has_signed(token))
+    }
+}
+
+impl Key {
+    /// `None` if it is not one for signatures of a kind that is accepted.
+    fn read(jwk: Jwk) -> Option<Self> {
+        if jwk.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
+            return None;
+        }
+        let bytes = |text: &Option<String>| text.as_deref().and_then(decode);
+        let public = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+            // Some issuers write them with a zero before, as they would a signed number.
+            ("RSA", _) => Public::Rsa { n: without_zeros(bytes(&jwk.n)?), e: without_zeros(bytes(&jwk.e)?) },
+            ("EC", Some("P-256")) => {
+                let (x, y) = (bytes(&jwk.x)?, bytes(&jwk.y)?);
+                Public::P256([&[4], x.as_slice(), y.as_slice()].concat())
+            }
+            ("OKP", Some("Ed25519")) => Public::Ed25519(bytes(&jwk.x)?),
+            _ => return None,
+        };
+        Some(Self { id: jwk.kid, public })
+    }
+
+    /// By its name, if the token has one, and by the kind of the key: the token has no say in how a key is used.
+    fn may_have_signed(&self, token: &Token<'_>) -> bool {
+        let is_of_kind = match self.public {
+            Public::Rsa { .. } => token.algorithm == Algorithm::Rs256,
+            Public::P256(_) => token.algorithm == Algorithm::Es256,
+            Public::Ed25519(_) => token.algorithm == Algorithm::EdDsa,
+        };
+        is_of_kind && (token.key_id.is_none() || token.key_id == self.id)
+    }
+
+    fn has_signed(&self, token: &Token<'_>) -> bool {
+        let (message, signature) = (token.signed.as_bytes(), token.signature.as_slice());
+        let verified = match &self.public {
+            Public::Rsa { n, e } => {
+                RsaPublicKeyComponents { n, e }.verify(&signature::RSA_PKCS1_2048_8192_SHA256, message, signature)
+            }
+            Public::P256(point) => {
+                UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
+            }
+            Public::Ed25519(key) => UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signature),
+        };
+        verified.is_ok()
+    }
+}

@@ -1,0 +1,158 @@
+//! What a caller shows to say who they are. Nothing of it is ever printed.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::keys;
+use crate::units::Secret;
+
+/// The credentials of one request.
+#[derive(Clone, Debug, Default)]
+pub struct Presented {
+    authorization: Option<Authorization>,
+    /// The cookie of a session in Kibana.
+    session: Option<Secret>,
+}
+
+#[derive(Clone, Debug)]
+struct Authorization {
+    scheme: Scheme,
+    /// The value of the header.
+    whole: Secret,
+    /// What follows the scheme.
+    credentials: Secret,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    ApiKey,
+    Bearer,
+    Basic,
+}
+
+impl Presented {
+    /// The value of an `authorization` header, if it is of a scheme that is known.
+    pub fn with_authorization(mut self, value: &str) -> Self {
+        self.authorization = Authorization::parse(value);
+        self
+    }
+
+    pub fn with_session(mut self, cookie: &str) -> Self {
+        self.session = Some(Secret::new(cookie));
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.authorization.is_none() && self.session.is_none()
+    }
+
+    /// Only what a browser sends by itself: whoever changes something has to show that it was meant.
+    pub fn is_session_alone(&self) -> bool {
+        self.authorization.is_none() && self.session.is_some()
+    }
+
+    /// What may be one of this log's own keys.
+    pub(super) fn key(&self) -> Option<&str> {
+        let authorization = self.authorization.as_ref()?;
+        match authorization.scheme {
+            Scheme::ApiKey | Scheme::Bearer => Some(authorization.credentials.expose()),
+            Scheme::Basic => None,
+        }
+    }
+
+    pub(super) fn bearer(&self) -> Option<&str> {
+        let authorization = self.authorization.as_ref()?;
+        (authorization.scheme == Scheme::Bearer).then(|| authorization.credentials.expose())
+    }
+
+    /// The header as it came, unless it holds a key of this log's own, which is nobody else's to see.
+    pub(super) fn authorization(&self) -> Option<&str> {
+        let authorization = self.authorization.as_ref()?;
+        let is_own = authorization.credentials.expose().starts_with(keys::PREFIX);
+        (!is_own).then(|| authorization.whole.expose())
+    }
+
+    pub(super) fn session(&self) -> Option<&str> {
+        self.session.as_ref().map(Secret::expose)
+    }
+
+    /// The name that basic credentials are for, whoever shows them.
+    pub(super) fn login(&self) -> Option<String> {
+        let authorization = self.authorization.as_ref().filter(|it| it.scheme == Scheme::Basic)?;
+        let decoded = Zeroizing::new(BASE64_STANDARD.decode(authorization.credentials.expose()).ok()?);
+        let text = std::str::from_utf8(&decoded).ok()?;
+        text.split_once(':').map(|(login, _)| login.chars().take(256).collect())
+    }
+
+    /// Under which these credentials may be remembered; what they are cannot be found out from it without the salt.
+    pub(super) fn digest(&self, salt: &[u8; 32]) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(salt);
+        for part in [self.authorization(), self.session()] {
+            let part = part.unwrap_or_default();
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.finalize().into()
+    }
+}
+
+impl Authorization {
+    fn parse(value: &str) -> Option<Self> {
+        let value = value.trim();
+        let (scheme, credentials) = value.split_once(' ')?;
+        let known = [("ApiKey", Scheme::ApiKey), ("Bearer", Scheme::Bearer), ("Basic", Scheme::Basic)];
+        let (_, scheme) = known.into_iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name))?;
+        Some(Self { scheme, whole: Secret::new(value), credentials: Secret::new(credentials.trim()) })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn shown(value: &str) -> Presented {
+        Presented::default().with_authorization(value)
+    }
+
+    #[test]
+    fn schemes_are_known_in_any_case_and_others_are_nothing() {
+        assert_eq!(shown("apikey  x ").key(), Some("x"));
+        assert_eq!(shown("BEARER x").bearer(), Some("x"));
+        assert_eq!(shown("ApiKey x").bearer(), None);
+        assert_eq!(shown("Basic eDp5").key(), None);
+        for nothing in ["", "x", "ApiKey", "Digest x", "Negotiate x"] {
+            assert!(shown(nothing).is_empty(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn own_keys_are_shown_to_nobody_else() {
+        assert_eq!(shown("ApiKey annals_x").authorization(), None);
+        assert_eq!(shown("Bearer  annals_x").authorization(), None);
+        assert_eq!(shown("ApiKey abc").authorization(), Some("ApiKey abc"));
+    }
+
+    #[test]
+    fn the_login_of_basic_credentials_is_known() {
+        let basic = format!("Basic {}", BASE64_STANDARD.encode("alice:pass:word"));
+        assert_eq!(shown(&basic).login().unwrap(), "alice");
+        assert_eq!(shown("Basic !").login(), None);
+        assert!(!format!("{:?}", shown(&basic)).contains(&basic));
+    }
+
+    #[test]
+    fn other_credentials_have_another_digest() {
+        let digests = [
+            shown("ApiKey a").digest(&[0; 32]),
+            shown("ApiKey a").digest(&[1; 32]),
+            shown("Bearer a").digest(&[0; 32]),
+            shown("ApiKey a").with_session("s").digest(&[0; 32]),
+            Presented::default().with_session("s").digest(&[0; 32]),
+        ];
+        for (index, digest) in digests.iter().enumerate() {
+            assert!(!digests.iter().skip(index + 1).any(|other| other == digest));
+        }
+    }
+}

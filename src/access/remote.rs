@@ -1,0 +1,134 @@
+//! Questions to other systems about a caller: bounded in time and in size, and never followed elsewhere.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Certificate, Client, Method, StatusCode, Url, header::HeaderValue, redirect::Policy};
+
+const MAX_ANSWER: usize = 4 << 20;
+
+/// One system, by the addresses of its nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    http: Client,
+    urls: Vec<Url>,
+}
+
+/// A question.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    /// Below the address of the node, without a leading slash.
+    pub(super) path: &'a str,
+    pub(super) headers: Vec<(&'static str, &'a str)>,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+/// No node gave an answer that says anything of the caller. The reason holds no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// Why there is no way to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    #[error("{0:?}: expected an http or https address without user or password")]
+    BadUrl(String),
+    #[error("ca_file: cannot read {}", path.display())]
+    CaFile { path: PathBuf, source: std::io::Error },
+    #[error("ca_file: expected PEM certificates in {}", path.display())]
+    BadCertificate { path: PathBuf },
+    #[error("the client cannot be made")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Remote {
+    pub(super) fn new(urls: &[String], ca_file: Option<&Path>, timeout: Duration) -> Result<Self, RemoteError> {
+        let urls = urls.iter().map(|url| parse_url(url)).collect::<Result<_, _>>()?;
+        let mut http = Client::builder()
+            .timeout(timeout)
+            .no_proxy()
+            .redirect(Policy::none())
+            .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = ca_file {
+            let pem = std::fs::read(path).map_err(|source| RemoteError::CaFile { path: path.to_owned(), source })?;
+            let bad = || RemoteError::BadCertificate { path: path.to_owned() };
+            let authorities = Certificate::from_pem_bundle(&pem).map_err(|_| bad())?;
+            if authorities.is_empty() {
+                return Err(bad());
+            }
+            http = authorities.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
+        }
+        Ok(Self { http: http.build().map_err(RemoteError::Client)?, urls })
+    }
+
+    /// The answer of the first node that gives one; a node that fails to is passed over.
+    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Unavailable> {
+        let mut reason = "no address is known".to_owned();
+        for url in &self.urls {
+            match self.ask_node(url, question).await {
+                Ok(answer) if answer.status.is_server_error() => reason = format!("{url} answered {}", answer.status),
+                Ok(answer) => return Ok(answer),
+                Err(error) => reason = format!("{url}: {error}"),
+            }
+        }
+        Err(Unavailable(reason))
+    }
+
+    async fn ask_node(&self, url: &Url, question: &Question<'_>) -> Result<Answer, String> {
+        let mut at = url.clone();
+        at.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), question.path));
+        let mut request = self.http.request(question.method.clone(), at);
+        for (name, value) in &question.headers {
+            let mut value = HeaderValue::from_str(value).map_err(|_| format!("the header {name} cannot be sent"))?;
+            value.set_sensitive(true);
+            request = request.header(*name, value);
+        }
+        if let Some(body) = &question.body {
+            request = request.header("content-type", "application/json").body(body.clone());
+        }
+        let mut response = request.send().await.map_err(reason)?;
+        let status = response.status();
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(reason)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(format!("the answer is longer than {MAX_ANSWER} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body: body.freeze() })
+    }
+}
+
+impl Answer {
+    /// An answer that says nothing of the caller.
+    pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> Unavailable {
+        Unavailable(format!("unexpected answer with status {}: {what}", self.status.as_u16()))
+    }
+}
+
+pub(super) fn parse_url(text: &str) -> Result<Url, RemoteError> {
+    let bad = || RemoteError::BadUrl(text.split_once('@').map_or(text, |(_, host)| host).to_owned());
+    let url = Url::parse(text).map_err(|_| bad())?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain { Ok(url) } else { Err(bad()) }
+}
+
+/// The innermost reason; the outer ones repeat the address.
+fn reason(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut reason: &dyn std::error::Error = &error;
+    while let Some(inner) = reason.source() {
+        reason = inner;
+    }
+    reason.to_string()
+}

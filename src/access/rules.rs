@@ -1,0 +1,133 @@
+//! From what another system says of a caller to roles in this log.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::principal::{BadGrant, Grant, GrantText, Means, Role};
+
+/// Whoever that system says this of has this grant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub authenticator: External,
+    /// The name of what is said, with dots between names that lie in one another.
+    pub claim: String,
+    /// What it has to be, or to have one of. A `*` at the end is anything.
+    pub values: Vec<String>,
+    pub role: Role,
+    #[serde(default)]
+    pub spaces: Vec<String>,
+    #[serde(default)]
+    pub providers: Vec<String>,
+}
+
+/// The systems that rules are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum External {
+    Elasticsearch,
+    Kibana,
+    Oidc,
+}
+
+impl External {
+    const fn means(self) -> Means {
+        match self {
+            Self::Elasticsearch => Means::Elasticsearch,
+            Self::Kibana => Means::Kibana,
+            Self::Oidc => Means::Oidc,
+        }
+    }
+}
+
+impl Rule {
+    pub(super) fn grant(&self) -> Result<Grant, BadGrant> {
+        let Self { role, spaces, providers, .. } = self;
+        Grant::read(&GrantText { role: *role, spaces: spaces.clone(), providers: providers.clone() })
+    }
+}
+
+/// The rules of one system.
+#[derive(Clone, Debug)]
+pub(super) struct Rules(Vec<(Rule, Grant)>);
+
+impl Rules {
+    pub(super) fn of<'a>(means: Means, rules: impl Iterator<Item = &'a Rule>) -> Result<Self, BadGrant> {
+        let own = rules.filter(|rule| rule.authenticator.means() == means);
+        own.map(|rule| Ok((rule.clone(), rule.grant()?))).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What a caller has of whom this is said.
+    pub(super) fn grants(&self, said: &Value) -> Vec<Grant> {
+        let fits = |(rule, grant): &(Rule, Grant)| {
+            let found = look_up(said, &rule.claim)?;
+            rule.values.iter().any(|expected| says(found, expected)).then(|| grant.clone())
+        };
+        self.0.iter().filter_map(fits).collect()
+    }
+}
+
+/// The claim of this name, or the one that its dotted parts lead to.
+pub(super) fn look_up<'a>(said: &'a Value, claim: &str) -> Option<&'a Value> {
+    if let Some(found) = said.get(claim) {
+        return Some(found);
+    }
+    claim.split('.').try_fold(said, |value, name| value.get(name))
+}
+
+fn says(found: &Value, expected: &str) -> bool {
+    match found {
+        Value::String(text) => matches(text, expected),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).any(|text| matches(text, expected)),
+        Value::Bool(flag) => matches(if *flag { "true" } else { "false" }, expected),
+        Value::Number(number) => matches(&number.to_string(), expected),
+        Value::Null | Value::Object(_) => false,
+    }
+}
+
+/// A pattern is a text, or the beginning of one with a `*` behind it.
+pub(super) fn matches(text: &str, pattern: &str) -> bool {
+    pattern.strip_suffix('*').map_or(text == pattern, |beginning| text.starts_with(beginning))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(claim: &str, values: &[&str], said: &Value, fits: bool) {
+        let rule = Rule {
+            authenticator: External::Oidc,
+            claim: claim.to_owned(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+            role: Role::Auditor,
+            spaces: Vec::new(),
+            providers: Vec::new(),
+        };
+        let grants = Rules::of(Means::Oidc, [&rule].into_iter()).unwrap().grants(said);
+        assert_eq!(grants.len(), usize::from(fits), "{claim} {values:?} {said}");
+        assert!(Rules::of(Means::Kibana, [&rule].into_iter()).unwrap().grants(said).is_empty());
+    }
+
+    #[test]
+    fn a_rule_fits_what_is_said_by_value_or_beginning() {
+        let said = json!({
+            "username": "alice", "roles": ["viewer", "audit-eu"], "realm_access": {"roles": ["x"]},
+            "https://a.example/role": "boss", "enabled": true, "empty": [],
+        });
+        check("username", &["alice"], &said, true);
+        check("username", &["bob", "al*"], &said, true);
+        check("username", &["alic", "alice2"], &said, false);
+        check("roles", &["audit-*"], &said, true);
+        check("roles", &["audit"], &said, false);
+        check("realm_access.roles", &["x"], &said, true);
+        check("https://a.example/role", &["boss"], &said, true);
+        check("enabled", &["true"], &said, true);
+        check("empty", &["*"], &said, false);
+        check("absent", &["*"], &said, false);
+        check("realm_access", &["*"], &said, false);
+    }
+}

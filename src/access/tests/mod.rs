@@ -1,0 +1,149 @@
+//! Access as a whole, with other systems that answer by script, and with the real secured engine.
+
+mod authority;
+mod secured;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Config, Flag, Sources};
+
+pub(in crate::access) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+
+/// Another system: it answers by script, its last line for ever, and remembers the heads of requests.
+pub(in crate::access) struct Other {
+    pub(in crate::access) url: String,
+    seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    script: Arc<Mutex<VecDeque<(u16, Value)>>>,
+}
+
+impl Other {
+    pub(in crate::access) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let seen: Arc<Mutex<Vec<_>>> = Arc::default();
+        let script: Arc<Mutex<VecDeque<(u16, Value)>>> = Arc::default();
+        let (record, answers) = (Arc::clone(&seen), Arc::clone(&script));
+        let router = Router::new().fallback(move |request: Request| {
+            record.lock().unwrap().push((format!("{} {}", request.method(), request.uri()), request.headers().clone()));
+            let mut answers = answers.lock().unwrap();
+            let (status, body) =
+                if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }.unwrap();
+            async move { (StatusCode::from_u16(status).unwrap(), body.to_string()).into_response() }
+        });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, seen, script }
+    }
+
+    /// From now on.
+    pub(in crate::access) fn answers(&self, script: impl IntoIterator<Item = (u16, Value)>) {
+        *self.script.lock().unwrap() = script.into_iter().collect();
+    }
+
+    pub(in crate::access) fn seen(&self) -> Vec<(String, HeaderMap)> {
+        self.seen.lock().unwrap().drain(..).collect()
+    }
+}
+
+pub(in crate::access) struct Log {
+    pub(in crate::access) access: Access,
+    pub(in crate::access) key: String,
+    _folder: TempDir,
+}
+
+impl Log {
+    pub(in crate::access) fn new(settings: &[(&str, &str)]) -> Self {
+        let flag = |(key, value): &(&str, &str)| Flag {
+            name: "--set".to_owned(),
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+        };
+        let sources = Sources { flags: settings.iter().map(flag).collect(), ..Sources::default() };
+        let config = Config::load(&sources).unwrap().access;
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(Keys::open(folder.path(), NOW).unwrap());
+        let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
+        Self { access: Access::new(&config, keys).unwrap(), key, _folder: folder }
+    }
+
+    pub(in crate::access) async fn ask(&self, presented: &Presented) -> Identified {
+        self.access.identify(presented, None, NOW).await
+    }
+
+    pub(in crate::access) async fn name(&self, authorization: &str) -> Option<String> {
+        match self.ask(&shown(authorization)).await {
+            Identified::Known(principal) => Some(principal.to_string()),
+            Identified::Unknown(_) => None,
+            other @ (Identified::Unavailable(_) | Identified::Locked(_)) => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(in crate::access) fn shown(authorization: &str) -> Presented {
+    Presented::default().with_authorization(authorization)
+}
+
+pub(in crate::access) fn basic(login: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:secret")))
+}
+
+pub(in crate::access) fn text(role: Role, spaces: &[&str]) -> GrantText {
+    GrantText { role, spaces: spaces.iter().map(|name| (*name).to_owned()).collect(), providers: Vec::new() }
+}
+
+/// What becomes of the question whether a reader may read these objects.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::access) enum Asked {
+    ByRole,
+    ByAuthority,
+    Refused,
+    Unavailable,
+}
+
+impl Log {
+    pub(in crate::access) async fn principal(&self, presented: &Presented) -> Arc<Principal> {
+        match self.ask(presented).await {
+            Identified::Known(principal) => principal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(in crate::access) async fn permit(
+        &self,
+        principal: &Principal,
+        presented: &Presented,
+        space: &str,
+        object_type: &str,
+        ids: &[&str],
+    ) -> Asked {
+        let objects = crate::query::ObjectScope {
+            space: crate::event::Space::parse(space).unwrap(),
+            object_type: object_type.to_owned(),
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+        };
+        match self.access.permit(principal, presented, objects).await {
+            Ok(permit) if permit.is_by_role() => Asked::ByRole,
+            Ok(_) => Asked::ByAuthority,
+            Err(Denied::Refused) => Asked::Refused,
+            Err(Denied::Unavailable(_)) => Asked::Unavailable,
+        }
+    }
+}
+
+pub(in crate::access) fn caller(means: Means, name: &str, grants: &[GrantText]) -> Principal {
+    let grants = grants.iter().map(|grant| Grant::read(grant).unwrap()).collect();
+    Principal { name: name.to_owned(), means, grants }
+}

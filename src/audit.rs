@@ -1,0 +1,209 @@
+//! What the log records of its own use, as events of its own: provider `annals`.
+//!
+//! They go the way of every event. Whoever records one never waits: it is put into a bounded queue, and counted as lost if
+//! that is full.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::{
+    event::Space,
+    intake::{Intake, Item, OWN_PROVIDER, Registration, Sender},
+    metrics::AuditMetrics,
+    writer::Writer,
+};
+
+const QUEUE: usize = 4096;
+const BATCH: usize = 256;
+/// A name comes from elsewhere; an event takes this much of it.
+const MAX_NAME: usize = 256;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    AuthenticationFailed,
+    KeyCreated,
+    KeyRevoked,
+    Find,
+}
+
+impl Action {
+    pub const ALL: [Self; 4] = [Self::AuthenticationFailed, Self::KeyCreated, Self::KeyRevoked, Self::Find];
+
+    /// `event.action`
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "authentication-failed",
+            Self::KeyCreated => "key-created",
+            Self::KeyRevoked => "key-revoked",
+            Self::Find => "find",
+        }
+    }
+
+    const fn outcome(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "failure",
+            Self::KeyCreated | Self::KeyRevoked | Self::Find => "success",
+        }
+    }
+
+    const fn category(self) -> &'static str {
+        match self {
+            Self::AuthenticationFailed => "authentication",
+            Self::KeyCreated | Self::KeyRevoked => "iam",
+            Self::Find => "database",
+        }
+    }
+}
+
+/// One thing that was done.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub action: Action,
+    pub message: String,
+    /// Where; `None` is the default space.
+    pub space: Option<Space>,
+    /// Who did it, or said to be so.
+    pub user: Option<String>,
+    pub address: Option<IpAddr>,
+    /// What else is to be known: `annals.payload`.
+    pub payload: Value,
+}
+
+impl Record {
+    fn event(&self) -> Value {
+        let Self { action, message, user, address, payload, .. } = self;
+        let mut event = json!({
+            "event": {
+                "provider": OWN_PROVIDER,
+                "action": action.as_str(),
+                "category": [action.category()],
+                "outcome": action.outcome(),
+            },
+            "message": message,
+        });
+        let mut put = |name: &str, value: Value| {
+            if let Value::Object(members) = &mut event {
+                members.insert(name.to_owned(), value);
+            }
+        };
+        if let Some(user) = user {
+            put("user", json!({"name": user.chars().take(MAX_NAME).collect::<String>()}));
+        }
+        if let Some(address) = address {
+            put("source", json!({"ip": address.to_canonical().to_string()}));
+        }
+        if !payload.is_null() {
+            put("annals", json!({"payload": payload}));
+        }
+        event
+    }
+}
+
+/// What has to be registered for these events.
+pub fn registration() -> (String, Registration) {
+    let actions = Action::ALL.iter().map(|action| action.as_str().to_owned()).collect();
+    (OWN_PROVIDER.to_owned(), Registration { actions, defaults: Map::new() })
+}
+
+/// Where events of this kind are put. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit {
+    queue: mpsc::Sender<Message>,
+    metrics: AuditMetrics,
+}
+
+enum Message {
+    Record(Box<Record>),
+    /// Everything that was recorded before is to be logged, and then nothing more.
+    Close(oneshot::Sender<()>),
+}
+
+impl Audit {
+    /// Begins to log what is recorded; without a writer it is checked, and kept nowhere.
+    pub fn start(intake: Arc<Intake>, writer: Option<Writer>, metrics: AuditMetrics) -> Self {
+        let (queue, recorded) = mpsc::channel(QUEUE);
+        tokio::spawn(run(recorded, intake, writer, metrics.clone()));
+        Self { queue, metrics }
+    }
+
+    /// Never waits.
+    pub fn record(&self, record: Record) {
+        if self.queue.try_send(Message::Record(Box::new(record))).is_err() {
+            self.metrics.lost.inc();
+            tracing::warn!("an event of the log's own use was lost, as too many wait to be logged");
+        }
+    }
+
+    /// Logs what was recorded until now, for at most so long.
+    pub async fn close(&self, limit: Duration) {
+        let (done, is_done) = oneshot::channel();
+        let closed = async {
+            if self.queue.send(Message::Close(done)).await.is_ok() {
+                // The task ends by itself, whether it says so or not.
+                let _ = is_done.await;
+            }
+        };
+        if timeout(limit, closed).await.is_err() {
+            tracing::warn!("not all events of the log's own use were logged in time");
+        }
+    }
+}
+
+async fn run(
+    mut recorded: mpsc::Receiver<Message>,
+    intake: Arc<Intake>,
+    writer: Option<Writer>,
+    metrics: AuditMetrics,
+) {
+    let mut messages = Vec::with_capacity(BATCH);
+    while recorded.recv_many(&mut messages, BATCH).await > 0 {
+        let mut records = Vec::new();
+        let mut closing = None;
+        for message in messages.drain(..) {
+            match message {
+                Message::Record(record) => records.push(record),
+                Message::Close(done) => closing = Some(done),
+            }
+        }
+        // In runs of one space, so that the order is kept.
+        for of_one_space in records.chunk_by(|a, b| a.space == b.space) {
+            log(of_one_space, &intake, writer.as_ref(), &metrics).await;
+        }
+        if let Some(done) = closing {
+            let _ = done.send(());
+            return;
+        }
+    }
+}
+
+async fn log(records: &[Box<Record>], intake: &Intake, writer: Option<&Writer>, metrics: &AuditMetrics) {
+    let lines: String = records.iter().map(|record| record.event().to_string() + "\n").collect();
+    let space = records.first().and_then(|record| record.space.as_ref());
+    let lost = |count: usize, reason: &dyn std::fmt::Display| {
+        metrics.lost.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+        tracing::warn!(events = count, %reason, "events of the log's own use could not be logged");
+    };
+    let accepted = match intake.accept(&Sender::log(), space, lines.as_bytes()) {
+        Ok(accepted) => accepted,
+        Err(error) => return lost(records.len(), &error),
+    };
+    for item in &accepted.items {
+        if let Item::Rejected(violations) = item {
+            let first = violations.first().map(|violation| violation.path.clone()).unwrap_or_default();
+            lost(1, &format_args!("{first} is not valid"));
+        }
+    }
+    let events = accepted.contents.len();
+    if events > 0
+        && let Some(writer) = writer
+        && let Err(error) = writer.submit(accepted.contents).await
+    {
+        lost(events, &error);
+    }
+}
