@@ -36,6 +36,9 @@ use crate::{
 
 /// How long the start waits for a store to say what it has of our chains.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
+/// How soon a renewed certificate is seen.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon it is told of failed attempts that came close to others.
 const ATTEMPTS_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
 /// How long a client may take for the head of a request, and to take anything of its answer.
@@ -61,6 +64,8 @@ pub enum AppError {
     Keys(#[from] KeysError),
     #[error(transparent)]
     Access(#[from] AccessError),
+    #[error(transparent)]
+    Tls(#[from] http::TlsError),
     #[error("the seal secret in {} does not fit the log in {}", secret_file.display(), data_dir.display())]
     SealSecret { secret_file: PathBuf, data_dir: PathBuf, source: OpenError },
     #[error("the log in {} cannot be gone on with", data_dir.display())]
@@ -80,6 +85,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let listen = |source| AppError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let tls = open_tls(&config)?;
     let service = Service::start(&config).await?;
     if !config.events.are_kept() {
         let config::Events { enabled, keep } = config.events;
@@ -87,7 +93,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     }
     service.log_own_event(STARTING).await;
     let server = &config.server;
-    tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting events");
+    tracing::info!(%address, tls = tls.is_some(), data_dir = %config.data_dir.display(), "accepting events");
     if service.is_first_start {
         tracing::info!("try it: {}", first_commands(&config, address));
     }
@@ -98,7 +104,11 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         drain: server.shutdown_timeout,
     };
     let router = http::router(service.services(&config));
-    http::serve(listener, router, stop.received(), connections).await;
+    if let Some(tls) = tls.clone() {
+        let shutdown = service.shutdown.clone();
+        tokio::spawn(async move { shutdown.run_until_cancelled(tls.watch(CERTIFICATE_INTERVAL)).await });
+    }
+    http::serve(listener, tls, router, stop.received(), connections).await;
     tracing::info!("stopping");
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
@@ -305,13 +315,25 @@ fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppE
     AppError::Writer { data_dir, source }
 }
 
+/// `None`: plain HTTP.
+fn open_tls(config: &Config) -> Result<Option<Arc<http::Tls>>, AppError> {
+    let files = &config.server.tls;
+    let both = files.cert_file.as_ref().zip(files.key_file.as_ref());
+    Ok(both.map(|(cert, key)| http::Tls::open(cert, key)).transpose()?.map(Arc::new))
+}
+
 /// What a first user can type in another terminal, in the same folder.
 fn first_commands(config: &Config, address: SocketAddr) -> String {
-    let is_usual = config.data_dir == Path::new("annals-data") && address.to_string() == "127.0.0.1:6780";
+    let certificate = config.server.tls.cert_file.as_ref();
+    let is_usual =
+        config.data_dir == Path::new("annals-data") && address.to_string() == "127.0.0.1:6780" && certificate.is_none();
     let server = if is_usual {
         String::new()
     } else {
-        format!(" --url http://{address} --key-file {}", config.data_dir.join("admin.key").display())
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let ca_file = certificate.map(|file| format!(" --ca-file {}", file.display())).unwrap_or_default();
+        let key_file = config.data_dir.join("admin.key");
+        format!(" --url {scheme}://{address}{ca_file} --key-file {}", key_file.display())
     };
     let event = "--register --provider demo --action try --object demo:1 --message hello --wait-for stored";
     format!("annals log{server} {event} && annals find{server} demo 1")

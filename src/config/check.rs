@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    Config, Effective, Invalid, Origin, Problem, Setting, Store,
+    Config, Effective, Invalid, Origin, Problem, Setting, Store, TlsFiles,
     keys::{KEYS, Key, KeyPath, Preset, StoreKind},
     layers::{Given, Layers},
 };
@@ -253,6 +253,7 @@ fn disagreements(config: &Config) -> Vec<Problem> {
             names.join(", ")
         ));
     }
+    check_tls(&server.tls, &mut found);
     check_stores(config, &mut found);
     found.extend(config.access.problems().iter().map(|problem| format!("access.{problem}")));
     if let Some(Err(error)) = config.seal.secret_file.as_deref().map(identity::read_secret) {
@@ -270,6 +271,20 @@ fn disagreements(config: &Config) -> Vec<Problem> {
 fn at_most(found: &mut Vec<String>, (key, size): (&str, ByteSize), (bound, most): (&str, ByteSize)) {
     if size > most {
         found.push(format!("{key} ({size}) is more than {bound} ({most})"));
+    }
+}
+
+fn check_tls(tls: &TlsFiles, found: &mut Vec<String>) {
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(_), None) => found.push("server.tls.key_file: not set, but server.tls.cert_file is".to_owned()),
+        (None, Some(_)) => found.push("server.tls.cert_file: not set, but server.tls.key_file is".to_owned()),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file)] {
+        if let Some(Err(error)) = file.as_ref().map(std::fs::File::open) {
+            let path = file.as_deref().unwrap_or(Path::new("")).display();
+            found.push(format!("server.tls.{key}: cannot read {path}: {error}"));
+        }
     }
 }
 

@@ -134,6 +134,13 @@ pub const KEYS: &[Key] = &[
         "The most bytes of request bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over.",
     ),
     key(
+        "server.tls.cert_file",
+        Kind::Path,
+        Preset::Unset("plain HTTP is served"),
+        "PEM file of the server's certificate and those that vouch for it; with `server.tls.key_file`. A change is seen within seconds.",
+    ),
+    key("server.tls.key_file", Kind::Path, Preset::Unset("plain HTTP is served"), "PEM file of the certificate's key."),
+    key(
         "server.trusted_proxies",
         Kind::NetworkList,
         Preset::Unset("no proxy is believed"),

@@ -63,8 +63,18 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     pub max_concurrent_bytes: ByteSize,
     #[serde(default)]
+    pub tls: TlsFiles,
+    #[serde(default)]
     pub trusted_proxies: Vec<Network>,
     pub proxy_header: ProxyHeader,
+}
+
+/// Both files, or neither.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsFiles {
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
 }
 
 /// In which header proxies say whom they forward.

@@ -371,6 +371,9 @@ fn surroundings(key: &Key) -> String {
         Some(StoreKind::Elasticsearch) => {
             format!("[stores.x]\nkind = \"elasticsearch\"\n{address}\nauth.{auth}\n")
         }
+        None if key.path.starts_with("server.tls.") => {
+            "server.tls = { cert_file = \"FOLDER/first\", key_file = \"FOLDER/first\" }\n".to_owned()
+        }
         None if key.path.starts_with("access.") => access(key).to_owned(),
         None if key.path.starts_with("providers.") => "[providers.x]\nactions = [\"a\"]\n".to_owned(),
         None => "query.store = \"sqlite\"\nstores.sqlite.kind = \"sqlite\"\nstores.sqlite.path = \"a\"\n".to_owned(),
@@ -425,6 +428,8 @@ fn what_access_asks_of_its_keys_is_checked() {
         ),
         ("access.authority = \"kibana\"", "access.kibana.urls: not set, but access.authority is kibana"),
         ("access.authority = \"grants\"", "access.grants: none"),
+        ("server.tls.cert_file = \"/nowhere\"", "server.tls.key_file: not set"),
+        ("server.tls.key_file = \"/nowhere\"", "server.tls.key_file: cannot read /nowhere"),
         ("access.elasticsearch.privilege = \"read\"", "access.elasticsearch.privilege: expected {type} in it"),
         (
             "[access.grants.x]\ncallers = [\"*\"]\nspaces = [\"Team\"]\ntypes = [\"*\"]",

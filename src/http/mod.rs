@@ -19,6 +19,7 @@ mod taken;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
+mod tls;
 
 use std::{
     any::Any,
@@ -57,6 +58,7 @@ pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
 pub use serve::{Connections, serve};
+pub use tls::{Tls, TlsError};
 
 /// What the routes work with.
 pub struct Services {

@@ -9,6 +9,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -17,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::util::MapRequest;
 
-use super::{address::Peer, taken::Taken};
+use super::{address::Peer, taken::Taken, tls::Tls};
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,13 @@ pub struct Connections {
 }
 
 /// Serves until the shutdown, then stops accepting, lets the requests under way end, and cuts off what does not.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>, limits: Connections) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+    limits: Connections,
+) {
     let stop = CancellationToken::new();
     let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
     let mut open = JoinSet::new();
@@ -44,7 +51,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             () = &mut shutdown => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             Some((stream, peer, place)) = accept(&listener, &places) => {
-                let connection = connection(stream, peer, router.clone(), stop.clone(), limits);
+                let connection = connection(stream, tls.clone(), peer, router.clone(), stop.clone(), limits);
                 open.spawn(async move {
                     connection.await;
                     drop(place);
@@ -71,10 +78,39 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, router: Router, stop: CancellationToken, limits: Connections) {
+async fn connection(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    peer: IpAddr,
+    router: Router,
+    stop: CancellationToken,
+    limits: Connections,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may wait to be sent");
     }
+    let stream = Taken::within(limits.write_timeout, stream);
+    let Some(tls) = tls else {
+        return requests(stream, peer, router, stop, limits).await;
+    };
+    // As long as for a request's head, which it stands before.
+    let accepted = stop.run_until_cancelled(timeout(limits.header_timeout, tls.acceptor().accept(stream))).await;
+    match accepted {
+        Some(Ok(Ok(stream))) => requests(stream, peer, router, stop, limits).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, "a client and this server could not agree on TLS"),
+        Some(Err(_)) => tracing::debug!("a client took too long to agree on TLS"),
+        None => {}
+    }
+}
+
+/// Answers what comes over one connection.
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: IpAddr,
+    router: Router,
+    stop: CancellationToken,
+    limits: Connections,
+) {
     let router = MapRequest::new(router, move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         request
@@ -82,7 +118,7 @@ async fn connection(stream: TcpStream, peer: IpAddr, router: Router, stop: Cance
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .serve_connection(TokioIo::new(Taken::within(limits.write_timeout, stream)), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

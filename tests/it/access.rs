@@ -54,3 +54,44 @@ fn keys_of_a_version_1_file_go_on_as_admins() {
     let kept: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     assert_eq!(kept["version"], 2);
 }
+
+#[test]
+fn with_a_certificate_the_service_speaks_tls_and_commands_that_trust_it_are_served() {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let files = format!("cert_file = \"{}\"\nkey_file = \"{}\"", cert.display(), key.display());
+    let home = Home::new(&format!("[server.tls]\n{files}\n"));
+    let annals = home.start();
+    let url = annals.url.replace("http://127.0.0.1", "https://localhost");
+    let list = ["keys", "list", "--output", "ndjson", "--url", &url];
+    let ca_file = ["--ca-file", cert.to_str().unwrap()];
+    let key_file = home.data().join("admin.key");
+    let key_file = ["--key-file", key_file.to_str().unwrap()];
+    let listed = home.run(&annals, &[list.as_slice(), &ca_file, &key_file].concat());
+    assert_eq!((listed.exit, listed.stdout.contains("\"admin\"")), (0, true), "{}", listed.stderr);
+    let distrusted = home.run(&annals, &[list.as_slice(), &key_file].concat());
+    assert_eq!(distrusted.exit, 3, "{}", distrusted.stderr);
+}
+
+#[test]
+fn failed_attempts_over_a_real_connection_are_found_with_where_they_came_from() {
+    let home = Home::new("[server]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let annals = home.start();
+    assert_eq!(log(&annals.url, "wrong"), 401);
+    let found = annals.log();
+    assert!(!found.contains("wrong"), "{found}");
+    annals.await_stored("sqlite");
+    annals.stop();
+    let database = rusqlite::Connection::open(home.data().join("events.db")).unwrap();
+    let documents: i64 = database
+        .query_row(
+            "SELECT count(*) FROM events WHERE CAST(document AS TEXT) LIKE '%authentication-failed%127.0.0.1%'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(documents, 1);
+}

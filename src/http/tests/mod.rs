@@ -7,6 +7,7 @@ mod find;
 mod operation;
 mod refused;
 mod serving;
+mod tls;
 
 use std::{
     sync::{Arc, Mutex},

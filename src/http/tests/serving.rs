@@ -44,7 +44,7 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let ended = tokio::spawn(serve(listener, router, shutdown, limits));
+        let ended = tokio::spawn(serve(listener, None, router, shutdown, limits));
         Self { address, entered, released, stop, ended }
     }
 
