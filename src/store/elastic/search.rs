@@ -1,5 +1,7 @@
 //! Queries in the engines' language, and their answers.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -158,8 +160,9 @@ struct Total {
 
 #[derive(Deserialize)]
 struct Hit<'a> {
-    #[serde(rename = "_id")]
-    id: &'a str,
+    /// Of a document that is not ours it may be anything.
+    #[serde(borrow, rename = "_id")]
+    id: Cow<'a, str>,
     #[serde(borrow, rename = "_source")]
     source: &'a RawValue,
     #[serde(borrow, default)]
@@ -209,7 +212,7 @@ pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreErr
 /// Each id with its document, or with what was asked of it.
 pub(super) fn read_by_ids(answer: &Answer) -> Result<Vec<(String, Bytes)>, StoreError> {
     let found = Found::read(answer)?;
-    let ids = found.hits.hits.iter().map(|hit| hit.id.to_owned());
+    let ids = found.hits.hits.iter().map(|hit| hit.id.to_string());
     Ok(ids.zip(found.documents(answer)).collect())
 }
 

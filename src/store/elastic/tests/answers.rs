@@ -51,7 +51,9 @@ fn opensearch() -> Value {
 }
 
 fn found(events: std::ops::Range<u64>) -> Reply {
-    let hits: Vec<Value> = events.map(|at| json!({"_source": {"n": at}, "sort": [at, "chain", at << 32]})).collect();
+    let hits: Vec<Value> = events
+        .map(|at| json!({"_id": at.to_string(), "_source": {"n": at}, "sort": [at, "chain", at << 32]}))
+        .collect();
     let shards = json!({"total": 1, "failed": 0});
     reply(200, json!({"timed_out": false, "_shards": shards, "hits": {"hits": hits}, "pit_id": "second"}))
 }
