@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Acknowledged, Annals, Document, Engine, Fault, Home, Kind, Load, Pace, Proxy, await_that, random, verify,
+    Acknowledged, Annals, Database, Document, Engine, Fault, Home, Kind, Load, Pace, Proxy, await_that, random, told,
+    verify,
 };
 
 /// Keeps the embedded store from writing for as long as it lives.
@@ -93,6 +94,15 @@ fn killed_under_load_before_elasticsearch_it_loses_nothing_and_doubles_nothing()
 #[test]
 fn killed_under_load_before_opensearch_it_loses_nothing_and_doubles_nothing() {
     killed_before(Kind::Opensearch);
+}
+
+#[test]
+fn killed_under_load_before_postgres_it_loses_nothing_and_doubles_nothing() {
+    let Some(url) = told("ANNALS_TEST_POSTGRES") else { return };
+    let database = Database::at(&url);
+    let home = Home::new(&database.store());
+    let acknowledged = kill_again_and_again(&home, 6, "main");
+    verify(&home, &database.documents(), &acknowledged);
 }
 
 fn killed_before(kind: Kind) {

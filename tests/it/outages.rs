@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Annals, Document, Engine, Fault, FaultyEngine, Forwarded, Home, Kind, Load, Pace, Prefix, Proxy, Request,
+    Annals, Database, Document, Engine, Fault, FaultyEngine, Forwarded, Home, Kind, Load, Pace, Prefix, Proxy, Request,
     await_that, random, verify,
 };
 
@@ -47,10 +47,20 @@ fn opensearch_may_stop_freeze_and_crash_under_load() {
     stop_freeze_and_crash(Kind::Opensearch);
 }
 
+#[test]
+fn postgres_may_stop_freeze_and_crash_under_load() {
+    let Some(faulty) = FaultyEngine::start(Kind::Postgres) else { return };
+    let database = Database::at(&faulty.engine.url);
+    bring_down(&faulty, &Home::new(&database.store()), || database.documents());
+}
+
 fn stop_freeze_and_crash(kind: Kind) {
     let Some(faulty) = FaultyEngine::start(kind) else { return };
     let prefix = faulty.engine.prefix();
-    let home = Home::on_engine(&faulty.engine.url, &prefix);
+    bring_down(&faulty, &Home::on_engine(&faulty.engine.url, &prefix), || prefix.documents());
+}
+
+fn bring_down(faulty: &FaultyEngine, home: &Home, documents: impl Fn() -> Vec<Document>) {
     let annals = home.start();
     let load = Load::start(&annals, Pace::default());
     load.await_more(100);
@@ -77,7 +87,7 @@ fn stop_freeze_and_crash(kind: Kind) {
     let acknowledged = load.stop();
     annals.await_stored("main");
     assert_eq!(annals.get("/readyz")["status"], "ready");
-    verify(&home, &prefix.documents(), &acknowledged);
+    verify(home, &documents(), &acknowledged);
 }
 
 #[test]

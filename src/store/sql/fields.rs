@@ -92,7 +92,8 @@ impl Values {
         match (place, nested_around(field.path)) {
             (Place::Event { alias }, None) => Self::of_event(dialect, field, form, alias),
             (Place::Element(element), Some(nested)) if element.path == nested.path => {
-                Self::one(in_element(dialect, field, form, nested))
+                let is_indexed = matches!(field.path, "kibana.saved_objects.id" | "kibana.saved_objects.type");
+                Self::One { value: in_element(dialect, field, form, nested), is_indexed, is_never_null: false }
             }
             (Place::Event { .. }, Some(_)) | (Place::Element(_), _) => Self::None,
         }

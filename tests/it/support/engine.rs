@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     /// With TLS, users and privileges.
     ElasticsearchSecure,
     Opensearch,
+    Postgres,
 }
 
 impl Kind {
@@ -26,6 +27,7 @@ impl Kind {
             Self::Elasticsearch => "elasticsearch",
             Self::ElasticsearchSecure => "elasticsearch-secure",
             Self::Opensearch => "opensearch",
+            Self::Postgres => "postgres",
         }
     }
 
@@ -36,7 +38,7 @@ impl Kind {
     /// `files` tells those of the authority's certificate and of the password.
     fn access(self, files: impl FnOnce() -> [String; 2]) -> Option<Access> {
         match self {
-            Self::Elasticsearch | Self::Opensearch => None,
+            Self::Elasticsearch | Self::Opensearch | Self::Postgres => None,
             Self::ElasticsearchSecure => Some(Access::new(files())),
         }
     }
@@ -181,6 +183,7 @@ impl Prefix {
         delete(&match self.engine.kind {
             Kind::Elasticsearch | Kind::ElasticsearchSecure => format!("_ilm/policy/{policy}"),
             Kind::Opensearch => format!("_plugins/_ism/policies/{policy}"),
+            Kind::Postgres => return Err("a database has no indices".to_owned()),
         })?;
         Ok(())
     }
@@ -197,6 +200,7 @@ impl Drop for Prefix {
 static ELASTICSEARCH: Mutex<()> = Mutex::new(());
 static ELASTICSEARCH_SECURE: Mutex<()> = Mutex::new(());
 static OPENSEARCH: Mutex<()> = Mutex::new(());
+static POSTGRES: Mutex<()> = Mutex::new(());
 
 /// An engine of our own, for one test at a time to stop, pause and kill. It is left running for the next one; who runs
 /// the tests stops it, as `scripts/test` does.
@@ -215,15 +219,22 @@ impl FaultyEngine {
             Kind::Elasticsearch => &ELASTICSEARCH,
             Kind::ElasticsearchSecure => &ELASTICSEARCH_SECURE,
             Kind::Opensearch => &OPENSEARCH,
+            Kind::Postgres => &POSTGRES,
         };
         let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{}@faulty", kind.name());
         if !script(&["status"]).lines().any(|line| line.starts_with(&format!("{name} ")) && line.contains("running")) {
             // What a test has left that failed.
             script(&["stop", &name]);
-            let mut arguments = vec!["start", &name, "--fresh", "--heap", "400m"];
-            arguments.extend(["--set", "thread_pool.write.size=1", "--set", "thread_pool.write.queue_size=2"]);
-            if kind != Kind::Opensearch {
+            let mut arguments = vec!["start", &name, "--fresh"];
+            if kind == Kind::Postgres {
+                // Its end in good order, and its crash, have to leave what was committed.
+                arguments.extend(["--set", "fsync=on", "--set", "synchronous_commit=on"]);
+            } else {
+                arguments.extend(["--heap", "400m"]);
+                arguments.extend(["--set", "thread_pool.write.size=1", "--set", "thread_pool.write.queue_size=2"]);
+            }
+            if matches!(kind, Kind::Elasticsearch | Kind::ElasticsearchSecure) {
                 arguments.extend(["--set", "annals.test.stand_in_types=true"]);
             }
             script(&arguments);
@@ -255,7 +266,12 @@ impl FaultyEngine {
 
     /// Starts it again, with the data and settings that it had, and waits until it has its shards.
     pub(crate) fn start_again(&self) {
-        script(&["start", &format!("{}@faulty", self.engine.kind.name()), "--heap", "400m"]);
+        let name = format!("{}@faulty", self.engine.kind.name());
+        if self.engine.kind == Kind::Postgres {
+            script(&["start", &name]);
+            return;
+        }
+        script(&["start", &name, "--heap", "400m"]);
         await_some("the engine is well", || {
             let health = self.engine.request("GET", "_cluster/health").send().ok()?.json();
             (health["status"] != "red").then_some(())

@@ -1,5 +1,6 @@
 //! The real program, real engines, and what stands between them when things go wrong.
 
+mod database;
 mod engine;
 mod http;
 mod load;
@@ -12,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix};
+pub(crate) use database::Database;
+pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix, told};
 pub(crate) use http::{Access, Answer, Request};
 pub(crate) use load::{Acknowledged, Load, Pace};
 pub(crate) use program::{Annals, Home};
