@@ -5,30 +5,12 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, Tran
 use super::columns::{Columns, Text};
 use crate::store::{Outcome, SealedEvent, occupied::outcome_at};
 
-/// An event with what the tables keep of it, or why it will never be taken. Made on other threads than the writer's, which
-/// is the one that everything waits for.
-pub(super) struct Row {
-    event: SealedEvent,
-    content: Result<(Key, Columns<'static>), Outcome>,
-}
-
-impl Row {
-    pub(super) fn of(event: SealedEvent) -> Self {
-        let content = read(&event).map(|(key, columns)| (key, columns.into_owned()));
-        Self { event, content }
-    }
-}
-
 /// All in one transaction: on disk when this returns, or not there at all.
-pub(super) fn append(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<Vec<Outcome>> {
+pub(super) fn append(connection: &mut Connection, events: &[SealedEvent]) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let outcomes = {
         let mut table = Table::of(&transaction)?;
-        let append = |row: &Row| match &row.content {
-            Ok((key, columns)) => table.append(&row.event, key, columns),
-            Err(refused) => Ok(refused.clone()),
-        };
-        rows.iter().map(append).collect::<rusqlite::Result<_>>()?
+        events.iter().map(|event| table.append(event)).collect::<rusqlite::Result<_>>()?
     };
     transaction.commit()?;
     Ok(outcomes)
@@ -67,7 +49,11 @@ impl<'t> Table<'t> {
         })
     }
 
-    fn append(&mut self, event: &SealedEvent, key: &Key, columns: &Columns<'_>) -> rusqlite::Result<Outcome> {
+    fn append(&mut self, event: &SealedEvent) -> rusqlite::Result<Outcome> {
+        let (key, columns) = match read(event) {
+            Ok(read) => read,
+            Err(refused) => return Ok(refused),
+        };
         let inserted = self.insert.execute(params![
             key.chain,
             key.sequence,
@@ -82,12 +68,12 @@ impl<'t> Table<'t> {
             &event.document[..],
         ])?;
         if inserted == 0 {
-            return Ok(match self.stored(key)? {
+            return Ok(match self.stored(&key)? {
                 Some((_, stored)) => outcome_at(&stored, event),
                 None => Outcome::Retry { reason: "its place was taken, and is free".to_owned() },
             });
         }
-        self.refer_to_objects(key, columns)?;
+        self.refer_to_objects(&key, &columns)?;
         Ok(Outcome::Stored)
     }
 
@@ -109,8 +95,8 @@ impl<'t> Table<'t> {
     }
 
     fn replace(&mut self, event: &SealedEvent) -> rusqlite::Result<Outcome> {
-        let (key, columns) = match read(event) {
-            Ok(read) => read,
+        let key = match read(event) {
+            Ok((key, _)) => key,
             Err(refused) => return Ok(refused),
         };
         if let Some((id, stored)) = self.stored(&key)? {
@@ -121,7 +107,7 @@ impl<'t> Table<'t> {
             }
             self.transaction.execute("DELETE FROM events WHERE id = ?1", [id])?;
         }
-        self.append(event, &key, &columns)
+        self.append(event)
     }
 
     /// What stands there: the row's id, and the document.

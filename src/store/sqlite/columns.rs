@@ -61,21 +61,6 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// The same, with texts of its own.
-    pub(super) fn into_owned(self) -> Columns<'static> {
-        Columns {
-            received: self.received,
-            timestamp: self.timestamp,
-            started: self.started,
-            ended: self.ended,
-            duration: self.duration,
-            provider: self.provider.map(Text::into_owned),
-            action: self.action.map(Text::into_owned),
-            message: self.message.map(Text::into_owned),
-            saved_objects: self.saved_objects.into_iter().map(SavedObject::into_owned).collect(),
-        }
-    }
-
     pub(super) fn is_stub(&self) -> bool {
         self.timestamp.is_none()
     }
@@ -139,15 +124,6 @@ struct SavedObject<'a> {
 }
 
 impl SavedObject<'_> {
-    fn into_owned(self) -> SavedObject<'static> {
-        SavedObject {
-            rel: self.rel.map(Text::into_owned),
-            namespace: self.namespace.map(Text::into_owned),
-            object_type: self.object_type.map(Text::into_owned),
-            id: self.id.map(Text::into_owned),
-        }
-    }
-
     fn as_reference(&self) -> Option<Reference<'_>> {
         if self.rel.as_ref()?.as_str() != "primary" {
             return None;
@@ -167,10 +143,6 @@ impl SavedObject<'_> {
 pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Text<'_> {
-    fn into_owned(self) -> Text<'static> {
-        Text(Cow::Owned(self.0.into_owned()))
-    }
-
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }

@@ -19,7 +19,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use self::{append::Row, find::Search, readers::Readers, writer::Writer};
+use self::{find::Search, readers::Readers, writer::Writer};
 use super::{Head, Outcome, Page, SealedEvent, Store, StoreError, Target};
 use crate::{
     event::{ChainId, Stream},
@@ -68,9 +68,7 @@ impl Store for SqliteStore {
 
     async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
         let events = events.to_vec();
-        let read = tokio::task::spawn_blocking(|| events.into_iter().map(Row::of).collect::<Vec<_>>()).await;
-        let rows = read.map_err(|error| StoreError::Unavailable { reason: error.to_string(), retry_after: None })?;
-        self.writer.run(move |connection| append::append(connection, &rows)).await
+        self.writer.run(move |connection| append::append(connection, &events)).await
     }
 
     async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {

@@ -152,8 +152,7 @@ fn failure_of_append<T>(prepare: impl FnOnce(&Connection, &Path) -> T) -> StoreE
     let place = Place::new();
     let mut connection = open_to_write(&place.path()).unwrap();
     let _kept = prepare(&connection, &place.path());
-    let error =
-        append::append(&mut connection, &batch().into_iter().map(append::Row::of).collect::<Vec<_>>()).unwrap_err();
+    let error = append::append(&mut connection, &batch()).unwrap_err();
     let rows: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
     failure::store_error(&place.path(), &error)
