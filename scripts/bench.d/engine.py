@@ -15,6 +15,8 @@ INSTANCE = "elasticsearch@bench"
 BULK_BYTES = 2_000_000
 BULK_CONNECTIONS = 2
 PAGE = 5_000
+# Between two looks at how far the engine is.
+FIRST_PAUSE, SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 0.01, 1.0
 # What an engine sets itself on every index, and what belongs to one index alone.
 OWN_SETTINGS = ("creation_date", "lifecycle", "provided_name", "resize", "routing", "uuid", "version")
 
@@ -91,22 +93,25 @@ class Engine:
     def wait_searchable(self, pattern, expected, limit):
         """Returns once a search sees so many of the benchmark's events, and never more than those.
 
-        The count of index operations costs the engine next to nothing and tells when it is worth to refresh.
+        The count of index operations tells when it is worth to refresh. Each time it is asked for costs the engine a
+        millisecond, and only the side that has its documents sent by somebody else has to ask often: so it is asked for
+        again when half of the rest should be there.
         """
         deadline = time.monotonic() + limit
         stats = f"/{pattern}/_stats/indexing?expand_wildcards=all&filter_path=_all.primaries.indexing.index_total"
         query = {"query": {"term": {"event.provider": events.PROVIDER}}}
-        seen = 0
+        seen, first = 0, None
         while time.monotonic() < deadline:
-            done = self.json("GET", stats).get("_all", {})
-            if done and done["primaries"]["indexing"]["index_total"] >= expected:
+            done = self.json("GET", stats).get("_all", {}).get("primaries", {}).get("indexing", {}).get("index_total", 0)
+            if done >= expected:
                 self.call("POST", f"/{pattern}/_refresh?expand_wildcards=all")
                 seen = self.json("POST", f"/{pattern}/_count?expand_wildcards=all", query)["count"]
                 if seen > expected:
                     raise EngineError(f"{pattern} holds {seen} events where {expected} were sent")
                 if seen == expected:
                     return
-            time.sleep(0.05)
+            first = first or (time.monotonic(), done)
+            time.sleep(pause(*first, time.monotonic(), done, expected))
         raise EngineError(f"after {limit:.0f} s, a search in {pattern} sees {seen} of {expected} events")
 
     def documents(self, pattern):
@@ -140,6 +145,12 @@ class Engine:
         drive.run()
         self.wait_searchable(index, expected, limit)
         return meter.stop()
+
+
+def pause(first_at, first_done, now, done, expected):
+    """How long half of the rest takes at the pace so far, within bounds."""
+    pace = (done - first_done) / (now - first_at) if done > first_done else 0
+    return min(max((expected - done) / pace / 2, SHORTEST_PAUSE), LONGEST_PAUSE) if pace else FIRST_PAUSE
 
 
 def run(*command):

@@ -336,19 +336,23 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, max_members: usize) -> Resul
     if !scanner.take(b'}') {
         loop {
             let name = canonical::member_name(scanner, path)?;
-            let shown = format!("{path}.{}", name.chars().take(60).collect::<String>());
+            // Only what is refused is shown.
+            let shown = || format!("{path}.{}", name.chars().take(60).collect::<String>());
             let token = scanner.value()?;
             let mut value = Vec::new();
             match &token {
-                Token::String { .. } => canonical::put_value(scanner, &token, &shown, 1, &mut value)?,
+                Token::String { range, escaped: false } => value.extend_from_slice(slice(scanner.input(), range)),
+                Token::String { escaped: true, .. } => {
+                    canonical::put_value(scanner, &token, &shown(), 1, &mut value)?;
+                }
                 Token::Number { .. } | Token::True(_) | Token::False(_) => {
                     value.push(b'"');
-                    canonical::put_value(scanner, &token, &shown, 1, &mut value)?;
+                    canonical::put_value(scanner, &token, &shown(), 1, &mut value)?;
                     value.push(b'"');
                 }
                 Token::Null(_) | Token::Object(_) | Token::Array(_) => {
                     return refuse(
-                        shown,
+                        shown(),
                         "a text, a number or a boolean".to_owned(),
                         describe(&token, scanner.input()),
                     );
@@ -357,7 +361,7 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, max_members: usize) -> Resul
             let longest = name.len().max(value.len() - 2);
             if limit != 0 && longest > limit {
                 return refuse(
-                    shown,
+                    shown(),
                     format!("a name and a text of at most {limit} bytes"),
                     format!("{longest} bytes"),
                 );

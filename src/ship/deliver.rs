@@ -126,9 +126,7 @@ impl Delivery<'_> {
         if piece.events.is_empty() {
             return Vec::new();
         }
-        let started = Instant::now();
-        let answer = self.inner.store.append(&self.target, &piece.events).await;
-        self.inner.metrics.request_seconds.observe(started.elapsed().as_secs_f64());
+        let answer = self.send(&piece.events).await;
         let error = match answer {
             Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
             Ok(outcomes) => {
@@ -167,6 +165,16 @@ impl Delivery<'_> {
                 vec![piece]
             }
         }
+    }
+
+    /// Makes one request once it is this delivery's turn.
+    async fn send(&self, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+        // The semaphore is never closed; and without a permit there would be one request more, not a wrong one.
+        let _permit = self.inner.requests.acquire().await;
+        let started = Instant::now();
+        let answer = self.inner.store.append(&self.target, events).await;
+        self.inner.metrics.request_seconds.observe(started.elapsed().as_secs_f64());
+        answer
     }
 
     /// Takes in what became of each event of a piece.

@@ -24,7 +24,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use dead_letter::DeadLetters as DeadLetterFile;
@@ -118,6 +122,8 @@ struct Inner {
     confirmed: watch::Sender<Position>,
     confirmed_events: AtomicU64,
     metrics: StoreMetrics,
+    /// One permit for each request at a time.
+    requests: Semaphore,
     /// When the oldest event was received that was read and is not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
     trouble: Mutex<Option<String>>,
@@ -196,6 +202,7 @@ impl Shipper {
         }
         progress.save()?;
         let index = trimmer.enter(progress.confirmed());
+        let concurrency = options.concurrency.max(1);
         let inner = Arc::new(Inner {
             confirmed: watch::channel(progress.confirmed()).0,
             confirmed_events: AtomicU64::new(progress.confirmed_events()),
@@ -209,13 +216,13 @@ impl Shipper {
             progress: Mutex::new(progress),
             dead_letters: Mutex::new(DeadLetterFile::open(&options.dead_letter_file)?),
             metrics: options.metrics,
+            requests: Semaphore::new(concurrency),
             oldest: Mutex::new(None),
             trouble: Mutex::new(None),
             beyond_journal: AtomicU64::new(0),
             refreshed: tokio::sync::Mutex::new(Position(0)),
         });
-        let loop_options =
-            run::LoopOptions { bulk_bytes: options.bulk_bytes.max(1), concurrency: options.concurrency.max(1), index };
+        let loop_options = run::LoopOptions { bulk_bytes: options.bulk_bytes.max(1), concurrency, index };
         let task = run::run(Arc::clone(&inner), Arc::clone(trimmer), loop_options, shutdown);
         Ok((Self(inner), ShipperTask(tokio::spawn(task))))
     }

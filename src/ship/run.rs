@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
@@ -28,9 +31,13 @@ const TARGET_AGE: Duration = Duration::from_secs(5);
 /// How often the progress is written to disk, at most.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(10);
+/// For each request at a time, how many units may be delivered or under way behind one that is not: a slow one must not
+/// leave the others idle, nor may much have to be sent again after a restart.
+const UNCONFIRMED: usize = 4;
 
 pub(super) struct LoopOptions {
     pub(super) bulk_bytes: usize,
+    /// Requests at a time. One more unit is kept ready, so that the next request follows at once.
     pub(super) concurrency: usize,
     /// The shipper's place with the trimmer.
     pub(super) index: usize,
@@ -77,10 +84,20 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
     shipper.save().await;
 }
 
-/// How the oldest unit ended; `None` at once if there is none.
-async fn first_finished(in_flight: &mut VecDeque<Unfinished>) -> Option<Result<(), JoinError>> {
-    let first = in_flight.front_mut()?;
-    Some((&mut first.task).await)
+/// Waits until units under way have come to their end, and notes how; in whatever order they do. Never returns if there
+/// are none.
+async fn note_finished(in_flight: &mut VecDeque<Unfinished>) {
+    poll_fn(|context| {
+        let mut noted = Poll::Pending;
+        for unit in in_flight.iter_mut().filter(|unit| unit.outcome.is_none()) {
+            if let Poll::Ready(outcome) = Pin::new(&mut unit.task).poll(context) {
+                unit.outcome = Some(outcome);
+                noted = Poll::Ready(());
+            }
+        }
+        noted
+    })
+    .await;
 }
 
 /// A chain never goes back in time, so this is about the oldest.
@@ -109,12 +126,14 @@ struct Loop {
     is_saved: bool,
 }
 
-/// A unit that is being delivered.
+/// A unit that is being delivered, or that waits for one before it to be.
 struct Unfinished {
     end: Position,
     events: u64,
     received: Option<UnixMillis>,
     task: JoinHandle<()>,
+    /// How the task ended.
+    outcome: Option<Result<(), JoinError>>,
 }
 
 impl Loop {
@@ -129,7 +148,7 @@ impl Loop {
             }
             let save_due = self.saved + SAVE_INTERVAL;
             tokio::select! {
-                Some(outcome) = first_finished(&mut self.in_flight) => self.confirm(outcome),
+                () = note_finished(&mut self.in_flight) => self.confirm(),
                 _ = appended.changed() => {}
                 () = sleep_until(save_due), if !self.is_saved => self.save().await,
                 _ = maintenance.tick() => self.maintain(),
@@ -235,8 +254,10 @@ impl Loop {
     fn is_worth_reading(&self) -> bool {
         let at = self.reader.as_ref().map_or(Position(u64::MAX), Reader::position);
         let available = self.inner.journal.end().0.saturating_sub(at.0);
-        let is_full = available >= self.options.bulk_bytes as u64;
-        available > 0 && self.in_flight.len() < self.options.concurrency && (self.in_flight.is_empty() || is_full)
+        let under_way = self.in_flight.iter().filter(|unit| unit.outcome.is_none()).count();
+        let is_awaited = under_way == 0 || available >= self.options.bulk_bytes as u64;
+        let concurrency = self.options.concurrency;
+        available > 0 && is_awaited && under_way <= concurrency && self.in_flight.len() < concurrency * UNCONFIRMED
     }
 
     async fn send_next(&mut self) {
@@ -263,7 +284,7 @@ impl Loop {
         let Some(unit) = self.unit(&records, groups).await else { return };
         let (end, events) = (unit.end, unit.events);
         let task = tokio::spawn(deliver::deliver(Arc::clone(&self.inner), unit.parts));
-        self.in_flight.push_back(Unfinished { end, events, received, task });
+        self.in_flight.push_back(Unfinished { end, events, received, task, outcome: None });
     }
 
     /// Notes since when the oldest event waits: one of those under way, or else one that was read at least.
@@ -351,19 +372,19 @@ impl Loop {
         Ok(target)
     }
 
-    /// Takes in how the oldest unit that was under way ended.
-    fn confirm(&mut self, outcome: Result<(), JoinError>) {
-        let Some(delivered) = self.in_flight.pop_front() else { return };
-        if let Err(error) = outcome {
-            tracing::error!(store = self.inner.name, %error, "a delivery ended by a fault of its own; it starts again");
-            self.start_again();
-            return;
+    /// Takes in how the oldest units ended, up to one that is still under way.
+    fn confirm(&mut self) {
+        while let Some(oldest) = self.in_flight.pop_front_if(|oldest| oldest.outcome.is_some()) {
+            if let Some(Err(error)) = oldest.outcome {
+                tracing::error!(store = self.inner.name, %error, "a delivery ended by a fault of its own; it starts again");
+                return self.start_again();
+            }
+            lock(&self.inner.progress).confirm(oldest.end, oldest.events);
+            self.inner.confirmed_events.store(oldest.events, Ordering::Relaxed);
+            self.inner.confirmed.send_replace(oldest.end);
+            self.note_oldest(None);
+            self.is_saved = false;
         }
-        lock(&self.inner.progress).confirm(delivered.end, delivered.events);
-        self.inner.confirmed_events.store(delivered.events, Ordering::Relaxed);
-        self.inner.confirmed.send_replace(delivered.end);
-        self.note_oldest(None);
-        self.is_saved = false;
     }
 
     /// Goes back to what the store has confirmed. What was sent since stays bound to where it went.

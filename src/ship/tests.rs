@@ -45,6 +45,12 @@ struct Scripted {
     max_events: usize,
     /// Where each append went: target and first position.
     appends: Mutex<Vec<(Target, u64)>>,
+    /// The append of the first event is answered once there were so many appends of others.
+    first_waits_for: usize,
+    /// How many appends are under way, and how many there ever were at once.
+    under_way: AtomicU64,
+    most_under_way: AtomicU64,
+    another: tokio::sync::Notify,
 }
 
 impl Scripted {
@@ -56,7 +62,24 @@ impl Scripted {
             poison: "\"message\":\"poison\"",
             max_events: usize::MAX,
             appends: Mutex::new(Vec::new()),
+            first_waits_for: 0,
+            under_way: AtomicU64::new(0),
+            most_under_way: AtomicU64::new(0),
+            another: tokio::sync::Notify::new(),
         }
+    }
+
+    /// Takes its time over the append that begins at this position.
+    async fn dawdle(&self, first: u64) {
+        let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_under_way.fetch_max(now, Ordering::Relaxed);
+        // Others get their chance to come at the same time.
+        tokio::task::yield_now().await;
+        self.another.notify_waiters();
+        while first == 0 && lock(&self.appends).len() <= self.first_waits_for {
+            self.another.notified().await;
+        }
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn is_poisoned(&self, event: &SealedEvent) -> bool {
@@ -80,7 +103,9 @@ impl Store for Scripted {
     }
 
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
-        lock(&self.appends).push((target.clone(), events[0].position.sequence.0));
+        let first = events[0].position.sequence.0;
+        lock(&self.appends).push((target.clone(), first));
+        self.dawdle(first).await;
         if events.len() > self.max_events {
             return Err(StoreError::TooLarge);
         }
@@ -367,6 +392,24 @@ async fn a_request_that_is_too_large_is_split_until_it_fits() {
     assert!(started.elapsed() < Duration::from_secs(5), "splitting needs no waiting");
     assert_complete(&store, &receipts.receipts).await;
     assert_eq!(shipper.progress().dead_letters, 0);
+    shutdown.cancel();
+    task.join().await;
+    bench.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_request_leaves_the_place_of_another_to_those_that_follow() {
+    let bench = Bench::new(1);
+    let store = Arc::new(Scripted { first_waits_for: 5, ..Scripted::new(Vec::new()) });
+    let mut receipts = Vec::new();
+    for _ in 0..20 {
+        receipts.extend(bench.log(&["one", "two", "three", "four", "five", "six"]).await.receipts);
+    }
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    assert!(shipper.wait_stored(bench.trimmer.journal.end(), FOREVER).await);
+    assert_complete(&store, &receipts).await;
+    assert_eq!(store.most_under_way.load(Ordering::Relaxed), 2, "requests at a time");
     shutdown.cancel();
     task.join().await;
     bench.finish();
