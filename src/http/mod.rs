@@ -5,14 +5,17 @@
 //! description in the API document.
 
 mod answer;
+mod ask;
 mod body;
 mod items;
 mod moment;
 mod openapi;
 mod parameters;
+mod projection;
 mod request;
 mod routes;
 mod serve;
+mod spans;
 mod taken;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -89,13 +92,21 @@ const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 type Route = (&'static str, MethodRouter<Arc<Shared>>);
 
 /// The routes that also exist under `/s/{space}`.
-fn in_space() -> [Route; 7] {
+fn in_space() -> [Route; 15] {
     [
         ("/api/event_log/events", post(routes::events::log)),
+        ("/api/event_log/events/{id}", get(routes::event::get)),
         ("/api/event_log/providers", get(routes::providers::list)),
         ("/api/event_log/providers/{provider}", put(routes::providers::register)),
         ("/api/event_log/{type}/{id}/_find", get(routes::find::by_id)),
         ("/api/event_log/{type}/_find", post(routes::find::by_ids)),
+        ("/api/event_log/_find", get(routes::find::visible)),
+        ("/api/event_log/{type}/{id}/_count", get(routes::count::by_id)),
+        ("/api/event_log/{type}/_count", post(routes::count::by_ids)),
+        ("/api/event_log/_count", get(routes::count::visible)),
+        ("/api/event_log/{type}/{id}/_aggregate", get(routes::aggregate::by_id)),
+        ("/api/event_log/{type}/_aggregate", post(routes::aggregate::by_ids)),
+        ("/api/event_log/_aggregate", get(routes::aggregate::visible)),
         ("/api/event_log/dead_letters", get(routes::dead_letters::list)),
         ("/api/event_log/dead_letters/_replay", post(routes::dead_letters::replay)),
     ]

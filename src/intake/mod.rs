@@ -25,6 +25,7 @@ use draft::Draft;
 use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Scanner, Syntax, Token};
+pub use suggest::closest;
 
 /// What a request may hold.
 #[derive(Clone, Copy, Debug)]

@@ -1,87 +1,83 @@
-//! `/api/event_log/{type}/…/_find`: events by the saved objects that they are about, as in Kibana.
+//! `_find`: pages of events, by the saved objects that they are about, as in Kibana, or of all that the caller may see.
 
 use std::sync::Arc;
 
 use axum::{
     Extension,
-    body::Body,
+    body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
 };
 use serde::Deserialize;
-use tokio::{
-    task,
-    time::{Instant, timeout_at},
-};
+use tokio::{task, time::Instant};
 use utoipa::{IntoParams, ToSchema};
 
+use super::parameters::{SelectionParameters, SortParameters};
 use crate::{
-    access::{self, Principal},
-    error::{ErrorCode, Failure},
+    access::Principal,
+    error::Failure,
+    event::Space,
     http::{
         MAX_QUERY_BYTES, Shared,
         answer::{self, ErrorAnswer},
+        ask::{self, InScope},
         body::Expected,
         parameters::{InSpace, Names, Parameters},
-        request::{self, FindRequest},
+        request::{self, FindRequest, Paging},
     },
-    query::{ObjectScope, Scope},
+    query::{ObjectScope, Query, Scope},
     store::Page,
 };
 
 const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
 
-/// The parameters of a find; `request.rs` reads them, this describes them.
+/// The parameters of a find; `request` reads them, this describes them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "a description")]
 struct FindParameters {
-    /// From 1. The pages of one query reach to the 10,000th event.
+    /// From 1. The pages of one query reach to the 10,000th event; `after` goes on.
     #[param(minimum = 1, default = 1)]
     page: Option<u64>,
     /// 0 returns the total alone.
     #[param(minimum = 0, maximum = 10_000, default = 10)]
     per_page: Option<u64>,
-    /// One of `@timestamp`, `event.start`, `event.end`, `event.provider`, `event.duration`, `event.action`, `message`,
-    /// `event.sequence`, `kibana.alert.rule.gap.status`, `kibana.alert.rule.gap.total_gap_duration_ms`.
-    #[param(default = "@timestamp")]
-    sort_field: Option<String>,
-    /// `asc` or `desc`.
-    #[param(default = "asc")]
-    sort_order: Option<String>,
-    /// Several sort keys, instead of the two above: a JSON array of `{"sort_field", "sort_order"}`, or the parameter
-    /// repeated with one such object each.
-    sort: Option<String>,
-    /// The earliest `@timestamp`, inclusive: a date, a date and time, or a duration before now.
-    #[param(example = "2021-03-02")]
-    start: Option<String>,
-    /// The latest `@timestamp`, inclusive. A date alone is all of its day.
-    #[param(example = "1h")]
-    end: Option<String>,
-    /// Not yet supported.
-    filter: Option<String>,
+    /// Instead of `page`: empty for the first events, then the `next` of each answer, which is null at the end. Everything but `per_page` and
+    /// `fields` must stay as it was.
+    #[param(example = "")]
+    after: Option<String>,
+    /// What to return of each event: paths separated by commas, with `*` for anything; an object stands for all that is in it.
+    #[param(example = "@timestamp,event.action,user")]
+    fields: Option<String>,
 }
 
 /// The saved objects in question.
 #[derive(ToSchema, Deserialize)]
-#[expect(dead_code, reason = "a description; `request.rs` reads it")]
-struct IdsBody {
+#[expect(dead_code, reason = "a description; `request` reads it")]
+pub(super) struct IdsBody {
     #[serde(default)]
+    #[schema(example = json!(["7", "8"]))]
     ids: Vec<String>,
+    /// Ids that the objects had before. They count exactly like `ids`.
+    #[serde(default, rename = "legacyIds")]
+    legacy_ids: Vec<String>,
 }
 
 /// One page of what was found. [`write`] makes its bytes.
 #[derive(ToSchema, Deserialize)]
 #[expect(dead_code, reason = "a description")]
 struct FindAnswer {
-    page: u64,
+    /// Absent where `after` was given.
+    page: Option<u64>,
     per_page: u64,
     /// How many events match in all, exactly.
     total: u64,
-    /// The events, as they were stored.
+    /// The events, as they were stored; of each what `fields` chooses.
     #[schema(value_type = Vec<Object>)]
     data: Vec<serde_json::Value>,
+    /// For `after`; null at the end. Absent where `after` was not given.
+    next: Option<String>,
 }
 
 /// Find events by saved object
@@ -94,6 +90,8 @@ struct FindAnswer {
         ("type" = String, Path, description = "Type of the saved object"),
         ("id" = String, Path, description = "Id of the saved object"),
         FindParameters,
+        SortParameters,
+        SelectionParameters,
     ),
     responses(
         (status = 200, description = "A page of events", body = FindAnswer),
@@ -105,14 +103,39 @@ struct FindAnswer {
 pub(in crate::http) async fn by_id(
     State(shared): State<Arc<Shared>>,
     Extension(principal): Extension<Principal>,
-    InSpace(space): InSpace,
-    mut names: Names,
+    InScope(scope): InScope,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = FindRequest::parse(parameters, shared.services.clock.now())?;
-    let objects = ObjectScope { space, object_type: names.take("type")?, ids: vec![names.take("id")?] };
-    find(&shared, &principal, &request, objects, deadline).await
+    find(&shared, &principal, request, scope, deadline).await
+}
+
+/// Find among all events that the caller may see
+///
+/// Under `/s/{space}` those of that space, else those of every space.
+#[utoipa::path(
+    get,
+    path = "/api/event_log/_find",
+    operation_id = "find",
+    tag = "find",
+    params(FindParameters, SortParameters, SelectionParameters),
+    responses(
+        (status = 200, description = "A page of events", body = FindAnswer),
+        (status = 400, description = "The request is invalid", body = ErrorAnswer),
+        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
+        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+    )
+)]
+pub(in crate::http) async fn visible(
+    State(shared): State<Arc<Shared>>,
+    Extension(principal): Extension<Principal>,
+    InScope(scope): InScope,
+    parameters: Parameters,
+) -> Result<Response, Failure> {
+    let deadline = shared.deadline();
+    let request = FindRequest::parse(parameters, shared.services.clock.now())?;
+    find(&shared, &principal, request, scope, deadline).await
 }
 
 /// Find events by several saved objects of one type
@@ -121,7 +144,12 @@ pub(in crate::http) async fn by_id(
     path = "/api/event_log/{type}/_find",
     operation_id = "find_by_ids",
     tag = "find",
-    params(("type" = String, Path, description = "Type of the saved objects"), FindParameters),
+    params(
+        ("type" = String, Path, description = "Type of the saved objects"),
+        FindParameters,
+        SortParameters,
+        SelectionParameters,
+    ),
     request_body(content((IdsBody = "application/json"))),
     responses(
         (status = 200, description = "A page of events", body = FindAnswer),
@@ -136,50 +164,99 @@ pub(in crate::http) async fn by_ids(
     State(shared): State<Arc<Shared>>,
     Extension(principal): Extension<Principal>,
     InSpace(space): InSpace,
-    mut names: Names,
+    names: Names,
     parameters: Parameters,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = FindRequest::parse(parameters, shared.services.clock.now())?;
-    let sent = shared.bodies.read(&headers, body, JSON, deadline).await?;
+    let scope = scope_of_ids(&shared, space, names, &headers, body, deadline).await?;
+    find(&shared, &principal, request, scope, deadline).await
+}
+
+/// The objects of a type that a body names.
+pub(super) async fn scope_of_ids(
+    shared: &Shared,
+    space: Option<Space>,
+    mut names: Names,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Scope, Failure> {
+    let sent = shared.bodies.read(headers, body, JSON, deadline).await?;
     let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
         .await
         .map_err(|error| Failure::internal(error.to_string()))??;
-    let objects = ObjectScope { space, object_type: names.take("type")?, ids };
-    find(&shared, &principal, &request, objects, deadline).await
+    Ok(Scope::Objects(ObjectScope { space, object_type: names.take("type")?, ids }))
+}
+
+/// No ids: no events, and no store is asked.
+pub(super) fn is_empty(scope: &Scope) -> bool {
+    matches!(scope, Scope::Objects(objects) if objects.ids.is_empty())
 }
 
 async fn find(
     shared: &Shared,
     principal: &Principal,
-    request: &FindRequest,
-    objects: ObjectScope,
+    request: FindRequest,
+    scope: Scope,
     deadline: Instant,
 ) -> Result<Response, Failure> {
-    if objects.ids.is_empty() {
-        return Ok(answer::json_bytes(StatusCode::OK, write(request, &Page::default())));
-    }
-    let query = access::scope(principal, request.query(Scope::Objects(objects)));
-    let page = timeout_at(deadline, shared.services.query_store.find(&query))
-        .await
-        .map_err(|_| Failure::new(ErrorCode::StoreTimeout, "the store did not answer in time"))??;
-    Ok(answer::json_bytes(StatusCode::OK, write(request, &page)))
+    let no_ids = is_empty(&scope);
+    let query = request.query(scope)?;
+    let page = if no_ids {
+        Page::default()
+    } else {
+        let allowed = ask::allowed(shared, principal, query.clone()).await?;
+        ask::answered(deadline, shared.services.query_store.find(&allowed)).await?
+    };
+    let body = if request.projection.is_whole() {
+        write(&request, &query, page)?
+    } else {
+        task::spawn_blocking(move || write(&request, &query, page))
+            .await
+            .map_err(|error| Failure::internal(error.to_string()))??
+    };
+    Ok(answer::json_bytes(StatusCode::OK, body))
 }
 
-/// The answer's bytes: the documents are put in as they are.
-fn write(request: &FindRequest, page: &Page) -> Vec<u8> {
-    let head = format!(r#"{{"page":{},"per_page":{},"total":{},"data":["#, request.page, request.per_page, page.total);
+/// The answer's bytes. Whole documents are put in as they are.
+fn write(request: &FindRequest, query: &Query, page: Page) -> Result<Vec<u8>, Failure> {
+    let next = next(request, query, &page)?;
+    let head = match request.paging {
+        Paging::Page { page: number, per_page } => {
+            format!(r#"{{"page":{number},"per_page":{per_page},"total":{},"data":["#, page.total)
+        }
+        Paging::Cursor { per_page, .. } => format!(r#"{{"per_page":{per_page},"total":{},"data":["#, page.total),
+    };
     let documents: usize = page.documents.iter().map(|document| document.len() + 1).sum();
     let mut body = Vec::with_capacity(head.len() + documents + 2);
     body.extend_from_slice(head.as_bytes());
-    for (index, document) in page.documents.iter().enumerate() {
+    for (index, document) in page.documents.into_iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(document);
+        body.extend_from_slice(&project(request, document)?);
     }
-    body.extend_from_slice(b"]}");
-    body
+    body.push(b']');
+    body.extend_from_slice(next.as_bytes());
+    body.push(b'}');
+    Ok(body)
+}
+
+fn project(request: &FindRequest, document: Bytes) -> Result<Bytes, Failure> {
+    request.projection.apply(document).map_err(|error| Failure::internal(format!("a stored document: {error}")))
+}
+
+/// The member that goes on from a page; nothing where no cursor was asked for.
+fn next(request: &FindRequest, query: &Query, page: &Page) -> Result<String, Failure> {
+    let Paging::Cursor { per_page, .. } = request.paging else {
+        return Ok(String::new());
+    };
+    let is_full = page.documents.len() as u64 >= per_page;
+    match page.documents.last().filter(|_| is_full) {
+        None => Ok(r#","next":null"#.to_owned()),
+        Some(last) => Ok(format!(r#","next":"{}""#, request.cursor_behind(last, query)?)),
+    }
 }

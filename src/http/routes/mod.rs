@@ -1,9 +1,13 @@
 //! One file for each resource.
 
+pub(super) mod aggregate;
+pub(super) mod count;
 pub(super) mod dead_letters;
+pub(super) mod event;
 pub(super) mod events;
 pub(super) mod find;
 pub(super) mod health;
 pub(super) mod metrics;
 pub(super) mod openapi;
+mod parameters;
 pub(super) mod providers;

@@ -4,11 +4,15 @@ mod contract;
 mod events;
 mod find;
 mod operation;
+mod questions;
 mod refused;
 mod serving;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +56,7 @@ struct Log {
     store: Arc<Scripted>,
     writer: Writer,
     metrics: Arc<Metrics>,
+    clock: Arc<Hand>,
     _stop: DropGuard,
     _folder: TempDir,
 }
@@ -75,6 +80,7 @@ impl Log {
         };
         let store = Arc::new(Scripted::default());
         let (main, copy) = (start("main", &store), start("copy", &Arc::default()));
+        let clock = Arc::new(Hand::default());
         let services = Services {
             intake: intake(&folder),
             writer: writer.clone(),
@@ -83,10 +89,10 @@ impl Log {
             query_shipper: main,
             keys: Arc::new(keys),
             metrics: Arc::clone(&metrics),
-            clock: Arc::new(Fixed),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             limits,
         };
-        Self { router: router(services), key, store, writer, metrics, _stop: stop.drop_guard(), _folder: folder }
+        Self { router: router(services), key, store, writer, metrics, clock, _stop: stop.drop_guard(), _folder: folder }
     }
 
     /// A request with the key.
@@ -181,10 +187,28 @@ impl Clock for Fixed {
     }
 }
 
-/// A store that answers as it was told and remembers what it was asked.
+/// Shows [`NOW`] until it is told that time has passed.
+#[derive(Default)]
+struct Hand(AtomicI64);
+
+impl Hand {
+    fn pass(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(NOW.0 + self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A store that answers as it was told, else from memory, and remembers what it was asked.
 #[derive(Default)]
 struct Scripted {
     memory: MemoryStore,
+    /// Every question fails with this.
+    away: Mutex<Option<StoreError>>,
     asked: Mutex<Vec<Query>>,
     answer: Mutex<Option<Result<Page, StoreError>>>,
     fails: Mutex<Option<StoreError>>,
@@ -193,7 +217,16 @@ struct Scripted {
 }
 
 impl Scripted {
-    /// What the next find answers; an empty page unless told.
+    /// Every question fails from now on, until it is told that it does not.
+    fn be_away(&self, error: Option<StoreError>) {
+        *self.away.lock().unwrap() = error;
+    }
+
+    fn is_there(&self) -> Result<(), StoreError> {
+        self.away.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    /// What the next find answers.
     fn answer(&self, answer: Result<Page, StoreError>) {
         *self.answer.lock().unwrap() = Some(answer);
     }
@@ -228,15 +261,15 @@ impl Store for Scripted {
         Ok(Target(String::new()))
     }
 
-    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
         if let Some(error) = self.fails.lock().unwrap().clone() {
             return Err(error);
         }
-        let outcome = match self.refuses.lock().unwrap().take() {
-            Some(reason) => Outcome::Rejected { reason },
-            None => Outcome::Stored,
-        };
-        Ok(vec![outcome; events.len()])
+        let refused = self.refuses.lock().unwrap().take();
+        match refused {
+            Some(reason) => Ok(vec![Outcome::Rejected { reason }; events.len()]),
+            None => self.memory.append(target, events).await,
+        }
     }
 
     async fn replace(&self, _: &Target, _: &SealedEvent) -> Result<Outcome, StoreError> {
@@ -249,22 +282,33 @@ impl Store for Scripted {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         self.asked.lock().unwrap().push(query.query().clone());
-        self.answer.lock().unwrap().take().unwrap_or_else(|| Ok(Page::default()))
+        let told = self.answer.lock().unwrap().take();
+        match told {
+            Some(answer) => answer,
+            None => {
+                self.is_there()?;
+                self.memory.find(query).await
+            }
+        }
     }
 
     async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        self.is_there()?;
         self.memory.aggregate(query, aggregation).await
     }
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        self.is_there()?;
         self.memory.scan(query).await
     }
 
     async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        self.is_there()?;
         self.memory.chains().await
     }
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        self.is_there()?;
         self.memory.reach(chain, from).await
     }
 

@@ -1,0 +1,303 @@
+//! Cursors: from which place on the next events are wanted, as a text that only this program reads.
+//!
+//! **Format, version 1.** Base64url without padding, of these bytes; numbers have their highest byte first.
+//!
+//! | bytes | |
+//! | --- | --- |
+//! | 1 | the version, 1 |
+//! | 8 | when the first page was asked for, in milliseconds since 1970; times before now count from then on every page |
+//! | 16 | the question that the place is of: the beginning of the SHA-256 of what [`Question`] writes |
+//! | 16, 8 | chain and sequence of the last event |
+//! | 1 | how many sort keys it has, then each of them: `0`; or `1` and an integer (8); or `2` and the bits of a number (8); or `3`, a length (2) and a text |
+//! | 8 | the beginning of the SHA-256 of all before |
+//!
+//! The last part finds damage, not forgery: a place tells nothing that the caller may not see, as the scope of each page is checked
+//! anew.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    event::{ChainId, ChainPosition, Sequence, Space, UnixMillis},
+    query::{Key, Order, Place, Query, Scope, Sort, Visible},
+    schema::Kind,
+};
+
+const VERSION: u8 = 1;
+const CHECK_BYTES: usize = 8;
+
+/// No cursor is longer: ten texts of 1,024 UTF-16 units each, in base64.
+const LONGEST: usize = 45_000;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::http) struct Cursor {
+    pub(super) asked: UnixMillis,
+    pub(super) question: Question,
+    pub(super) place: Place,
+}
+
+/// What a cursor belongs to: whose events, which of them, in which order. Not how many, nor which of their fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Question([u8; 16]);
+
+/// Why a text is not the cursor that is wanted here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadCursor {
+    #[error("expected a cursor from the `next` of an answer, or nothing to begin")]
+    NoCursor,
+    #[error("the cursor is of another version of this program; begin anew")]
+    OtherVersion,
+    #[error("the cursor is damaged; expected the whole `next` of an answer")]
+    Damaged,
+    #[error("the cursor belongs to another question; type, ids, space, start, end, filter and sort must stay the same")]
+    OtherQuestion,
+}
+
+impl Cursor {
+    pub(super) fn encode(&self) -> String {
+        let mut bytes = vec![VERSION];
+        bytes.extend(self.asked.0.to_be_bytes());
+        bytes.extend(self.question.0);
+        bytes.extend(self.place.position.chain.as_bytes());
+        bytes.extend(self.place.position.sequence.0.to_be_bytes());
+        bytes.push(u8::try_from(self.place.keys.len()).unwrap_or(u8::MAX));
+        for key in &self.place.keys {
+            write_key(&mut bytes, key.as_ref());
+        }
+        let check = check_of(&bytes);
+        bytes.extend(check);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    pub(super) fn decode(text: &str) -> Result<Self, BadCursor> {
+        if text.len() > LONGEST {
+            return Err(BadCursor::NoCursor);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadCursor::NoCursor)?;
+        match bytes.first() {
+            Some(&VERSION) => {}
+            Some(_) => return Err(BadCursor::OtherVersion),
+            None => return Err(BadCursor::NoCursor),
+        }
+        let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(BadCursor::Damaged)?;
+        if check_of(content) != *check {
+            return Err(BadCursor::Damaged);
+        }
+        read(content).ok_or(BadCursor::Damaged)
+    }
+
+    /// The place, if it is one in this order and the cursor belongs to this question.
+    pub(super) fn place_in(self, question: Question, sort: &[Sort]) -> Result<Place, BadCursor> {
+        if self.question != question {
+            return Err(BadCursor::OtherQuestion);
+        }
+        let is_of_order = self.place.keys.len() == sort.len()
+            && self.place.keys.iter().zip(sort).all(|(key, sort)| key.as_ref().is_none_or(|key| fits(key, sort)));
+        if is_of_order { Ok(self.place) } else { Err(BadCursor::Damaged) }
+    }
+}
+
+fn write_key(bytes: &mut Vec<u8>, key: Option<&Key>) {
+    match key {
+        None => bytes.push(0),
+        Some(Key::Integer(integer)) => {
+            bytes.push(1);
+            bytes.extend(integer.to_be_bytes());
+        }
+        Some(Key::Number(number)) => {
+            bytes.push(2);
+            bytes.extend(number.to_bits().to_be_bytes());
+        }
+        Some(Key::Text(text)) => {
+            bytes.push(3);
+            bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+            bytes.extend(text.as_bytes());
+        }
+    }
+}
+
+fn read(content: &[u8]) -> Option<Cursor> {
+    let mut rest = content.get(1..)?;
+    let asked = UnixMillis(i64::from_be_bytes(*chunk(&mut rest)?));
+    let question = Question(*chunk(&mut rest)?);
+    let chain = ChainId::from_bytes(*chunk(&mut rest)?);
+    let sequence = Sequence(u64::from_be_bytes(*chunk(&mut rest)?));
+    let [count] = *chunk(&mut rest)?;
+    let keys: Option<Vec<_>> = (0..count).map(|_| read_key(&mut rest)).collect();
+    let place = Place { keys: keys?, position: ChainPosition { chain, sequence } };
+    rest.is_empty().then_some(Cursor { asked, question, place })
+}
+
+/// `Some(None)` is the key of an event that has no such field.
+fn read_key(rest: &mut &[u8]) -> Option<Option<Key>> {
+    let [tag] = *chunk(rest)?;
+    match tag {
+        0 => Some(None),
+        1 => Some(Some(Key::Integer(i64::from_be_bytes(*chunk(rest)?)))),
+        2 => {
+            let number = f64::from_bits(u64::from_be_bytes(*chunk(rest)?));
+            number.is_finite().then_some(Some(Key::Number(number)))
+        }
+        3 => {
+            let length = usize::from(u16::from_be_bytes(*chunk(rest)?));
+            let (text, after) = rest.split_at_checked(length)?;
+            *rest = after;
+            Some(Some(Key::Text(std::str::from_utf8(text).ok()?.to_owned())))
+        }
+        _ => None,
+    }
+}
+
+fn chunk<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (first, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(first)
+}
+
+fn check_of(content: &[u8]) -> [u8; CHECK_BYTES] {
+    beginning(Sha256::digest(content).as_slice())
+}
+
+fn beginning<const N: usize>(digest: &[u8]) -> [u8; N] {
+    digest.first_chunk().copied().unwrap_or([0; N])
+}
+
+fn fits(key: &Key, sort: &Sort) -> bool {
+    match key {
+        Key::Integer(_) => {
+            matches!(sort.field().kind, Kind::Date | Kind::Long | Kind::Long64 | Kind::Boolean)
+        }
+        Key::Number(_) => sort.field().kind == Kind::Float,
+        Key::Text(_) => matches!(sort.field().kind, Kind::Keyword | Kind::Text),
+    }
+}
+
+impl Question {
+    /// Of a query and the text that its filter was read from.
+    pub(super) fn of(query: &Query, filter: &str) -> Self {
+        let mut writer = Writer(Sha256::new());
+        writer.scope(&query.scope);
+        writer.moment(query.start);
+        writer.moment(query.end);
+        writer.text(filter);
+        writer.count(query.sort.len());
+        for sort in &query.sort {
+            writer.text(sort.field().path);
+            writer.count(usize::from(sort.order == Order::Descending));
+        }
+        Self(beginning(writer.0.finalize().as_slice()))
+    }
+}
+
+/// Writes values such that different ones never give the same bytes.
+struct Writer(Sha256);
+
+impl Writer {
+    fn count(&mut self, count: usize) {
+        self.0.update((count as u64).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.0.update(text.as_bytes());
+    }
+
+    fn moment(&mut self, moment: Option<UnixMillis>) {
+        self.count(usize::from(moment.is_some()));
+        self.0.update(moment.map_or(0, |moment| moment.0).to_be_bytes());
+    }
+
+    fn scope(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Objects(objects) => {
+                self.text("objects");
+                self.text(Space::name(objects.space.as_ref()));
+                self.text(&objects.object_type);
+                self.count(objects.ids.len());
+                objects.ids.iter().for_each(|id| self.text(id));
+            }
+            Scope::Visible(Visible::Everything) => self.text("everything"),
+            Scope::Visible(Visible::Spaces(spaces)) => {
+                self.text("spaces");
+                self.count(spaces.len());
+                spaces.iter().for_each(|space| self.text(Space::name(space.as_ref())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = Option<Key>> {
+        prop_oneof![
+            Just(None),
+            any::<i64>().prop_map(|integer| Some(Key::Integer(integer))),
+            prop::num::f64::NORMAL.prop_map(|number| Some(Key::Number(number))),
+            "\\PC{0,40}".prop_map(|text| Some(Key::Text(text))),
+        ]
+    }
+
+    prop_compose! {
+        fn cursor()(
+            asked in any::<i64>(),
+            question in any::<[u8; 16]>(),
+            chain in any::<[u8; 16]>(),
+            sequence in any::<u64>(),
+            keys in prop::collection::vec(key(), 0..10),
+        ) -> Cursor {
+            let position = ChainPosition { chain: ChainId::from_bytes(chain), sequence: Sequence(sequence) };
+            Cursor { asked: UnixMillis(asked), question: Question(question), place: Place { keys, position } }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_comes_back_as_it_was(cursor in cursor()) {
+            prop_assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
+        }
+
+        #[test]
+        fn any_text_is_refused_and_none_panics(text in "\\PC{0,200}") {
+            prop_assert!(Cursor::decode(&text).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_refused_and_none_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Cursor::decode(&URL_SAFE_NO_PAD.encode(bytes)).is_err());
+        }
+
+        /// What passes the check was made to pass it, and still must not panic.
+        #[test]
+        fn bytes_with_a_good_check_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut bytes = [&[VERSION], bytes.as_slice()].concat();
+            let check = check_of(&bytes);
+            bytes.extend(check);
+            let _ = Cursor::decode(&URL_SAFE_NO_PAD.encode(bytes));
+        }
+
+        #[test]
+        fn a_cursor_that_lost_some_or_was_changed_is_refused(cursor in cursor(), at in any::<prop::sample::Index>()) {
+            let text = cursor.encode();
+            prop_assert!(Cursor::decode(&text[..at.index(text.len())]).is_err());
+            let mut changed = URL_SAFE_NO_PAD.decode(&text).unwrap();
+            let at = at.index(changed.len());
+            *changed.get_mut(at).unwrap() ^= 1;
+            prop_assert!(Cursor::decode(&URL_SAFE_NO_PAD.encode(changed)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_today_is_read_for_ever() {
+        let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(42) };
+        let keys = vec![Some(Key::Integer(1_614_686_400_000)), None, Some(Key::Text("é".to_owned()))];
+        let cursor = Cursor { asked: UnixMillis(5), question: Question([9; 16]), place: Place { keys, position } };
+        let text = "AQAAAAAAAAAFCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcAAAAAAAAAKgMBAAABd_LPLgAAAwACw6mkr_-H53TRqg";
+        assert_eq!(cursor.encode(), text);
+        assert_eq!(Cursor::decode(text), Ok(cursor));
+    }
+}

@@ -1,0 +1,69 @@
+//! Which events a request is about: the part that all questions share.
+
+use crate::{
+    error::Failure,
+    event::UnixMillis,
+    http::{
+        moment::{self, Edge},
+        parameters::{Parameters, invalid},
+    },
+    query::{Query, Scope, Sort, filter::Filter},
+};
+
+/// `start`, `end` and `filter`.
+#[derive(Debug)]
+pub(in crate::http) struct Selection {
+    pub(in crate::http) start: Option<UnixMillis>,
+    pub(in crate::http) end: Option<UnixMillis>,
+    pub(in crate::http) filter: Filter,
+    /// The filter as it was written, without the white space around it.
+    pub(super) filter_text: String,
+}
+
+impl Selection {
+    pub(in crate::http) fn take(parameters: &mut Parameters, now: UnixMillis) -> Result<Self, Failure> {
+        let start = moment(parameters, "start", Edge::First, now)?;
+        let end = moment(parameters, "end", Edge::Last, now)?;
+        let (filter_text, filter) = filter(parameters, now)?;
+        Ok(Self { start, end, filter, filter_text })
+    }
+
+    /// All events of the selection in this scope; the first page is empty.
+    pub(in crate::http) fn query(&self, scope: Scope, sort: Vec<Sort>) -> Query {
+        Query {
+            scope,
+            start: self.start,
+            end: self.end,
+            filter: self.filter.clone(),
+            sort,
+            after: None,
+            offset: 0,
+            limit: 0,
+        }
+    }
+}
+
+/// A moment, as the parameter has it.
+pub(in crate::http) fn moment(
+    parameters: &mut Parameters,
+    name: &str,
+    edge: Edge,
+    now: UnixMillis,
+) -> Result<Option<UnixMillis>, Failure> {
+    let Some(text) = parameters.take(name, "string")? else {
+        return Ok(None);
+    };
+    moment::parse(&text, edge, now).map(Some).map_err(|error| invalid(name, error))
+}
+
+/// The filter and its text. A blank one is no filter, as in Kibana.
+pub(in crate::http) fn filter(parameters: &mut Parameters, now: UnixMillis) -> Result<(String, Filter), Failure> {
+    let text = parameters.take("filter", "string")?.unwrap_or_default();
+    let text = text.trim();
+    let filter = if text.is_empty() { Filter::EVERYTHING } else { parse(text, now)? };
+    Ok((text.to_owned(), filter))
+}
+
+fn parse(_: &str, _: UnixMillis) -> Result<Filter, Failure> {
+    Err(invalid("filter", "not yet supported"))
+}
