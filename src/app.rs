@@ -23,7 +23,7 @@ use crate::{
     event::Stream,
     http,
     identity::{DataFolder, DataFolderError, Identity},
-    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
+    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError, Sender},
     integrity::{ChainError, Predecessor},
     journal,
     metrics::Metrics,
@@ -209,7 +209,7 @@ impl Service {
     async fn log_own_event(&self, action: &str) {
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
-        match self.intake.accept(None, event.to_string().as_bytes()) {
+        match self.intake.accept(&Sender::log(), None, event.to_string().as_bytes()) {
             Ok(accepted) => {
                 if let Err(error) = self.writer.submit(accepted.contents).await {
                     tracing::warn!(action, %error, "the log's own event could not be logged");

@@ -5,6 +5,7 @@
 use std::{error::Error, time::Duration};
 
 use crate::{
+    access::ChangeError,
     intake::{BodyError, RegisterError},
     store::StoreError,
     writer::SubmitError,
@@ -19,9 +20,11 @@ pub enum ErrorCode {
     InvalidRequest,
     EventsRejected,
     Unauthenticated,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
+    Conflict,
     TooLarge,
     UnsupportedMediaType,
     JournalFull,
@@ -30,6 +33,7 @@ pub enum ErrorCode {
     ShuttingDown,
     JournalFailed,
     RegistryFailed,
+    KeysFailed,
     StoreUnavailable,
     StoreBlocked,
     StoreDenied,
@@ -45,13 +49,15 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
         Self::EventsRejected,
         Self::Unauthenticated,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
+        Self::Conflict,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::JournalFull,
@@ -60,6 +66,7 @@ impl ErrorCode {
         Self::ShuttingDown,
         Self::JournalFailed,
         Self::RegistryFailed,
+        Self::KeysFailed,
         Self::StoreUnavailable,
         Self::StoreBlocked,
         Self::StoreDenied,
@@ -72,9 +79,11 @@ impl ErrorCode {
             Self::InvalidRequest => ("invalid_request", 400, "A parameter or the body is not as described."),
             Self::EventsRejected => ("events_rejected", 400, "Every event of the request is invalid."),
             Self::Unauthenticated => ("unauthenticated", 401, "The request has no API key, or one that is not known."),
+            Self::Forbidden => ("forbidden", 403, "The caller is known, and none of its roles may do this."),
             Self::NotFound => ("not_found", 404, "There is nothing here, or nothing that the caller may see."),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "The path exists, but not with this method."),
             Self::BodyTimeout => ("body_timeout", 408, "The body did not arrive in time."),
+            Self::Conflict => ("conflict", 409, "What is there does not allow the change."),
             Self::TooLarge => ("too_large", 413, "The body is larger, or has more events, than is accepted."),
             Self::UnsupportedMediaType => {
                 ("unsupported_media_type", 415, "The content type or content encoding is not one of those accepted.")
@@ -87,6 +96,7 @@ impl ErrorCode {
             Self::ShuttingDown => ("shutting_down", 503, "This writer is stopping; nothing was written."),
             Self::JournalFailed => ("journal_failed", 503, "The journal cannot be written; an operator has to act."),
             Self::RegistryFailed => ("registry_failed", 503, "The registration could not be made durable."),
+            Self::KeysFailed => ("keys_failed", 503, "The change of API keys could not be made durable."),
             Self::StoreUnavailable => ("store_unavailable", 503, "The store that is queried does not answer."),
             Self::StoreBlocked => {
                 ("store_blocked", 503, "The store that is queried is blocked until an operator acts.")
@@ -180,6 +190,24 @@ impl From<RegisterError> for Failure {
             RegisterError::Invalid(_) => Self::invalid(error.to_string()),
             RegisterError::Write(cause) => {
                 Self::new(ErrorCode::RegistryFailed, "the registration could not be made durable").because(cause)
+            }
+        }
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChangeError::BadName(_) | ChangeError::NoGrants | ChangeError::Past => {
+                Self::invalid(format!("[request body]: {message}"))
+            }
+            ChangeError::NameTaken(_) | ChangeError::LastAdmin(_) | ChangeError::TooMany => {
+                Self::new(ErrorCode::Conflict, message)
+            }
+            ChangeError::Absent(_) => Self::new(ErrorCode::NotFound, message),
+            ChangeError::Write(error) => {
+                Self::new(ErrorCode::KeysFailed, "the change could not be made durable").because(with_reasons(&error))
             }
         }
     }

@@ -6,6 +6,7 @@ import java.util.TreeMap;
 import org.elasticsearch.ResourceNotFoundException;
 import org.elasticsearch.action.ActionRequestValidationException;
 import org.elasticsearch.action.support.master.AcknowledgedResponse;
+import org.elasticsearch.client.internal.OriginSettingClient;
 import org.elasticsearch.client.internal.node.NodeClient;
 import org.elasticsearch.cluster.metadata.ItemUsage;
 import org.elasticsearch.cluster.service.ClusterService;
@@ -14,7 +15,6 @@ import org.elasticsearch.common.regex.Regex;
 import org.elasticsearch.common.settings.Setting;
 import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.core.TimeValue;
-import org.elasticsearch.rest.BaseRestHandler;
 import org.elasticsearch.rest.RestChannel;
 import org.elasticsearch.rest.RestRequest;
 import org.elasticsearch.rest.RestRequest.Method;
@@ -27,6 +27,7 @@ import org.elasticsearch.xcontent.ParseField;
 import org.elasticsearch.xcontent.XContentParser;
 import org.elasticsearch.xcontent.XContentParserConfiguration;
 import org.elasticsearch.xcontent.XContentType;
+import org.elasticsearch.xpack.core.ClientHelper;
 import org.elasticsearch.xpack.core.ilm.*;
 import org.elasticsearch.xpack.core.ilm.action.GetLifecycleAction;
 import org.elasticsearch.xpack.core.ilm.action.PutLifecycleRequest;
@@ -39,7 +40,7 @@ import org.elasticsearch.xpack.core.ilm.action.PutLifecycleRequest;
  * NOTHING EXECUTES A POLICY: no index rolls over, and none is deleted, by itself. Whether
  * an index uses a policy is not known either.
  */
-final class LifecyclePolicies extends BaseRestHandler {
+final class LifecyclePolicies extends GuardedHandler {
     /** The setting of each policy holds its metadata as JSON. */
     private static final Setting<Settings> KEPT =
         Setting.groupSetting("annals.test.ilm.", Setting.Property.Dynamic, Setting.Property.NodeScope);
@@ -100,15 +101,17 @@ final class LifecyclePolicies extends BaseRestHandler {
         String name = request.param("name", "*");
         TimeValue masterTimeout = RestUtils.getMasterNodeTimeout(request);
         if (request.method() == Method.GET) {
-            return channel -> new RestChunkedToXContentListener<GetLifecycleAction.Response>(channel)
-                .onResponse(new GetLifecycleAction.Response(find(Strings.splitStringByCommaToArray(name))));
+            return guarded(client,
+                channel -> new RestChunkedToXContentListener<GetLifecycleAction.Response>(channel)
+                    .onResponse(new GetLifecycleAction.Response(find(Strings.splitStringByCommaToArray(name)))),
+                "read_ilm", "manage_ilm");
         }
         Change change = new Change(name, client, masterTimeout, RestUtils.getAckTimeout(request));
         if (request.method() == Method.DELETE) {
-            return change::delete;
+            return guarded(client, change::delete, "manage_ilm");
         }
         PutLifecycleRequest put = parse(request, change);
-        return channel -> change.put(put, channel);
+        return guarded(client, channel -> change.put(put, channel), "manage_ilm");
     }
 
     private List<GetLifecycleAction.LifecyclePolicyResponseItem> find(String[] patterns) throws IOException {
@@ -194,7 +197,9 @@ final class LifecyclePolicies extends BaseRestHandler {
         }
 
         private void keep(String json, RestChannel channel) {
-            client.admin().cluster().prepareUpdateSettings(masterTimeout, timeout)
+            // Who may change policies need not be one who may change settings.
+            new OriginSettingClient(client, ClientHelper.INDEX_LIFECYCLE_ORIGIN).admin().cluster()
+                .prepareUpdateSettings(masterTimeout, timeout)
                 .setPersistentSettings(Settings.builder().put(KEPT.getKey() + name, json))
                 .execute(new RestToXContentListener<AcknowledgedResponse>(channel)
                     .map(done -> AcknowledgedResponse.of(done.isAcknowledged())));

@@ -2,8 +2,14 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import java.util.regex.Pattern;
+import org.apache.lucene.analysis.TokenStream;
+import org.apache.lucene.analysis.email.UAX29URLEmailTokenizer;
+import org.apache.lucene.analysis.miscellaneous.RemoveDuplicatesTokenFilter;
+import org.apache.lucene.analysis.pattern.PatternCaptureGroupTokenFilter;
 import org.elasticsearch.Build;
 import org.elasticsearch.client.internal.node.NodeClient;
 import org.elasticsearch.cluster.node.DiscoveryNodes;
@@ -11,13 +17,16 @@ import org.elasticsearch.cluster.service.ClusterService;
 import org.elasticsearch.common.settings.Setting;
 import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.features.NodeFeature;
+import org.elasticsearch.index.analysis.TokenFilterFactory;
+import org.elasticsearch.index.analysis.TokenizerFactory;
 import org.elasticsearch.index.mapper.KeywordFieldMapper;
 import org.elasticsearch.index.mapper.Mapper;
 import org.elasticsearch.index.mapper.TextFieldMapper;
+import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
 import org.elasticsearch.plugins.ActionPlugin;
+import org.elasticsearch.plugins.AnalysisPlugin;
 import org.elasticsearch.plugins.MapperPlugin;
 import org.elasticsearch.plugins.Plugin;
-import org.elasticsearch.rest.BaseRestHandler;
 import org.elasticsearch.rest.RestHandler;
 import org.elasticsearch.rest.RestRequest;
 import org.elasticsearch.rest.RestRequest.Method;
@@ -28,11 +37,12 @@ import org.elasticsearch.xcontent.XContentBuilder;
 
 /**
  * What a client of the full product may ask for and the test distribution lacks:
- * the page at "/", lifecycle policies (see LifecyclePolicies) and, where the setting
- * annals.test.stand_in_types is true, three field types, each taken for the nearest
- * one that is there. The mapping of an index then shows the type that it got.
+ * the page at "/", lifecycle policies (see LifecyclePolicies), the parts of analyzers
+ * without which the index of users, roles and API keys cannot be made and, where the
+ * setting annals.test.stand_in_types is true, three field types, each taken for the
+ * nearest one that is there. The mapping of an index then shows the type that it got.
  */
-public final class SupportPlugin extends Plugin implements ActionPlugin, MapperPlugin {
+public final class SupportPlugin extends Plugin implements ActionPlugin, AnalysisPlugin, MapperPlugin {
     private static final Setting<Boolean> STAND_IN_TYPES =
         Setting.boolSetting("annals.test.stand_in_types", false, Setting.Property.NodeScope);
 
@@ -65,6 +75,39 @@ public final class SupportPlugin extends Plugin implements ActionPlugin, MapperP
     }
 
     @Override
+    public Map<String, AnalysisProvider<TokenizerFactory>> getTokenizers() {
+        return Map.of("uax_url_email",
+            (index, environment, name, settings) -> TokenizerFactory.newFactory(name, UAX29URLEmailTokenizer::new));
+    }
+
+    /** The real "unique" looks at a whole text, this one at one place in it. Only e-mail addresses of users meet it. */
+    @Override
+    public Map<String, AnalysisProvider<TokenFilterFactory>> getTokenFilters() {
+        return Map.of(
+            "unique", (index, environment, name, settings) -> filter(name, RemoveDuplicatesTokenFilter::new),
+            "pattern_capture", (index, environment, name, settings) -> {
+                boolean original = settings.getAsBoolean("preserve_original", true);
+                Pattern[] patterns =
+                    settings.getAsList("patterns").stream().map(Pattern::compile).toArray(Pattern[]::new);
+                return filter(name, tokens -> new PatternCaptureGroupTokenFilter(tokens, original, patterns));
+            });
+    }
+
+    private static TokenFilterFactory filter(String name, Function<TokenStream, TokenStream> wrap) {
+        return new TokenFilterFactory() {
+            @Override
+            public String name() {
+                return name;
+            }
+
+            @Override
+            public TokenStream create(TokenStream tokens) {
+                return wrap.apply(tokens);
+            }
+        };
+    }
+
+    @Override
     public List<NamedXContentRegistry.Entry> getNamedXContent() {
         return LifecyclePolicies.PARSERS;
     }
@@ -76,7 +119,7 @@ public final class SupportPlugin extends Plugin implements ActionPlugin, MapperP
     }
 
     /** Name and version of the node, where clients look for them. */
-    private final class RootPage extends BaseRestHandler {
+    private final class RootPage extends GuardedHandler {
         @Override
         public String getName() {
             return "annals_root_page";
@@ -89,7 +132,7 @@ public final class SupportPlugin extends Plugin implements ActionPlugin, MapperP
 
         @Override
         protected RestChannelConsumer prepareRequest(RestRequest request, NodeClient client) {
-            return channel -> {
+            return guarded(client, channel -> {
                 Build build = Build.current();
                 XContentBuilder page = channel.newBuilder().startObject()
                     .field("name", cluster.getNodeName())
@@ -108,7 +151,7 @@ public final class SupportPlugin extends Plugin implements ActionPlugin, MapperP
                     .field("tagline", "You Know, for Search")
                     .endObject();
                 channel.sendResponse(new RestResponse(RestStatus.OK, page));
-            };
+            }, "monitor");
         }
     }
 }

@@ -1,22 +1,14 @@
-//! Who may ask, and for what.
+//! Who is calling, what they may do, and what of the log they may read.
+//!
+//! A [`Principal`] has grants of roles; [`Need`] is the one table of what a role may do. A query becomes a
+//! [`ScopedQuery`](crate::query::ScopedQuery) by a [`Permit`] alone. Nothing here knows HTTP.
 
 mod keys;
+mod needs;
+mod permit;
+mod principal;
 
-pub use keys::{Keys, KeysError};
-
-use crate::query::{Query, ScopedQuery};
-
-/// Who is calling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
-    /// The name of the API key.
-    pub name: String,
-}
-
-/// Limits a query to what the principal may see. This is the only way from a [`Query`] to a store.
-///
-/// Whoever holds a key may see every event for now.
-pub fn scope(principal: &Principal, query: Query) -> ScopedQuery {
-    let _ = principal;
-    ScopedQuery::new(query)
-}
+pub use keys::{ChangeError, KeyInfo, Keys, KeysError, Known, NewKey};
+pub use needs::Need;
+pub use permit::{Denied, Permit, permit, permit_visible, scope};
+pub use principal::{BadGrant, Grant, GrantText, Means, Principal, Refusal, Role};

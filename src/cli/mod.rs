@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod dead_letters;
 mod find;
+mod keys;
 mod log;
 mod output;
 mod sending;
@@ -39,6 +40,7 @@ enum Command {
     Log(log::Args),
     Find(find::Args),
     DeadLetters(dead_letters::Args),
+    Keys(keys::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -61,6 +63,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Log(args) => log::run(&args),
         Command::Find(args) => find::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

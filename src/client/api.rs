@@ -186,6 +186,52 @@ pub enum ReplayOutcome {
     Failed { error: String },
 }
 
+/// One role of a key, and where it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub role: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spaces: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+}
+
+/// What a new key is to be.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewKey {
+    pub name: String,
+    pub grants: Vec<Grant>,
+    /// A time, or a duration from now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// A key, without its text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Key {
+    pub name: String,
+    pub created: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    pub expired: bool,
+    pub grants: Vec<Grant>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Keys {
+    pub keys: Vec<Key>,
+}
+
+/// A new key with its text, which is told this once.
+#[derive(Debug, Deserialize)]
+pub struct CreatedKey {
+    pub key: Secret,
+    #[serde(flatten)]
+    pub about: Key,
+}
+
 /// The error body, in Kibana's shape.
 #[derive(Deserialize)]
 struct ErrorBody {
@@ -273,15 +319,43 @@ impl Api {
         self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
     }
 
+    /// The server's own keys, without their texts.
+    pub async fn keys(&self) -> Result<Keys, ApiError> {
+        self.send(self.request(Method::GET, self.url_of_server(&["api", "access", "keys"])?)).await?.read()
+    }
+
+    pub async fn create_key(&self, key: &NewKey) -> Result<CreatedKey, ApiError> {
+        let url = self.url_of_server(&["api", "access", "keys"])?;
+        let request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(json_body(key)?)).await?.read()
+    }
+
+    /// What the key was.
+    pub async fn revoke_key(&self, name: &str) -> Result<Key, ApiError> {
+        let url = self.url_of_server(&["api", "access", "keys", name])?;
+        self.send(self.request(Method::DELETE, url)).await?.read()
+    }
+
     fn url(&self, segments: &[&str]) -> Result<Url, ApiError> {
-        if segments.iter().any(|segment| segment.is_empty() || matches!(*segment, "." | "..")) {
-            return Err(ApiError::Endpoint("a type, id or provider cannot be empty, \".\" or \"..\"".to_owned()));
+        let of_space = self.space.iter().flat_map(|space| ["s", space.as_str()]);
+        self.join(of_space.chain(segments.iter().copied()))
+    }
+
+    /// What is the same in all spaces.
+    fn url_of_server(&self, segments: &[&str]) -> Result<Url, ApiError> {
+        self.join(segments.iter().copied())
+    }
+
+    fn join<'a>(&self, segments: impl Iterator<Item = &'a str> + Clone) -> Result<Url, ApiError> {
+        if segments.clone().any(|segment| segment.is_empty() || matches!(segment, "." | "..")) {
+            return Err(ApiError::Endpoint(
+                "a type, id, provider or key's name cannot be empty, \".\" or \"..\"".to_owned(),
+            ));
         }
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| ApiError::Endpoint(format!("{} cannot have a path", self.base)))?
             .pop_if_empty()
-            .extend(self.space.iter().flat_map(|space| ["s", space.as_str()]))
             .extend(segments);
         Ok(url)
     }

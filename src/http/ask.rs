@@ -4,40 +4,57 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Shared,
+    guard::{self, Caller},
     parameters::{InSpace, Names},
 };
 use crate::{
-    access::{self, Principal},
+    access::{self, Denied, Permit},
     error::{ErrorCode, Failure},
-    query::{ObjectScope, Query, Scope, ScopedQuery, Visible},
+    event::Space,
+    query::ObjectScope,
     store::StoreError,
 };
 
-/// Whose events the path asks for: those of the saved object that it names, or all that the caller may see, in the space
-/// that the path begins with or, where it names none, in every one.
-pub(super) struct InScope(pub(super) Scope);
+/// Whose events a request is about.
+#[derive(Clone, Debug)]
+pub(super) enum Whose {
+    Objects(ObjectScope),
+    /// All that the caller may see: of this space (`Some(None)` is the default one), or of all.
+    Visible(Option<Option<Space>>),
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for InScope {
+/// As the path says: the saved object that it names, or everything, in the space that it begins with or in all.
+impl<S: Send + Sync> FromRequestParts<S> for Whose {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let InSpace(space) = InSpace::from_request_parts(parts, state).await?;
         let mut names = Names::from_request_parts(parts, state).await?;
         let is_in_space = names.take("space").is_ok();
-        let scope = match (names.take("type"), names.take("id")) {
-            (Ok(object_type), Ok(id)) => Scope::Objects(ObjectScope { space, object_type, ids: vec![id] }),
-            _ if is_in_space => Scope::Visible(Visible::Spaces(vec![space])),
-            _ => Scope::Visible(Visible::Everything),
-        };
-        Ok(Self(scope))
+        Ok(match (names.take("type"), names.take("id")) {
+            (Ok(object_type), Ok(id)) => Self::Objects(ObjectScope { space, object_type, ids: vec![id] }),
+            (Ok(_), Err(_)) | (Err(_), _) => Self::Visible(is_in_space.then_some(space)),
+        })
     }
 }
 
-/// The query, limited to what the caller may see: the only way of the routes to a question that the store takes.
-pub(super) async fn allowed(shared: &Shared, principal: &Principal, query: Query) -> Result<ScopedQuery, Failure> {
-    let _ = shared;
-    Ok(access::scope(principal, query))
+impl Whose {
+    /// It is about no objects, so there is nothing to find, nor to be allowed.
+    pub(super) fn is_nobody(&self) -> bool {
+        match self {
+            Self::Objects(objects) => objects.ids.is_empty(),
+            Self::Visible(_) => false,
+        }
+    }
+
+    /// The caller's permit to read these events: the one place where questions meet access.
+    pub(super) async fn permit(self, caller: &Caller) -> Result<Permit, Failure> {
+        let permit = match self {
+            Self::Objects(objects) => access::permit(&caller.principal, objects),
+            Self::Visible(within) => access::permit_visible(&caller.principal, within),
+        };
+        permit.map_err(|Denied| guard::absent())
+    }
 }
 
 /// What the store answers, if it does so before the deadline.

@@ -1,12 +1,13 @@
 //! The HTTP interface: every route and layer is on this page.
 //!
-//! A request passes the layers of [`router`] from the outside in: it is measured, a panic below becomes a 500, and without a
-//! key it goes no further than [`OPEN`]. Each file in `routes` has one resource: its handlers, their types and their
+//! A request passes the layers of [`router`] from the outside in: it is measured, a panic below becomes a 500, it is found out
+//! who is calling, and the route's own guard asks whether they may. Each file in `routes` has one resource: its handlers, their types and their
 //! description in the API document.
 
 mod answer;
 mod ask;
 mod body;
+mod guard;
 mod items;
 mod moment;
 mod openapi;
@@ -31,17 +32,17 @@ use std::{
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderValue, Method},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post, put},
+    routing::{delete, get, post, put},
 };
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    access::{Keys, Principal},
+    access::{Keys, Need},
     error::{ErrorCode, Failure},
     intake::Intake,
     metrics::Metrics,
@@ -52,6 +53,7 @@ use crate::{
 };
 use answer::Code;
 use body::Bodies;
+use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
 pub use serve::{Connections, serve};
 
@@ -81,58 +83,57 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
-/// The only paths that answer without a key.
-const OPEN: [&str; 2] = ["/livez", "/readyz"];
-
 const REQUEST_ID: &str = "x-request-id";
 
 /// Bytes of a body that is not events.
 const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 
-type Route = (&'static str, MethodRouter<Arc<Shared>>);
+type Route = (&'static str, Guarded);
 
 /// The routes that also exist under `/s/{space}`.
 fn in_space() -> [Route; 15] {
     [
-        ("/api/event_log/events", post(routes::events::log)),
-        ("/api/event_log/events/{id}", get(routes::event::get)),
-        ("/api/event_log/providers", get(routes::providers::list)),
-        ("/api/event_log/providers/{provider}", put(routes::providers::register)),
-        ("/api/event_log/{type}/{id}/_find", get(routes::find::by_id)),
-        ("/api/event_log/{type}/_find", post(routes::find::by_ids)),
-        ("/api/event_log/_find", get(routes::find::visible)),
-        ("/api/event_log/{type}/{id}/_count", get(routes::count::by_id)),
-        ("/api/event_log/{type}/_count", post(routes::count::by_ids)),
-        ("/api/event_log/_count", get(routes::count::visible)),
-        ("/api/event_log/{type}/{id}/_aggregate", get(routes::aggregate::by_id)),
-        ("/api/event_log/{type}/_aggregate", post(routes::aggregate::by_ids)),
-        ("/api/event_log/_aggregate", get(routes::aggregate::visible)),
-        ("/api/event_log/dead_letters", get(routes::dead_letters::list)),
-        ("/api/event_log/dead_letters/_replay", post(routes::dead_letters::replay)),
+        ("/api/event_log/events", needs(Need::LogEvents, post(routes::events::log))),
+        ("/api/event_log/events/{id}", needs(Need::SearchEvents, get(routes::event::get))),
+        ("/api/event_log/providers", needs(Need::ListProviders, get(routes::providers::list))),
+        ("/api/event_log/providers/{provider}", needs(Need::RegisterProviders, put(routes::providers::register))),
+        ("/api/event_log/{type}/{id}/_find", needs(Need::FindByObject, get(routes::find::by_id))),
+        ("/api/event_log/{type}/_find", needs(Need::FindByObject, post(routes::find::by_ids))),
+        ("/api/event_log/_find", needs(Need::SearchEvents, get(routes::find::visible))),
+        ("/api/event_log/{type}/{id}/_count", needs(Need::FindByObject, get(routes::count::by_id))),
+        ("/api/event_log/{type}/_count", needs(Need::FindByObject, post(routes::count::by_ids))),
+        ("/api/event_log/_count", needs(Need::SearchEvents, get(routes::count::visible))),
+        ("/api/event_log/{type}/{id}/_aggregate", needs(Need::FindByObject, get(routes::aggregate::by_id))),
+        ("/api/event_log/{type}/_aggregate", needs(Need::FindByObject, post(routes::aggregate::by_ids))),
+        ("/api/event_log/_aggregate", needs(Need::SearchEvents, get(routes::aggregate::visible))),
+        ("/api/event_log/dead_letters", needs(Need::ListDeadLetters, get(routes::dead_letters::list))),
+        ("/api/event_log/dead_letters/_replay", needs(Need::ReplayDeadLetters, post(routes::dead_letters::replay))),
     ]
 }
 
 /// The routes that are about the program, not about a space.
-fn of_operation() -> [Route; 4] {
+fn of_operation() -> [Route; 6] {
     [
-        ("/livez", get(routes::health::live)),
-        ("/readyz", get(routes::health::ready)),
-        ("/metrics", get(routes::metrics::scrape)),
-        ("/openapi.json", get(routes::openapi::document)),
+        (
+            "/api/access/keys",
+            needs(Need::ListKeys, get(routes::keys::list)).and(needs(Need::ChangeKeys, post(routes::keys::create))),
+        ),
+        ("/api/access/keys/{name}", needs(Need::ChangeKeys, delete(routes::keys::revoke))),
+        ("/livez", open(get(routes::health::live))),
+        ("/readyz", open(get(routes::health::ready))),
+        ("/metrics", needs(Need::Monitor, get(routes::metrics::scrape))),
+        ("/openapi.json", needs(Need::ReadDescription, get(routes::openapi::document))),
     ]
 }
 
 /// The whole interface.
 pub fn router(services: Services) -> Router {
     let shared = Arc::new(Shared::new(services));
-    let collect = |routes: &[Route]| {
-        routes.iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods.clone()))
-    };
     Router::new()
-        .merge(collect(&of_operation()))
-        .merge(collect(&in_space()))
-        .nest("/s/{space}", collect(&in_space()))
-        .fallback(async || Failure::new(ErrorCode::NotFound, "Not Found"))
+        .merge(collect(of_operation()))
+        .merge(collect(in_space()))
+        .nest("/s/{space}", collect(in_space()))
+        .fallback(async || guard::absent())
         .method_not_allowed_fallback(async |method: Method| {
             Failure::new(ErrorCode::MethodNotAllowed, format!("{method} is not allowed here"))
         })
@@ -140,6 +141,10 @@ pub fn router(services: Services) -> Router {
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(from_fn_with_state(Arc::clone(&shared), observe))
         .with_state(shared)
+}
+
+fn collect(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Shared>> {
+    routes.into_iter().fold(Router::new(), |router, (path, guarded)| router.route(path, guarded.into_methods()))
 }
 
 /// The services, and what the routes share beyond them.
@@ -162,33 +167,6 @@ impl Shared {
     fn deadline(&self) -> tokio::time::Instant {
         tokio::time::Instant::now() + self.services.limits.request_timeout
     }
-}
-
-/// Finds out who is calling, and turns away whoever cannot say.
-async fn authenticate(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    let principal = presented_key(request.headers()).and_then(|key| shared.services.keys.principal(key));
-    match principal {
-        Some(principal) => {
-            request.extensions_mut().insert::<Principal>(principal);
-        }
-        None if OPEN.contains(&request.uri().path()) => {}
-        None => {
-            let message = "expected a known API key, in a header `authorization: ApiKey <key>`";
-            return Failure::new(ErrorCode::Unauthenticated, message).into_response();
-        }
-    }
-    next.run(request).await
-}
-
-/// `ApiKey <key>` or `Bearer <key>`, given once.
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else {
-        return None;
-    };
-    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
-    let is_known = ["ApiKey", "Bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    is_known.then(|| key.trim())
 }
 
 /// The panic itself is already on standard error; the caller learns nothing of it.

@@ -34,6 +34,9 @@ use super::{answer::ErrorAnswer, routes};
         routes::aggregate::visible,
         routes::dead_letters::list,
         routes::dead_letters::replay,
+        routes::keys::list,
+        routes::keys::create,
+        routes::keys::revoke,
         routes::health::live,
         routes::health::ready,
         routes::metrics::scrape,
@@ -84,14 +87,17 @@ fn add_security(components: &mut Components) {
 fn add_unauthenticated(operation: &mut Operation) {
     if operation.security.is_none() {
         let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorAnswer"))));
-        let response = ResponseBuilder::new()
-            .description("The request has no API key, or one that is not known")
-            .content("application/json", body)
-            .build();
-        operation.responses.responses.insert("401".to_owned(), RefOr::T(response));
+        for (status, description) in [
+            ("401", "The request has no API key, or one that is not known"),
+            ("403", "The caller is known, and may not do this"),
+        ] {
+            let response =
+                ResponseBuilder::new().description(description).content("application/json", body.clone()).build();
+            operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
+        }
     }
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut path.get, &mut path.put, &mut path.post].into_iter().filter_map(Option::as_mut)
+    [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().filter_map(Option::as_mut)
 }

@@ -17,11 +17,13 @@ use super::{
     known::Known,
     registry::Registered,
     scan::{Scanner, Token, decode},
+    sender::Sender,
 };
 
 /// What is the same for all events of a request.
 pub(super) struct Context<'a> {
     pub(super) space: Option<&'a Space>,
+    pub(super) sender: &'a Sender,
     /// `kibana.space_ids` of an event of the request, in canonical form.
     pub(super) space_ids: &'a [u8],
     pub(super) registered: &'a Registered,
@@ -40,7 +42,8 @@ pub(super) struct Fixed {
 /// Checks the rules, merges the defaults and sets what the log sets. What is wrong is added to the draft's violations.
 pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
     let known = Known::get();
-    let defaults = registered_defaults(draft, input, context.registered);
+    let defaults =
+        if may_log(draft, input, context) { registered_defaults(draft, input, context.registered) } else { None };
     if let Some(defaults) = defaults {
         merge_labels(draft, input, defaults);
         draft.merge_under(defaults);
@@ -48,7 +51,7 @@ pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a
     let defaults = defaults.unwrap_or(&EMPTY);
     check_outcome(draft, input, defaults);
     check_code(draft, input, defaults);
-    complete_references(draft, input, defaults, context.space);
+    complete_references(draft, input, defaults, context);
     complete_spaces(draft, input, defaults, context);
     if let Some(severity) = severity(draft, input, defaults) {
         draft.put_name(known.severity, severity.as_str());
@@ -66,6 +69,19 @@ static EMPTY: Defaults = Defaults::NONE;
 
 fn violation(draft: &mut Draft, path: &str, expected: impl Into<String>, found: impl Into<String>) {
     draft.violations.push(Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
+}
+
+/// Whether the sender may log as this provider. Says so before anything is said of what is registered, which is nothing to
+/// whoever may not.
+fn may_log(draft: &mut Draft, input: &[u8], context: &Context<'_>) -> bool {
+    let field = Known::get().provider;
+    let Some(provider) = given_name(draft, field, input) else { return true };
+    let may = context.sender.may_log_in(provider, context.space);
+    if !may {
+        let found = abbreviate(provider);
+        violation(draft, field.field().path, "a provider that the sender may log as in this space", found);
+    }
+    may
 }
 
 fn registered_defaults<'a>(draft: &mut Draft, input: &[u8], registered: &'a Registered) -> Option<&'a Defaults> {
@@ -205,14 +221,17 @@ fn severity_of_level(level: &[u8]) -> Option<Severity> {
 }
 
 /// A reference's `rel` is `primary` or absent. Its `namespace` is absent for the default space; in a request to another
-/// space it is that space's, and is filled in where it is absent.
-fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, space: Option<&Space>) {
-    let field = Known::get().saved_objects;
+/// space it is that space's, and is filled in where it is absent. In no case is it one where the sender may not log.
+fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
+    let Context { space, sender, .. } = *context;
+    let known = Known::get();
+    let field = known.saved_objects;
     let Some(value) = draft.value(field, input, defaults) else { return };
     // The usual case needs no change: no reference names a space, and none is to be filled in.
     if space.is_none() && !needs_a_closer_look(value) {
         return;
     }
+    let provider = given_name(draft, known.provider, input).unwrap_or_default();
     let path = field.field().path;
     let mut scanner = Scanner::new(value, 1);
     let mut elements: Vec<Vec<(String, Vec<u8>)>> = Vec::new();
@@ -238,8 +257,20 @@ fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, spa
         element.retain(|(name, value)| name != "namespace" || value != b"\"default\"");
         let is_everywhere = element.iter().any(|(name, value)| name == "space_agnostic" && value == b"true");
         let namespace = element.iter().find(|(name, _)| name == "namespace").map(|(_, value)| value.clone());
+        if is_everywhere && !sender.may_log_everywhere(provider) {
+            let expected = "false, as the sender may not log in every space".to_owned();
+            violations.push(violate("space_agnostic", expected, b"true"));
+        }
         match (space, namespace) {
-            (None, _) => {}
+            (None, None) => {}
+            (None, Some(given)) => {
+                let named = Space::parse(&text_of(&given)).ok();
+                let may = named
+                    .map_or(sender.may_log_everywhere(provider), |named| sender.may_log_in(provider, named.as_ref()));
+                if !may {
+                    violations.push(violate("namespace", "a space that the sender may log in".to_owned(), &given));
+                }
+            }
             (Some(_), None) if is_everywhere => {}
             (Some(space), None) => element.push(("namespace".to_owned(), quote(space.as_str()))),
             (Some(space), Some(given)) if given == quote(space.as_str()) => {}
@@ -259,16 +290,19 @@ fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, spa
     draft.violations.append(&mut violations);
 }
 
-/// Whether some reference names a space, or has a `rel` that is not `primary`. A text cannot hold the patterns, as its
-/// quotes are escaped.
+/// Whether some reference names a space or is of every space, or has a `rel` that is not `primary`. A text cannot hold the
+/// patterns, as its quotes are escaped.
 fn needs_a_closer_look(references: &[u8]) -> bool {
     static NAMESPACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"namespace\":"));
     static REL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"rel\":"));
+    static EVERYWHERE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"space_agnostic\":true"));
     let is_primary = |at: usize| references.get(at..).is_some_and(|rest| rest.starts_with(b"\"rel\":\"primary\""));
-    NAMESPACE.find(references).is_some() || !REL.find_iter(references).all(is_primary)
+    let names_a_space = NAMESPACE.find(references).is_some() || EVERYWHERE.find(references).is_some();
+    names_a_space || !REL.find_iter(references).all(is_primary)
 }
 
-/// `kibana.space_ids` is the space of the request where it is absent, and nothing else in a request to a named space.
+/// `kibana.space_ids` is the space of the request where it is absent, and nothing else in a request to a named space. In a
+/// request to the default one it names others only where the sender may log in them.
 fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let field = Known::get().space_ids;
     match draft.value(field, input, defaults) {
@@ -278,8 +312,22 @@ fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, context
             let own = String::from_utf8_lossy(context.space_ids);
             violation(draft, field.field().path, format!("{own}, the space of the request, or nothing"), found);
         }
+        Some(given) if given != context.space_ids && !may_log_in_all(draft, input, given, context.sender) => {
+            let found = abbreviate(given);
+            violation(draft, field.field().path, "spaces that the sender may log in", found);
+        }
         Some(_) => {}
     }
+}
+
+/// Whether the sender may log in each of these spaces. What cannot name a space, such as `*`, is all of them.
+fn may_log_in_all(draft: &Draft, input: &[u8], space_ids: &[u8], sender: &Sender) -> bool {
+    let provider = given_name(draft, Known::get().provider, input).unwrap_or_default();
+    let Ok(names) = serde_json::from_slice::<Vec<String>>(space_ids) else { return false };
+    names.iter().all(|name| match Space::parse(name) {
+        Ok(space) => sender.may_log_in(provider, space.as_ref()),
+        Err(_) => sender.may_log_everywhere(provider),
+    })
 }
 
 /// The one space of an event that names none.

@@ -10,6 +10,7 @@ mod known;
 mod parse;
 mod registry;
 mod scan;
+mod sender;
 mod suggest;
 
 use std::{ops::Range, sync::Arc};
@@ -25,6 +26,7 @@ use draft::Draft;
 use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Scanner, Syntax, Token};
+pub use sender::{OWN_PROVIDER, Sender, SenderScope};
 pub use suggest::closest;
 
 /// What a request may hold.
@@ -170,13 +172,19 @@ impl Intake {
     }
 
     /// `body` is one event, a JSON array of events, or NDJSON. Each event is judged on its own.
-    pub fn accept(&self, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
+    pub fn accept(&self, sender: &Sender, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
         let registered = self.registry.current();
         let now = self.clock.now();
         let quoted_now = [b"\"".as_slice(), &format_millis(now), b"\""].concat();
         let space_ids = complete::space_ids(space);
-        let context =
-            Context { space, space_ids: &space_ids, registered: &registered, now: &quoted_now, fixed: &self.fixed };
+        let context = Context {
+            space,
+            sender,
+            space_ids: &space_ids,
+            registered: &registered,
+            now: &quoted_now,
+            fixed: &self.fixed,
+        };
         let mut batch = Batch {
             context,
             limits: &self.limits,

@@ -28,7 +28,7 @@ fn intake_with(defaults: Value) -> (Intake, tempfile::TempDir) {
 }
 
 fn accept(body: &str) -> Accepted {
-    intake_with(Value::Null).0.accept(None, body.as_bytes()).unwrap()
+    intake_with(Value::Null).0.accept(&Sender::anyone(), None, body.as_bytes()).unwrap()
 }
 
 /// The contents, without what is the same in all of them.
@@ -165,14 +165,14 @@ fn the_events_of_a_body_are_judged_one_by_one() {
     let (intake, _folder) = intake_with(Value::Null);
     let not_utf8 = [good.as_bytes(), b"\n{\"message\":\"\xff\"}\n", good.as_bytes()].concat();
     assert_eq!(
-        intake.accept(None, &not_utf8).unwrap().items.iter().map(rejected).collect::<Vec<_>>(),
+        intake.accept(&Sender::anyone(), None, &not_utf8).unwrap().items.iter().map(rejected).collect::<Vec<_>>(),
         [false, true, false]
     );
-    assert_eq!(intake.accept(None, b" \n ").err(), Some(BodyError::Empty));
-    assert_eq!(intake.accept(None, b"[]").err(), Some(BodyError::Empty));
-    assert!(matches!(intake.accept(None, b"[{]").err(), Some(BodyError::NotJson { offset: 2, .. })));
+    assert_eq!(intake.accept(&Sender::anyone(), None, b" \n ").err(), Some(BodyError::Empty));
+    assert_eq!(intake.accept(&Sender::anyone(), None, b"[]").err(), Some(BodyError::Empty));
+    assert!(matches!(intake.accept(&Sender::anyone(), None, b"[{]").err(), Some(BodyError::NotJson { offset: 2, .. })));
     let many = vec![good; 21].join("\n");
-    assert_eq!(intake.accept(None, many.as_bytes()).err(), Some(BodyError::TooMany { limit: 20 }));
+    assert_eq!(intake.accept(&Sender::anyone(), None, many.as_bytes()).err(), Some(BodyError::TooMany { limit: 20 }));
     assert_eq!(
         violations(&event(&format!(r#","message":"{}""#, "x".repeat(4000))))[0].1,
         "an event of at most 4000 bytes"
@@ -186,13 +186,15 @@ fn defaults_lie_under_the_event() {
     let defaults =
         json!({"event": {"kind": "event", "action": "b"}, "labels": {"env": "prod", "x": "default"}, "tags": ["d"]});
     let (intake, _folder) = intake_with(defaults);
-    let accepted = intake.accept(None, br#"{"event":{"provider":"p"},"labels":{"x":"own"}}"#).unwrap();
+    let accepted =
+        intake.accept(&Sender::anyone(), None, br#"{"event":{"provider":"p"},"labels":{"x":"own"}}"#).unwrap();
     let content = &contents(&accepted)[0];
     assert_eq!(content["event"]["action"], "b");
     assert_eq!(content["event"]["kind"], "event");
     assert_eq!(content["labels"], json!({"env": "prod", "x": "own"}));
     assert_eq!(content["tags"], json!(["d"]));
-    let accepted = intake.accept(None, br#"{"event":{"provider":"p","action":"a"},"tags":[]}"#).unwrap();
+    let accepted =
+        intake.accept(&Sender::anyone(), None, br#"{"event":{"provider":"p","action":"a"},"tags":[]}"#).unwrap();
     assert_eq!(contents(&accepted)[0]["event"]["action"], "a");
     assert_eq!(contents(&accepted)[0]["tags"], json!([]));
 }
@@ -218,7 +220,7 @@ fn references_belong_to_the_space_of_the_request() {
     let space = Space::parse("red").unwrap();
     let references = |space: Option<&Space>, references: &str| {
         let body = event(&format!(r#","kibana":{{"saved_objects":{references}}}"#));
-        let accepted = intake.accept(space, body.as_bytes()).unwrap();
+        let accepted = intake.accept(&Sender::anyone(), space, body.as_bytes()).unwrap();
         contents(&accepted).first().map(|content| content["kibana"].clone())
     };
     let filled =
@@ -339,8 +341,8 @@ proptest! {
     #[test]
     fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..64), text in r#"[\[\]{}:,"\\a-z0-9. \n-]{0,80}"#) {
         let (intake, _folder) = intake_with(Value::Null);
-        let _ = intake.accept(None, &body);
-        let _ = intake.accept(None, text.as_bytes());
+        let _ = intake.accept(&Sender::anyone(), None, &body);
+        let _ = intake.accept(&Sender::anyone(), None, text.as_bytes());
     }
 }
 

@@ -214,7 +214,7 @@ fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
     let line =
         |message: &&str| format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{message}\"}}");
     let body: Vec<String> = messages.iter().map(line).collect();
-    intake.accept(None, body.join("\n").as_bytes()).unwrap().contents
+    intake.accept(&crate::intake::Sender::log(), None, body.join("\n").as_bytes()).unwrap().contents
 }
 
 const FOREVER: Duration = Duration::from_secs(100_000);

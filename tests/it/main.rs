@@ -17,6 +17,9 @@ mod start;
 /// The program as its first user meets it, on every store.
 mod first_run;
 
+/// Who is calling, and what they may do.
+mod access;
+
 /// Crashes, damage and shortage of the program's own.
 mod crashes;
 

@@ -161,6 +161,13 @@ fn the_core_is_pure_and_few_places_name_the_stores_and_the_engines_client() {
 }
 
 #[test]
+fn only_a_permit_leads_to_a_query_that_a_store_runs() {
+    let makers = program_files().into_iter().filter(|(_, code)| code.contains("ScopedQuery::new"));
+    let makers: Vec<_> = makers.map(|(path, _)| path).collect();
+    assert_eq!(makers, ["src/access/permit.rs"]);
+}
+
+#[test]
 fn files_are_short() {
     let mut complaints = Vec::new();
     for (path, text) in files(&["src", "tests", "scripts"]) {

@@ -17,9 +17,10 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
+use super::Selection;
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Space, UnixMillis},
-    query::{Key, Order, Place, Query, Scope, Sort, Visible},
+    query::{Key, Order, Place, Scope, Sort, Visible},
     schema::Kind,
 };
 
@@ -173,15 +174,14 @@ fn fits(key: &Key, sort: &Sort) -> bool {
 }
 
 impl Question {
-    /// Of a query and the text that its filter was read from.
-    pub(super) fn of(query: &Query, filter: &str) -> Self {
+    pub(super) fn of(scope: &Scope, selection: &Selection, order: &[Sort]) -> Self {
         let mut writer = Writer(Sha256::new());
-        writer.scope(&query.scope);
-        writer.moment(query.start);
-        writer.moment(query.end);
-        writer.text(filter);
-        writer.count(query.sort.len());
-        for sort in &query.sort {
+        writer.scope(scope);
+        writer.moment(selection.start);
+        writer.moment(selection.end);
+        writer.text(&selection.filter_text);
+        writer.count(order.len());
+        for sort in order {
             writer.text(sort.field().path);
             writer.count(usize::from(sort.order == Order::Descending));
         }

@@ -65,35 +65,34 @@ impl FindRequest {
         Ok(Self { selection, sort, paging, projection })
     }
 
-    /// The query about these events; refused if the request's cursor belongs to another.
-    pub(super) fn query(&self, scope: Scope) -> Result<Query, Failure> {
-        let mut query = self.selection.query(scope, self.sort.clone());
-        match &self.paging {
-            Paging::Page { page, per_page } => {
-                query.offset = (page - 1) * per_page;
-                query.limit = *per_page;
-            }
-            Paging::Cursor { per_page, behind, .. } => {
-                query.limit = *per_page;
-                query.after = behind.as_ref().map(|cursor| self.place(cursor, &query)).transpose()?;
-            }
-        }
-        Ok(query)
+    /// Where the request's cursor leads; refused if it belongs to another question.
+    pub(super) fn after(&self, scope: &Scope) -> Result<Option<Place>, Failure> {
+        let Paging::Cursor { behind: Some(cursor), .. } = &self.paging else {
+            return Ok(None);
+        };
+        let place = cursor.clone().place_in(self.question(scope), &self.sort);
+        place.map(Some).map_err(|error| invalid("after", error))
     }
 
-    fn place(&self, cursor: &Cursor, query: &Query) -> Result<Place, Failure> {
-        let question = Question::of(query, &self.selection.filter_text);
-        cursor.clone().place_in(question, &self.sort).map_err(|error| invalid("after", error))
+    pub(super) fn query(&self, scope: Scope, after: Option<Place>) -> Query {
+        let (offset, limit) = match self.paging {
+            Paging::Page { page, per_page } => ((page - 1) * per_page, per_page),
+            Paging::Cursor { per_page, .. } => (0, per_page),
+        };
+        Query { after, offset, limit, ..self.selection.query(scope, self.sort.clone()) }
     }
 
-    /// The cursor for what comes behind this document, the last one of an answer to the query.
-    pub(super) fn cursor_behind(&self, document: &[u8], query: &Query) -> Result<String, Failure> {
+    /// The cursor for what comes behind this document, the last one of an answer about this scope.
+    pub(super) fn cursor_behind(&self, document: &[u8], scope: &Scope) -> Result<String, Failure> {
         let place = serde_json::from_slice(document).ok().and_then(|document: Value| Place::of(&document, &self.sort));
         let (Some(place), Paging::Cursor { asked, .. }) = (place, &self.paging) else {
             return Err(Failure::internal("a stored document has no place in its chain"));
         };
-        let question = Question::of(query, &self.selection.filter_text);
-        Ok(Cursor { asked: *asked, question, place }.encode())
+        Ok(Cursor { asked: *asked, question: self.question(scope), place }.encode())
+    }
+
+    fn question(&self, scope: &Scope) -> Question {
+        Question::of(scope, &self.selection, &self.sort)
     }
 }
 

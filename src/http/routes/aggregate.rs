@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -15,22 +14,23 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    find::{IdsBody, is_empty, scope_of_ids},
+    find::{IdsBody, whose_ids},
     parameters::SelectionParameters,
 };
 use crate::{
-    access::Principal,
+    access,
     error::Failure,
     event::UnixMillis,
     http::{
         Shared,
         answer::{self, ErrorAnswer},
-        ask::{self, InScope},
+        ask::{self, Whose},
+        guard::Caller,
         parameters::{InSpace, Names, Parameters, invalid},
         request::{AggregateRequest, Asked, Selection, Spans},
         spans::{self, Span},
     },
-    query::{Aggregate, Aggregation, Bucket, Key, Scope, ScopedQuery, Statistics},
+    query::{Aggregate, Aggregation, Bucket, Key, ScopedQuery, Statistics},
     schema::{Field, Kind},
     time::format_time,
 };
@@ -146,13 +146,13 @@ struct PercentileAnswer {
 )]
 pub(in crate::http) async fn by_id(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
-    InScope(scope): InScope,
+    caller: Caller,
+    whose: Whose,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = AggregateRequest::parse(parameters, shared.services.clock.now())?;
-    aggregate(&shared, &principal, request, scope, deadline).await
+    aggregate(&shared, &caller, request, whose, deadline).await
 }
 
 /// Aggregate all events that the caller may see
@@ -173,13 +173,13 @@ pub(in crate::http) async fn by_id(
 )]
 pub(in crate::http) async fn visible(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
-    InScope(scope): InScope,
+    caller: Caller,
+    whose: Whose,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = AggregateRequest::parse(parameters, shared.services.clock.now())?;
-    aggregate(&shared, &principal, request, scope, deadline).await
+    aggregate(&shared, &caller, request, whose, deadline).await
 }
 
 /// Aggregate the events of several saved objects of one type
@@ -205,7 +205,7 @@ pub(in crate::http) async fn visible(
 )]
 pub(in crate::http) async fn by_ids(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
+    caller: Caller,
     InSpace(space): InSpace,
     names: Names,
     parameters: Parameters,
@@ -214,21 +214,24 @@ pub(in crate::http) async fn by_ids(
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = AggregateRequest::parse(parameters, shared.services.clock.now())?;
-    let scope = scope_of_ids(&shared, space, names, &headers, body, deadline).await?;
-    aggregate(&shared, &principal, request, scope, deadline).await
+    let whose = whose_ids(&shared, space, names, &headers, body, deadline).await?;
+    aggregate(&shared, &caller, request, whose, deadline).await
 }
 
 async fn aggregate(
     shared: &Shared,
-    principal: &Principal,
+    caller: &Caller,
     request: AggregateRequest,
-    scope: Scope,
+    whose: Whose,
     deadline: Instant,
 ) -> Result<Response, Failure> {
     let AggregateRequest { selection, asked } = request;
-    let no_ids = is_empty(&scope);
-    let query = ask::allowed(shared, principal, selection.query(scope, Vec::new())).await?;
-    let store = Source { shared, query, no_ids, deadline };
+    let mut query = None;
+    if !whose.is_nobody() {
+        let permit = whose.permit(caller).await?;
+        query = Some(access::scope(permit, |scope| selection.query(scope, Vec::new())));
+    }
+    let store = Source { shared, query, deadline };
     let answer = match asked {
         Asked::Histogram { field, spans } => histogram(&store, &selection, field, spans).await?,
         Asked::Other(aggregation) => {
@@ -242,18 +245,19 @@ async fn aggregate(
 /// Where the answers come from.
 struct Source<'a> {
     shared: &'a Shared,
-    query: ScopedQuery,
-    /// There is nothing to ask about.
-    no_ids: bool,
+    /// `None` where there is nothing to ask about.
+    query: Option<ScopedQuery>,
     deadline: Instant,
 }
 
 impl Source<'_> {
     async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregate, Failure> {
-        if self.no_ids {
-            return Ok(nothing(aggregation));
+        match &self.query {
+            Some(query) => {
+                ask::answered(self.deadline, self.shared.services.query_store.aggregate(query, aggregation)).await
+            }
+            None => Ok(nothing(aggregation)),
         }
-        ask::answered(self.deadline, self.shared.services.query_store.aggregate(&self.query, aggregation)).await
     }
 
     /// The first and the last instant of a date; `None` if no event has one.

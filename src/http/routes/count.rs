@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -14,20 +13,20 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{
-    find::{IdsBody, is_empty, scope_of_ids},
+    find::{IdsBody, whose_ids},
     parameters::SelectionParameters,
 };
 use crate::{
-    access::Principal,
+    access,
     error::Failure,
     http::{
         Shared,
         answer::{self, ErrorAnswer},
-        ask::{self, InScope},
+        ask::{self, Whose},
+        guard::Caller,
         parameters::{InSpace, Names, Parameters},
         request::Selection,
     },
-    query::Scope,
 };
 
 #[derive(Serialize, ToSchema)]
@@ -57,12 +56,12 @@ struct CountAnswer {
 )]
 pub(in crate::http) async fn by_id(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
-    InScope(scope): InScope,
+    caller: Caller,
+    whose: Whose,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
-    count(&shared, &principal, &selection(&shared, parameters)?, scope, deadline).await
+    count(&shared, &caller, &selection(&shared, parameters)?, whose, deadline).await
 }
 
 /// Count among all events that the caller may see
@@ -83,12 +82,12 @@ pub(in crate::http) async fn by_id(
 )]
 pub(in crate::http) async fn visible(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
-    InScope(scope): InScope,
+    caller: Caller,
+    whose: Whose,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
-    count(&shared, &principal, &selection(&shared, parameters)?, scope, deadline).await
+    count(&shared, &caller, &selection(&shared, parameters)?, whose, deadline).await
 }
 
 /// Count the events of several saved objects of one type
@@ -110,7 +109,7 @@ pub(in crate::http) async fn visible(
 )]
 pub(in crate::http) async fn by_ids(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
+    caller: Caller,
     InSpace(space): InSpace,
     names: Names,
     parameters: Parameters,
@@ -119,8 +118,8 @@ pub(in crate::http) async fn by_ids(
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let selection = selection(&shared, parameters)?;
-    let scope = scope_of_ids(&shared, space, names, &headers, body, deadline).await?;
-    count(&shared, &principal, &selection, scope, deadline).await
+    let whose = whose_ids(&shared, space, names, &headers, body, deadline).await?;
+    count(&shared, &caller, &selection, whose, deadline).await
 }
 
 fn selection(shared: &Shared, mut parameters: Parameters) -> Result<Selection, Failure> {
@@ -131,14 +130,15 @@ fn selection(shared: &Shared, mut parameters: Parameters) -> Result<Selection, F
 
 async fn count(
     shared: &Shared,
-    principal: &Principal,
+    caller: &Caller,
     selection: &Selection,
-    scope: Scope,
+    whose: Whose,
     deadline: Instant,
 ) -> Result<Response, Failure> {
     let mut count = 0;
-    if !is_empty(&scope) {
-        let query = ask::allowed(shared, principal, selection.query(scope, Vec::new())).await?;
+    if !whose.is_nobody() {
+        let permit = whose.permit(caller).await?;
+        let query = access::scope(permit, |scope| selection.query(scope, Vec::new()));
         count = ask::answered(deadline, shared.services.query_store.find(&query)).await?.total;
     }
     Ok(answer::json(StatusCode::OK, &CountAnswer { count }))

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 
 use crate::{
-    access::Principal,
+    access,
     error::{ErrorCode, Failure},
     http::{
         Shared,
         answer::{self, ErrorAnswer},
-        ask::{self, InScope},
+        ask::{self, Whose},
+        guard::Caller,
         parameters::{Names, Parameters},
         request::EventRequest,
     },
@@ -38,14 +39,15 @@ use crate::{
 )]
 pub(in crate::http) async fn get(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
-    InScope(scope): InScope,
+    caller: Caller,
+    whose: Whose,
     mut names: Names,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = EventRequest::parse(parameters, names.take("id")?)?;
-    let query = ask::allowed(&shared, &principal, request.query(scope)).await?;
+    let permit = whose.permit(&caller).await?;
+    let query = access::scope(permit, |scope| request.query(scope));
     let page = ask::answered(deadline, shared.services.query_store.find(&query)).await?;
     let absent = || Failure::new(ErrorCode::NotFound, "there is no such event");
     let document = page.documents.into_iter().next().ok_or_else(absent)?;

@@ -17,10 +17,11 @@ use crate::{
         Shared,
         answer::{self, ErrorAnswer},
         body::{Expected, Sent},
+        guard::Caller,
         items::{self, AllRejectedAnswer, EventsAnswer, Submitted},
         parameters::{InSpace, Parameters, invalid},
     },
-    intake::{Accepted, Item},
+    intake::{Accepted, Item, Sender},
     writer::{Receipts, SubmitError},
 };
 
@@ -45,7 +46,8 @@ const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
     ),
     responses(
         (status = 202, description = "At least one event is valid, or none was sent", body = EventsAnswer),
-        (status = 400, description = "Every event is invalid, or the request is", body = AllRejectedAnswer),
+        (status = 400, description = "Every event is invalid or not for the caller to log, or the request is invalid",
+            body = AllRejectedAnswer),
         (status = 408, description = "The body did not arrive in time", body = ErrorAnswer),
         (status = 413, description = "The body is too large or has too many events", body = ErrorAnswer),
         (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
@@ -55,6 +57,7 @@ const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
 )]
 pub(in crate::http) async fn log(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     InSpace(space): InSpace,
     parameters: Parameters,
     headers: HeaderMap,
@@ -65,8 +68,15 @@ pub(in crate::http) async fn log(
     let expected = Expected { content_types: CONTENT_TYPES, limit: shared.services.limits.max_batch_bytes };
     let sent = shared.bodies.read(&headers, body, expected, deadline).await?;
     // What has arrived is seen through, also if the client goes away and this handler with it.
-    let work = tokio::spawn(async move { take_in(&shared, space, sent, wait, deadline).await });
+    let from = From { sender: caller.principal.sender(), space };
+    let work = tokio::spawn(async move { take_in(&shared, from, sent, wait, deadline).await });
     work.await.map_err(|error| Failure::internal(error.to_string()))?
+}
+
+/// Whose events they are.
+struct From {
+    sender: Sender,
+    space: Option<Space>,
 }
 
 /// When to answer.
@@ -90,12 +100,12 @@ impl Wait {
 
 async fn take_in(
     shared: &Arc<Shared>,
-    space: Option<Space>,
+    from: From,
     sent: Sent,
     wait: Wait,
     deadline: Instant,
 ) -> Result<Response, Failure> {
-    let (Accepted { items, contents }, room) = check(shared, space, sent).await?;
+    let (Accepted { items, contents }, room) = check(shared, from, sent).await?;
     let receipts = if contents.is_empty() { Ok(None) } else { shared.services.writer.submit(contents).await.map(Some) };
     drop(room);
     let receipts = match receipts {
@@ -123,25 +133,21 @@ async fn take_in(
 }
 
 /// Decompresses and checks; the room is that of the body, for the contents that were made of it.
-async fn check(
-    shared: &Arc<Shared>,
-    space: Option<Space>,
-    sent: Sent,
-) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
+async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
     if !sent.is_large() {
-        return check_now(shared, space, sent);
+        return check_now(shared, &from, sent);
     }
     let _turn = shared.checking.acquire().await;
     let on_thread = Arc::clone(shared);
-    task::spawn_blocking(move || check_now(&on_thread, space, sent))
+    task::spawn_blocking(move || check_now(&on_thread, &from, sent))
         .await
         .map_err(|error| Failure::internal(error.to_string()))?
 }
 
-fn check_now(shared: &Shared, space: Option<Space>, sent: Sent) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
+fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
     let plain = sent.decode()?;
     shared.services.metrics.intake.bytes.inc_by(plain.bytes.len() as u64);
-    let accepted = shared.services.intake.accept(space.as_ref(), &plain.bytes)?;
+    let accepted = shared.services.intake.accept(&from.sender, from.space.as_ref(), &plain.bytes)?;
     Ok((accepted, plain.into_room()))
 }
 

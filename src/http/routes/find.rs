@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -15,18 +14,19 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::parameters::{SelectionParameters, SortParameters};
 use crate::{
-    access::Principal,
+    access,
     error::Failure,
     event::Space,
     http::{
         MAX_QUERY_BYTES, Shared,
         answer::{self, ErrorAnswer},
-        ask::{self, InScope},
+        ask::{self, Whose},
         body::Expected,
+        guard::Caller,
         parameters::{InSpace, Names, Parameters},
         request::{self, FindRequest, Paging},
     },
-    query::{ObjectScope, Query, Scope},
+    query::{ObjectScope, ScopedQuery},
     store::Page,
 };
 
@@ -102,13 +102,13 @@ struct FindAnswer {
 )]
 pub(in crate::http) async fn by_id(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
-    InScope(scope): InScope,
+    caller: Caller,
+    whose: Whose,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = FindRequest::parse(parameters, shared.services.clock.now())?;
-    find(&shared, &principal, request, scope, deadline).await
+    find(&shared, &caller, request, whose, deadline).await
 }
 
 /// Find among all events that the caller may see
@@ -129,13 +129,13 @@ pub(in crate::http) async fn by_id(
 )]
 pub(in crate::http) async fn visible(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
-    InScope(scope): InScope,
+    caller: Caller,
+    whose: Whose,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = FindRequest::parse(parameters, shared.services.clock.now())?;
-    find(&shared, &principal, request, scope, deadline).await
+    find(&shared, &caller, request, whose, deadline).await
 }
 
 /// Find events by several saved objects of one type
@@ -162,7 +162,7 @@ pub(in crate::http) async fn visible(
 )]
 pub(in crate::http) async fn by_ids(
     State(shared): State<Arc<Shared>>,
-    Extension(principal): Extension<Principal>,
+    caller: Caller,
     InSpace(space): InSpace,
     names: Names,
     parameters: Parameters,
@@ -171,50 +171,44 @@ pub(in crate::http) async fn by_ids(
 ) -> Result<Response, Failure> {
     let deadline = shared.deadline();
     let request = FindRequest::parse(parameters, shared.services.clock.now())?;
-    let scope = scope_of_ids(&shared, space, names, &headers, body, deadline).await?;
-    find(&shared, &principal, request, scope, deadline).await
+    let whose = whose_ids(&shared, space, names, &headers, body, deadline).await?;
+    find(&shared, &caller, request, whose, deadline).await
 }
 
 /// The objects of a type that a body names.
-pub(super) async fn scope_of_ids(
+pub(super) async fn whose_ids(
     shared: &Shared,
     space: Option<Space>,
     mut names: Names,
     headers: &HeaderMap,
     body: Body,
     deadline: Instant,
-) -> Result<Scope, Failure> {
+) -> Result<Whose, Failure> {
     let sent = shared.bodies.read(headers, body, JSON, deadline).await?;
     let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
         .await
         .map_err(|error| Failure::internal(error.to_string()))??;
-    Ok(Scope::Objects(ObjectScope { space, object_type: names.take("type")?, ids }))
-}
-
-/// No ids: no events, and no store is asked.
-pub(super) fn is_empty(scope: &Scope) -> bool {
-    matches!(scope, Scope::Objects(objects) if objects.ids.is_empty())
+    Ok(Whose::Objects(ObjectScope { space, object_type: names.take("type")?, ids }))
 }
 
 async fn find(
     shared: &Shared,
-    principal: &Principal,
+    caller: &Caller,
     request: FindRequest,
-    scope: Scope,
+    whose: Whose,
     deadline: Instant,
 ) -> Result<Response, Failure> {
-    let no_ids = is_empty(&scope);
-    let query = request.query(scope)?;
-    let page = if no_ids {
-        Page::default()
-    } else {
-        let allowed = ask::allowed(shared, principal, query.clone()).await?;
-        ask::answered(deadline, shared.services.query_store.find(&allowed)).await?
-    };
+    if whose.is_nobody() {
+        return Ok(answer::json_bytes(StatusCode::OK, write(&request, None, Page::default())?));
+    }
+    let permit = whose.permit(caller).await?;
+    let after = request.after(permit.events())?;
+    let query = access::scope(permit, |scope| request.query(scope, after));
+    let page = ask::answered(deadline, shared.services.query_store.find(&query)).await?;
     let body = if request.projection.is_whole() {
-        write(&request, &query, page)?
+        write(&request, Some(&query), page)?
     } else {
-        task::spawn_blocking(move || write(&request, &query, page))
+        task::spawn_blocking(move || write(&request, Some(&query), page))
             .await
             .map_err(|error| Failure::internal(error.to_string()))??
     };
@@ -222,7 +216,7 @@ async fn find(
 }
 
 /// The answer's bytes. Whole documents are put in as they are.
-fn write(request: &FindRequest, query: &Query, page: Page) -> Result<Vec<u8>, Failure> {
+fn write(request: &FindRequest, query: Option<&ScopedQuery>, page: Page) -> Result<Vec<u8>, Failure> {
     let next = next(request, query, &page)?;
     let head = match request.paging {
         Paging::Page { page: number, per_page } => {
@@ -250,13 +244,15 @@ fn project(request: &FindRequest, document: Bytes) -> Result<Bytes, Failure> {
 }
 
 /// The member that goes on from a page; nothing where no cursor was asked for.
-fn next(request: &FindRequest, query: &Query, page: &Page) -> Result<String, Failure> {
+fn next(request: &FindRequest, query: Option<&ScopedQuery>, page: &Page) -> Result<String, Failure> {
     let Paging::Cursor { per_page, .. } = request.paging else {
         return Ok(String::new());
     };
     let is_full = page.documents.len() as u64 >= per_page;
-    match page.documents.last().filter(|_| is_full) {
-        None => Ok(r#","next":null"#.to_owned()),
-        Some(last) => Ok(format!(r#","next":"{}""#, request.cursor_behind(last, query)?)),
+    match (query, page.documents.last()) {
+        (Some(query), Some(last)) if is_full => {
+            Ok(format!(r#","next":"{}""#, request.cursor_behind(last, &query.query().scope)?))
+        }
+        (Some(_) | None, _) => Ok(r#","next":null"#.to_owned()),
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    access::Principal,
-    http::{Shared, answer},
+    access::Need,
+    http::{Shared, answer, guard::Caller},
     ship::Progress,
 };
 
@@ -21,10 +21,10 @@ struct LiveAnswer {
 #[derive(Serialize, ToSchema)]
 struct ReadyAnswer {
     status: Status,
-    /// For callers with a key.
+    /// For callers who may see metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     writer: Option<WriterState>,
-    /// For callers with a key.
+    /// For callers who may see metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     stores: Option<Vec<StoreState>>,
 }
@@ -76,7 +76,7 @@ pub(in crate::http) async fn live() -> Response {
 
 /// Whether events are accepted, and how far each store is
 ///
-/// Without a key the answer is the status alone.
+/// To callers who may not see metrics the answer is the status alone.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -87,10 +87,7 @@ pub(in crate::http) async fn live() -> Response {
         (status = 503, description = "No events are accepted", body = ReadyAnswer),
     )
 )]
-pub(in crate::http) async fn ready(
-    State(shared): State<Arc<Shared>>,
-    principal: Option<Extension<Principal>>,
-) -> Response {
+pub(in crate::http) async fn ready(State(shared): State<Arc<Shared>>, caller: Option<Extension<Caller>>) -> Response {
     let writer = shared.services.writer.health();
     let stores: Vec<_> = shared.services.stores.iter().map(|(name, shipper)| state(name, shipper.progress())).collect();
     let status = overall(&writer, &stores);
@@ -99,7 +96,8 @@ pub(in crate::http) async fn ready(
         Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
     let writer = WriterState { accepting: writer.is_ok(), reason: writer.err() };
-    let (writer, stores) = principal.map(|_| (writer, stores)).unzip();
+    let may_see = caller.is_some_and(|Extension(caller)| caller.principal.check(Need::Monitor, None).is_ok());
+    let (writer, stores) = may_see.then_some((writer, stores)).unzip();
     answer::json(code, &ReadyAnswer { status, writer, stores })
 }
 

@@ -7,6 +7,7 @@ pub(super) mod event;
 pub(super) mod events;
 pub(super) mod find;
 pub(super) mod health;
+pub(super) mod keys;
 pub(super) mod metrics;
 pub(super) mod openapi;
 mod parameters;

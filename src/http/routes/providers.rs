@@ -13,11 +13,12 @@ use tokio::task;
 use utoipa::ToSchema;
 
 use crate::{
-    error::Failure,
+    error::{ErrorCode, Failure},
     http::{
         MAX_QUERY_BYTES, Shared,
         answer::{self, ErrorAnswer},
         body::Expected,
+        guard::Caller,
         parameters::{InSpace, Names, Parameters},
     },
     intake::Registration,
@@ -47,6 +48,8 @@ impl From<Registration> for ProviderAnswer {
 }
 
 /// List the registered providers
+///
+/// A writer sees those that it may log as.
 #[utoipa::path(
     get,
     path = "/api/event_log/providers",
@@ -56,12 +59,15 @@ impl From<Registration> for ProviderAnswer {
 )]
 pub(in crate::http) async fn list(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     _space: InSpace,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let registered = shared.services.intake.registry().list();
-    let providers = registered.into_iter().map(|(name, provider)| (name, provider.into())).collect();
+    let is_shown = |name: &String| caller.principal.may_see_provider(name);
+    let registered = registered.into_iter().filter(|(name, _)| is_shown(name));
+    let providers = registered.map(|(name, provider)| (name, provider.into())).collect();
     Ok(answer::json(StatusCode::OK, &ProvidersAnswer { providers }))
 }
 
@@ -88,6 +94,7 @@ pub(in crate::http) async fn list(
 )]
 pub(in crate::http) async fn register(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     _space: InSpace,
     mut names: Names,
     parameters: Parameters,
@@ -96,6 +103,9 @@ pub(in crate::http) async fn register(
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let provider = names.take("provider")?;
+    if !caller.principal.may_register(&provider) {
+        return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider"));
+    }
     let sent = shared.bodies.read(&headers, body, JSON, shared.deadline()).await?;
     // It is written to disk: on a thread that may block, and to its end even if the client goes away.
     let work = task::spawn_blocking(move || {

@@ -1,5 +1,6 @@
 //! The interface from outside: requests in, answers out.
 
+mod access;
 mod contract;
 mod events;
 mod find;
@@ -29,7 +30,7 @@ use tower::ServiceExt;
 
 use super::{Limits, Services, router};
 use crate::{
-    access::Keys,
+    access::{Grant, GrantText, Keys, Means, NewKey, Principal, Role},
     event::{ChainId, Sequence, Stream, UnixMillis},
     identity::{DataFolder, Identity},
     intake::{self, Intake, Registration, Registry},
@@ -53,6 +54,7 @@ const LIMITS: Limits =
 struct Log {
     router: Router,
     key: String,
+    keys: Arc<Keys>,
     store: Arc<Scripted>,
     writer: Writer,
     metrics: Arc<Metrics>,
@@ -68,7 +70,7 @@ impl Log {
 
     fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let keys = Keys::open(folder.path(), NOW).unwrap();
+        let keys = Arc::new(Keys::open(folder.path(), NOW).unwrap());
         let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
         let metrics = Arc::new(Metrics::new());
         let (writer, trimmer) = start_writer(&folder, &metrics);
@@ -87,17 +89,26 @@ impl Log {
             stores: vec![("main".to_owned(), main.clone()), ("copy".to_owned(), copy)],
             query_store: Arc::clone(&store) as Arc<dyn Store>,
             query_shipper: main,
-            keys: Arc::new(keys),
+            keys: Arc::clone(&keys),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             limits,
         };
-        Self { router: router(services), key, store, writer, metrics, clock, _stop: stop.drop_guard(), _folder: folder }
+        let _stop = stop.drop_guard();
+        Self { router: router(services), key, keys, store, writer, metrics, clock, _stop, _folder: folder }
     }
 
-    /// A request with the key.
+    /// A request with the admin's key.
     fn request(&self, method: &str, path: &str) -> request::Builder {
-        Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("ApiKey {}", self.key))
+        request_with(&self.key, method, path)
+    }
+
+    /// A new key with these grants.
+    fn new_key(&self, name: &str, grants: &[GrantText]) -> String {
+        let admin = Principal { name: "admin".to_owned(), means: Means::ApiKey, grants: vec![Grant::admin()] };
+        let grants = grants.iter().map(|grant| Grant::read(grant).unwrap()).collect();
+        let new = NewKey { name: name.to_owned(), grants, expires: None };
+        self.keys.create(new, &admin, NOW).unwrap().1.expose().to_owned()
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -114,6 +125,15 @@ impl Log {
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body }
     }
+}
+
+fn request_with(key: &str, method: &str, path: &str) -> request::Builder {
+    Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("ApiKey {key}"))
+}
+
+fn grant(role: Role, spaces: &[&str], providers: &[&str]) -> GrantText {
+    let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    GrantText { role, spaces: texts(spaces), providers: texts(providers) }
 }
 
 struct Answer {

@@ -4,7 +4,7 @@
 //! [`setup`], and why each event is in them exactly once in [`append`]. The engines' differences are in [`flavor`] alone.
 //!
 //! On an Elasticsearch with security the user needs the cluster privileges `monitor`, `manage_index_templates` and
-//! `manage_ilm`, and on `{index_prefix}-event-log-*` the index privileges `manage`, `create`, `index` and `read`.
+//! `manage_ilm`, and on `{index_prefix}-event-log-*` the index privileges `manage`, `index` and `read`.
 
 mod append;
 mod bulk;

@@ -4,6 +4,7 @@ pub(crate) mod engines;
 mod fake;
 mod nodes;
 mod recorded;
+pub(crate) mod secured;
 
 use bytes::Bytes;
 use serde_json::{Value, json};

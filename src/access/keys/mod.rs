@@ -1,0 +1,277 @@
+//! The API keys of this log itself.
+//!
+//! A key is `annals_` and 256 random bits in base64url, so a plain hash is enough to keep of it: there is nothing to guess.
+//! Its text is nowhere but with its owner. The first start makes one key, `admin`, and leaves its text in `admin.key`, mode
+//! 0600, from where the operator takes it. Keys are made and revoked while the service runs, by its own interface alone,
+//! and a change is on disk before it holds.
+
+mod file;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests;
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use zeroize::Zeroizing;
+
+use super::principal::{Grant, Means, Principal, Role};
+use crate::{event::UnixMillis, files, time::format_time, units::Secret};
+
+const KEYS_FILE: &str = "api-keys.json";
+const ADMIN_FILE: &str = "admin.key";
+const ADMIN: &str = "admin";
+/// What each key's text begins with, so that one that went astray is recognised, and never shown to another system.
+pub(super) const PREFIX: &str = "annals_";
+/// The most keys; each request compares with all of them.
+const MAX_KEYS: usize = 10_000;
+
+/// The keys that are known.
+pub struct Keys {
+    path: PathBuf,
+    current: RwLock<Arc<Vec<Key>>>,
+    /// Held while the file is written, so that two changes do not lose one another.
+    changing: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Key {
+    info: KeyInfo,
+    principal: Arc<Principal>,
+    sha256: [u8; 32],
+}
+
+impl Key {
+    fn new(info: KeyInfo, sha256: [u8; 32]) -> Self {
+        let principal = Principal { name: info.name.clone(), means: Means::ApiKey, grants: info.grants.clone() };
+        Self { info, principal: Arc::new(principal), sha256 }
+    }
+}
+
+/// What may be known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    pub name: String,
+    /// A time as in events.
+    pub created: String,
+    pub created_by: Option<String>,
+    pub expires: Option<UnixMillis>,
+    pub grants: Vec<Grant>,
+}
+
+impl KeyInfo {
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    fn opens_all_for_good(&self) -> bool {
+        self.expires.is_none() && self.grants.iter().any(|grant| grant.role() == Role::Admin)
+    }
+}
+
+/// What a new key is to be.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    pub name: String,
+    pub grants: Vec<Grant>,
+    pub expires: Option<UnixMillis>,
+}
+
+/// What a text is to this log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// A key that holds.
+    Key(Arc<Principal>),
+    /// The key of this name, which holds no longer.
+    Expired {
+        name: String,
+    },
+    Unknown,
+}
+
+/// Why the keys cannot be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    #[error("{}: cannot be {what}", path.display())]
+    Io { path: PathBuf, what: &'static str, source: io::Error },
+    #[error("{}: {reason}; mend it, or move it away to have a new admin key made", path.display())]
+    Corrupt { path: PathBuf, reason: String },
+    #[error("no random bytes for a new key: {0}")]
+    Random(String),
+}
+
+impl KeysError {
+    fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), what, source }
+    }
+}
+
+/// Why the keys were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("name: expected 1 to 64 letters, digits, dots, hyphens and underscores, and not dots alone; found {0:?}")]
+    BadName(String),
+    #[error("grants: expected at least one")]
+    NoGrants,
+    #[error("expires: expected a time to come")]
+    Past,
+    #[error("there is a key named {0:?} already")]
+    NameTaken(String),
+    #[error("no key is named {0:?}")]
+    Absent(String),
+    #[error("{0:?} is the last key that is an admin's for good; make another one first")]
+    LastAdmin(String),
+    #[error("there are {MAX_KEYS} keys, which is the most")]
+    TooMany,
+    #[error(transparent)]
+    Write(#[from] KeysError),
+}
+
+impl Keys {
+    /// Reads the keys of this data folder; makes the folder and the admin key if there are no keys yet.
+    pub fn open(data_dir: &Path, now: UnixMillis) -> Result<Self, KeysError> {
+        let path = data_dir.join(KEYS_FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(data_dir, &path, now)?,
+            Err(source) => return Err(KeysError::io(&path, "read", source)),
+        };
+        warn_if_exposed(&path);
+        warn_if_exposed(&data_dir.join(ADMIN_FILE));
+        let corrupt = |reason| KeysError::Corrupt { path: path.clone(), reason };
+        let file::Parsed { keys, is_old } = file::parse(&bytes).map_err(corrupt)?;
+        if is_old {
+            write(&path, &keys)?;
+            tracing::info!(file = %path.display(), "brought the file of keys to the version of this program");
+        }
+        Ok(Self { path, current: RwLock::new(Arc::new(keys)), changing: Mutex::new(()) })
+    }
+
+    /// Who this key belongs to. Takes the same time whether and wherever it is found.
+    pub fn look_up(&self, key: &str, now: UnixMillis) -> Known {
+        let presented = hash(key);
+        let keys = self.current();
+        let mut found = u64::MAX;
+        for (index, key) in (0_u64..).zip(keys.iter()) {
+            let same: Choice = key.sha256.ct_eq(&presented);
+            found.conditional_assign(&index, same);
+        }
+        match usize::try_from(found).ok().and_then(|index| keys.get(index)) {
+            Some(key) if key.info.is_expired(now) => Known::Expired { name: key.info.name.clone() },
+            Some(key) => Known::Key(Arc::clone(&key.principal)),
+            None => Known::Unknown,
+        }
+    }
+
+    /// Every key, in the order in which they were made.
+    pub fn list(&self) -> Vec<KeyInfo> {
+        self.current().iter().map(|key| key.info.clone()).collect()
+    }
+
+    /// Makes a key, which holds and is on disk on return. Its text is given out this once. Blocks on the disk.
+    pub fn create(&self, new: NewKey, by: &Principal, now: UnixMillis) -> Result<(KeyInfo, Secret), ChangeError> {
+        check_new(&new, now)?;
+        let NewKey { name, grants, expires } = new;
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.current().to_vec();
+        if keys.iter().any(|key| key.info.name == name) {
+            return Err(ChangeError::NameTaken(name));
+        }
+        if keys.len() >= MAX_KEYS {
+            return Err(ChangeError::TooMany);
+        }
+        let text = random_key()?;
+        let created_by = Some(by.to_string());
+        let info = KeyInfo { name, created: format_time(now), created_by, expires, grants };
+        keys.push(Key::new(info.clone(), hash(&text)));
+        self.replace(keys)?;
+        Ok((info, Secret::new(text.as_str())))
+    }
+
+    /// From the next request on the key is unknown. Blocks on the disk.
+    pub fn revoke(&self, name: &str) -> Result<KeyInfo, ChangeError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.current().to_vec();
+        let Some(at) = keys.iter().position(|key| key.info.name == name) else {
+            return Err(ChangeError::Absent(name.to_owned()));
+        };
+        let Key { info, .. } = keys.remove(at);
+        if !keys.iter().any(|key| key.info.opens_all_for_good()) {
+            return Err(ChangeError::LastAdmin(name.to_owned()));
+        }
+        self.replace(keys)?;
+        Ok(info)
+    }
+
+    fn replace(&self, keys: Vec<Key>) -> Result<(), KeysError> {
+        write(&self.path, &keys)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Vec<Key>> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn check_new(new: &NewKey, now: UnixMillis) -> Result<(), ChangeError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let is_plain = (1..=64).contains(&new.name.len()) && new.name.bytes().all(fits);
+    // A path cannot end in these.
+    if !is_plain || new.name.bytes().all(|byte| byte == b'.') {
+        return Err(ChangeError::BadName(new.name.chars().take(64).collect()));
+    }
+    if new.grants.is_empty() {
+        return Err(ChangeError::NoGrants);
+    }
+    if new.expires.is_some_and(|expires| expires <= now) { Err(ChangeError::Past) } else { Ok(()) }
+}
+
+/// The text goes to disk before its hash does: a crash between the two leads to a new key at the next start, never to a
+/// log that nobody can open.
+fn create(data_dir: &Path, path: &Path, now: UnixMillis) -> Result<Vec<u8>, KeysError> {
+    fs::create_dir_all(data_dir).map_err(|source| KeysError::io(data_dir, "created", source))?;
+    let admin = data_dir.join(ADMIN_FILE);
+    let text = random_key()?;
+    let line = Zeroizing::new(format!("{}\n", text.as_str()));
+    files::replace(&admin, line.as_bytes()).map_err(|source| KeysError::io(&admin, "written", source))?;
+    let grants = vec![Grant::admin()];
+    let info = KeyInfo { name: ADMIN.to_owned(), created: format_time(now), created_by: None, expires: None, grants };
+    let bytes = write(path, &[Key::new(info, hash(&text))])?;
+    tracing::info!(file = %admin.display(), "made the API key `admin`");
+    Ok(bytes)
+}
+
+/// The bytes that are in the file then.
+fn write(path: &Path, keys: &[Key]) -> Result<Vec<u8>, KeysError> {
+    let bytes = file::write(keys).map_err(|error| KeysError::io(path, "written", error.into()))?;
+    files::replace(path, &bytes).map_err(|source| KeysError::io(path, "written", source))?;
+    Ok(bytes)
+}
+
+fn random_key() -> Result<Zeroizing<String>, KeysError> {
+    let mut bits = Zeroizing::new([0_u8; 32]);
+    getrandom::fill(bits.as_mut_slice()).map_err(|error| KeysError::Random(error.to_string()))?;
+    Ok(Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits.as_slice()))))
+}
+
+fn warn_if_exposed(path: &Path) {
+    if is_exposed(path) {
+        tracing::warn!(file = %path.display(), "others than the owner can open this file: set its mode to 600");
+    }
+}
+
+fn is_exposed(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}

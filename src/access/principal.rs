@@ -1,0 +1,398 @@
+//! Who is calling: by what they were known, in which roles, and where.
+//!
+//! A [`Grant`] is one role in some spaces. Its text form is the same in the file of keys, in the configuration and over HTTP:
+//! [`GrantText`], which [`Grant::read`] checks.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::needs::Need;
+use crate::{
+    event::Space,
+    intake::{OWN_PROVIDER, Sender, SenderScope},
+    query::Visible,
+};
+
+/// Who is calling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The name of the key, or what the other system calls its user.
+    pub name: String,
+    pub means: Means,
+    pub grants: Vec<Grant>,
+}
+
+/// By what a caller was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Means {
+    ApiKey,
+    Elasticsearch,
+    Kibana,
+    Oidc,
+}
+
+impl Means {
+    pub const ALL: [Self; 4] = [Self::ApiKey, Self::Elasticsearch, Self::Kibana, Self::Oidc];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Elasticsearch => "elasticsearch",
+            Self::Kibana => "kibana",
+            Self::Oidc => "oidc",
+        }
+    }
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a caller is to this log. [`Need`] says what each may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Admin,
+    Auditor,
+    SpaceAdmin,
+    SpaceAuditor,
+    Writer,
+    Reader,
+    Monitor,
+}
+
+impl Role {
+    pub const ALL: [Self; 7] =
+        [Self::Admin, Self::Auditor, Self::SpaceAdmin, Self::SpaceAuditor, Self::Writer, Self::Reader, Self::Monitor];
+
+    pub const NAMES: &'static [&'static str] =
+        &["admin", "auditor", "space-admin", "space-auditor", "writer", "reader", "monitor"];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Auditor => "auditor",
+            Self::SpaceAdmin => "space-admin",
+            Self::SpaceAuditor => "space-auditor",
+            Self::Writer => "writer",
+            Self::Reader => "reader",
+            Self::Monitor => "monitor",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// Whether the role is the same in every space.
+    const fn is_everywhere(self) -> bool {
+        match self {
+            Self::Admin | Self::Auditor | Self::Monitor => true,
+            Self::SpaceAdmin | Self::SpaceAuditor | Self::Writer | Self::Reader => false,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One role in some spaces and, for a writer, as some providers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    role: Role,
+    spaces: Spaces,
+    providers: Providers,
+}
+
+/// Which spaces; `None` in the list is the default one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Spaces {
+    All,
+    Named(Vec<Option<Space>>),
+}
+
+impl Spaces {
+    fn has(&self, space: Option<&Space>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(named) => named.iter().any(|name| name.as_ref() == space),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Providers {
+    All,
+    Named(Vec<String>),
+}
+
+impl Providers {
+    fn has(&self, provider: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(named) => named.iter().any(|name| name == provider),
+        }
+    }
+}
+
+/// What stands for all spaces or providers.
+const ALL: &str = "*";
+
+/// A grant as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantText {
+    pub role: Role,
+    /// Names of spaces, or `*` alone; left out for a role that is the same in every space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spaces: Vec<String>,
+    /// Of a writer: names of providers, or `*` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+}
+
+/// A grant that says nothing, or contradicts itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: expected {expected}, found {found}")]
+pub struct BadGrant {
+    pub field: &'static str,
+    pub expected: String,
+    pub found: String,
+}
+
+impl BadGrant {
+    fn new(field: &'static str, expected: impl Into<String>, found: impl fmt::Debug) -> Self {
+        Self { field, expected: expected.into(), found: format!("{found:?}") }
+    }
+}
+
+impl Grant {
+    /// What may do everything.
+    pub const fn admin() -> Self {
+        Self { role: Role::Admin, spaces: Spaces::All, providers: Providers::All }
+    }
+
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The role in all spaces, as all providers.
+    #[cfg(test)]
+    pub(crate) const fn everywhere(role: Role) -> Self {
+        Self { role, spaces: Spaces::All, providers: Providers::All }
+    }
+
+    pub fn read(text: &GrantText) -> Result<Self, BadGrant> {
+        let GrantText { role, spaces, providers } = text;
+        Ok(Self { role: *role, spaces: read_spaces(*role, spaces)?, providers: read_providers(*role, providers)? })
+    }
+
+    pub fn text(&self) -> GrantText {
+        let spaces = match &self.spaces {
+            Spaces::All if self.role.is_everywhere() => Vec::new(),
+            Spaces::All => vec![ALL.to_owned()],
+            Spaces::Named(named) => {
+                named.iter().map(|space| space.as_ref().map_or("default", Space::as_str).to_owned()).collect()
+            }
+        };
+        let providers = match &self.providers {
+            Providers::All if self.role != Role::Writer => Vec::new(),
+            Providers::All => vec![ALL.to_owned()],
+            Providers::Named(named) => named.clone(),
+        };
+        GrantText { role: self.role, spaces, providers }
+    }
+}
+
+fn read_spaces(role: Role, spaces: &[String]) -> Result<Spaces, BadGrant> {
+    if is_all(spaces) || (role.is_everywhere() && spaces.is_empty()) {
+        return Ok(Spaces::All);
+    }
+    if role.is_everywhere() {
+        return Err(BadGrant::new("spaces", format!("none, for {role} is the same in every space"), spaces));
+    }
+    if spaces.is_empty() {
+        return Err(BadGrant::new("spaces", format!("the spaces of the {role}, or \"*\""), spaces));
+    }
+    let parse = |name: &String| {
+        Space::parse(name).map_err(|_| BadGrant::new("spaces", "names of spaces, or \"*\" alone".to_owned(), name))
+    };
+    spaces.iter().map(parse).collect::<Result<_, _>>().map(Spaces::Named)
+}
+
+fn read_providers(role: Role, providers: &[String]) -> Result<Providers, BadGrant> {
+    match (role == Role::Writer, providers.is_empty()) {
+        (false, true) => Ok(Providers::All),
+        (false, false) => Err(BadGrant::new("providers", format!("none, for a {role} has none"), providers)),
+        (true, true) => Err(BadGrant::new("providers", "the providers of the writer, or \"*\"", providers)),
+        (true, false) if is_all(providers) => Ok(Providers::All),
+        (true, false) => {
+            let odd = providers.iter().find(|name| name.is_empty() || *name == ALL);
+            match odd {
+                Some(name) => Err(BadGrant::new("providers", "names of providers, or \"*\" alone", name)),
+                None => Ok(Providers::Named(providers.to_vec())),
+            }
+        }
+    }
+}
+
+fn is_all(names: &[String]) -> bool {
+    matches!(names, [only] if only == ALL)
+}
+
+/// Why a caller may not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// None of the caller's roles may ever do this.
+    #[error("this needs one of the roles {}; the caller has {}", list(need.roles()), list(has))]
+    Role { need: Need, has: Vec<Role> },
+    /// Not in this space.
+    #[error("not in this space")]
+    Space,
+}
+
+fn list(roles: &[Role]) -> String {
+    let names: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+impl Principal {
+    /// Whether the caller may do this, in this space if the need is about one.
+    pub fn check(&self, need: Need, space: Option<&Space>) -> Result<(), Refusal> {
+        let mut fitting = self.with_role_for(need).peekable();
+        if fitting.peek().is_none() {
+            let mut has: Vec<_> = self.grants.iter().map(|grant| grant.role).collect();
+            has.sort_unstable();
+            has.dedup();
+            return Err(Refusal::Role { need, has });
+        }
+        let may = !need.is_of_a_space() || fitting.any(|grant| grant.spaces.has(space));
+        if may { Ok(()) } else { Err(Refusal::Space) }
+    }
+
+    fn with_role_for(&self, need: Need) -> impl Iterator<Item = &Grant> {
+        self.grants.iter().filter(move |grant| need.roles().contains(&grant.role))
+    }
+
+    /// Whether the caller may register this provider. Nobody may change what the log itself logs as.
+    pub fn may_register(&self, provider: &str) -> bool {
+        provider != OWN_PROVIDER
+            && self.with_role_for(Need::RegisterProviders).any(|grant| grant.providers.has(provider))
+    }
+
+    /// Whether the caller may see what is registered of this provider.
+    pub fn may_see_provider(&self, provider: &str) -> bool {
+        self.with_role_for(Need::ListProviders).any(|grant| grant.providers.has(provider))
+    }
+
+    /// What the caller may log.
+    pub fn sender(&self) -> Sender {
+        let scope = |grant: &Grant| SenderScope {
+            providers: match &grant.providers {
+                Providers::All => None,
+                Providers::Named(named) => Some(named.clone()),
+            },
+            spaces: match &grant.spaces {
+                Spaces::All => None,
+                Spaces::Named(named) => Some(named.clone()),
+            },
+        };
+        Sender::of(self.with_role_for(Need::LogEvents).map(scope))
+    }
+
+    /// The events that the caller may see by role alone, without a question about the objects that they refer to.
+    pub fn visible(&self) -> Visible {
+        let mut spaces = Vec::new();
+        for grant in self.with_role_for(Need::ReadEvents) {
+            match &grant.spaces {
+                Spaces::All => return Visible::Everything,
+                Spaces::Named(named) => spaces.extend(named.iter().cloned()),
+            }
+        }
+        spaces.sort_by(|a, b| a.as_ref().map(Space::as_str).cmp(&b.as_ref().map(Space::as_str)));
+        spaces.dedup();
+        Visible::Spaces(spaces)
+    }
+}
+
+impl fmt::Display for Principal {
+    /// Names are only each system's own, so the system is part of it: `oidc:alice`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.means, self.name)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn texts(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn grant(role: Role, spaces: &[&str], providers: &[&str]) -> Result<Grant, BadGrant> {
+        Grant::read(&GrantText { role, spaces: texts(spaces), providers: texts(providers) })
+    }
+
+    #[test]
+    fn a_grant_says_where_and_as_whom_and_nothing_that_its_role_does_not_have() {
+        let good: [(Role, &[&str], &[&str]); 6] = [
+            (Role::Admin, &[], &[]),
+            (Role::Monitor, &[], &[]),
+            (Role::SpaceAdmin, &["*"], &[]),
+            (Role::Reader, &["default", "team"], &[]),
+            (Role::Writer, &["team"], &["*"]),
+            (Role::Writer, &["*"], &["crm", "shop"]),
+        ];
+        for (role, spaces, providers) in good {
+            let read = grant(role, spaces, providers).unwrap();
+            assert_eq!(read.text(), GrantText { role, spaces: texts(spaces), providers: texts(providers) });
+        }
+        let bad: [(Role, &[&str], &[&str], &str); 9] = [
+            (Role::Admin, &["team"], &[], "spaces: expected none, for admin is the same in every space"),
+            (Role::Admin, &[], &["crm"], "providers: expected none"),
+            (Role::Reader, &[], &[], "spaces: expected the spaces of the reader"),
+            (Role::Reader, &["*", "team"], &[], "spaces: expected names of spaces, or \"*\" alone"),
+            (Role::Reader, &["Team"], &[], "found \"Team\""),
+            (Role::Reader, &["team"], &["crm"], "providers: expected none, for a reader has none"),
+            (Role::Writer, &["team"], &[], "providers: expected the providers of the writer"),
+            (Role::Writer, &["team"], &["crm", "*"], "or \"*\" alone"),
+            (Role::Writer, &["team"], &[""], "names of providers"),
+        ];
+        for (role, spaces, providers, expected) in bad {
+            let error = grant(role, spaces, providers).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_visible_adds_up_over_the_grants_that_read() {
+        let caller = |grants: Vec<Grant>| Principal { name: "n".to_owned(), means: Means::ApiKey, grants };
+        let team = || Space::parse("team").unwrap();
+        let mixed = caller(vec![
+            grant(Role::SpaceAuditor, &["team", "default"], &[]).unwrap(),
+            grant(Role::SpaceAdmin, &["team"], &[]).unwrap(),
+            grant(Role::Writer, &["other"], &["*"]).unwrap(),
+            grant(Role::Reader, &["another"], &[]).unwrap(),
+        ]);
+        assert_eq!(mixed.visible(), Visible::Spaces(vec![None, team()]));
+        assert_eq!(caller(Vec::new()).visible(), Visible::Spaces(Vec::new()));
+        assert_eq!(caller(vec![Grant::everywhere(Role::Auditor)]).visible(), Visible::Everything);
+        assert_eq!(caller(vec![grant(Role::SpaceAdmin, &["*"], &[]).unwrap()]).visible(), Visible::Everything);
+    }
+
+    #[test]
+    fn every_role_has_its_name_and_means_are_told_apart() {
+        assert_eq!(Role::ALL.map(Role::as_str), Role::NAMES);
+        assert!(Role::ALL.iter().all(|role| Role::parse(role.as_str()) == Some(*role)));
+        let names: std::collections::BTreeSet<_> = Means::ALL.iter().map(|means| means.as_str()).collect();
+        assert_eq!(names.len(), Means::ALL.len());
+    }
+}

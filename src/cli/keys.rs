@@ -1,0 +1,157 @@
+//! `annals keys create`, `annals keys list` and `annals keys revoke`
+
+use super::{
+    Failure, block_on,
+    connection::ConnectionArgs,
+    output::{self, Format},
+    table::{self, Table},
+};
+use crate::client::api::{CreatedKey, Grant, Key, Keys, NewKey};
+
+/// Makes, lists and revokes the server's API keys
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Create(CreateArgs),
+    List(ListArgs),
+    Revoke(RevokeArgs),
+}
+
+/// Makes a key and prints its text, this once
+#[derive(Debug, clap::Args)]
+struct CreateArgs {
+    /// The key's name: 1 to 64 letters, digits, dots, hyphens and underscores
+    name: String,
+    /// A role and where it holds, such as `auditor`, `reader:team,ops`, `writer:default:shop` or `writer:*:*`; may be
+    /// repeated. Roles: admin, auditor, space-admin, space-auditor, writer, reader, monitor
+    #[arg(long, required = true, value_name = "ROLE[:SPACES[:PROVIDERS]]", value_parser = grant)]
+    grant: Vec<Grant>,
+    /// When it ends: a time, or a duration from now such as `90d`; without it the key holds until it is revoked
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    /// Print the key and what it is as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Lists the keys, without their texts
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// How to print; without it a table on a terminal, NDJSON elsewhere
+    #[arg(long, short, value_enum)]
+    output: Option<Format>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Revokes a key, from the next request on
+#[derive(Debug, clap::Args)]
+struct RevokeArgs {
+    /// The key's name
+    name: String,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Create(args) => create(args),
+        Command::List(args) => list(args),
+        Command::Revoke(args) => revoke(args),
+    }
+}
+
+/// The text of a role and where it holds.
+fn grant(text: &str) -> Result<Grant, String> {
+    let mut parts = text.splitn(3, ':');
+    let role = parts.next().filter(|role| !role.is_empty()).ok_or("expected ROLE[:SPACES[:PROVIDERS]]")?;
+    let mut names = || {
+        let list = parts.next().unwrap_or_default();
+        list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    Ok(Grant { role: role.to_owned(), spaces: names(), providers: names() })
+}
+
+fn create(args: &CreateArgs) -> Result<(), Failure> {
+    let new = NewKey { name: args.name.clone(), grants: args.grant.clone(), expires: args.expires.clone() };
+    let api = args.connection.connect()?;
+    let CreatedKey { key, about } = block_on(async { Ok(api.create_key(&new).await?) })?;
+    if args.json {
+        let mut shown = serde_json::to_value(&about).map_err(Failure::local)?;
+        if let Some(members) = shown.as_object_mut() {
+            members.insert("key".to_owned(), key.expose().into());
+        }
+        return output::print(format!("{shown}\n").as_bytes());
+    }
+    output::print(format!("{}\n", key.expose()).as_bytes())?;
+    output::complain(&format!("made the key {}; its text is shown this once", about.name))?;
+    Ok(())
+}
+
+fn list(args: &ListArgs) -> Result<(), Failure> {
+    let api = args.connection.connect()?;
+    let keys = block_on(async { Ok(api.keys().await?) })?;
+    let shown = match Format::or_usual(args.output) {
+        Format::Table => render(&keys).render(table::terminal_width()),
+        Format::Ndjson => {
+            let lines: Result<Vec<_>, _> = keys.keys.iter().map(serde_json::to_string).collect();
+            lines.map_err(Failure::local)?.into_iter().map(|line| line + "\n").collect()
+        }
+        Format::Json => serde_json::to_string(&keys).map_err(Failure::local)? + "\n",
+    };
+    output::print(shown.as_bytes())?;
+    Ok(())
+}
+
+fn render(keys: &Keys) -> Table {
+    let mut table = Table::new(&["name", "grants", "created", "by", "expires"]);
+    for Key { name, created, created_by, expires, expired, grants } in &keys.keys {
+        let expires = expires.as_deref().unwrap_or("never");
+        let expires = if *expired { format!("{expires}, expired") } else { expires.to_owned() };
+        let grants: Vec<_> = grants.iter().map(grant_text).collect();
+        let by = created_by.clone().unwrap_or_default();
+        table.row([name.clone(), grants.join(" "), created.clone(), by, expires]);
+    }
+    table
+}
+
+/// As [`grant`] reads it.
+fn grant_text(grant: &Grant) -> String {
+    let Grant { role, spaces, providers } = grant;
+    [std::slice::from_ref(role), spaces, providers]
+        .iter()
+        .map(|names| names.join(","))
+        .filter(|names| !names.is_empty())
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
+fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
+    let api = args.connection.connect()?;
+    let Key { name, .. } = block_on(async { Ok(api.revoke_key(&args.name).await?) })?;
+    output::complain(&format!("revoked the key {name}"))?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_read_as_they_are_shown() {
+        for text in ["admin", "reader:team", "reader:default,team", "writer:*:*", "writer:a,b:c,d", "writer:a:x:y"] {
+            assert_eq!(grant_text(&grant(text).unwrap()), text);
+        }
+        assert!(grant("").is_err() && grant(":team").is_err());
+        let many = grant("writer:a:x:y").unwrap();
+        assert_eq!(many.providers, ["x:y"]);
+    }
+}

@@ -1,0 +1,220 @@
+//! `/api/access/keys`: the log's own API keys.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use tokio::task;
+use utoipa::ToSchema;
+
+use crate::{
+    access::{Grant, GrantText, KeyInfo, NewKey, Role},
+    error::Failure,
+    event::UnixMillis,
+    http::{
+        MAX_QUERY_BYTES, Shared,
+        answer::{self, ErrorAnswer},
+        body::Expected,
+        guard::Caller,
+        parameters::{Names, Parameters},
+    },
+    time::format_time,
+    units::parse_duration,
+};
+
+const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
+
+/// One role, and where it holds.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GrantBody {
+    /// One of `admin`, `auditor`, `space-admin`, `space-auditor`, `writer`, `reader`, `monitor`.
+    #[schema(example = "writer")]
+    role: String,
+    /// Names of spaces, or `*` alone; none for `admin`, `auditor` and `monitor`, which are the same in every space.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["default"]))]
+    spaces: Vec<String>,
+    /// Of a writer: names of providers, or `*` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["shop"]))]
+    providers: Vec<String>,
+}
+
+/// What a new key is to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewKeyBody {
+    /// 1 to 64 letters, digits, dots, hyphens and underscores.
+    #[schema(example = "shop")]
+    name: String,
+    grants: Vec<GrantBody>,
+    /// A time, or a duration from now; without it the key holds until it is revoked.
+    #[serde(default)]
+    #[schema(example = "90d")]
+    expires: Option<String>,
+}
+
+/// A key, without its text.
+#[derive(Serialize, ToSchema)]
+struct KeyAnswer {
+    name: String,
+    created: String,
+    /// Who asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    /// It has expired.
+    expired: bool,
+    grants: Vec<GrantBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct KeysAnswer {
+    /// In the order in which they were made.
+    keys: Vec<KeyAnswer>,
+}
+
+/// A new key.
+#[derive(Serialize, ToSchema)]
+struct NewKeyAnswer {
+    /// The text of the key, which is told this once.
+    key: String,
+    #[serde(flatten)]
+    about: KeyAnswer,
+}
+
+fn show(info: KeyInfo, now: UnixMillis) -> KeyAnswer {
+    let expired = info.is_expired(now);
+    let KeyInfo { name, created, created_by, expires, grants } = info;
+    let grants = grants.iter().map(Grant::text).map(GrantBody::from).collect();
+    KeyAnswer { name, created, created_by, expires: expires.map(format_time), expired, grants }
+}
+
+impl From<GrantText> for GrantBody {
+    fn from(GrantText { role, spaces, providers }: GrantText) -> Self {
+        Self { role: role.as_str().to_owned(), spaces, providers }
+    }
+}
+
+/// List the API keys
+#[utoipa::path(
+    get,
+    path = "/api/access/keys",
+    operation_id = "list_keys",
+    tag = "access",
+    responses((status = 200, description = "All keys, without their texts", body = KeysAnswer))
+)]
+pub(in crate::http) async fn list(
+    State(shared): State<Arc<Shared>>,
+    parameters: Parameters,
+) -> Result<Response, Failure> {
+    parameters.finish()?;
+    let now = shared.services.clock.now();
+    let keys = shared.services.keys.list().into_iter().map(|info| show(info, now)).collect();
+    Ok(answer::json(StatusCode::OK, &KeysAnswer { keys }))
+}
+
+/// Make an API key
+///
+/// The answer is the only place where its text is shown. The key holds from now on.
+#[utoipa::path(
+    post,
+    path = "/api/access/keys",
+    operation_id = "create_key",
+    tag = "access",
+    request_body(content((NewKeyBody = "application/json"))),
+    responses(
+        (status = 201, description = "The key", body = NewKeyAnswer),
+        (status = 400, description = "The request is invalid", body = ErrorAnswer),
+        (status = 409, description = "There is a key of this name already", body = ErrorAnswer),
+        (status = 413, description = "The body is too large", body = ErrorAnswer),
+        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
+        (status = 503, description = "The key could not be made durable", body = ErrorAnswer),
+    )
+)]
+pub(in crate::http) async fn create(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    parameters: Parameters,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    parameters.finish()?;
+    let sent = shared.bodies.read(&headers, body, JSON, shared.deadline()).await?;
+    // It is written to disk: on a thread that may block, and to its end even if the client goes away.
+    let work = task::spawn_blocking(move || {
+        let now = shared.services.clock.now();
+        let new = read(&sent.decode()?.bytes, now)?;
+        let (info, text) = shared.services.keys.create(new, &caller.principal, now)?;
+        let answer = NewKeyAnswer { key: text.expose().to_owned(), about: show(info, now) };
+        Ok::<_, Failure>(answer::json(StatusCode::CREATED, &answer))
+    });
+    work.await.map_err(|error| Failure::internal(error.to_string()))?
+}
+
+/// Revoke an API key
+///
+/// From the next request on it is unknown. The last key that is an admin's for good cannot be revoked.
+#[utoipa::path(
+    delete,
+    path = "/api/access/keys/{name}",
+    operation_id = "revoke_key",
+    tag = "access",
+    params(("name" = String, Path, description = "Name of the key")),
+    responses(
+        (status = 200, description = "What the key was", body = KeyAnswer),
+        (status = 400, description = "The request is invalid", body = ErrorAnswer),
+        (status = 404, description = "No key has this name", body = ErrorAnswer),
+        (status = 409, description = "It is the last admin's", body = ErrorAnswer),
+        (status = 503, description = "The change could not be made durable", body = ErrorAnswer),
+    )
+)]
+pub(in crate::http) async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    mut names: Names,
+    parameters: Parameters,
+) -> Result<Response, Failure> {
+    parameters.finish()?;
+    let name = names.take("name")?;
+    let work = task::spawn_blocking(move || {
+        let info = shared.services.keys.revoke(&name)?;
+        let answer = show(info, shared.services.clock.now());
+        Ok::<_, Failure>(answer::json(StatusCode::OK, &answer))
+    });
+    work.await.map_err(|error| Failure::internal(error.to_string()))?
+}
+
+fn read(body: &[u8], now: UnixMillis) -> Result<NewKey, Failure> {
+    let NewKeyBody { name, grants, expires } =
+        serde_json::from_slice(body).map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
+    let grants = grants.into_iter().enumerate().map(read_grant).collect::<Result<_, _>>()?;
+    let expires = expires.as_deref().map(|text| read_expiry(text, now)).transpose()?;
+    Ok(NewKey { name, grants, expires })
+}
+
+fn read_grant((index, grant): (usize, GrantBody)) -> Result<Grant, Failure> {
+    let wrong = |reason: String| Failure::invalid(format!("[request body.grants.{index}]: {reason}"));
+    let GrantBody { role, spaces, providers } = grant;
+    let role = Role::parse(&role)
+        .ok_or_else(|| wrong(format!("role: expected one of {}, found {role:?}", Role::NAMES.join(", "))))?;
+    Grant::read(&GrantText { role, spaces, providers }).map_err(|error| wrong(error.to_string()))
+}
+
+fn read_expiry(text: &str, now: UnixMillis) -> Result<UnixMillis, Failure> {
+    if let Ok(from_now) = parse_duration(text) {
+        let millis = i64::try_from(from_now.as_millis()).unwrap_or(i64::MAX);
+        return Ok(UnixMillis(now.0.saturating_add(millis)));
+    }
+    let time: Result<jiff::Timestamp, _> = text.parse();
+    time.map(|time| UnixMillis(time.as_millisecond())).map_err(|_| {
+        let expected = "expected a time such as 2030-01-31T00:00:00Z, or a duration from now such as 90d";
+        Failure::invalid(format!("[request body.expires]: {expected}; found {text:?}"))
+    })
+}

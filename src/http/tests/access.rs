@@ -1,0 +1,352 @@
+//! Who may do what: every role at every route, in its own space and in another.
+
+use std::collections::BTreeSet;
+
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+
+use super::{Answer, Log, grant, request_with};
+use crate::{access::Role, http::openapi};
+
+const EVENT: &str = r#"{"event":{"provider":"app","action":"run"}}"#;
+const PROVIDER: &str = r#"{"actions":["run"]}"#;
+
+/// A request that is answered well by whoever may make it; `{s}` is where a space goes.
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    uri: &'static str,
+    body: &'static str,
+    /// In the callers' own space, for each of them.
+    own: [u16; 8],
+    /// In another space, and in the default one.
+    other: [u16; 8],
+}
+
+/// Not of a space: the same in all of them.
+const fn row(method: &'static str, path: &'static str, uri: &'static str, body: &'static str, own: [u16; 8]) -> Row {
+    Row { method, path, uri, body, own, other: own }
+}
+
+const fn in_space(row: Row, other: [u16; 8]) -> Row {
+    Row { other, ..row }
+}
+
+/// The callers of the columns: those with spaces have `team`, the writer is one of provider `app`.
+const CALLERS: [(&str, Option<Role>); 8] = [
+    ("admin", Some(Role::Admin)),
+    ("auditor", Some(Role::Auditor)),
+    ("space-admin", Some(Role::SpaceAdmin)),
+    ("space-auditor", Some(Role::SpaceAuditor)),
+    ("writer", Some(Role::Writer)),
+    ("reader", Some(Role::Reader)),
+    ("monitor", Some(Role::Monitor)),
+    ("nobody", None),
+];
+
+#[rustfmt::skip]
+const TABLE: [Row; 14] = [
+    //                                                            admin audit s-adm s-aud write readr monit nobody
+    in_space(row("POST", "/api/event_log/events", "{s}/api/event_log/events", EVENT,
+                                                                   [202, 403, 202, 403, 202, 403, 403, 401]),
+                                                                   [202, 403, 403, 403, 403, 403, 403, 401]),
+    in_space(row("GET", "/api/event_log/{type}/{id}/_find", "{s}/api/event_log/t/1/_find", "",
+                                                                   [200, 200, 200, 200, 403, 404, 403, 401]),
+                                                                   [200, 200, 404, 404, 403, 404, 403, 401]),
+    in_space(row("POST", "/api/event_log/{type}/_find", "{s}/api/event_log/t/_find", r#"{"ids":["1"]}"#,
+                                                                   [200, 200, 200, 200, 403, 404, 403, 401]),
+                                                                   [200, 200, 404, 404, 403, 404, 403, 401]),
+    row("GET", "/api/event_log/providers", "{s}/api/event_log/providers", "",
+                                                                   [200, 200, 403, 403, 200, 403, 403, 401]),
+    row("PUT", "/api/event_log/providers/{provider}", "{s}/api/event_log/providers/app", PROVIDER,
+                                                                   [200, 403, 403, 403, 200, 403, 403, 401]),
+    row("GET", "/api/event_log/dead_letters", "{s}/api/event_log/dead_letters", "",
+                                                                   [200, 200, 403, 403, 403, 403, 403, 401]),
+    row("POST", "/api/event_log/dead_letters/_replay", "{s}/api/event_log/dead_letters/_replay", "",
+                                                                   [200, 403, 403, 403, 403, 403, 403, 401]),
+    row("GET", "/api/access/keys", "/api/access/keys", "",         [200, 200, 403, 403, 403, 403, 403, 401]),
+    // Whoever may make a key is told that this one has no name, and of no key that it is not there.
+    row("POST", "/api/access/keys", "/api/access/keys", r#"{"name":"","grants":[]}"#,
+                                                                   [400, 403, 403, 403, 403, 403, 403, 401]),
+    row("DELETE", "/api/access/keys/{name}", "/api/access/keys/nobodys", "",
+                                                                   [404, 403, 403, 403, 403, 403, 403, 401]),
+    row("GET", "/metrics", "/metrics", "",                         [200, 200, 403, 403, 403, 403, 200, 401]),
+    row("GET", "/openapi.json", "/openapi.json", "",               [200, 200, 200, 200, 200, 200, 200, 401]),
+    row("GET", "/livez", "/livez", "",                             [200, 200, 200, 200, 200, 200, 200, 200]),
+    row("GET", "/readyz", "/readyz", "",                           [200, 200, 200, 200, 200, 200, 200, 200]),
+];
+
+fn key_of(log: &Log, name: &str, role: Option<Role>) -> Option<String> {
+    let grant = match role? {
+        Role::Writer => grant(Role::Writer, &["team"], &["app"]),
+        role @ (Role::SpaceAdmin | Role::SpaceAuditor | Role::Reader) => grant(role, &["team"], &[]),
+        role @ (Role::Admin | Role::Auditor | Role::Monitor) => grant(role, &[], &[]),
+    };
+    Some(log.new_key(&format!("the-{name}"), &[grant]))
+}
+
+async fn ask(log: &Log, key: Option<&str>, method: &str, uri: &str, body: &'static str) -> Answer {
+    let request = match key {
+        Some(key) => request_with(key, method, uri),
+        None => Request::builder().method(method).uri(uri),
+    };
+    log.send(request.body(Body::from(body)).unwrap()).await
+}
+
+#[tokio::test]
+async fn each_role_may_do_at_each_route_what_the_table_says() {
+    let log = Log::new();
+    for (column, (name, role)) in CALLERS.into_iter().enumerate() {
+        let key = key_of(&log, name, role);
+        for Row { method, uri, body, own, other, .. } in &TABLE {
+            for (space, expected) in [("/s/team", own), ("/s/other", other), ("", other), ("/s/default", other)] {
+                let uri = uri.replace("{s}", space);
+                let answer = ask(&log, key.as_deref(), method, &uri, body).await;
+                let status = answer.status.as_u16();
+                assert_eq!(status, expected[column], "{name}: {method} {uri}: {:?}", answer.body);
+                let code = answer.header("annals-error");
+                let expected = match status {
+                    401 => Some("unauthenticated"),
+                    403 => Some("forbidden"),
+                    404 => Some("not_found"),
+                    400 => Some("invalid_request"),
+                    _ => None,
+                };
+                assert_eq!(code, expected, "{name}: {method} {uri}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_has_every_route() {
+    let document: Value = serde_json::from_str(&openapi().unwrap()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let described: BTreeSet<_> = paths
+        .iter()
+        .flat_map(|(path, operations)| {
+            operations.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    let tabled: BTreeSet<_> = TABLE.iter().map(|row| (row.method.to_owned(), row.path.to_owned())).collect();
+    assert_eq!(tabled, described);
+}
+
+#[test]
+fn the_table_in_the_documents_says_the_same() {
+    let document = include_str!("../../../docs/access.md");
+    for Row { method, path, own, .. } in &TABLE {
+        let may = |column: usize| !matches!(own[column], 401 | 403);
+        let roles = if may(7) {
+            "everyone".to_owned()
+        } else {
+            let names: Vec<_> = (0..7).filter(|column| may(*column)).map(|column| CALLERS[column].0).collect();
+            if names.len() == 7 { "every known caller".to_owned() } else { names.join(", ") }
+        };
+        let line = format!("| `{method} {path}` | {roles} |");
+        assert!(document.contains(&line), "docs/access.md lacks {line}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_caller_may_not_see_looks_like_what_is_not_there() {
+    let log = Log::new();
+    let auditor = key_of(&log, "auditor", Some(Role::SpaceAuditor)).unwrap();
+    let reader = key_of(&log, "reader", Some(Role::Reader)).unwrap();
+    let absent = log.get("/api/event_log/nothing").await;
+    for (key, uri) in [
+        (&auditor, "/s/other/api/event_log/t/1/_find"),
+        (&auditor, "/api/event_log/t/1/_find"),
+        (&reader, "/s/team/api/event_log/t/1/_find"),
+        (&reader, "/s/other/api/event_log/t/1/_find"),
+    ] {
+        let answer = ask(&log, Some(key), "GET", uri, "").await;
+        let told: Vec<_> = answer.headers.iter().filter(|(name, _)| *name != "x-request-id").collect();
+        let usual: Vec<_> = absent.headers.iter().filter(|(name, _)| *name != "x-request-id").collect();
+        assert_eq!((answer.status, &answer.body, told), (absent.status, &absent.body, usual), "{uri}");
+    }
+    assert!(log.store.asked().is_empty());
+}
+
+#[tokio::test]
+async fn the_details_of_readiness_are_for_those_who_watch() {
+    let log = Log::new();
+    for (name, role) in CALLERS {
+        let key = key_of(&log, name, role);
+        let answer = ask(&log, key.as_deref(), "GET", "/readyz", "").await;
+        let sees = matches!(role, Some(Role::Admin | Role::Auditor | Role::Monitor));
+        assert_eq!(answer.json().get("stores").is_some(), sees, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_logs_as_its_providers_in_its_spaces_and_each_other_event_is_refused() {
+    let log = Log::new();
+    let put = log.request("PUT", "/api/event_log/providers/crm").body(Body::from(PROVIDER)).unwrap();
+    assert_eq!(log.send(put).await.status, 200);
+    let writer = log
+        .new_key("w", &[grant(Role::Writer, &["default", "team"], &["app"]), grant(Role::Writer, &["shop"], &["crm"])]);
+    let event = |provider: &str, extra: Value| {
+        let mut event = json!({"event": {"provider": provider, "action": "run"}});
+        event.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        event
+    };
+    let reference = |extra: Value| {
+        let mut reference = json!({"rel": "primary", "type": "t", "id": "1"});
+        reference.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!({"kibana": {"saved_objects": [reference]}})
+    };
+    let none = || json!({});
+    let foreign_provider = "a provider that the sender may log as in this space";
+    let cases = [
+        ("", event("app", none()), None),
+        ("/s/shop", event("crm", none()), None),
+        ("", event("crm", none()), Some(("event.provider", foreign_provider))),
+        ("/s/team", event("crm", none()), Some(("event.provider", foreign_provider))),
+        ("/s/shop", event("app", none()), Some(("event.provider", foreign_provider))),
+        // Whether it is registered makes no difference.
+        ("", event("unknown", none()), Some(("event.provider", foreign_provider))),
+        ("", event("annals", none()), Some(("event.provider", foreign_provider))),
+        ("", event("app", reference(json!({"namespace": "team"}))), None),
+        ("", event("app", reference(json!({"namespace": "default"}))), None),
+        (
+            "",
+            event("app", reference(json!({"namespace": "shop"}))),
+            Some(("kibana.saved_objects[0].namespace", "a space that the sender may log in")),
+        ),
+        (
+            "",
+            event("app", reference(json!({"space_agnostic": true}))),
+            Some(("kibana.saved_objects[0].space_agnostic", "false, as the sender may not log in every space")),
+        ),
+        (
+            "/s/team",
+            event("app", reference(json!({"space_agnostic": true}))),
+            Some(("kibana.saved_objects[0].space_agnostic", "false, as the sender may not log in every space")),
+        ),
+        ("", event("app", json!({"kibana": {"space_ids": ["default", "team"]}})), None),
+        (
+            "",
+            event("app", json!({"kibana": {"space_ids": ["default", "shop"]}})),
+            Some(("kibana.space_ids", "spaces that the sender may log in")),
+        ),
+        (
+            "",
+            event("app", json!({"kibana": {"space_ids": ["*"]}})),
+            Some(("kibana.space_ids", "spaces that the sender may log in")),
+        ),
+    ];
+    for (space, event, refused) in cases {
+        let request = request_with(&writer, "POST", &format!("{space}/api/event_log/events"));
+        let answer = log.send(request.body(Body::from(event.to_string())).unwrap()).await;
+        let item = &answer.json()["items"][0];
+        match refused {
+            None => assert_eq!(item["status"], "accepted", "{space} {event}: {item}"),
+            Some((path, expected)) => {
+                let error = &item["errors"][0];
+                assert_eq!((&error["path"], &error["expected"]), (&json!(path), &json!(expected)), "{space} {event}");
+                assert_eq!(item["errors"].as_array().unwrap().len(), 1, "{item}");
+            }
+        }
+    }
+    // One bad event does not poison the good one beside it.
+    let body = json!([event("app", none()), event("crm", none())]).to_string();
+    let answer = log.send(request_with(&writer, "POST", "/api/event_log/events").body(Body::from(body)).unwrap()).await;
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.json()["items"][1]["status"], "rejected");
+}
+
+#[tokio::test]
+async fn an_admin_may_log_as_anyone_but_the_log_itself() {
+    let log = Log::new();
+    let agnostic = r#"{"event":{"provider":"app","action":"run"},"kibana":{"space_ids":["*"],"saved_objects":[
+        {"rel":"primary","type":"t","id":"1","space_agnostic":true},{"type":"t","id":"2","namespace":"any"}]}}"#;
+    let accepted = log.post("/api/event_log/events", agnostic.replace('\n', "")).await;
+    assert_eq!(accepted.status, 202, "{:?}", accepted.body);
+    let own = log.post("/api/event_log/events", r#"{"event":{"provider":"annals","action":"find"}}"#).await;
+    assert_eq!((own.status.as_u16(), &own.json()["items"][0]["error"]["path"]), (400, &json!("event.provider")));
+    let put = log.request("PUT", "/api/event_log/providers/annals").body(Body::from(PROVIDER)).unwrap();
+    let answer = log.send(put).await;
+    assert_eq!((answer.status.as_u16(), answer.error()), (403, "the caller may not register this provider".to_owned()));
+}
+
+#[tokio::test]
+async fn a_writer_registers_and_sees_its_own_providers_alone() {
+    let log = Log::new();
+    let writer = log.new_key("w", &[grant(Role::Writer, &["team"], &["mine", "app"])]);
+    let put = async |name: &str| {
+        let uri = format!("/s/team/api/event_log/providers/{name}");
+        ask(&log, Some(&writer), "PUT", &uri, PROVIDER).await.status.as_u16()
+    };
+    assert_eq!((put("mine").await, put("theirs").await), (200, 403));
+    let all = log.request("PUT", "/api/event_log/providers/theirs").body(Body::from(PROVIDER)).unwrap();
+    assert_eq!(log.send(all).await.status, 200);
+    let seen = ask(&log, Some(&writer), "GET", "/api/event_log/providers", "").await.json();
+    assert_eq!(seen["providers"].as_object().unwrap().keys().collect::<Vec<_>>(), ["app", "mine"]);
+}
+
+/// Also while the service runs: each answer is that of the very next request.
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked_over_http() {
+    let log = Log::new();
+    let body = r#"{"name":"shop","expires":"90d","grants":[{"role":"writer","spaces":["team"],"providers":["app"]}]}"#;
+    let made = log.post("/api/access/keys", body).await;
+    assert_eq!(made.status, 201);
+    let mut made = made.json();
+    let key = made.as_object_mut().unwrap().remove("key").unwrap().as_str().unwrap().to_owned();
+    let about = json!({
+        "name": "shop", "created": "2021-03-02T12:00:00.000Z", "created_by": "api_key:admin",
+        "expires": "2021-05-31T12:00:00.000Z", "expired": false,
+        "grants": [{"role": "writer", "spaces": ["team"], "providers": ["app"]}],
+    });
+    assert_eq!(made, about);
+    let status =
+        async |key: &str| ask(&log, Some(key), "POST", "/s/team/api/event_log/events", EVENT).await.status.as_u16();
+    assert_eq!(status(&key).await, 202);
+
+    let listed = log.get("/api/access/keys").await;
+    assert!(!String::from_utf8_lossy(&listed.body).contains(&key));
+    let listed = listed.json();
+    assert_eq!((&listed["keys"][0]["name"], &listed["keys"][1]), (&json!("admin"), &about));
+    assert_eq!(listed["keys"][0]["grants"], json!([{"role": "admin"}]));
+
+    let again = log.post("/api/access/keys", body).await;
+    assert_eq!((again.status.as_u16(), again.error().as_str()), (409, r#"there is a key named "shop" already"#));
+
+    let delete = async |name: &str| {
+        log.send(log.request("DELETE", &format!("/api/access/keys/{name}")).body(Body::empty()).unwrap()).await
+    };
+    let revoked = delete("shop").await;
+    assert_eq!((revoked.status.as_u16(), revoked.json()), (200, about));
+    assert_eq!(status(&key).await, 401);
+    assert_eq!(delete("shop").await.status, 404);
+    let last = delete("admin").await;
+    assert_eq!(last.status, 409);
+    assert!(last.error().contains("make another one first"));
+}
+
+#[tokio::test]
+async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
+    let log = Log::new();
+    let cases = [
+        ("", "[request body]"),
+        ("[]", "[request body]"),
+        (r#"{"name":"x"}"#, "missing field `grants`"),
+        (r#"{"name":"x","grants":[],"role":"admin"}"#, "unknown field `role`"),
+        (r#"{"name":"x","grants":[]}"#, "[request body]: grants: expected at least one"),
+        (r#"{"name":"a/b","grants":[{"role":"admin"}]}"#, "[request body]: name: expected 1 to 64 letters"),
+        (r#"{"name":"x","grants":[{"role":"root"}]}"#, "[request body.grants.0]: role: expected one of admin,"),
+        (r#"{"name":"x","grants":[{"role":"reader"}]}"#, "[request body.grants.0]: spaces: expected the spaces"),
+        (r#"{"name":"x","grants":[{"role":"admin"}],"expires":"soon"}"#, "[request body.expires]: expected a time"),
+        (
+            r#"{"name":"x","grants":[{"role":"admin"}],"expires":"2021-03-02T12:00:00Z"}"#,
+            "expires: expected a time to come",
+        ),
+    ];
+    for (body, message) in cases {
+        let answer = log.post("/api/access/keys", body).await;
+        assert_eq!(answer.status, 400, "{body}: {:?}", answer.body);
+        assert!(answer.error().contains(message), "{body}: {}", answer.error());
+    }
+    assert_eq!(log.get("/api/access/keys").await.json()["keys"].as_array().unwrap().len(), 1);
+}
