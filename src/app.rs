@@ -89,8 +89,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         write_timeout: CLIENT_TIMEOUT,
         drain: server.shutdown_timeout,
     };
-    let router = http::router(service.services(&config));
-    http::serve(listener, router, stop.received(), connections).await;
+    let stopping = CancellationToken::new();
+    let router = http::router(service.services(&config, stopping.clone()));
+    let stopped = async {
+        stop.received().await;
+        stopping.cancel();
+    };
+    http::serve(listener, router, stopped, connections).await;
     tracing::info!("stopping");
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
@@ -181,7 +186,7 @@ impl Service {
         Ok(Self { folder, intake, keys, metrics, clock, writer, writer_thread, shippers, shutdown, is_first_start })
     }
 
-    fn services(&self, config: &Config) -> http::Services {
+    fn services(&self, config: &Config, stopping: CancellationToken) -> http::Services {
         let server = &config.server;
         let queried = self.shippers.iter().find(|running| running.name == config.query.store);
         let (query_store, query_shipper) = match queried.or(self.shippers.first()) {
@@ -202,6 +207,7 @@ impl Service {
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
                 request_timeout: server.request_timeout,
             },
+            stopping,
         }
     }
 

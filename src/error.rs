@@ -28,6 +28,7 @@ pub enum ErrorCode {
     TooLarge,
     UnsupportedMediaType,
     JournalFull,
+    TooManyStreams,
     Internal,
     Busy,
     ShuttingDown,
@@ -49,7 +50,7 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::EventsRejected,
         Self::Unauthenticated,
@@ -61,6 +62,7 @@ impl ErrorCode {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::JournalFull,
+        Self::TooManyStreams,
         Self::Internal,
         Self::Busy,
         Self::ShuttingDown,
@@ -91,6 +93,7 @@ impl ErrorCode {
             Self::JournalFull => {
                 ("journal_full", 429, "The journal is full until a store catches up; nothing was written.")
             }
+            Self::TooManyStreams => ("too_many_streams", 429, "As many exports or tails are running as may at once."),
             Self::Internal => ("internal", 500, "A fault of this program; the log has more."),
             Self::Busy => ("busy", 503, "Too much is being received at once; nothing was written."),
             Self::ShuttingDown => ("shutting_down", 503, "This writer is stopping; nothing was written."),

@@ -7,9 +7,11 @@
 mod answer;
 mod ask;
 mod body;
+mod export;
 mod guard;
 mod items;
 mod moment;
+mod opaque;
 mod openapi;
 mod parameters;
 mod projection;
@@ -17,6 +19,8 @@ mod request;
 mod routes;
 mod serve;
 mod spans;
+mod streams;
+mod tail;
 mod taken;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -38,6 +42,7 @@ use axum::{
     routing::{delete, get, post, put},
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
@@ -56,6 +61,7 @@ use body::Bodies;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
 pub use serve::{Connections, serve};
+use streams::Streams;
 
 /// What the routes work with.
 pub struct Services {
@@ -70,6 +76,8 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
+    /// Cancelled when the service begins to stop: answers that go on for long then end.
+    pub stopping: CancellationToken,
 }
 
 /// What requests may take.
@@ -91,7 +99,7 @@ const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 type Route = (&'static str, Guarded);
 
 /// The routes that also exist under `/s/{space}`.
-fn in_space() -> [Route; 15] {
+fn in_space() -> [Route; 19] {
     [
         ("/api/event_log/events", needs(Need::LogEvents, post(routes::events::log))),
         ("/api/event_log/events/{id}", needs(Need::SearchEvents, get(routes::event::get))),
@@ -106,6 +114,10 @@ fn in_space() -> [Route; 15] {
         ("/api/event_log/{type}/{id}/_aggregate", needs(Need::FindByObject, get(routes::aggregate::by_id))),
         ("/api/event_log/{type}/_aggregate", needs(Need::FindByObject, post(routes::aggregate::by_ids))),
         ("/api/event_log/_aggregate", needs(Need::SearchEvents, get(routes::aggregate::visible))),
+        ("/api/event_log/{type}/{id}/_export", needs(Need::FindByObject, get(routes::export::by_id))),
+        ("/api/event_log/_export", needs(Need::SearchEvents, get(routes::export::visible))),
+        ("/api/event_log/{type}/{id}/_tail", needs(Need::FindByObject, get(routes::tail::by_id))),
+        ("/api/event_log/_tail", needs(Need::SearchEvents, get(routes::tail::visible))),
         ("/api/event_log/dead_letters", needs(Need::ListDeadLetters, get(routes::dead_letters::list))),
         ("/api/event_log/dead_letters/_replay", needs(Need::ReplayDeadLetters, post(routes::dead_letters::replay))),
     ]
@@ -151,6 +163,7 @@ fn collect(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Shared>> {
 struct Shared {
     services: Services,
     bodies: Bodies,
+    streams: Streams,
     /// A turn for each processor: more threads would only hold more memory.
     checking: Semaphore,
 }
@@ -160,7 +173,8 @@ impl Shared {
         let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
         let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes.max(MAX_QUERY_BYTES));
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self { services, bodies, checking: Semaphore::new(processors) }
+        let streams = Streams::new(services.stopping.clone());
+        Self { services, bodies, streams, checking: Semaphore::new(processors) }
     }
 
     /// When a request that begins now has to be answered.

@@ -5,15 +5,19 @@
 mod aggregation;
 mod cursor;
 mod event;
+mod export;
 mod fields;
 mod objects;
 mod selection;
 mod sort;
+mod tail;
 
 pub(super) use aggregation::{AggregateRequest, Asked, Spans};
 pub(super) use event::EventRequest;
+pub(super) use export::ExportRequest;
 pub(super) use objects::ids;
 pub(super) use selection::Selection;
+pub(super) use tail::{Begin, TailRequest};
 
 use serde_json::Value;
 

@@ -6,12 +6,12 @@ use axum::{extract::State, http::StatusCode, response::Response};
 
 use crate::{
     access,
-    error::{ErrorCode, Failure},
+    error::Failure,
     http::{
         Shared,
         answer::{self, ErrorAnswer},
         ask::{self, Whose},
-        guard::Caller,
+        guard::{self, Caller},
         parameters::{Names, Parameters},
         request::EventRequest,
     },
@@ -49,8 +49,7 @@ pub(in crate::http) async fn get(
     let permit = whose.permit(&caller).await?;
     let query = access::scope(permit, |scope| request.query(scope));
     let page = ask::answered(deadline, shared.services.query_store.find(&query)).await?;
-    let absent = || Failure::new(ErrorCode::NotFound, "there is no such event");
-    let document = page.documents.into_iter().next().ok_or_else(absent)?;
+    let document = page.documents.into_iter().next().ok_or_else(guard::absent)?;
     let document = request.projection.apply(document).map_err(|error| Failure::internal(error.to_string()))?;
     Ok(answer::json_bytes(StatusCode::OK, document.into()))
 }

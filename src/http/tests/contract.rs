@@ -62,7 +62,7 @@ async fn the_document_is_served() {
 }
 
 /// A good value for each parameter of each question, by the end of its path.
-const SAMPLES: [(&str, &[(&str, &str)]); 4] = [
+const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
     (
         "/_find",
         &[
@@ -95,6 +95,21 @@ const SAMPLES: [(&str, &[(&str, &str)]); 4] = [
         ],
     ),
     ("/events/{id}", &[("fields", "event.id")]),
+    (
+        "/_export",
+        &[
+            ("format", "json"),
+            ("fields", "event"),
+            ("columns", "message&format=csv"),
+            ("sort_field", "message"),
+            ("sort_order", "desc"),
+            ("sort", "[]"),
+            ("start", "1d"),
+            ("end", "2021-03-02"),
+            ("filter", ""),
+        ],
+    ),
+    ("/_tail", &[("since", "1d"), ("last_event_id", ""), ("fields", "event"), ("filter", "")]),
 ];
 
 #[tokio::test]

@@ -3,16 +3,18 @@
 mod access;
 mod contract;
 mod events;
+mod export;
 mod find;
 mod operation;
 mod questions;
 mod refused;
 mod serving;
+mod tail;
 
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -59,6 +61,7 @@ struct Log {
     writer: Writer,
     metrics: Arc<Metrics>,
     clock: Arc<Hand>,
+    stopping: CancellationToken,
     _stop: DropGuard,
     _folder: TempDir,
 }
@@ -82,7 +85,7 @@ impl Log {
         };
         let store = Arc::new(Scripted::default());
         let (main, copy) = (start("main", &store), start("copy", &Arc::default()));
-        let clock = Arc::new(Hand::default());
+        let (clock, stopping) = (Arc::new(Hand::default()), stop.child_token());
         let services = Services {
             intake: intake(&folder),
             writer: writer.clone(),
@@ -93,9 +96,10 @@ impl Log {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             limits,
+            stopping: stopping.clone(),
         };
         let _stop = stop.drop_guard();
-        Self { router: router(services), key, keys, store, writer, metrics, clock, _stop, _folder: folder }
+        Self { router: router(services), key, keys, store, writer, metrics, clock, stopping, _stop, _folder: folder }
     }
 
     /// A request with the admin's key.
@@ -122,7 +126,9 @@ impl Log {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
+        // What goes on for ever is not read to its end.
+        let is_endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+        let body = if is_endless { Bytes::new() } else { to_bytes(body, usize::MAX).await.unwrap() };
         Answer { status: parts.status, headers: parts.headers, body }
     }
 }
@@ -234,6 +240,10 @@ struct Scripted {
     fails: Mutex<Option<StoreError>>,
     refuses: Mutex<Option<String>>,
     replaced: Mutex<Option<Result<Outcome, StoreError>>>,
+    /// A scan fails, or waits for ever, once it has read so many batches.
+    scan_fails_after: Mutex<Option<(usize, StoreError)>>,
+    scan_waits_after: Mutex<Option<usize>>,
+    closed_scans: Arc<AtomicUsize>,
 }
 
 impl Scripted {
@@ -319,7 +329,13 @@ impl Store for Scripted {
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
         self.is_there()?;
-        self.memory.scan(query).await
+        Ok(Box::new(ScriptedScan {
+            scan: self.memory.scan(query).await?,
+            batches: 0,
+            fails_after: self.scan_fails_after.lock().unwrap().clone(),
+            waits_after: *self.scan_waits_after.lock().unwrap(),
+            closed: Arc::clone(&self.closed_scans),
+        }))
     }
 
     async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
@@ -332,11 +348,41 @@ impl Store for Scripted {
         self.memory.reach(chain, from).await
     }
 
-    async fn head(&self, _: ChainId) -> Result<Option<Head>, StoreError> {
-        Ok(None)
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
+        self.is_there()?;
+        self.memory.head(chain).await
     }
 
     async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+struct ScriptedScan {
+    scan: Box<dyn Scan>,
+    batches: usize,
+    fails_after: Option<(usize, StoreError)>,
+    waits_after: Option<usize>,
+    closed: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Scan for ScriptedScan {
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
+        if self.waits_after.is_some_and(|batches| self.batches >= batches) {
+            std::future::pending::<()>().await;
+        }
+        if let Some((batches, error)) = &self.fails_after
+            && self.batches >= *batches
+        {
+            return Err(error.clone());
+        }
+        self.batches += 1;
+        self.scan.next(limit).await
+    }
+
+    async fn close(self: Box<Self>) {
+        self.scan.close().await;
+        self.closed.fetch_add(1, Ordering::Relaxed);
     }
 }

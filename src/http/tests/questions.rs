@@ -265,7 +265,7 @@ async fn one_event_by_its_id() {
     assert_eq!(chosen.body, r#"{"event":{"id":"e2"}}"#);
     for absent in ["/api/event_log/events/none", "/s/team/api/event_log/events/e2"] {
         let answer = log.get(absent).await;
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (404, "there is no such event"), "{absent}");
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (404, "Not Found"), "{absent}");
     }
 }
 
