@@ -7,6 +7,10 @@ use crate::event::UnixMillis;
 /// Length of a time in its fixed form, in bytes.
 pub const TIME_BYTES: usize = 24;
 
+/// The first and the last time that have the fixed form, in the years 0 and 9999.
+pub const FIRST_TIME: UnixMillis = UnixMillis(-62_167_219_200_000);
+pub const LAST_TIME: UnixMillis = UnixMillis(253_402_300_799_999);
+
 /// Where the time of day comes from, so that tests can set it.
 pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
@@ -25,9 +29,7 @@ impl Clock for SystemClock {
 
 /// The fixed form of a time in the years 0 to 9999; times outside are brought to the nearer end.
 pub fn format_millis(time: UnixMillis) -> [u8; TIME_BYTES] {
-    const FIRST: i64 = -62_167_219_200_000; // 0000-01-01
-    const LAST: i64 = 253_402_300_799_999; // 9999-12-31
-    let millis = time.0.clamp(FIRST, LAST);
+    let UnixMillis(millis) = time.clamp(FIRST_TIME, LAST_TIME);
     let (days, of_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
     let (year, month, day) = civil_from_days(days);
     let mut text = *b"0000-00-00T00:00:00.000Z";

@@ -10,7 +10,6 @@ mod body;
 mod export;
 mod guard;
 mod items;
-mod moment;
 mod opaque;
 mod openapi;
 mod parameters;

@@ -11,7 +11,6 @@ mod parse;
 mod registry;
 mod scan;
 mod sender;
-mod suggest;
 
 use std::{ops::Range, sync::Arc};
 
@@ -27,7 +26,6 @@ use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Scanner, Syntax, Token};
 pub use sender::{OWN_PROVIDER, Sender, SenderScope};
-pub use suggest::closest;
 
 /// What a request may hold.
 #[derive(Clone, Copy, Debug)]

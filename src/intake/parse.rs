@@ -8,9 +8,8 @@ use super::{
     draft::{Draft, Slot, Source},
     known::Known,
     scan::{Scanner, Syntax, Token, decode},
-    suggest::closest,
 };
-use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree};
+use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest};
 
 /// Reads one event, whose opening brace was read, into the draft. On an error nothing after it can be told apart.
 pub(super) fn event(scanner: &mut Scanner<'_>, draft: &mut Draft, limits: &Limits) -> Result<(), Syntax> {

@@ -21,6 +21,9 @@ use crate::{
     schema::{Field, Kind, Search},
 };
 
+/// The longest pattern after its first wildcard, in characters. Engines refuse patterns that need a large automaton.
+pub const LONGEST_PATTERN: usize = 128;
+
 /// A condition on events. A [`Filter::Value`] that comes from outside is made by [`Filter::value`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
@@ -71,7 +74,7 @@ pub enum Value {
     Text(String),
     /// Of `Kind::Long` and `Kind::Long64`.
     Integer(i64),
-    /// Of `Kind::Float`.
+    /// Of `Kind::Float`. Zero and negative zero are the same here; where a store tells them apart, it takes both for 0.
     Number(f32),
     Boolean(bool),
     Millis(UnixMillis),
@@ -236,6 +239,10 @@ impl Test {
         };
         unless(field.search != Search::Never, "is kept, but not indexed, so it cannot be searched")?;
         unless(field.kind != Kind::Nested, "is an array of objects: ask for what is in one of them")?;
+        if let Self::Like(pattern) | Self::WordLike(pattern) = self {
+            let reason = format!("takes at most {LONGEST_PATTERN} characters after the first wildcard");
+            unless(pattern.open_length() <= LONGEST_PATTERN, &reason)?;
+        }
         match self {
             Self::Exists => Ok(()),
             Self::OneOf(values) => {

@@ -1,12 +1,16 @@
 //! What can be asked of a store. Plain values: no store, no HTTP.
 
 pub mod filter;
+pub mod kql;
+pub mod moment;
 pub mod words;
 
 mod access;
 mod aggregate;
 mod order;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
 pub use access::ScopedQuery;
 pub use aggregate::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, Unit};

@@ -1,6 +1,6 @@
 //! The order of events: what they compare by, and places in that order.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, net::IpAddr};
 
 use serde_json::Value;
 
@@ -40,11 +40,15 @@ pub enum Key {
 }
 
 impl Key {
-    /// By which a value is counted. Addresses and versions count by their texts, numbers of a field that is not whole by
-    /// the nearest that has 32 bits, as the engines keep it.
+    /// By which a value is counted. Versions count by their texts, addresses by the shortest of theirs, numbers of a field
+    /// that is not whole by the nearest that has 32 bits, as the engines keep it.
     pub fn counted(value: &Value, field: &Field) -> Option<Self> {
         match field.kind {
-            Kind::Ip | Kind::Version => Some(Self::Text(value.as_str()?.to_owned())),
+            Kind::Version => Some(Self::Text(value.as_str()?.to_owned())),
+            Kind::Ip => {
+                let address: IpAddr = value.as_str()?.parse().ok()?;
+                Some(Self::Text(address.to_canonical().to_string()))
+            }
             Kind::Keyword
             | Kind::Text
             | Kind::Date

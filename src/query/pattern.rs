@@ -44,6 +44,11 @@ impl Pattern {
         }
     }
 
+    /// Characters after the first wildcard, which is what an engine has to keep in mind for it.
+    pub fn open_length(&self) -> usize {
+        self.0.iter().skip(1).map(|piece| piece.chars().count() + 1).sum()
+    }
+
     pub fn matches(&self, text: &str) -> bool {
         let (first, inner, last) = match self.0.as_slice() {
             [] => return text.is_empty(),

@@ -18,7 +18,7 @@ impl Field {
     /// The longest text that is found by its whole value, in UTF-16 units: `ignore_above` of the engines' mappings.
     pub const fn longest_value(&self) -> usize {
         match self.kind {
-            Kind::Json => 8191,
+            Kind::Json | Kind::Labels => 8191,
             Kind::Keyword
             | Kind::Text
             | Kind::Date
@@ -28,7 +28,6 @@ impl Field {
             | Kind::Boolean
             | Kind::Ip
             | Kind::Version
-            | Kind::Labels
             | Kind::Nested => 1024,
         }
     }

@@ -1,10 +1,12 @@
 //! What an event may hold: the table of fields, generated from `mappings/` by `scripts/generate`.
 
 mod field;
+mod suggest;
 mod table;
 mod tree;
 
 pub use field::{Field, Kind, Search, SetBy};
+pub use suggest::closest;
 pub use table::{ECS_VERSION, FIELDS};
 pub use tree::{FieldId, Member, NodeId, Tree};
 

@@ -32,6 +32,9 @@ mod refusals;
 /// What the engine has to have ready for events, and what happens when somebody takes it away.
 mod resources;
 
+/// Engines with TLS and users.
+mod secured;
+
 /// What is generated is as its source says.
 mod generated;
 

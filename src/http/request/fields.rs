@@ -6,8 +6,7 @@ use crate::{
         parameters::{Parameters, invalid},
         projection::{Projection, Selector},
     },
-    intake::closest,
-    schema::{self, FIELDS, Field},
+    schema::{self, FIELDS, Field, closest},
 };
 
 /// As many names as a request may have in one list.

@@ -3,11 +3,13 @@
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::{
-        moment::{self, Edge},
-        parameters::{Parameters, invalid},
+    http::parameters::{Parameters, invalid},
+    query::{
+        Query, Scope, Sort,
+        filter::Filter,
+        kql,
+        moment::{self, Moment},
     },
-    query::{Query, Scope, Sort, filter::Filter},
 };
 
 /// `start`, `end` and `filter`.
@@ -22,8 +24,8 @@ pub(in crate::http) struct Selection {
 
 impl Selection {
     pub(in crate::http) fn take(parameters: &mut Parameters, now: UnixMillis) -> Result<Self, Failure> {
-        let start = moment(parameters, "start", Edge::First, now)?;
-        let end = moment(parameters, "end", Edge::Last, now)?;
+        let start = moment(parameters, "start", now)?.map(|start| start.first);
+        let end = moment(parameters, "end", now)?.map(|end| end.last);
         let (filter_text, filter) = filter(parameters, now)?;
         Ok(Self { start, end, filter, filter_text })
     }
@@ -47,13 +49,12 @@ impl Selection {
 pub(in crate::http) fn moment(
     parameters: &mut Parameters,
     name: &str,
-    edge: Edge,
     now: UnixMillis,
-) -> Result<Option<UnixMillis>, Failure> {
+) -> Result<Option<Moment>, Failure> {
     let Some(text) = parameters.take(name, "string")? else {
         return Ok(None);
     };
-    moment::parse(&text, edge, now).map(Some).map_err(|error| invalid(name, error))
+    moment::parse(&text, now).map(Some).map_err(|bad| invalid(name, format!("expected {bad}")))
 }
 
 /// The filter and its text. A blank one is no filter, as in Kibana.
@@ -64,6 +65,11 @@ pub(in crate::http) fn filter(parameters: &mut Parameters, now: UnixMillis) -> R
     Ok((text.to_owned(), filter))
 }
 
-fn parse(_: &str, _: UnixMillis) -> Result<Filter, Failure> {
-    Err(invalid("filter", "not yet supported"))
+/// What is wrong is said, and shown below.
+fn parse(text: &str, now: UnixMillis) -> Result<Filter, Failure> {
+    kql::parse(text, now).map_err(|error| {
+        let pointed = error.pointed();
+        let place: Vec<_> = pointed.lines().take(2).collect();
+        invalid("filter", format!("{error}\n{}", place.join("\n")))
+    })
 }

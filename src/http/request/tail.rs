@@ -10,7 +10,6 @@ use crate::{
     error::Failure,
     event::UnixMillis,
     http::{
-        moment::Edge,
         parameters::{Parameters, invalid},
         projection::Projection,
         tail::Positions,
@@ -54,7 +53,7 @@ impl TailRequest {
 /// What a browser sends when it comes back is newer than what its page was made with, so the header goes before the
 /// parameter, and either before `since`.
 fn begin(parameters: &mut Parameters, headers: &HeaderMap, now: UnixMillis) -> Result<Begin, Failure> {
-    let since = moment(parameters, "since", Edge::First, now)?;
+    let since = moment(parameters, "since", now)?.map(|since| since.first);
     let parameter = parameters.take(PARAMETER, "string")?.filter(|text| !text.is_empty());
     let of_parameter = parameter.map(|text| Positions::decode(&text).map_err(|error| invalid(PARAMETER, error)));
     let of_parameter = of_parameter.transpose()?;

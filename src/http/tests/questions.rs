@@ -286,3 +286,35 @@ async fn a_store_that_is_away_is_503_on_every_question() {
         assert_eq!(answer.error(), "the store does not answer at present; try again later");
     }
 }
+
+#[tokio::test]
+async fn a_filter_narrows_every_question() {
+    let log = Log::new();
+    log.store((0..5).map(|second| at(second).with("message", if second < 3 { "order shipped" } else { "lost" }))).await;
+    let filter = "filter=message:shipped+and+not+event.id:e1";
+    assert_eq!(ids(&log.json(&format!("/api/event_log/_find?{filter}")).await), ["e0", "e2"]);
+    assert_eq!(ids(&log.json(&format!("/api/event_log/t/1/_find?{filter}")).await), ["e0", "e2"]);
+    assert_eq!(log.json(&format!("/api/event_log/_count?{filter}")).await, json!({ "count": 2 }));
+    let terms = log.json(&format!("/api/event_log/_aggregate?terms=event.id&{filter}")).await;
+    assert_eq!(terms["distinct"], 2);
+    let export = log.get(&format!("/api/event_log/_export?format=csv&columns=event.id&{filter}")).await;
+    assert_eq!(export.body, "event.id\r\ne0\r\ne2\r\n");
+    let next = log.json(&format!("/api/event_log/_find?per_page=1&after=&{filter}")).await["next"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(ids(&log.json(&format!("/api/event_log/_find?after={next}&{filter}")).await), ["e2"]);
+    let other = log.get(&format!("/api/event_log/_find?after={next}&filter=message:shipped")).await;
+    assert!(other.error().contains("the cursor belongs to another question"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_filter_is_shown_at_its_place() {
+    let log = Log::new();
+    let answer = log.get("/api/event_log/_find?filter=event.action:run+and+event.acton:x").await;
+    assert_eq!(answer.status, 400);
+    let message = answer.error();
+    let lines: Vec<_> = message.lines().collect();
+    assert!(lines[0].starts_with("[request query.filter]: line 1, column 22: "), "{message}");
+    assert_eq!(lines[1..], ["event.action:run and event.acton:x", "                     ^^^^^^^^^^^"]);
+}

@@ -202,7 +202,9 @@ async fn parameters_of_find() {
         ("start=", "[request query.start]: expected a date"),
         ("end=2021-02-30", "[request query.end]: expected a date"),
         ("end=1h&end=2h", "[request query.end]: expected value of type [string] but got [Array]"),
-        ("filter=event.action:run", "[request query.filter]: not yet supported"),
+        ("filter=event.action:run+and", "[request query.filter]: line 1, column 21: "),
+        ("filter=event.acton:run", "did you mean"),
+        ("filter=event.duration:abc", "[request query.filter]: line 1, column "),
         ("filter=a&filter=b", "[request query.filter]: expected value of type [string] but got [Array]"),
         ("after=&page=1", "[request query.after]: cannot be given together with page"),
         ("after=&after=", "[request query.after]: expected value of type [string] but got [Array]"),
@@ -242,6 +244,7 @@ async fn parameters_of_every_question() {
         ("start=1h&start=1h", "[request query.start]: expected value of type [string] but got [Array]"),
         ("end=2021-02-30", "[request query.end]: expected a date"),
         ("filter=a&filter=b", "[request query.filter]: expected value of type [string] but got [Array]"),
+        ("filter=event.acton:x", "[request query.filter]: line 1, column 1: "),
         ("foo=1", "[request query.foo]: definition for this key is missing"),
     ];
     let of_aggregate = [

@@ -230,14 +230,16 @@ async fn since_a_time_it_begins_with_what_is_there_and_stays_so_when_it_goes_on(
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_shows_what_was_chosen_of_events_of_the_objects_or_space_of_the_path() {
+async fn it_shows_what_was_chosen_of_events_of_the_objects_or_space_of_the_path_that_match() {
     let log = Log::new();
     let mut of_object = Tail::begin_at(&log, "/api/event_log/t/1/_tail?fields=event.id", None).await;
+    let mut of_filter = Tail::begin(&log, "?filter=kibana.saved_objects.id:1").await;
     let mut of_space = Tail::begin_at(&log, "/s/team/api/event_log/_tail", None).await;
     arrive(&log, [event(ONE, 0), sealed(ONE, 1, draft().about("t", "1"))]).await;
     arrive(&log, [sealed(ONE, 2, draft().with("kibana.space_ids", vec!["team"]))]).await;
     assert_eq!(of_object.next_data().await.data, Some(json!({"event": {"id": "1.1"}})));
     assert_eq!(of_space.ids(1).await, ["1.2"]);
+    assert_eq!(of_filter.ids(1).await, ["1.1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,14 +103,18 @@ impl Client {
         self.call(Method::Put, path, Some(body.into())).await
     }
 
-    #[cfg(test)]
-    pub(super) fn urls(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().map(|node| node.url.as_str())
+    pub(super) async fn delete_with(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, StoreError> {
+        self.call(Method::Delete, path, Some(body.into())).await
     }
 
     #[cfg(test)]
     pub(super) async fn delete(&self, path: &str) -> Result<Answer, StoreError> {
         self.call(Method::Delete, path, None).await
+    }
+
+    #[cfg(test)]
+    pub(super) fn urls(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| node.url.as_str())
     }
 
     /// Makes a call that does no harm if it is made twice.
@@ -241,6 +245,8 @@ impl Answer {
             413 => StoreError::TooLarge,
             403 | 429 if error.is_block() => StoreError::Blocked { reason },
             401 | 403 => StoreError::Denied { reason },
+            // OpenSearch calls this a 503.
+            _ if error.is("too_many_buckets_exception") => StoreError::Refused { reason },
             408 | 429 | 500.. => StoreError::Unavailable { reason, retry_after: self.retry_after },
             _ => StoreError::Refused { reason },
         }
@@ -269,7 +275,7 @@ pub(super) struct EngineError {
 }
 
 impl EngineError {
-    /// Reads an object with `type` and `reason`, or a plain text.
+    /// Reads an object with `type` and `reason`, or a plain text. A search that failed is described by what it failed of.
     pub(super) fn read(error: &RawValue) -> Self {
         #[derive(Deserialize)]
         struct Described {
@@ -279,20 +285,28 @@ impl EngineError {
             reason: Option<String>,
             #[serde(default)]
             caused_by: Option<Box<Described>>,
+            #[serde(default)]
+            root_cause: Vec<Described>,
         }
-        let Ok(mut described) = serde_json::from_str::<Described>(error.get()) else {
+        let Ok(Described { mut kind, reason, caused_by, root_cause }) = serde_json::from_str(error.get()) else {
             return Self { kind: String::new(), reason: bounded(error.get().trim_matches('"')) };
         };
-        let mut reason = described.reason.take().unwrap_or_default();
-        while let Some(cause) = described.caused_by.take() {
+        let mut reason = reason.unwrap_or_default();
+        let mut causes: Vec<Described> = root_cause.into_iter().take(1).collect();
+        causes.extend(caused_by.map(|cause| *cause));
+        while !causes.is_empty() {
+            let cause = causes.remove(0);
+            if kind == "search_phase_execution_exception" && !cause.kind.is_empty() {
+                kind.clone_from(&cause.kind);
+            }
             if reason.len() < MAX_REASON
                 && let Some(text) = cause.reason.as_deref().filter(|text| !reason.contains(text))
             {
-                reason = format!("{reason}: {text}");
+                reason = if reason.is_empty() { text.to_owned() } else { format!("{reason}: {text}") };
             }
-            described.caused_by = cause.caused_by;
+            causes.extend(cause.caused_by.map(|cause| *cause));
         }
-        Self { kind: described.kind, reason: bounded(&reason) }
+        Self { kind, reason: bounded(&reason) }
     }
 
     /// Writing is forbidden by a block or because the index is closed, not by what is written or who writes it.

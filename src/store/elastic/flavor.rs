@@ -6,8 +6,11 @@
 //! | mappings | `flattened`, stored `_source` set | `flat_object`, `_source` is stored by default |
 //! | runs policies | ILM, where it is built in and allowed | ISM, where the plugin is installed |
 //! | knows the policy by | `index.lifecycle.name` in each index | patterns in the policy itself |
+//! | point in time | `_pit`; of no index, an empty one | `_search/point_in_time`, from 2.4 on; of no index, none |
 //!
 //! Where an engine has neither ILM nor ISM, Annals rolls over by itself, by the conditions of the same policy.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +19,7 @@ use super::{
     client::{Answer, Client},
     lifecycle::Policy,
     names::Names,
+    search,
 };
 use crate::store::StoreError;
 
@@ -88,6 +92,58 @@ impl Product {
             Self::OpenSearch => include_str!("../../../mappings/opensearch.json"),
         }
     }
+}
+
+impl Product {
+    /// Holds these indices still for searches; gives what the point in time is called, or nothing where there is no index.
+    pub(super) async fn open_point(
+        self,
+        client: &Client,
+        indices: &str,
+        keep_alive: &str,
+    ) -> Result<Option<String>, StoreError> {
+        #[derive(Deserialize)]
+        struct Opened {
+            #[serde(alias = "pit_id")]
+            id: String,
+        }
+        let (call, whole) = match self {
+            Self::Elasticsearch => ("_pit", "allow_partial_search_results=false"),
+            Self::OpenSearch => ("_search/point_in_time", "allow_partial_pit_creation=false"),
+        };
+        let path = format!("{indices}/{call}?keep_alive={keep_alive}&{whole}&{}", search::INDICES);
+        let answer = client.post(&path, "").await?;
+        if !answer.is_success() {
+            return match self {
+                _ if no_such_service(&answer) => Err(no_points(&answer)),
+                // OpenSearch cannot say what a point without indices is called.
+                Self::OpenSearch if answer.status == 400 && !has_indices(client, indices).await? => Ok(None),
+                Self::Elasticsearch | Self::OpenSearch => Err(answer.failure()),
+            };
+        }
+        answer.json().map(|Opened { id }| Some(id))
+    }
+
+    /// Lets go of a point in time. What comes of it does not matter: the engine does so by itself in the end.
+    pub(super) async fn close_point(self, client: &Client, id: &str) {
+        let (path, body) = match self {
+            Self::Elasticsearch => ("_pit", json!({"id": id})),
+            Self::OpenSearch => ("_search/point_in_time", json!({"pit_id": [id]})),
+        };
+        drop(client.delete_with(path, body.to_string()).await);
+    }
+}
+
+fn no_points(answer: &Answer) -> StoreError {
+    let reason =
+        "this engine has no points in time, which it takes to read many events: OpenSearch has them from 2.4 on";
+    StoreError::Refused { reason: format!("{reason}: {}", answer.error()) }
+}
+
+async fn has_indices(client: &Client, indices: &str) -> Result<bool, StoreError> {
+    let path = format!("{indices}?{}&filter_path=*.settings.index.uuid", search::INDICES);
+    let found: BTreeMap<String, Value> = client.get(&path).await?.json()?;
+    Ok(!found.is_empty())
 }
 
 impl Lifecycle {

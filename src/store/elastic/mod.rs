@@ -5,26 +5,43 @@
 //!
 //! On an Elasticsearch with security the user needs the cluster privileges `monitor`, `manage_index_templates` and
 //! `manage_ilm`, and on `{index_prefix}-event-log-*` the index privileges `manage`, `index` and `read`.
+//!
+//! What is asked is bounded in time on both sides: the engine is told when to give up, and a call that is dropped closes its
+//! connection, at which the engine ends its search.
 
+mod aggregate;
 mod append;
 mod bulk;
+mod chains;
 mod client;
 mod config;
+mod filter;
 mod flavor;
 mod lifecycle;
 mod names;
+mod order;
+mod point;
+mod scan;
 mod search;
 mod setup;
 #[cfg(test)]
 pub(crate) mod tests;
+mod values;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
 pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
-use self::{client::Client, flavor::Flavor, lifecycle::Policy, names::Names, setup::Series};
+use self::{
+    client::{Answer, Client},
+    flavor::Flavor,
+    lifecycle::Policy,
+    names::Names,
+    scan::ElasticScan,
+    setup::Series,
+};
 use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target};
 use crate::{
     buffers::Pool,
@@ -34,7 +51,7 @@ use crate::{
 
 /// Events in an engine.
 pub struct ElasticStore {
-    client: Client,
+    client: Arc<Client>,
     names: Names,
     /// What the engine was found to be at the last set-up.
     flavor: Mutex<Option<Flavor>>,
@@ -46,7 +63,7 @@ impl ElasticStore {
     /// Reads the secrets that the configuration names. The engine is left alone until [`Store::setup`].
     pub fn new(config: &ElasticConfig) -> Result<Self, ConfigError> {
         Ok(Self {
-            client: Client::new(config)?,
+            client: Arc::new(Client::new(config)?),
             names: config.names()?,
             flavor: Mutex::new(None),
             bodies: Pool::default(),
@@ -69,6 +86,11 @@ impl ElasticStore {
 
     async fn series(&self, stream: &Stream) -> Result<Series<'_>, StoreError> {
         Ok(Series::new(&self.client, &self.names, self.flavor().await?, stream))
+    }
+
+    async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {
+        let path = format!("{}/_search?{}&{}", self.names.pattern(), search::INDICES, search::WHOLE);
+        self.client.post(&path, body.to_string()).await
     }
 
     /// How long a search may take by the engine's clock: less than we wait, so that there is an answer.
@@ -115,9 +137,8 @@ impl Store for ElasticStore {
         struct Shards {
             failed: u64,
         }
-        let parameters =
-            "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden&filter_path=_shards";
-        let answer = self.client.post(&format!("{}/_refresh?{parameters}", self.names.pattern()), "").await?;
+        let path = format!("{}/_refresh?{}&filter_path=_shards", self.names.pattern(), search::INDICES);
+        let answer = self.client.post(&path, "").await?;
         match answer.json::<Refreshed>()?.shards.failed {
             0 => Ok(()),
             failed => Err(answer.unexpected(format_args!("{failed} shards failed"))),
@@ -125,31 +146,30 @@ impl Store for ElasticStore {
     }
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
-        let path = format!("{}/_search?{}", self.names.pattern(), search::PARAMETERS);
-        let answer = self.client.post(&path, search::page(query.query(), &self.search_timeout())).await?;
-        search::read_page(&answer)
+        let query = query.query();
+        let answer = self.search(search::page(query, &self.search_timeout())).await?;
+        search::read_page(&answer, query)
     }
 
-    async fn aggregate(&self, _: &ScopedQuery, _: &Aggregation) -> Result<Aggregate, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        aggregate::aggregate(self, query.query(), aggregation).await
     }
 
-    async fn scan(&self, _: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        Ok(Box::new(ElasticScan::open(self, query.query()).await?))
     }
 
     async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+        chains::chains(self).await
     }
 
-    async fn reach(&self, _: ChainId, _: Sequence) -> Result<Option<Sequence>, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        chains::reach(self, chain, from).await
     }
 
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
         self.refresh().await?;
-        let path = format!("{}/_search?{}", self.names.pattern(), search::PARAMETERS);
-        let answer = self.client.post(&path, search::last(chain, &self.search_timeout())).await?;
+        let answer = self.search(search::last(chain, &self.search_timeout())).await?;
         search::read_last(&answer, chain)
     }
 

@@ -2,51 +2,80 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
-use super::client::Answer;
+use super::{client::Answer, filter, order};
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Space},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query, Scope, Visible},
-    schema::{Field, Kind},
+    query::{ObjectScope, Query, Scope, Visible, filter::Filter},
     store::{Head, Page, StoreError},
 };
 
-/// Hidden indices are searched, closed ones are not, no index at all is no error, and half an answer is one.
-pub(super) const PARAMETERS: &str =
-    "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden&allow_partial_search_results=false";
+/// Hidden indices are meant, closed ones are not, and no index at all is no error.
+pub(super) const INDICES: &str = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden";
+
+/// Half an answer is an error.
+pub(super) const WHOLE: &str = "allow_partial_search_results=false";
 
 /// The body that asks for a page.
 pub(super) fn page(query: &Query, timeout: &str) -> String {
-    let mut filter = scope(&query.scope);
-    if query.start.is_some() || query.end.is_some() {
-        let mut range = Map::new();
-        range.insert("format".to_owned(), "epoch_millis".into());
-        range.extend(query.start.map(|start| ("gte".to_owned(), start.0.into())));
-        range.extend(query.end.map(|end| ("lte".to_owned(), end.0.into())));
-        filter.push(json!({"range": {"@timestamp": range}}));
-    }
-    json!({
-        "from": query.offset,
-        "size": query.limit,
+    let body = json!({
         "timeout": timeout,
         "track_total_hits": true,
-        "query": {"bool": {"filter": filter}},
-        "sort": sort(query),
-    })
-    .to_string()
+        "query": matching(query),
+        "sort": order::keys(&query.sort),
+    });
+    let body = match &query.after {
+        None => with(with(body, "from", query.offset), "size", query.limit),
+        // The engines skip nothing behind a place, so what is to be skipped is dropped from the answer.
+        Some(place) => {
+            let body = with(body, "search_after", order::place(place, &query.sort));
+            with(body, "size", query.offset.saturating_add(query.limit))
+        }
+    };
+    body.to_string()
 }
 
-/// The clauses for whose events are asked for.
-fn scope(scope: &Scope) -> Vec<Value> {
+/// The body that asks for nothing but these aggregations of what matches.
+pub(super) fn aggregations(matching: &Value, aggregations: &Value, timeout: &str) -> Value {
+    json!({
+        "size": 0,
+        "timeout": timeout,
+        "track_total_hits": false,
+        "query": matching,
+        "aggs": aggregations,
+    })
+}
+
+/// The object with this member besides.
+pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Value {
+    if let Value::Object(members) = &mut object {
+        members.insert(name.to_owned(), value.into());
+    }
+    object
+}
+
+/// The clause for the events that match.
+pub(super) fn matching(query: &Query) -> Value {
+    let mut clauses = vec![scope(&query.scope)];
+    if query.start.is_some() || query.end.is_some() {
+        clauses.push(filter::within("@timestamp", query.start, query.end));
+    }
+    if query.filter != Filter::EVERYTHING {
+        clauses.push(filter::clause(&query.filter));
+    }
+    json!({"bool": {"filter": clauses}})
+}
+
+/// Whose events are asked for. Each clause leaves out stubs, which have neither a time nor references nor spaces.
+fn scope(scope: &Scope) -> Value {
     match scope {
-        Scope::Objects(objects) => vec![referring(objects)],
-        // A stub has no time.
-        Scope::Visible(Visible::Everything) => vec![json!({"exists": {"field": "@timestamp"}})],
+        Scope::Objects(objects) => referring(objects),
+        Scope::Visible(Visible::Everything) => filter::exists("@timestamp"),
         Scope::Visible(Visible::Spaces(spaces)) => {
             let names: Vec<_> = spaces.iter().map(|space| Space::name(space.as_ref())).collect();
-            vec![json!({"terms": {"kibana.space_ids": names}})]
+            json!({"terms": {"kibana.space_ids": names}})
         }
     }
 }
@@ -65,73 +94,7 @@ fn referring(objects: &ObjectScope) -> Value {
         Some(space) => must.push(json!({"term": {member("namespace"): {"value": space.as_str()}}})),
         None => must_not.push(json!({"exists": {"field": member("namespace")}})),
     }
-    // An index that was made without our template has no such path; it has no events of ours either.
-    json!({"nested": {
-        "path": PATH,
-        "ignore_unmapped": true,
-        "score_mode": "none",
-        "query": {"bool": {"filter": must, "must_not": must_not}},
-    }})
-}
-
-fn sort(query: &Query) -> Vec<Value> {
-    let key = |path: &str, unmapped: &str, order: Order| {
-        let order = match order {
-            Order::Ascending => "asc",
-            Order::Descending => "desc",
-        };
-        json!({path: {"order": order, "missing": "_last", "unmapped_type": unmapped}})
-    };
-    let direction = query.sort.first().map_or(Order::Ascending, |first| first.order);
-    let mut keys = Vec::new();
-    for sort in &query.sort {
-        let key = key(&sortable(sort.field()), type_of(sort.field().kind), sort.order);
-        if sort.field().kind == Kind::Long64 {
-            keys.push(as_double(key.clone()));
-        }
-        keys.push(key);
-    }
-    keys.push(key("event.sequence", "long", direction));
-    keys.push(key("annals.chain", "keyword", direction));
-    keys
-}
-
-/// The same key in floating point. The engines put what is missing at the end of the numbers, where a `long` may itself
-/// be; in floating point that is infinity, where it may not. Numbers that become equal are told apart by the next key.
-fn as_double(mut key: Value) -> Value {
-    for options in key.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
-        options.insert("numeric_type".to_owned(), "double".into());
-    }
-    key
-}
-
-/// Text sorts by its keyword.
-fn sortable(field: &Field) -> String {
-    match field.kind {
-        Kind::Text | Kind::Json => format!("{}.keyword", field.path),
-        Kind::Keyword
-        | Kind::Date
-        | Kind::Long
-        | Kind::Long64
-        | Kind::Float
-        | Kind::Boolean
-        | Kind::Ip
-        | Kind::Version
-        | Kind::Labels
-        | Kind::Nested => field.path.to_owned(),
-    }
-}
-
-/// What a field counts as where an index does not have it; of the types that every engine has.
-const fn type_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Date => "date",
-        Kind::Long | Kind::Long64 => "long",
-        Kind::Float => "float",
-        Kind::Boolean => "boolean",
-        Kind::Ip => "ip",
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Nested => "keyword",
-    }
+    filter::element(PATH, &json!({"bool": {"filter": must, "must_not": must_not}}))
 }
 
 /// The body that asks for the last event of a chain.
@@ -146,13 +109,20 @@ pub(super) fn last(chain: ChainId, timeout: &str) -> String {
     .to_string()
 }
 
+/// An answer to a search.
 #[derive(Deserialize)]
-struct Found<'a> {
+pub(super) struct Found<'a> {
     timed_out: bool,
     #[serde(rename = "_shards")]
     shards: Shards,
     #[serde(borrow)]
     hits: Hits<'a>,
+    /// Absent where there is no index.
+    #[serde(borrow, default)]
+    aggregations: Option<&'a RawValue>,
+    /// What the point in time is called from now on.
+    #[serde(default)]
+    pub(super) pit_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -181,31 +151,48 @@ struct Hit<'a> {
     sort: Option<&'a RawValue>,
 }
 
-/// Reads an answer, unless a shard is missing from it.
-fn found(answer: &Answer) -> Result<Found<'_>, StoreError> {
-    let found: Found<'_> = answer.json()?;
-    if found.timed_out {
-        return Err(answer.unexpected("the search took too long"));
+impl<'a> Found<'a> {
+    /// Reads an answer, unless something is missing from it.
+    pub(super) fn read(answer: &'a Answer) -> Result<Self, StoreError> {
+        let found: Self = answer.json()?;
+        if found.timed_out {
+            return Err(answer.unexpected("the search took too long"));
+        }
+        if found.shards.failed > 0 {
+            return Err(answer.unexpected(format_args!("{} shards failed", found.shards.failed)));
+        }
+        Ok(found)
     }
-    if found.shards.failed > 0 {
-        return Err(answer.unexpected(format_args!("{} shards failed", found.shards.failed)));
+
+    /// The documents share the answer's memory, byte for byte as they were stored.
+    pub(super) fn documents(&self, answer: &Answer) -> Vec<Bytes> {
+        self.hits.hits.iter().map(|hit| answer.body.slice_ref(hit.source.get().as_bytes())).collect()
     }
-    Ok(found)
+
+    /// Where the last of the documents stands, in the engine's own words.
+    pub(super) fn last_place(&self, answer: &Answer) -> Result<Option<Value>, StoreError> {
+        let Some(sort) = self.hits.hits.last().and_then(|hit| hit.sort) else { return Ok(None) };
+        serde_json::from_str(sort.get()).map(Some).map_err(|error| answer.unexpected(error))
+    }
+
+    pub(super) fn aggregations<T: Deserialize<'a> + Default>(&self, answer: &Answer) -> Result<T, StoreError> {
+        let Some(aggregations) = self.aggregations else { return Ok(T::default()) };
+        serde_json::from_str(aggregations.get()).map_err(|error| answer.unexpected(error))
+    }
 }
 
-/// The documents share the answer's memory, byte for byte as they were stored.
-pub(super) fn read_page(answer: &Answer) -> Result<Page, StoreError> {
-    let Found { hits: Hits { total, hits }, .. } = found(answer)?;
-    let total = total.ok_or_else(|| answer.unexpected("no total"))?.value;
-    Ok(Page { total, documents: hits.iter().map(|hit| source(answer, hit)).collect() })
-}
-
-fn source(answer: &Answer, hit: &Hit<'_>) -> Bytes {
-    answer.body.slice_ref(hit.source.get().as_bytes())
+pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreError> {
+    let found = Found::read(answer)?;
+    let total = found.hits.total.as_ref().ok_or_else(|| answer.unexpected("no total"))?.value;
+    let mut documents = found.documents(answer);
+    if query.after.is_some() {
+        documents.drain(..documents.len().min(usize::try_from(query.offset).unwrap_or(usize::MAX)));
+    }
+    Ok(Page { total, documents })
 }
 
 pub(super) fn read_last(answer: &Answer, chain: ChainId) -> Result<Option<Head>, StoreError> {
-    let Found { hits: Hits { hits, .. }, .. } = found(answer)?;
+    let Found { hits: Hits { hits, .. }, .. } = Found::read(answer)?;
     let Some(hit) = hits.first() else { return Ok(None) };
     let sequence = hit.sort.and_then(|sort| serde_json::from_str::<[u64; 1]>(sort.get()).ok());
     let [sequence] = sequence.ok_or_else(|| answer.unexpected("an event without a sequence"))?;

@@ -10,11 +10,13 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{Answer, Document, Request, await_some};
+use super::{Access, Answer, Document, Request, await_some};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Elasticsearch,
+    /// With TLS, users and privileges.
+    ElasticsearchSecure,
     Opensearch,
 }
 
@@ -22,37 +24,62 @@ impl Kind {
     const fn name(self) -> &'static str {
         match self {
             Self::Elasticsearch => "elasticsearch",
+            Self::ElasticsearchSecure => "elasticsearch-secure",
             Self::Opensearch => "opensearch",
         }
     }
 
-    /// The address of the shared engine. Without one the test is skipped, unless engines are required.
-    fn url(self) -> Option<String> {
-        let variable = format!("ANNALS_TEST_{}", self.name().to_uppercase());
-        let url = env::var(&variable).ok().filter(|url| !url.is_empty());
-        let required = env::var("ANNALS_TEST_ENGINES").is_ok_and(|engines| engines == "required");
-        assert!(url.is_some() || !required, "{variable} is not set, and engines are required");
-        if url.is_none() {
-            eprintln!("skipped: {variable} is not set");
+    fn variable(self) -> String {
+        format!("ANNALS_TEST_{}", self.name().to_uppercase().replace('-', "_"))
+    }
+
+    /// `files` tells those of the authority's certificate and of the password.
+    fn access(self, files: impl FnOnce() -> [String; 2]) -> Option<Access> {
+        match self {
+            Self::Elasticsearch | Self::Opensearch => None,
+            Self::ElasticsearchSecure => Some(Access::new(files())),
         }
-        url
     }
 }
 
-#[derive(Clone, Debug)]
+/// What `scripts/test` tells about a shared engine in a variable. Without it the test is skipped, unless engines are
+/// required.
+pub(crate) fn told(variable: &str) -> Option<String> {
+    let told = env::var(variable).ok().filter(|told| !told.is_empty());
+    let required = env::var("ANNALS_TEST_ENGINES").is_ok_and(|engines| engines == "required");
+    assert!(told.is_some() || !required, "{variable} is not set, and engines are required");
+    if told.is_none() {
+        eprintln!("skipped: {variable} is not set");
+    }
+    told
+}
+
+#[derive(Clone)]
 pub(crate) struct Engine {
     kind: Kind,
     pub(crate) url: String,
+    /// Where it lets nobody in without.
+    pub(crate) access: Option<Access>,
 }
 
 impl Engine {
     /// The engine that all tests share: nothing may be done to it as a whole.
     pub(crate) fn shared(kind: Kind) -> Option<Self> {
-        kind.url().map(|url| Self { kind, url })
+        let variable = kind.variable();
+        let url = told(&variable)?;
+        let file = |what| {
+            let variable = format!("{variable}_{what}");
+            env::var(&variable).unwrap_or_else(|_| panic!("{variable} is not set"))
+        };
+        Some(Self { kind, url, access: kind.access(|| ["CA", "PASSWORD_FILE"].map(file)) })
+    }
+
+    fn request<'a>(&'a self, method: &'a str, path: &str) -> Request<'a> {
+        Request::new(method, format!("{}/{path}", self.url)).access(self.access.as_ref())
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Answer {
-        Request::new(method, format!("{}/{path}", self.url)).body(body).send().unwrap()
+        self.request(method, path).body(body).send().unwrap()
     }
 
     #[track_caller]
@@ -143,17 +170,16 @@ impl Prefix {
     }
 
     fn clean_up(&self) -> Result<(), String> {
-        let delete = |path: &str| Request::new("DELETE", format!("{}/{path}", self.engine.url)).send();
-        let path =
-            format!("{}/{}-*?expand_wildcards=all&filter_path=*.settings.index.uuid", self.engine.url, self.name);
-        let found = Request::new("GET", path).send()?.json();
+        let delete = |path: &str| self.engine.request("DELETE", path).send();
+        let path = format!("{}-*?expand_wildcards=all&filter_path=*.settings.index.uuid", self.name);
+        let found = self.engine.request("GET", &path).send()?.json();
         for index in found.as_object().into_iter().flat_map(serde_json::Map::keys) {
             delete(index)?;
         }
         delete(&format!("_index_template/{}", self.template()))?;
         let policy = format!("{}-event-log-policy", self.name.trim_start_matches('.'));
         delete(&match self.engine.kind {
-            Kind::Elasticsearch => format!("_ilm/policy/{policy}"),
+            Kind::Elasticsearch | Kind::ElasticsearchSecure => format!("_ilm/policy/{policy}"),
             Kind::Opensearch => format!("_plugins/_ism/policies/{policy}"),
         })?;
         Ok(())
@@ -169,6 +195,7 @@ impl Drop for Prefix {
 }
 
 static ELASTICSEARCH: Mutex<()> = Mutex::new(());
+static ELASTICSEARCH_SECURE: Mutex<()> = Mutex::new(());
 static OPENSEARCH: Mutex<()> = Mutex::new(());
 
 /// An engine of our own, for one test at a time to stop, pause and kill. It is left running for the next one; who runs
@@ -183,9 +210,10 @@ impl FaultyEngine {
     /// so that it answers 429 as soon as it is pressed.
     #[track_caller]
     pub(crate) fn start(kind: Kind) -> Option<Self> {
-        kind.url()?;
+        told(&kind.variable())?;
         let turn = match kind {
             Kind::Elasticsearch => &ELASTICSEARCH,
+            Kind::ElasticsearchSecure => &ELASTICSEARCH_SECURE,
             Kind::Opensearch => &OPENSEARCH,
         };
         let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,13 +223,14 @@ impl FaultyEngine {
             script(&["stop", &name]);
             let mut arguments = vec!["start", &name, "--fresh", "--heap", "400m"];
             arguments.extend(["--set", "thread_pool.write.size=1", "--set", "thread_pool.write.queue_size=2"]);
-            if kind == Kind::Elasticsearch {
+            if kind != Kind::Opensearch {
                 arguments.extend(["--set", "annals.test.stand_in_types=true"]);
             }
             script(&arguments);
         }
         let url = script(&["url", &name]).trim().to_owned();
-        Some(Self { engine: Engine { kind, url }, _turn: turn })
+        let access = kind.access(|| ["ca", "password"].map(|what| script(&[what, &name]).trim().to_owned()));
+        Some(Self { engine: Engine { kind, url, access }, _turn: turn })
     }
 
     fn run(&self, command: &str) {
@@ -228,7 +257,7 @@ impl FaultyEngine {
     pub(crate) fn start_again(&self) {
         script(&["start", &format!("{}@faulty", self.engine.kind.name()), "--heap", "400m"]);
         await_some("the engine is well", || {
-            let health = Request::new("GET", format!("{}/_cluster/health", self.engine.url)).send().ok()?.json();
+            let health = self.engine.request("GET", "_cluster/health").send().ok()?.json();
             (health["status"] != "red").then_some(())
         });
     }

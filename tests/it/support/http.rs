@@ -1,6 +1,6 @@
 //! Plain HTTP for tests, which are threads that block.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{fs, sync::LazyLock, time::Duration};
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -9,14 +9,38 @@ use tokio::runtime::Runtime;
 pub(super) static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
 
-static CLIENT: LazyLock<reqwest::Client> =
-    LazyLock::new(|| reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap());
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| client().build().unwrap());
 
-#[derive(Clone, Debug)]
+fn client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60))
+}
+
+/// The way into an engine that has an authority of its own and users: as the one who may do everything.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) ca_file: String,
+    pub(crate) password_file: String,
+    password: String,
+    client: reqwest::Client,
+}
+
+impl Access {
+    pub(crate) const LOGIN: &str = "elastic";
+
+    pub(crate) fn new([ca_file, password_file]: [String; 2]) -> Self {
+        let ca = reqwest::Certificate::from_pem(&fs::read(&ca_file).unwrap()).unwrap();
+        let password = fs::read_to_string(&password_file).unwrap().trim().to_owned();
+        let client = client().add_root_certificate(ca).build().unwrap();
+        Self { ca_file, password_file, password, client }
+    }
+}
+
+#[derive(Clone)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) url: String,
     pub(crate) key: Option<&'a str>,
+    pub(crate) access: Option<&'a Access>,
     pub(crate) body: Vec<u8>,
     pub(crate) content_type: &'a str,
 }
@@ -30,7 +54,7 @@ pub(crate) struct Answer {
 
 impl<'a> Request<'a> {
     pub(crate) fn new(method: &'a str, url: String) -> Self {
-        Self { method, url, key: None, body: Vec::new(), content_type: "application/json" }
+        Self { method, url, key: None, access: None, body: Vec::new(), content_type: "application/json" }
     }
 
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -43,9 +67,18 @@ impl<'a> Request<'a> {
         self
     }
 
+    pub(crate) fn access(mut self, access: Option<&'a Access>) -> Self {
+        self.access = access;
+        self
+    }
+
     /// `Err` if there was no whole answer.
     pub(crate) fn send(self) -> Result<Answer, String> {
-        let mut request = CLIENT.request(self.method.parse().unwrap(), &self.url);
+        let client = self.access.map_or(&*CLIENT, |access| &access.client);
+        let mut request = client.request(self.method.parse().unwrap(), &self.url);
+        if let Some(access) = self.access {
+            request = request.basic_auth(Access::LOGIN, Some(&access.password));
+        }
         if let Some(key) = self.key {
             request = request.header("authorization", format!("ApiKey {key}"));
         }

@@ -13,7 +13,7 @@ use std::{
 };
 
 pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix};
-pub(crate) use http::{Answer, Request};
+pub(crate) use http::{Access, Answer, Request};
 pub(crate) use load::{Acknowledged, Load, Pace};
 pub(crate) use program::{Annals, Home};
 pub(crate) use proxy::{Fault, Forwarded, Proxy};

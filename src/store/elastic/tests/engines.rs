@@ -93,12 +93,12 @@ impl ElasticStore {
         self.target(&Stream::general()).await.unwrap()
     }
 
-    async fn stored(&self, target: &Target, events: &[SealedEvent]) {
+    pub(super) async fn stored(&self, target: &Target, events: &[SealedEvent]) {
         assert_eq!(self.append(target, events).await.unwrap(), vec![Outcome::Stored; events.len()]);
     }
 
     /// Rolls the stream's alias over, as ILM does.
-    async fn roll_over(&self) {
+    pub(super) async fn roll_over(&self) {
         self.post(&format!("{}/_rollover", self.names.alias(&Stream::general())), json!({})).await;
     }
 

@@ -1,10 +1,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod answers;
 pub(crate) mod engines;
 mod fake;
 mod nodes;
+mod questions;
 mod recorded;
 pub(crate) mod secured;
+mod words;
 
 use bytes::Bytes;
 use serde_json::{Value, json};

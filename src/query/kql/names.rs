@@ -1,0 +1,237 @@
+//! From a name to the fields that it stands for.
+
+use super::{
+    error::Complaint,
+    syntax::{Literal, pieces},
+};
+use crate::{
+    query::{Pattern, filter::Subject},
+    schema::{self, FIELDS, Field, Kind, Search, closest},
+};
+
+/// Looked through for a value without a field, besides the words of the texts: what identifies somebody or something.
+pub(super) const IDENTIFYING: [&str; 33] = [
+    "annals.refers_to",
+    "error.code",
+    "error.id",
+    "error.type",
+    "event.action",
+    "event.code",
+    "event.id",
+    "event.provider",
+    "event.reason",
+    "host.id",
+    "host.name",
+    "kibana.action.id",
+    "kibana.action.name",
+    "kibana.alert.rule.execution.uuid",
+    "kibana.alert.uuid",
+    "kibana.alerting.instance_id",
+    "kibana.saved_objects.id",
+    "kibana.server_uuid",
+    "kibana.space_ids",
+    "kibana.task.id",
+    "rule.id",
+    "rule.name",
+    "rule.uuid",
+    "service.id",
+    "service.name",
+    "source.address",
+    "source.ip",
+    "tags",
+    "trace.id",
+    "transaction.id",
+    "user.email",
+    "user.id",
+    "user.name",
+];
+
+/// The texts whose words are looked through for a value without a field.
+pub(super) const TEXTS: [&str; 2] = ["message", "error.message"];
+
+/// A subject, and which of its indexes is meant.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Target {
+    pub(super) subject: Subject,
+    pub(super) field: &'static Field,
+    pub(super) by: By,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// As the field is searched by itself.
+    Itself(Way),
+    /// By the index that is named after it, which may have no value where the field has one: `message.keyword`.
+    Named(Way),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Value,
+    Words,
+}
+
+impl By {
+    pub(super) fn way(self) -> Way {
+        match self {
+            Self::Itself(way) | Self::Named(way) => way,
+        }
+    }
+}
+
+/// What a name stands for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Names {
+    One(Target),
+    /// A name with wildcards, or of no field: what can have the value is looked through.
+    Several(Vec<Target>),
+    /// An object of these fields, which has no value itself.
+    Object(Vec<Target>),
+}
+
+impl Target {
+    pub(super) fn of(field: &'static Field) -> Self {
+        let is_text = matches!(field.kind, Kind::Text | Kind::Json) || field.search == Search::Words;
+        let way = if is_text { Way::Words } else { Way::Value };
+        Self { subject: Subject::Field(field), field, by: By::Itself(way) }
+    }
+
+    /// The nested field that this one is in.
+    pub(super) fn nested(&self) -> Option<&'static Field> {
+        FIELDS.iter().find(|outer| outer.kind == Kind::Nested && is_within(self.field, outer))
+    }
+}
+
+fn is_within(field: &Field, outer: &Field) -> bool {
+    field.path.strip_prefix(outer.path).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Those that can be searched, of this nested field or of all.
+fn searchable(group: Option<&'static Field>) -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(move |field| {
+        field.search != Search::Never && field.kind != Kind::Nested && group.is_none_or(|outer| is_within(field, outer))
+    })
+}
+
+/// What a value without a field is looked for in.
+pub(super) fn without_field(group: Option<&'static Field>) -> Names {
+    let is_usual = |field: &&Field| IDENTIFYING.contains(&field.path) || TEXTS.contains(&field.path);
+    Names::Several(searchable(group).filter(|field| group.is_some() || is_usual(field)).map(Target::of).collect())
+}
+
+/// The fields of a name, which in a group is relative to it, or has the group's path itself.
+pub(super) fn resolve(name: &Literal, group: Option<&'static Field>) -> Result<Names, Complaint> {
+    let Some(text) = name.text() else { return resolve_pattern(name, group) };
+    let Some(group) = group else { return resolve_path(&text, name) };
+    let relative = format!("{}.{text}", group.path);
+    let path = if schema::field(&relative).is_none() && text.starts_with(group.path) { text } else { relative };
+    match schema::field(&path) {
+        Some(field) if is_within(field, group) => Ok(Names::One(Target::of(field))),
+        Some(_) | None => {
+            let members = || searchable(Some(group)).filter_map(|field| field.path.get(group.path.len() + 1..));
+            let shown = name.shown();
+            let hint = match closest(&shown, members()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("there are {}", members().collect::<Vec<_>>().join(", ")),
+            };
+            Err(Complaint::new(name.span, format!("{} has no field {shown:?}; {hint}", group.path)))
+        }
+    }
+}
+
+fn resolve_path(path: &str, name: &Literal) -> Result<Names, Complaint> {
+    if let Some(field) = schema::field(path) {
+        return Ok(Names::One(Target::of(field)));
+    }
+    if let Some((field, label)) =
+        Subject::labels().zip(path.strip_prefix("labels.")).filter(|(_, name)| !name.is_empty())
+    {
+        let subject = Subject::Label(label.to_owned());
+        return Ok(Names::One(Target { subject, field, by: By::Itself(Way::Value) }));
+    }
+    if let Some(target) = named_index(path) {
+        return Ok(Names::One(target));
+    }
+    let prefix = format!("{path}.");
+    let members: Vec<Target> =
+        searchable(None).filter(|field| field.path.starts_with(&prefix)).map(Target::of).collect();
+    if !members.is_empty() {
+        return Ok(Names::Object(members));
+    }
+    let shown: String = name.shown().chars().take(80).collect();
+    let hint = suggestion(path).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    Err(Complaint::new(name.span, format!("There is no field {shown:?}{hint}")))
+}
+
+/// `message.keyword`, `user.name.text`: the second index that the engines have of a field.
+fn named_index(path: &str) -> Option<Target> {
+    let (owner, way) = match path.strip_suffix(".keyword") {
+        Some(owner) => (owner, Way::Value),
+        None => (path.strip_suffix(".text")?, Way::Words),
+    };
+    let target = Target::of(schema::field(owner)?);
+    let other = match target.by.way() {
+        Way::Value => Way::Words,
+        Way::Words => Way::Value,
+    };
+    let is_only_words = target.field.search == Search::Words && way == Way::Words;
+    let has_it = target.field.search == Search::ValueAndWords && way == other || is_only_words;
+    has_it.then_some(Target { by: By::Named(way), ..target })
+}
+
+/// A near path, or one that ends in the name.
+fn suggestion(path: &str) -> Option<String> {
+    let paths = || FIELDS.iter().map(|field| field.path);
+    let ending = || {
+        let mut same = paths().filter(|known| known.rsplit('.').next() == Some(path));
+        same.clone().find(|known| known.starts_with("event.")).or_else(|| same.next())
+    };
+    closest(path, paths()).or_else(ending).map(str::to_owned)
+}
+
+fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<Names, Complaint> {
+    let pattern = Pattern::new(pieces(&name.symbols));
+    let labels = pattern.pieces().first().filter(|first| first.starts_with("labels."));
+    if let Some(first) = labels {
+        if name.shown() == "labels.*" && group.is_none() {
+            return Ok(Names::Several(Subject::labels().map(Target::of).into_iter().collect()));
+        }
+        let message =
+            format!("Labels cannot be looked for by a part of their name ({first}*); labels.* is any of them");
+        return Err(Complaint::new(name.span, message));
+    }
+    let is_meant = |field: &&'static Field| {
+        let member = group.and_then(|outer| field.path.get(outer.path.len() + 1..));
+        pattern.matches(field.path) || member.is_some_and(|member| pattern.matches(member))
+    };
+    let fields: Vec<Target> = searchable(group).filter(is_meant).map(Target::of).collect();
+    if fields.is_empty() {
+        let shown: String = name.shown().chars().take(80).collect();
+        return Err(Complaint::new(name.span, format!("There is no field like {shown:?}")));
+    }
+    Ok(Names::Several(fields))
+}
+
+/// The nested field of a group.
+pub(super) fn group(name: &Literal, outer: Option<&'static Field>) -> Result<&'static Field, Complaint> {
+    let Some(text) = name.text() else {
+        return Err(Complaint::new(name.span, "The name before \"{\" takes no wildcard"));
+    };
+    let path = outer.map_or_else(|| text.clone(), |outer| format!("{}.{text}", outer.path));
+    let nested = || FIELDS.iter().filter(|field| field.kind == Kind::Nested).map(|field| field.path);
+    match schema::field(&path) {
+        Some(field) if field.kind == Kind::Nested => Ok(field),
+        found => {
+            let what = if found.is_some() || FIELDS.iter().any(|field| field.path.starts_with(&format!("{path}."))) {
+                format!("{path:?} is not an array of objects")
+            } else {
+                format!("There is no field {path:?}")
+            };
+            let hint = closest(&path, nested()).map_or_else(
+                || format!("{{ }} is for the fields of one object of {}", nested().collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean {near}?"),
+            );
+            Err(Complaint::new(name.span, format!("{what}; {hint}")))
+        }
+    }
+}

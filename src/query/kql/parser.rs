@@ -1,0 +1,415 @@
+//! From text to syntax, by recursive descent. Each nesting counts against [`MOST_NESTED`], and each character is read a
+//! bounded number of times.
+
+use super::{
+    MOST_NESTED,
+    error::Complaint,
+    syntax::{Comparison, Expression, Literal, Span, Symbol, Values},
+};
+use crate::schema::{self, Kind};
+
+type Parsed<T> = Result<T, Complaint>;
+
+const AFTER_CONDITION: &str = "AND, OR";
+const AFTER_LITERAL: &str = "\":\", \"<\", \"<=\", \">\", \">=\", AND, OR";
+const CONDITION: &str = "a field name, a value, NOT or \"(\"";
+const VALUE: &str = "a value";
+
+/// The expression of a text; `None` for a blank one.
+pub(super) fn parse(text: &str) -> Parsed<Option<Expression>> {
+    let mut parser = Parser { text, at: 0, nested: 0, expected: CONDITION };
+    parser.skip_blanks();
+    if parser.peek().is_none() {
+        return Ok(None);
+    }
+    let expression = parser.alternatives()?;
+    match parser.peek() {
+        None => Ok(Some(expression)),
+        Some(_) => Err(parser.unexpected(&format!("{} or the end of the filter", parser.expected))),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keyword {
+    And,
+    Or,
+    Not,
+}
+
+impl Keyword {
+    const ALL: [Self; 3] = [Self::And, Self::Or, Self::Not];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::And => "and",
+            Self::Or => "or",
+            Self::Not => "not",
+        }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    nested: usize,
+    /// What may come after that which was read last, besides the end.
+    expected: &'static str,
+}
+
+impl<'a> Parser<'a> {
+    /// `a or b or c`
+    fn alternatives(&mut self) -> Parsed<Expression> {
+        let mut parts = vec![self.conjunction()?];
+        while self.take_keyword(Keyword::Or) {
+            parts.push(self.conjunction()?);
+        }
+        Ok(one_or(parts, Expression::Or))
+    }
+
+    fn conjunction(&mut self) -> Parsed<Expression> {
+        let mut parts = vec![self.condition()?];
+        while self.take_keyword(Keyword::And) {
+            parts.push(self.condition()?);
+        }
+        Ok(one_or(parts, Expression::And))
+    }
+
+    fn condition(&mut self) -> Parsed<Expression> {
+        let negated = self.take_nots();
+        self.expected = CONDITION;
+        let condition = if self.peek() == Some('(') { self.enclosed(')', Self::alternatives)? } else { self.simple()? };
+        Ok(if negated { Expression::Not(Box::new(condition)) } else { condition })
+    }
+
+    fn simple(&mut self) -> Parsed<Expression> {
+        let name = self.literal(CONDITION, false)?;
+        self.skip_blanks();
+        self.expected = AFTER_CONDITION;
+        if let Some(comparison) = self.take_comparison() {
+            self.skip_blanks();
+            let value = self.literal(VALUE, has_colons(&name))?;
+            self.skip_blanks();
+            return Ok(Expression::Compare(name, comparison, value));
+        }
+        if self.peek() != Some(':') {
+            self.expected = AFTER_LITERAL;
+            return Ok(Expression::Free(name));
+        }
+        self.step();
+        self.skip_blanks();
+        if self.peek() == Some('{') {
+            let inner = self.enclosed('}', Self::alternatives)?;
+            return Ok(Expression::Group(name, Box::new(inner)));
+        }
+        let values = self.values(has_colons(&name))?;
+        Ok(Expression::Field(name, values))
+    }
+
+    /// A value, or values in parentheses.
+    fn values(&mut self, colons: bool) -> Parsed<Values> {
+        if self.peek() == Some('(') {
+            return self.enclosed(')', |parser| parser.value_alternatives(colons));
+        }
+        let value = self.literal("a value or \"(\"", colons)?;
+        self.skip_blanks();
+        self.expected = AFTER_CONDITION;
+        Ok(Values::One(value))
+    }
+
+    fn value_alternatives(&mut self, colons: bool) -> Parsed<Values> {
+        let mut parts = vec![self.value_conjunction(colons)?];
+        while self.take_keyword(Keyword::Or) {
+            parts.push(self.value_conjunction(colons)?);
+        }
+        Ok(one_or(parts, Values::Or))
+    }
+
+    fn value_conjunction(&mut self, colons: bool) -> Parsed<Values> {
+        let mut parts = vec![self.value_condition(colons)?];
+        while self.take_keyword(Keyword::And) {
+            parts.push(self.value_condition(colons)?);
+        }
+        Ok(one_or(parts, Values::And))
+    }
+
+    fn value_condition(&mut self, colons: bool) -> Parsed<Values> {
+        let negated = self.take_nots();
+        let values = self.values(colons)?;
+        Ok(if negated { Values::Not(Box::new(values)) } else { values })
+    }
+
+    /// What stands between the bracket that is next and the one that closes it.
+    fn enclosed<T>(&mut self, close: char, inner: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let open = Span { start: self.at, end: self.at + 1 };
+        self.nested += 1;
+        if self.nested > MOST_NESTED {
+            return Err(Complaint::new(open, format!("The filter is nested deeper than {MOST_NESTED} levels")));
+        }
+        self.step();
+        self.skip_blanks();
+        let found = inner(self)?;
+        if self.peek() != Some(close) {
+            let expected = self.expected;
+            return Err(self.unexpected(&format!("{expected} or \"{close}\"")));
+        }
+        self.step();
+        self.skip_blanks();
+        self.nested -= 1;
+        self.expected = AFTER_CONDITION;
+        Ok(found)
+    }
+
+    /// Whether an odd number of `not` is next.
+    fn take_nots(&mut self) -> bool {
+        let mut negated = false;
+        while self.take_keyword(Keyword::Not) {
+            negated = !negated;
+        }
+        negated
+    }
+
+    fn take_keyword(&mut self, keyword: Keyword) -> bool {
+        if self.keyword_at(self.at) != Some(keyword) {
+            return false;
+        }
+        self.at += keyword.name().len();
+        self.skip_blanks();
+        true
+    }
+
+    /// The keyword that begins here. It ends where something else can begin; AND and OR also where something is missing.
+    fn keyword_at(&self, at: usize) -> Option<Keyword> {
+        Keyword::ALL.into_iter().find(|keyword| {
+            let end = at + keyword.name().len();
+            let word = self.text.get(at..end);
+            let ends = match self.text.get(end..).and_then(|rest| rest.chars().next()) {
+                Some(next) => next.is_whitespace() || matches!(next, '(' | '"' | ')' | '}'),
+                None => *keyword != Keyword::Not,
+            };
+            ends && word.is_some_and(|word| word.eq_ignore_ascii_case(keyword.name()))
+        })
+    }
+
+    fn take_comparison(&mut self) -> Option<Comparison> {
+        let (comparison, length) = match self.text.as_bytes().get(self.at..)? {
+            [b'<', b'=', ..] => (Comparison::AtMost, 2),
+            [b'<', ..] => (Comparison::Less, 1),
+            [b'>', b'=', ..] => (Comparison::AtLeast, 2),
+            [b'>', ..] => (Comparison::More, 1),
+            _ => return None,
+        };
+        self.at += length;
+        Some(comparison)
+    }
+
+    fn literal(&mut self, expected: &str, colons: bool) -> Parsed<Literal> {
+        if self.peek() == Some('"') { self.quoted() } else { self.unquoted(expected, colons) }
+    }
+
+    fn quoted(&mut self) -> Parsed<Literal> {
+        let start = self.at;
+        self.step();
+        let mut symbols = Vec::new();
+        loop {
+            let character = match self.peek() {
+                None => {
+                    let hint =
+                        if self.text.ends_with("\\\"") { "; the last one is escaped by the \\ before it" } else { "" };
+                    let span = Span { start, end: start + 1 };
+                    return Err(Complaint::new(span, format!("Expected a closing quote for this one{hint}")));
+                }
+                Some('"') => {
+                    self.step();
+                    return Ok(Literal { symbols, quoted: true, span: Span { start, end: self.at } });
+                }
+                Some('\\') => self.escape_in_quotes()?,
+                Some(other) => {
+                    self.step();
+                    other
+                }
+            };
+            symbols.push(Symbol::Character(character));
+        }
+    }
+
+    /// A backslash that escapes nothing stands for itself, as in Kibana.
+    fn escape_in_quotes(&mut self) -> Parsed<char> {
+        self.step();
+        match self.peek() {
+            Some(escaped @ ('\\' | '"')) => {
+                self.step();
+                Ok(escaped)
+            }
+            _ => Ok(self.named_escape().unwrap_or('\\')),
+        }
+    }
+
+    /// Reads what is after a backslash: `t`, `r`, `n` or `uXXXX`.
+    fn named_escape(&mut self) -> Option<char> {
+        let rest = self.text.get(self.at..)?;
+        let (character, length) = match rest.chars().next()? {
+            't' => ('\t', 1),
+            'r' => ('\r', 1),
+            'n' => ('\n', 1),
+            'u' => {
+                let unit = |from: usize| {
+                    let digits = rest.get(from..from + 4)?;
+                    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                    u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+                };
+                let first = unit(1)?;
+                let second = rest.get(5..7).filter(|next| *next == "\\u").and_then(|_| unit(7));
+                match char::from_u32(first.into()) {
+                    Some(character) => (character, 5),
+                    // The two halves of a character beyond U+FFFF.
+                    None => (char::decode_utf16([first, second?]).next()?.ok()?, 11),
+                }
+            }
+            _ => return None,
+        };
+        self.at += length;
+        Some(character)
+    }
+
+    /// All up to a special character or a keyword, without the blanks around it.
+    fn unquoted(&mut self, expected: &str, colons: bool) -> Parsed<Literal> {
+        if self.keyword_at(self.at).is_some() {
+            return Err(self.unexpected(expected));
+        }
+        let start = self.at;
+        let mut symbols = Vec::new();
+        let mut end = start;
+        while let Some(next) = self.peek() {
+            if next.is_whitespace() {
+                let blanks = self.blanks();
+                if self.keyword_at(self.at + blanks.len()).is_some() {
+                    break;
+                }
+                self.at += blanks.len();
+                if self.peek().is_none_or(|after| is_special(after) && after != '\\' && after != '*') {
+                    break;
+                }
+                symbols.extend(blanks.chars().map(Symbol::Character));
+                continue;
+            }
+            match next {
+                '\\' => symbols.push(Symbol::Character(self.escape()?)),
+                '*' => {
+                    self.step();
+                    symbols.push(Symbol::Wildcard);
+                }
+                ':' if colons && !symbols.is_empty() || colons && self.follows(':') => {
+                    self.step();
+                    symbols.push(Symbol::Character(':'));
+                }
+                special if is_special(special) => break,
+                other => {
+                    self.step();
+                    symbols.push(Symbol::Character(other));
+                }
+            }
+            end = self.at;
+        }
+        if symbols.is_empty() {
+            return Err(self.unexpected(expected));
+        }
+        Ok(Literal { symbols, quoted: false, span: Span { start, end } })
+    }
+
+    /// Whether the next character but one is this.
+    fn follows(&self, character: char) -> bool {
+        self.text.get(self.at..).is_some_and(|rest| rest.chars().nth(1) == Some(character))
+    }
+
+    fn escape(&mut self) -> Parsed<char> {
+        let start = self.at;
+        self.step();
+        let next = self.peek();
+        let escaped = match next {
+            Some(special) if is_special(special) => Some(special),
+            // Of a keyword only the first letter is read here: the others are no keyword by themselves.
+            first if self.escapes_keyword() => first,
+            _ => None,
+        };
+        if let Some(escaped) = escaped {
+            self.step();
+            return Ok(escaped);
+        }
+        self.named_escape().ok_or_else(|| {
+            let found = next.map(|next| format!("\\{next}")).unwrap_or_else(|| "\\".to_owned());
+            let end = start + 1 + next.map_or(0, char::len_utf8);
+            let hint = "write \\\\ for a backslash, or put the text in quotes";
+            Complaint::new(Span { start, end }, format!("Expected a known escape, found \"{found}\"; {hint}"))
+        })
+    }
+
+    /// Whether a keyword is next. `\not` followed by a letter is a line break and `ot`.
+    fn escapes_keyword(&self) -> bool {
+        Keyword::ALL.into_iter().any(|keyword| {
+            let end = self.at + keyword.name().len();
+            let ends = |next: char| next.is_whitespace() || is_special(next);
+            self.text.get(self.at..end).is_some_and(|word| word.eq_ignore_ascii_case(keyword.name()))
+                && (keyword != Keyword::Not
+                    || self.text.get(end..).is_some_and(|rest| rest.chars().next().is_none_or(ends)))
+        })
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text.get(self.at..)?.chars().next()
+    }
+
+    fn step(&mut self) {
+        self.at += self.peek().map_or(0, char::len_utf8);
+    }
+
+    fn skip_blanks(&mut self) {
+        self.at += self.blanks().len();
+    }
+
+    fn blanks(&self) -> &'a str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        rest.split_at_checked(rest.len() - rest.trim_start().len()).map_or("", |(blanks, _)| blanks)
+    }
+
+    fn unexpected(&self, expected: &str) -> Complaint {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let word = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
+        let length = word.max(rest.chars().next().map_or(0, char::len_utf8));
+        let found = rest.get(..length).unwrap_or_default();
+        let shown = match found.chars().count() {
+            0 => "the end of the filter".to_owned(),
+            1..=40 => format!("{found:?}"),
+            _ => format!("{:?}", found.chars().take(40).chain(['…']).collect::<String>()),
+        };
+        let is_after_value = expected.starts_with(AFTER_CONDITION);
+        let hint = match found {
+            ":" if is_after_value => {
+                "; a value with a colon in it needs quotes, and between conditions there must be AND or OR"
+            }
+            "\"" | "(" | "not" if is_after_value => "; between conditions there must be AND or OR",
+            ")" | "}" if self.nested == 0 => "; nothing is open that it would close",
+            "{" if self.at == 0 => "; a filter is KQL, not JSON",
+            "{" | "<" | ">" => "; in a value it needs quotes or a \\ before it",
+            _ => "",
+        };
+        let span = Span { start: self.at, end: self.at + length };
+        Complaint::new(span, format!("Expected {expected}, found {shown}{hint}"))
+    }
+}
+
+fn one_or<T>(mut parts: Vec<T>, many: impl Fn(Vec<T>) -> T) -> T {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        last => many(parts.into_iter().chain(last).collect()),
+    }
+}
+
+pub(super) fn is_special(character: char) -> bool {
+    matches!(character, '\\' | '(' | ')' | ':' | '<' | '>' | '"' | '*' | '{' | '}')
+}
+
+/// Whether what is written for this field has colons in it: times and addresses do.
+fn has_colons(name: &Literal) -> bool {
+    let kind = name.text().and_then(|name| schema::field(&name)).map(|field| field.kind);
+    matches!(kind, Some(Kind::Date | Kind::Ip))
+}

@@ -1,0 +1,203 @@
+//! From syntax to a filter: what names and values mean.
+
+use super::{
+    MOST_CLAUSES,
+    error::Complaint,
+    names::{self, Names, Target},
+    syntax::{Expression, Literal, Values},
+    values::{self, Mismatch},
+};
+use crate::{
+    event::UnixMillis,
+    query::filter::{Filter, Subject, Test},
+    schema::{Field, Kind, Search},
+};
+
+pub(super) fn filter(expression: &Expression, now: UnixMillis) -> Result<Filter, Complaint> {
+    Resolver { now, clauses: 0 }.expression(expression, None)
+}
+
+struct Resolver {
+    now: UnixMillis,
+    /// Tests so far.
+    clauses: usize,
+}
+
+/// The nested field that the braces around are for.
+type Group = Option<&'static Field>;
+
+impl Resolver {
+    fn expression(&mut self, expression: &Expression, group: Group) -> Result<Filter, Complaint> {
+        match expression {
+            Expression::Or(parts) => Ok(Filter::any(self.each(parts, group)?)),
+            Expression::And(parts) => Ok(Filter::all(self.each(parts, group)?)),
+            Expression::Not(inner) => Ok(self.expression(inner, group)?.negated()),
+            Expression::Group(name, inner) => {
+                let field = names::group(name, group)?;
+                Ok(Filter::Element(field, Box::new(self.expression(inner, Some(field))?)))
+            }
+            Expression::Compare(name, comparison, value) => {
+                let now = self.now;
+                let test = |target: &Target| values::compare(target, *comparison, value, now);
+                let names = ordered(names::resolve(name, group)?, |target| test(target).is_ok());
+                self.tests(&names, name, value, group, test)
+            }
+            Expression::Field(name, values) => {
+                if let Values::One(value) = values
+                    && name.is_any()
+                    && value.is_any()
+                    && !value.quoted
+                {
+                    return Ok(Filter::EVERYTHING);
+                }
+                let names = names::resolve(name, group)?;
+                self.values(values, &names, name, group)
+            }
+            Expression::Free(value) if value.is_any() => Ok(Filter::EVERYTHING),
+            Expression::Free(value) => self.equal(&names::without_field(group), value, value, group),
+        }
+    }
+
+    fn each(&mut self, parts: &[Expression], group: Group) -> Result<Vec<Filter>, Complaint> {
+        parts.iter().map(|part| self.expression(part, group)).collect()
+    }
+
+    fn values(&mut self, values: &Values, names: &Names, name: &Literal, group: Group) -> Result<Filter, Complaint> {
+        let mut each = |parts: &[Values]| -> Result<Vec<Filter>, Complaint> {
+            parts.iter().map(|part| self.values(part, names, name, group)).collect()
+        };
+        match values {
+            Values::Or(parts) => Ok(Filter::any(together(each(parts)?))),
+            Values::And(parts) => Ok(Filter::all(each(parts)?)),
+            Values::Not(inner) => Ok(self.values(inner, names, name, group)?.negated()),
+            Values::One(value) => self.equal(names, name, value, group),
+        }
+    }
+
+    fn equal(&mut self, names: &Names, name: &Literal, value: &Literal, group: Group) -> Result<Filter, Complaint> {
+        if let Names::Object(members) = names
+            && !value.is_any()
+        {
+            let shown = name.shown();
+            let some: Vec<_> = members.iter().take(3).map(|member| member.field.path).collect();
+            let message =
+                format!("{shown} is an object; name a field of it, such as {}, or write {shown}.*", some.join(", "));
+            return Err(Complaint::new(name.span, message));
+        }
+        let now = self.now;
+        self.tests(names, name, value, group, |target| values::equal(target, value, now))
+    }
+
+    /// A test of one field, or of any of those that can have the value.
+    fn tests(
+        &mut self,
+        names: &Names,
+        name: &Literal,
+        value: &Literal,
+        group: Group,
+        test: impl Fn(&Target) -> Result<Filter, Mismatch>,
+    ) -> Result<Filter, Complaint> {
+        match names {
+            Names::One(target) => {
+                if target.field.search == Search::Never {
+                    let message = format!("{} is kept, but not indexed, so it cannot be searched", target.field.path);
+                    return Err(Complaint::new(name.span, message));
+                }
+                let complain = |mismatch: Mismatch| Complaint::new(value.span, mismatch.message(target, &shown(value)));
+                let found = test(target).map_err(complain)?;
+                self.counted(found, target, value, group)
+            }
+            Names::Several(targets) | Names::Object(targets) => {
+                let fitting = targets.iter().filter_map(|target| Some((target, test(target).ok()?)));
+                let found: Vec<Filter> = fitting
+                    .map(|(target, found)| self.counted(found, target, value, group))
+                    .collect::<Result<_, _>>()?;
+                if found.is_empty() {
+                    let message =
+                        format!("No field of those that are meant by {} can have {}", shown(name), shown(value));
+                    return Err(Complaint::new(value.span, message));
+                }
+                Ok(Filter::any(found))
+            }
+        }
+    }
+
+    /// The test within the element that the field is in, if it is in one and not in a group.
+    fn counted(&mut self, test: Filter, target: &Target, value: &Literal, group: Group) -> Result<Filter, Complaint> {
+        self.clauses += clauses(&test);
+        if self.clauses > MOST_CLAUSES {
+            let message = format!("The filter asks for more than {MOST_CLAUSES} values and words in all its fields");
+            return Err(Complaint::new(value.span, message));
+        }
+        Ok(match target.nested().filter(|_| group.is_none()) {
+            Some(nested) => Filter::Element(nested, Box::new(test)),
+            None => test,
+        })
+    }
+}
+
+/// Of several fields that a value can be compared with, those that are no texts, if there are any: `event.* > 5` is about
+/// numbers.
+fn ordered(names: Names, fits: impl Fn(&Target) -> bool) -> Names {
+    let is_text = |target: &Target| matches!(target.field.kind, Kind::Keyword | Kind::Text | Kind::Json);
+    match names {
+        Names::Several(targets) if targets.iter().any(|target| !is_text(target) && fits(target)) => {
+            Names::Several(targets.into_iter().filter(|target| !is_text(target)).collect())
+        }
+        names @ (Names::One(_) | Names::Several(_) | Names::Object(_)) => names,
+    }
+}
+
+fn shown(literal: &Literal) -> String {
+    let text = literal.shown();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?}", format!("{}…", text.get(..end).unwrap_or_default())),
+        None => format!("{text:?}"),
+    }
+}
+
+fn clauses(filter: &Filter) -> usize {
+    match filter {
+        Filter::All(parts) | Filter::Any(parts) => parts.iter().map(clauses).sum(),
+        Filter::Not(inner) | Filter::Element(_, inner) => clauses(inner).max(1),
+        Filter::Value(_, Test::OneOf(values)) => values.len(),
+        Filter::Value(_, Test::Words(words) | Test::Phrase(words)) => words.len(),
+        Filter::Value(_, Test::Exists | Test::Range { .. } | Test::Like(_) | Test::WordLike(_)) => 1,
+    }
+}
+
+/// Values of one field in a row become one list of them.
+fn together(parts: Vec<Filter>) -> Vec<Filter> {
+    let mut joined: Vec<Filter> = Vec::new();
+    for part in parts {
+        let is_joined = match (list(&part), joined.last_mut().and_then(list_mut)) {
+            (Some((subject, more)), Some((same, values))) if subject == same => {
+                values.extend_from_slice(more);
+                true
+            }
+            _ => false,
+        };
+        if !is_joined {
+            joined.push(part);
+        }
+    }
+    joined
+}
+
+type List<'a, V> = (&'a Subject, V);
+
+fn list(filter: &Filter) -> Option<List<'_, &Vec<crate::query::filter::Value>>> {
+    match filter {
+        Filter::Element(_, inner) => list(inner),
+        Filter::Value(subject, Test::OneOf(values)) => Some((subject, values)),
+        Filter::All(_) | Filter::Any(_) | Filter::Not(_) | Filter::Value(..) => None,
+    }
+}
+
+fn list_mut(filter: &mut Filter) -> Option<List<'_, &mut Vec<crate::query::filter::Value>>> {
+    match filter {
+        Filter::Element(_, inner) => list_mut(inner),
+        Filter::Value(subject, Test::OneOf(values)) => Some((subject, values)),
+        Filter::All(_) | Filter::Any(_) | Filter::Not(_) | Filter::Value(..) => None,
+    }
+}

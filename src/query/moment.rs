@@ -1,0 +1,403 @@
+//! Moments as people write them in a question: a date, a date and time, or what is reckoned from now.
+
+use std::fmt;
+
+use jiff::{
+    Span, Timestamp, Unit,
+    civil::{Date, DateTime, Time},
+    tz::Offset,
+};
+
+use crate::event::UnixMillis;
+
+/// The span that a text names, first and last millisecond: `2021` is a whole year, `10:15` a whole minute, `now` one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub first: UnixMillis,
+    pub last: UnixMillis,
+}
+
+/// A text that names no moment.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadMoment;
+
+impl fmt::Display for BadMoment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a date (2021-03-02), a date and time (2021-03-02T10:15:00Z), a duration before now (30d, 1h, 5m) \
+             or date math (now-1d/d)",
+        )
+    }
+}
+
+/// One of these:
+///
+/// - a date, or the year or the month of one; or a date and time, or the beginning of one, with an offset, or in UTC;
+/// - milliseconds since 1970, of five digits or more;
+/// - a duration before `now`: `1h`, `1d12h`, in `ms`, `s`, `m`, `h`, `d` and `w`;
+/// - `now`, or a date with `||` after it, and then date math as the engines have it: `+1M`, `-2h`, `/d`, in `y`, `M`, `w`, `d`,
+///   `h` or `H`, `m`, `s` and `ms`. Calendar units are of UTC, weeks begin on Monday. `/d` stands for all of the day.
+pub fn parse(text: &str, now: UnixMillis) -> Result<Moment, BadMoment> {
+    let text = text.trim();
+    let found = if let Some(math) = text.strip_prefix("now") {
+        reckon(Moment { first: now, last: now }, math)
+    } else if let Some((date, math)) = text.split_once("||") {
+        written(date).and_then(|start| reckon(start, math))
+    } else {
+        written(text).or_else(|| since_1970(text)).or_else(|| before(now, text))
+    };
+    found.ok_or(BadMoment)
+}
+
+fn since_1970(text: &str) -> Option<Moment> {
+    let is_count = (5..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let millis = UnixMillis(text.parse().ok().filter(|_| is_count)?);
+    Some(Moment { first: millis, last: millis })
+}
+
+fn before(now: UnixMillis, text: &str) -> Option<Moment> {
+    let (steps, rest) = durations(text)?;
+    let is_exact = steps.iter().all(|(_, unit)| !matches!(unit, Unit::Month | Unit::Year));
+    let start = Moment { first: now, last: now };
+    steps
+        .into_iter()
+        .try_fold(start, |at, (count, unit)| at.later(-count, unit))
+        .filter(|_| rest.is_empty() && is_exact)
+}
+
+/// Date math after a moment.
+fn reckon(start: Moment, math: &str) -> Option<Moment> {
+    let (mut at, mut rest) = (start, math);
+    while let Some(sign) = rest.chars().next() {
+        let after = rest.get(1..)?;
+        (at, rest) = if sign == '/' {
+            let end = after.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(after.len());
+            let (name, rest) = after.split_at_checked(end)?;
+            (at.whole(unit(name)?)?, rest)
+        } else {
+            let direction = match sign {
+                '+' => 1,
+                '-' => -1,
+                _ => return None,
+            };
+            let (steps, rest) = durations(after)?;
+            (steps.into_iter().try_fold(at, |at, (count, unit)| at.later(count * direction, unit))?, rest)
+        };
+    }
+    Some(at)
+}
+
+/// `1d12h` and what is after it.
+fn durations(text: &str) -> Option<(Vec<(i64, Unit)>, &str)> {
+    let mut steps = Vec::new();
+    let mut rest = text;
+    while rest.starts_with(|first: char| first.is_ascii_digit()) {
+        let (count, after) = rest.split_at_checked(rest.bytes().position(|byte| !byte.is_ascii_digit())?)?;
+        let end = after.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (name, after) = after.split_at_checked(end)?;
+        steps.push((count.parse().ok()?, unit(name)?));
+        rest = after;
+    }
+    (!steps.is_empty()).then_some((steps, rest))
+}
+
+fn unit(name: &str) -> Option<Unit> {
+    Some(match name {
+        "ms" => Unit::Millisecond,
+        "s" => Unit::Second,
+        "m" => Unit::Minute,
+        "h" | "H" => Unit::Hour,
+        "d" => Unit::Day,
+        "w" => Unit::Week,
+        "M" => Unit::Month,
+        "y" => Unit::Year,
+        _ => return None,
+    })
+}
+
+impl Moment {
+    fn later(self, count: i64, unit: Unit) -> Option<Self> {
+        Some(Self { first: later(self.first, count, unit)?, last: later(self.last, count, unit)? })
+    }
+
+    /// From the first instant of the unit that the first one is in, to the last of that of the last one.
+    fn whole(self, unit: Unit) -> Option<Self> {
+        let next = later(floor(self.last, unit)?, 1, unit)?;
+        Some(Self { first: floor(self.first, unit)?, last: UnixMillis(next.0 - 1) })
+    }
+}
+
+fn utc(millis: UnixMillis) -> Option<DateTime> {
+    Some(Offset::UTC.to_datetime(Timestamp::from_millisecond(millis.0).ok()?))
+}
+
+fn millis_of(time: DateTime, offset: Offset) -> Option<UnixMillis> {
+    Some(UnixMillis(offset.to_timestamp(time).ok()?.as_millisecond()))
+}
+
+fn later(from: UnixMillis, count: i64, unit: Unit) -> Option<UnixMillis> {
+    if let Some(length) = fixed_length(unit) {
+        let millis = from.0.checked_add(count.checked_mul(length)?)?;
+        return utc(UnixMillis(millis)).map(|_| UnixMillis(millis));
+    }
+    let span = Span::new();
+    let span = match unit {
+        Unit::Month => span.try_months(count).ok()?,
+        _ => span.try_years(count).ok()?,
+    };
+    millis_of(utc(from)?.checked_add(span).ok()?, Offset::UTC)
+}
+
+/// In milliseconds, as every day of UTC is as long as any other.
+fn fixed_length(unit: Unit) -> Option<i64> {
+    Some(match unit {
+        Unit::Millisecond => 1,
+        Unit::Second => 1000,
+        Unit::Minute => 60_000,
+        Unit::Hour => 3_600_000,
+        Unit::Day => 86_400_000,
+        Unit::Week => 604_800_000,
+        _ => return None,
+    })
+}
+
+fn floor(time: UnixMillis, unit: Unit) -> Option<UnixMillis> {
+    /// 1970-01-05, a Monday, since 1970-01-01.
+    const MONDAY: i64 = 4 * 86_400_000;
+    if let Some(length) = fixed_length(unit) {
+        let anchor = if unit == Unit::Week { MONDAY } else { 0 };
+        return Some(UnixMillis(time.0 - (time.0 - anchor).rem_euclid(length)));
+    }
+    let date = utc(time)?.date();
+    let first = if unit == Unit::Month { date.first_of_month() } else { date.first_of_year() };
+    millis_of(first.to_datetime(Time::midnight()), Offset::UTC)
+}
+
+/// A date and time, or the beginning of one.
+fn written(text: &str) -> Option<Moment> {
+    let (date, time) = match text.split_once(['T', 't', ' ']) {
+        Some((date, time)) => (date, Some(time)),
+        None => (text, None),
+    };
+    let (date, unit) = parse_date(date)?;
+    let (time, offset, unit) = match time {
+        None => (Time::midnight(), Offset::UTC, unit),
+        Some(time) => {
+            let (time, offset) = split_offset(time)?;
+            let (time, of_time) = parse_time(time)?;
+            (time, offset, Some(of_time).filter(|_| unit == Unit::Day)?)
+        }
+    };
+    let first = millis_of(date.to_datetime(time), offset)?;
+    // Not rounded, as the unit is of the offset's calendar.
+    Some(Moment { first, last: UnixMillis(later(first, 1, unit)?.0 - 1) })
+}
+
+/// `2021`, `2021-03`, `2021-03-02`, with what it stands for.
+fn parse_date(text: &str) -> Option<(Date, Unit)> {
+    let mut parts = text.split('-');
+    let year = digits(parts.next()?, 4)?;
+    let (month, unit) = parts.next().map_or(Some((1, Unit::Year)), |month| Some((digits(month, 2)?, Unit::Month)))?;
+    let (day, unit) = parts.next().map_or(Some((1, unit)), |day| Some((digits(day, 2)?, Unit::Day)))?;
+    let date = Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+    parts.next().is_none().then_some((date, unit))
+}
+
+/// `10`, `10:15`, `10:15:30`, `10:15:30.123…`, with what it stands for. What is beyond milliseconds is cut off.
+fn parse_time(text: &str) -> Option<(Time, Unit)> {
+    let (whole, fraction) = match text.split_once(['.', ',']) {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    let two = |text: &str| i8::try_from(digits(text, 2)?).ok();
+    let parts: Option<Vec<i8>> = whole.split(':').map(two).collect();
+    let (time, unit) = match (parts?.as_slice(), fraction) {
+        ([hour], None) => ((*hour, 0, 0, 0), Unit::Hour),
+        ([hour, minute], None) => ((*hour, *minute, 0, 0), Unit::Minute),
+        ([hour, minute, second], None) => ((*hour, *minute, *second, 0), Unit::Second),
+        ([hour, minute, second], Some(fraction)) => {
+            ((*hour, *minute, *second, millis(fraction)? * 1_000_000), Unit::Millisecond)
+        }
+        _ => return None,
+    };
+    Some((Time::new(time.0, time.1, time.2, time.3).ok()?, unit))
+}
+
+/// Milliseconds of the digits after the point.
+fn millis(fraction: &str) -> Option<i32> {
+    if fraction.is_empty() || fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let padded = format!("{fraction}00");
+    padded.get(..3)?.parse().ok()
+}
+
+/// The time and its offset, UTC where there is none. A blank stands for the plus sign that it was before someone put it into
+/// a URL as it is.
+fn split_offset(text: &str) -> Option<(&str, Offset)> {
+    if let Some(time) = text.strip_suffix(['Z', 'z']) {
+        return Some((time, Offset::UTC));
+    }
+    let Some(at) = text.find(['+', '-', ' ']) else {
+        return Some((text, Offset::UTC));
+    };
+    let (time, offset) = text.split_at_checked(at)?;
+    let (sign, offset) = offset.split_at_checked(1)?;
+    let (hours, minutes) = match offset.len() {
+        5 => offset.split_once(':')?,
+        4 => offset.split_at_checked(2)?,
+        2 => (offset, "00"),
+        _ => return None,
+    };
+    let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
+    let seconds = if sign == "-" { -seconds } else { seconds };
+    Offset::from_seconds(seconds).ok().map(|offset| (time, offset))
+}
+
+fn digits(text: &str, count: usize) -> Option<i16> {
+    let fits = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    if fits { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// 2021-03-02T12:00:00Z
+    const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
+
+    fn check(text: &str, first: &str, last: &str) {
+        let millis = |text: &str| UnixMillis(text.parse::<Timestamp>().unwrap().as_millisecond());
+        assert_eq!(parse(text, NOW), Ok(Moment { first: millis(first), last: millis(last) }), "{text}");
+    }
+
+    #[test]
+    fn a_date_is_its_first_instant_as_a_start_and_its_last_as_an_end() {
+        check("2021-03-02", "2021-03-02T00:00:00.000Z", "2021-03-02T23:59:59.999Z");
+        check("2024-02-29", "2024-02-29T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
+        check("1969-12-31", "1969-12-31T00:00:00.000Z", "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_year_a_month_and_an_hour_are_spans_too() {
+        check("2021", "2021-01-01T00:00:00.000Z", "2021-12-31T23:59:59.999Z");
+        check("2024-02", "2024-02-01T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
+        check("2021-03-02T10", "2021-03-02T10:00:00.000Z", "2021-03-02T10:59:59.999Z");
+        check("1614686400000", "2021-03-02T12:00:00.000Z", "2021-03-02T12:00:00.000Z");
+    }
+
+    #[test]
+    fn dates_are_reckoned_with_as_in_the_engines() {
+        check("now/d", "2021-03-02T00:00:00.000Z", "2021-03-02T23:59:59.999Z");
+        check("now-1d/d", "2021-03-01T00:00:00.000Z", "2021-03-01T23:59:59.999Z");
+        check("now+1d", "2021-03-03T12:00:00.000Z", "2021-03-03T12:00:00.000Z");
+        check("now-1M", "2021-02-02T12:00:00.000Z", "2021-02-02T12:00:00.000Z");
+        check("now/w", "2021-03-01T00:00:00.000Z", "2021-03-07T23:59:59.999Z");
+        check("now/M", "2021-03-01T00:00:00.000Z", "2021-03-31T23:59:59.999Z");
+        check("now-1y/y", "2020-01-01T00:00:00.000Z", "2020-12-31T23:59:59.999Z");
+        check("now/d+8h", "2021-03-02T08:00:00.000Z", "2021-03-03T07:59:59.999Z");
+        check("2024-01-31||+1M", "2024-02-29T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
+        check("2021-03-02T10:15||/H", "2021-03-02T10:00:00.000Z", "2021-03-02T10:59:59.999Z");
+        check("1969-12-31||/w", "1969-12-29T00:00:00.000Z", "1970-01-04T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_time_stands_for_all_of_its_smallest_unit() {
+        check("2021-03-02T10:15", "2021-03-02T10:15:00.000Z", "2021-03-02T10:15:59.999Z");
+        check("2021-03-02T10:15:30Z", "2021-03-02T10:15:30.000Z", "2021-03-02T10:15:30.999Z");
+        check("2021-03-02T10:15:30.5Z", "2021-03-02T10:15:30.500Z", "2021-03-02T10:15:30.500Z");
+        check("2021-03-02T10:15:30.123456789Z", "2021-03-02T10:15:30.123Z", "2021-03-02T10:15:30.123Z");
+        check(" 2021-03-02 10:15:30 ", "2021-03-02T10:15:30.000Z", "2021-03-02T10:15:30.999Z");
+        check("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn offsets_count_also_when_the_plus_sign_became_a_blank() {
+        for text in ["2021-03-02T10:15:30.000+02:00", "2021-03-02T10:15:30.000 02:00", "2021-03-02t10:15:30.000+0200"] {
+            check(text, "2021-03-02T08:15:30Z", "2021-03-02T08:15:30Z");
+        }
+        check("2021-03-02T10:15-05", "2021-03-02T15:15:00Z", "2021-03-02T15:15:59.999Z");
+        check("2021-03-02T10:15-03:30", "2021-03-02T13:45:00Z", "2021-03-02T13:45:59.999Z");
+    }
+
+    #[test]
+    fn a_duration_counts_back_from_now() {
+        for (text, expected) in [
+            ("now", "2021-03-02T12:00:00Z"),
+            ("1h", "2021-03-02T11:00:00Z"),
+            ("now-1h", "2021-03-02T11:00:00Z"),
+            ("5m", "2021-03-02T11:55:00Z"),
+            ("30d", "2021-01-31T12:00:00Z"),
+            ("1d12h", "2021-03-01T00:00:00Z"),
+            ("2w", "2021-02-16T12:00:00Z"),
+            ("90s", "2021-03-02T11:58:30Z"),
+            ("250ms", "2021-03-02T11:59:59.750Z"),
+            ("0d", "2021-03-02T12:00:00Z"),
+        ] {
+            check(text, expected, expected);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            " ",
+            "1",
+            "h",
+            "-1h",
+            "1h-",
+            "1x",
+            "now-",
+            "nowish",
+            "now/",
+            "now/x",
+            "now-1",
+            "now-1d/",
+            "now/ms/q",
+            "1M",
+            "1y",
+            "1d-1h",
+            "2021||1d",
+            "1h||/d",
+            "now-9999999y",
+            "9999999999999999",
+            "2021T10",
+            "2021-03T10:15",
+            "1.5h",
+            "1 h",
+            "99999999999999999999d",
+            "9223372036854775807w",
+            "2021-3-2",
+            "2021-02-30",
+            "2021-13-01",
+            "2021/03/02",
+            "March 1, 2021",
+            "2021-03-02T",
+            "2021-03-02T10:1",
+            "2021-03-02T24:00",
+            "2021-03-02T10:15:60Z",
+            "2021-03-02T10:15.5Z",
+            "2021-03-02T10:15:30.Z",
+            "2021-03-02T10:15:30.1234567890Z",
+            "2021-03-02T10:15:30ZZ",
+            "2021-03-02T10:15+2",
+            "2021-03-02T10:15+24:00",
+            "2021-03-02T10:15+02:60",
+            "2021-03-02T10:15:30:00Z",
+            "2021-03-02Z",
+            "2021-03-02x10:15",
+            "2021-03-0é",
+            "２０２１-03-02",
+            "+021-03-02",
+            "2021-03-02T+1:15",
+        ] {
+            assert_eq!(parse(text, NOW), Err(BadMoment), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What filters find, said in documents.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::ops::Bound;
+
+use serde_json::{Value as Json, json};
+
+use super::{
+    Pattern,
+    filter::{Filter, Subject, Test, Value},
+    kql,
+};
+use crate::{
+    event::UnixMillis,
+    schema::{FIELDS, Field, Kind, Search},
+};
+
+const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
+
+fn event(more: Json) -> Json {
+    let mut event = json!({"@timestamp": "2021-03-02T10:15:30.123Z"});
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+/// Each filter on this event.
+#[track_caller]
+fn check(event: &Json, finding: &[&str], missing: &[&str]) {
+    for text in finding {
+        let filter = kql::parse(text, NOW).unwrap();
+        assert!(filter.matches(event), "{text} does not find {event}");
+        assert!(!filter.negated().matches(event), "not ({text}) finds {event}");
+    }
+    for text in missing {
+        let filter = kql::parse(text, NOW).unwrap();
+        assert!(!filter.matches(event), "{text} finds {event}");
+        assert!(filter.negated().matches(event), "not ({text}) does not find {event}");
+    }
+}
+
+#[test]
+fn keywords_match_as_a_whole_and_by_case() {
+    let event =
+        event(json!({"event": {"action": "Sign in", "outcome": "success"}, "tags": ["a", "b"], "rule": {"id": ""}}));
+    check(
+        &event,
+        &[
+            "event.action:Sign in",
+            "event.action:\"Sign in\"",
+            "event.action:S*n",
+            "event.action:*",
+            "event.action:(out or Sign in)",
+            "tags:a and tags:b",
+            "tags:(a and not c)",
+            "rule.id:\"\"",
+            "rule.id:*",
+            "event.action > \"Sign\" and event.action <= \"Sign in\"",
+        ],
+        &[
+            "event.action:sign in",
+            "event.action:Sign",
+            "event.action:\"S*\"",
+            "event.code:*",
+            "tags:(a and c)",
+            "tags:(not a)",
+            "event.action > \"Sign in\"",
+            "event.code < \"z\"",
+        ],
+    );
+}
+
+#[test]
+fn texts_match_by_words() {
+    let event = event(json!({
+        "message": "Payroll export for user@example.com failed",
+        "error": {"stack_trace": "at main (Job.rs)"},
+        "user": {"name": "Ann Smith"},
+        "annals": {"payload": "{\"limit\":250.5}"},
+    }));
+    check(
+        &event,
+        &[
+            "message:payroll",
+            "message:nothing EXPORT",
+            "message:\"payroll export\"",
+            "message:\"for user\"",
+            "message:pay*",
+            "message:us*@ex*.com",
+            "message.keyword:*user@*",
+            "message.keyword:\"Payroll export for user@example.com failed\"",
+            "error.stack_trace:main",
+            "error.stack_trace:*",
+            "user.name:Ann Smith",
+            "user.name.text:smith",
+            "annals.payload:limit",
+            "annals.payload.keyword:*250.5*",
+            "payroll",
+            "Ann Smith",
+        ],
+        &[
+            "message:pay",
+            "message:\"export payroll\"",
+            "message:\"payroll for\"",
+            "message:Payroll*export",
+            "message.keyword:payroll*",
+            "user.name:ann",
+            "user.name:smith",
+            "smith",
+        ],
+    );
+}
+
+#[test]
+fn texts_that_are_too_long_have_words_but_no_value() {
+    let longest = "ü".repeat(1024);
+    check(
+        &event(json!({"message": longest, "user": {"name": longest}})),
+        &["user.name:*", "message.keyword:*", "user.name:ü*"],
+        &[],
+    );
+    // Half the characters, as each is two units.
+    let long = format!("{} tail", "𐐀".repeat(512));
+    check(
+        &event(
+            json!({"message": long, "user": {"name": long}, "annals": {"payload": format!("\"{}\"", "x".repeat(8190))}}),
+        ),
+        &["message:*", "message:tail", "user.name.text:tail", "annals.payload:*"],
+        &["user.name:*", "user.name:𐐀*", "message.keyword:*", "message.keyword:*tail", "annals.payload.keyword:*"],
+    );
+}
+
+#[test]
+fn numbers_dates_and_addresses_compare_as_such() {
+    let event = event(json!({
+        "event": {"duration": "9007199254740993", "severity": 10, "risk_score": 0.1, "start": "1969-12-31T23:59:59.999999Z"},
+        "kibana": {"alert": {"flapping": false}, "version": "9.10.0"},
+        "source": {"ip": "10.0.0.5"},
+    }));
+    check(
+        &event,
+        &[
+            "event.duration:9007199254740993",
+            "event.duration > 9007199254740992",
+            "event.severity > 9",
+            "event.severity > 9.5",
+            "event.severity:10.0",
+            "event.risk_score:0.1",
+            "event.risk_score <= 0.1",
+            "event.risk_score:0.10000000001",
+            "event.start:1969-12-31T23:59:59.999",
+            "event.start < 1970",
+            "@timestamp:2021-03-02T10:15:30.123",
+            "@timestamp:2021",
+            "@timestamp <= 2021-03-02",
+            "@timestamp > 2021-03-01",
+            "@timestamp >= now-1d/d",
+            "kibana.alert.flapping:false",
+            "kibana.version:9.1*",
+            "source.ip:10.0.0.0/29",
+            "source.ip:::/0",
+            "source.ip:::ffff:10.0.0.5",
+            "source.ip >= 10.0.0.5",
+            "10.0.0.5",
+        ],
+        &[
+            "event.duration:9007199254740992",
+            "event.severity < 10",
+            "event.start:1970",
+            "@timestamp < 2021-03-02",
+            "@timestamp > 2021-03-02",
+            "kibana.alert.flapping:true",
+            "kibana.version:9.1",
+            "source.ip:10.0.0.0/30",
+            "source.ip > 10.0.0.5",
+            "event.end:*",
+        ],
+    );
+}
+
+#[test]
+fn labels_are_texts_by_name() {
+    let event = event(json!({"labels": {"team": "payroll", "a.b": "x", "attempt": "2", "long": "y".repeat(8000)}}));
+    check(
+        &event,
+        &[
+            "labels.team:payroll",
+            "labels.team:pay*",
+            "labels.a.b:x",
+            "labels.attempt:2",
+            "labels:x",
+            "labels:pay*",
+            "labels.*:x",
+            "labels:*",
+            "labels.long:yyy*",
+        ],
+        &["labels.team:x", "labels.a:x", "labels.none:*", "labels:team"],
+    );
+    check(&self::event(json!({"labels": {}})), &[], &["labels:*"]);
+}
+
+#[test]
+fn one_and_the_same_element_has_to_pass() {
+    let event =
+        event(json!({"kibana": {"saved_objects": [{"type": "alert", "id": "a"}, {"type": "action", "id": "b"}]}}));
+    check(
+        &event,
+        &[
+            "kibana.saved_objects:{ type:alert and id:a }",
+            "kibana.saved_objects:{ type:alert and not id:b }",
+            "kibana.saved_objects.type:alert and kibana.saved_objects.id:b",
+            "kibana.saved_objects.id:(a and b)",
+            "kibana.saved_objects:*",
+            "kibana.saved_objects:{ b }",
+            "b",
+        ],
+        &[
+            "kibana.saved_objects:{ type:alert and id:b }",
+            "kibana.saved_objects:{ id:(a and b) }",
+            "not kibana.saved_objects.id:a",
+            "kibana.saved_objects.namespace:*",
+        ],
+    );
+    check(&self::event(json!({"kibana": {"saved_objects": []}})), &[], &["kibana.saved_objects:*"]);
+    let outside = Filter::value(Subject::Field(field("kibana.saved_objects.id")), Test::Exists).unwrap();
+    assert!(!outside.matches(&event), "members are seen inside an element only");
+    let inside = Filter::value(Subject::Field(field("@timestamp")), Test::Exists).unwrap();
+    assert!(!Filter::Element(field("kibana.saved_objects"), Box::new(inside)).matches(&event));
+}
+
+#[test]
+fn stubs_are_found_by_nothing() {
+    let stub = json!({"annals": {"chain": "c", "content": "{}"}, "event": {"sequence": 1}});
+    for text in ["", "*:*", "event.sequence:1", "not event.sequence:1", "not message:x"] {
+        assert!(!kql::parse(text, NOW).unwrap().matches(&stub), "{text}");
+    }
+    assert!(!Filter::EVERYTHING.matches(&stub) && !Filter::NOTHING.negated().matches(&stub));
+}
+
+fn field(path: &str) -> &'static Field {
+    crate::schema::field(path).unwrap()
+}
+
+#[test]
+fn lists_have_no_lists_of_their_kind_in_them() {
+    let leaf = |path| Filter::value(Subject::Field(field(path)), Test::Exists).unwrap();
+    let (one, two) = (leaf("event.action"), leaf("event.code"));
+    assert_eq!(Filter::all([one.clone()]), one);
+    assert_eq!(Filter::any([]), Filter::NOTHING);
+    assert_eq!(Filter::all([Filter::EVERYTHING, one.clone()]), one);
+    let nested = Filter::any([Filter::any([one.clone(), two.clone()]), Filter::NOTHING, one.clone()]);
+    assert_eq!(nested, Filter::Any(vec![one.clone(), two, one.clone()]));
+    assert_eq!(one.clone().negated().negated(), one);
+}
+
+/// A value of each type.
+fn values() -> [Value; 6] {
+    [
+        Value::Text("x".to_owned()),
+        Value::Integer(1),
+        Value::Number(0.5),
+        Value::Boolean(true),
+        Value::Millis(NOW),
+        Value::Address(std::net::Ipv6Addr::LOCALHOST),
+    ]
+}
+
+#[test]
+fn what_is_not_searchable_and_what_is_of_another_type_is_refused_for_every_field() {
+    for field in &FIELDS {
+        let asked = |test: Test| Filter::value(Subject::Field(field), test);
+        let is_never = field.search == Search::Never || field.kind == Kind::Nested;
+        assert_eq!(asked(Test::Exists).is_err(), is_never, "{}", field.path);
+        let taken = values().into_iter().filter(|value| asked(Test::OneOf(vec![value.clone()])).is_ok()).count();
+        assert_eq!(taken, usize::from(!is_never && field.search.by_value()), "{}", field.path);
+        let ordered = values()
+            .into_iter()
+            .filter(|value| asked(Test::Range { low: Bound::Included(value.clone()), high: Bound::Unbounded }).is_ok());
+        let has_order = !matches!(field.kind, Kind::Version | Kind::Labels | Kind::Boolean);
+        assert_eq!(ordered.count(), usize::from(taken == 1 && has_order), "{}", field.path);
+        assert_eq!(asked(Test::Words(vec!["x".to_owned()])).is_ok(), field.search.by_words(), "{}", field.path);
+        let long = asked(Test::Like(Pattern::containing(&"x".repeat(200))));
+        assert!(long.is_err(), "{}", field.path);
+    }
+    let inner = Filter::value(Subject::Label("x".to_owned()), Test::Like(Pattern::containing("x")));
+    assert_eq!(inner.unwrap_err().to_string(), "labels.x can have a wildcard at the end only");
+}

@@ -1,0 +1,164 @@
+//! Aggregations in the engines' language, and their answers.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ElasticStore,
+    search::{self, Found},
+    values::{Answered, Counted, Counts, Values, read},
+};
+use crate::{
+    event::UnixMillis,
+    query::{Aggregate, Aggregation, Interval, MAX_BUCKETS, Query, Statistics, Unit},
+    schema::Field,
+    store::StoreError,
+};
+
+/// The longest interval that the engines can count with, in milliseconds; it is longer than all dates are apart.
+const LONGEST_INTERVAL: i64 = 1_000_000_000_000_000;
+
+pub(super) async fn aggregate(
+    store: &ElasticStore,
+    query: &Query,
+    aggregation: &Aggregation,
+) -> Result<Aggregate, StoreError> {
+    aggregation.check().map_err(|error| refused(error.to_string()))?;
+    let question = Question { store, matching: search::matching(query) };
+    Ok(match aggregation {
+        Aggregation::Terms { field, limit } => {
+            let Counted { buckets, distinct, without } =
+                Values::of(field).count(store, &question.matching, *limit).await?;
+            Aggregate::Terms { buckets, distinct, without }
+        }
+        Aggregation::Histogram { field, interval } => Aggregate::Histogram(question.histogram(field, *interval).await?),
+        Aggregation::Statistics { field } => {
+            Aggregate::Statistics(question.statistics(&Values::of(field)).await?.into())
+        }
+        Aggregation::Percentiles { field, percents } => {
+            Aggregate::Percentiles(question.percentiles(&Values::of(field), percents).await?)
+        }
+    })
+}
+
+fn refused(reason: String) -> StoreError {
+    StoreError::Refused { reason }
+}
+
+/// Of which events.
+struct Question<'a> {
+    store: &'a ElasticStore,
+    matching: Value,
+}
+
+impl Question<'_> {
+    async fn ask<T: for<'a> Deserialize<'a> + Default>(&self, aggregations: Value) -> Result<T, StoreError> {
+        let body = search::aggregations(&self.matching, &aggregations, &self.store.search_timeout());
+        let answer = self.store.search(body).await?;
+        let Answered { values, .. } = read(&Found::read(&answer)?, &answer)?;
+        Ok(values)
+    }
+
+    /// The number of spans is seen to beforehand, because OpenSearch takes on any number, and may break down under it.
+    async fn histogram(&self, field: &'static Field, interval: Interval) -> Result<Vec<(UnixMillis, u64)>, StoreError> {
+        let values = Values::of(field);
+        let Extent { min: Some(min), max: Some(max), .. } = self.statistics(&values).await? else {
+            return Ok(Vec::new());
+        };
+        let too_many =
+            || refused(format!("{} would have more than {MAX_BUCKETS} spans of time: ask for longer ones", field.path));
+        spans(interval, UnixMillis(min as i64), UnixMillis(max as i64)).ok_or_else(too_many)?;
+        let by = match interval {
+            Interval::Millis(length) => ("fixed_interval", format!("{}ms", length.min(LONGEST_INTERVAL))),
+            Interval::Calendar(unit) => ("calendar_interval", name(unit).to_owned()),
+        };
+        let aggregation = json!({"date_histogram": {"field": values.path(), by.0: by.1, "min_doc_count": 1}});
+        let Histogram { buckets } = self.ask(values.bucketed(aggregation)).await?;
+        let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
+        for Span { key, counts: events } in buckets {
+            if let Some(start) = interval.start_of(UnixMillis(key)) {
+                *counts.entry(start).or_default() += events.events();
+            }
+        }
+        let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+            return Ok(Vec::new());
+        };
+        let starts = spans(interval, first, last).ok_or_else(too_many)?;
+        Ok(starts.into_iter().map(|start| (start, counts.get(&start).copied().unwrap_or(0))).collect())
+    }
+
+    async fn statistics(&self, values: &Values) -> Result<Extent, StoreError> {
+        self.ask(values.aggregated(json!({"stats": {"field": values.path()}}))).await
+    }
+
+    async fn percentiles(&self, values: &Values, percents: &[f64]) -> Result<Vec<Option<f64>>, StoreError> {
+        if percents.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Each once and in order, which is how the engines answer.
+        let mut asked = percents.to_vec();
+        asked.sort_by(f64::total_cmp);
+        asked.dedup();
+        let aggregation = json!({"percentiles": {"field": values.path(), "percents": asked, "keyed": false}});
+        let Percentiles { values: found } = self.ask(values.aggregated(aggregation)).await?;
+        let value = |percent: &f64| {
+            let at = asked.iter().position(|asked| asked.total_cmp(percent).is_eq())?;
+            found.get(at)?.value
+        };
+        Ok(percents.iter().map(value).collect())
+    }
+}
+
+/// The spans from the one of `first` to the one of `last`; `None` if they are too many.
+fn spans(interval: Interval, first: UnixMillis, last: UnixMillis) -> Option<Vec<UnixMillis>> {
+    let starts = std::iter::successors(interval.start_of(first), |start| interval.next(*start));
+    let starts: Vec<_> = starts.take_while(|start| *start <= last).take(MAX_BUCKETS + 1).collect();
+    (starts.len() <= MAX_BUCKETS).then_some(starts)
+}
+
+const fn name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Week => "week",
+        Unit::Month => "month",
+        Unit::Quarter => "quarter",
+        Unit::Year => "year",
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Histogram {
+    buckets: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    key: i64,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Default, Deserialize)]
+struct Extent {
+    count: u64,
+    min: Option<f64>,
+    max: Option<f64>,
+    sum: f64,
+}
+
+impl From<Extent> for Statistics {
+    fn from(Extent { count, min, max, sum }: Extent) -> Self {
+        Self { values: count, min, max, sum }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Percentiles {
+    values: Vec<Percentile>,
+}
+
+#[derive(Deserialize)]
+struct Percentile {
+    value: Option<f64>,
+}

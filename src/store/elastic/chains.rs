@@ -1,0 +1,180 @@
+//! Which chains there are, and how far they reach without a gap.
+//!
+//! A copy of an index may be there besides it, so that a position counts twice. Within one index it does not, as its id is
+//! made of the position: a span of which one index has as many events as it is long is whole. Spans are divided into ever
+//! smaller ones, a thousand at a time, until what is left is short enough to be looked at position by position.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ElasticStore, filter,
+    search::{self, Found},
+    values::Values,
+};
+use crate::{
+    event::{ChainId, Sequence},
+    query::Key,
+    schema,
+    store::StoreError,
+};
+
+const SEQUENCE: &str = "event.sequence";
+
+/// How many positions are looked at one by one.
+const FEW: u64 = 10_000;
+
+/// Into how many spans a longer one is divided.
+const SPANS: u64 = 1_000;
+
+pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<ChainId>, StoreError> {
+    let Some(field) = schema::field("annals.chain") else { return Ok(Vec::new()) };
+    let values = Values::of(field);
+    let counted = values.count(store, &filter::exists(values.path()), usize::MAX).await?;
+    // An index of this name may have other documents in it than ours.
+    let chain = |key: Key| match key {
+        Key::Text(text) => text.parse().ok(),
+        Key::Integer(_) | Key::Number(_) => None,
+    };
+    Ok(counted.buckets.into_iter().filter_map(|bucket| chain(bucket.value)).collect())
+}
+
+pub(super) async fn reach(
+    store: &ElasticStore,
+    chain: ChainId,
+    from: Sequence,
+) -> Result<Option<Sequence>, StoreError> {
+    let positions = Positions { store, chain };
+    let Sequence(from) = from;
+    let mut next = from;
+    let Some(last) = positions.last(from).await? else { return Ok(None) };
+    while next <= last {
+        next = positions.leap(next, last).await?;
+        let (row, looked_at) = positions.row(next, last).await?;
+        next += row;
+        if row < looked_at {
+            break;
+        }
+    }
+    Ok((next > from).then(|| Sequence(next - 1)))
+}
+
+/// Those of one chain.
+struct Positions<'a> {
+    store: &'a ElasticStore,
+    chain: ChainId,
+}
+
+impl Positions<'_> {
+    /// The last position, if it is not before `from`.
+    async fn last(&self, from: u64) -> Result<Option<u64>, StoreError> {
+        // No engine has numbers beyond these, nor takes them in a question.
+        let Ok(end) = i64::try_from(from).map(|_| i64::MAX.unsigned_abs()) else { return Ok(None) };
+        let Last { last } = self.ask(from, end, json!({"last": {"max": {"field": SEQUENCE}}})).await?;
+        Ok(last.value.map(|last| last as u64))
+    }
+
+    /// Goes from `from` over what is surely whole, until there are few left of which something may be missing.
+    async fn leap(&self, from: u64, last: u64) -> Result<u64, StoreError> {
+        let (mut next, mut end) = (from, last);
+        while next <= end && end - next >= FEW {
+            let length = (end - next + 1).div_ceil(SPANS);
+            let spans = json!({
+                "histogram": {"field": SEQUENCE, "interval": length, "offset": next % length, "min_doc_count": 1},
+                "aggs": {"indices": {"terms": {"field": "_index", "size": 1}}},
+            });
+            let Spans { spans } = self.ask(next, end, json!({"spans": spans})).await?;
+            for span in spans.buckets {
+                let whole = length.min(end - next + 1);
+                if span.key as u64 != next || span.in_one_index() < whole {
+                    break;
+                }
+                next += whole;
+            }
+            end = end.min(next.saturating_add(length - 1));
+        }
+        Ok(next)
+    }
+
+    /// Of the next few positions from `from` on: how many follow each other, and how many they are.
+    async fn row(&self, from: u64, last: u64) -> Result<(u64, u64), StoreError> {
+        if from > last {
+            return Ok((0, 0));
+        }
+        let end = last.min(from + (FEW - 1));
+        let terms = json!({"terms": {"field": SEQUENCE, "size": FEW, "order": {"_key": "asc"}}});
+        let Row { positions } = self.ask(from, end, json!({"positions": terms})).await?;
+        let follows =
+            positions.buckets.iter().zip(from..=end).take_while(|(position, expected)| position.key == *expected);
+        Ok((follows.count() as u64, end - from + 1))
+    }
+
+    async fn ask<T: for<'a> Deserialize<'a> + Default>(
+        &self,
+        from: u64,
+        end: u64,
+        aggregations: Value,
+    ) -> Result<T, StoreError> {
+        let matching = json!({"bool": {"filter": [
+            {"term": {"annals.chain": {"value": self.chain.to_string()}}},
+            {"range": {SEQUENCE: {"gte": from, "lte": end}}},
+        ]}});
+        let body = search::aggregations(&matching, &aggregations, &self.store.search_timeout());
+        let answer = self.store.search(body).await?;
+        Found::read(&answer)?.aggregations(&answer)
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Last {
+    last: Greatest,
+}
+
+#[derive(Default, Deserialize)]
+struct Greatest {
+    value: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+struct Spans {
+    spans: Buckets<Span>,
+}
+
+#[derive(Deserialize)]
+struct Buckets<T> {
+    buckets: Vec<T>,
+}
+
+impl<T> Default for Buckets<T> {
+    fn default() -> Self {
+        Self { buckets: Vec::new() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Span {
+    key: f64,
+    indices: Buckets<Index>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    doc_count: u64,
+}
+
+impl Span {
+    /// How many positions the index has that has the most.
+    fn in_one_index(&self) -> u64 {
+        self.indices.buckets.first().map_or(0, |index| index.doc_count)
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Row {
+    positions: Buckets<Position>,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    key: u64,
+}

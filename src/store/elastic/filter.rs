@@ -1,0 +1,213 @@
+//! Filters in the engines' language. What they mean is in [`crate::query::filter`].
+//!
+//! Nothing here scores, so all of it may be cached. Values are taken as they are: no clause analyses them again. Dates go
+//! as text, because OpenSearch misreads negative numbers of milliseconds.
+
+use std::ops::Bound;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::order::value_path;
+use crate::{
+    event::UnixMillis,
+    query::{
+        Pattern,
+        filter::{Filter, Subject, Test, Value},
+    },
+    schema::{Field, Kind, Search},
+    time::{FIRST_TIME, LAST_TIME, format_time},
+};
+
+/// The clause that matches what the filter matches, and stubs where it is a negation: whose events are asked for says
+/// that there is a time.
+pub(super) fn clause(filter: &Filter) -> Json {
+    match filter {
+        Filter::All(parts) if parts.is_empty() => json!({"match_all": {}}),
+        Filter::All(parts) => json!({"bool": {"filter": clauses(parts)}}),
+        Filter::Any(parts) if parts.is_empty() => nothing(),
+        Filter::Any(parts) => any(clauses(parts)),
+        Filter::Not(inner) => json!({"bool": {"must_not": [clause(inner)]}}),
+        Filter::Element(field, inner) => element(field.path, &clause(inner)),
+        Filter::Value(subject, test) => tested(subject, test),
+    }
+}
+
+fn clauses(filters: &[Filter]) -> Vec<Json> {
+    filters.iter().map(clause).collect()
+}
+
+fn nothing() -> Json {
+    json!({"match_none": {}})
+}
+
+fn any(clauses: Vec<Json>) -> Json {
+    json!({"bool": {"should": clauses, "minimum_should_match": 1}})
+}
+
+/// An index that was made without our template has no such path; it has no events of ours either.
+pub(super) fn element(path: &str, inner: &Json) -> Json {
+    json!({"nested": {"path": path, "ignore_unmapped": true, "score_mode": "none", "query": inner}})
+}
+
+pub(super) fn exists(path: &str) -> Json {
+    json!({"exists": {"field": path}})
+}
+
+fn tested(subject: &Subject, test: &Test) -> Json {
+    match subject {
+        Subject::Field(field) => on(&Paths::of(field), test),
+        Subject::Label(_) => {
+            let path = subject.name();
+            on(&Paths { value: path.clone(), words: path.clone(), itself: path }, test)
+        }
+    }
+}
+
+/// Where the engines have what of a field.
+struct Paths {
+    /// What exists wherever the event has the field.
+    itself: String,
+    value: String,
+    words: String,
+}
+
+impl Paths {
+    fn of(field: &Field) -> Self {
+        let value = value_path(field);
+        let words = match field.kind {
+            Kind::Text | Kind::Json => field.path.to_owned(),
+            Kind::Keyword
+            | Kind::Date
+            | Kind::Long
+            | Kind::Long64
+            | Kind::Float
+            | Kind::Boolean
+            | Kind::Ip
+            | Kind::Version
+            | Kind::Labels
+            | Kind::Nested => format!("{}.text", field.path),
+        };
+        let itself = match field.search {
+            Search::Words => words.clone(),
+            Search::Value | Search::ValueAndWords | Search::Never => field.path.to_owned(),
+        };
+        Self { itself, value, words }
+    }
+}
+
+fn on(paths: &Paths, test: &Test) -> Json {
+    match test {
+        Test::Exists => exists(&paths.itself),
+        Test::OneOf(values) => one_of(&paths.value, values),
+        Test::Range { low, high } => range(&paths.value, low, high),
+        Test::Like(pattern) => like(&paths.value, pattern),
+        Test::Words(words) => json!({"terms": {&paths.words: words}}),
+        Test::Phrase(words) => phrase(&paths.words, words),
+        Test::WordLike(pattern) => word_like(&paths.words, pattern),
+    }
+}
+
+fn one_of(path: &str, values: &[Value]) -> Json {
+    let (dates, others): (Vec<_>, Vec<_>) = values.iter().partition(|value| matches!(value, Value::Millis(_)));
+    let mut clauses: Vec<Json> = Vec::new();
+    if !others.is_empty() {
+        clauses.push(json!({"terms": {path: others.into_iter().map(written).collect::<Vec<_>>()}}));
+    }
+    clauses.extend(dates.into_iter().map(|date| {
+        let bound = Bound::Included(date.clone());
+        range(path, &bound, &bound)
+    }));
+    match (clauses.pop(), clauses.is_empty()) {
+        (None, _) => nothing(),
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            clauses.push(last);
+            any(clauses)
+        }
+    }
+}
+
+fn range(path: &str, low: &Bound<Value>, high: &Bound<Value>) -> Json {
+    match (instant(low, 1), instant(high, -1)) {
+        (Some(low), Some(high)) => return within(path, Some(low), Some(high)),
+        (Some(low), None) => return within(path, Some(low), None),
+        (None, Some(high)) => return within(path, None, Some(high)),
+        (None, None) => {}
+    }
+    let mut bounds = Map::new();
+    bounds.extend(bound("gte", "gt", low));
+    bounds.extend(bound("lte", "lt", high));
+    if bounds.is_empty() { exists(path) } else { json!({"range": {path: bounds}}) }
+}
+
+fn bound(included: &str, excluded: &str, bound: &Bound<Value>) -> Option<(String, Json)> {
+    match bound {
+        Bound::Included(value) => Some((included.to_owned(), written(value))),
+        Bound::Excluded(value) => Some((excluded.to_owned(), written(value))),
+        Bound::Unbounded => None,
+    }
+}
+
+/// The last instant within a bound of dates, where the next one within lies at this distance.
+fn instant(bound: &Bound<Value>, step: i64) -> Option<UnixMillis> {
+    match bound {
+        Bound::Included(Value::Millis(millis)) => Some(*millis),
+        Bound::Excluded(Value::Millis(millis)) => Some(UnixMillis(millis.0.saturating_add(step))),
+        Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => None,
+    }
+}
+
+/// Dates between these two, both included.
+pub(super) fn within(path: &str, low: Option<UnixMillis>, high: Option<UnixMillis>) -> Json {
+    // No date that an event has lies outside of these.
+    let (low, high) = (low.map(|low| low.max(FIRST_TIME)), high.map(|high| high.min(LAST_TIME)));
+    if low.is_some_and(|low| low > LAST_TIME) || high.is_some_and(|high| high < FIRST_TIME) {
+        return nothing();
+    }
+    let mut bounds = Map::new();
+    bounds.insert("format".to_owned(), "strict_date_time".into());
+    bounds.extend(low.map(|low| ("gte".to_owned(), format_time(low).into())));
+    bounds.extend(high.map(|high| ("lte".to_owned(), format_time(high).into())));
+    json!({"range": {path: bounds}})
+}
+
+fn written(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => text.as_str().into(),
+        Value::Integer(integer) => (*integer).into(),
+        Value::Number(number) => f64::from(*number).into(),
+        Value::Boolean(boolean) => (*boolean).into(),
+        Value::Millis(millis) => format_time(*millis).into(),
+        Value::Address(address) => address.to_canonical().to_string().into(),
+    }
+}
+
+fn like(path: &str, pattern: &Pattern) -> Json {
+    match (pattern.pieces(), pattern.prefix()) {
+        ([exact], _) => json!({"term": {path: {"value": exact}}}),
+        (_, Some("")) => exists(path),
+        (_, Some(prefix)) => json!({"prefix": {path: {"value": prefix}}}),
+        (pieces, None) => {
+            let pieces: Vec<String> = pieces.iter().map(|piece| escaped(piece)).collect();
+            json!({"wildcard": {path: {"value": pieces.join("*")}}})
+        }
+    }
+}
+
+/// A text without words exists all the same, so that any word at all is asked for as a word of at least one letter.
+fn word_like(path: &str, pattern: &Pattern) -> Json {
+    if pattern.prefix() == Some("") { json!({"wildcard": {path: {"value": "?*"}}}) } else { like(path, pattern) }
+}
+
+fn escaped(piece: &str) -> String {
+    piece.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?")
+}
+
+/// Spans, for the words are in the form that the index has them in.
+fn phrase(path: &str, words: &[String]) -> Json {
+    let words: Vec<Json> = words.iter().map(|word| json!({"span_term": {path: {"value": word}}})).collect();
+    if words.is_empty() {
+        return nothing();
+    }
+    json!({"span_near": {"clauses": words, "slop": 0, "in_order": true}})
+}

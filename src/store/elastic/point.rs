@@ -1,0 +1,82 @@
+//! A point in time: what the engine holds still, so that several searches see the same events.
+//!
+//! The engine lets go of it after [`KEEP_ALIVE`] without a search. It is asked to do so earlier when the point is closed or
+//! dropped. Where an engine grants none, the error says why: there is no other way to read on that misses nothing.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use super::{
+    ElasticStore,
+    client::{Answer, Client, unavailable},
+    flavor::Product,
+    search::{Found, WHOLE, with},
+};
+use crate::store::StoreError;
+
+/// How long the engine holds it from one search to the next.
+pub(super) const KEEP_ALIVE: &str = "5m";
+
+pub(super) struct Point {
+    client: Arc<Client>,
+    product: Product,
+    /// `None` where there is nothing to be held: there is no index, or it was let go of.
+    id: Option<String>,
+}
+
+impl Point {
+    /// Holds everything still as searches see it now.
+    pub(super) async fn open(store: &ElasticStore) -> Result<Self, StoreError> {
+        let product = store.flavor().await?.product;
+        let id = product.open_point(&store.client, &store.names.pattern(), KEEP_ALIVE).await?;
+        Ok(Self { client: store.client.clone(), product, id })
+    }
+
+    /// Whether there is anything to search.
+    pub(super) fn is_empty(&self) -> bool {
+        self.id.is_none()
+    }
+
+    #[cfg(test)]
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Searches with this body. The answer is for [`Self::read`].
+    pub(super) async fn search(&self, body: Value) -> Result<Answer, StoreError> {
+        let body = with(body, "pit", json!({"id": self.id, "keep_alive": KEEP_ALIVE}));
+        self.client.post(&format!("_search?{WHOLE}"), body.to_string()).await
+    }
+
+    pub(super) fn read<'a>(&mut self, answer: &'a Answer) -> Result<Found<'a>, StoreError> {
+        // The path and the query are known to be good, so what is not found is the point.
+        if answer.status == 404 {
+            let reason = "the engine no longer holds the events that are being read, because it waited for too long or a \
+                          node or an index went away; begin again";
+            return Err(unavailable(format!("{reason}: {}", answer.error())));
+        }
+        let found = Found::read(answer)?;
+        if let Some(id) = &found.pit_id {
+            self.id = Some(id.clone());
+        }
+        Ok(found)
+    }
+
+    /// Lets go. An engine that cannot be told does so by itself.
+    pub(super) async fn close(mut self) {
+        if let Some(id) = self.id.take() {
+            self.product.close_point(&self.client, &id).await;
+        }
+    }
+}
+
+impl Drop for Point {
+    fn drop(&mut self) {
+        if let (Some(id), Ok(runtime)) = (self.id.take(), Handle::try_current()) {
+            let (client, product) = (self.client.clone(), self.product);
+            runtime.spawn(async move { product.close_point(&client, &id).await });
+        }
+    }
+}

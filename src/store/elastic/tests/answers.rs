@@ -1,0 +1,184 @@
+//! Answers to questions that real engines cannot be made to give: half answers, refusals, and silence between two pages.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, net::TcpListener};
+
+use super::{
+    engines::query,
+    fake::{Asked, Fake, Reply, error, reply, text},
+    fresh_chain, store,
+};
+use crate::{
+    event::Sequence,
+    query::{Aggregation, Interval, Query, Scope, ScopedQuery, Visible},
+    schema,
+    store::{Scan, Store, StoreError, elastic::ElasticStore},
+};
+
+fn everything() -> ScopedQuery {
+    ScopedQuery::new(Query { scope: Scope::Visible(Visible::Everything), ..query() })
+}
+
+/// A call without the name of the indices.
+fn call(asked: &Asked) -> String {
+    let (method, path) = asked.call.split_once(' ').unwrap();
+    let path = path.trim_start_matches('/');
+    let path = path.split_once("-event-log-*").map_or(path, |(_, call)| call.trim_start_matches('/'));
+    format!("{method} {path}")
+}
+
+/// Answers these calls, and what it takes to get so far as to make them.
+async fn engine(root: Value, answer: impl Fn(&str, &Asked) -> Reply + Clone + Send + Sync + 'static) -> Fake {
+    Fake::start(move |asked| match call(asked).as_str() {
+        "GET " => reply(200, root.clone()),
+        call if call.contains("_ilm/policy") || call.contains("_ism/policies") => text(200, "{}"),
+        call => answer(call, asked),
+    })
+    .await
+}
+
+fn elasticsearch() -> Value {
+    json!({"version": {"number": "9.5.3"}})
+}
+
+fn opensearch() -> Value {
+    json!({"version": {"distribution": "opensearch", "number": "2.3.0"}})
+}
+
+fn found(events: std::ops::Range<u64>) -> Reply {
+    let hits: Vec<Value> = events.map(|at| json!({"_source": {"n": at}, "sort": [at, "chain", at << 32]})).collect();
+    let shards = json!({"total": 1, "failed": 0});
+    reply(200, json!({"timed_out": false, "_shards": shards, "hits": {"hits": hits}, "pit_id": "second"}))
+}
+
+fn opened() -> Reply {
+    reply(200, json!({"id": "first", "_shards": {"failed": 0}}))
+}
+
+async fn scan(store: &ElasticStore) -> Result<Box<dyn Scan>, StoreError> {
+    store.scan(&everything()).await
+}
+
+#[tokio::test]
+async fn a_scan_goes_on_where_it_stood_when_the_engine_was_away() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let engine = engine(elasticsearch(), move |call, _| match call {
+        "POST _pit" => opened(),
+        "POST _search" => match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => found(0..2),
+            1 => error(503, "search_phase_execution_exception", "all shards failed"),
+            2 => text(200, "{\"timed_out\":false,\"_shards\":{\"failed\":0},\"hits\":{\"hits\":[{\"_sour"),
+            _ => found(2..3),
+        },
+        "DELETE _pit" => text(200, "{}"),
+        other => text(500, other),
+    })
+    .await;
+    let store = store(&[&engine.url]);
+    let mut scan = scan(&store).await.unwrap();
+    assert_eq!(scan.next(2).await.unwrap().len(), 2);
+    for _ in 0..2 {
+        assert!(matches!(scan.next(10).await.unwrap_err(), StoreError::Unavailable { .. }));
+    }
+    assert_eq!(scan.next(10).await.unwrap(), [r#"{"n":2}"#]);
+    assert!(scan.next(10).await.unwrap().is_empty());
+    scan.close().await;
+    let searches: Vec<Value> = engine
+        .asked()
+        .iter()
+        .filter(|asked| call(asked) == "POST _search")
+        .map(|asked| serde_json::from_str(&asked.body).unwrap())
+        .collect();
+    let members = |name: &str| searches.iter().map(|search| search[name].clone()).collect::<Vec<_>>();
+    let stood = json!([1, "chain", 1_u64 << 32]);
+    assert_eq!(members("search_after"), [Value::Null, stood.clone(), stood.clone(), stood]);
+    let point = |id: &str| json!({"id": id, "keep_alive": "5m"});
+    assert_eq!(members("pit"), [point("first"), point("second"), point("second"), point("second")]);
+    assert_eq!(members("size"), [2, 10, 5, 3], "it asks for less after it failed");
+}
+
+#[tokio::test]
+async fn half_an_answer_is_an_error_to_every_question() {
+    for (timed_out, failed) in [(true, 0), (false, 1)] {
+        let half = json!({
+            "timed_out": timed_out,
+            "_shards": {"total": 2, "failed": failed},
+            "hits": {"total": {"value": 0, "relation": "eq"}, "hits": []},
+        });
+        let engine = engine(elasticsearch(), move |call, _| match call {
+            "POST _pit" => opened(),
+            _ => reply(200, half.clone()),
+        })
+        .await;
+        let store = store(&[&engine.url]);
+        let away = |error: StoreError| assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        away(store.find(&everything()).await.unwrap_err());
+        away(scan(&store).await.unwrap().next(10).await.unwrap_err());
+        away(store.chains().await.unwrap_err());
+        away(store.reach(fresh_chain(), Sequence(0)).await.unwrap_err());
+        let field = schema::field("@timestamp").unwrap();
+        for aggregation in [
+            Aggregation::Terms { field, limit: 1 },
+            Aggregation::Histogram { field, interval: Interval::Millis(1) },
+            Aggregation::Statistics { field },
+            Aggregation::Percentiles { field, percents: vec![50.0] },
+        ] {
+            away(store.aggregate(&everything(), &aggregation).await.unwrap_err());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_grants_no_point_in_time_is_heard() {
+    let refused = async |root: Value, answer: fn() -> Reply| {
+        let engine = engine(root, move |_, _| answer()).await;
+        let store = store(&[&engine.url]);
+        scan(&store).await.err().unwrap()
+    };
+    let denied = refused(elasticsearch(), || error(403, "security_exception", "action is unauthorized")).await;
+    assert!(matches!(&denied, StoreError::Denied { reason } if reason.contains("unauthorized")), "{denied:?}");
+    let full = refused(elasticsearch(), || error(429, "rejected_execution_exception", "too many points")).await;
+    assert!(matches!(&full, StoreError::Unavailable { reason, .. } if reason.contains("too many points")), "{full:?}");
+    let none = || reply(400, json!({"error": "no handler found for uri [/x/_search/point_in_time] and method [POST]"}));
+    let old = refused(opensearch(), none).await;
+    assert!(matches!(&old, StoreError::Refused { reason } if reason.contains("from 2.4 on")), "{old:?}");
+}
+
+#[tokio::test]
+async fn too_many_buckets_are_refused_whatever_the_engine_calls_it() {
+    let cause = json!({"type": "too_many_buckets_exception", "reason": "Must be less than or equal to: [10]"});
+    let failure = json!({
+        "error": {"root_cause": [], "type": "search_phase_execution_exception", "reason": "", "caused_by": cause},
+        "status": 503,
+    });
+    let engine = engine(opensearch(), move |_, _| reply(503, failure.clone())).await;
+    let error = store(&[&engine.url]).chains().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Refused { reason } if reason.contains("equal to: [10]")), "{error:?}");
+}
+
+/// The engines end a search when its connection closes.
+#[tokio::test]
+async fn a_question_that_is_given_up_closes_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let store = store(&[&format!("http://{}", listener.local_addr().unwrap())]);
+    let question = everything();
+    let mut asking = Box::pin(store.find(&question));
+    let (mut connection, _) = tokio::select! {
+        accepted = listener.accept() => accepted.unwrap(),
+        answer = &mut asking => panic!("{answer:?}"),
+    };
+    let mut received = [0; 1];
+    tokio::select! {
+        read = connection.read_exact(&mut received) => drop(read.unwrap()),
+        answer = &mut asking => panic!("{answer:?}"),
+    }
+    drop(asking);
+    let mut rest = Vec::new();
+    // It ends, in good order or not.
+    drop(connection.read_to_end(&mut rest).await);
+}

@@ -1,0 +1,368 @@
+//! What only engines can do to a question: several indices, copies, strange indices, too much of everything, lost points.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{
+    engines::{on_each_engine, query},
+    event_with, events, fresh_chain,
+};
+use crate::{
+    event::{ChainId, Sequence, Stream, UnixMillis},
+    query::{
+        Aggregate, Aggregation, Bucket, Interval, Key, Order, Pattern, Query, Scope, ScopedQuery, Sort, Statistics,
+        Visible,
+        filter::{Filter, Subject, Test},
+    },
+    schema::{self, Field},
+    store::{
+        Scan, SealedEvent, Store, StoreError, Target,
+        elastic::{ElasticStore, names, point::Point, scan::ElasticScan},
+    },
+};
+
+fn field(path: &str) -> &'static Field {
+    schema::field(path).unwrap()
+}
+
+fn everything() -> Query {
+    Query { scope: Scope::Visible(Visible::Everything), ..query() }
+}
+
+fn asked(query: Query) -> ScopedQuery {
+    ScopedQuery::new(query)
+}
+
+fn terms(path: &str, limit: usize) -> Aggregation {
+    Aggregation::Terms { field: field(path), limit }
+}
+
+async fn counted(store: &ElasticStore, path: &str, limit: usize) -> (Vec<(Key, u64)>, u64, u64) {
+    match store.aggregate(&asked(everything()), &terms(path, limit)).await.unwrap() {
+        Aggregate::Terms { buckets, distinct, without } => {
+            (buckets.into_iter().map(|Bucket { value, events }| (value, events)).collect(), distinct, without)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(text: &str) -> Key {
+    Key::Text(text.to_owned())
+}
+
+async fn read_on(scan: &mut dyn Scan, limit: u64) -> Vec<Bytes> {
+    let mut found = Vec::new();
+    loop {
+        let documents = scan.next(limit).await.unwrap();
+        if documents.is_empty() {
+            return found;
+        }
+        found.extend(documents);
+    }
+}
+
+fn documents(events: &[SealedEvent]) -> Vec<Bytes> {
+    events.iter().map(|event| event.document.clone()).collect()
+}
+
+async fn reach(store: &ElasticStore, chain: ChainId, from: u64) -> Option<u64> {
+    store.reach(chain, Sequence(from)).await.unwrap().map(|Sequence(last)| last)
+}
+
+/// Rolls over, and gives what is written to from then on.
+async fn next_target(store: &ElasticStore) -> Target {
+    store.roll_over().await;
+    store.target(&Stream::general()).await.unwrap()
+}
+
+#[tokio::test]
+async fn where_there_is_no_index_there_is_nothing() {
+    on_each_engine(async |store| {
+        let mut scan = store.scan(&asked(everything())).await.unwrap();
+        assert_eq!(scan.next(10).await.unwrap(), Vec::<Bytes>::new());
+        scan.close().await;
+        assert_eq!(counted(store, "event.action", 10).await, (vec![], 0, 0));
+        let aggregate = async |aggregation| store.aggregate(&asked(everything()), &aggregation).await.unwrap();
+        let (time, duration) = (field("@timestamp"), field("event.duration"));
+        let histogram = Aggregation::Histogram { field: time, interval: Interval::Millis(1) };
+        assert_eq!(aggregate(histogram).await, Aggregate::Histogram(vec![]));
+        let statistics = Aggregation::Statistics { field: duration };
+        assert_eq!(aggregate(statistics).await, Aggregate::Statistics(Statistics::default()));
+        let percentiles = Aggregation::Percentiles { field: duration, percents: vec![50.0, 1.0] };
+        assert_eq!(aggregate(percentiles).await, Aggregate::Percentiles(vec![None, None]));
+        assert_eq!(store.chains().await.unwrap(), []);
+        assert_eq!(reach(store, fresh_chain(), 0).await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn questions_go_over_all_indices_of_ours_and_stumble_over_no_other() {
+    on_each_engine(async |store| {
+        let (one, other) = (fresh_chain(), fresh_chain());
+        let first = store.set_up().await;
+        store.stored(&first, &events(one, 0..3)).await;
+        store.put(&format!("{}-strange", store.names.pattern().trim_end_matches("-*")), json!({})).await;
+        store.delete(&format!("_index_template/{}", names::template(&store.names.alias(&Stream::general())))).await;
+        store.roll_over().await;
+        let second = store.target(&Stream::general()).await.unwrap();
+        store.stored(&second, &events(one, 3..6)).await;
+        let third = next_target(store).await;
+        store.stored(&third, &events(other, 0..2)).await;
+        store.refresh().await.unwrap();
+        let expected: Vec<SealedEvent> = events(one, 0..6);
+        let of_one = Filter::Value(
+            Subject::Field(field("annals.chain")),
+            Test::OneOf(vec![crate::query::filter::Value::Text(one.to_string())]),
+        );
+        let question = asked(Query { filter: of_one.clone(), ..everything() });
+        for limit in [1, 2, 100] {
+            let mut scan = store.scan(&question).await.unwrap();
+            assert_eq!(read_on(scan.as_mut(), limit).await, documents(&expected));
+            scan.close().await;
+        }
+        let without = asked(Query { filter: Filter::Not(Box::new(of_one)), ..everything() });
+        assert_eq!(store.find(&without).await.unwrap().total, 2);
+        assert_eq!(counted(store, "event.action", 10).await, (vec![(text("execute"), 8)], 1, 0));
+        assert_eq!(counted(store, "kibana.saved_objects.id", 10).await, (vec![(text("a"), 8)], 1, 0));
+        let chains: BTreeSet<_> = store.chains().await.unwrap().into_iter().collect();
+        assert_eq!(chains, BTreeSet::from([one, other]));
+        assert_eq!(reach(store, one, 0).await, Some(5));
+        let by_action = Sort::by(field("event.reason"), Order::Descending).unwrap();
+        assert_eq!(store.find(&asked(Query { sort: vec![by_action], ..everything() })).await.unwrap().total, 8);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_position_counts_once_in_whatever_indices_it_is() {
+    on_each_engine(async |store| {
+        let chain = fresh_chain();
+        let first = store.set_up().await;
+        store.stored(&first, &events(chain, 0..10)).await;
+        let second = next_target(store).await;
+        // A copy of some, as many others after a gap, and what the other index lacks.
+        store.stored(&second, &events(chain, 0..5)).await;
+        store.stored(&second, &events(chain, 12..15)).await;
+        store.stored(&first, &events(chain, 16..17)).await;
+        store.stored(&second, &events(chain, 15..16)).await;
+        store.refresh().await.unwrap();
+        assert_eq!(reach(store, chain, 0).await, Some(9));
+        assert_eq!(reach(store, chain, 4).await, Some(9));
+        assert_eq!(reach(store, chain, 10).await, None);
+        assert_eq!(reach(store, chain, 12).await, Some(16));
+        assert_eq!(reach(store, chain, 17).await, None);
+        assert_eq!(reach(store, chain, u64::MAX).await, None);
+    })
+    .await;
+}
+
+/// An event for each of these positions, of which each has a code and an object of its own.
+fn many(chain: ChainId, sequences: impl IntoIterator<Item = u64>) -> Vec<SealedEvent> {
+    let event = |sequence: u64| {
+        let id = format!("{:05}", sequence / 2 * 2);
+        let object = json!({"id": id, "rel": "primary", "type": "rule"});
+        let more = json!({"event": {"code": format!("{sequence:05}")}, "kibana": {"saved_objects": [object, object]}});
+        event_with(chain, sequence, "0.s", more)
+    };
+    sequences.into_iter().map(event).collect()
+}
+
+async fn stored_in_parts(store: &ElasticStore, target: &Target, events: &[SealedEvent]) {
+    for part in events.chunks(4_000) {
+        store.stored(target, part).await;
+    }
+}
+
+/// More than an engine counts at once, and than are looked at one by one.
+#[tokio::test]
+async fn many_values_are_counted_exactly_and_long_chains_reach_far() {
+    const HOLE: u64 = 23_456;
+    on_each_engine(async |store| {
+        let chain = fresh_chain();
+        let first = store.set_up().await;
+        stored_in_parts(store, &first, &many(chain, 0..13_000)).await;
+        let second = next_target(store).await;
+        stored_in_parts(store, &second, &many(chain, (12_000..24_000).filter(|at| *at != HOLE))).await;
+        store.refresh().await.unwrap();
+
+        assert_eq!(reach(store, chain, 0).await, Some(HOLE - 1));
+        assert_eq!(reach(store, chain, 12_999).await, Some(HOLE - 1));
+        assert_eq!(reach(store, chain, HOLE).await, None);
+        assert_eq!(reach(store, chain, HOLE + 1).await, Some(23_999));
+
+        // The copies count, as any event does that a store has.
+        let (codes, distinct, without) = counted(store, "event.code", 3).await;
+        assert_eq!(codes, [(text("12000"), 2), (text("12001"), 2), (text("12002"), 2)]);
+        assert_eq!((distinct, without), (23_999, 0));
+        let (ids, distinct, without) = counted(store, "kibana.saved_objects.id", 2).await;
+        assert_eq!(ids, [(text("12000"), 4), (text("12002"), 4)]);
+        assert_eq!((distinct, without), (12_000, 0));
+
+        let by_code = vec![Sort::by(field("event.code"), Order::Descending).unwrap()];
+        let mut scan = store.scan(&asked(Query { sort: by_code, ..everything() })).await.unwrap();
+        let found = read_on(scan.as_mut(), 10_000).await;
+        scan.close().await;
+        assert_eq!(found.len(), 24_999);
+        let code = |document: &Bytes| serde_json::from_slice::<Value>(document).unwrap()["event"]["code"].to_string();
+        assert!(found.iter().map(code).is_sorted_by(|one, other| one >= other));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn spans_of_any_length_are_counted_and_too_many_are_refused() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        let dates = ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"];
+        let at =
+            |(date, sequence): (&str, u64)| event_with(fresh_chain(), sequence, "0.s", json!({"@timestamp": date}));
+        let batch: Vec<_> = dates.into_iter().zip(0..).map(at).collect();
+        store.stored(&target, &batch).await;
+        store.refresh().await.unwrap();
+        let histogram = async |length| {
+            let aggregation = Aggregation::Histogram { field: field("@timestamp"), interval: Interval::Millis(length) };
+            store.aggregate(&asked(everything()), &aggregation).await
+        };
+        let found = histogram(i64::MAX).await.unwrap();
+        assert_eq!(found, Aggregate::Histogram(vec![(UnixMillis(-i64::MAX), 1), (UnixMillis(0), 1)]));
+        for length in [1, 1_000, 86_400_000] {
+            let error = histogram(length).await.unwrap_err();
+            assert!(matches!(&error, StoreError::Refused { reason } if reason.contains("10000 spans")), "{error:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn addresses_count_however_they_are_written() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        let chain = fresh_chain();
+        let addresses = ["2001:DB8:0::1", "2001:db8::1", "::ffff:10.0.0.1", "10.0.0.1", "::"];
+        let of = |(ip, sequence): (&str, u64)| event_with(chain, sequence, "0.s", json!({"source": {"ip": ip}}));
+        store.stored(&target, &addresses.into_iter().zip(0..).map(of).collect::<Vec<_>>()).await;
+        store.refresh().await.unwrap();
+        let expected = vec![(text("10.0.0.1"), 2), (text("2001:db8::1"), 2), (text("::"), 1)];
+        assert_eq!(counted(store, "source.ip", 10).await, (expected, 3, 0));
+        let keys = addresses.map(|ip| Key::counted(&json!(ip), field("source.ip")).unwrap());
+        assert_eq!(keys, ["2001:db8::1", "2001:db8::1", "10.0.0.1", "10.0.0.1", "::"].map(text));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn versions_count_by_their_texts() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        let versions = ["10.0.0-SNAPSHOT", "10.0.0-snapshot", "8.1.0", "8.1.0"];
+        let of = |(version, sequence): (&str, u64)| {
+            event_with(fresh_chain(), sequence, "0.s", json!({"kibana": {"version": version}}))
+        };
+        store.stored(&target, &versions.into_iter().zip(0..).map(of).collect::<Vec<_>>()).await;
+        store.refresh().await.unwrap();
+        let expected = vec![(text("8.1.0"), 2), (text("10.0.0-SNAPSHOT"), 1), (text("10.0.0-snapshot"), 1)];
+        assert_eq!(counted(store, "kibana.version", 10).await, (expected, 3, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shard_that_is_away_is_an_error_and_never_a_short_answer() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        store.stored(&target, &events(fresh_chain(), 0..2)).await;
+        let nowhere = json!({"settings": {"index": {"hidden": true, "routing.allocation.require._name": "nowhere"}}});
+        let path = format!("{}?wait_for_active_shards=0", names::index(&store.names.alias(&Stream::general()), 9));
+        store.put(&path, nowhere).await;
+        let away = |error: StoreError| assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        away(store.find(&asked(everything())).await.unwrap_err());
+        away(store.aggregate(&asked(everything()), &terms("event.action", 1)).await.unwrap_err());
+        away(store.chains().await.unwrap_err());
+        away(store.reach(fresh_chain(), Sequence(0)).await.unwrap_err());
+        away(match store.scan(&asked(everything())).await {
+            Err(error) => error,
+            Ok(mut scan) => scan.next(1).await.unwrap_err(),
+        });
+    })
+    .await;
+}
+
+async fn let_go(store: &ElasticStore, scan: &ElasticScan) {
+    let id = scan.point.as_ref().and_then(Point::id).unwrap().to_owned();
+    store.flavor().await.unwrap().product.close_point(&store.client, &id).await;
+}
+
+#[tokio::test]
+async fn a_scan_whose_point_in_time_is_gone_says_so() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        store.stored(&target, &events(fresh_chain(), 0..5)).await;
+        store.refresh().await.unwrap();
+        let mut scan = ElasticScan::open(store, &everything()).await.unwrap();
+        assert_eq!(scan.next(2).await.unwrap().len(), 2);
+        let_go(store, &scan).await;
+        for _ in 0..2 {
+            let error = scan.next(2).await.unwrap_err();
+            assert!(
+                matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("begin again")),
+                "{error:?}"
+            );
+        }
+        let mut scan = ElasticScan::open(store, &everything()).await.unwrap();
+        assert_eq!(scan.next(2).await.unwrap().len(), 2);
+        store.delete(&target.0).await;
+        assert!(matches!(scan.next(2).await.unwrap_err(), StoreError::Unavailable { .. }));
+    })
+    .await;
+}
+
+/// Waits until the engine holds this point in time no longer.
+async fn is_let_go_of(store: &ElasticStore, id: &str) {
+    let search = json!({"size": 0, "pit": {"id": id}}).to_string();
+    while store.client.post("_search", search.clone()).await.unwrap().status != 404 {}
+}
+
+#[tokio::test]
+async fn the_engine_is_told_when_a_scan_ends() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        store.stored(&target, &events(fresh_chain(), 0..3)).await;
+        store.refresh().await.unwrap();
+        let open = async || {
+            let mut scan = ElasticScan::open(store, &everything()).await.unwrap();
+            assert_eq!(scan.next(2).await.unwrap().len(), 2);
+            let id = scan.point.as_ref().and_then(Point::id).unwrap().to_owned();
+            (Box::new(scan), id)
+        };
+        let (closed, id) = open().await;
+        closed.close().await;
+        is_let_go_of(store, &id).await;
+        let (dropped, id) = open().await;
+        drop(dropped);
+        is_let_go_of(store, &id).await;
+        let (mut ended, id) = open().await;
+        assert_eq!(ended.next(2).await.unwrap().len(), 1);
+        is_let_go_of(store, &id).await;
+        assert_eq!(ended.next(2).await.unwrap(), Vec::<Bytes>::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pattern_that_the_engine_does_not_take_is_refused_with_its_reason() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        store.stored(&target, &events(fresh_chain(), 0..1)).await;
+        let subject = Subject::Field(field("message"));
+        let filter = Filter::Value(subject, Test::Like(Pattern::containing(&"ab".repeat(400))));
+        let error = store.find(&asked(Query { filter, ..everything() })).await.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Refused { reason } if reason.contains("Determinizing automaton")),
+            "{error:?}"
+        );
+    })
+    .await;
+}

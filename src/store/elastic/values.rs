@@ -1,0 +1,267 @@
+//! The values of a field, each counted exactly, whatever their number.
+//!
+//! The engines' usual way counts exactly while no shard has more values than it is asked for; it says so. Where there are
+//! more, all values are paged through in the engine's order, at one point in time, and only the most frequent are kept.
+
+use std::{cmp::Ordering, net::IpAddr};
+
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use tokio::time::Instant;
+
+use super::{
+    ElasticStore,
+    client::{Answer, unavailable},
+    filter,
+    order::value_path,
+    point::Point,
+    search::{self, Found, with},
+};
+use crate::{
+    query::{Bucket, Key},
+    schema::{FIELDS, Field, Kind},
+    store::StoreError,
+};
+
+/// How many values are asked for at once in the usual way.
+const FEW: u64 = 10_000;
+
+/// How many values are on a page; below the engines' own `search.max_buckets`.
+const PAGE_VALUES: u64 = 50_000;
+
+/// The most different values that are counted.
+const MAX_VALUES: u64 = 1_000_000;
+
+/// Whose values are counted.
+pub(super) struct Values {
+    kind: Kind,
+    path: String,
+    /// The nested field whose elements have them.
+    elements: Option<&'static str>,
+}
+
+/// As in [`crate::query::Aggregate::Terms`].
+pub(super) struct Counted {
+    pub(super) buckets: Vec<Bucket>,
+    pub(super) distinct: u64,
+    pub(super) without: u64,
+}
+
+impl Values {
+    pub(super) fn of(field: &Field) -> Self {
+        let holds = |nested: &Field| {
+            nested.kind == Kind::Nested
+                && field.path.strip_prefix(nested.path).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let elements = FIELDS.iter().find(|nested| holds(nested)).map(|nested| nested.path);
+        Self { kind: field.kind, path: value_path(field), elements }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The aggregation as `values`, where the values are.
+    pub(super) fn aggregated(&self, aggregation: Value) -> Value {
+        match self.elements {
+            None => json!({"values": aggregation}),
+            Some(path) => json!({"elements": {"nested": {"path": path}, "aggs": {"values": aggregation}}}),
+        }
+    }
+
+    /// The same for an aggregation with buckets, which count events, however many of their elements are in one.
+    pub(super) fn bucketed(&self, aggregation: Value) -> Value {
+        self.aggregated(match self.elements {
+            None => aggregation,
+            Some(_) => with(aggregation, "aggs", json!({"events": {"reverse_nested": {}}})),
+        })
+    }
+
+    /// Counts the values among the events that match, and keeps the `limit` most frequent.
+    pub(super) async fn count(
+        &self,
+        store: &ElasticStore,
+        matching: &Value,
+        limit: usize,
+    ) -> Result<Counted, StoreError> {
+        let deadline = Instant::now() + store.client.request_timeout();
+        let terms = self.bucketed(json!({"terms": {"field": self.path, "size": FEW}}));
+        let answer = store.search(self.question(store, matching, terms)).await?;
+        let Answered { values, without } = read::<Terms>(&Found::read(&answer)?, &answer)?;
+        let Terms { sum_other_doc_count, doc_count_error_upper_bound, buckets } = values;
+        if sum_other_doc_count > 0 || doc_count_error_upper_bound > 0 {
+            return self.count_all(store, matching, limit, deadline).await;
+        }
+        let mut counted = Counted { buckets: Vec::new(), distinct: 0, without };
+        let buckets = buckets.into_iter().map(|Entry { key, counts }| (key, counts.events()));
+        counted.add(self.keyed(&answer, buckets)?, limit);
+        Ok(counted)
+    }
+
+    async fn count_all(
+        &self,
+        store: &ElasticStore,
+        matching: &Value,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Counted, StoreError> {
+        let mut point = Point::open(store).await?;
+        let mut counted = Counted { buckets: Vec::new(), distinct: 0, without: 0 };
+        let mut after: Option<Value> = None;
+        while !point.is_empty() {
+            let pages = json!({"size": PAGE_VALUES, "sources": [{"value": {"terms": {"field": self.path}}}]});
+            let pages = after.take().map_or_else(|| pages.clone(), |after| with(pages.clone(), "after", after));
+            let pages = self.bucketed(json!({"composite": pages}));
+            let answer = point.search(self.question(store, matching, pages)).await?;
+            let Answered { values: Composite { after_key, buckets }, without } = read(&point.read(&answer)?, &answer)?;
+            counted.without = without;
+            let buckets = buckets.into_iter().map(|Composed { key, counts }| (key.value, counts.events()));
+            counted.add(self.keyed(&answer, buckets)?, limit);
+            if after_key.is_none() {
+                break;
+            }
+            after = after_key;
+            if counted.distinct >= MAX_VALUES {
+                let reason =
+                    format!("{} has more than {MAX_VALUES} values among these events: ask for fewer", self.path);
+                return Err(StoreError::Refused { reason });
+            }
+            if Instant::now() >= deadline {
+                return Err(unavailable(format!("{} has too many values to be counted in time", self.path)));
+            }
+        }
+        point.close().await;
+        Ok(counted)
+    }
+
+    fn question(&self, store: &ElasticStore, matching: &Value, aggregations: Value) -> Value {
+        let has = filter::exists(&self.path);
+        let has = self.elements.map_or_else(|| has.clone(), |path| filter::element(path, &has));
+        let without = json!({"filter": {"bool": {"must_not": [has]}}});
+        search::aggregations(matching, &with(aggregations, "without", without), &store.search_timeout())
+    }
+
+    fn keyed(&self, answer: &Answer, buckets: impl Iterator<Item = (Value, u64)>) -> Result<Vec<Bucket>, StoreError> {
+        let bucket = |(value, events): (Value, u64)| match self.key(&value) {
+            Some(value) => Ok(Bucket { value, events }),
+            None => Err(answer.unexpected(format_args!("{value} as a value of {}", self.path))),
+        };
+        buckets.map(bucket).collect()
+    }
+
+    /// The key that is meant by a value in an answer.
+    fn key(&self, value: &Value) -> Option<Key> {
+        match self.kind {
+            // A number in the one way of counting, a boolean in the other.
+            Kind::Boolean => value.as_i64().or(value.as_bool().map(i64::from)).map(Key::Integer),
+            Kind::Date | Kind::Long | Kind::Long64 => value.as_i64().map(Key::Integer),
+            Kind::Float => value.as_f64().map(Key::Number),
+            Kind::Ip => {
+                value.as_str()?.parse().ok().map(|address: IpAddr| Key::Text(address.to_canonical().to_string()))
+            }
+            Kind::Keyword | Kind::Text | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => {
+                value.as_str().map(|text| Key::Text(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl Counted {
+    /// Adds values that are not there yet, and drops what is not among the `limit` most frequent.
+    fn add(&mut self, buckets: Vec<Bucket>, limit: usize) {
+        self.distinct += buckets.len() as u64;
+        self.buckets.extend(buckets);
+        self.buckets.sort_by(|one, other| {
+            let by_value = one.value.partial_cmp(&other.value).unwrap_or(Ordering::Equal);
+            other.events.cmp(&one.events).then(by_value)
+        });
+        self.buckets.truncate(limit);
+    }
+}
+
+/// What an aggregation made of the values, and how many events have none.
+#[derive(Default)]
+pub(super) struct Answered<T> {
+    pub(super) values: T,
+    pub(super) without: u64,
+}
+
+/// Reads what [`Values::aggregated`] asked for. Where there is no index, there is no answer either.
+pub(super) fn read<'a, T: Deserialize<'a> + Default>(
+    found: &Found<'a>,
+    answer: &Answer,
+) -> Result<Answered<T>, StoreError> {
+    #[derive(Default, Deserialize)]
+    struct Aggregations<'a> {
+        #[serde(borrow, default)]
+        values: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        elements: Option<Elements<'a>>,
+        #[serde(default)]
+        without: Option<Documents>,
+    }
+    #[derive(Deserialize)]
+    struct Elements<'a> {
+        #[serde(borrow)]
+        values: &'a RawValue,
+    }
+    let Aggregations { values, elements, without } = found.aggregations(answer)?;
+    let values = match values.or(elements.map(|elements| elements.values)) {
+        Some(values) => serde_json::from_str(values.get()).map_err(|error| answer.unexpected(error))?,
+        None => T::default(),
+    };
+    Ok(Answered { values, without: without.map_or(0, |without| without.doc_count) })
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Documents {
+    doc_count: u64,
+}
+
+/// How often something is there: in documents, which may be elements, and if so in events.
+#[derive(Clone, Copy, Deserialize)]
+pub(super) struct Counts {
+    doc_count: u64,
+    #[serde(default)]
+    events: Option<Documents>,
+}
+
+impl Counts {
+    pub(super) fn events(self) -> u64 {
+        self.events.map_or(self.doc_count, |events| events.doc_count)
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Terms {
+    sum_other_doc_count: u64,
+    /// -1 where the engine does not know.
+    doc_count_error_upper_bound: i64,
+    buckets: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    key: Value,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Default, Deserialize)]
+struct Composite {
+    #[serde(default)]
+    after_key: Option<Value>,
+    buckets: Vec<Composed>,
+}
+
+#[derive(Deserialize)]
+struct Composed {
+    key: ComposedKey,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Deserialize)]
+struct ComposedKey {
+    value: Value,
+}
