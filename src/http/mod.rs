@@ -16,6 +16,7 @@ mod parameters;
 mod projection;
 mod request;
 mod routes;
+mod scan;
 mod serve;
 mod spans;
 mod streams;

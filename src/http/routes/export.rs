@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, task, time::timeout};
+use tokio::{sync::OwnedSemaphorePermit, task};
 use utoipa::IntoParams;
 
 use super::parameters::{SelectionParameters, SortParameters};
@@ -18,14 +18,14 @@ use crate::{
     http::{
         Shared,
         answer::ErrorAnswer,
-        ask::{self, Whose},
+        ask::Whose,
         export::{Exporter, TRAILERS},
         guard::Caller,
         parameters::Parameters,
         request::ExportRequest,
+        scan::OpenScan,
         streams::{self, End, Gone, Sender},
     },
-    store::Scan,
 };
 
 /// Bytes of documents that are read from the store at once, about.
@@ -134,14 +134,8 @@ async fn export(
     let permit = whose.permit(caller).await?;
     let place = shared.streams.begin_export()?;
     let query = access::scope(permit, |scope| request.query(scope));
-    let mut scan = ask::answered(deadline, shared.services.query_store.scan(&query)).await?;
-    let first = match ask::answered(deadline, scan.next(FIRST_BATCH)).await {
-        Ok(first) => first,
-        Err(failure) => {
-            close(&shared, scan).await;
-            return Err(failure);
-        }
-    };
+    let mut scan = OpenScan::open(&shared, &query, deadline).await?;
+    let first = scan.next(FIRST_BATCH, deadline).await?;
     let is_compressed = accepts_gzip(headers);
     let head = head(&request, is_compressed);
     let (sender, body) = streams::body();
@@ -187,7 +181,7 @@ fn coding(text: &str) -> (&str, bool) {
 /// An export that is being written.
 struct Export {
     shared: Arc<Shared>,
-    scan: Box<dyn Scan>,
+    scan: OpenScan,
     exporter: Exporter,
     _place: OwnedSemaphorePermit,
 }
@@ -213,8 +207,8 @@ impl From<Failure> for Broken {
 impl Export {
     async fn run(self, first: Vec<Bytes>, sender: Sender) {
         let Self { shared, mut scan, exporter, _place } = self;
-        let written = write(&shared, scan.as_mut(), exporter, first, sender).await;
-        close(&shared, scan).await;
+        let written = write(&shared, &mut scan, exporter, first, sender).await;
+        drop(scan);
         let end = match &written {
             Ok(()) => End::Complete,
             Err(Broken::Reader) => shared.streams.end_without_reader(),
@@ -236,7 +230,7 @@ impl Export {
 /// of them together may take as long as the client reads on.
 async fn write(
     shared: &Shared,
-    scan: &mut dyn Scan,
+    scan: &mut OpenScan,
     mut exporter: Exporter,
     first: Vec<Bytes>,
     sender: Sender,
@@ -245,7 +239,7 @@ async fn write(
     while !batch.is_empty() {
         let limit = next_limit(&batch);
         let step = async {
-            let read = ask::answered(shared.deadline(), scan.next(limit));
+            let read = scan.next(limit, shared.deadline());
             let (written, read) = tokio::join!(make(exporter, batch), read);
             Ok::<_, Failure>((written?, read?))
         };
@@ -274,10 +268,4 @@ fn next_limit(batch: &[Bytes]) -> u64 {
     let bytes: usize = batch.iter().map(Bytes::len).sum();
     let limit = BATCH_BYTES * batch.len() / bytes.max(1);
     u64::try_from(limit).unwrap_or(u64::MAX).clamp(*BATCH.start(), *BATCH.end())
-}
-
-async fn close(shared: &Shared, scan: Box<dyn Scan>) {
-    if timeout(shared.services.limits.request_timeout, scan.close()).await.is_err() {
-        tracing::warn!("the store did not let go of an export in time");
-    }
 }

@@ -22,6 +22,7 @@ use super::{
     Shared, ask,
     projection::Projection,
     request::{Begin, TailRequest},
+    scan::OpenScan,
     streams::{Gone, Sender},
 };
 use crate::{
@@ -179,27 +180,42 @@ impl Follower {
         Ok(to.map(|to| Reach { chain, from, to }))
     }
 
-    /// Shows the events within these positions; whether there were any.
+    /// Shows the events within these positions; whether there were any. What comes mostly fits one page; of a backlog the
+    /// rest is read in one go.
     async fn show(&mut self, reaches: &[Reach], sender: &Sender) -> Result<bool, Interrupted> {
-        let mut has_shown = false;
-        loop {
-            let parts: Result<Vec<_>, _> = reaches.iter().map(|reach| self.within(reach)).collect();
-            let query = self.query(Filter::any(parts?), PAGE);
-            let store = &self.shared.services.query_store;
-            let documents = ask::answered(self.shared.deadline(), store.find(&query)).await?.documents;
-            let is_last = (documents.len() as u64) < PAGE;
-            for document in documents {
-                has_shown = true;
-                self.show_event(document, sender).await?;
-            }
-            if is_last {
-                break;
-            }
+        let store = Arc::clone(&self.shared.services.query_store);
+        let query = self.query(self.within_any(reaches)?, PAGE);
+        let documents = ask::answered(self.shared.deadline(), store.find(&query)).await?.documents;
+        let (has_shown, is_full) = (!documents.is_empty(), documents.len() as u64 >= PAGE);
+        for document in documents {
+            self.show_event(document, sender).await?;
+        }
+        if is_full {
+            self.show_rest(reaches, sender).await?;
         }
         for reach in reaches {
             self.positions.next.insert(reach.chain, reach.to.next());
         }
         Ok(has_shown)
+    }
+
+    async fn show_rest(&mut self, reaches: &[Reach], sender: &Sender) -> Result<(), Interrupted> {
+        let query = self.query(self.within_any(reaches)?, PAGE);
+        let mut scan = OpenScan::open(&self.shared, &query, self.shared.deadline()).await?;
+        loop {
+            let documents = scan.next(PAGE, self.shared.deadline()).await?;
+            if documents.is_empty() {
+                return Ok(());
+            }
+            for document in documents {
+                self.show_event(document, sender).await?;
+            }
+        }
+    }
+
+    fn within_any(&self, reaches: &[Reach]) -> Result<Filter, Failure> {
+        let parts: Result<Vec<_>, _> = reaches.iter().map(|reach| self.within(reach)).collect();
+        Ok(Filter::any(parts?))
     }
 
     async fn show_event(&mut self, document: Bytes, sender: &Sender) -> Result<(), Interrupted> {

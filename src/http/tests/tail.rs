@@ -135,6 +135,24 @@ async fn it_shows_what_comes_from_now_on_and_nothing_of_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backlog_is_shown_whole_and_the_store_lets_go_of_it() {
+    let log = Log::new();
+    arrive(&log, (0..350).flat_map(|sequence| [event(ONE, sequence), event(TWO, sequence)])).await;
+    let mut tail = Tail::begin(&log, "?since=2000-01-01&fields=event.id").await;
+    let mut shown = tail.ids(450).await;
+    let mut resumed = Tail::begin_at(&log, &format!("{PATH}?fields=event.id"), Some(&tail.last_id)).await;
+    shown.extend(resumed.ids(250).await);
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), 700);
+    drop(tail);
+    let closed = || log.store.closed_scans.load(std::sync::atomic::Ordering::Relaxed);
+    while closed() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chain_that_appears_is_followed_from_its_beginning() {
     let log = Log::new();
     arrive(&log, [event(ONE, 0)]).await;
