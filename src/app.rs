@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How long the start waits for a store to say what it has of our chains.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
 const MAX_CONNECTIONS: usize = 1024;
 /// How long a client may take for the head of a request, and to take anything of its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,6 +77,10 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let service = Service::start(&config).await?;
+    if !config.events.are_kept() {
+        let config::Events { enabled, keep } = config.events;
+        tracing::warn!(enabled, keep, "events are not kept, as configured: they are answered with not_kept");
+    }
     service.log_own_event(STARTING).await;
     let server = &config.server;
     tracing::info!(%address, data_dir = %config.data_dir.display(), "accepting events");
@@ -131,6 +135,7 @@ struct Service {
     shippers: Vec<RunningShipper>,
     shutdown: CancellationToken,
     is_first_start: bool,
+    events: config::Events,
 }
 
 struct RunningShipper {
@@ -161,17 +166,18 @@ impl Service {
             );
         }
         let stores = open_stores(config)?;
-        let may_have_lost = recovering.cut > 0 || has_confirmed_beyond(&recovering, &folder, &stores)?;
-        supersede_lost_chains(&mut recovering, &stores, may_have_lost)
+        let own = recovering.own_chains();
+        supersede_uncertain_chains(&mut recovering, &own, &stores)
             .await
             .map_err(|source| writer_error(config, &folder, source))?;
+        switch_chaining(&mut recovering, config).map_err(|source| writer_error(config, &folder, source))?;
         let trimmer = Trimmer::new(recovering.journal(), stores.len());
         let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
 
         let shutdown = CancellationToken::new();
         let mut shippers = Vec::new();
         for (name, store) in stores {
-            let options = shipper_options(config, &folder, &name, &metrics);
+            let options = shipper_options(config, &folder, &name, &own, &metrics);
             let (shipper, task) = Shipper::start(
                 options,
                 Arc::clone(&store),
@@ -183,7 +189,19 @@ impl Service {
             .map_err(|source| AppError::Shipper { store: name.clone(), source })?;
             shippers.push(RunningShipper { name, store, shipper, task });
         }
-        Ok(Self { folder, intake, keys, metrics, clock, writer, writer_thread, shippers, shutdown, is_first_start })
+        Ok(Self {
+            folder,
+            intake,
+            keys,
+            metrics,
+            clock,
+            writer,
+            writer_thread,
+            shippers,
+            shutdown,
+            is_first_start,
+            events: config.events,
+        })
     }
 
     fn services(&self, config: &Config, stopping: CancellationToken) -> http::Services {
@@ -202,6 +220,7 @@ impl Service {
             keys: Arc::clone(&self.keys),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
+            keeps_events: self.events.are_kept(),
             limits: http::Limits {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
@@ -213,9 +232,14 @@ impl Service {
 
     /// The log's own events are events like any other; if one cannot be logged, the reason is in the program's log.
     async fn log_own_event(&self, action: &str) {
+        if !self.events.enabled {
+            return;
+        }
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
         match self.intake.accept(&Sender::log(), None, event.to_string().as_bytes()) {
+            // Accepting has copied it to the program's log, if that is configured.
+            Ok(_) if !self.events.keep => {}
             Ok(accepted) => {
                 if let Err(error) = self.writer.submit(accepted.contents).await {
                     tracing::warn!(action, %error, "the log's own event could not be logged");
@@ -295,7 +319,7 @@ fn open_intake(
             .map_err(|source| AppError::Provider { provider: provider.clone(), source })?;
     }
     let intake = Intake::new(Arc::new(registry), limits, clock, server_uuid, &config.writer.version);
-    Ok(if config.log.events { intake.logging_events() } else { intake })
+    Ok(if config.log.events && config.events.enabled { intake.logging_events() } else { intake })
 }
 
 fn writer_options(config: &Config) -> writer::Options {
@@ -309,41 +333,32 @@ fn writer_options(config: &Config) -> writer::Options {
             config::Overflow::Drop => writer::Overflow::Drop,
         },
         epoch_ms: u64::try_from(config.seal.epoch.as_millis()).unwrap_or(u64::MAX),
+        chaining: config.seal.chaining,
     }
 }
 
-fn shipper_options(config: &Config, folder: &DataFolder, name: &str, metrics: &Metrics) -> ship::Options {
+fn shipper_options(
+    config: &Config,
+    folder: &DataFolder,
+    name: &str,
+    own: &[OwnChain],
+    metrics: &Metrics,
+) -> ship::Options {
     let (bulk_bytes, concurrency) = match config.stores.get(name) {
         Some(config::Store::Elasticsearch(elastic)) => (elastic.bulk_bytes.as_usize(), elastic.concurrency),
         // One transaction at a time, of about what the engines take; the next one is read meanwhile.
-        Some(config::Store::Sqlite(_)) | None => (2 << 20, 2),
+        Some(config::Store::Sqlite(_) | config::Store::Postgres(_)) | None => (2 << 20, 2),
     };
     ship::Options {
         name: name.to_owned(),
-        progress_file: progress_file(folder, name),
+        progress_file: folder.path(&format!("store-{name}.json")),
         dead_letter_file: folder.path(&format!("store-{name}.dead-letters.jsonl")),
         streams: vec![Stream::general()],
+        own_chains: own.iter().map(|own| (own.state.chain, own.state.next())).collect(),
         bulk_bytes,
         concurrency,
         metrics: metrics.store(name),
     }
-}
-
-fn progress_file(folder: &DataFolder, name: &str) -> PathBuf {
-    folder.path(&format!("store-{name}.json"))
-}
-
-/// Whether some store has confirmed more than the journal holds.
-fn has_confirmed_beyond(recovering: &Recovering, folder: &DataFolder, stores: &[NamedStore]) -> Result<bool, AppError> {
-    let end = recovering.journal().end();
-    for (name, _) in stores {
-        let confirmed = ship::confirmed_in(&progress_file(folder, name))
-            .map_err(|source| AppError::Shipper { store: name.clone(), source: source.into() })?;
-        if confirmed.is_some_and(|confirmed| confirmed > end) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// A store and its name in the configuration.
@@ -357,35 +372,55 @@ fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
     config.stores.iter().map(open).collect()
 }
 
-/// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its disk was
-/// restored, or its end was damaged. That chain is closed, and a new one goes on from what the store has. The same if the
-/// journal shows that it may have lost some and a store that might have them does not answer: to give their positions out
-/// again would fork the chain.
-async fn supersede_lost_chains(
+/// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its folder is an
+/// old copy, or its end was damaged. That chain is closed, and a new one goes on from what the store has. The same where
+/// a store does not answer: it might have more, and to give the positions out again would fork the chain for good.
+async fn supersede_uncertain_chains(
     recovering: &mut Recovering,
+    own: &[OwnChain],
     stores: &[NamedStore],
-    may_have_lost: bool,
 ) -> Result<(), OpenError> {
-    let own = recovering.own_chains();
-    let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), &own))).await;
+    let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), own))).await;
     let all_answered = asked.iter().all(Option::is_some);
-    for chain in own {
-        let of_chain = |head: &&Head| head.position.chain == chain.state.chain;
+    for OwnChain { stream, state } in own {
+        let of_chain = |head: &&Head| head.position.chain == state.chain;
         let furthest = asked.iter().flatten().flatten().filter(of_chain).max_by_key(|head| head.position.sequence);
-        let next = chain.state.next().0;
-        let (sequence, seal) = match (furthest, next.checked_sub(1)) {
-            (Some(head), _) => (head.position.sequence.0, Some(head.seal.clone())),
-            (None, Some(last)) if may_have_lost && !all_answered => (last, None),
-            (None, _) => continue,
-        };
-        tracing::error!(
-            chain = %chain.state.chain,
-            store_has = sequence,
-            journal_ends_before = next,
-            "the journal has lost events that a store has, or may have; their chain is closed and a new one goes on from there"
-        );
-        let predecessor = Predecessor { chain: chain.state.chain.to_string(), seal, sequence };
-        recovering.supersede(&chain.stream, predecessor)?;
+        let (chain, next) = (state.chain, state.next().0);
+        match furthest {
+            Some(head) => {
+                let sequence = head.position.sequence.0;
+                tracing::error!(
+                    %chain,
+                    store_has = sequence,
+                    journal_ends_before = next,
+                    "the journal has lost events that a store has; their chain is closed and a new one goes on from there"
+                );
+                let predecessor =
+                    Predecessor { chain: chain.to_string(), leaf: None, seal: head.seal.clone(), sequence };
+                recovering.supersede(stream, Some(predecessor))?;
+            }
+            None if all_answered => {}
+            None => {
+                tracing::warn!(
+                    %chain,
+                    journal_ends_before = next,
+                    "a store cannot be asked whether it has more of the chain than the journal; a new one goes on from here"
+                );
+                recovering.supersede(stream, None)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Begins new chains where the configuration now wants them sealed, or now does not.
+fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), OpenError> {
+    let sealed = config.seal.chaining;
+    for chain in recovering.switch_chaining()? {
+        tracing::warn!(%chain, sealed, "the chain is closed, as seal.chaining was changed; a new one follows it");
+    }
+    if !sealed {
+        tracing::warn!("seal.chaining is off: events are numbered, and nobody can tell whether one is changed");
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ impl ErrorCode {
             Self::Internal => ("internal", 500, "A fault of this program; the log has more."),
             Self::Busy => ("busy", 503, "Too much is being received at once; nothing was written."),
             Self::ShuttingDown => ("shutting_down", 503, "This writer is stopping; nothing was written."),
-            Self::JournalFailed => ("journal_failed", 503, "The journal cannot be written; an operator has to act."),
+            Self::JournalFailed => ("journal_failed", 503, "The journal cannot be written; `/readyz` says why."),
             Self::RegistryFailed => ("registry_failed", 503, "The registration could not be made durable."),
             Self::KeysFailed => ("keys_failed", 503, "The change of API keys could not be made durable."),
             Self::StoreUnavailable => ("store_unavailable", 503, "The store that is queried does not answer."),

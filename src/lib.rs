@@ -1,4 +1,4 @@
-//! Annals: a tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch or SQLite.
+//! Annals: a tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch, PostgreSQL or SQLite.
 //!
 //! A program sends an event; it is checked ([`intake`]), sealed ([`integrity`]), made durable ([`writer`], [`journal`]) and
 //! brought to every store ([`ship`], [`store`]). [`client`] is for programs that log; the rest is the service and its

@@ -142,6 +142,8 @@ pub struct IntakeMetrics {
     pub rejected: Counter,
     /// Dropped because the journal was full and the operator chose that.
     pub dropped: Counter,
+    /// Valid, and the log was told to keep none.
+    pub not_kept: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -167,6 +169,7 @@ impl IntakeMetrics {
             filtered: outcome("filtered"),
             rejected: outcome("rejected"),
             dropped: outcome("dropped"),
+            not_kept: outcome("not_kept"),
         }
     }
 }
@@ -227,6 +230,8 @@ pub struct StoreMetrics {
     pub behind_bytes: Gauge,
     pub behind_seconds: Gauge<f64, AtomicU64>,
     pub dead_letters: Gauge,
+    /// Events that the store has and the journal did not know at the start.
+    pub beyond_journal: Gauge,
     /// 1 while something keeps the store from going on.
     pub trouble: Gauge,
 }
@@ -250,6 +255,7 @@ struct StoreFamilies {
     behind_bytes: Family<StoreLabel, Gauge>,
     behind_seconds: Family<StoreLabel, Gauge<f64, AtomicU64>>,
     dead_letters: Family<StoreLabel, Gauge>,
+    beyond_journal: Family<StoreLabel, Gauge>,
     trouble: Family<StoreLabel, Gauge>,
 }
 
@@ -263,6 +269,7 @@ impl StoreFamilies {
             behind_bytes: Family::default(),
             behind_seconds: Family::default(),
             dead_letters: Family::default(),
+            beyond_journal: Family::default(),
             trouble: Family::default(),
         };
         registry.register("store_events", "Events offered to a store, by outcome", families.events.clone());
@@ -277,6 +284,12 @@ impl StoreFamilies {
         registry.register_with_unit("store_behind", "Age of the oldest event not confirmed", Unit::Seconds, behind);
         let dead = families.dead_letters.clone();
         registry.register("store_dead_letters", "Events that the store refused for good", dead);
+        let beyond = families.beyond_journal.clone();
+        registry.register(
+            "store_beyond_journal_events",
+            "Events of this writer that the store has and the journal lost",
+            beyond,
+        );
         let trouble = families.trouble.clone();
         registry.register("store_trouble", "1 while something keeps the store from going on", trouble);
         families
@@ -298,6 +311,7 @@ impl StoreFamilies {
             behind_bytes: self.behind_bytes.get_or_create_owned(&store),
             behind_seconds: self.behind_seconds.get_or_create_owned(&store),
             dead_letters: self.dead_letters.get_or_create_owned(&store),
+            beyond_journal: self.beyond_journal.get_or_create_owned(&store),
             trouble: self.trouble.get_or_create_owned(&store),
         }
     }

@@ -135,11 +135,14 @@ fn log_one(args: &Args, sender: &mut Sender, event: Value) -> Result<(), Failure
         Item::Accepted(_) => {}
         Item::Filtered => output::complain("the event is below the minimum severity of its space, and was not logged")?,
         Item::Dropped => return Err(Failure::server("the event was dropped").advise(DROPPED)),
+        Item::NotKept => output::complain(&format!("the event is valid, and {NOT_KEPT}"))?,
         Item::Rejected(rejection) => return Err(rejected_one(&rejection)),
         Item::Unknown => return Err(Failure::server("the server did something that this program does not know")),
     }
     warn_of_waiting(sender)
 }
+
+const NOT_KEPT: &str = "the server was told to keep none (`events.enabled`, `events.keep`)";
 
 const DROPPED: &str =
     "the server's journal is full, and it was told to drop events then; `/readyz` says what holds it up";
@@ -178,7 +181,7 @@ fn log_many(args: &Args, sender: &mut Sender) -> Result<(), Failure> {
 /// Rejections are printed as they come.
 fn report(bar: &ProgressBar, told: &Told<'_>) {
     let reasons = match told.item {
-        Item::Accepted(_) | Item::Filtered | Item::Dropped => return,
+        Item::Accepted(_) | Item::Filtered | Item::Dropped | Item::NotKept => return,
         Item::Rejected(rejection) => rejection.lines(),
         Item::Unknown => vec!["the server did something with it that this program does not know".to_owned()],
     };
@@ -201,6 +204,9 @@ fn conclude(sender: &Sender, name: &str) -> Result<(), Failure> {
         let lost = format!("{} of {} events were dropped", counts.dropped, counts.total());
         return Err(Failure::server(lost).advise(DROPPED));
     }
+    if counts.not_kept > 0 {
+        output::complain(&format!("of the valid events none was kept: {NOT_KEPT}"))?;
+    }
     if counts.rejected == 0 {
         return Ok(());
     }
@@ -220,7 +226,8 @@ fn summary(sender: &Sender) -> String {
     let counts = sender.counts;
     let filtered = if counts.filtered > 0 { format!(", {} filtered", counts.filtered) } else { String::new() };
     let dropped = if counts.dropped > 0 { format!(", {} dropped", counts.dropped) } else { String::new() };
-    format!("{} accepted, {} rejected{filtered}{dropped}", counts.accepted, counts.rejected)
+    let not_kept = if counts.not_kept > 0 { format!(", {} not kept", counts.not_kept) } else { String::new() };
+    format!("{} accepted, {} rejected{filtered}{dropped}{not_kept}", counts.accepted, counts.rejected)
 }
 
 fn json_line(told: &Told<'_>) -> String {

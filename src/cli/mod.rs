@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{client::ApiError, error::with_reasons};
 
-/// A tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch or SQLite.
+/// A tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch, PostgreSQL or SQLite.
 #[derive(Debug, Parser)]
 #[command(name = "annals", version, arg_required_else_help = true)]
 #[command(

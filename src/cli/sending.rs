@@ -32,6 +32,8 @@ pub(super) struct Counts {
     pub(super) filtered: u64,
     pub(super) rejected: u64,
     pub(super) dropped: u64,
+    /// Valid, and the server was told to keep no events.
+    pub(super) not_kept: u64,
     /// Accepted, and not in the store when the server stopped waiting for that.
     pub(super) not_yet_stored: u64,
 }
@@ -45,12 +47,13 @@ impl Counts {
             }
             Item::Filtered => self.filtered += 1,
             Item::Dropped => self.dropped += 1,
+            Item::NotKept => self.not_kept += 1,
             Item::Rejected(_) | Item::Unknown => self.rejected += 1,
         }
     }
 
     pub(super) fn total(&self) -> u64 {
-        self.accepted + self.filtered + self.rejected + self.dropped
+        self.accepted + self.filtered + self.rejected + self.dropped + self.not_kept
     }
 }
 

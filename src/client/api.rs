@@ -64,19 +64,24 @@ pub enum Item {
     Filtered,
     /// Lost: the journal is full, and the server was told to drop events then.
     Dropped,
+    /// Valid, and not logged: the server was told to keep no events.
+    #[serde(rename = "not_kept")]
+    NotKept,
     Rejected(Rejection),
     /// Something that a later server says.
     #[serde(other)]
     Unknown,
 }
 
-/// The proof that an event was made durable, and where it stands.
+/// That an event was made durable, where it stands, and by its hash the proof of that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub id: String,
     pub chain: String,
     pub sequence: u64,
-    pub hash: String,
+    /// `None` if the server does not seal events: the receipt then proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
 }
 
 /// What became of the events of one request.

@@ -111,6 +111,8 @@ pub enum LogError {
     Filtered,
     #[error("the server's journal is full, and it drops events then")]
     Dropped,
+    #[error("the event is valid, and the server was told to keep none")]
+    NotKept,
     #[error(transparent)]
     Api(#[from] ApiError),
 }
@@ -240,6 +242,7 @@ impl Logger {
             Some(api::Item::Accepted(receipt)) => Ok(receipt),
             Some(api::Item::Filtered) => Err(LogError::Filtered),
             Some(api::Item::Dropped) => Err(LogError::Dropped),
+            Some(api::Item::NotKept) => Err(LogError::NotKept),
             Some(api::Item::Rejected(rejection)) => Err(LogError::Rejected(rejection)),
             Some(api::Item::Unknown) | None => Err(LogError::Api(ApiError::Strange {
                 url: "the server".to_owned(),

@@ -22,7 +22,7 @@ pub struct Stats {
     pub queued: u64,
     /// Made durable by the server.
     pub sent: u64,
-    /// Below the minimum severity of the space.
+    /// Valid, and not logged by the server as it is configured: below the minimum severity of the space, or all are.
     pub filtered: u64,
     /// Refused by the server for what they are; each is in the log with the reasons.
     pub rejected: u64,

@@ -97,7 +97,7 @@ fn settle_items(items: &[Item], tally: &mut Tally) {
     for item in items {
         match item {
             Item::Accepted(_) => tally.sent += 1,
-            Item::Filtered => tally.filtered += 1,
+            Item::Filtered | Item::NotKept => tally.filtered += 1,
             Item::Dropped => {
                 tracing::warn!("the server's journal is full; it dropped an event");
                 tally.dropped += 1;

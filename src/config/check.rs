@@ -84,18 +84,16 @@ impl Settled {
                 "stores.{name:?}: expected a name of lower-case letters, digits, hyphens and underscores"
             ));
         }
-        let kind = match self.text("stores.<name>.kind", name) {
-            Some("sqlite") => StoreKind::Sqlite,
-            Some("elasticsearch") => StoreKind::Elasticsearch,
-            Some(_) => return,
-            None => {
-                return self.conflict(format!("stores.{name}.kind: not set; expected \"sqlite\" or \"elasticsearch\""));
-            }
+        let Some(kind) = self.text("stores.<name>.kind", name) else {
+            let kinds: Vec<_> = StoreKind::ALL.iter().map(|kind| format!("{:?}", kind.as_str())).collect();
+            return self.conflict(format!("stores.{name}.kind: not set; expected one of {}", kinds.join(", ")));
         };
+        let Some(kind) = StoreKind::ALL.into_iter().find(|known| known.as_str() == kind) else { return };
         for key in KEYS.iter().filter(|key| key.path.starts_with("stores.")) {
-            match key.store {
-                Some(of) if of != kind => self.refuse_foreign(key, name, kind),
-                Some(_) | None => self.add_default(key, name),
+            if key.stores.is_empty() || key.stores.contains(&kind) {
+                self.add_default(key, name);
+            } else {
+                self.refuse_foreign(key, name, kind);
             }
         }
         match kind {
@@ -107,6 +105,7 @@ impl Settled {
             StoreKind::Elasticsearch => {
                 self.set_default("stores.<name>.version", name, env!("CARGO_PKG_VERSION"));
             }
+            StoreKind::Postgres => {}
         }
     }
 
@@ -262,6 +261,9 @@ fn check_stores(config: &Config, found: &mut Vec<String>) {
             }
             Store::Elasticsearch(elastic) => {
                 found.extend(elastic.problems().iter().map(|error| format!("stores.{name}.{}", with_reasons(error))));
+            }
+            Store::Postgres(postgres) => {
+                found.extend(postgres.problems().iter().map(|error| format!("stores.{name}.{}", with_reasons(error))));
             }
         }
     }

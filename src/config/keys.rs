@@ -13,8 +13,8 @@ pub struct Key {
     pub kind: Kind,
     pub default: Preset,
     pub doc: &'static str,
-    /// The only kind of store that has this key.
-    pub store: Option<StoreKind>,
+    /// The only kinds of store that have this key; none for a key that is no store's, or of every kind.
+    pub stores: &'static [StoreKind],
 }
 
 /// What a value must be.
@@ -57,27 +57,39 @@ pub enum Preset {
 pub enum StoreKind {
     Sqlite,
     Elasticsearch,
+    Postgres,
 }
 
 impl StoreKind {
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::Elasticsearch, Self::Postgres];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
             Self::Elasticsearch => "elasticsearch",
+            Self::Postgres => "postgres",
         }
     }
 }
 
 const fn key(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Key {
-    Key { path, kind, default, doc, store: None }
+    Key { path, kind, default, doc, stores: &[] }
 }
 
 const fn sqlite(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Key {
-    Key { path, kind, default, doc, store: Some(StoreKind::Sqlite) }
+    Key { path, kind, default, doc, stores: &[StoreKind::Sqlite] }
 }
 
 const fn elastic(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Key {
-    Key { path, kind, default, doc, store: Some(StoreKind::Elasticsearch) }
+    Key { path, kind, default, doc, stores: &[StoreKind::Elasticsearch] }
+}
+
+const fn postgres(path: &'static str, kind: Kind, default: Preset, doc: &'static str) -> Key {
+    Key { path, kind, default, doc, stores: &[StoreKind::Postgres] }
+}
+
+const fn of(stores: &'static [StoreKind], key: Key) -> Key {
+    Key { stores, ..key }
 }
 
 const fn integer(least: u64, most: u64) -> Kind {
@@ -143,7 +155,21 @@ pub const KEYS: &[Key] = &[
         "log.events",
         Kind::Boolean,
         Preset::Is("false"),
-        "Copy each accepted event to the program's own log as well (Kibana's `logEntries`).",
+        "Copy each valid event to the program's own log as well (Kibana's `logEntries`).",
+    ),
+    key(
+        "events.enabled",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "With `false` the event log is off (Kibana's `enabled`): events are checked and answered, those that are valid with the \
+         status `not_kept`, and go nowhere. Nothing is logged of the log's own start and end either. What was kept before can be found.",
+    ),
+    key(
+        "events.keep",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "With `false` events are not made durable and reach no store (Kibana's `indexEntries`); they are checked, answered with \
+         `not_kept` and, with `log.events`, copied to the program's own log, those of the log's own start and end included.",
     ),
     key(
         "journal.max_bytes",
@@ -158,6 +184,13 @@ pub const KEYS: &[Key] = &[
         Preset::Is("reject"),
         "What happens to new events when the journal is full: `reject` answers 429 with `Retry-After`; `drop` takes the \
          request, loses the events, and counts and logs each.",
+    ),
+    key(
+        "seal.chaining",
+        Kind::Boolean,
+        Preset::Is("true"),
+        "Whether events are hashed, linked and sealed. With `false` they are numbered only, and nobody can tell whether one was changed; \
+         each change of this key begins a new chain that names the one before it.",
     ),
     key(
         "seal.epoch",
@@ -179,17 +212,20 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "stores.<name>.kind",
-        Kind::Choice(&["sqlite", "elasticsearch"]),
+        Kind::Choice(&["sqlite", "elasticsearch", "postgres"]),
         Preset::Required,
         "What the store is; `elasticsearch` is OpenSearch as well. With no store configured there is one of kind `sqlite`, \
          named `sqlite`.",
     ),
     sqlite("stores.<name>.path", Kind::Path, Preset::Unset("`events.db` in `data_dir`"), "The database file."),
-    sqlite(
-        "stores.<name>.query_timeout",
-        Kind::Duration,
-        Preset::Is("30s"),
-        "How long a query may take before it is given up.",
+    of(
+        &[StoreKind::Sqlite, StoreKind::Postgres],
+        key(
+            "stores.<name>.query_timeout",
+            Kind::Duration,
+            Preset::Is("30s"),
+            "How long a query may take before it is given up.",
+        ),
     ),
     sqlite(
         "stores.<name>.concurrent_queries",
@@ -255,11 +291,14 @@ pub const KEYS: &[Key] = &[
         Preset::Unset("none"),
         "A file with id and key in one, in place of `auth.api_key.encoded`.",
     ),
-    elastic(
-        "stores.<name>.ca_file",
-        Kind::Path,
-        Preset::Unset("the public authorities"),
-        "PEM file of the authorities that may have signed the nodes' certificates.",
+    of(
+        &[StoreKind::Elasticsearch, StoreKind::Postgres],
+        key(
+            "stores.<name>.ca_file",
+            Kind::Path,
+            Preset::Unset("the public authorities"),
+            "PEM file of the authorities that may have signed the certificates of the nodes or of the server.",
+        ),
     ),
     elastic(
         "stores.<name>.request_timeout",
@@ -287,6 +326,54 @@ pub const KEYS: &[Key] = &[
         Preset::Unset("the program's own version"),
         "The version in the names of indices.",
     ),
+    postgres(
+        "stores.<name>.url",
+        Kind::Secret,
+        Preset::Unset("`host`, `user` and `database` are used"),
+        "Where the database is and as whom to use it: `postgres://user:password@host:port/database`. Never shown, as it \
+         may hold a password. The next keys say the same in parts, and are stronger.",
+    ),
+    postgres(
+        "stores.<name>.host",
+        Kind::Text,
+        Preset::Unset("as in `url`"),
+        "The server, or the folder of its socket.",
+    ),
+    postgres("stores.<name>.port", integer(1, 65_535), Preset::Unset("as in `url`, or 5432"), "The server's port."),
+    postgres("stores.<name>.user", Kind::Text, Preset::Unset("as in `url`"), "Name of the user."),
+    postgres("stores.<name>.password", Kind::Secret, Preset::Unset("as in `url`"), "Password of the user."),
+    postgres(
+        "stores.<name>.password_file",
+        Kind::Path,
+        Preset::Unset("none"),
+        "A file with the password of the user, in place of `password`.",
+    ),
+    postgres("stores.<name>.database", Kind::Text, Preset::Unset("as in `url`"), "Name of the database."),
+    postgres(
+        "stores.<name>.schema",
+        Kind::Text,
+        Preset::Is("annals"),
+        "The schema that the tables are in. It is made if it is absent, and belongs to Annals.",
+    ),
+    postgres(
+        "stores.<name>.tls",
+        Kind::Choice(&["required", "off"]),
+        Preset::Is("required"),
+        "Whether connections are encrypted, and the server's certificate checked. `off` is for a server on the same machine.",
+    ),
+    postgres(
+        "stores.<name>.connections",
+        integer(2, 256),
+        Preset::Is("8"),
+        "The most connections at a time; what needs one more waits.",
+    ),
+    postgres(
+        "stores.<name>.connect_timeout",
+        Kind::Duration,
+        Preset::Is("5s"),
+        "How long making a connection may take.",
+    ),
+    postgres("stores.<name>.append_timeout", Kind::Duration, Preset::Is("60s"), "How long one append may take."),
     key(
         "query.store",
         Kind::Text,
@@ -395,6 +482,8 @@ pub(super) fn suggest(path: &KeyPath) -> Option<KeyPath> {
     if distance <= 2.max(typed.len() / 6) {
         return Some(nearest);
     }
-    let mut same_end = candidates.filter(|candidate| candidate.0.last() == Some(last));
+    // A variable such as ANNALS_PORT, which others make, is no store's port.
+    let same_end = candidates.filter(|candidate| candidate.0.last() == Some(last));
+    let mut same_end = same_end.filter(|candidate| candidate.0.get(1).is_none_or(|name| name != "<name>"));
     same_end.next().filter(|_| same_end.next().is_none())
 }

@@ -22,7 +22,7 @@ pub use self::{
 };
 use crate::{
     intake::Registration,
-    store::{elastic::ElasticConfig, sqlite::SqliteConfig},
+    store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
     units::{ByteSize, deserialize_duration},
 };
 
@@ -33,6 +33,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub server: Server,
     pub log: Log,
+    pub events: Events,
     pub journal: Journal,
     pub seal: Seal,
     pub writer: Writer,
@@ -66,8 +67,24 @@ pub struct Server {
 pub struct Log {
     pub level: LogLevel,
     pub format: LogFormat,
-    /// Copy each accepted event to the log.
+    /// Copy each valid event to the log.
     pub events: bool,
+}
+
+/// What happens to events that are valid.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Anything at all.
+    pub enabled: bool,
+    /// They are made durable and reach the stores.
+    pub keep: bool,
+}
+
+impl Events {
+    pub fn are_kept(self) -> bool {
+        self.enabled && self.keep
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -107,6 +124,8 @@ pub enum Overflow {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
+    /// Whether events are hashed, linked and sealed, and not only numbered.
+    pub chaining: bool,
     #[serde(deserialize_with = "deserialize_duration")]
     pub epoch: Duration,
     /// `None`: the secret is made at first start and kept in the data folder.
@@ -126,6 +145,7 @@ pub struct Writer {
 pub enum Store {
     Sqlite(SqliteConfig),
     Elasticsearch(Box<ElasticConfig>),
+    Postgres(Box<PostgresConfig>),
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -50,7 +50,8 @@ fn entry(key: &Key) -> String {
         Preset::Unset(meaning) => format!("not set: {meaning}"),
         Preset::Required => "required".to_owned(),
     };
-    let only = key.store.map(|kind| format!("; only of kind `{}`", kind.as_str())).unwrap_or_default();
+    let kinds: Vec<_> = key.stores.iter().map(|kind| format!("`{}`", kind.as_str())).collect();
+    let only = if kinds.is_empty() { String::new() } else { format!("; only of kind {}", kinds.join(" or ")) };
     let environment = key.environment_name();
     format!("\n### `{}`\n\n{}\n\n{}; {default}{only}; `{environment}`\n", key.path, key.doc, type_name(key.kind))
 }

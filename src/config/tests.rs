@@ -101,7 +101,7 @@ fn unknown_keys_are_refused_by_their_full_name_wherever_they_stand() {
         .environment("ANNALS_DATADIR", "x")
         .environment("ANNALS_LISTEN", "127.0.0.1:1")
         .set("listen", "127.0.0.1:1")
-        .set("stores.main.url", "http://127.0.0.1:9200")
+        .set("stores.main.uls", "http://127.0.0.1:9200")
         .set("nonsense at all", "1");
     let unknown = [
         "annals.toml line 2: unknown key server.listn; did you mean server.listen?",
@@ -111,7 +111,7 @@ fn unknown_keys_are_refused_by_their_full_name_wherever_they_stand() {
         "environment ANNALS_LISTEN: unknown key listen; did you mean server.listen?",
         "environment ANNALS_SERVER__MAX_DEPHT: unknown key server.max_depht; did you mean server.max_depth?",
         "flag --set: unknown key listen; did you mean server.listen?",
-        "flag --set: unknown key stores.main.url; did you mean stores.main.urls?",
+        "flag --set: unknown key stores.main.uls; did you mean stores.main.urls?",
         "flag --set: unknown key \"nonsense at all\"",
     ];
     check_problems(&layers, &unknown);
@@ -210,7 +210,8 @@ fn everything_that_is_wrong_with_a_store_and_its_files_is_said_at_once() {
          auth.basic = { login = \"a\", password_file = \"absent/password\" }",
     );
     let expected = [
-        "annals.toml line 3: unknown key stores.main.url; did you mean stores.main.urls?",
+        "annals.toml line 3: stores.main.url: expected no such key, for the store is of the kind \"elasticsearch\", found a \
+         value",
         "stores.main.index_prefix: expected 1 to 64 lower-case letters, digits, dots, hyphens and underscores, of which \
          the first is no hyphen or underscore, found \"A\"",
         "stores.main.auth.basic.password_file: cannot read absent/password: No such file or directory (os error 2)",
@@ -237,7 +238,7 @@ fn stores_that_cannot_be_are_refused() {
         .set("stores.third.urls", "http://127.0.0.1:9200");
     let problems = [
         "stores.\"Main\": expected a name of lower-case letters, digits, hyphens and underscores",
-        "stores.other.kind: not set; expected \"sqlite\" or \"elasticsearch\"",
+        "stores.other.kind: not set; expected one of \"sqlite\", \"elasticsearch\", \"postgres\"",
         "flag --set: stores.third.urls: expected no such key, for the store is of the kind \"sqlite\", found a value",
     ];
     check_problems(&layers, &problems);
@@ -329,10 +330,11 @@ fn another_value(key: &Key) -> String {
     match key.kind {
         Kind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
         Kind::Text | Kind::Path => "other".to_owned(),
+        Kind::Secret if key.path == "stores.<name>.url" => "postgres://other".to_owned(),
         Kind::Secret => "b3RoZXI=".to_owned(),
         Kind::Address => "127.0.0.2:1".to_owned(),
         Kind::Integer { least, .. } => (least + 5).to_string(),
-        Kind::Boolean => "true".to_owned(),
+        Kind::Boolean => (key.default != Preset::Is("true")).to_string(),
         Kind::Duration => "77s".to_owned(),
         Kind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
         Kind::Size => "3mb".to_owned(),
@@ -360,10 +362,13 @@ fn surroundings(key: &Key) -> String {
         Some("api_key.encoded_file") => "api_key.encoded_file = \"FOLDER/first\"",
         Some(_) | None => "basic = { login = \"a\", password = \"b\" }",
     };
-    file += &match key.store {
+    file += &match key.stores.last() {
         Some(StoreKind::Sqlite) => "[stores.x]\nkind = \"sqlite\"\n".to_owned(),
         Some(StoreKind::Elasticsearch) => {
             format!("[stores.x]\nkind = \"elasticsearch\"\n{address}\nauth.{auth}\n")
+        }
+        Some(StoreKind::Postgres) => {
+            "[stores.x]\nkind = \"postgres\"\nhost = \"a\"\nuser = \"b\"\ndatabase = \"c\"\n".to_owned()
         }
         None if key.path.starts_with("providers.") => "[providers.x]\nactions = [\"a\"]\n".to_owned(),
         None => "query.store = \"sqlite\"\nstores.sqlite.kind = \"sqlite\"\nstores.sqlite.path = \"a\"\n".to_owned(),
@@ -384,6 +389,10 @@ fn everything(config: &Config) -> String {
     let secrets = config.stores.values().map(|store| match store {
         Store::Elasticsearch(engine) => secrets(engine),
         Store::Sqlite(_) => String::new(),
+        Store::Postgres(postgres) => {
+            let given = [postgres.url.clone(), postgres.password.clone()].into_iter().flatten();
+            given.map(|secret| secret.expose().to_owned()).collect::<String>()
+        }
     });
     format!("{config:?} {}", secrets.collect::<String>())
 }

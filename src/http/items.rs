@@ -49,13 +49,17 @@ pub(super) enum ItemAnswer {
         id: String,
         chain: String,
         sequence: u64,
-        /// The hash of the event's leaf in the tree of its chain, base64url without padding.
-        hash: String,
+        /// The hash of the event's leaf in the tree of its chain, base64url without padding. Absent if its chain is not
+        /// sealed: the answer then proves nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hash: Option<String>,
     },
     /// Below the minimum severity of its space, and not logged.
     Filtered,
     /// The journal is full, and the log was told to drop events then.
     Dropped,
+    /// Valid, and not logged: the log was told to keep no events.
+    NotKept,
     Rejected {
         error: ItemError,
         errors: Vec<ViolationAnswer>,
@@ -87,6 +91,8 @@ pub(super) enum Submitted<'a> {
     /// One receipt for each accepted event, in order.
     Sealed(&'a [Receipt]),
     Dropped,
+    /// Nothing: it was not asked.
+    NotKept,
 }
 
 /// The status and body of the answer.
@@ -133,7 +139,7 @@ impl Body {
         let mut chain = None;
         let mut receipts = match submitted {
             Submitted::Sealed(receipts) => receipts.iter(),
-            Submitted::Dropped => [].iter(),
+            Submitted::Dropped | Submitted::NotKept => [].iter(),
         };
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
@@ -145,6 +151,7 @@ impl Body {
                     self.accepted(id, receipt, &mut chain);
                 }
                 (Item::Accepted { .. }, Submitted::Dropped) => self.put(r#"{"status":"dropped"}"#),
+                (Item::Accepted { .. }, Submitted::NotKept) => self.put(r#"{"status":"not_kept"}"#),
                 (Item::Filtered, _) => self.put(r#"{"status":"filtered"}"#),
                 (Item::Rejected(violations), _) => self.rejected(violations),
             }
@@ -164,11 +171,14 @@ impl Body {
         self.put(chain.as_ref().map_or("", |(_, text)| text));
         self.put(r#"","sequence":"#);
         self.number(position.sequence.0);
-        self.put(r#","hash":""#);
-        let mut hash = [0_u8; 43];
-        let length = URL_SAFE_NO_PAD.encode_slice(receipt.leaf_hash.0, &mut hash).unwrap_or_default();
-        self.0.extend_from_slice(hash.get(..length).unwrap_or_default());
-        self.put("\"}");
+        if let Some(leaf) = receipt.leaf_hash {
+            self.put(r#","hash":""#);
+            let mut hash = [0_u8; 43];
+            let length = URL_SAFE_NO_PAD.encode_slice(leaf.0, &mut hash).unwrap_or_default();
+            self.0.extend_from_slice(hash.get(..length).unwrap_or_default());
+            self.put("\"");
+        }
+        self.put("}");
     }
 
     fn rejected(&mut self, violations: &[Violation]) {
@@ -274,7 +284,7 @@ mod tests {
 
     fn receipt(chain: u8, sequence: u64) -> Receipt {
         let position = ChainPosition { chain: ChainId::from_bytes([chain; 16]), sequence: Sequence(sequence) };
-        Receipt { position, leaf_hash: LeafHash([0xfb; 32]) }
+        Receipt { position, leaf_hash: Some(LeafHash([0xfb; 32])) }
     }
 
     /// The answer, after a look at whether it is as described.
@@ -308,6 +318,14 @@ mod tests {
             { "status": "accepted", "id": "\"é\n", "chain": "ff".repeat(16), "sequence": u64::MAX, "hash": hash },
         ] });
         assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn an_event_that_is_not_sealed_is_answered_for_without_a_hash() {
+        let unsealed = Receipt { leaf_hash: None, ..receipt(1, 7) };
+        let (_, answer) = check(&[accepted("a")], Submitted::Sealed(&[unsealed]), None);
+        let expected = json!({ "status": "accepted", "id": "a", "chain": "01".repeat(16), "sequence": 7 });
+        assert_eq!(answer["items"][0], expected);
     }
 
     #[test]

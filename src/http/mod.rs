@@ -75,6 +75,8 @@ pub struct Services {
     pub keys: Arc<Keys>,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
+    /// Whether valid events are made durable, and not only answered.
+    pub keeps_events: bool,
     pub limits: Limits,
     /// Cancelled when the service begins to stop: answers that go on for long then end.
     pub stopping: CancellationToken,

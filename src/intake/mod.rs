@@ -160,7 +160,7 @@ impl Intake {
         Self { registry, limits, clock, fixed, logs_events: false }
     }
 
-    /// Copies the content of each event that is accepted to the program's own log (Kibana's `logEntries`).
+    /// Copies the content of each event that is valid to the program's own log (Kibana's `logEntries`).
     pub fn logging_events(self) -> Self {
         Self { logs_events: true, ..self }
     }

@@ -362,6 +362,7 @@ fn sealed_contents_can_be_opened_again_and_link_up() {
         ),
         opened_ms: FixedClock.now().0 - 3 * 3_600_000,
         predecessor: None,
+        sealed: true,
         stream: "general".to_owned(),
         verifier_key: String::new(),
         writer: "uuid".to_owned(),
@@ -379,6 +380,7 @@ fn sealed_contents_can_be_opened_again_and_link_up() {
     for (index, content) in accepted.contents.iter().enumerate() {
         let mut document = Vec::new();
         let (position, leaf) = chain.begin(FixedClock.now()).seal(&content, &mut document);
+        let leaf = leaf.unwrap();
         assert!(document.len() <= content.bytes.len() + integrity::SEAL_OVERHEAD);
         serde_json::from_slice::<Value>(&document).unwrap();
         let opened = integrity::open(&document).unwrap();

@@ -31,8 +31,11 @@ pub struct OpeningRecord {
     pub key_check: String,
     /// Unix milliseconds; epochs count from here.
     pub opened_ms: i64,
-    /// The chain that this one goes on for, if that one had to be closed.
+    /// The chain that this one goes on for, if that one was closed.
     pub predecessor: Option<Predecessor>,
+    /// Absent, which is `true`, or `false`: the events of the chain are numbered, and neither hashed, linked nor sealed.
+    #[serde(default = "is_sealed", skip_serializing_if = "Clone::clone")]
+    pub sealed: bool,
     pub stream: String,
     /// Base64 of the writer's Ed25519 public key.
     pub verifier_key: String,
@@ -40,11 +43,18 @@ pub struct OpeningRecord {
     pub writer: String,
 }
 
+fn is_sealed() -> bool {
+    true
+}
+
 /// The last event of a chain that is gone on with elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predecessor {
     pub chain: String,
+    /// The leaf hash of that event in base64url, if the journal that was gone on with had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
     /// The seal that a store showed at this position, if one could be asked.
     pub seal: Option<String>,
     pub sequence: u64,
@@ -77,8 +87,9 @@ impl ChainState {
         Sequence(self.frontier.size())
     }
 
-    /// Takes in an event that was sealed before.
-    pub fn advance(&mut self, leaf: LeafHash, received: UnixMillis) {
+    /// Takes in an event that has its place already. One that is not sealed has no leaf, and is counted only.
+    pub fn advance(&mut self, leaf: Option<LeafHash>, received: UnixMillis) {
+        let leaf = leaf.unwrap_or(LeafHash([0; 32]));
         self.frontier.push(&leaf);
         self.previous = leaf;
         self.received = self.received.max(received);
@@ -97,6 +108,16 @@ pub struct ContentRef<'a> {
     pub digest: ContentDigest,
 }
 
+impl<'a> ContentRef<'a> {
+    /// What is before, between and after the two places where members are spliced in.
+    fn parts(&self) -> [&'a [u8]; 3] {
+        let (before, rest) = self.bytes.split_at_checked(self.annals_at).unwrap_or((self.bytes, b""));
+        let (between, after) =
+            rest.split_at_checked(self.event_at.saturating_sub(self.annals_at)).unwrap_or((rest, b""));
+        [before, between, after]
+    }
+}
+
 /// Why a chain cannot be gone on with.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
@@ -112,6 +133,7 @@ pub struct Chain {
     opened: UnixMillis,
     epoch_ms: u64,
     keys: ChainKeys,
+    is_sealed: bool,
     id_text: String,
 }
 
@@ -131,12 +153,26 @@ impl Chain {
             opened: UnixMillis(record.opened_ms),
             epoch_ms: record.epoch_ms.max(1),
             keys,
+            is_sealed: record.sealed,
             id_text: chain.to_string(),
         })
     }
 
     pub fn state(&self) -> &ChainState {
         &self.state
+    }
+
+    /// Whether its events are hashed, linked and sealed, and not only numbered.
+    pub fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    /// The last event, as the chain that follows this one names it; `None` if there is none.
+    pub fn last(&self) -> Option<Predecessor> {
+        let ChainState { chain, previous, frontier, .. } = &self.state;
+        let leaf = self.is_sealed.then(|| String::from_utf8_lossy(&encode_hash(&previous.0)).into_owned());
+        let sequence = frontier.size().checked_sub(1)?;
+        Some(Predecessor { chain: chain.to_string(), leaf, seal: None, sequence })
     }
 
     /// Goes back to an earlier state, because what was sealed since could not be kept. The keys stay where they are.
@@ -167,9 +203,13 @@ impl Sealing<'_> {
         self.received
     }
 
-    /// Appends the sealed document to `out`: the content with the seal members spliced in as the first members of
-    /// `annals` and of `event`.
-    pub fn seal(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> (ChainPosition, LeafHash) {
+    /// Appends the document to `out`: the content with the seal members spliced in as the first members of `annals` and
+    /// of `event`. In a chain that is not sealed they are those three that say where it stands and since when, and there
+    /// is no leaf.
+    pub fn seal(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> (ChainPosition, Option<LeafHash>) {
+        if !self.chain.is_sealed {
+            return (self.place(content, out), None);
+        }
         let state = &mut self.chain.state;
         let previous = state.previous;
         let sequence = state.next();
@@ -186,11 +226,9 @@ impl Sealing<'_> {
         }
         .hash();
         let mac = self.chain.keys.mac(&leaf);
-        state.advance(leaf, self.received);
+        state.advance(Some(leaf), self.received);
 
-        let (before, rest) = content.bytes.split_at_checked(content.annals_at).unwrap_or((content.bytes, b""));
-        let (between, after) =
-            rest.split_at_checked(content.event_at.saturating_sub(content.annals_at)).unwrap_or((rest, b""));
+        let [before, between, after] = content.parts();
         out.extend_from_slice(before);
         out.extend_from_slice(b"\"chain\":\"");
         out.extend_from_slice(self.chain.id_text.as_bytes());
@@ -210,7 +248,26 @@ impl Sealing<'_> {
         put_number(out, sequence.0);
         out.push(b',');
         out.extend_from_slice(after);
-        (ChainPosition { chain: self.chain.state.chain, sequence }, leaf)
+        (ChainPosition { chain: self.chain.state.chain, sequence }, Some(leaf))
+    }
+
+    /// Gives an event its place and nothing else.
+    fn place(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> ChainPosition {
+        let sequence = self.chain.state.next();
+        self.chain.state.advance(None, self.received);
+        let [before, between, after] = content.parts();
+        out.extend_from_slice(before);
+        out.extend_from_slice(b"\"chain\":\"");
+        out.extend_from_slice(self.chain.id_text.as_bytes());
+        out.extend_from_slice(b"\",\"received\":\"");
+        out.extend_from_slice(&self.received_text);
+        out.extend_from_slice(b"\",");
+        out.extend_from_slice(between);
+        out.extend_from_slice(b"\"sequence\":");
+        put_number(out, sequence.0);
+        out.push(b',');
+        out.extend_from_slice(after);
+        ChainPosition { chain: self.chain.state.chain, sequence }
     }
 }
 

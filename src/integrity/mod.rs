@@ -10,6 +10,8 @@
 //! - The **seal** is `<epoch>.<base64url(salt ‖ mac)>`, the mac being the first 16 bytes of HMAC-SHA-256 over the leaf hash
 //!   under the chain's key of that epoch ([`ChainKeys`]).
 //! - The first event of a chain links to the hash of its [`OpeningRecord`].
+//! - In a chain whose opening record says `"sealed":false` there is no digest, leaf, link or seal: its documents have
+//!   `annals.chain`, `annals.received` and `event.sequence` only.
 //! - A **stub** stands in the place of an event that a store refuses for good: the same seal members, and the content as
 //!   text in `annals.content`.
 
@@ -45,4 +47,21 @@ pub fn seal_of(document: &[u8]) -> Option<String> {
         seal: String,
     }
     serde_json::from_slice::<Document>(document).ok().map(|document| document.annals.seal)
+}
+
+/// Whether two documents that stand at the same position are the same event, also if one is the stub of the other.
+///
+/// Seals tell. Without them the bytes have to be the same, those of a stub being what they are made of.
+pub fn is_same_event(one: &[u8], other: &[u8]) -> bool {
+    if one == other {
+        return true;
+    }
+    let is_stub_of = |stub_bytes: &[u8], document: &[u8]| {
+        [stub(document), stub_without_content(document)].iter().flatten().any(|stub| stub == stub_bytes)
+    };
+    match (seal_of(one), seal_of(other)) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => is_stub_of(one, other) || is_stub_of(other, one),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
 }

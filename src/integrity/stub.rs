@@ -1,9 +1,9 @@
 //! What takes the place of an event that a store refuses for good, so that its chain has no hole there.
 
-use super::verify::{Document, content_of, parse};
+use super::verify::{content_of, parse};
 
 /// A document with the seal members of `document` and its content as text in `annals.content`, a field that no engine
-/// reads. `None` if `document` is not a sealed one.
+/// reads. `None` if `document` has no place in a chain.
 pub fn stub(document: &[u8]) -> Option<Vec<u8>> {
     build(document, Some(&String::from_utf8(content_of(document)?).ok()?))
 }
@@ -15,17 +15,10 @@ pub fn stub_without_content(document: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn build(document: &[u8], content: Option<&str>) -> Option<Vec<u8>> {
-    let Document { annals, event } = parse(document).ok()?;
+    let (annals, event) = parse(document).ok()?.spliced();
     let content = match content {
         Some(text) => format!(",\"content\":{}", serde_json::to_string(text).ok()?),
         None => String::new(),
     };
-    Some(
-        format!(
-            "{{\"annals\":{{\"chain\":\"{}\",\"previous\":\"{}\",\"received\":\"{}\",\"seal\":\"{}\"{content}}},\
-             \"event\":{{\"hash\":\"{}\",\"sequence\":{}}}}}",
-            annals.chain, annals.previous, annals.received, annals.seal, event.hash, event.sequence
-        )
-        .into_bytes(),
-    )
+    Some(format!("{{\"annals\":{{{annals}{content}}},\"event\":{{{event}}}}}").into_bytes())
 }

@@ -19,6 +19,9 @@ pub struct Opened {
 pub enum VerifyError {
     #[error("the document has no {0}, or not in its form")]
     Member(&'static str),
+    /// It has a place in a chain, and nothing that could be checked. In a chain that is sealed that is a fault.
+    #[error("the document is not sealed: nothing of it can be verified")]
+    Unsealed,
     #[error("the content does not have the digest that the document states")]
     Digest,
 }
@@ -26,12 +29,13 @@ pub enum VerifyError {
 /// Reads the seal members, cuts the content out and checks its digest. Works on documents byte for byte as they were
 /// written, and on stubs that keep their content.
 pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
-    let Document { annals, event } = parse(document)?;
-    let chain: ChainId = annals.chain.parse().map_err(|_| VerifyError::Member("annals.chain"))?;
-    let previous = decode_hash(annals.previous).ok_or(VerifyError::Member("annals.previous"))?;
-    let received: jiff::Timestamp = annals.received.parse().map_err(|_| VerifyError::Member("annals.received"))?;
-    let stated = decode_hash(event.hash).ok_or(VerifyError::Member("event.hash"))?;
-    let (epoch, salt, mac) = parse_seal(annals.seal).ok_or(VerifyError::Member("annals.seal"))?;
+    let Members { chain, received, sequence, seal, .. } = parse(document)?;
+    let seal = seal.ok_or(VerifyError::Unsealed)?;
+    let chain: ChainId = chain.parse().map_err(|_| VerifyError::Member("annals.chain"))?;
+    let previous = decode_hash(seal.previous).ok_or(VerifyError::Member("annals.previous"))?;
+    let received: jiff::Timestamp = received.parse().map_err(|_| VerifyError::Member("annals.received"))?;
+    let stated = decode_hash(seal.hash).ok_or(VerifyError::Member("event.hash"))?;
+    let (epoch, salt, mac) = parse_seal(seal.seal).ok_or(VerifyError::Member("annals.seal"))?;
     let content = content_of(document).ok_or(VerifyError::Member("seal members where they belong"))?;
     let digest = ContentDigest::of(&salt, &content);
     if digest.0 != stated {
@@ -44,7 +48,7 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
         .ok_or(VerifyError::Member("annals.retention"))?;
     let leaf = Leaf {
         chain,
-        sequence: Sequence(event.sequence),
+        sequence: Sequence(sequence),
         received: UnixMillis(received.as_millisecond()),
         kind: LeafKind::Event,
         class,
@@ -55,47 +59,84 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     Ok(Opened { leaf, salt, mac })
 }
 
-/// The seal members, which documents and stubs alike have. None of their texts holds an escape.
-#[derive(Deserialize)]
-pub(super) struct Document<'a> {
-    #[serde(borrow)]
-    pub(super) annals: Annals<'a>,
-    #[serde(borrow)]
-    pub(super) event: Event<'a>,
+/// The members that the log itself sets, which documents and stubs alike have. None of their texts holds an escape.
+pub(super) struct Members<'a> {
+    pub(super) chain: &'a str,
+    pub(super) received: &'a str,
+    pub(super) sequence: u64,
+    /// `None` in a chain that is not sealed.
+    pub(super) seal: Option<SealMembers<'a>>,
+    content: Option<String>,
+}
+
+pub(super) struct SealMembers<'a> {
+    pub(super) previous: &'a str,
+    pub(super) seal: &'a str,
+    pub(super) hash: &'a str,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Annals<'a> {
-    pub(super) chain: &'a str,
-    pub(super) previous: &'a str,
-    pub(super) received: &'a str,
-    pub(super) seal: &'a str,
+struct Document<'a> {
+    #[serde(borrow)]
+    annals: Annals<'a>,
+    #[serde(borrow)]
+    event: Event<'a>,
+}
+
+#[derive(Deserialize)]
+struct Annals<'a> {
+    chain: &'a str,
+    previous: Option<&'a str>,
+    received: &'a str,
+    seal: Option<&'a str>,
     content: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Event<'a> {
-    pub(super) hash: &'a str,
-    pub(super) sequence: u64,
+struct Event<'a> {
+    hash: Option<&'a str>,
+    sequence: u64,
 }
 
-pub(super) fn parse(document: &[u8]) -> Result<Document<'_>, VerifyError> {
-    serde_json::from_slice(document).map_err(|_| VerifyError::Member("annals and event"))
+pub(super) fn parse(document: &[u8]) -> Result<Members<'_>, VerifyError> {
+    let Document { annals, event } =
+        serde_json::from_slice(document).map_err(|_| VerifyError::Member("annals and event"))?;
+    let seal = match (annals.previous, annals.seal, event.hash) {
+        (Some(previous), Some(seal), Some(hash)) => Some(SealMembers { previous, seal, hash }),
+        (None, None, None) => None,
+        (None, _, _) => return Err(VerifyError::Member("annals.previous")),
+        (_, None, _) => return Err(VerifyError::Member("annals.seal")),
+        (_, _, None) => return Err(VerifyError::Member("event.hash")),
+    };
+    let Annals { chain, received, content, .. } = annals;
+    Ok(Members { chain, received, sequence: event.sequence, seal, content })
 }
 
-/// The content of a sealed document, or of a stub that kept it: the bytes that were hashed.
+impl Members<'_> {
+    /// The members of `annals` and of `event` as they are spliced in, between comma and comma.
+    pub(super) fn spliced(&self) -> (String, String) {
+        let Self { chain, received, sequence, .. } = self;
+        match &self.seal {
+            Some(SealMembers { previous, seal, hash }) => (
+                format!(
+                    "\"chain\":\"{chain}\",\"previous\":\"{previous}\",\"received\":\"{received}\",\"seal\":\"{seal}\""
+                ),
+                format!("\"hash\":\"{hash}\",\"sequence\":{sequence}"),
+            ),
+            None => (format!("\"chain\":\"{chain}\",\"received\":\"{received}\""), format!("\"sequence\":{sequence}")),
+        }
+    }
+}
+
+/// The content of a document, or of a stub that kept it: the bytes that are hashed.
 pub(super) fn content_of(document: &[u8]) -> Option<Vec<u8>> {
-    let Document { annals, event } = parse(document).ok()?;
-    if let Some(content) = annals.content {
+    let members = parse(document).ok()?;
+    let (annals, event) = members.spliced();
+    if let Some(content) = members.content {
         return Some(content.into_bytes());
     }
-    let spliced_annals = format!(
-        "\"chain\":\"{}\",\"previous\":\"{}\",\"received\":\"{}\",\"seal\":\"{}\",",
-        annals.chain, annals.previous, annals.received, annals.seal
-    );
-    let spliced_event = format!("\"hash\":\"{}\",\"sequence\":{},", event.hash, event.sequence);
-    let without = cut(document, b"\"annals\":{", spliced_annals.as_bytes())?;
-    cut(&without, b"\"event\":{", spliced_event.as_bytes())
+    let without = cut(document, b"\"annals\":{", &annals)?;
+    cut(&without, b"\"event\":{", &event)
 }
 
 fn retention_of(content: &[u8]) -> Option<String> {
@@ -110,11 +151,11 @@ fn retention_of(content: &[u8]) -> Option<String> {
     serde_json::from_slice::<Content>(content).ok().map(|content| content.annals.retention)
 }
 
-/// `document` without `spliced`, which must follow directly on the first `opening`.
-fn cut(document: &[u8], opening: &[u8], spliced: &[u8]) -> Option<Vec<u8>> {
+/// `document` without `spliced` and the comma after it, which must follow directly on the first `opening`.
+fn cut(document: &[u8], opening: &[u8], spliced: &str) -> Option<Vec<u8>> {
     let found = memchr::memmem::find(document, opening)?;
     let (before, rest) = document.split_at_checked(found + opening.len())?;
-    Some([before, rest.strip_prefix(spliced)?].concat())
+    Some([before, rest.strip_prefix(spliced.as_bytes())?.strip_prefix(b",")?].concat())
 }
 
 fn parse_seal(seal: &str) -> Option<(Epoch, Salt, [u8; 16])> {

@@ -21,9 +21,13 @@
 //!   was made. A failed sync closes the journal, because what the disk holds is then unknown.
 //! - One append writes one record, so a crash can damage the last record of the newest segment only. Opening cuts such a
 //!   record off: it was never acknowledged. Damage anywhere else is an error that names file and offset.
+//! - Where the disk is full, what is left is not used up to the last block: appending goes on only while a reserve can be
+//!   held beside the segments. After a failure it is let go, so that there is room to note what stores have confirmed, and
+//!   a new segment is begun, so that the one before can be removed.
 //! - The bytes on disk are bounded: an append beyond the bound is refused before anything is written.
 
 mod reader;
+mod reserve;
 mod segment;
 
 use std::{
@@ -37,6 +41,7 @@ use std::{
 use tokio::sync::watch;
 
 pub use reader::{Reader, Record};
+use reserve::Reserve;
 use segment::{RECORD_HEADER, Scan, SegmentName, record_header};
 
 /// A place in the journal, in bytes since its beginning.
@@ -159,6 +164,7 @@ pub struct Journal {
     records_at: u64,
     base: Position,
     end: Position,
+    reserve: Reserve,
     closed: Option<String>,
 }
 
@@ -166,6 +172,7 @@ impl Journal {
     /// Opens the journal in this folder, or begins one.
     pub fn open(folder: &Path, options: Options) -> Result<(Self, Recovered), JournalError> {
         fs::create_dir_all(folder).map_err(JournalError::io(folder))?;
+        let reserve = Reserve::free(folder);
         let mut names = segment::list(folder)?;
         let mut recovered = Recovered::default();
         let (file, path, records_at, base, end) = match names.back() {
@@ -193,7 +200,8 @@ impl Journal {
         segment::check_joints(folder, &names)?;
         let (sender, _) = watch::channel(end);
         let shared = Shared { folder: folder.to_owned(), segments: Mutex::new(names), end: sender };
-        let journal = Self { shared: Arc::new(shared), options, file, path, records_at, base, end, closed: None };
+        let shared = Arc::new(shared);
+        let journal = Self { shared, options, file, path, records_at, base, end, reserve, closed: None };
         Ok((journal, recovered))
     }
 
@@ -236,6 +244,7 @@ impl Journal {
         if length > self.room() {
             return Err(JournalError::Full { used: self.handle().used(), limit: self.options.max_bytes });
         }
+        self.reserve.hold().map_err(JournalError::io(self.reserve.path()))?;
         let begin = self.end;
         let header = record_header(begin, payload);
         if let Err(source) = write_both(&mut self.file, &header, payload) {
@@ -244,6 +253,8 @@ impl Journal {
         }
         if let Err(source) = self.file.sync_data() {
             self.closed = Some(format!("{}: {source}", self.path.display()));
+            // Nobody was told that it is there; if this succeeds, a later start does not find it either.
+            let _ = self.file.set_len(self.sound_length());
             return Err(JournalError::Io { path: self.path.clone(), source });
         }
         self.end = Position(begin.0 + length);
@@ -253,10 +264,30 @@ impl Journal {
 
     /// Takes back a write that came half through, as on a full disk; if that fails too, nothing more can be appended.
     fn undo_write(&mut self, cause: &io::Error) {
-        let sound = self.records_at + (self.end.0 - self.base.0);
-        if let Err(error) = self.file.set_len(sound) {
+        if let Err(error) = self.file.set_len(self.sound_length()) {
             self.closed = Some(format!("{}: {cause}, and then {error}", self.path.display()));
         }
+    }
+
+    /// Of the newest segment's file, without what is not durable.
+    fn sound_length(&self) -> u64 {
+        self.records_at + (self.end.0 - self.base.0)
+    }
+
+    /// After an append has failed: makes it possible that the disk has room again. `snapshot` is what is to be known at the
+    /// end. Whether that works or not, the next append will tell.
+    pub fn give_way(&mut self, snapshot: &[u8]) {
+        self.reserve.let_go();
+        if self.end > self.base
+            && let Err(error) = self.begin_segment(snapshot)
+        {
+            tracing::warn!(%error, "no new segment of the journal can be begun");
+        }
+    }
+
+    /// Whether nothing can be appended any more until the journal is opened again.
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_some()
     }
 
     fn check_open(&self) -> Result<(), JournalError> {

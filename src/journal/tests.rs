@@ -184,3 +184,26 @@ fn what_a_crash_left_of_a_segment_that_was_being_made_is_ignored() {
     assert_eq!(recovered.snapshot, b"again, without a record in between");
     assert_eq!(read_all(&journal.handle(), Position(0)), payloads);
 }
+
+#[test]
+fn nothing_is_appended_where_no_reserve_can_be_held_and_it_goes_on_in_a_new_segment_once_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    let (_, end) = journal.append(b"first").unwrap();
+    assert!(fs::metadata(folder.path().join("reserve")).unwrap().len() > 100_000);
+    journal.give_way(b"snapshot");
+    assert!(!folder.path().join("reserve").exists(), "it is let go after a failure");
+    assert_eq!(segment::list(folder.path()).unwrap().len(), 2);
+    journal.handle().trim(end).unwrap();
+    assert_eq!(segment::list(folder.path()).unwrap().len(), 1, "what was before can be removed");
+
+    fs::create_dir(folder.path().join("reserve")).unwrap();
+    let refused = journal.append(b"second").unwrap_err();
+    assert!(refused.to_string().contains("reserve"), "{refused}");
+    journal.give_way(b"snapshot");
+    fs::remove_dir(folder.path().join("reserve")).unwrap();
+    journal.append(b"second").unwrap();
+    assert_eq!(read_all(&journal.handle(), Position(0)), [b"second".to_vec()]);
+    let (_, recovered) = open(folder.path());
+    assert_eq!((recovered.snapshot.as_slice(), recovered.cut), (b"snapshot".as_slice(), 0));
+}

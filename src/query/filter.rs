@@ -11,7 +11,8 @@
 //!   IPv4 addresses as the IPv6 addresses that they map to.
 //! - Inside [`Filter::Element`] only that element is seen, by the same dotted paths; outside, nothing in elements is.
 
-use std::{cmp::Ordering, net::Ipv6Addr, ops::Bound};
+use core::net::{IpAddr, Ipv6Addr};
+use std::{cmp::Ordering, ops::Bound};
 
 use serde_json::Value as Json;
 
@@ -313,17 +314,17 @@ impl Value {
             Kind::Float => value.as_f64().map(|number| Self::Number(number as f32)),
             Kind::Boolean => value.as_bool().map(Self::Boolean),
             Kind::Ip => {
-                let address: std::net::IpAddr = value.as_str()?.parse().ok()?;
+                let address: IpAddr = value.as_str()?.parse().ok()?;
                 Some(Self::address(address))
             }
             Kind::Nested => None,
         }
     }
 
-    pub fn address(address: std::net::IpAddr) -> Self {
+    pub fn address(address: IpAddr) -> Self {
         Self::Address(match address {
-            std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            std::net::IpAddr::V6(v6) => v6,
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
         })
     }
 
@@ -365,7 +366,15 @@ impl Value {
             (Self::Number(one), Self::Number(other)) => one.partial_cmp(other),
             (Self::Millis(one), Self::Millis(other)) => Some(one.cmp(other)),
             (Self::Address(one), Self::Address(other)) => Some(one.cmp(other)),
-            _ => None,
+            (
+                Self::Text(_)
+                | Self::Integer(_)
+                | Self::Number(_)
+                | Self::Boolean(_)
+                | Self::Millis(_)
+                | Self::Address(_),
+                _,
+            ) => None,
         }
     }
 }

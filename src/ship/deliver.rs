@@ -20,7 +20,8 @@ use crate::{
 pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
     for part in parts {
         let mut delivery = Delivery { inner: &inner, target: part.target, backoff: Backoff::default() };
-        let mut pieces = vec![Piece::of(part.events)];
+        let events = if part.may_stand { delivery.missing(part.events).await } else { part.events };
+        let mut pieces = vec![Piece::of(events)];
         while let Some(piece) = pieces.pop() {
             let next = delivery.attempt(piece, &part.stream, part.begin).await;
             pieces.extend(next);
@@ -77,6 +78,44 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
+    /// Those of the events that the store does not have yet, in any index.
+    async fn missing(&mut self, events: Vec<SealedEvent>) -> Vec<SealedEvent> {
+        loop {
+            let standing = match self.inner.store.look_up(&events).await {
+                Ok(standing) => standing,
+                Err(error) => {
+                    self.inner.report_trouble(&error.to_string());
+                    self.wait(None).await;
+                    continue;
+                }
+            };
+            let forked = events.iter().zip(&standing).find_map(|(event, standing)| match standing {
+                Some(Outcome::Conflict { found_seal }) => Some((event, found_seal)),
+                Some(Outcome::Stored | Outcome::Duplicate | Outcome::Rejected { .. } | Outcome::Retry { .. })
+                | None => None,
+            });
+            let Some((event, found_seal)) = forked else {
+                let missing = events.into_iter().zip(standing);
+                let (missing, known): (Vec<_>, Vec<_>) = missing.partition(|(_, standing)| standing.is_none());
+                self.inner.metrics.duplicate.inc_by(known.len() as u64);
+                return missing.into_iter().map(|(event, _)| event).collect();
+            };
+            let reason = self.report_fork(event, found_seal);
+            self.inner.report_trouble(&reason);
+            self.wait(None).await;
+        }
+    }
+
+    /// Says, once, that the chain has forked; what to say of it from then on.
+    fn report_fork(&self, event: &SealedEvent, found_seal: &str) -> String {
+        self.inner.metrics.conflict.inc();
+        let position = event.position;
+        if lock(&self.inner.trouble).is_none() {
+            tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked");
+        }
+        format!("the chain has forked at {position}: the store holds another event there")
+    }
+
     /// Sends a piece once. Returns what is still to be sent.
     async fn attempt(
         &mut self,
@@ -84,6 +123,9 @@ impl Delivery<'_> {
         stream: &crate::event::Stream,
         begin: crate::journal::Position,
     ) -> Vec<Piece> {
+        if piece.events.is_empty() {
+            return Vec::new();
+        }
         let started = Instant::now();
         let answer = self.inner.store.append(&self.target, &piece.events).await;
         self.inner.metrics.request_seconds.observe(started.elapsed().as_secs_f64());
@@ -146,12 +188,7 @@ impl Delivery<'_> {
                 }
                 Outcome::Rejected { reason } => self.refuse(event, form, &reason, &mut refused).await,
                 Outcome::Conflict { found_seal } => {
-                    metrics.conflict.inc();
-                    let position = event.position;
-                    if lock(&self.inner.trouble).is_none() {
-                        tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked");
-                    }
-                    trouble = Some(format!("the chain has forked at {position}: the store holds another event there"));
+                    trouble = Some(self.report_fork(&event, &found_seal));
                     again.push(event, form);
                 }
             }

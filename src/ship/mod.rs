@@ -29,12 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use dead_letter::DeadLetters as DeadLetterFile;
 pub use dead_letter::{DeadLetter, DeadLetterError};
+pub use progress::ProgressError;
 use progress::ProgressFile;
-pub use progress::{ProgressError, confirmed_in};
 
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
-    integrity,
+    integrity::{self, VerifyError},
     journal::{JournalHandle, Position},
     metrics::StoreMetrics,
     store::{Outcome, SealedEvent, Store, Target},
@@ -50,6 +50,8 @@ pub struct Options {
     pub progress_file: PathBuf,
     pub dead_letter_file: PathBuf,
     pub streams: Vec<Stream>,
+    /// The writer's chains as the journal had them at the start, each with the sequence that would have come next.
+    pub own_chains: Vec<(ChainId, Sequence)>,
     /// Bytes of documents that one request takes up, about.
     pub bulk_bytes: usize,
     /// Requests at a time.
@@ -107,6 +109,7 @@ struct Inner {
     name: String,
     store: Arc<dyn Store>,
     streams: Vec<Stream>,
+    own_chains: Vec<(ChainId, Sequence)>,
     clock: Arc<dyn Clock>,
     journal: JournalHandle,
     writer: Writer,
@@ -118,6 +121,8 @@ struct Inner {
     /// When the oldest event was received that was read and is not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
     trouble: Mutex<Option<String>>,
+    /// Events that the store has of this writer's chains and the journal does not know.
+    beyond_journal: AtomicU64,
     /// Everything before this is visible to find.
     refreshed: tokio::sync::Mutex<Position>,
 }
@@ -161,6 +166,8 @@ pub struct Progress {
     /// What keeps it from going on, if anything does: the last failure since it last went forward.
     pub trouble: Option<String>,
     pub dead_letters: u64,
+    /// Events that the store has of this writer's chains, and the journal did not know at the start: the data folder is an old copy.
+    pub beyond_journal: u64,
 }
 
 pub struct DeadLetters {
@@ -207,6 +214,7 @@ impl Shipper {
             name: options.name,
             store,
             streams: options.streams,
+            own_chains: options.own_chains,
             clock,
             journal,
             writer,
@@ -215,6 +223,7 @@ impl Shipper {
             metrics: options.metrics,
             oldest: Mutex::new(None),
             trouble: Mutex::new(None),
+            beyond_journal: AtomicU64::new(0),
             refreshed: tokio::sync::Mutex::new(Position(0)),
         });
         let loop_options =
@@ -240,6 +249,7 @@ impl Shipper {
             behind_for: oldest.map(|oldest| Duration::from_millis(age(oldest))),
             trouble: lock(&inner.trouble).clone(),
             dead_letters: lock(&inner.dead_letters).len() as u64,
+            beyond_journal: inner.beyond_journal.load(Ordering::Relaxed),
         }
     }
 
@@ -334,6 +344,20 @@ impl Inner {
         *trouble = Some(reason.to_owned());
     }
 
+    /// Says that the store has more of a chain than the journal had at the start. The writer does not go on with such a
+    /// chain, so nothing is wrong with what comes; but somebody should know.
+    fn report_beyond(&self, chain: ChainId, next: Sequence, head: Sequence) {
+        let events = head.0 - next.0 + 1;
+        self.beyond_journal.fetch_add(events, Ordering::Relaxed);
+        tracing::error!(
+            store = self.name,
+            %chain,
+            events,
+            journal_ends_before = next.0,
+            "the store has events that the journal has lost: the data folder is an old copy, or its disk lost data"
+        );
+    }
+
     fn report_success(&self) {
         if lock(&self.trouble).take().is_some() {
             tracing::info!(store = self.name, "the store takes events again");
@@ -352,7 +376,11 @@ fn event_of(letter: &DeadLetter) -> Option<SealedEvent> {
     let (chain, sequence) = letter.position.rsplit_once('-')?;
     let chain: ChainId = chain.parse().ok()?;
     let position = ChainPosition { chain, sequence: Sequence(sequence.parse().ok()?) };
-    let leaf_hash = integrity::open(letter.document.as_bytes()).ok()?.leaf.hash();
+    let leaf_hash = match integrity::open(letter.document.as_bytes()) {
+        Ok(opened) => Some(opened.leaf.hash()),
+        Err(VerifyError::Unsealed) => None,
+        Err(VerifyError::Member(_) | VerifyError::Digest) => return None,
+    };
     Some(SealedEvent { position, leaf_hash, document: Bytes::from(letter.document.clone()) })
 }
 

@@ -39,11 +39,6 @@ pub enum ProgressError {
     Invalid { path: PathBuf, reason: String },
 }
 
-/// How far the store of this file was, if there is such a file.
-pub fn confirmed_in(path: &Path) -> Result<Option<Position>, ProgressError> {
-    Ok(if path.exists() { Some(ProgressFile::open(path, Position(0), 0)?.confirmed()) } else { None })
-}
-
 /// The file, and what it holds.
 pub(super) struct ProgressFile {
     path: PathBuf,

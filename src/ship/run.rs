@@ -17,7 +17,7 @@ use super::{
     retry::{Backoff, random},
 };
 use crate::{
-    event::{Stream, UnixMillis},
+    event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
     journal::{JournalError, Position, Reader, Record},
     store::{SealedEvent, StoreError, Target},
     writer::{BadRecord, Group, Section},
@@ -49,6 +49,8 @@ pub(super) struct Part {
     pub(super) stream: Stream,
     pub(super) begin: Position,
     pub(super) target: Target,
+    /// Whether some of them may be in the store already, wherever they were sent by a run that nothing is known of.
+    pub(super) may_stand: bool,
     pub(super) events: Vec<SealedEvent>,
 }
 
@@ -57,6 +59,9 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
     let mut shipper = Loop {
         reader: Some(inner.journal.reader(confirmed)),
         bound_until: inner.journal.end(),
+        unsure_until: inner.journal.end(),
+        heads: Vec::new(),
+        compared: Vec::new(),
         targets: Vec::new(),
         in_flight: VecDeque::new(),
         saved: Instant::now(),
@@ -91,6 +96,12 @@ struct Loop {
     reader: Option<Reader>,
     /// What is before this may have been sent already, to where it was bound.
     bound_until: Position,
+    /// What is before this was there at the start. Its bindings may be lost, or those of an old copy of the data folder.
+    unsure_until: Position,
+    /// Up to where the store had each chain at the start. What is beyond was in no index of it.
+    heads: Vec<(ChainId, Option<Sequence>)>,
+    /// The chains of which it is known whether the store has more than the journal had.
+    compared: Vec<ChainId>,
     targets: Vec<(Stream, Target, Instant)>,
     /// In the order of the journal, which is the order of confirmation.
     in_flight: VecDeque<Unfinished>,
@@ -126,10 +137,10 @@ impl Loop {
         }
     }
 
-    /// Sets the store up, however long it is away.
+    /// Sets the store up and asks it for its heads, however long it is away.
     async fn prepare(&mut self) {
         let mut backoff = Backoff::default();
-        while let Err(error) = self.inner.store.setup(&self.inner.streams).await {
+        while let Err(error) = self.meet_store().await {
             self.inner.report_trouble(&error.to_string());
             let again = Instant::now() + backoff.after_failure(None, random());
             let mut appended = self.inner.journal.watch();
@@ -141,6 +152,69 @@ impl Loop {
             sleep_until(again).await;
         }
         self.inner.report_success();
+    }
+
+    async fn meet_store(&mut self) -> Result<(), StoreError> {
+        self.inner.store.setup(&self.inner.streams).await?;
+        for (chain, next) in self.inner.own_chains.clone() {
+            self.compare_head(chain, next).await?;
+        }
+        Ok(())
+    }
+
+    /// Says so if the store has this chain beyond where the journal had it.
+    async fn compare_head(&mut self, chain: ChainId, next: Sequence) -> Result<(), StoreError> {
+        if !self.compared.contains(&chain) {
+            let head = self.head(chain).await?;
+            self.compared.push(chain);
+            if let Some(head) = head.filter(|head| *head >= next) {
+                self.inner.report_beyond(chain, next, head);
+            }
+        }
+        Ok(())
+    }
+
+    /// A chain that begins goes on for one that the writer may have closed because it could not ask this store.
+    async fn compare_predecessor(&mut self, events: &[SealedEvent]) {
+        let Some(first) = events.first().filter(|first| first.position.sequence == Sequence(0)) else { return };
+        let predecessor = match self.inner.writer.predecessor(first.position.chain) {
+            Ok(predecessor) => predecessor,
+            Err(error) => {
+                tracing::error!(store = self.inner.name, %error, "what a chain goes on for cannot be read");
+                None
+            }
+        };
+        let Some(predecessor) = predecessor else { return };
+        let Ok(chain) = predecessor.chain.parse() else { return };
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.compare_head(chain, Sequence(predecessor.sequence).next()).await {
+            self.inner.report_trouble(&error.to_string());
+            sleep(backoff.after_failure(None, random())).await;
+        }
+    }
+
+    /// Up to where the store had this chain when it was first asked.
+    async fn head(&mut self, chain: ChainId) -> Result<Option<Sequence>, StoreError> {
+        if let Some((_, head)) = self.heads.iter().find(|(known, _)| *known == chain) {
+            return Ok(*head);
+        }
+        let head = self.inner.store.head(chain).await?.map(|head| head.position.sequence);
+        self.heads.push((chain, head));
+        Ok(head)
+    }
+
+    /// Whether some of these events may be in the store, in an index that they are not known to be bound to.
+    async fn may_stand(&mut self, at: Position, events: &[SealedEvent]) -> bool {
+        let Some(first) = events.first().filter(|_| at < self.unsure_until) else { return false };
+        let ChainPosition { chain, sequence } = first.position;
+        let mut backoff = Backoff::default();
+        loop {
+            match self.head(chain).await {
+                Ok(head) => return head.is_some_and(|head| sequence <= head),
+                Err(error) => self.inner.report_trouble(&error.to_string()),
+            }
+            sleep(backoff.after_failure(None, random())).await;
+        }
     }
 
     /// Finds out since when the oldest event waits, though nothing can be sent yet.
@@ -223,13 +297,17 @@ impl Loop {
             unit.events = group.events_before + group.event_count();
             for section in group.sections {
                 let target = self.target(&section.stream, record.begin).await;
+                self.compare_predecessor(&section.events).await;
+                let may_stand = self.may_stand(record.begin, &section.events).await;
                 match unit.parts.last_mut() {
-                    Some(part) if part.stream == section.stream && part.target == target => {
+                    Some(part)
+                        if part.stream == section.stream && part.target == target && part.may_stand == may_stand =>
+                    {
                         part.events.extend(section.events);
                     }
                     _ => {
                         let Section { stream, events, .. } = section;
-                        unit.parts.push(Part { stream, begin: record.begin, target, events });
+                        unit.parts.push(Part { stream, begin: record.begin, target, may_stand, events });
                     }
                 }
             }
@@ -300,15 +378,17 @@ impl Loop {
         let (inner, trimmer, index) = (Arc::clone(&self.inner), Arc::clone(&self.trimmer), self.options.index);
         let save = move || {
             let mut progress = lock(&inner.progress);
-            match progress.save() {
+            let saved = progress.save();
+            match &saved {
                 Ok(()) => trimmer.confirm(index, progress.confirmed()),
                 Err(error) => tracing::error!(store = inner.name, %error, "the progress cannot be written"),
             }
+            saved.is_ok()
         };
-        // It ends by a panic alone, and that has been reported by the runtime.
-        let _ = tokio::task::spawn_blocking(save).await;
+        // It ends by a panic alone, and that has been reported by the runtime. What cannot be written now is tried again:
+        // the journal is not trimmed before.
+        self.is_saved = tokio::task::spawn_blocking(save).await.unwrap_or(false);
         self.saved = Instant::now();
-        self.is_saved = true;
     }
 
     fn maintain(&self) {

@@ -2,10 +2,12 @@
 
 pub mod elastic;
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 mod occupied;
 mod open;
+mod sql;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -49,6 +51,15 @@ pub trait Store: Send + Sync {
     /// On `Err` any of the events may have been stored, or may yet be; appending them again MUST be harmless.
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError>;
 
+    /// What stands already at the positions of these events, whatever target they were bound to: `Duplicate`, `Conflict`, or
+    /// `None` where nothing does. For a shipper that may have forgotten where it sent them.
+    ///
+    /// MUST see everything that was stored before the call. A store that has one place only MAY leave it to
+    /// [`Store::append`], which finds out by itself.
+    async fn look_up(&self, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        Ok(vec![None; events.len()])
+    }
+
     /// Puts an event in the place of the stub that stands for it (see [`crate::integrity`]), after its dead letter was
     /// replayed. Idempotent. `Rejected` if the store still refuses it; the stub then stays.
     async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError>;
@@ -73,7 +84,7 @@ pub trait Store: Send + Sync {
     /// find sees (stubs count); `None` if there is nothing at `from`.
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError>;
 
-    /// The highest position that the store has of this chain, and the seal (`annals.seal`) that stands there.
+    /// The highest position that the store has of this chain, and the seal (`annals.seal`) that stands there, if any does.
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError>;
 
     /// What has to be done from time to time (every few seconds), such as rolling over where the engine does not do it.
@@ -90,11 +101,12 @@ pub trait Scan: Send {
     async fn close(self: Box<Self>);
 }
 
-/// A sealed event on its way to a store.
+/// An event on its way to a store, sealed unless its chain is not.
 #[derive(Clone, Debug)]
 pub struct SealedEvent {
     pub position: ChainPosition,
-    pub leaf_hash: LeafHash,
+    /// `None` in a chain that is not sealed.
+    pub leaf_hash: Option<LeafHash>,
     /// The document, one line of JSON without line break, to be stored byte for byte.
     pub document: Bytes,
 }
@@ -107,10 +119,11 @@ pub struct Target(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Stored,
-    /// The same event (the same seal) was there already.
+    /// The same event (the same seal, or the same bytes where there is none) was there already.
     Duplicate,
     /// Another event stands at this position: the chain has forked.
     Conflict {
+        /// Empty if it has none.
         found_seal: String,
     },
     /// Refused for good; the reason is the store's own.
@@ -133,7 +146,7 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub position: ChainPosition,
-    pub seal: String,
+    pub seal: Option<String>,
 }
 
 /// Why a call failed as a whole; a variant for each thing that the caller does about it.

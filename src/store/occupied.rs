@@ -1,16 +1,12 @@
 //! What an append comes to where an event stands already.
 
 use super::{Outcome, SealedEvent};
-use crate::integrity::seal_of;
+use crate::integrity::{is_same_event, seal_of};
 
-/// The same bytes, or at least the same seal, are the same event; anything else is a fork of the chain.
+/// The same event was there already; anything else is a fork of the chain.
 pub(super) fn outcome_at(stored: &[u8], event: &SealedEvent) -> Outcome {
-    if stored == event.document {
+    if is_same_event(stored, &event.document) {
         return Outcome::Duplicate;
     }
-    let found = seal_of(stored);
-    if found.is_some() && found == seal_of(&event.document) {
-        return Outcome::Duplicate;
-    }
-    Outcome::Conflict { found_seal: found.unwrap_or_default() }
+    Outcome::Conflict { found_seal: seal_of(stored).unwrap_or_default() }
 }

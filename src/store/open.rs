@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc};
 
-use super::{Store, elastic::ElasticStore, sqlite::SqliteStore};
+use super::{Store, elastic::ElasticStore, postgres::PostgresStore, sqlite::SqliteStore};
 use crate::config;
 
 /// Opens a store; its own set-up waits for [`Store::setup`].
@@ -10,5 +10,6 @@ pub fn open(config: &config::Store) -> Result<Arc<dyn Store>, Box<dyn Error + Se
     Ok(match config {
         config::Store::Sqlite(sqlite) => Arc::new(SqliteStore::new(sqlite.clone())?),
         config::Store::Elasticsearch(elastic) => Arc::new(ElasticStore::new(elastic)?),
+        config::Store::Postgres(postgres) => Arc::new(PostgresStore::new(postgres)?),
     })
 }

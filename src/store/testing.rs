@@ -140,6 +140,17 @@ impl Draft {
         self.written(position, |document| document.to_string())
     }
 
+    /// In a chain that is not sealed.
+    pub(crate) fn unsealed(self, position: ChainPosition) -> SealedEvent {
+        let place = |document: &Value| {
+            let text = document.to_string();
+            let annals = format!("\"annals\":{{\"chain\":\"{}\",\"received\":\"{NOON}\",", position.chain);
+            let event = format!("\"event\":{{\"sequence\":{},", position.sequence.0);
+            text.replacen("\"annals\":{", &annals, 1).replacen("\"event\":{", &event, 1)
+        };
+        SealedEvent { position, leaf_hash: None, document: place(&self.0).into() }
+    }
+
     /// Sealed, and written by this in the place of the usual way.
     pub(crate) fn written(self, position: ChainPosition, write: impl Fn(&Value) -> String) -> SealedEvent {
         let leaf_hash = LeafHash(random());
@@ -151,7 +162,7 @@ impl Draft {
             .with("event.hash", format!("{leaf_hash:?}"))
             .with("event.sequence", position.sequence.0)
             .0;
-        SealedEvent { position, leaf_hash, document: write(&document).into() }
+        SealedEvent { position, leaf_hash: Some(leaf_hash), document: write(&document).into() }
     }
 }
 

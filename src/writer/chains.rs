@@ -8,11 +8,11 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
-    OpenError,
+    OpenError, Options,
     record::{Group, Snapshot},
 };
 use crate::{
-    event::{ChainId, Stream, UnixMillis},
+    event::{ChainId, LeafHash, Stream, UnixMillis},
     files,
     identity::Identity,
     integrity::{Chain, ChainKeys, ChainState, Frontier, OpeningRecord, Predecessor},
@@ -26,11 +26,24 @@ pub struct OwnChain {
     pub state: ChainState,
 }
 
+/// What a chain is opened with.
+#[derive(Clone, Copy)]
+pub(super) struct ChainOptions {
+    epoch_ms: u64,
+    sealed: bool,
+}
+
+impl ChainOptions {
+    pub(super) fn of(options: &Options) -> Self {
+        Self { epoch_ms: options.epoch_ms, sealed: options.chaining }
+    }
+}
+
 pub(super) struct Chains {
     /// Where the opening records are.
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     identity: Identity,
-    epoch_ms: u64,
+    options: ChainOptions,
     chains: Vec<(Stream, Chain)>,
     /// How many events the journal ever held.
     pub(super) events: u64,
@@ -41,7 +54,7 @@ impl Chains {
     pub(super) fn recover(
         folder: &Path,
         identity: Identity,
-        epoch_ms: u64,
+        options: ChainOptions,
         recovered: Recovered,
     ) -> Result<Self, OpenError> {
         fs::create_dir_all(folder).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
@@ -55,7 +68,7 @@ impl Chains {
                 }
             }
         }
-        let mut chains = Self { folder: folder.to_owned(), identity, epoch_ms, chains: Vec::new(), events };
+        let mut chains = Self { folder: folder.to_owned(), identity, options, chains: Vec::new(), events };
         for (stream, mut state) in states {
             let record = chains.read_record(state.chain)?;
             if state.frontier.size() == 0 {
@@ -104,17 +117,47 @@ impl Chains {
         Ok(chain)
     }
 
-    /// Closes a stream's chain and goes on with a new one, because a store holds events of it that the journal lost.
+    /// Closes a stream's chain and goes on with a new one, which names what a store has of it, or else its end.
     pub(super) fn supersede(
         &mut self,
         stream: &Stream,
-        predecessor: Predecessor,
+        seen: Option<Predecessor>,
         now: UnixMillis,
     ) -> Result<(), OpenError> {
-        let chain = self.open(stream, now, Some(predecessor))?;
+        let predecessor = match (seen, self.chains.iter().find(|(own, _)| own == stream)) {
+            (Some(seen), _) => Some(seen),
+            (None, Some((_, chain))) => self.predecessor_after(chain)?,
+            (None, None) => None,
+        };
+        let chain = self.open(stream, now, predecessor)?;
         self.chains.retain(|(own, _)| own != stream);
         self.chains.push((stream.clone(), chain));
         Ok(())
+    }
+
+    /// Closes the chains that are sealed and are not to be, or the other way round: those that were closed.
+    pub(super) fn switch_chaining(&mut self, now: UnixMillis) -> Result<Vec<ChainId>, OpenError> {
+        let mut closed = Vec::new();
+        let mut chains = Vec::new();
+        for (stream, chain) in std::mem::take(&mut self.chains) {
+            if chain.is_sealed() == self.options.sealed {
+                chains.push((stream, chain));
+                continue;
+            }
+            closed.push(chain.state().chain);
+            let next = self.open(&stream, now, self.predecessor_after(&chain)?)?;
+            chains.push((stream, next));
+        }
+        self.chains = chains;
+        Ok(closed)
+    }
+
+    /// What the chain that follows this one names: its last event, or what it followed itself if it has none.
+    fn predecessor_after(&self, chain: &Chain) -> Result<Option<Predecessor>, OpenError> {
+        match chain.last() {
+            Some(last) => Ok(Some(last)),
+            None => Ok(self.read_record(chain.state().chain)?.predecessor),
+        }
     }
 
     fn open(&self, stream: &Stream, now: UnixMillis, predecessor: Option<Predecessor>) -> Result<Chain, OpenError> {
@@ -124,16 +167,17 @@ impl Chains {
         let secret = &self.identity.seal_secret;
         let record = OpeningRecord {
             chain: id.to_string(),
-            epoch_ms: self.epoch_ms,
+            epoch_ms: self.options.epoch_ms,
             format: 1,
             key_check: STANDARD.encode(ChainKeys::first(secret, id).check_value()),
             opened_ms: now.0,
             predecessor,
+            sealed: self.options.sealed,
             stream: stream.to_string(),
             verifier_key: self.identity.verifier_key(),
             writer: self.identity.writer.clone(),
         };
-        let path = self.record_path(id);
+        let path = record_path(&self.folder, id);
         let bytes = serde_json::to_vec(&record).unwrap_or_default();
         files::replace(&path, &bytes).map_err(|source| OpenError::Io { path, source })?;
         let state = ChainState {
@@ -145,15 +189,19 @@ impl Chains {
         Ok(Chain::resume(&record, state, secret)?)
     }
 
-    fn record_path(&self, id: ChainId) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
-    }
-
     fn read_record(&self, id: ChainId) -> Result<OpeningRecord, OpenError> {
-        let path = self.record_path(id);
-        let bytes = fs::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        serde_json::from_slice(&bytes).map_err(|error| OpenError::OpeningRecord { path, reason: error.to_string() })
+        read_record(&self.folder, id)
     }
+}
+
+fn record_path(folder: &Path, id: ChainId) -> PathBuf {
+    folder.join(format!("{id}.json"))
+}
+
+pub(super) fn read_record(folder: &Path, id: ChainId) -> Result<OpeningRecord, OpenError> {
+    let path = record_path(folder, id);
+    let bytes = fs::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    serde_json::from_slice(&bytes).map_err(|error| OpenError::OpeningRecord { path, reason: error.to_string() })
 }
 
 /// Takes an event of the journal into the state of its chain. A stream's first event of another chain begins anew.
@@ -168,7 +216,7 @@ fn advance(
         states.retain(|(own, _)| own != stream);
         let state = ChainState {
             chain: event.position.chain,
-            previous: event.leaf_hash,
+            previous: LeafHash([0; 32]),
             received,
             frontier: Frontier::default(),
         };

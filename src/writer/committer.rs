@@ -103,7 +103,7 @@ impl Committer {
                 }
                 Err(reason) => {
                     tracing::error!(%reason, "events cannot be written to the journal");
-                    self.state.fail(&reason);
+                    self.state.fail(reason.clone(), self.journal.is_closed());
                     pending
                         .drain(..)
                         .for_each(|waiting| waiting.refuse(SubmitError::Failed { reason: reason.clone() }));
@@ -150,6 +150,7 @@ impl Committer {
                 // Nothing of it is in the journal, so nothing of it may stay in the chains.
                 self.chains.restore(&before, events_before);
                 pending.iter_mut().zip(receipts_before).for_each(|(waiting, done)| waiting.receipts.truncate(done));
+                self.journal.give_way(&self.chains.snapshot());
                 Err(reason)
             }
         }
@@ -195,7 +196,7 @@ impl Committer {
                 let start = self.payload.len();
                 let (position, leaf_hash) = sealing.seal(&content, &mut self.payload);
                 let length = self.payload.len() - start;
-                section.note(&mut self.payload, length, &leaf_hash);
+                section.note(&mut self.payload, length, leaf_hash);
                 waiting.receipts.push(Receipt { position, leaf_hash });
             }
             self.chains.events += count as u64;

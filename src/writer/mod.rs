@@ -12,13 +12,13 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    event::{ChainPosition, LeafHash, Stream},
+    event::{ChainId, ChainPosition, LeafHash, Stream},
     identity::Identity,
     intake::Contents,
     integrity::{ChainError, Predecessor},
@@ -26,8 +26,8 @@ use crate::{
     metrics::JournalMetrics,
     time::Clock,
 };
-use chains::Chains;
 pub use chains::OwnChain;
+use chains::{ChainOptions, Chains};
 use committer::{Committer, Submission};
 pub use record::{BadRecord, Group, Section};
 
@@ -39,6 +39,9 @@ const QUEUE: usize = 256;
 
 /// When to try again after the journal was full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// For how long it is said that the journal cannot be written, unless it is tried again meanwhile.
+const TROUBLE_LASTS: Duration = Duration::from_secs(10);
 
 /// What happens to events for which the journal has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Options {
     pub overflow: Overflow,
     /// For how long one key seals, in milliseconds; fixed for a chain when it is opened.
     pub epoch_ms: u64,
+    /// Whether events are hashed, linked and sealed, and not only numbered.
+    pub chaining: bool,
 }
 
 /// Why a writer cannot go on where it was.
@@ -97,7 +102,7 @@ impl Recovering {
     ) -> Result<Self, OpenError> {
         let (journal, recovered) = Journal::open(journal_folder, options.journal)?;
         let cut = recovered.cut;
-        let chains = Chains::recover(chains_folder, identity, options.epoch_ms, recovered)?;
+        let chains = Chains::recover(chains_folder, identity, ChainOptions::of(&options), recovered)?;
         Ok(Self { journal, chains, clock, options, cut })
     }
 
@@ -115,13 +120,26 @@ impl Recovering {
         self.chains.own()
     }
 
-    /// Goes on with a new chain, because a store holds events of this stream's chain that the journal has lost.
-    pub fn supersede(&mut self, stream: &Stream, predecessor: Predecessor) -> Result<(), OpenError> {
+    /// Goes on with a new chain. `seen` is what a store holds of this stream's chain that the journal has lost; without it
+    /// the new chain names the end that the journal knows.
+    pub fn supersede(&mut self, stream: &Stream, seen: Option<Predecessor>) -> Result<(), OpenError> {
         let now = self.clock.now();
-        self.chains.supersede(stream, predecessor, now)?;
+        self.chains.supersede(stream, seen, now)?;
         // The new chain must be known after a restart even if it gets no event until then.
         let snapshot = self.chains.snapshot();
         Ok(self.journal.begin_segment(&snapshot)?)
+    }
+
+    /// Closes every chain that is sealed though none is to be, or the other way round, and goes on with one that names it.
+    /// Returns those that were closed.
+    pub fn switch_chaining(&mut self) -> Result<Vec<ChainId>, OpenError> {
+        let now = self.clock.now();
+        let closed = self.chains.switch_chaining(now)?;
+        if !closed.is_empty() {
+            let snapshot = self.chains.snapshot();
+            self.journal.begin_segment(&snapshot)?;
+        }
+        Ok(closed)
     }
 
     /// Starts the committer.
@@ -131,6 +149,7 @@ impl Recovering {
         let state = Arc::new(State::new(self.chains.events));
         let limit = self.options.journal.max_bytes;
         let journal = self.journal.handle();
+        let chains_folder = self.chains.folder.clone();
         let committer = Committer {
             journal: self.journal,
             chains: self.chains,
@@ -142,7 +161,7 @@ impl Recovering {
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run(receiver))?;
         let sender = Arc::new(Mutex::new(Some(sender)));
-        Ok((Writer { sender, state, journal, limit }, WriterThread(thread)))
+        Ok((Writer { sender, state, journal, limit, chains_folder }, WriterThread(thread)))
     }
 }
 
@@ -166,6 +185,8 @@ pub struct Writer {
     journal: JournalHandle,
     /// The bound of the journal, in bytes.
     limit: u64,
+    /// Where the opening records are.
+    chains_folder: PathBuf,
 }
 
 impl Writer {
@@ -184,6 +205,11 @@ impl Writer {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// The last event of the chain that this one goes on for, as this writer knew it when it closed that one.
+    pub fn predecessor(&self, chain: ChainId) -> Result<Option<Predecessor>, OpenError> {
+        Ok(chains::read_record(&self.chains_folder, chain)?.predecessor)
+    }
+
     /// Whether events are being accepted, and if not, why.
     pub fn health(&self) -> Result<(), String> {
         if self.sender.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
@@ -197,7 +223,11 @@ impl Writer {
                 self.limit
             ));
         }
-        self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+        let trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble
+            .as_ref()
+            .filter(|trouble| trouble.is_current(Instant::now()))
+            .map_or(Ok(()), |it| Err(it.reason.clone()))
     }
 
     pub fn stats(&self) -> WriterStats {
@@ -223,7 +253,23 @@ struct State {
     dropped: AtomicU64,
     /// What the last submission would have taken, if it was refused for want of room; else 0.
     refused_bytes: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why the journal could not be written when that was last tried.
+struct Trouble {
+    reason: String,
+    at: Instant,
+    /// Until a restart.
+    is_final: bool,
+}
+
+impl Trouble {
+    /// Old news are none: events have to come for it to be tried again, and would not if it were said for ever that none
+    /// are taken.
+    fn is_current(&self, now: Instant) -> bool {
+        self.is_final || now.saturating_duration_since(self.at) < TROUBLE_LASTS
+    }
 }
 
 impl State {
@@ -244,8 +290,9 @@ impl State {
         self.dropped.fetch_add(events, Ordering::Relaxed);
     }
 
-    fn fail(&self, reason: &str) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    fn fail(&self, reason: String, is_final: bool) {
+        let trouble = Trouble { reason, at: Instant::now(), is_final };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
     }
 
     fn refuse(&self, bytes: u64) {
@@ -270,7 +317,8 @@ pub struct Receipts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub position: ChainPosition,
-    pub leaf_hash: LeafHash,
+    /// `None` in a chain that is not sealed.
+    pub leaf_hash: Option<LeafHash>,
 }
 
 pub use crate::journal::Position as JournalPosition;

@@ -8,7 +8,7 @@
 //! record:   version u8 = 1 | events before this record u64 | section*
 //! section:  stream | chain 16 | received i64, Unix ms | sequence of the first event u64 | count u32 | entry * count
 //!           | document * count
-//! entry:    length of the document u32 | leaf hash 32
+//! entry:    length of the document u32 | leaf hash 32, zeros if the chain is not sealed
 //! snapshot: version u8 = 1 | events so far u64 | chain*
 //! chain:    stream | chain 16 | previous leaf hash 32 | received i64 | tree size u64 | subtree root 32 * ones in the size
 //! ```
@@ -28,6 +28,8 @@ pub(super) const RECORD_OVERHEAD: usize = 9;
 pub(super) const SECTION_OVERHEAD: usize = 69;
 /// Bytes that an event has besides its document.
 pub(super) const ENTRY_BYTES: usize = 36;
+/// What stands in the place of a leaf hash where there is none.
+const UNSEALED: [u8; 32] = [0; 32];
 
 /// Bytes that are not of this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +86,7 @@ impl Section {
         let mut events = Vec::with_capacity(count);
         for sequence in (first..).take(count) {
             let length = entries.try_get_u32().map_err(|_| BadRecord)? as usize;
-            let leaf_hash = LeafHash(get_array(&mut entries)?);
+            let leaf_hash = Some(LeafHash(get_array(&mut entries)?)).filter(|leaf| leaf.0 != UNSEALED);
             if bytes.remaining() < length {
                 return Err(BadRecord);
             }
@@ -124,10 +126,11 @@ impl SectionWriter {
     }
 
     /// Notes that a document of this length was appended.
-    pub(super) fn note(&mut self, out: &mut [u8], length: usize, leaf: &LeafHash) {
+    pub(super) fn note(&mut self, out: &mut [u8], length: usize, leaf: Option<LeafHash>) {
         let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
         let entry = out.iter_mut().skip(self.next_entry);
-        entry.zip(length.iter().chain(&leaf.0)).for_each(|(to, from)| *to = *from);
+        let leaf = leaf.map_or(UNSEALED, |leaf| leaf.0);
+        entry.zip(length.iter().chain(&leaf)).for_each(|(to, from)| *to = *from);
         self.next_entry += ENTRY_BYTES;
     }
 }

@@ -26,6 +26,7 @@ const OPTIONS: Options = Options {
     journal: journal::Options { max_bytes: 1 << 30, segment_bytes: 20_000 },
     overflow: Overflow::Reject,
     epoch_ms: 1000,
+    chaining: true,
 };
 
 fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recovering {
@@ -112,7 +113,7 @@ fn chains_go_on_across_restarts_segments_and_a_clock_that_goes_back() {
         .map(|document| integrity::open(document).unwrap().leaf)
         .map(|leaf| Receipt {
             position: ChainPosition { chain: leaf.chain, sequence: leaf.sequence },
-            leaf_hash: leaf.hash(),
+            leaf_hash: Some(leaf.hash()),
         })
         .collect();
     assert_eq!(receipts, expected);
@@ -191,8 +192,8 @@ fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
     writer.close();
     thread.join();
     let mut recovering = open(&folder, &clock, OPTIONS);
-    let predecessor = Predecessor { chain: first.to_string(), seal: Some("0.x".to_owned()), sequence: 9 };
-    recovering.supersede(&Stream::general(), predecessor).unwrap();
+    let predecessor = Predecessor { chain: first.to_string(), leaf: None, seal: Some("0.x".to_owned()), sequence: 9 };
+    recovering.supersede(&Stream::general(), Some(predecessor)).unwrap();
     drop(recovering);
     let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
     let second = runtime().block_on(writer.submit(contents(2, 0))).unwrap().receipts[0].position;
@@ -230,4 +231,48 @@ fn one_data_folder_has_one_owner() {
     assert!(DataFolder::open(root.path()).is_err_and(|error| error.to_string().contains("in use by another process")));
     drop(first);
     DataFolder::open(root.path()).unwrap();
+}
+
+#[test]
+fn a_failure_to_write_is_old_news_after_a_while_unless_it_is_final() {
+    let at = Instant::now();
+    let trouble = |is_final| Trouble { reason: "no space".to_owned(), at, is_final };
+    assert!(trouble(false).is_current(at + TROUBLE_LASTS / 2));
+    assert!(!trouble(false).is_current(at + TROUBLE_LASTS));
+    assert!(trouble(true).is_current(at + TROUBLE_LASTS * 1000));
+}
+
+#[test]
+fn chains_that_are_switched_go_on_as_switched_also_after_a_restart_without_an_event() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let unchained = Options { chaining: false, ..OPTIONS };
+    let log = |options: Options| {
+        let mut recovering = open(&folder, &clock, options);
+        let closed = recovering.switch_chaining().unwrap();
+        let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+        let receipt = runtime().block_on(writer.submit(contents(2, 0))).unwrap().receipts[1];
+        writer.close();
+        thread.join();
+        (closed, receipt)
+    };
+    let (closed, sealed) = log(OPTIONS);
+    assert_eq!(closed, []);
+    assert_eq!(open(&folder, &clock, unchained).switch_chaining().unwrap(), [sealed.position.chain]);
+    let (closed, unsealed) = log(unchained);
+    assert_eq!(closed, [], "the switch before this start was kept, though it got no event");
+    assert_eq!((unsealed.position.sequence.0, unsealed.leaf_hash), (1, None));
+    let (closed, again) = log(unchained);
+    assert_eq!((closed.len(), again.position.sequence.0), (0, 3), "an unsealed chain is gone on with");
+    // Switched there and back, the empty chain between names what it followed, and so does the one after it.
+    assert_eq!(open(&folder, &clock, OPTIONS).switch_chaining().unwrap(), [unsealed.position.chain]);
+    let mut recovering = open(&folder, &clock, unchained);
+    assert_eq!(recovering.switch_chaining().unwrap().len(), 1);
+    let last = recovering.own_chains()[0].state.chain;
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    let predecessor = writer.predecessor(last).unwrap().unwrap();
+    assert_eq!((predecessor.chain, predecessor.sequence), (unsealed.position.chain.to_string(), 3));
+    writer.close();
+    thread.join();
 }

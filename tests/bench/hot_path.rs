@@ -56,6 +56,7 @@ fn main() {
         journal: journal::Options { max_bytes: u64::MAX, segment_bytes: 64 << 20 },
         overflow: Overflow::Reject,
         epoch_ms: 3_600_000,
+        chaining: true,
     };
     let recovering =
         Recovering::open(&folder.path("journal"), &folder.path("chains"), identity, clock, options).unwrap();

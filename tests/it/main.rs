@@ -23,6 +23,15 @@ mod access;
 /// Crashes, damage and shortage of the program's own.
 mod crashes;
 
+/// Lost files, and old copies of the data folder.
+mod copies;
+
+/// Disks that are full, or fail.
+mod disks;
+
+/// What can be switched off: chaining, keeping events, the log as a whole.
+mod switches;
+
 /// Stores that go away, answer badly, or not at all.
 mod outages;
 

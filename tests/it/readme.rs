@@ -199,6 +199,13 @@ fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
         let told = verified(&service, &change, Some(&secret)).unwrap_err();
         assert!(told.contains(complaint), "expected {complaint:?}, found {told:?}");
     }
+    let bare = |line: &str| {
+        let mut document: Value = serde_json::from_str(line).unwrap();
+        document["annals"].as_object_mut().unwrap().remove("seal");
+        document.to_string()
+    };
+    let stripped = format!("{}\n{}", events.lines().next().unwrap(), bare(second));
+    assert!(verified(&service, &stripped, None).unwrap_err().contains("1 not sealed: nothing is proven"));
     let other = service.folder.path().join("other.secret");
     fs::write(&other, "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=").unwrap();
     assert!(verified(&service, &events, Some(&other)).unwrap_err().contains("not made with this secret"));

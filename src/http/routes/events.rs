@@ -30,7 +30,8 @@ const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
 /// Log events
 ///
 /// The body is one event, an array of events, or one event a line; it may be compressed with gzip. Each event is answered
-/// for on its own. An accepted event is sealed and on disk: it reaches every store, whatever happens.
+/// for on its own. An accepted event is sealed and on disk: it reaches every store, whatever happens. A log that was told to keep
+/// no events says `not_kept` of those that are valid.
 #[utoipa::path(
     post,
     path = "/api/event_log/events",
@@ -106,6 +107,12 @@ async fn take_in(
     deadline: Instant,
 ) -> Result<Response, Failure> {
     let (Accepted { items, contents }, room) = check(shared, from, sent).await?;
+    if !shared.services.keeps_events {
+        count(shared, &items, Submitted::NotKept);
+        // Where there is nothing to be found, there is nothing that is not.
+        let stored = (wait == Wait::Stored).then_some(contents.is_empty());
+        return respond(&items, Submitted::NotKept, stored);
+    }
     let receipts = if contents.is_empty() { Ok(None) } else { shared.services.writer.submit(contents).await.map(Some) };
     drop(room);
     let receipts = match receipts {
@@ -173,6 +180,7 @@ fn count(shared: &Shared, items: &[Item], submitted: Submitted<'_>) {
     match submitted {
         Submitted::Sealed(_) => metrics.accepted.inc_by(accepted),
         Submitted::Dropped => metrics.dropped.inc_by(accepted),
+        Submitted::NotKept => metrics.not_kept.inc_by(accepted),
     };
     metrics.filtered.inc_by(filtered);
     metrics.rejected.inc_by(rejected);

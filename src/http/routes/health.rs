@@ -57,9 +57,17 @@ struct StoreState {
     /// Age of the oldest of them.
     behind_seconds: f64,
     dead_letters: u64,
+    /// Events of this writer that the store has and the journal had lost at the start: the data folder is an old copy.
+    #[serde(skip_serializing_if = "is_zero")]
+    beyond_journal: u64,
     /// What keeps the store from going on.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Whether the process runs
@@ -115,6 +123,7 @@ fn state(name: &str, progress: Progress) -> StoreState {
         behind_bytes: progress.behind_bytes,
         behind_seconds: progress.behind_for.unwrap_or_default().as_secs_f64(),
         dead_letters: progress.dead_letters,
+        beyond_journal: progress.beyond_journal,
         trouble: progress.trouble,
     }
 }
@@ -131,6 +140,7 @@ mod tests {
             behind_for: None,
             trouble: trouble.map(str::to_owned),
             dead_letters: 0,
+            beyond_journal: 0,
         }
     }
 

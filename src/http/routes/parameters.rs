@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "a description")]
 pub(super) struct SelectionParameters {
-    /// The earliest `@timestamp`, inclusive: a date, a date and time, or a duration before now.
+    /// The earliest `@timestamp`, inclusive: a date, a date and time, a duration before now, or date math.
     #[param(example = "2021-03-02")]
     start: Option<String>,
     /// The latest `@timestamp`, inclusive. A date alone is all of its day.

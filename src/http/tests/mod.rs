@@ -95,6 +95,7 @@ impl Log {
             keys: Arc::clone(&keys),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            keeps_events: true,
             limits,
             stopping: stopping.clone(),
         };
@@ -186,6 +187,7 @@ fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {
         journal: journal::Options { max_bytes: 1 << 24, segment_bytes: 1 << 20 },
         overflow: writer::Overflow::Reject,
         epoch_ms: 86_400_000,
+        chaining: true,
     };
     let (journal, chains) = (data.path("journal"), data.path("chains"));
     let recovering = Recovering::open(&journal, &chains, identity, Arc::new(Fixed), options).unwrap();
@@ -199,6 +201,7 @@ fn shipper_options(folder: &TempDir, name: &str, metrics: &Metrics) -> ship::Opt
         progress_file: folder.path().join(format!("{name}.json")),
         dead_letter_file: folder.path().join(format!("{name}.dead-letters.jsonl")),
         streams: vec![Stream::general()],
+        own_chains: Vec::new(),
         bulk_bytes: 1 << 20,
         concurrency: 2,
         metrics: metrics.store(name),

@@ -298,7 +298,7 @@ impl<'a> Parser<'a> {
                     self.step();
                     symbols.push(Symbol::Wildcard);
                 }
-                ':' if colons && !symbols.is_empty() || colons && self.follows(':') => {
+                ':' if colons && (!symbols.is_empty() || self.follows(':')) => {
                     self.step();
                     symbols.push(Symbol::Character(':'));
                 }

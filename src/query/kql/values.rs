@@ -1,6 +1,7 @@
 //! From a value as it is written to a test of one field.
 
-use std::{collections::HashSet, net::IpAddr, ops::Bound};
+use core::net::IpAddr;
+use std::{collections::HashSet, ops::Bound};
 
 use super::{
     names::{By, Target, Way},
@@ -67,7 +68,10 @@ pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Resu
             let Moment { first, last } = date(&text, now)?;
             Test::Range { low: Bound::Included(Value::Millis(first)), high: Bound::Included(Value::Millis(last)) }
         }
-        Kind::Ip => address_or_network(target, &text)?,
+        Kind::Ip => match addresses(target, &text)? {
+            (first, last) if first == last => one(first),
+            (first, last) => Test::Range { low: Bound::Included(first), high: Bound::Included(last) },
+        },
         Kind::Nested => return because(format!("{name} is an array of objects")),
     };
     value(target, test)
@@ -111,11 +115,11 @@ fn wild(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
 fn by_words(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     let text = literal.text();
     if let Some(text) = text.filter(|_| literal.quoted) {
-        let mut found: Vec<String> = words::words(&text).collect();
-        return match found.len() {
-            0 => because(no_words(target)),
-            1 => value(target, Test::Words(found)),
-            _ => value(target, Test::Phrase(std::mem::take(&mut found))),
+        let found: Vec<String> = words::words(&text).collect();
+        return match found.as_slice() {
+            [] => because(no_words(target)),
+            [_] => value(target, Test::Words(found)),
+            [_, _, ..] => value(target, Test::Phrase(found)),
         };
     }
     let is_blank = |symbol: &Symbol| matches!(symbol, Symbol::Character(character) if character.is_whitespace());
@@ -253,13 +257,10 @@ pub(super) fn compare(
             let number = Value::Number(number(target, &text)?);
             bound(comparison, number.clone(), number)
         }
-        Kind::Ip => match address_or_network(target, &text)? {
-            Test::Range { low: Bound::Included(first), high: Bound::Included(last) } => bound(comparison, first, last),
-            _ => {
-                let address = Value::address(text.parse().map_err(|_| not_a(target))?);
-                bound(comparison, address.clone(), address)
-            }
-        },
+        Kind::Ip => {
+            let (first, last) = addresses(target, &text)?;
+            bound(comparison, first, last)
+        }
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Boolean | Kind::Version | Kind::Labels | Kind::Nested => {
             bound(comparison, Value::Text(text.clone()), Value::Text(text))
         }
@@ -324,11 +325,13 @@ fn date(text: &str, now: UnixMillis) -> Result<Moment, Mismatch> {
     moment::parse(text, now).map_err(|bad| Mismatch::Expected(bad.to_string()))
 }
 
-fn address_or_network(target: &Target, text: &str) -> Result<Test, Mismatch> {
+/// The first and the last of a network, or an address as both.
+fn addresses(target: &Target, text: &str) -> Result<(Value, Value), Mismatch> {
     let text = text.trim();
     let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| not_a(target));
     let Some((base, length)) = text.split_once('/') else {
-        return Ok(one(Value::address(parse(text)?)));
+        let address = Value::address(parse(text)?);
+        return Ok((address.clone(), address));
     };
     let base = parse(base)?;
     let is_plain = !length.is_empty() && length.len() <= 3 && length.bytes().all(|byte| byte.is_ascii_digit());
@@ -341,8 +344,7 @@ fn address_or_network(target: &Target, text: &str) -> Result<Test, Mismatch> {
         IpAddr::V6(v6) => v6.to_bits(),
     };
     let of_hosts = 1_u128.checked_shl(hosts).map_or(u128::MAX, |beyond| beyond - 1);
-    let address = |bits: u128| Bound::Included(Value::Address(bits.into()));
-    Ok(Test::Range { low: address(bits & !of_hosts), high: address(bits | of_hosts) })
+    Ok((Value::Address((bits & !of_hosts).into()), Value::Address((bits | of_hosts).into())))
 }
 
 fn not_a(target: &Target) -> Mismatch {

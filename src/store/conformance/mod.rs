@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     event::{ChainId, Stream},
-    integrity::seal_of,
+    integrity::{self, seal_of},
     query::Order::{self, Ascending, Descending},
     schema::Field,
 };
@@ -53,6 +53,7 @@ const CASES: &[(&str, Case)] = &[
     ("appends of the same events at once store each once", |b| Box::pin(appends_at_once(b))),
     ("another event at a position is a conflict that tells its seal", |b| Box::pin(conflict(b))),
     ("each event has its outcome, in order", |b| Box::pin(outcomes_in_order(b))),
+    ("without seals the bytes tell events apart", |b| Box::pin(unsealed(b))),
     ("nothing appended is nothing stored", |b| Box::pin(append_nothing(b))),
     ("the reference matches as a whole", |b| Box::pin(one_element_matches(b))),
     ("an event is found once however many of its references match", |b| Box::pin(found_once(b))),
@@ -211,6 +212,30 @@ async fn conflict(bench: &Bench<'_>) {
     let found_seal = seal_of(&first.document).expect("events are sealed");
     assert_eq!(bench.append(&[other]).await, [Outcome::Conflict { found_seal }]);
     assert_eq!(bench.find(bench.about_it()).await.documents, [first.document]);
+}
+
+async fn unsealed(bench: &Bench<'_>) {
+    let place =
+        |sequence: u64, message: &str| bench.draft().with("message", message).unsealed(position(bench.chain, sequence));
+    let stub_of = |event: &SealedEvent, stub: Option<Vec<u8>>| SealedEvent {
+        document: stub.expect("events have stubs").into(),
+        ..event.clone()
+    };
+    let (first, second, third) = (place(0, "1"), place(1, "2"), place(2, "3"));
+    let second_stub = stub_of(&second, integrity::stub(&second.document));
+    let third_stub = stub_of(&third, integrity::stub_without_content(&third.document));
+    let batch = [first.clone(), second_stub.clone(), third_stub];
+    assert_eq!(bench.append(&batch).await, vec![Outcome::Stored; 3]);
+    assert_eq!(bench.append(&batch).await, vec![Outcome::Duplicate; 3]);
+    assert_eq!(bench.append(&[second.clone(), third]).await, vec![Outcome::Duplicate; 2], "whose stubs are there");
+    let conflict = Outcome::Conflict { found_seal: String::new() };
+    let sealed = bench.sealed(0, bench.draft());
+    let others = [place(0, "another"), place(1, "another"), sealed];
+    assert_eq!(bench.append(&others).await, vec![conflict; 3]);
+    assert_eq!(bench.replace(&second).await, Outcome::Stored);
+    assert_eq!(bench.append(&[second_stub]).await, [Outcome::Duplicate]);
+    assert_eq!(bench.order(bench.about_it().by(&[(&SEQUENCE, Ascending)])).await, [0, 1]);
+    assert_eq!(bench.head(bench.chain).await, Some(Head { position: position(bench.chain, 2), seal: None }));
 }
 
 async fn outcomes_in_order(bench: &Bench<'_>) {
@@ -427,7 +452,7 @@ async fn heads(bench: &Bench<'_>) {
     let events = bench.stored((0..12).map(|_| bench.draft())).await;
     assert_eq!(bench.append(&events[3..5]).await, [Outcome::Duplicate, Outcome::Duplicate]);
     let seal = seal_of(&events[11].document).expect("events are sealed");
-    assert_eq!(bench.head(bench.chain).await, Some(Head { position: position(bench.chain, 11), seal }));
+    assert_eq!(bench.head(bench.chain).await, Some(Head { position: position(bench.chain, 11), seal: Some(seal) }));
 }
 
 async fn stub_holds_its_place(bench: &Bench<'_>) {
@@ -437,7 +462,7 @@ async fn stub_holds_its_place(bench: &Bench<'_>) {
     assert_eq!(bench.append(&[stub.clone(), event.clone()]).await, [Outcome::Duplicate, Outcome::Duplicate]);
     assert_eq!(bench.find(bench.about_it()).await.total, 0);
     let seal = seal_of(&event.document).expect("events are sealed");
-    assert_eq!(bench.head(bench.chain).await, Some(Head { position: event.position, seal: seal.clone() }));
+    assert_eq!(bench.head(bench.chain).await, Some(Head { position: event.position, seal: Some(seal.clone()) }));
     let other = bench.sealed(0, bench.draft());
     assert_eq!(bench.append(&[other]).await, [Outcome::Conflict { found_seal: seal }]);
 }

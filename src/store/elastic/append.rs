@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     integrity::seal_of,
-    store::{Outcome, SealedEvent, StoreError, Target},
+    store::{Outcome, SealedEvent, StoreError, Target, occupied::outcome_at},
 };
 
 pub(super) async fn append(
@@ -87,18 +87,18 @@ async fn settle(
         .filter(|(_, item)| matches!(item, Item::Taken) || moved_on && matches!(item, Item::Blocked(_)))
         .map(|(event, _)| event)
         .collect();
-    let mut standing = seals_at(store, target, &asked).await?.into_iter();
+    let mut standing = standing_at(store, target, &asked).await?.into_iter();
     let outcomes: Vec<Outcome> = events
         .iter()
         .zip(items)
         .map(|(event, item)| match item {
             Item::Stored => Outcome::Stored,
             Item::Taken => match standing.next().flatten() {
-                Some(found) => compare(event, found),
+                Some(found) => outcome_at(&found, event),
                 None => Outcome::Retry { reason: "an event stands there that cannot be read".to_owned() },
             },
             Item::Blocked(reason) if moved_on => match standing.next().flatten() {
-                Some(found) => compare(event, found),
+                Some(found) => outcome_at(&found, event),
                 None => Outcome::Retry { reason: stranded(target, &reason) },
             },
             Item::Blocked(reason) | Item::Later(reason) | Item::Denied(reason) | Item::Gone(reason) => {
@@ -145,7 +145,7 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
     }
     let Document { seq_no, primary_term, source } = answer.json()?;
     let source = source.get().as_bytes();
-    let standing = compare(event, seal_of(source).unwrap_or_default());
+    let standing = outcome_at(source, event);
     if standing != Outcome::Duplicate || !is_stub(source) {
         return Ok(standing);
     }
@@ -171,20 +171,13 @@ fn is_stub(source: &[u8]) -> bool {
     serde_json::from_slice::<Document>(source).is_ok_and(|document| document.timestamp.is_none())
 }
 
-/// The same seal is the same event.
-fn compare(event: &SealedEvent, found_seal: String) -> Outcome {
-    if !found_seal.is_empty() && seal_of(&event.document).as_ref() == Some(&found_seal) {
-        return Outcome::Duplicate;
-    }
-    Outcome::Conflict { found_seal }
-}
-
-/// The seals that stand at the positions of these events; `None` where there is none, or it cannot be read.
-async fn seals_at(
+/// What stands at the positions of these events, or of it at least the seal; `None` where there is nothing, or it cannot
+/// be read.
+async fn standing_at(
     store: &ElasticStore,
     target: &Target,
     events: &[&SealedEvent],
-) -> Result<Vec<Option<String>>, StoreError> {
+) -> Result<Vec<Option<Bytes>>, StoreError> {
     #[derive(Deserialize)]
     struct Found<'a> {
         #[serde(borrow)]
@@ -201,20 +194,21 @@ async fn seals_at(
         return Ok(Vec::new());
     }
     let ids: Vec<String> = events.iter().map(|event| event.position.to_string()).collect();
-    let path = format!(
-        "{}/_mget?_source_includes=annals.seal&filter_path=docs._id,docs.found,docs._source",
-        names::writer(&target.0)
-    );
+    // Events without a seal are compared byte for byte, and the engine gives the bytes back as long as nothing filters them.
+    let are_sealed = events.iter().all(|event| seal_of(&event.document).is_some());
+    let filter =
+        if are_sealed { "?_source_includes=annals.seal&filter_path=docs._id,docs.found,docs._source" } else { "" };
+    let path = format!("{}/_mget{filter}", names::writer(&target.0));
     let answer = store.client.post(&path, json!({"ids": ids}).to_string()).await?;
     let Found { docs } = answer.json()?;
     if docs.len() != events.len() {
         return Err(answer.unexpected(format_args!("expected {} documents, found {}", events.len(), docs.len())));
     }
-    let seal = |document: Document<'_>| {
+    let source = |document: Document<'_>| {
         let source = document.source.filter(|_| document.found)?;
-        Some(seal_of(source.get().as_bytes()).unwrap_or_default())
+        Some(answer.body.slice_ref(source.get().as_bytes()))
     };
-    Ok(docs.into_iter().map(seal).collect())
+    Ok(docs.into_iter().map(source).collect())
 }
 
 /// Whether the alias of the target's series is written through another index by now.

@@ -189,11 +189,11 @@ impl<'de> Visitor<'de> for OneEntry {
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::event::{LeafHash, Sequence};
+    use crate::event::Sequence;
 
     fn event(chain: u8, sequence: u64, document: &'static str) -> SealedEvent {
         let position = ChainPosition { chain: ChainId::from_bytes([chain; 16]), sequence: Sequence(sequence) };
-        SealedEvent { position, leaf_hash: LeafHash([0; 32]), document: Bytes::from_static(document.as_bytes()) }
+        SealedEvent { position, leaf_hash: None, document: Bytes::from_static(document.as_bytes()) }
     }
 
     #[test]

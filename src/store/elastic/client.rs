@@ -245,8 +245,10 @@ impl Answer {
             413 => StoreError::TooLarge,
             403 | 429 if error.is_block() => StoreError::Blocked { reason },
             401 | 403 => StoreError::Denied { reason },
-            // OpenSearch calls this a 503.
-            _ if error.is("too_many_buckets_exception") => StoreError::Refused { reason },
+            // OpenSearch calls these a 503 and a 500.
+            _ if error.is("too_many_buckets_exception") || error.is("too_many_nested_clauses") => {
+                StoreError::Refused { reason }
+            }
             408 | 429 | 500.. => StoreError::Unavailable { reason, retry_after: self.retry_after },
             _ => StoreError::Refused { reason },
         }

@@ -5,6 +5,7 @@
 
 use std::ops::Bound;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value as Json, json};
 
 use super::order::value_path;
@@ -18,22 +19,43 @@ use crate::{
     time::{FIRST_TIME, LAST_TIME, format_time},
 };
 
+/// How deep clauses nest as they are. Elasticsearch parses 30 levels; what is deeper goes as text, which it parses by itself.
+const MAX_DEPTH: usize = 20;
+
 /// The clause that matches what the filter matches, and stubs where it is a negation: whose events are asked for says
 /// that there is a time.
 pub(super) fn clause(filter: &Filter) -> Json {
+    deep(filter).0
+}
+
+/// The clause, and how deep it is.
+fn deep(filter: &Filter) -> (Json, usize) {
     match filter {
-        Filter::All(parts) if parts.is_empty() => json!({"match_all": {}}),
-        Filter::All(parts) => json!({"bool": {"filter": clauses(parts)}}),
-        Filter::Any(parts) if parts.is_empty() => nothing(),
-        Filter::Any(parts) => any(clauses(parts)),
-        Filter::Not(inner) => json!({"bool": {"must_not": [clause(inner)]}}),
-        Filter::Element(field, inner) => element(field.path, &clause(inner)),
-        Filter::Value(subject, test) => tested(subject, test),
+        Filter::All(parts) if parts.is_empty() => (json!({"match_all": {}}), 1),
+        Filter::Any(parts) if parts.is_empty() => (nothing(), 1),
+        Filter::All(parts) => over(parts, |clauses| json!({"bool": {"filter": clauses}})),
+        Filter::Any(parts) => over(parts, any),
+        Filter::Not(inner) => over([inner.as_ref()], |clauses| json!({"bool": {"must_not": clauses}})),
+        Filter::Element(field, inner) => {
+            let (clause, depth) = deep(inner);
+            bounded(element(field.path, &clause), depth + 1)
+        }
+        Filter::Value(subject, test) => (tested(subject, test), 2),
     }
 }
 
-fn clauses(filters: &[Filter]) -> Vec<Json> {
-    filters.iter().map(clause).collect()
+/// What is made of the clauses of these filters, and how deep it is.
+fn over<'a>(filters: impl IntoIterator<Item = &'a Filter>, make: impl FnOnce(Vec<Json>) -> Json) -> (Json, usize) {
+    let (clauses, depths): (Vec<Json>, Vec<usize>) = filters.into_iter().map(deep).unzip();
+    bounded(make(clauses), depths.into_iter().max().unwrap_or(0) + 1)
+}
+
+fn bounded(clause: Json, depth: usize) -> (Json, usize) {
+    if depth < MAX_DEPTH {
+        return (clause, depth);
+    }
+    let text = BASE64_STANDARD.encode(clause.to_string());
+    (json!({"wrapper": {"query": text}}), 1)
 }
 
 fn nothing() -> Json {

@@ -3,7 +3,7 @@
 //! | | Elasticsearch | OpenSearch |
 //! | --- | --- | --- |
 //! | told by | `GET /` has no `version.distribution` | `version.distribution` is `opensearch` |
-//! | mappings | `flattened`, stored `_source` set | `flat_object`, `_source` is stored by default |
+//! | mappings | `flattened`, `version`, stored `_source` set | `flat_object`, `keyword`, `_source` is stored by default |
 //! | runs policies | ILM, where it is built in and allowed | ISM, where the plugin is installed |
 //! | knows the policy by | `index.lifecycle.name` in each index | patterns in the policy itself |
 //! | point in time | `_pit`; of no index, an empty one | `_search/point_in_time`, from 2.4 on; of no index, none |

@@ -18,6 +18,7 @@ mod config;
 mod filter;
 mod flavor;
 mod lifecycle;
+mod look_up;
 mod names;
 mod order;
 mod point;
@@ -121,6 +122,10 @@ impl Store for ElasticStore {
 
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
         append::append(self, target, events).await
+    }
+
+    async fn look_up(&self, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
+        look_up::look_up(self, events).await
     }
 
     async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {

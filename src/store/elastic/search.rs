@@ -109,6 +109,19 @@ pub(super) fn last(chain: ChainId, timeout: &str) -> String {
     .to_string()
 }
 
+/// The body that asks for the documents of these ids, or of each at least the seal.
+pub(super) fn by_ids(ids: &[String], seals_suffice: bool, timeout: &str) -> String {
+    json!({
+        // A document may be in several indices, if it was doubled by something else.
+        "size": ids.len() * 2,
+        "timeout": timeout,
+        "track_total_hits": false,
+        "query": {"ids": {"values": ids}},
+        "_source": if seals_suffice { json!(["annals.seal"]) } else { json!(true) },
+    })
+    .to_string()
+}
+
 /// An answer to a search.
 #[derive(Deserialize)]
 pub(super) struct Found<'a> {
@@ -145,6 +158,8 @@ struct Total {
 
 #[derive(Deserialize)]
 struct Hit<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
     #[serde(borrow, rename = "_source")]
     source: &'a RawValue,
     #[serde(borrow, default)]
@@ -191,11 +206,18 @@ pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreErr
     Ok(Page { total, documents })
 }
 
+/// Each id with its document, or with what was asked of it.
+pub(super) fn read_by_ids(answer: &Answer) -> Result<Vec<(String, Bytes)>, StoreError> {
+    let found = Found::read(answer)?;
+    let ids = found.hits.hits.iter().map(|hit| hit.id.to_owned());
+    Ok(ids.zip(found.documents(answer)).collect())
+}
+
 pub(super) fn read_last(answer: &Answer, chain: ChainId) -> Result<Option<Head>, StoreError> {
     let Found { hits: Hits { hits, .. }, .. } = Found::read(answer)?;
     let Some(hit) = hits.first() else { return Ok(None) };
     let sequence = hit.sort.and_then(|sort| serde_json::from_str::<[u64; 1]>(sort.get()).ok());
     let [sequence] = sequence.ok_or_else(|| answer.unexpected("an event without a sequence"))?;
-    let seal = seal_of(hit.source.get().as_bytes()).ok_or_else(|| answer.unexpected("an event without a seal"))?;
+    let seal = seal_of(hit.source.get().as_bytes());
     Ok(Some(Head { position: ChainPosition { chain, sequence: Sequence(sequence) }, seal }))
 }

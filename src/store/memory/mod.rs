@@ -146,7 +146,7 @@ impl Store for MemoryStore {
             .documents()
             .range(first..=last)
             .next_back()
-            .map(|(position, bytes)| Head { position: *position, seal: seal_of(bytes).unwrap_or_default() });
+            .map(|(position, bytes)| Head { position: *position, seal: seal_of(bytes) });
         Ok(head)
     }
 

@@ -2,148 +2,156 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::columns::{Columns, Text};
-use crate::store::{Outcome, SealedEvent, occupied::outcome_at};
+use crate::store::{
+    Outcome, SealedEvent,
+    occupied::outcome_at,
+    sql::{Object, Row},
+};
 
 /// An event with what the tables keep of it, or why it will never be taken. Made on other threads than the writer's, which
 /// is the one that everything waits for.
-pub(super) struct Row {
+pub(super) struct Read {
     event: SealedEvent,
-    content: Result<(Key, Columns<'static>), Outcome>,
+    row: Result<Row, Outcome>,
 }
 
-impl Row {
+impl Read {
     pub(super) fn of(event: SealedEvent) -> Self {
-        let content = read(&event).map(|(key, columns)| (key, columns.into_owned()));
-        Self { event, content }
+        let row = Row::of(&event).map_err(|error| Outcome::Rejected { reason: error.to_string() });
+        Self { event, row }
     }
 }
 
 /// All in one transaction: on disk when this returns, or not there at all.
-pub(super) fn append(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<Vec<Outcome>> {
+pub(super) fn append(connection: &mut Connection, events: &[Read]) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let outcomes = {
-        let mut table = Table::of(&transaction)?;
-        let append = |row: &Row| match &row.content {
-            Ok((key, columns)) => table.append(&row.event, key, columns),
+        let mut tables = Tables::of(&transaction)?;
+        let append = |read: &Read| match &read.row {
+            Ok(row) => tables.append(&read.event, row),
             Err(refused) => Ok(refused.clone()),
         };
-        rows.iter().map(append).collect::<rusqlite::Result<_>>()?
+        events.iter().map(append).collect::<rusqlite::Result<_>>()?
     };
     transaction.commit()?;
     Ok(outcomes)
 }
 
 /// Puts the event in the place of its stub, or where nothing is yet.
-pub(super) fn replace(connection: &mut Connection, event: &SealedEvent) -> rusqlite::Result<Outcome> {
+pub(super) fn replace(connection: &mut Connection, Read { event, row }: &Read) -> rusqlite::Result<Outcome> {
+    let row = match row {
+        Ok(row) => row,
+        Err(refused) => return Ok(refused.clone()),
+    };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let outcome = Table::of(&transaction)?.replace(event)?;
+    let outcome = Tables::of(&transaction)?.replace(event, row)?;
     transaction.commit()?;
     Ok(outcome)
 }
 
 /// The statements of one transaction, prepared once.
-struct Table<'t> {
+pub(super) struct Tables<'t> {
     insert: CachedStatement<'t>,
     refer: CachedStatement<'t>,
     transaction: &'t Transaction<'t>,
 }
 
-impl<'t> Table<'t> {
-    fn of(transaction: &'t Transaction<'t>) -> rusqlite::Result<Self> {
+impl<'t> Tables<'t> {
+    pub(super) fn of(transaction: &'t Transaction<'t>) -> rusqlite::Result<Self> {
         Ok(Self {
             insert: transaction.prepare_cached(
                 "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-                                     message, document)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                                     outcome, severity, level, user_id, user_name, spaces, message, words, document)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
                  ON CONFLICT (chain, sequence) DO NOTHING",
             )?,
             refer: transaction.prepare_cached(
-                "INSERT INTO objects (namespace, type, object, timestamp, sequence, chain, event)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT DO NOTHING",
+                "INSERT INTO objects (event, ordinal, found_in, rel, namespace, type, object, type_id, space_agnostic,
+                                      timestamp, sequence, chain)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?,
             transaction,
         })
     }
 
-    fn append(&mut self, event: &SealedEvent, key: &Key, columns: &Columns<'_>) -> rusqlite::Result<Outcome> {
-        let inserted = self.insert.execute(params![
-            key.chain,
-            key.sequence,
-            columns.received,
-            columns.timestamp,
-            columns.started,
-            columns.ended,
-            columns.duration,
-            columns.provider.as_ref().map(Text::as_str),
-            columns.action.as_ref().map(Text::as_str),
-            columns.message.as_ref().map(Text::as_str),
-            &event.document[..],
-        ])?;
-        if inserted == 0 {
-            return Ok(match self.stored(key)? {
-                Some((_, stored)) => outcome_at(&stored, event),
-                None => Outcome::Retry { reason: "its place was taken, and is free".to_owned() },
-            });
+    fn append(&mut self, event: &SealedEvent, row: &Row) -> rusqlite::Result<Outcome> {
+        if self.insert(row, &event.document)? {
+            return Ok(Outcome::Stored);
         }
-        self.refer_to_objects(key, columns)?;
-        Ok(Outcome::Stored)
+        Ok(match self.stored(row)? {
+            Some((_, stored)) => outcome_at(&stored, event),
+            None => Outcome::Retry { reason: "its place was taken, and is free".to_owned() },
+        })
     }
 
-    fn refer_to_objects(&mut self, key: &Key, columns: &Columns<'_>) -> rusqlite::Result<()> {
-        let Some(timestamp) = columns.timestamp else { return Ok(()) };
-        let event = self.transaction.last_insert_rowid();
-        for object in columns.references() {
-            self.refer.execute(params![
-                object.namespace,
-                object.object_type,
-                object.id,
-                timestamp,
-                key.sequence,
-                key.chain,
-                event
-            ])?;
+    /// False if something is there already.
+    pub(super) fn insert(&mut self, row: &Row, document: &[u8]) -> rusqlite::Result<bool> {
+        let inserted = self.insert.execute(params![
+            row.chain,
+            row.sequence,
+            row.received,
+            row.timestamp,
+            row.started,
+            row.ended,
+            row.duration,
+            row.provider,
+            row.action,
+            row.outcome,
+            row.severity,
+            row.level,
+            row.user_id,
+            row.user_name,
+            row.spaces,
+            row.message,
+            row.words,
+            document,
+        ])?;
+        if inserted == 0 {
+            return Ok(false);
         }
+        let event = self.transaction.last_insert_rowid();
+        for (object, ordinal) in row.objects.iter().zip(0_i64..) {
+            self.refer(event, ordinal, object, row)?;
+        }
+        Ok(true)
+    }
+
+    fn refer(&mut self, event: i64, ordinal: i64, object: &Object, row: &Row) -> rusqlite::Result<()> {
+        self.refer.execute(params![
+            event,
+            ordinal,
+            object.found_in,
+            object.rel,
+            object.namespace,
+            object.object_type,
+            object.id,
+            object.type_id,
+            object.space_agnostic,
+            row.timestamp,
+            row.sequence,
+            row.chain,
+        ])?;
         Ok(())
     }
 
-    fn replace(&mut self, event: &SealedEvent) -> rusqlite::Result<Outcome> {
-        let (key, columns) = match read(event) {
-            Ok(read) => read,
-            Err(refused) => return Ok(refused),
-        };
-        if let Some((id, stored)) = self.stored(&key)? {
+    fn replace(&mut self, event: &SealedEvent, row: &Row) -> rusqlite::Result<Outcome> {
+        if let Some((id, stored)) = self.stored(row)? {
             let outcome = outcome_at(&stored, event);
-            let is_stub = Columns::of(&stored).is_ok_and(|columns| columns.is_stub());
+            let is_stub = Row::at(row.chain, row.sequence, &stored).is_ok_and(|stored| stored.is_stub());
             if outcome != Outcome::Duplicate || !is_stub || stored == event.document {
                 return Ok(outcome);
             }
+            // A stub has neither words nor references.
             self.transaction.execute("DELETE FROM events WHERE id = ?1", [id])?;
         }
-        self.append(event, &key, &columns)
+        self.append(event, row)
     }
 
     /// What stands there: the row's id, and the document.
-    fn stored(&self, key: &Key) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    fn stored(&self, row: &Row) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
         self.transaction
             .prepare_cached("SELECT id, document FROM events WHERE chain = ?1 AND sequence = ?2")?
-            .query_row(params![key.chain, key.sequence], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![row.chain, row.sequence], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
     }
-}
-
-/// A position as the tables have it.
-struct Key {
-    chain: [u8; 16],
-    sequence: i64,
-}
-
-/// The columns of an event, or why it will never be taken.
-fn read(event: &SealedEvent) -> Result<(Key, Columns<'_>), Outcome> {
-    let refused = |reason| Outcome::Rejected { reason };
-    let sequence = event.position.sequence.0;
-    let sequence = i64::try_from(sequence).map_err(|_| refused(format!("the sequence {sequence} is beyond 2^63−1")))?;
-    let columns = Columns::of(&event.document).map_err(|error| refused(error.to_string()))?;
-    Ok((Key { chain: *event.position.chain.as_bytes(), sequence }, columns))
 }

@@ -10,11 +10,15 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use super::{functions, migrate};
+use crate::{event::ChainPosition, store::sql::BadDocument};
+
 /// Says in the file's header that it is ours: "ANNL".
 const APPLICATION_ID: i32 = 0x414e_4e4c;
 
 /// What brings a file from the version of its index to the next. Entries are added, and never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_questions.sql")];
 
 /// Earlier versions may damage a file in WAL mode that several connections write to and checkpoint.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -35,6 +39,10 @@ pub(super) enum OpenError {
     Foreign { found: i32 },
     #[error("the file has version {found}, and this program knows versions up to {known}: use a newer one")]
     Newer { found: usize, known: usize },
+    #[error("the file is not yet brought up to date")]
+    Older,
+    #[error("the event {0} cannot be moved: {1}")]
+    BadEvent(ChainPosition, BadDocument),
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -52,14 +60,20 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "cache_size", -16 * 1024)?; // KiB
     // SQLite reuses the log from its start, but would leave it as long as it ever was.
     connection.pragma_update(None, "journal_size_limit", super::writer::LOG_LIMIT)?;
-    migrate(&mut connection)?;
+    take_steps(&mut connection)?;
+    migrate::move_rows(&mut connection)?;
     Ok(connection)
 }
 
 /// Opens the file to read.
-pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
     let connection = open(path)?;
     connection.pragma_update(None, "query_only", true)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != MIGRATIONS.len() as i64 || migrate::is_under_way(&connection)? {
+        return Err(OpenError::Older);
+    }
+    functions::register(&connection)?;
     Ok(connection)
 }
 
@@ -88,7 +102,7 @@ fn identify(connection: &Connection) -> Result<(), OpenError> {
 }
 
 /// Takes the steps that the file has not taken, each with the mark that it was; another process may be at it as well.
-fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+fn take_steps(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;
     if found > MIGRATIONS.len() {
@@ -153,7 +167,7 @@ mod tests {
         open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert_eq!(
             complaint(&path),
-            "the file has version 7, and this program knows versions up to 1: use a newer one"
+            "the file has version 7, and this program knows versions up to 2: use a newer one"
         );
     }
 

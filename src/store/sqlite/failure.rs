@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use super::database::OpenError;
 use crate::store::StoreError;
 
 /// Nothing that SQLite says is taken as a verdict on the events: they are tried again until it takes them.
@@ -25,4 +26,19 @@ pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
 
 pub(super) fn unavailable(path: &Path, what: &str) -> StoreError {
     StoreError::Unavailable { reason: format!("the SQLite store {}: {what}", path.display()), retry_after: None }
+}
+
+/// What keeps a file from being opened does not pass by itself, but for what SQLite says may, and the move to a new version.
+pub(super) fn open_error(path: &Path, error: &OpenError) -> StoreError {
+    match error {
+        OpenError::Sqlite(error) => store_error(path, error),
+        OpenError::Older => unavailable(path, &error.to_string()),
+        OpenError::OldLibrary { .. }
+        | OpenError::Create(_)
+        | OpenError::Foreign { .. }
+        | OpenError::Newer { .. }
+        | OpenError::BadEvent(..) => {
+            StoreError::Blocked { reason: format!("the SQLite store {}: {error}", path.display()) }
+        }
+    }
 }

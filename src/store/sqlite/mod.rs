@@ -4,23 +4,25 @@
 //! mode, so that queries and appends do not wait for each other.
 
 mod append;
-mod columns;
 mod database;
 mod failure;
 mod find;
+mod functions;
+mod migrate;
 mod readers;
+mod scan;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use self::{append::Row, find::Search, readers::Readers, writer::Writer};
-use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target};
+use self::{append::Read, readers::Readers, scan::Steps, writer::Writer};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, sql::Reading};
 use crate::{
     event::{ChainId, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
@@ -44,14 +46,14 @@ pub struct SqliteConfig {
 /// Events in one SQLite file.
 pub struct SqliteStore {
     writer: Writer,
-    readers: Readers,
+    readers: Arc<Readers>,
 }
 
 impl SqliteStore {
     /// Starts the thread that writes. The file is left alone until [`Store::setup`].
     pub fn new(config: SqliteConfig) -> std::io::Result<Self> {
         let readers = Readers::new(config.path.clone(), config.concurrent_queries, config.query_timeout);
-        Ok(Self { writer: Writer::start(config.path)?, readers })
+        Ok(Self { writer: Writer::start(config.path)?, readers: Arc::new(readers) })
     }
 }
 
@@ -68,13 +70,13 @@ impl Store for SqliteStore {
 
     async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
         let events = events.to_vec();
-        let read = tokio::task::spawn_blocking(|| events.into_iter().map(Row::of).collect::<Vec<_>>()).await;
-        let rows = read.map_err(|error| StoreError::Unavailable { reason: error.to_string(), retry_after: None })?;
-        self.writer.run(move |connection| append::append(connection, &rows)).await
+        let read = tokio::task::spawn_blocking(|| events.into_iter().map(Read::of).collect::<Vec<_>>()).await;
+        let read = read.map_err(|error| StoreError::Unavailable { reason: error.to_string(), retry_after: None })?;
+        self.writer.run(move |connection| append::append(connection, &read)).await
     }
 
     async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
-        let event = event.clone();
+        let event = Read::of(event.clone());
         self.writer.run(move |connection| append::replace(connection, &event)).await
     }
 
@@ -83,24 +85,26 @@ impl Store for SqliteStore {
     }
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
-        let search = Search::of(query.query())?;
-        self.readers.run(move |connection| search.run(connection)).await
+        let query = query.query().clone();
+        self.readers.run(move |connection| find::find(connection, &query)).await
     }
 
-    async fn aggregate(&self, _: &ScopedQuery, _: &Aggregation) -> Result<Aggregate, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        let (query, aggregation) = (query.query().clone(), aggregation.clone());
+        self.readers.run(move |connection| find::aggregate(connection, &query, &aggregation)).await?
     }
 
-    async fn scan(&self, _: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        let last_row = self.readers.run(find::last_row).await?;
+        Ok(Box::new(Reading::begin(Steps(Arc::clone(&self.readers)), query.query().clone(), last_row)))
     }
 
     async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+        self.readers.run(find::chains).await
     }
 
-    async fn reach(&self, _: ChainId, _: Sequence) -> Result<Option<Sequence>, StoreError> {
-        Err(StoreError::Refused { reason: "not yet".to_owned() })
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        self.readers.run(move |connection| find::reach(connection, chain, from)).await
     }
 
     async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     database::open_to_read,
-    failure::{store_error, unavailable},
+    failure::{open_error, store_error, unavailable},
 };
 use crate::store::StoreError;
 
@@ -100,7 +100,7 @@ impl Pool {
             return Ok(connection);
         }
         let pool = Arc::clone(self);
-        let opened = spawn_blocking(move || open_to_read(&pool.path).map_err(|error| store_error(&pool.path, &error)));
+        let opened = spawn_blocking(move || open_to_read(&pool.path).map_err(|error| open_error(&pool.path, &error)));
         opened.await.unwrap_or_else(|_| Err(unavailable(&self.path, "opening it broke off")))
     }
 

@@ -105,17 +105,6 @@ async fn a_stub_takes_no_events_place() {
     assert_eq!(store.find(&testing::about("alert", "a").asked()).await.unwrap().documents, [event.document]);
 }
 
-#[tokio::test]
-async fn sorting_by_what_has_no_order_is_refused() {
-    let question = testing::about("alert", "a").by(&[(&ERROR_MESSAGE, Ascending)]);
-    let found = Place::new().store().await.find(&question.asked()).await;
-    assert!(
-        matches!(found, Err(StoreError::Refused { reason }) if reason == "events cannot be sorted by error.message")
-    );
-}
-
-static ERROR_MESSAGE: Field = field("error.message", Kind::Text);
-
 const fn field(path: &'static str, kind: Kind) -> Field {
     Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
@@ -153,7 +142,7 @@ fn failure_of_append<T>(prepare: impl FnOnce(&Connection, &Path) -> T) -> StoreE
     let mut connection = open_to_write(&place.path()).unwrap();
     let _kept = prepare(&connection, &place.path());
     let error =
-        append::append(&mut connection, &batch().into_iter().map(append::Row::of).collect::<Vec<_>>()).unwrap_err();
+        append::append(&mut connection, &batch().into_iter().map(append::Read::of).collect::<Vec<_>>()).unwrap_err();
     let rows: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
     failure::store_error(&place.path(), &error)
@@ -370,4 +359,72 @@ proptest! {
             }
         });
     }
+}
+
+/// A file as the first version left it, with these events.
+fn file_of_the_first_version(path: &Path, events: &[SealedEvent]) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(include_str!("migrations/0001_events.sql")).unwrap();
+    connection.pragma_update(None, "application_id", 0x414e_4e4c).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let insert = "INSERT INTO events (chain, sequence, received, document) VALUES (?1, ?2, 0, ?3)";
+    for event in events {
+        let sequence = i64::try_from(event.position.sequence.0).unwrap();
+        connection.execute(insert, (event.position.chain.as_bytes(), sequence, &event.document[..])).unwrap();
+    }
+    connection
+}
+
+fn events_of_before() -> Vec<SealedEvent> {
+    let chain = fresh_chain();
+    let mut events: Vec<_> = (0..2_500)
+        .map(|n| draft().about("alert", "a").with("message", format!("number {n}")).sealed(position(chain, n)))
+        .collect();
+    events[7] = testing::stub_of(&events[7]);
+    events
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let place = Place::new();
+    let events = events_of_before();
+    drop(file_of_the_first_version(&place.path(), &events));
+    let store = place.store().await;
+    let newest = testing::about("alert", "a").by(&[(&testing::SEQUENCE, Descending)]);
+    let page = store.find(&newest.asked()).await.unwrap();
+    let expected: Vec<_> = events.iter().rev().take(10).map(|event| event.document.clone()).collect();
+    assert_eq!((page.total, page.documents), (2_499, expected));
+    let outcomes = store.append(&nowhere(), &events).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Duplicate));
+    let rows = Connection::open(place.path()).unwrap();
+    assert!(!migrate::is_under_way(&rows).unwrap());
+    let found: i64 = rows
+        .query_row(
+            "SELECT count(*) FROM message_words WHERE message_words MATCH '\"number\" AND \"2499\"'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(found, 1);
+}
+
+/// Each part is a transaction of its own, so that this is what is left by a kill between two of them.
+#[tokio::test]
+async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end() {
+    let place = Place::new();
+    let events = events_of_before();
+    let mut connection = file_of_the_first_version(&place.path(), &events);
+    connection.execute_batch(include_str!("migrations/0002_questions.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    migrate::move_part(&mut connection).unwrap();
+    let moved: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    assert_eq!(moved, 1_000);
+    drop(connection);
+    let store = SqliteStore::new(place.config()).unwrap();
+    let asked = testing::about("alert", "a").asked();
+    let early = store.find(&asked).await.unwrap_err();
+    assert!(matches!(&early, StoreError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
+    store.setup(&[]).await.unwrap();
+    assert_eq!(store.find(&asked).await.unwrap().total, 2_499);
+    assert_eq!(store.reach(events[0].position.chain, crate::event::Sequence(0)).await.unwrap().unwrap().0, 2_499);
 }

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    database::{OpenError, open_to_write},
-    failure::{store_error, unavailable},
+    database::open_to_write,
+    failure::{open_error, store_error, unavailable},
 };
 use crate::store::StoreError;
 
@@ -52,10 +52,7 @@ impl Writer {
         let path = self.path.clone();
         self.submit(move |connection| {
             *connection = None;
-            *connection = Some(open_to_write(&path).map_err(|error| match &error {
-                OpenError::Sqlite(error) => store_error(&path, error),
-                error => StoreError::Blocked { reason: format!("the SQLite store {}: {error}", path.display()) },
-            })?);
+            *connection = Some(open_to_write(&path).map_err(|error| open_error(&path, &error))?);
             Ok(())
         })
         .await

@@ -21,7 +21,9 @@ pub(crate) struct Acknowledged {
     pub(crate) id: String,
     pub(crate) chain: String,
     pub(crate) sequence: u64,
-    pub(crate) hash: String,
+    /// `None` where events are not sealed.
+    #[serde(default)]
+    pub(crate) hash: Option<String>,
 }
 
 /// How hard the clients press.

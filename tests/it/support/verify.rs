@@ -7,8 +7,8 @@ use std::{
 };
 
 use annals::{
-    event::{ChainId, LeafHash},
-    integrity::{ChainKeys, Opened, OpeningRecord, SealSecret, encode_hash, open},
+    event::{ChainId, ChainPosition, Sequence},
+    integrity::{ChainKeys, Opened, OpeningRecord, SealSecret, VerifyError, encode_hash, open},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -28,9 +28,14 @@ pub(crate) struct Document {
 pub(crate) struct Verified {
     pub(crate) events: usize,
     pub(crate) stubs: usize,
-    /// How many events each chain has.
+    /// How many events each sealed chain has.
     pub(crate) chains: BTreeMap<String, u64>,
+    /// How many events each chain has that is not sealed: they are all there, and that is all that is proven.
+    pub(crate) unsealed: BTreeMap<String, u64>,
 }
+
+/// A chain's documents by their places; what is sealed of them has been opened.
+type Chain<'a> = BTreeMap<u64, (Option<Opened>, &'a Document)>;
 
 impl Document {
     /// All documents of an embedded store. The program may be running.
@@ -54,6 +59,12 @@ impl Document {
         serde_json::from_slice::<Stub>(&self.source).is_ok_and(|stub| stub.message.is_none())
     }
 
+    fn stated_position(&self) -> ChainPosition {
+        let document: serde_json::Value = serde_json::from_slice(&self.source).unwrap();
+        let chain = document["annals"]["chain"].as_str().unwrap().parse().unwrap();
+        ChainPosition { chain, sequence: Sequence(document["event"]["sequence"].as_u64().unwrap()) }
+    }
+
     fn event_id(&self) -> Option<String> {
         let document: serde_json::Value = serde_json::from_slice(&self.source).ok()?;
         let of_content = || serde_json::from_str::<serde_json::Value>(document["annals"]["content"].as_str()?).ok();
@@ -66,18 +77,22 @@ impl Document {
 #[track_caller]
 pub(crate) fn verify(home: &Home, documents: &[Document], acknowledged: &[Acknowledged]) -> Verified {
     let mut faults = Vec::new();
-    let mut verified = Verified { events: documents.len(), stubs: 0, chains: BTreeMap::new() };
-    let mut chains: BTreeMap<ChainId, BTreeMap<u64, (Opened, &Document)>> = BTreeMap::new();
+    let mut verified =
+        Verified { events: documents.len(), stubs: 0, chains: BTreeMap::new(), unsealed: BTreeMap::new() };
+    let mut chains: BTreeMap<ChainId, Chain<'_>> = BTreeMap::new();
     let mut events = HashSet::new();
     for document in documents {
-        let opened = match open(&document.source) {
-            Ok(opened) => opened,
+        let (position, opened) = match open(&document.source) {
+            Ok(opened) => {
+                let position = ChainPosition { chain: opened.leaf.chain, sequence: opened.leaf.sequence };
+                (position, Some(opened))
+            }
+            Err(VerifyError::Unsealed) => (document.stated_position(), None),
             Err(error) => {
                 faults.push(format!("{} in {}: {error}", document.id, document.index));
                 continue;
             }
         };
-        let position = annals::event::ChainPosition { chain: opened.leaf.chain, sequence: opened.leaf.sequence };
         if document.id != position.to_string() {
             faults.push(format!("{} in {} states the position {position}", document.id, document.index));
         }
@@ -92,8 +107,11 @@ pub(crate) fn verify(home: &Home, documents: &[Document], acknowledged: &[Acknow
         }
     }
     for (id, chain) in &chains {
-        verified.chains.insert(id.to_string(), chain.len() as u64);
-        faults.extend(faults_of_chain(home, *id, chain));
+        let record = fs::read(home.data().join(format!("chains/{id}.json"))).unwrap();
+        let record: OpeningRecord = serde_json::from_slice(&record).unwrap();
+        let of_kind = if record.sealed { &mut verified.chains } else { &mut verified.unsealed };
+        of_kind.insert(id.to_string(), chain.len() as u64);
+        faults.extend(faults_of_chain(home, *id, &record, chain));
     }
     faults.extend(faults_of_acknowledged(&chains, acknowledged));
     assert!(
@@ -107,21 +125,23 @@ pub(crate) fn verify(home: &Home, documents: &[Document], acknowledged: &[Acknow
     verified
 }
 
-/// Positions from 0 without a gap, each linked to the one before it and sealed with this writer's key.
-fn faults_of_chain(home: &Home, id: ChainId, chain: &BTreeMap<u64, (Opened, &Document)>) -> Vec<String> {
+/// Positions from 0 without a gap; in a sealed chain each linked to the one before it and sealed with this writer's key.
+fn faults_of_chain(home: &Home, id: ChainId, record: &OpeningRecord, chain: &Chain<'_>) -> Vec<String> {
     let mut faults = Vec::new();
-    let record = fs::read(home.data().join(format!("chains/{id}.json"))).unwrap();
-    let record: OpeningRecord = serde_json::from_slice(&record).unwrap();
     let secret = STANDARD.decode(fs::read(home.data().join("seal.secret")).unwrap().trim_ascii()).unwrap();
     let mut keys = ChainKeys::first(&SealSecret::new(secret.into()).unwrap(), id);
     assert_eq!(record.key_check, STANDARD.encode(keys.check_value()), "the secret is the one of the chain");
     let (mut previous, mut received) = (record.genesis(), record.opened_ms);
     for (expected, (sequence, (opened, _))) in (0..).zip(chain) {
-        let leaf = &opened.leaf;
         if *sequence != expected {
             faults.push(format!("{id} has {sequence} where {expected} should be"));
             break;
         }
+        if opened.is_some() != record.sealed {
+            faults.push(format!("{id}-{sequence} is sealed in a chain that is not, or not in one that is"));
+        }
+        let Some(opened) = opened else { continue };
+        let leaf = &opened.leaf;
         if leaf.previous != previous {
             faults.push(format!("{id}-{sequence} is linked to another event than the one before it"));
         }
@@ -139,10 +159,7 @@ fn faults_of_chain(home: &Home, id: ChainId, chain: &BTreeMap<u64, (Opened, &Doc
 }
 
 /// Every receipt names an event that stands there and hashes to what the receipt says.
-fn faults_of_acknowledged(
-    chains: &BTreeMap<ChainId, BTreeMap<u64, (Opened, &Document)>>,
-    acknowledged: &[Acknowledged],
-) -> Vec<String> {
+fn faults_of_acknowledged(chains: &BTreeMap<ChainId, Chain<'_>>, acknowledged: &[Acknowledged]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut places = HashMap::new();
     for receipt in acknowledged {
@@ -153,8 +170,8 @@ fn faults_of_acknowledged(
         match chains.get(&chain.parse().unwrap()).and_then(|chain| chain.get(sequence)) {
             None => faults.push(format!("{id} was acknowledged at {chain}-{sequence}, and is not there")),
             Some((opened, document)) => {
-                let LeafHash(leaf) = opened.leaf.hash();
-                if encode_hash(&leaf).as_slice() != hash.as_bytes() {
+                let leaf = opened.as_ref().map(|opened| encode_hash(&opened.leaf.hash().0).to_vec());
+                if hash.as_ref().map(|hash| hash.as_bytes().to_vec()) != leaf {
                     faults.push(format!("{id} at {chain}-{sequence} has another hash than was acknowledged"));
                 }
                 if document.event_id().as_deref() != Some(id) {

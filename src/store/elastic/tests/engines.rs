@@ -88,17 +88,17 @@ impl ElasticStore {
         }
     }
 
-    pub(super) async fn set_up(&self) -> Target {
+    pub(crate) async fn set_up(&self) -> Target {
         self.setup(&[Stream::general()]).await.unwrap();
         self.target(&Stream::general()).await.unwrap()
     }
 
-    pub(super) async fn stored(&self, target: &Target, events: &[SealedEvent]) {
+    pub(crate) async fn stored(&self, target: &Target, events: &[SealedEvent]) {
         assert_eq!(self.append(target, events).await.unwrap(), vec![Outcome::Stored; events.len()]);
     }
 
     /// Rolls the stream's alias over, as ILM does.
-    pub(super) async fn roll_over(&self) {
+    pub(crate) async fn roll_over(&self) {
         self.post(&format!("{}/_rollover", self.names.alias(&Stream::general())), json!({})).await;
     }
 
@@ -217,7 +217,7 @@ async fn an_append_that_is_repeated_after_a_rollover_finds_the_first() {
         store.stored(&after, &events(chain, 4..6)).await;
         let page = store.all().await;
         assert_eq!((page.total, page.documents), (6, documents(&events(chain, 0..6))));
-        let seal = "0.seal-5".to_owned();
+        let seal = Some("0.seal-5".to_owned());
         let position = ChainPosition { chain, sequence: Sequence(5) };
         assert_eq!(store.head(chain).await.unwrap(), Some(Head { position, seal }));
     })

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{ElasticConfig, ElasticStore, NodeUrl};
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Sequence},
+    event::{ChainId, ChainPosition, Sequence},
     store::SealedEvent,
 };
 
@@ -23,7 +23,7 @@ fn fresh_name() -> String {
     fresh_chain().to_string().chars().take(12).collect()
 }
 
-fn fresh_chain() -> ChainId {
+pub(super) fn fresh_chain() -> ChainId {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).unwrap();
     ChainId::from_bytes(bytes)
@@ -39,7 +39,7 @@ fn store(urls: &[&str]) -> ElasticStore {
 }
 
 /// An event about `alert:a`, with these members besides.
-fn event_with(chain: ChainId, sequence: u64, seal: &str, more: Value) -> SealedEvent {
+pub(super) fn event_with(chain: ChainId, sequence: u64, seal: &str, more: Value) -> SealedEvent {
     let mut document = json!({
         "@timestamp": "2026-11-24T12:00:00.000Z",
         "annals": {"chain": chain.to_string(), "seal": seal},
@@ -48,14 +48,14 @@ fn event_with(chain: ChainId, sequence: u64, seal: &str, more: Value) -> SealedE
     });
     merge(&mut document, more);
     let position = ChainPosition { chain, sequence: Sequence(sequence) };
-    SealedEvent { position, leaf_hash: LeafHash([0; 32]), document: Bytes::from(document.to_string()) }
+    SealedEvent { position, leaf_hash: None, document: Bytes::from(document.to_string()) }
 }
 
 fn event(chain: ChainId, sequence: u64) -> SealedEvent {
     event_with(chain, sequence, &format!("0.seal-{sequence}"), json!({}))
 }
 
-fn events(chain: ChainId, sequences: std::ops::Range<u64>) -> Vec<SealedEvent> {
+pub(super) fn events(chain: ChainId, sequences: std::ops::Range<u64>) -> Vec<SealedEvent> {
     sequences.map(|sequence| event(chain, sequence)).collect()
 }
 

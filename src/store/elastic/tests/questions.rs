@@ -14,7 +14,7 @@ use crate::{
     query::{
         Aggregate, Aggregation, Bucket, Interval, Key, Order, Pattern, Query, Scope, ScopedQuery, Sort, Statistics,
         Visible,
-        filter::{Filter, Subject, Test},
+        filter::{Filter, Subject, Test, Value as FilterValue},
     },
     schema::{self, Field},
     store::{
@@ -113,10 +113,8 @@ async fn questions_go_over_all_indices_of_ours_and_stumble_over_no_other() {
         store.stored(&third, &events(other, 0..2)).await;
         store.refresh().await.unwrap();
         let expected: Vec<SealedEvent> = events(one, 0..6);
-        let of_one = Filter::Value(
-            Subject::Field(field("annals.chain")),
-            Test::OneOf(vec![crate::query::filter::Value::Text(one.to_string())]),
-        );
+        let of_one =
+            Filter::Value(Subject::Field(field("annals.chain")), Test::OneOf(vec![FilterValue::Text(one.to_string())]));
         let question = asked(Query { filter: of_one.clone(), ..everything() });
         for limit in [1, 2, 100] {
             let mut scan = store.scan(&question).await.unwrap();
@@ -351,18 +349,58 @@ async fn the_engine_is_told_when_a_scan_ends() {
     .await;
 }
 
+fn has(path: &str) -> Filter {
+    Filter::Value(Subject::Field(field(path)), Test::Exists)
+}
+
+/// Elasticsearch reads 30 levels, and no more.
 #[tokio::test]
-async fn a_pattern_that_the_engine_does_not_take_is_refused_with_its_reason() {
+async fn a_filter_may_be_as_deep_as_kql_makes_it() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        store.stored(&target, &events(fresh_chain(), 0..2)).await;
+        store.refresh().await.unwrap();
+        let nested = field("kibana.saved_objects");
+        for depth in [9, 10, 11, 28, 29, 30, 31, 100, 200] {
+            let deeper = |filter: Filter, level: u32| match level % 3 {
+                0 => Filter::Not(Box::new(filter)),
+                1 => Filter::Any(vec![filter, has("event.reason")]),
+                _ => Filter::All(vec![filter, has("event.action")]),
+            };
+            let nots = depth / 3;
+            let outside = (1..=depth).fold(has("event.action"), deeper);
+            let found = store.find(&asked(Query { filter: outside, ..everything() })).await.unwrap().total;
+            assert_eq!(found, if nots % 2 == 0 { 2 } else { 0 }, "{depth}");
+            let not = |filter: Filter, _: u32| Filter::Not(Box::new(filter));
+            let inside = (0..depth).fold(has("kibana.saved_objects.id"), not);
+            let filter = Filter::Element(nested, Box::new(inside));
+            let found = store.find(&asked(Query { filter, ..everything() })).await.unwrap().total;
+            assert_eq!(found, if depth % 2 == 0 { 2 } else { 0 }, "{depth}, in an element");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_filter_that_the_engine_does_not_take_is_refused_with_its_reason() {
     on_each_engine(async |store| {
         let target = store.set_up().await;
         store.stored(&target, &events(fresh_chain(), 0..1)).await;
+        let refused = async |filter: Filter, reason: &str| {
+            let error = store.find(&asked(Query { filter, ..everything() })).await.unwrap_err();
+            assert!(matches!(&error, StoreError::Refused { reason: found } if found.contains(reason)), "{error:?}");
+        };
         let subject = Subject::Field(field("message"));
-        let filter = Filter::Value(subject, Test::Like(Pattern::containing(&"ab".repeat(400))));
-        let error = store.find(&asked(Query { filter, ..everything() })).await.unwrap_err();
-        assert!(
-            matches!(&error, StoreError::Refused { reason } if reason.contains("Determinizing automaton")),
-            "{error:?}"
-        );
+        let pattern = Filter::Value(subject, Test::Like(Pattern::containing(&"ab".repeat(400))));
+        refused(pattern, "Determinizing automaton").await;
+        let duration = |length: i64| {
+            let values = vec![FilterValue::Integer(length)];
+            Filter::Value(Subject::Field(field("event.duration")), Test::OneOf(values))
+        };
+        refused(Filter::Any((0..20_000).map(duration).collect()), "maxClauseCount").await;
+        // OpenSearch takes 1,024, and counts a number twice.
+        let filter = Filter::Any((0..500).map(duration).collect());
+        store.find(&asked(Query { filter, ..query() })).await.unwrap();
     })
     .await;
 }

@@ -1,0 +1,48 @@
+//! A little of the disk that is held, so that it can be let go.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// More than the small files take that have to be written for the journal to be trimmed.
+const BYTES: usize = 256 << 10;
+
+pub(super) struct Reserve {
+    path: PathBuf,
+    is_held: bool,
+}
+
+impl Reserve {
+    /// Lets go what an earlier run held: a start may need it.
+    pub(super) fn free(folder: &Path) -> Self {
+        let mut reserve = Self { path: folder.join("reserve"), is_held: true };
+        reserve.let_go();
+        reserve
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Succeeds exactly if there is room for it.
+    pub(super) fn hold(&mut self) -> io::Result<()> {
+        if !self.is_held {
+            let held = fs::write(&self.path, vec![0; BYTES]);
+            self.is_held = true;
+            if held.is_err() {
+                self.let_go();
+            }
+            return held;
+        }
+        Ok(())
+    }
+
+    pub(super) fn let_go(&mut self) {
+        if self.is_held {
+            // There may be none; and where it cannot be removed, appending will fail with a better reason.
+            let _ = fs::remove_file(&self.path);
+            self.is_held = false;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Finds events in whatever index they are, for a shipper that has lost the record of where it sent them.
+//!
+//! An id is unique in one index only, so an event that is sent to another index than before would be there twice.
+//! Closed indices cannot be searched, and are passed over.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{ElasticStore, search};
+use crate::{
+    integrity::seal_of,
+    store::{Outcome, SealedEvent, Store as _, StoreError, occupied::outcome_at},
+};
+
+/// Ids in one search; the engines give back 10,000 documents at most.
+const AT_A_TIME: usize = 1_000;
+
+pub(super) async fn look_up(store: &ElasticStore, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
+    store.refresh().await?;
+    let mut outcomes = Vec::with_capacity(events.len());
+    for events in events.chunks(AT_A_TIME) {
+        let ids: Vec<String> = events.iter().map(|event| event.position.to_string()).collect();
+        // Events without a seal are compared byte for byte.
+        let seals_suffice = events.iter().all(|event| seal_of(&event.document).is_some());
+        let body = search::by_ids(&ids, seals_suffice, &store.search_timeout());
+        let answer = store.search(body).await?;
+        let standing: HashMap<String, Bytes> = search::read_by_ids(&answer)?.into_iter().collect();
+        let of_event = |(id, event): (&String, &SealedEvent)| standing.get(id).map(|found| outcome_at(found, event));
+        outcomes.extend(ids.iter().zip(events).map(of_event));
+    }
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        event::Stream,
+        store::{
+            Outcome, Store as _,
+            elastic::tests::{engines::on_each_engine, event_with, events, fresh_chain},
+            testing::{draft, position},
+        },
+    };
+
+    #[tokio::test]
+    async fn events_are_found_in_whatever_index_they_are() {
+        on_each_engine(async |store| {
+            let chain = fresh_chain();
+            let first = store.set_up().await;
+            store.stored(&first, &events(chain, 0..1_200)).await;
+            store.roll_over().await;
+            let second = store.target(&Stream::general()).await.unwrap();
+            let unsealed = |message: &str| draft().with("message", message).unsealed(position(chain, 1_200));
+            store.stored(&second, &[unsealed("stored")]).await;
+            let mut sought = events(chain, 0..1_200);
+            sought.extend([unsealed("stored"), events(chain, 1_201..1_202).remove(0)]);
+            let mut expected = vec![Some(Outcome::Duplicate); 1_201];
+            expected.push(None);
+            assert_eq!(store.look_up(&sought).await.unwrap(), expected);
+
+            let conflict = |found_seal: &str| Some(Outcome::Conflict { found_seal: found_seal.to_owned() });
+            let others = [event_with(chain, 7, "0.other", json!({})), unsealed("another")];
+            assert_eq!(store.look_up(&others).await.unwrap(), [conflict("0.seal-7"), conflict("")]);
+            assert_eq!(store.look_up(&[]).await.unwrap(), []);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,212 @@
+//! Writing events, each once.
+
+use std::collections::{HashMap, HashSet};
+
+use deadpool_postgres::{Object, Transaction};
+
+use super::failure::Fault;
+use crate::store::{
+    Outcome, SealedEvent,
+    occupied::outcome_at,
+    sql::{self, Row},
+};
+
+/// An event with what the tables keep of it, or why it will never be taken.
+pub(super) struct Read {
+    event: SealedEvent,
+    row: Result<(Row, String), Outcome>,
+}
+
+type Key = ([u8; 16], i64);
+
+impl Read {
+    pub(super) fn of(event: SealedEvent) -> Self {
+        let row = read(&event).map_err(|reason| Outcome::Rejected { reason });
+        Self { event, row }
+    }
+
+    fn key(&self) -> Option<Key> {
+        self.row.as_ref().ok().map(|(row, _)| (row.chain, row.sequence))
+    }
+}
+
+fn read(event: &SealedEvent) -> Result<(Row, String), String> {
+    let row = Row::of(event).map_err(|error| error.to_string())?;
+    let document = serde_json::from_slice(&event.document).map_err(|error| error.to_string())?;
+    Ok((row, sql::index::of(&document).to_string()))
+}
+
+/// All in one transaction: on disk when this returns, or not there at all.
+pub(super) async fn append(connection: &mut Object, events: &[Read]) -> Result<Vec<Outcome>, Fault> {
+    let transaction = connection.transaction().await?;
+    let outcomes = store(&transaction, events).await?;
+    transaction.commit().await?;
+    Ok(outcomes)
+}
+
+/// Puts the event in the place of its stub, or where nothing is yet.
+pub(super) async fn replace(connection: &mut Object, read: Read) -> Result<Outcome, Fault> {
+    let Some((chain, sequence)) = read.key() else {
+        return Ok(read.row.err().unwrap_or(Outcome::Stored));
+    };
+    let transaction = connection.transaction().await?;
+    let select = "SELECT id, document FROM events WHERE chain = $1 AND sequence = $2 FOR UPDATE";
+    if let Some(found) = transaction.query_opt(select, &[&chain.as_slice(), &sequence]).await? {
+        let (id, stored): (i64, Vec<u8>) = (found.try_get(0)?, found.try_get(1)?);
+        let outcome = outcome_at(&stored, &read.event);
+        let is_stub = Row::at(chain, sequence, &stored).is_ok_and(|stored| stored.is_stub());
+        if outcome != Outcome::Duplicate || !is_stub || stored == read.event.document {
+            return Ok(outcome);
+        }
+        transaction.execute("DELETE FROM events WHERE id = $1", &[&id]).await?;
+    }
+    let outcome = store(&transaction, std::slice::from_ref(&read)).await?.into_iter().next();
+    transaction.commit().await?;
+    Ok(outcome.unwrap_or_else(gone))
+}
+
+async fn store(transaction: &Transaction<'_>, events: &[Read]) -> Result<Vec<Outcome>, Fault> {
+    let mut stored = insert(transaction, events).await?;
+    refer(transaction, events, &stored).await?;
+    let others: HashSet<Key> = events.iter().filter_map(Read::key).filter(|key| !stored.contains_key(key)).collect();
+    // Of an event that is twice in one append the first is stored.
+    let twice = events.len() > stored.len() + others.len();
+    let found = match others.is_empty() && !twice {
+        true => HashMap::new(),
+        false => documents(transaction, events).await?,
+    };
+    let mut outcome = |read: &Read| match (&read.row, read.key()) {
+        (Err(refused), _) => refused.clone(),
+        (Ok(_), Some(key)) if stored.remove(&key).is_some() => Outcome::Stored,
+        (Ok(_), key) => match key.and_then(|key| found.get(&key)) {
+            Some(document) => outcome_at(document, &read.event),
+            None => gone(),
+        },
+    };
+    Ok(events.iter().map(&mut outcome).collect())
+}
+
+fn gone() -> Outcome {
+    Outcome::Retry { reason: "its place was taken, and is free".to_owned() }
+}
+
+/// Several programs may insert the same events; in the order of their keys they do not wait for each other in a circle.
+const INSERT: &str =
+    "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document)
+    SELECT chain, sequence, received, timestamp, started, ended, duration, provider, action,
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields::jsonb, document
+    FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+        $16::text[], $17::text[], $18::text[], $19::bytea[])
+        WITH ORDINALITY AS u (chain, sequence, received, timestamp, started, ended, duration, provider, action,
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, ordinal)
+    ORDER BY chain, sequence, ordinal
+    ON CONFLICT (chain, sequence) DO NOTHING
+    RETURNING id, chain, sequence";
+
+/// The ids of those that were not there before.
+async fn insert(transaction: &Transaction<'_>, events: &[Read]) -> Result<HashMap<Key, i64>, Fault> {
+    let fitting = || events.iter().filter_map(|read| read.row.as_ref().ok().map(|row| (read, row)));
+    if fitting().next().is_none() {
+        return Ok(HashMap::new());
+    }
+    macro_rules! column {
+        ($row:ident => $value:expr) => {
+            fitting().map(|(_, ($row, _))| $value).collect::<Vec<_>>()
+        };
+    }
+    let fields: Vec<&str> = fitting().map(|(_, (_, fields))| fields.as_str()).collect();
+    let documents: Vec<&[u8]> = fitting().map(|(read, _)| &read.event.document[..]).collect();
+    let insert = transaction.prepare_cached(INSERT).await?;
+    let inserted = transaction
+        .query(
+            &insert,
+            &[
+                &column!(row => row.chain.as_slice()),
+                &column!(row => row.sequence),
+                &column!(row => row.received),
+                &column!(row => row.timestamp),
+                &column!(row => row.started),
+                &column!(row => row.ended),
+                &column!(row => row.duration),
+                &column!(row => row.provider.as_deref()),
+                &column!(row => row.action.as_deref()),
+                &column!(row => row.outcome.as_deref()),
+                &column!(row => row.severity.as_deref()),
+                &column!(row => row.level.as_deref()),
+                &column!(row => row.user_id.as_deref()),
+                &column!(row => row.user_name.as_deref()),
+                &column!(row => row.spaces.as_deref()),
+                &column!(row => row.message.as_deref()),
+                &column!(row => row.words.as_deref()),
+                &fields,
+                &documents,
+            ],
+        )
+        .await?;
+    inserted.iter().map(|row| Ok((key_at(row, 1)?, row.try_get(0)?))).collect()
+}
+
+const REFER: &str =
+    "INSERT INTO objects (event, ordinal, found_in, rel, namespace, type, object, type_id, space_agnostic,
+        timestamp, sequence, chain)
+    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[])";
+
+async fn refer(transaction: &Transaction<'_>, events: &[Read], stored: &HashMap<Key, i64>) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    let mut references = Vec::new();
+    for (row, _) in events.iter().filter_map(|read| read.row.as_ref().ok()) {
+        let key = (row.chain, row.sequence);
+        let Some(&event) = stored.get(&key).filter(|_| seen.insert(key)) else { continue };
+        references.extend(row.objects.iter().zip(0_i32..).map(|(object, ordinal)| (event, ordinal, object, row)));
+    }
+    if references.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        ($object:ident => $value:expr) => {
+            references.iter().map(|(_, _, $object, _)| $value).collect::<Vec<_>>()
+        };
+    }
+    let refer = transaction.prepare_cached(REFER).await?;
+    transaction
+        .execute(
+            &refer,
+            &[
+                &references.iter().map(|(event, ..)| *event).collect::<Vec<_>>(),
+                &references.iter().map(|(_, ordinal, ..)| *ordinal).collect::<Vec<_>>(),
+                &column!(object => object.found_in.as_deref()),
+                &column!(object => object.rel.as_deref()),
+                &column!(object => object.namespace.as_deref()),
+                &column!(object => object.object_type.as_deref()),
+                &column!(object => object.id.as_deref()),
+                &column!(object => object.type_id.as_deref()),
+                &column!(object => object.space_agnostic),
+                &references.iter().map(|(_, _, _, row)| row.timestamp).collect::<Vec<_>>(),
+                &references.iter().map(|(_, _, _, row)| row.sequence).collect::<Vec<_>>(),
+                &references.iter().map(|(_, _, _, row)| row.chain.as_slice()).collect::<Vec<_>>(),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// What stands at the positions of these events.
+async fn documents(transaction: &Transaction<'_>, events: &[Read]) -> Result<HashMap<Key, Vec<u8>>, Fault> {
+    let keys: HashSet<Key> = events.iter().filter_map(Read::key).collect();
+    let (chains, sequences): (Vec<&[u8]>, Vec<i64>) = keys.iter().map(|(chain, at)| (chain.as_slice(), *at)).unzip();
+    let select = "SELECT chain, sequence, document FROM events
+        JOIN unnest($1::bytea[], $2::bigint[]) AS u (chain, sequence) USING (chain, sequence)";
+    let select = transaction.prepare_cached(select).await?;
+    let found = transaction.query(&select, &[&chains, &sequences]).await?;
+    found.iter().map(|row| Ok((key_at(row, 0)?, row.try_get(2)?))).collect()
+}
+
+/// The position in this column and the next.
+fn key_at(row: &tokio_postgres::Row, column: usize) -> Result<Key, Fault> {
+    let chain: &[u8] = row.try_get(column)?;
+    // The column has what was put into it: 16 bytes.
+    Ok((chain.try_into().unwrap_or_default(), row.try_get(column + 1)?))
+}

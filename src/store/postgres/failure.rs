@@ -1,0 +1,108 @@
+//! What a failure of the database means to the caller.
+
+use std::error::Error as _;
+
+use deadpool_postgres::PoolError;
+use tokio_postgres::{Error, error::SqlState};
+
+use super::setup::SetupError;
+use crate::store::StoreError;
+
+/// Why work on a connection ended.
+pub(super) enum Fault {
+    Database(Error),
+    Store(StoreError),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Failures, told with the name of the database.
+#[derive(Clone)]
+pub(super) struct Complaints {
+    /// Host, port, and database; no password.
+    pub(super) name: String,
+}
+
+impl Complaints {
+    pub(super) fn of_fault(&self, fault: Fault) -> StoreError {
+        match fault {
+            Fault::Database(error) => self.of_database(&error),
+            Fault::Store(error) => error,
+        }
+    }
+
+    /// What the database says of a statement. Only that the request as such cannot be is a verdict; it may be on one event
+    /// of many.
+    pub(super) fn of_database(&self, error: &Error) -> StoreError {
+        let reason = self.reason(&described(error));
+        match error.code() {
+            None => StoreError::Unavailable { reason, retry_after: None },
+            Some(state) => verdict(state, reason),
+        }
+    }
+
+    pub(super) fn of_pool(&self, error: PoolError) -> StoreError {
+        match error {
+            PoolError::Backend(error) => self.of_database(&error),
+            PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => self.of_database(&error),
+            PoolError::Timeout(_) => self.unavailable("no connection became free in time"),
+            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                self.unavailable(&error.to_string())
+            }
+        }
+    }
+
+    /// What keeps the tables from being used does not pass by itself.
+    pub(super) fn of_setup(&self, error: &SetupError) -> StoreError {
+        StoreError::Blocked { reason: self.reason(&error.to_string()) }
+    }
+
+    pub(super) fn unavailable(&self, what: &str) -> StoreError {
+        StoreError::Unavailable { reason: self.reason(what), retry_after: None }
+    }
+
+    fn reason(&self, what: &str) -> String {
+        format!("the PostgreSQL store {}: {what}", self.name)
+    }
+}
+
+/// Without what the database quotes of the values.
+fn described(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+fn verdict(state: &SqlState, reason: String) -> StoreError {
+    if *state == SqlState::UNDEFINED_TABLE || *state == SqlState::INVALID_SCHEMA_NAME {
+        return StoreError::TargetLost { reason };
+    }
+    if *state == SqlState::DISK_FULL {
+        return StoreError::Blocked { reason };
+    }
+    match state.code().get(..2) {
+        // Invalid authorization; and insufficient privilege, of the class of syntax errors.
+        Some("28") => StoreError::Denied { reason },
+        Some("42") if *state == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Denied { reason },
+        // Data that does not fit, and limits of the program that are exceeded.
+        Some("22" | "54") => StoreError::Refused { reason },
+        // Connection lost, rolled back, out of resources, in use, shut down or cancelled, trouble of the system.
+        Some("08" | "40" | "53" | "55" | "57" | "58") => StoreError::Unavailable { reason, retry_after: None },
+        // Read-only, no such database, not our tables, damaged: someone has to see to it.
+        _ => StoreError::Blocked { reason },
+    }
+}

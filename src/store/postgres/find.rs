@@ -1,0 +1,153 @@
+//! Questions, run on a connection.
+
+use bytes::Bytes;
+use deadpool_postgres::{Object, Transaction};
+use tokio_postgres::{
+    IsolationLevel, Row,
+    types::{ToSql, Type},
+};
+
+use super::failure::Fault;
+use crate::{
+    event::{ChainId, ChainPosition, Sequence},
+    integrity::seal_of,
+    query::{Aggregate, Aggregation, Place, Query},
+    store::{
+        Head, Page,
+        sql::{Bound, CHAINS, Cell, Counting, Dialect, HEAD, REACH, Search, Statement},
+    },
+};
+
+/// So many documents are asked for at a time, and no more once they come to so many bytes.
+const PART: usize = 1_000;
+const STEP_BYTES: usize = 8 << 20;
+
+/// All statements see the same state, so that the page and the total agree.
+pub(super) async fn find(connection: &mut Object, query: &Query) -> Result<Page, Fault> {
+    let search = Search::of(Dialect::Postgres, query);
+    let transaction = reading(connection).await?;
+    let total = integer(rows(&transaction, &search.count()).await?.first())?.unsigned_abs();
+    let documents = if query.offset < total && query.limit > 0 {
+        let page = search.page(query.after.as_ref(), query.offset, query.limit);
+        documents(&transaction, &page, usize::MAX).await?
+    } else {
+        Vec::new()
+    };
+    transaction.commit().await?;
+    Ok(Page { total, documents })
+}
+
+pub(super) async fn aggregate(
+    connection: &mut Object,
+    query: &Query,
+    aggregation: &Aggregation,
+) -> Result<Aggregate, Fault> {
+    let counting = Counting::of(Dialect::Postgres, query, aggregation);
+    let transaction = reading(connection).await?;
+    let rows = rows(&transaction, &counting.statement()).await?;
+    let rows = rows.iter().map(cells).collect::<Result<Vec<_>, _>>()?;
+    Ok(counting.answer(&rows)?)
+}
+
+/// The newest row that there is.
+pub(super) async fn last_row(connection: &mut Object) -> Result<i64, Fault> {
+    let row = connection.query_one("SELECT coalesce(max(id), 0) FROM events", &[]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// The next documents of a scan that began when this was the last row.
+pub(super) async fn step(
+    connection: &mut Object,
+    query: &Query,
+    last_row: i64,
+    after: Option<&Place>,
+    limit: u64,
+) -> Result<Vec<Bytes>, Fault> {
+    let search = Search::of(Dialect::Postgres, query).up_to(last_row);
+    let transaction = reading(connection).await?;
+    documents(&transaction, &search.page(after, 0, limit), STEP_BYTES).await
+}
+
+pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainId>, Fault> {
+    let rows = connection.query(CHAINS, &[]).await?;
+    rows.iter().map(|row| Ok(chain_of(row.try_get(0)?))).collect()
+}
+
+pub(super) async fn reach(connection: &mut Object, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, Fault> {
+    let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
+    let row = connection.query_opt(REACH, &[&chain.as_bytes().as_slice(), &from]).await?;
+    let last: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(last.map(|last| Sequence(last.unsigned_abs())))
+}
+
+/// The end of a chain.
+pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Option<Head>, Fault> {
+    let Some(row) = connection.query_opt(HEAD, &[&chain.as_bytes().as_slice()]).await? else { return Ok(None) };
+    let (sequence, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
+    let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
+    Ok(Some(Head { position, seal: seal_of(document) }))
+}
+
+/// A transaction that sees one state, and changes nothing.
+async fn reading(connection: &mut Object) -> Result<Transaction<'_>, Fault> {
+    let transaction = connection.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    Ok(transaction.start().await?)
+}
+
+/// Planned for these very values, and not kept: statements differ from question to question.
+async fn rows(transaction: &Transaction<'_>, Statement { text, values }: &Statement) -> Result<Vec<Row>, Fault> {
+    let values: Vec<_> = values.iter().map(parameter).collect();
+    Ok(transaction.query_typed(text, &values).await?)
+}
+
+fn parameter(value: &Bound) -> (&(dyn ToSql + Sync), Type) {
+    match value {
+        Bound::Integer(integer) => (integer, Type::INT8),
+        Bound::Number(number) => (number, Type::FLOAT8),
+        Bound::Text(text) => (text, Type::TEXT),
+        Bound::Bytes(bytes) => (bytes, Type::BYTEA),
+        Bound::Texts(texts) => (texts, Type::TEXT_ARRAY),
+    }
+}
+
+/// The documents of these rows, as far as they come to so many bytes.
+async fn documents(transaction: &Transaction<'_>, page: &Statement, most_bytes: usize) -> Result<Vec<Bytes>, Fault> {
+    let ids = rows(transaction, page).await?.iter().map(|row| integer(Some(row))).collect::<Result<Vec<_>, _>>()?;
+    let select = "SELECT e.document FROM unnest($1::bigint[]) WITH ORDINALITY AS page (id, place)
+        JOIN events AS e ON e.id = page.id ORDER BY page.place";
+    let select = transaction.prepare_cached(select).await?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    // Those of a part come all at once, and documents may be large.
+    let mut left = ids.as_slice();
+    let mut size = PART.min(64);
+    while !left.is_empty() && bytes < most_bytes {
+        let (part, rest) = left.split_at(size.min(left.len()));
+        for row in transaction.query(&select, &[&part]).await? {
+            let document: &[u8] = row.try_get(0)?;
+            bytes += document.len();
+            found.push(Bytes::copy_from_slice(document));
+        }
+        (left, size) = (rest, PART);
+    }
+    Ok(found)
+}
+
+fn integer(row: Option<&Row>) -> Result<i64, Fault> {
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+}
+
+fn cells(row: &Row) -> Result<Vec<Cell>, Fault> {
+    let cell = |(at, column): (usize, &tokio_postgres::Column)| {
+        Ok(match *column.type_() {
+            Type::INT8 => row.try_get::<_, Option<i64>>(at)?.map_or(Cell::Null, Cell::Integer),
+            Type::FLOAT8 => row.try_get::<_, Option<f64>>(at)?.map_or(Cell::Null, Cell::Number),
+            _ => row.try_get::<_, Option<String>>(at)?.map_or(Cell::Null, Cell::Text),
+        })
+    };
+    row.columns().iter().enumerate().map(cell).collect()
+}
+
+fn chain_of(bytes: &[u8]) -> ChainId {
+    // The column has what was put into it: 16 bytes.
+    ChainId::from_bytes(bytes.try_into().unwrap_or_default())
+}

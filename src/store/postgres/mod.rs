@@ -1,0 +1,147 @@
+//! The store in a PostgreSQL database: a schema of its own, and a pool of connections.
+//!
+//! Everything that is appended in one call is one transaction, which is on disk when the call returns. Several writers may
+//! use one database.
+
+mod append;
+mod config;
+mod failure;
+mod find;
+mod pool;
+mod setup;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+pub use self::config::{ConfigError, PostgresConfig, UseTls};
+use self::{append::Read, pool::Connections};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, sql::Reading};
+use crate::{
+    event::{ChainId, Sequence, Stream},
+    query::{Aggregate, Aggregation, Place, Query, ScopedQuery},
+};
+
+/// Events in a PostgreSQL database.
+pub struct PostgresStore {
+    connections: Arc<Connections>,
+    schema: Arc<str>,
+    query_timeout: Duration,
+    append_timeout: Duration,
+}
+
+impl PostgresStore {
+    /// Nothing is connected to until [`Store::setup`].
+    pub fn new(config: &PostgresConfig) -> Result<Self, ConfigError> {
+        Ok(Self {
+            connections: Arc::new(Connections::new(config)?),
+            schema: config.schema.as_str().into(),
+            query_timeout: config.query_timeout,
+            append_timeout: config.append_timeout,
+        })
+    }
+
+    async fn ask<T: Send + 'static>(&self, work: impl pool::Work<T>) -> Result<T, StoreError> {
+        self.connections.run(self.query_timeout, work).await
+    }
+}
+
+async fn read(events: Vec<SealedEvent>) -> Result<Vec<Read>, StoreError> {
+    let read = tokio::task::spawn_blocking(|| events.into_iter().map(Read::of).collect()).await;
+    read.map_err(|error| StoreError::Unavailable { reason: error.to_string(), retry_after: None })
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
+        self.connections.close_idle();
+        let (schema, complaints) = (Arc::clone(&self.schema), self.connections.complaints.clone());
+        self.connections
+            .run(self.append_timeout, move |connection| {
+                async move { setup::set_up(connection, &schema, &complaints).await }.boxed()
+            })
+            .await
+    }
+
+    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+        Ok(Target(String::new()))
+    }
+
+    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+        let read = read(events.to_vec()).await?;
+        self.connections
+            .run(self.append_timeout, move |connection| async move { append::append(connection, &read).await }.boxed())
+            .await
+    }
+
+    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+        let read = Read::of(event.clone());
+        self.connections.run(self.append_timeout, move |connection| append::replace(connection, read).boxed()).await
+    }
+
+    async fn refresh(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+        let query = query.query().clone();
+        self.ask(move |connection| async move { find::find(connection, &query).await }.boxed()).await
+    }
+
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        let (query, aggregation) = (query.query().clone(), aggregation.clone());
+        self.ask(move |connection| async move { find::aggregate(connection, &query, &aggregation).await }.boxed()).await
+    }
+
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+        let last_row = self.ask(|connection| find::last_row(connection).boxed()).await?;
+        let steps = Steps { connections: Arc::clone(&self.connections), limit: self.query_timeout };
+        Ok(Box::new(Reading::begin(steps, query.query().clone(), last_row)))
+    }
+
+    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        self.ask(|connection| find::chains(connection).boxed()).await
+    }
+
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        self.ask(move |connection| find::reach(connection, chain, from).boxed()).await
+    }
+
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
+        self.ask(move |connection| find::head(connection, chain).boxed()).await
+    }
+
+    async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// What a scan reads by.
+struct Steps {
+    connections: Arc<Connections>,
+    limit: Duration,
+}
+
+#[async_trait]
+impl super::sql::Step for Steps {
+    async fn step(
+        &self,
+        query: &Arc<Query>,
+        last_row: i64,
+        after: Option<Place>,
+        limit: u64,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let query = Arc::clone(query);
+        self.connections
+            .run(self.limit, move |connection| {
+                async move { find::step(connection, &query, last_row, after.as_ref(), limit).await }.boxed()
+            })
+            .await
+    }
+}

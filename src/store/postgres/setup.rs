@@ -1,0 +1,86 @@
+//! The schema: how it is made, and brought up to date.
+
+use deadpool_postgres::Object;
+use tokio_postgres::Transaction;
+
+use super::failure::{Complaints, Fault};
+
+/// What brings the tables from the version of its index to the next. Entries are added, and never changed.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
+
+/// Earlier servers are no longer maintained, or soon will not be.
+const OLDEST_SERVER: i32 = 150_000;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    #[error("the server has version {found}, and at least 15 is needed")]
+    OldServer { found: String },
+    #[error("the database has the encoding {found}, and UTF8 is needed")]
+    Encoding { found: String },
+    #[error("the schema {schema} has tables of another program")]
+    Foreign { schema: String },
+    #[error("the schema {schema} has version {found}, and this program knows versions up to {known}: use a newer one")]
+    Newer { schema: String, found: i32, known: usize },
+}
+
+/// Takes the steps that the schema has not taken, each with the mark that it was. Several programs may be at it at once.
+pub(super) async fn set_up(connection: &mut Object, schema: &str, complaints: &Complaints) -> Result<(), Fault> {
+    let transaction = connection.transaction().await?;
+    check_server(&transaction).await?.map_err(|error| complaints.of_setup(&error))?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&format!("annals {schema}")])
+        .await?;
+    let taken = steps_taken(&transaction, schema).await?.map_err(|error| complaints.of_setup(&error))?;
+    for (step, version) in MIGRATIONS.iter().zip(1_i32..).skip(taken) {
+        transaction.batch_execute(step).await?;
+        transaction.execute("INSERT INTO versions (version) VALUES ($1)", &[&version]).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+async fn check_server(transaction: &Transaction<'_>) -> Result<Result<(), SetupError>, Fault> {
+    let row = transaction
+        .query_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+                    current_setting('server_encoding')",
+            &[],
+        )
+        .await?;
+    let (number, version, encoding): (i32, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(if number < OLDEST_SERVER {
+        Err(SetupError::OldServer { found: version })
+    } else if encoding != "UTF8" {
+        Err(SetupError::Encoding { found: encoding })
+    } else {
+        Ok(())
+    })
+}
+
+/// How many steps were taken; makes the schema if it is not there.
+async fn steps_taken(transaction: &Transaction<'_>, schema: &str) -> Result<Result<usize, SetupError>, Fault> {
+    let exists = transaction.query_opt("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await?.is_some();
+    if !exists {
+        // The name is lower-case letters, digits and underscores.
+        transaction.batch_execute(&format!("CREATE SCHEMA \"{schema}\"")).await?;
+    }
+    let tables = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname IN ('versions', 'events', 'objects')";
+    let tables: Vec<String> = transaction.query(tables, &[&schema]).await?.iter().map(|row| row.get(0)).collect();
+    if !tables.iter().any(|name| name == "versions") {
+        if !tables.is_empty() {
+            return Ok(Err(SetupError::Foreign { schema: schema.to_owned() }));
+        }
+        transaction
+            .batch_execute(
+                "CREATE TABLE versions (version integer PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now())",
+            )
+            .await?;
+        return Ok(Ok(0));
+    }
+    let found: i32 = transaction.query_one("SELECT coalesce(max(version), 0) FROM versions", &[]).await?.try_get(0)?;
+    Ok(match usize::try_from(found) {
+        Ok(taken) if taken <= MIGRATIONS.len() => Ok(taken),
+        _ => Err(SetupError::Newer { schema: schema.to_owned(), found, known: MIGRATIONS.len() }),
+    })
+}

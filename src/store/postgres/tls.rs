@@ -1,0 +1,108 @@
+//! TLS to the server, by the library that the rest of the program uses.
+
+use std::{
+    io,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::{
+    Socket,
+    tls::{ChannelBinding, MakeTlsConnect, TlsConnect},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::config::ConfigError;
+
+/// Makes encrypted connections to servers whose certificates one of its authorities has signed.
+#[derive(Clone)]
+pub(super) struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// With these authorities, or the public ones.
+    pub(super) fn trusting(ca_file: Option<&Path>) -> Result<Self, ConfigError> {
+        let roots = match ca_file {
+            Some(path) => read_authorities(path)?,
+            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(ConfigError::Tls)?;
+        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    }
+}
+
+fn read_authorities(path: &Path) -> Result<RootCertStore, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|error| ConfigError::ReadAuthorities(path.to_owned(), error))?;
+    let bad = || ConfigError::BadAuthorities(path.to_owned());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        roots.add(certificate.map_err(|_| bad())?).map_err(|_| bad())?;
+    }
+    if roots.is_empty() { Err(bad()) } else { Ok(roots) }
+}
+
+impl MakeTlsConnect<Socket> for Tls {
+    type Stream = Encrypted;
+    type TlsConnect = Handshake;
+    type Error = io::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> io::Result<Handshake> {
+        let server = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        Ok(Handshake { connector: TlsConnector::from(Arc::clone(&self.0)), server })
+    }
+}
+
+/// One handshake to come.
+pub(super) struct Handshake {
+    connector: TlsConnector,
+    server: ServerName<'static>,
+}
+
+impl TlsConnect<Socket> for Handshake {
+    type Stream = Encrypted;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Encrypted>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        async move { Ok(Encrypted(Box::new(self.connector.connect(self.server, socket).await?))) }.boxed()
+    }
+}
+
+/// An encrypted connection.
+pub(super) struct Encrypted(Box<TlsStream<Socket>>);
+
+impl tokio_postgres::tls::TlsStream for Encrypted {
+    /// None: the server's certificate has been checked, which is what binding would prove.
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,233 @@
+//! Aggregations as statements, and answers of what these return.
+
+use super::{
+    dialect::{Bound, Cell, Dialect, Statement, Values as Bindings},
+    fields::Values,
+    search::{Matches, Search},
+    text::original,
+};
+use crate::{
+    event::UnixMillis,
+    query::{Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, Query, Statistics},
+    schema::Field,
+    store::StoreError,
+};
+
+/// The spans that months and the like are put together from: days.
+const DAY: i64 = 86_400_000;
+
+/// Spans longer than this begin in 1970, or end there. (Longer ones would overflow.)
+const LONGEST_SPAN: i64 = 1 << 60;
+
+/// An aggregation that becomes a statement, and the statement's rows that become an answer.
+pub(in crate::store) struct Counting<'q> {
+    dialect: Dialect,
+    query: &'q Query,
+    aggregation: &'q Aggregation,
+}
+
+/// A joined table with a row for each value; where there is none, the value is NULL.
+struct Source {
+    from: String,
+    conditions: String,
+    id: &'static str,
+    value: String,
+    is_many: bool,
+}
+
+impl<'q> Counting<'q> {
+    pub(in crate::store) fn of(dialect: Dialect, query: &'q Query, aggregation: &'q Aggregation) -> Self {
+        Self { dialect, query, aggregation }
+    }
+
+    pub(in crate::store) fn statement(&self) -> Statement {
+        let mut values = Bindings::new(self.dialect);
+        let text = match self.aggregation {
+            Aggregation::Terms { field, limit } => self.terms(field, *limit, &mut values),
+            Aggregation::Histogram { field, interval } => self.histogram(field, *interval, &mut values),
+            Aggregation::Statistics { field } => self.statistics(field, &mut values),
+            Aggregation::Percentiles { field, percents } => self.percentiles(field, percents, &mut values),
+        };
+        values.into_statement(text)
+    }
+
+    /// What the rows of the statement say.
+    pub(in crate::store) fn answer(&self, rows: &[Vec<Cell>]) -> Result<Aggregate, StoreError> {
+        match self.aggregation {
+            Aggregation::Terms { limit, .. } => Ok(terms_of(rows, *limit)),
+            Aggregation::Histogram { interval, .. } => spans_of(rows, *interval).map(Aggregate::Histogram),
+            Aggregation::Statistics { .. } => Ok(Aggregate::Statistics(statistics_of(rows))),
+            Aggregation::Percentiles { percents, .. } => Ok(Aggregate::Percentiles(percentiles_of(rows, percents))),
+        }
+    }
+
+    fn source(&self, field: &'static Field, values: &mut Bindings) -> Source {
+        let Matches { from, conditions, alias, id } = Search::of(self.dialect, self.query).matches(values);
+        match Values::counted(self.dialect, field, alias) {
+            Values::None => Source { from, conditions, id, value: "NULL".to_owned(), is_many: false },
+            Values::One { value, .. } => Source { from, conditions, id, value, is_many: false },
+            Values::Many { table, on, value } => {
+                let from = format!("{from} LEFT JOIN {table} ON {on} AND {value} IS NOT NULL");
+                Source { from, conditions, id, value, is_many: true }
+            }
+        }
+    }
+
+    /// Rows of a value, how many events have it, and how many values there are. The first row has no value if there are
+    /// events without one.
+    fn terms(&self, field: &'static Field, limit: usize, values: &mut Bindings) -> String {
+        let Source { from, conditions, id, value, is_many } = self.source(field, values);
+        let each = match is_many {
+            true => format!("SELECT DISTINCT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"),
+            false => format!("SELECT {value} AS value FROM {from} WHERE {conditions}"),
+        };
+        let limit = values.integer(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
+        format!(
+            "WITH counted AS (SELECT v.value, count(*) AS events FROM ({each}) AS v GROUP BY v.value)
+            SELECT value, events, count(value) OVER () FROM counted
+            ORDER BY value IS NOT NULL, events DESC, value LIMIT {limit}"
+        )
+    }
+
+    /// Rows of the first instant of a span and how many events there are in it, in their order.
+    fn histogram(&self, field: &'static Field, interval: Interval, values: &mut Bindings) -> String {
+        let Source { from, conditions, id, value, is_many } = self.source(field, values);
+        let (length, limit) = match interval {
+            Interval::Millis(length) => (length.min(LONGEST_SPAN), MAX_BUCKETS as i64 + 1),
+            Interval::Calendar(_) => (DAY, i64::MAX),
+        };
+        let (length, limit) = (values.integer(length), values.integer(limit));
+        let start = format!("v.value - v.value % {length} - CASE WHEN v.value % {length} < 0 THEN {length} ELSE 0 END");
+        let one = if is_many { "count(DISTINCT v.id)" } else { "count(*)" };
+        format!(
+            "SELECT {start} AS start, {one} FROM (SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}) AS v
+            WHERE v.value IS NOT NULL GROUP BY start ORDER BY start LIMIT {limit}"
+        )
+    }
+
+    fn statistics(&self, field: &'static Field, values: &mut Bindings) -> String {
+        let each = self.each_number(field, values);
+        format!("SELECT count(v.value), min(v.value), max(v.value), coalesce(sum(v.value), 0) FROM ({each}) AS v")
+    }
+
+    /// Rows of a value's place among all, the value, and how many there are: those on both sides of each percentage.
+    fn percentiles(&self, field: &'static Field, percents: &[f64], values: &mut Bindings) -> String {
+        let each = self.each_number(field, values);
+        let mut near = |percent: &f64| {
+            let share = values.bind(Bound::Number(percent / 100.0));
+            format!("abs(r.place - {share} * (r.total - 1)) < 1")
+        };
+        let near: Vec<_> = percents.iter().map(&mut near).collect();
+        let near = if near.is_empty() { "FALSE".to_owned() } else { near.join(" OR ") };
+        format!(
+            "SELECT r.place, r.value, r.total FROM (
+                SELECT v.value, row_number() OVER (ORDER BY v.value) - 1 AS place, count(*) OVER () AS total
+                FROM ({each}) AS v WHERE v.value IS NOT NULL
+            ) AS r WHERE {near} ORDER BY r.place"
+        )
+    }
+
+    fn each_number(&self, field: &'static Field, values: &mut Bindings) -> String {
+        let Source { from, conditions, value, .. } = self.source(field, values);
+        let float = match self.dialect {
+            Dialect::Sqlite => "REAL",
+            Dialect::Postgres => "float8",
+        };
+        format!("SELECT CAST({value} AS {float}) AS value FROM {from} WHERE {conditions}")
+    }
+}
+
+fn terms_of(rows: &[Vec<Cell>], limit: usize) -> Aggregate {
+    let (mut buckets, mut distinct, mut without) = (Vec::new(), 0, 0);
+    for row in rows {
+        let [value, events, values] = row.as_slice() else { continue };
+        distinct = count(values);
+        match key(value) {
+            Some(value) if buckets.len() < limit => buckets.push(Bucket { value, events: count(events) }),
+            Some(_) => {}
+            None => without = count(events),
+        }
+    }
+    Aggregate::Terms { buckets, distinct, without }
+}
+
+fn key(cell: &Cell) -> Option<Key> {
+    match cell {
+        Cell::Null => None,
+        Cell::Integer(integer) => Some(Key::Integer(*integer)),
+        Cell::Number(number) => Some(Key::Number(*number)),
+        Cell::Text(text) => Some(Key::Text(original(text.clone()))),
+    }
+}
+
+/// All spans from the first to the last.
+fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u64)>, StoreError> {
+    let mut counted: Vec<(UnixMillis, u64)> = Vec::new();
+    for row in rows {
+        let [Cell::Integer(start), events] = row.as_slice() else { continue };
+        let Some(start) = interval.start_of(UnixMillis(*start)) else { continue };
+        match counted.last_mut() {
+            Some((last, so_far)) if *last == start => *so_far += count(events),
+            _ => counted.push((start, count(events))),
+        }
+    }
+    let mut spans = Vec::new();
+    for (start, events) in counted {
+        while let Some(&(last, _)) = spans.last() {
+            match interval.next(last) {
+                Some(next) if next < start && spans.len() < MAX_BUCKETS => spans.push((next, 0)),
+                Some(_) | None => break,
+            }
+        }
+        spans.push((start, events));
+        if spans.len() > MAX_BUCKETS {
+            return Err(StoreError::Refused { reason: format!("there are more than {MAX_BUCKETS} spans") });
+        }
+    }
+    Ok(spans)
+}
+
+fn statistics_of(rows: &[Vec<Cell>]) -> Statistics {
+    match rows {
+        [row] => match row.as_slice() {
+            [values, min, max, sum] => Statistics {
+                values: count(values),
+                min: number(min),
+                max: number(max),
+                sum: number(sum).unwrap_or_default(),
+            },
+            _ => Statistics::default(),
+        },
+        _ => Statistics::default(),
+    }
+}
+
+/// Between two values their distance is shared out evenly.
+fn percentiles_of(rows: &[Vec<Cell>], percents: &[f64]) -> Vec<Option<f64>> {
+    let at = |place: f64| {
+        let row = rows.iter().find(|row| row.first().and_then(number) == Some(place))?;
+        number(row.get(1)?)
+    };
+    let total = rows.first().and_then(|row| number(row.get(2)?));
+    let of = |percent: &f64| {
+        let place = percent / 100.0 * (total? - 1.0);
+        let (below, above) = (at(place.floor())?, at(place.ceil())?);
+        Some(below + (above - below) * place.fract())
+    };
+    percents.iter().map(of).collect()
+}
+
+fn count(cell: &Cell) -> u64 {
+    match cell {
+        Cell::Integer(count) => count.unsigned_abs(),
+        Cell::Null | Cell::Number(_) | Cell::Text(_) => 0,
+    }
+}
+
+fn number(cell: &Cell) -> Option<f64> {
+    match cell {
+        Cell::Integer(integer) => Some(*integer as f64),
+        Cell::Number(number) => Some(*number),
+        Cell::Null | Cell::Text(_) => None,
+    }
+}

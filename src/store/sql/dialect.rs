@@ -1,0 +1,214 @@
+//! Statements, the values that go into them and come out, and what each database says in its own way.
+
+use super::{filter::Terms, text::kept};
+use crate::query::Pattern;
+
+/// The databases that statements are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A value that goes into a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::store) enum Bound {
+    Integer(i64),
+    Number(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+    /// For SQLite a JSON array.
+    Texts(Vec<String>),
+}
+
+/// A value that comes out of a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::store) enum Cell {
+    Null,
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+/// A statement, and the values of its parameters in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::store) struct Statement {
+    pub(in crate::store) text: String,
+    pub(in crate::store) values: Vec<Bound>,
+}
+
+/// The values of a statement that is being made.
+#[derive(Clone, Debug)]
+pub(super) struct Values {
+    pub(super) dialect: Dialect,
+    bound: Vec<Bound>,
+}
+
+/// The characters of a text by which PostgreSQL indexes it, whose entries may not be longer than 2.7 kB. It is also in the
+/// indexes themselves.
+const INDEXED: usize = 200;
+
+impl Values {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, bound: Vec::new() }
+    }
+
+    /// The parameter that has this value.
+    pub(super) fn bind(&mut self, value: Bound) -> String {
+        self.bound.push(value);
+        let number = self.bound.len();
+        match self.dialect {
+            Dialect::Sqlite => format!("?{number}"),
+            Dialect::Postgres => format!("${number}"),
+        }
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> String {
+        self.bind(Bound::Text(kept(text).into_owned()))
+    }
+
+    pub(super) fn integer(&mut self, integer: i64) -> String {
+        self.bind(Bound::Integer(integer))
+    }
+
+    pub(super) fn into_statement(self, text: String) -> Statement {
+        Statement { text, values: self.bound }
+    }
+
+    /// That the value is one of these texts.
+    pub(super) fn is_one_of(&mut self, value: &str, texts: &[String]) -> String {
+        self.is_in(value, texts.iter().map(|text| kept(text).into_owned()).collect())
+    }
+
+    /// The same of a column that has an index.
+    pub(super) fn indexed_is_one_of(&mut self, column: &str, texts: &[String]) -> String {
+        let exact = self.is_one_of(column, texts);
+        match self.dialect {
+            Dialect::Sqlite => exact,
+            Dialect::Postgres => {
+                let beginnings = texts.iter().map(|text| kept(text).chars().take(INDEXED).collect()).collect();
+                let begins = self.is_in(&format!("left({column}, {INDEXED})"), beginnings);
+                format!("{begins} AND {exact}")
+            }
+        }
+    }
+
+    fn is_in(&mut self, value: &str, mut kept: Vec<String>) -> String {
+        if let [_] = kept.as_slice() {
+            return format!("{value} = {}", self.bind(Bound::Text(kept.remove(0))));
+        }
+        let list = self.bind(Bound::Texts(kept));
+        match self.dialect {
+            Dialect::Sqlite => format!("{value} IN (SELECT value FROM json_each({list}))"),
+            Dialect::Postgres => format!("{value} = ANY({list})"),
+        }
+    }
+
+    /// That the text has this part.
+    pub(super) fn contains(&mut self, text: &str, part: &str) -> String {
+        let part = self.text(part);
+        match self.dialect {
+            Dialect::Sqlite => format!("instr({text}, {part}) > 0"),
+            Dialect::Postgres => format!("strpos({text}, {part}) > 0"),
+        }
+    }
+}
+
+/// A text of ours, as it is written in a statement.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+impl Values {
+    /// That the text looks like this.
+    pub(super) fn is_like(&mut self, value: &str, pattern: &Pattern) -> String {
+        match self.dialect {
+            Dialect::Sqlite => format!("annals_like({value}, {})", self.pieces(pattern)),
+            Dialect::Postgres => format!("{value} LIKE {} ESCAPE '\\'", self.like(pattern)),
+        }
+    }
+
+    /// That one of the joined words looks like this.
+    pub(super) fn has_word_like(&mut self, joined: &str, pattern: &Pattern) -> String {
+        match self.dialect {
+            Dialect::Sqlite => format!("annals_word_like({joined}, {})", self.pieces(pattern)),
+            Dialect::Postgres => format!(
+                "EXISTS (SELECT 1 FROM unnest(string_to_array({joined}, ' ')) AS w (word)
+                    WHERE w.word <> '' AND w.word LIKE {} ESCAPE '\\')",
+                self.like(pattern)
+            ),
+        }
+    }
+
+    /// That the message has these words, by the index of its words.
+    pub(super) fn look_up_words(&mut self, terms: &Terms) -> String {
+        let dialect = self.dialect;
+        let (words, operator) = match terms {
+            Terms::Any(words) => (words.as_slice(), dialect.or()),
+            Terms::All(words) => (words.as_slice(), dialect.and()),
+            Terms::Beginning(word) => (std::slice::from_ref(word), ""),
+        };
+        let mut asked = words.iter().map(|word| dialect.term(word)).collect::<Vec<_>>().join(operator);
+        if let Terms::Beginning(_) = terms {
+            asked.push_str(dialect.and_any_end());
+        }
+        let asked = self.bind(Bound::Text(asked));
+        match dialect {
+            Dialect::Sqlite => {
+                format!("e.id IN (SELECT rowid FROM message_words WHERE message_words MATCH {asked})")
+            }
+            // What is too long for the index is in another one.
+            Dialect::Postgres => {
+                format!("(word_set(e.words) @@ CAST({asked} AS tsquery) OR octet_length(e.words) > {LONGEST_INDEXED})")
+            }
+        }
+    }
+
+    fn pieces(&mut self, pattern: &Pattern) -> String {
+        let pieces: Vec<_> = pattern.pieces().iter().map(|piece| kept(piece)).collect();
+        self.bind(Bound::Text(serde_json::Value::from_iter(pieces).to_string()))
+    }
+
+    fn like(&mut self, pattern: &Pattern) -> String {
+        let escaped = pattern.pieces().iter().map(|piece| {
+            let piece = kept(piece).replace('\\', "\\\\");
+            piece.replace('%', "\\%").replace('_', "\\_")
+        });
+        let text = escaped.collect::<Vec<_>>().join("%");
+        self.bind(Bound::Text(text))
+    }
+}
+
+/// The bytes of the longest joined words that PostgreSQL's index of words takes; the index itself has the number too.
+const LONGEST_INDEXED: usize = 1_000_000;
+
+impl Dialect {
+    /// A word in the language of the full-text index.
+    fn term(self, word: &str) -> String {
+        match self {
+            Self::Sqlite => format!("\"{}\"", word.replace('"', "\"\"")),
+            Self::Postgres => format!("'{}'", word.replace('\\', "\\\\").replace('\'', "''")),
+        }
+    }
+
+    const fn and(self) -> &'static str {
+        match self {
+            Self::Sqlite => " AND ",
+            Self::Postgres => " & ",
+        }
+    }
+
+    const fn or(self) -> &'static str {
+        match self {
+            Self::Sqlite => " OR ",
+            Self::Postgres => " | ",
+        }
+    }
+
+    const fn and_any_end(self) -> &'static str {
+        match self {
+            Self::Sqlite => " *",
+            Self::Postgres => ":*",
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the SQL databases have in common: what their tables keep of a document, and questions as statements.
+//!
+//! Pure: no connection, no database. A question becomes text and values apart from each other; in the text are only names
+//! that are our own. What a database says in its own way is said in `dialect`, and nowhere else.
+//!
+//! Both databases have the same tables: `events`, with a column for each field that is often asked for, and `objects`, the
+//! references of events to saved objects. All other fields are found in the document's index (see `index`), which
+//! SQLite makes when it is asked for it and PostgreSQL keeps in a column.
+
+mod aggregate;
+mod columns;
+mod dialect;
+mod fields;
+mod filter;
+pub(super) mod index;
+mod order;
+mod scan;
+mod search;
+mod text;
+
+pub(super) use aggregate::Counting;
+pub(super) use columns::{BadDocument, Object, Row};
+pub(super) use dialect::{Bound, Cell, Dialect, Statement};
+pub(super) use scan::{Reading, Step};
+pub(super) use search::Search;
+
+/// The chains that there are, one look-up for each.
+pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (
+        SELECT (SELECT chain FROM events ORDER BY chain LIMIT 1)
+        UNION ALL
+        SELECT (SELECT e.chain FROM events AS e WHERE e.chain > found.chain ORDER BY e.chain LIMIT 1)
+        FROM found WHERE found.chain IS NOT NULL
+    )
+    SELECT chain FROM found WHERE chain IS NOT NULL";
+
+/// The last position before the first gap, from a position of a chain on that has to be there.
+pub(super) const REACH: &str = "SELECT e.sequence FROM events AS e
+    WHERE e.chain = $1 AND e.sequence >= $2
+        AND EXISTS (SELECT 1 FROM events AS f WHERE f.chain = $1 AND f.sequence = $2)
+        AND NOT EXISTS (SELECT 1 FROM events AS n WHERE n.chain = $1 AND n.sequence = e.sequence + 1)
+    ORDER BY e.sequence LIMIT 1";
+
+pub(super) const HEAD: &str = "SELECT sequence, document FROM events WHERE chain = $1 ORDER BY sequence DESC LIMIT 1";

@@ -1,0 +1,183 @@
+use std::fs;
+
+use annals::integrity::{OpeningRecord, seal_of};
+use serde_json::{Value, json};
+
+use crate::support::{Acknowledged, Annals, Document, Engine, Home, Kind, Load, Pace, verify};
+
+/// Logs one event: what was acknowledged of it.
+#[track_caller]
+fn log_one(annals: &Annals, id: &str) -> Acknowledged {
+    let event = json!({"event": {"provider": "load", "action": "run", "id": id}, "message": id});
+    let answer = annals.log_events(&event).expect(202).json();
+    serde_json::from_value(answer["items"][0].clone()).unwrap()
+}
+
+fn opening_record(home: &Home, chain: &str) -> OpeningRecord {
+    serde_json::from_slice(&fs::read(home.data().join(format!("chains/{chain}.json"))).unwrap()).unwrap()
+}
+
+fn documents(home: &Home) -> Vec<Document> {
+    Document::all_of_sqlite(&home.data().join("events.db"))
+}
+
+const CHAINING_OFF: &str = "[seal]\nchaining = false\n";
+
+#[test]
+fn chaining_switched_off_and_on_again_begins_chains_that_name_each_other() {
+    let home = Home::on_sqlite();
+    let logged = |id: &str| {
+        let annals = home.start();
+        let acknowledged = log_one(&annals, id);
+        annals.await_stored("sqlite");
+        annals.kill();
+        acknowledged
+    };
+    let sealed = logged("n-1");
+    home.configure(CHAINING_OFF);
+    let unsealed = [logged("n-2"), logged("n-3")];
+    home.configure("");
+    let again = [logged("n-4"), logged("n-5")];
+
+    assert!(unsealed.iter().all(|receipt| receipt.hash.is_none()), "a receipt proves something or has no hash");
+    assert_eq!(unsealed[1].chain, unsealed[0].chain, "a restart changes nothing");
+    assert_eq!(again[1].chain, again[0].chain);
+    let record = opening_record(&home, &unsealed[0].chain);
+    let predecessor = record.predecessor.unwrap();
+    assert!(!record.sealed);
+    assert_eq!((&predecessor.chain, predecessor.sequence), (&sealed.chain, sealed.sequence));
+    assert_eq!(predecessor.leaf, sealed.hash, "the end of what is sealed is pinned");
+    let record = opening_record(&home, &again[0].chain);
+    let predecessor = record.predecessor.unwrap();
+    assert!(record.sealed);
+    assert_eq!((&predecessor.chain, predecessor.sequence), (&unsealed[1].chain, unsealed[1].sequence));
+    assert_eq!((predecessor.leaf, predecessor.seal), (None, None));
+
+    let documents = documents(&home);
+    let acknowledged = [vec![sealed], unsealed.to_vec(), again.to_vec()].concat();
+    let verified = verify(&home, &documents, &acknowledged);
+    assert_eq!((verified.chains.len(), verified.unsealed.len()), (2, 1), "{verified:?}");
+    for document in documents.iter().filter(|document| document.id.starts_with(&unsealed[0].chain)) {
+        assert_eq!(seal_of(&document.source), None);
+        let source: Value = serde_json::from_slice(&document.source).unwrap();
+        assert_eq!((&source["annals"]["previous"], &source["event"]["hash"]), (&Value::Null, &Value::Null), "{source}");
+    }
+}
+
+#[test]
+fn without_seals_each_event_is_in_sqlite_once_all_the_same() {
+    let home = Home::new(&format!("{CHAINING_OFF}[journal]\nmax_bytes = \"8mb\"\nsegment_bytes = \"32kb\"\n"));
+    kill_under_load(&home, "sqlite", || documents(&home));
+}
+
+#[test]
+fn without_seals_each_event_is_in_elasticsearch_once_all_the_same() {
+    without_seals_on(Kind::Elasticsearch);
+}
+
+#[test]
+fn without_seals_each_event_is_in_opensearch_once_all_the_same() {
+    without_seals_on(Kind::Opensearch);
+}
+
+fn without_seals_on(kind: Kind) {
+    let Some(engine) = Engine::shared(kind) else { return };
+    let prefix = engine.prefix();
+    let home = Home::new(&(CHAINING_OFF.to_owned() + &Home::engine_store("main", &engine.url, &prefix)));
+    kill_under_load(&home, "main", || prefix.documents());
+}
+
+/// The stores are sent again what they have: they must know it by its bytes.
+fn kill_under_load(home: &Home, store: &str, documents: impl Fn() -> Vec<Document>) {
+    let mut annals = home.start();
+    annals.await_stored(store);
+    let load = Load::start(&annals, Pace::default());
+    for _ in 0..3 {
+        load.await_more(60);
+        annals.kill();
+        annals = home.start();
+        load.turn_to(&annals);
+    }
+    load.await_more(1);
+    let acknowledged = load.stop();
+    annals.await_stored(store);
+    annals.kill();
+    let again = forget_what_is_confirmed(home, store);
+    let annals = home.start();
+    annals.await_stored(store);
+    assert!(
+        !again || annals.metric(&format!("annals_store_events_total{{store=\"{store}\",outcome=\"duplicate\"}}")) > 0.0
+    );
+    let verified = verify(home, &documents(), &acknowledged);
+    assert!(verified.chains.is_empty() && !verified.unsealed.is_empty(), "{verified:?}");
+}
+
+/// Has the store be sent again whatever is still in the journal, to where it went. Whether that is anything.
+fn forget_what_is_confirmed(home: &Home, store: &str) -> bool {
+    let path = home.data().join(format!("store-{store}.json"));
+    let mut progress: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let oldest = fs::read_dir(home.data().join("journal")).unwrap();
+    let oldest = oldest.map(|entry| entry.unwrap().file_name().into_string().unwrap()).min().unwrap();
+    let begin: u64 = oldest.trim_end_matches(".journal").parse().unwrap();
+    let is_less = begin < progress["confirmed"].as_u64().unwrap();
+    progress["confirmed"] = json!(begin);
+    for binding in progress["bindings"].as_array_mut().unwrap() {
+        binding["from"] = json!(begin);
+    }
+    fs::write(path, progress.to_string()).unwrap();
+    is_less
+}
+
+/// What `answer` says of each event.
+fn statuses(answer: &Value) -> Vec<&str> {
+    answer["items"].as_array().unwrap().iter().map(|item| item["status"].as_str().unwrap()).collect()
+}
+
+/// The contents of events that the program's log has copies of.
+fn copies(annals: &Annals, what: &str) -> usize {
+    annals.log().lines().filter(|line| line.contains("\\\"provider\\\"") && line.contains(what)).count()
+}
+
+#[test]
+fn events_that_are_not_kept_are_checked_copied_to_the_log_and_never_called_accepted() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let before = log_one(&annals, "n-1");
+    annals.await_stored("sqlite");
+    annals.kill();
+    let kept = documents(&home).len();
+
+    home.configure("[events]\nkeep = false\n[log]\nevents = true\n");
+    let annals = home.start();
+    let good = json!({"event": {"provider": "load", "action": "run"}, "message": "good"});
+    let events = json!([good, {"event": {"provider": "load", "action": "walk"}}]);
+    let request = annals.request("POST", "/api/event_log/events?wait_for=stored").body(events.to_string());
+    let answer = request.send().unwrap().expect(202).json();
+    assert_eq!(statuses(&answer), ["not_kept", "rejected"], "{answer}");
+    assert_eq!(answer["stored"], false, "what is not kept cannot be found");
+    assert!(answer["items"][0].get("sequence").is_none() && answer["items"][0].get("hash").is_none(), "{answer}");
+    assert_eq!(annals.metric("annals_intake_events_total{outcome=\"not_kept\"}"), 1.0);
+    assert_eq!((copies(&annals, "good"), copies(&annals, "event log starting")), (1, 1), "{}", annals.log());
+    let told = home.run(&annals, &["log", "--provider", "load", "--action", "run"]);
+    assert!(told.exit == 0 && told.stderr.contains("the server was told to keep none"), "{}", told.stderr);
+    annals.stop();
+    assert_eq!(documents(&home).len(), kept, "not even the log's own start and end");
+    verify(&home, &documents(&home), &[before]);
+
+    home.configure("");
+    let annals = home.start();
+    let after = log_one(&annals, "n-2");
+    annals.await_stored("sqlite");
+    verify(&home, &documents(&home), &[after]);
+}
+
+#[test]
+fn a_log_that_is_switched_off_answers_and_does_nothing() {
+    let home = Home::new("[events]\nenabled = false\n[log]\nevents = true\n");
+    let annals = home.start();
+    let answer = annals.log_events(&json!({"event": {"provider": "load", "action": "run"}, "message": "m"}));
+    assert_eq!(statuses(&answer.expect(202).json()), ["not_kept"]);
+    assert_eq!(annals.log_events(&json!({"event": {"provider": "load"}})).status, 400);
+    assert_eq!(annals.metric("annals_journal_appended_events_total"), 0.0);
+    assert_eq!((copies(&annals, "message"), copies(&annals, "starting")), (0, 0), "{}", annals.log());
+}
