@@ -30,7 +30,7 @@ use crate::{
     error::Failure,
     event::{ChainId, ChainPosition, Sequence},
     query::{
-        Aggregate, Aggregation, Key, MAX_BUCKETS, Place, Query, ScopedQuery,
+        Aggregate, Aggregation, Key, Place, Query, ScopedQuery,
         filter::{Filter, Subject, Test, Value},
     },
     schema::{self, Field},
@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often the positions of chains go on that have nothing to show.
 const CATCH_UP: Duration = Duration::from_secs(30);
+
+/// How often it is asked which chains there are.
+const DISCOVER: Duration = Duration::from_secs(10);
 
 /// Events that are read at once.
 const PAGE: u64 = 100;
@@ -61,6 +64,7 @@ pub(super) struct Follower {
     /// Where chains wait at a hole, and since when.
     waiting: BTreeMap<ChainId, (Sequence, Instant)>,
     caught_up: Instant,
+    discovered: Instant,
     fields: Fields,
 }
 
@@ -106,14 +110,19 @@ impl Follower {
             Begin::Since(since) => Positions { since: Some(since), ..Positions::default() },
             Begin::Resumed(positions) => positions,
         };
-        let (waiting, caught_up) = (BTreeMap::new(), Instant::now());
-        let follower = Self { shared, permit, filter, projection, positions, waiting, caught_up, fields };
-        follower.chains_with_more().await?;
+        let (waiting, now) = (BTreeMap::new(), Instant::now());
+        let (caught_up, discovered) = (now, now);
+        let mut follower =
+            Self { shared, permit, filter, projection, positions, waiting, caught_up, discovered, fields };
+        follower.discover().await?;
         Ok(follower)
     }
 
     /// Shows what there is to show; whether there was anything.
     pub(super) async fn round(&mut self, sender: &Sender) -> Result<bool, Interrupted> {
+        if self.discovered.elapsed() >= DISCOVER {
+            self.discover().await?;
+        }
         let with_more = self.chains_with_more().await?;
         if with_more.is_empty() && self.caught_up.elapsed() < CATCH_UP {
             return Ok(false);
@@ -144,12 +153,29 @@ impl Follower {
         format!("id: {}\n\n", self.positions.encode())
     }
 
-    /// The chains that have events to show at or behind the position to be read next, also those never heard of.
+    /// Finds the chains never heard of, which are to be read from their beginning.
+    async fn discover(&mut self) -> Result<(), Failure> {
+        for chain in ask::answered(self.shared.deadline(), self.shared.services.query_store.chains()).await? {
+            self.positions.next.entry(chain).or_insert(Sequence(0));
+        }
+        self.discovered = Instant::now();
+        Ok(())
+    }
+
+    /// The chains that have events to show at or behind the position to be read next.
     async fn chains_with_more(&self) -> Result<Vec<ChainId>, Failure> {
-        let read: Result<Vec<_>, _> =
-            self.positions.next.iter().map(|(chain, next)| self.before(*chain, *next)).collect();
-        let query = self.query(Filter::any(read?).negated(), 0);
-        let aggregation = Aggregation::Terms { field: self.fields.chain, limit: MAX_BUCKETS };
+        let rests: Result<Vec<_>, _> =
+            self.positions.next.iter().map(|(chain, next)| self.rest(*chain, *next)).collect();
+        let mut chains = Vec::new();
+        for rests in rests?.chunks(CHAINS_AT_ONCE) {
+            chains.extend(self.chains_among(Filter::any(rests.iter().cloned())).await?);
+        }
+        Ok(chains)
+    }
+
+    async fn chains_among(&self, filter: Filter) -> Result<Vec<ChainId>, Failure> {
+        let query = self.query(filter, 0);
+        let aggregation = Aggregation::Terms { field: self.fields.chain, limit: CHAINS_AT_ONCE };
         let store = &self.shared.services.query_store;
         let buckets = match ask::answered(self.shared.deadline(), store.aggregate(&query, &aggregation)).await? {
             Aggregate::Terms { buckets, .. } => buckets,
@@ -247,8 +273,7 @@ impl Follower {
 
     /// The position of the first event to show that is there at or behind this one.
     async fn first_behind(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, Failure> {
-        let rest = self.within(&Reach { chain, from, to: Sequence(i64::MAX as u64) })?;
-        let query = self.query(rest, 1);
+        let query = self.query(self.rest(chain, from)?, 1);
         let store = &self.shared.services.query_store;
         let page = ask::answered(self.shared.deadline(), store.find(&query)).await?;
         page.documents.first().map(|document| position_of(document).map(|position| position.sequence)).transpose()
@@ -276,8 +301,8 @@ impl Follower {
         )
     }
 
-    fn before(&self, chain: ChainId, next: Sequence) -> Result<Filter, Failure> {
-        self.part_of(chain, Bound::Unbounded, Bound::Excluded(next))
+    fn rest(&self, chain: ChainId, next: Sequence) -> Result<Filter, Failure> {
+        self.part_of(chain, Bound::Included(next), Bound::Unbounded)
     }
 
     fn part_of(&self, chain: ChainId, low: Bound<Sequence>, high: Bound<Sequence>) -> Result<Filter, Failure> {
@@ -287,7 +312,7 @@ impl Follower {
             Filter::value(Subject::Field(field), test).map_err(|error| Failure::internal(error.to_string()))
         };
         let is_of_chain = value(self.fields.chain, Test::OneOf(vec![Value::Text(chain.to_string())]))?;
-        Ok(Filter::all([is_of_chain, value(self.fields.sequence, range)?]))
+        Ok(Filter::all([value(self.fields.sequence, range)?, is_of_chain]))
     }
 }
 
