@@ -103,12 +103,17 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         write_timeout: CLIENT_TIMEOUT,
         drain: server.shutdown_timeout,
     };
-    let router = http::router(service.services(&config));
+    let stopping = CancellationToken::new();
+    let router = http::router(service.services(&config, stopping.clone()));
     if let Some(tls) = tls.clone() {
         let shutdown = service.shutdown.clone();
         tokio::spawn(async move { shutdown.run_until_cancelled(tls.watch(CERTIFICATE_INTERVAL)).await });
     }
-    http::serve(listener, tls, router, stop.received(), connections).await;
+    let stopped = async {
+        stop.received().await;
+        stopping.cancel();
+    };
+    http::serve(listener, tls, router, stopped, connections).await;
     tracing::info!("stopping");
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
@@ -220,7 +225,7 @@ impl Service {
         })
     }
 
-    fn services(&self, config: &Config) -> http::Services {
+    fn services(&self, config: &Config, stopping: CancellationToken) -> http::Services {
         let server = &config.server;
         let queried = self.shippers.iter().find(|running| running.name == config.query.store);
         let (query_store, query_shipper) = match queried.or(self.shippers.first()) {
@@ -250,6 +255,7 @@ impl Service {
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
                 request_timeout: server.request_timeout,
             },
+            stopping,
         }
     }
 

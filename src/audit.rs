@@ -30,10 +30,13 @@ pub enum Action {
     KeyCreated,
     KeyRevoked,
     Find,
+    Export,
+    Tail,
 }
 
 impl Action {
-    pub const ALL: [Self; 4] = [Self::AuthenticationFailed, Self::KeyCreated, Self::KeyRevoked, Self::Find];
+    pub const ALL: [Self; 6] =
+        [Self::AuthenticationFailed, Self::KeyCreated, Self::KeyRevoked, Self::Find, Self::Export, Self::Tail];
 
     /// `event.action`
     pub const fn as_str(self) -> &'static str {
@@ -42,13 +45,15 @@ impl Action {
             Self::KeyCreated => "key-created",
             Self::KeyRevoked => "key-revoked",
             Self::Find => "find",
+            Self::Export => "export",
+            Self::Tail => "tail",
         }
     }
 
     const fn outcome(self) -> &'static str {
         match self {
             Self::AuthenticationFailed => "failure",
-            Self::KeyCreated | Self::KeyRevoked | Self::Find => "success",
+            Self::KeyCreated | Self::KeyRevoked | Self::Find | Self::Export | Self::Tail => "success",
         }
     }
 
@@ -56,7 +61,7 @@ impl Action {
         match self {
             Self::AuthenticationFailed => "authentication",
             Self::KeyCreated | Self::KeyRevoked => "iam",
-            Self::Find => "database",
+            Self::Find | Self::Export | Self::Tail => "database",
         }
     }
 }

@@ -29,6 +29,7 @@ pub enum ErrorCode {
     UnsupportedMediaType,
     JournalFull,
     TooManyAttempts,
+    TooManyStreams,
     Internal,
     Busy,
     ShuttingDown,
@@ -51,7 +52,7 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::EventsRejected,
         Self::Unauthenticated,
@@ -64,6 +65,7 @@ impl ErrorCode {
         Self::UnsupportedMediaType,
         Self::JournalFull,
         Self::TooManyAttempts,
+        Self::TooManyStreams,
         Self::Internal,
         Self::Busy,
         Self::ShuttingDown,
@@ -100,6 +102,7 @@ impl ErrorCode {
             Self::TooManyAttempts => {
                 ("too_many_attempts", 429, "Too many attempts to authenticate failed; nobody is asked for a while.")
             }
+            Self::TooManyStreams => ("too_many_streams", 429, "As many exports or tails are running as may at once."),
             Self::Internal => ("internal", 500, "A fault of this program; the log has more."),
             Self::Busy => ("busy", 503, "Too much is being received at once; nothing was written."),
             Self::ShuttingDown => ("shutting_down", 503, "This writer is stopping; nothing was written."),

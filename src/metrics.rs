@@ -84,6 +84,7 @@ pub struct HttpMetrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabel, Histogram>,
     errors: Family<CodeLabel, Counter>,
+    streams: Family<StreamLabels, Counter>,
 }
 
 /// `route` is the pattern of a route, or `none`; never the path of a request.
@@ -104,6 +105,13 @@ struct CodeLabel {
     code: &'static str,
 }
 
+/// `kind` is `export` or `tail`; `end` is `complete`, `client`, `store` or `shutdown`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    kind: &'static str,
+    end: &'static str,
+}
+
 impl HttpMetrics {
     fn register(registry: &mut Registry) -> Self {
         let requests = Family::default();
@@ -117,7 +125,9 @@ impl HttpMetrics {
         );
         let errors = Family::default();
         registry.register("http_errors", "Error answers, by code", errors.clone());
-        Self { requests, seconds, errors }
+        let streams = Family::default();
+        registry.register("http_streams", "Exports and tails that have ended, by what ended them", streams.clone());
+        Self { requests, seconds, errors, streams }
     }
 
     /// One request was answered. `route` is a route's pattern or `none`.
@@ -125,6 +135,11 @@ impl HttpMetrics {
         let route = route.to_owned();
         self.seconds.get_or_create(&RouteLabel { route: route.clone() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    }
+
+    /// An export or a tail ended.
+    pub fn streamed(&self, kind: &'static str, end: &'static str) {
+        self.streams.get_or_create(&StreamLabels { kind, end }).inc();
     }
 
     /// The answer was an error of this code.

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// That a caller may read these events. Nobody but this module can make one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Permit {
     scope: Scope,
     is_by_role: bool,
@@ -25,6 +25,11 @@ pub enum Denied {
 }
 
 impl Permit {
+    /// Whose events it is for.
+    pub fn events(&self) -> &Scope {
+        &self.scope
+    }
+
     /// Whether the caller may read all events of the space anyway.
     pub fn is_by_role(&self) -> bool {
         self.is_by_role

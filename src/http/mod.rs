@@ -6,14 +6,22 @@
 
 mod address;
 mod answer;
+mod ask;
 mod body;
+mod export;
 mod guard;
 mod items;
+mod opaque;
 mod openapi;
 mod parameters;
+mod projection;
 mod request;
 mod routes;
+mod scan;
 mod serve;
+mod spans;
+mod streams;
+mod tail;
 mod taken;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
@@ -36,6 +44,7 @@ use axum::{
     routing::{delete, get, post, put},
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
@@ -57,6 +66,7 @@ pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
 pub use serve::{Connections, serve};
+use streams::Streams;
 pub use tls::{Tls, TlsError};
 
 /// What the routes work with.
@@ -77,6 +87,8 @@ pub struct Services {
     /// Whether valid events are made durable, and not only answered.
     pub keeps_events: bool,
     pub limits: Limits,
+    /// Cancelled when the service begins to stop: answers that go on for long then end.
+    pub stopping: CancellationToken,
 }
 
 /// What requests may take.
@@ -98,13 +110,25 @@ const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 type Route = (&'static str, Guarded);
 
 /// The routes that also exist under `/s/{space}`.
-fn in_space() -> [Route; 7] {
+fn in_space() -> [Route; 19] {
     [
         ("/api/event_log/events", needs(Need::LogEvents, post(routes::events::log))),
+        ("/api/event_log/events/{id}", needs(Need::SearchEvents, get(routes::event::get))),
         ("/api/event_log/providers", needs(Need::ListProviders, get(routes::providers::list))),
         ("/api/event_log/providers/{provider}", needs(Need::RegisterProviders, put(routes::providers::register))),
         ("/api/event_log/{type}/{id}/_find", needs(Need::FindByObject, get(routes::find::by_id))),
         ("/api/event_log/{type}/_find", needs(Need::FindByObject, post(routes::find::by_ids))),
+        ("/api/event_log/_find", needs(Need::SearchEvents, get(routes::find::visible))),
+        ("/api/event_log/{type}/{id}/_count", needs(Need::FindByObject, get(routes::count::by_id))),
+        ("/api/event_log/{type}/_count", needs(Need::FindByObject, post(routes::count::by_ids))),
+        ("/api/event_log/_count", needs(Need::SearchEvents, get(routes::count::visible))),
+        ("/api/event_log/{type}/{id}/_aggregate", needs(Need::FindByObject, get(routes::aggregate::by_id))),
+        ("/api/event_log/{type}/_aggregate", needs(Need::FindByObject, post(routes::aggregate::by_ids))),
+        ("/api/event_log/_aggregate", needs(Need::SearchEvents, get(routes::aggregate::visible))),
+        ("/api/event_log/{type}/{id}/_export", needs(Need::FindByObject, get(routes::export::by_id))),
+        ("/api/event_log/_export", needs(Need::SearchEvents, get(routes::export::visible))),
+        ("/api/event_log/{type}/{id}/_tail", needs(Need::FindByObject, get(routes::tail::by_id))),
+        ("/api/event_log/_tail", needs(Need::SearchEvents, get(routes::tail::visible))),
         ("/api/event_log/dead_letters", needs(Need::ListDeadLetters, get(routes::dead_letters::list))),
         ("/api/event_log/dead_letters/_replay", needs(Need::ReplayDeadLetters, post(routes::dead_letters::replay))),
     ]
@@ -150,6 +174,7 @@ fn collect(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Shared>> {
 struct Shared {
     services: Services,
     bodies: Bodies,
+    streams: Streams,
     /// A turn for each processor: more threads would only hold more memory.
     checking: Semaphore,
 }
@@ -159,7 +184,8 @@ impl Shared {
         let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
         let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes.max(MAX_QUERY_BYTES));
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self { services, bodies, checking: Semaphore::new(processors) }
+        let streams = Streams::new(services.stopping.clone());
+        Self { services, bodies, streams, checking: Semaphore::new(processors) }
     }
 
     /// When a request that begins now has to be answered.

@@ -26,6 +26,10 @@ impl Parameters {
         Err(invalid(name, format_args!("expected value of type [{expected}] but got [Array]")))
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, _)| key == name)
+    }
+
     /// All values of the parameter, in order.
     pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
         self.pairs.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()

@@ -9,7 +9,7 @@ use jiff::{
 use super::Key;
 use crate::{
     event::UnixMillis,
-    schema::{Field, Kind},
+    schema::{Field, Kind, Search},
 };
 
 /// The most buckets that one answer may have.
@@ -75,6 +75,9 @@ const fn misfit(field: &Field, reason: &'static str) -> NotAggregatable {
 
 /// Texts count as a whole, as far as they are not too long to be indexed so.
 fn has_terms(field: &Field) -> bool {
+    if field.search == Search::Never {
+        return false;
+    }
     match field.kind {
         Kind::Keyword | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Ip => true,
         Kind::Text => matches!(field.path, "message" | "error.message"),

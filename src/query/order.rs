@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     event::{ChainId, ChainPosition, Sequence},
-    schema::{Field, Kind},
+    schema::{FIELDS, Field, Kind, Search},
 };
 
 /// A text of more UTF-16 units than this is not sorted by.
@@ -147,12 +147,21 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
     }
 }
 
+/// A field inside the elements of a nested one has a value for each, none of which is the event's.
 fn is_sortable(field: &Field) -> bool {
+    if field.search == Search::Never || is_in_elements(field) {
+        return false;
+    }
     match field.kind {
         Kind::Keyword | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean => true,
         Kind::Text => matches!(field.path, "message" | "error.message"),
         Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => false,
     }
+}
+
+fn is_in_elements(field: &Field) -> bool {
+    let mut nested = FIELDS.iter().filter(|other| other.kind == Kind::Nested);
+    nested.any(|other| field.path.strip_prefix(other.path).is_some_and(|rest| rest.starts_with('.')))
 }
 
 fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {

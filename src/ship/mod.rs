@@ -148,6 +148,18 @@ impl ShipperTask {
     }
 }
 
+/// News of what a store has confirmed. That find sees it may take a moment longer.
+pub struct Confirmations(watch::Receiver<Position>);
+
+impl Confirmations {
+    /// Waits until there has been more since the last call.
+    pub async fn more(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
 /// How far a store is.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -268,6 +280,11 @@ impl Shipper {
                 Err(_) => tokio::time::sleep(backoff.after_failure(None, retry::random())).await,
             }
         }
+    }
+
+    /// Tells, from now on, when the store has confirmed more.
+    pub fn confirmations(&self) -> Confirmations {
+        Confirmations(self.0.confirmed.subscribe())
     }
 
     /// Waits until the store has everything that is in the journal now. `false` if that took longer than `limit`.

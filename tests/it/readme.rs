@@ -103,6 +103,8 @@ fn the_tour_gives_the_answers_that_the_readme_shows() {
         assert!(is_as_shown(shown, answer), "the README shows {shown:#}\nthe answer is {answer:#}");
     }
 
+    finding(&service, &fenced("README.md", "sh tour")[0]);
+
     let events = r#"{"event":{"provider":"till","action":"paid"},"kibana":{"saved_objects":[{"rel":"primary","type":"order","id":"7"}]}}"#;
     fs::write(service.folder.path().join("events.ndjson"), events).unwrap();
     let commands = fenced("README.md", "sh cli").concat();
@@ -110,6 +112,24 @@ fn the_tour_gives_the_answers_that_the_readme_shows() {
     let found = |action: &str| told.matches(&format!("\"action\":\"{action}\"")).count();
     // By both finds: order 7 twice, order 8 once.
     assert_eq!([found("order-created"), found("paid"), found("order-shipped")], [2, 2, 3], "{told}");
+}
+
+/// What docs/finding.md shows, after the tour and with its variables.
+fn finding(service: &Service, variables: &str) {
+    let script = fenced("docs/finding.md", "sh find").concat().replace("\ncurl", "\necho\ncurl");
+    let told = service.run(&format!("{variables}\n{script}"));
+    let answers: Vec<Value> =
+        told.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<Value> =
+        fenced("docs/finding.md", "json find").iter().map(|block| serde_json::from_str(block).unwrap()).collect();
+    assert_eq!(answers.len(), shown.len(), "{told}");
+    for (shown, answer) in shown.iter().zip(&answers) {
+        assert!(is_as_shown(shown, answer), "docs/finding.md shows {shown:#}\nthe answer is {answer:#}");
+    }
+    let scripts = fenced("docs/finding.md", "sh export");
+    for (script, shown) in scripts.iter().zip(fenced("docs/finding.md", "text export")) {
+        assert_eq!(service.run(&format!("{variables}\n{script}")).replace('\r', ""), shown, "{script}");
+    }
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! One file for each resource.
 
+pub(super) mod aggregate;
+pub(super) mod count;
 pub(super) mod dead_letters;
+pub(super) mod event;
 pub(super) mod events;
+pub(super) mod export;
 pub(super) mod find;
 pub(super) mod health;
 pub(super) mod keys;
 pub(super) mod metrics;
 pub(super) mod openapi;
+mod parameters;
 pub(super) mod providers;
+pub(super) mod tail;

@@ -21,16 +21,39 @@ struct Row {
     own: [u16; 8],
     /// In another space, and in the default one.
     other: [u16; 8],
+    /// Where the path names no space.
+    without: [u16; 8],
 }
 
 /// Not of a space: the same in all of them.
 const fn row(method: &'static str, path: &'static str, uri: &'static str, body: &'static str, own: [u16; 8]) -> Row {
-    Row { method, path, uri, body, own, other: own }
+    Row { method, path, uri, body, own, other: own, without: own }
 }
 
 const fn in_space(row: Row, other: [u16; 8]) -> Row {
-    Row { other, ..row }
+    Row { other, without: other, ..row }
 }
+
+/// Without a space it is about all that the caller may see.
+const fn visible(path: &'static str, uri: &'static str) -> Row {
+    Row {
+        method: "GET",
+        path,
+        uri,
+        body: "",
+        own: [200, 200, 200, 200, 403, 403, 403, 401],
+        other: [200, 200, 404, 404, 403, 403, 403, 401],
+        without: [200, 200, 200, 200, 403, 403, 403, 401],
+    }
+}
+
+/// By saved object.
+const fn by_object(method: &'static str, path: &'static str, uri: &'static str, body: &'static str) -> Row {
+    let own = [200, 200, 200, 200, 403, 404, 403, 401];
+    in_space(row(method, path, uri, body, own), [200, 200, 404, 404, 403, 404, 403, 401])
+}
+
+const IDS: &str = r#"{"ids":["1"]}"#;
 
 /// The callers of the columns: those with spaces have `team`, the writer is one of provider `app`.
 const CALLERS: [(&str, Option<Role>); 8] = [
@@ -45,17 +68,27 @@ const CALLERS: [(&str, Option<Role>); 8] = [
 ];
 
 #[rustfmt::skip]
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 26] = [
     //                                                            admin audit s-adm s-aud write readr monit nobody
     in_space(row("POST", "/api/event_log/events", "{s}/api/event_log/events", EVENT,
                                                                    [202, 403, 202, 403, 202, 403, 403, 401]),
                                                                    [202, 403, 403, 403, 403, 403, 403, 401]),
-    in_space(row("GET", "/api/event_log/{type}/{id}/_find", "{s}/api/event_log/t/1/_find", "",
-                                                                   [200, 200, 200, 200, 403, 404, 403, 401]),
-                                                                   [200, 200, 404, 404, 403, 404, 403, 401]),
-    in_space(row("POST", "/api/event_log/{type}/_find", "{s}/api/event_log/t/_find", r#"{"ids":["1"]}"#,
-                                                                   [200, 200, 200, 200, 403, 404, 403, 401]),
-                                                                   [200, 200, 404, 404, 403, 404, 403, 401]),
+    by_object("GET", "/api/event_log/{type}/{id}/_find", "{s}/api/event_log/t/1/_find", ""),
+    by_object("POST", "/api/event_log/{type}/_find", "{s}/api/event_log/t/_find", IDS),
+    visible("/api/event_log/_find", "{s}/api/event_log/_find"),
+    by_object("GET", "/api/event_log/{type}/{id}/_count", "{s}/api/event_log/t/1/_count", ""),
+    by_object("POST", "/api/event_log/{type}/_count", "{s}/api/event_log/t/_count", IDS),
+    visible("/api/event_log/_count", "{s}/api/event_log/_count"),
+    by_object("GET", "/api/event_log/{type}/{id}/_aggregate", "{s}/api/event_log/t/1/_aggregate?terms=tags", ""),
+    by_object("POST", "/api/event_log/{type}/_aggregate", "{s}/api/event_log/t/_aggregate?terms=tags", IDS),
+    visible("/api/event_log/_aggregate", "{s}/api/event_log/_aggregate?terms=tags"),
+    by_object("GET", "/api/event_log/{type}/{id}/_export", "{s}/api/event_log/t/1/_export", ""),
+    visible("/api/event_log/_export", "{s}/api/event_log/_export"),
+    by_object("GET", "/api/event_log/{type}/{id}/_tail", "{s}/api/event_log/t/1/_tail", ""),
+    visible("/api/event_log/_tail", "{s}/api/event_log/_tail"),
+    // No event has this id, which looks like one that the caller may not see.
+    row("GET", "/api/event_log/events/{id}", "{s}/api/event_log/events/none", "",
+                                                                   [404, 404, 404, 404, 403, 403, 403, 401]),
     row("GET", "/api/event_log/providers", "{s}/api/event_log/providers", "",
                                                                    [200, 200, 403, 403, 200, 403, 403, 401]),
     row("PUT", "/api/event_log/providers/{provider}", "{s}/api/event_log/providers/app", PROVIDER,
@@ -98,8 +131,8 @@ async fn each_role_may_do_at_each_route_what_the_table_says() {
     let log = Log::new();
     for (column, (name, role)) in CALLERS.into_iter().enumerate() {
         let key = key_of(&log, name, role);
-        for Row { method, uri, body, own, other, .. } in &TABLE {
-            for (space, expected) in [("/s/team", own), ("/s/other", other), ("", other), ("/s/default", other)] {
+        for Row { method, uri, body, own, other, without, .. } in &TABLE {
+            for (space, expected) in [("/s/team", own), ("/s/other", other), ("", without), ("/s/default", other)] {
                 let uri = uri.replace("{s}", space);
                 let answer = ask(&log, key.as_deref(), method, &uri, body).await;
                 let status = answer.status.as_u16();

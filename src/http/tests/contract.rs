@@ -6,7 +6,7 @@ use axum::{body::Body, http::Method};
 use serde_json::Value;
 
 use super::Log;
-use crate::http::{in_space, of_operation, openapi, request::SORT_FIELDS};
+use crate::http::{in_space, of_operation, openapi};
 
 fn document() -> Value {
     serde_json::from_str(&openapi().unwrap()).unwrap()
@@ -61,38 +61,76 @@ async fn the_document_is_served() {
     assert_eq!(answer.body, openapi().unwrap());
 }
 
+/// A good value for each parameter of each question, by the end of its path.
+const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
+    (
+        "/_find",
+        &[
+            ("page", "1"),
+            ("per_page", "5"),
+            ("after", ""),
+            ("fields", "event.action"),
+            ("sort_field", "message"),
+            ("sort_order", "desc"),
+            ("sort", "[]"),
+            ("start", "1d"),
+            ("end", "2021-03-02"),
+            ("filter", ""),
+        ],
+    ),
+    ("/_count", &[("start", "1d"), ("end", "2021-03-02"), ("filter", "")]),
+    (
+        "/_aggregate",
+        &[
+            ("terms", "event.action"),
+            ("size", "5&terms=event.action"),
+            ("histogram", "@timestamp"),
+            ("interval", "1h&histogram=@timestamp"),
+            ("stats", "event.duration"),
+            ("percentiles", "event.duration"),
+            ("percents", "50&percentiles=event.duration"),
+            ("start", "1d&stats=event.duration"),
+            ("end", "2021-03-02&stats=event.duration"),
+            ("filter", "&stats=event.duration"),
+        ],
+    ),
+    ("/events/{id}", &[("fields", "event.id")]),
+    (
+        "/_export",
+        &[
+            ("format", "json"),
+            ("fields", "event"),
+            ("columns", "message&format=csv"),
+            ("sort_field", "message"),
+            ("sort_order", "desc"),
+            ("sort", "[]"),
+            ("start", "1d"),
+            ("end", "2021-03-02"),
+            ("filter", ""),
+        ],
+    ),
+    ("/_tail", &[("since", "1d"), ("last_event_id", ""), ("fields", "event"), ("filter", "")]),
+];
+
 #[tokio::test]
-async fn the_described_parameters_of_find_are_those_that_it_takes() {
+async fn the_described_parameters_of_questions_are_those_that_they_take() {
     let log = Log::new();
-    let samples = [
-        ("page", "1"),
-        ("per_page", "5"),
-        ("sort_field", "message"),
-        ("sort_order", "desc"),
-        ("sort", "[]"),
-        ("start", "1d"),
-        ("end", "2021-03-02"),
-        ("filter", "x"),
-    ];
-    for path in ["/api/event_log/{type}/{id}/_find", "/api/event_log/{type}/_find"] {
-        let document = document();
-        let operation = document["paths"][path].as_object().unwrap().values().next().unwrap().clone();
-        let parameters = operation["parameters"].as_array().unwrap();
-        let names: Vec<_> = parameters
-            .iter()
-            .filter(|parameter| parameter["in"] == "query")
-            .map(|parameter| &parameter["name"])
-            .collect();
-        assert_eq!(names, samples.map(|(name, _)| name));
-        let fields = parameters.iter().find(|parameter| parameter["name"] == "sort_field").unwrap();
-        for field in SORT_FIELDS {
-            assert!(fields["description"].as_str().unwrap().contains(&format!("`{field}`")), "{field}");
+    let document = document();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let Some((_, samples)) = SAMPLES.iter().find(|(end, _)| path.ends_with(end)) else { continue };
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().unwrap();
+            let in_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
+            let names: Vec<_> = in_query.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+            assert_eq!(names, samples.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "{method} {path}");
+            for (name, value) in *samples {
+                let uri = format!("{}?{name}={value}", path.replace(['{', '}'], ""));
+                let request = log.request(&method.to_uppercase(), &uri);
+                let answer = log.send(request.body(Body::from(r#"{"ids":["1"]}"#)).unwrap()).await;
+                let expected = if path.contains("events/{id}") { 404 } else { 200 };
+                assert_eq!(answer.status, expected, "{method} {uri}: {:?}", answer.body);
+            }
         }
-    }
-    for (name, value) in samples {
-        let answer = log.get(&format!("/api/event_log/t/1/_find?{name}={value}")).await;
-        let expected = if name == "filter" { 400 } else { 200 };
-        assert_eq!(answer.status, expected, "{name}");
     }
 }
 

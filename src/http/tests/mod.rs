@@ -3,14 +3,20 @@
 mod access;
 mod contract;
 mod events;
+mod export;
 mod find;
 mod operation;
+mod questions;
 mod refused;
 mod serving;
+mod tail;
 mod tls;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -57,6 +63,8 @@ struct Log {
     store: Arc<Scripted>,
     writer: Writer,
     metrics: Arc<Metrics>,
+    clock: Arc<Hand>,
+    stopping: CancellationToken,
     _stop: DropGuard,
     _folder: TempDir,
 }
@@ -90,6 +98,7 @@ impl Log {
         let store = Arc::new(Scripted::default());
         let (main, copy) = (start("main", &store), start("copy", &Arc::default()));
         let intake = intake(&folder);
+        let (clock, stopping) = (Arc::new(Hand::default()), stop.child_token());
         let services = Services {
             audit: Audit::start(Arc::clone(&intake), Some(writer.clone()), metrics.audit.clone()),
             proxies: Proxies::default(),
@@ -100,11 +109,13 @@ impl Log {
             query_shipper: main,
             access: Arc::new(Access::new(access, Arc::clone(&keys)).unwrap()),
             metrics: Arc::clone(&metrics),
-            clock: Arc::new(Fixed),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keeps_events: true,
             limits,
+            stopping: stopping.clone(),
         };
-        Self { router: router(services), key, keys, store, writer, metrics, _stop: stop.drop_guard(), _folder: folder }
+        let _stop = stop.drop_guard();
+        Self { router: router(services), key, keys, store, writer, metrics, clock, stopping, _stop, _folder: folder }
     }
 
     /// A request with the admin's key.
@@ -131,7 +142,9 @@ impl Log {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
+        // What goes on for ever is not read to its end.
+        let is_endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+        let body = if is_endless { Bytes::new() } else { to_bytes(body, usize::MAX).await.unwrap() };
         Answer { status: parts.status, headers: parts.headers, body }
     }
 }
@@ -234,20 +247,51 @@ impl Clock for Fixed {
     }
 }
 
-/// A store that answers as it was told and remembers what it was asked.
+/// Shows [`NOW`] until it is told that time has passed.
+#[derive(Default)]
+struct Hand(AtomicI64);
+
+impl Hand {
+    fn pass(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(NOW.0 + self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A store that answers as it was told, else from memory, and remembers what it was asked.
 #[derive(Default)]
 struct Scripted {
     memory: MemoryStore,
+    /// Every question fails with this.
+    away: Mutex<Option<StoreError>>,
     asked: Mutex<Vec<Query>>,
     answer: Mutex<Option<Result<Page, StoreError>>>,
     fails: Mutex<Option<StoreError>>,
     refuses: Mutex<Option<String>>,
     appended: Mutex<Vec<Value>>,
     replaced: Mutex<Option<Result<Outcome, StoreError>>>,
+    /// A scan fails, or waits for ever, once it has read so many batches.
+    scan_fails_after: Mutex<Option<(usize, StoreError)>>,
+    scan_waits_after: Mutex<Option<usize>>,
+    closed_scans: Arc<AtomicUsize>,
 }
 
 impl Scripted {
-    /// What the next find answers; an empty page unless told.
+    /// Every question fails from now on, until it is told that it does not.
+    fn be_away(&self, error: Option<StoreError>) {
+        *self.away.lock().unwrap() = error;
+    }
+
+    fn is_there(&self) -> Result<(), StoreError> {
+        self.away.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    /// What the next find answers.
     fn answer(&self, answer: Result<Page, StoreError>) {
         *self.answer.lock().unwrap() = Some(answer);
     }
@@ -297,17 +341,17 @@ impl Store for Scripted {
         Ok(Target(String::new()))
     }
 
-    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
         if let Some(error) = self.fails.lock().unwrap().clone() {
             return Err(error);
         }
         let documents = events.iter().map(|event| serde_json::from_slice(&event.document).unwrap());
         self.appended.lock().unwrap().extend(documents);
-        let outcome = match self.refuses.lock().unwrap().take() {
-            Some(reason) => Outcome::Rejected { reason },
-            None => Outcome::Stored,
-        };
-        Ok(vec![outcome; events.len()])
+        let refused = self.refuses.lock().unwrap().take();
+        match refused {
+            Some(reason) => Ok(vec![Outcome::Rejected { reason }; events.len()]),
+            None => self.memory.append(target, events).await,
+        }
     }
 
     async fn replace(&self, _: &Target, _: &SealedEvent) -> Result<Outcome, StoreError> {
@@ -320,30 +364,77 @@ impl Store for Scripted {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         self.asked.lock().unwrap().push(query.query().clone());
-        self.answer.lock().unwrap().take().unwrap_or_else(|| Ok(Page::default()))
+        let told = self.answer.lock().unwrap().take();
+        match told {
+            Some(answer) => answer,
+            None => {
+                self.is_there()?;
+                self.memory.find(query).await
+            }
+        }
     }
 
     async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+        self.is_there()?;
         self.memory.aggregate(query, aggregation).await
     }
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        self.memory.scan(query).await
+        self.is_there()?;
+        Ok(Box::new(ScriptedScan {
+            scan: self.memory.scan(query).await?,
+            batches: 0,
+            fails_after: self.scan_fails_after.lock().unwrap().clone(),
+            waits_after: *self.scan_waits_after.lock().unwrap(),
+            closed: Arc::clone(&self.closed_scans),
+        }))
     }
 
     async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+        self.is_there()?;
         self.memory.chains().await
     }
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+        self.is_there()?;
         self.memory.reach(chain, from).await
     }
 
-    async fn head(&self, _: ChainId) -> Result<Option<Head>, StoreError> {
-        Ok(None)
+    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
+        self.is_there()?;
+        self.memory.head(chain).await
     }
 
     async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+struct ScriptedScan {
+    scan: Box<dyn Scan>,
+    batches: usize,
+    fails_after: Option<(usize, StoreError)>,
+    waits_after: Option<usize>,
+    closed: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Scan for ScriptedScan {
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
+        if self.waits_after.is_some_and(|batches| self.batches >= batches) {
+            std::future::pending::<()>().await;
+        }
+        if let Some((batches, error)) = &self.fails_after
+            && self.batches >= *batches
+        {
+            return Err(error.clone());
+        }
+        self.batches += 1;
+        self.scan.next(limit).await
+    }
+
+    async fn close(self: Box<Self>) {
+        self.scan.close().await;
+        self.closed.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -165,8 +165,17 @@ async fn parameters_of_find() {
         ("per_page=10001", "page × per_page reaches at most [10000]"),
         ("page=1001&per_page=10", "page × per_page reaches at most [10000]"),
         ("page=9007199254740991&per_page=9007199254740991", "page × per_page reaches at most [10000]"),
-        ("sort_field=event.id", "[request query.sort_field]: expected one of [@timestamp, event.start,"),
-        ("sort_field=timestamp", "but got [timestamp]"),
+        (
+            "sort_field=event.acton",
+            "[request query.sort_field]: there is no field [event.acton], did you mean [event.action]?",
+        ),
+        ("sort_field=", "[request query.sort_field]: there is no field []"),
+        (
+            "sort_field=kibana.saved_objects.id",
+            "[request query.sort_field]: events cannot be sorted by kibana.saved_objects.id",
+        ),
+        ("sort_field=event.hash", "[request query.sort_field]: events cannot be sorted by event.hash"),
+        ("sort_field=labels", "[request query.sort_field]: events cannot be sorted by labels"),
         (
             "sort_field=message&sort_field=message",
             "[request query.sort_field]: expected value of type [string] but got [Array]",
@@ -179,7 +188,10 @@ async fn parameters_of_find() {
         ("sort=[1]", "[request query.sort.0]"),
         (r#"sort=[{"sort_field":"message"}]"#, "missing field `sort_order`"),
         (r#"sort=[{"sort_field":"message","sort_order":"asc","missing":"last"}]"#, "unknown field `missing`"),
-        (r#"sort=[{"sort_field":"tags","sort_order":"asc"}]"#, "[request query.sort.0.sort_field]: expected one of"),
+        (
+            r#"sort=[{"sort_field":"tag","sort_order":"asc"}]"#,
+            "[request query.sort.0.sort_field]: there is no field [tag]",
+        ),
         (r#"sort=[{"sort_field":"message","sort_order":"up"}]"#, "[request query.sort.0.sort_order]: expected one of"),
         (r#"sort={}&sort=[]"#, "[request query.sort.0]: missing field"),
         (r#"sort={&sort={"#, "[request query.sort.0]: could not parse object value from json input"),
@@ -190,8 +202,24 @@ async fn parameters_of_find() {
         ("start=", "[request query.start]: expected a date"),
         ("end=2021-02-30", "[request query.end]: expected a date"),
         ("end=1h&end=2h", "[request query.end]: expected value of type [string] but got [Array]"),
-        ("filter=event.action:run", "filter: not yet supported"),
-        ("filter=", "filter: not yet supported"),
+        ("filter=event.action:run+and", "[request query.filter]: line 1, column 21: "),
+        ("filter=event.acton:run", "did you mean"),
+        ("filter=event.duration:abc", "[request query.filter]: line 1, column "),
+        ("filter=a&filter=b", "[request query.filter]: expected value of type [string] but got [Array]"),
+        ("after=&page=1", "[request query.after]: cannot be given together with page"),
+        ("after=&after=", "[request query.after]: expected value of type [string] but got [Array]"),
+        ("after=&per_page=0", "[request query.per_page]: expected a number from [1] to [10000] together with after"),
+        (
+            "after=&per_page=10001",
+            "[request query.per_page]: expected a number from [1] to [10000] together with after",
+        ),
+        ("after=abc", "[request query.after]: expected a cursor from the `next` of an answer"),
+        ("after=AQ", "[request query.after]: the cursor is damaged"),
+        ("after=%2B%2B", "[request query.after]: expected a cursor from the `next` of an answer"),
+        ("fields=", "[request query.fields]: expected names of fields separated by commas, found an empty one"),
+        ("fields=message,,tags", "[request query.fields]: expected names of fields"),
+        ("fields=mesage", "[request query.fields]: there is no field [mesage], did you mean [message]?"),
+        ("fields=message&fields=foo*", "[request query.fields]: there is no field [foo*]"),
         ("foo=1", "[request query.foo]: definition for this key is missing"),
         ("Page=1", "[request query.Page]: definition for this key is missing"),
     ];
@@ -204,6 +232,100 @@ async fn parameters_of_find() {
         let by_ids = log.post(&format!("/api/event_log/t/_find?{query}"), r#"{"ids":["1"]}"#).await;
         assert_eq!((by_ids.status, by_ids.error()), (by_id.status, found));
     }
+    assert!(log.store.asked().is_empty());
+}
+
+/// What all questions share, and what each has of its own, on every path that asks it.
+#[tokio::test]
+async fn parameters_of_every_question() {
+    let log = Log::new();
+    let of_all = [
+        ("start=yesterday", "[request query.start]: expected a date"),
+        ("start=1h&start=1h", "[request query.start]: expected value of type [string] but got [Array]"),
+        ("end=2021-02-30", "[request query.end]: expected a date"),
+        ("filter=a&filter=b", "[request query.filter]: expected value of type [string] but got [Array]"),
+        ("filter=event.acton:x", "[request query.filter]: line 1, column 1: "),
+        ("foo=1", "[request query.foo]: definition for this key is missing"),
+    ];
+    let of_aggregate = [
+        ("", "[request query]: expected one of [terms, histogram, stats, percentiles], with a field"),
+        ("size=5", "[request query]: expected one of [terms, histogram, stats, percentiles]"),
+        ("terms=event.action&stats=event.duration", "[request query.stats]: cannot be given together with terms"),
+        ("terms=event.acton", "[request query.terms]: there is no field [event.acton], did you mean [event.action]?"),
+        ("terms=", "[request query.terms]: there is no field []"),
+        ("terms=event.action&terms=message", "[request query.terms]: expected value of type [string] but got [Array]"),
+        ("terms=labels", "[request query.terms]: labels: its values cannot be counted"),
+        ("terms=event.hash", "[request query.terms]: event.hash: its values cannot be counted"),
+        ("terms=event.action&size=0", "[request query.size]: Value must be equal to or greater than [1]."),
+        ("terms=event.action&size=10001", "[request query.size]: Value must be equal to or lower than [10000]."),
+        ("terms=event.action&size=x", "[request query.size]: expected value of type [number] but got [string]"),
+        ("terms=event.action&interval=1h", "[request query.interval]: belongs to histogram, and terms is asked for"),
+        ("histogram=event.action", "[request query.histogram]: event.action: expected a date"),
+        ("histogram=@timestamp&interval=1x", "[request query.interval]: expected [auto], a number of ms, s, m, h or d"),
+        ("histogram=@timestamp&interval=0s", "[request query.interval]: expected [auto]"),
+        ("histogram=@timestamp&size=5", "[request query.size]: belongs to terms, and histogram is asked for"),
+        (
+            "histogram=@timestamp&interval=1s&start=2021-01-01&end=2021-02-01",
+            "[request query.interval]: [1s] makes too many spans of @timestamp from 2021-01-01T00:00:00.000Z",
+        ),
+        ("stats=message", "[request query.stats]: message: expected a number, a duration or a date"),
+        ("percentiles=event.duration&percents=101", "[request query.percents]: expected numbers from [0] to [100]"),
+        ("percentiles=event.duration&percents=NaN", "[request query.percents]: expected numbers from [0] to [100]"),
+        ("percentiles=event.duration&percents=", "[request query.percents]"),
+    ];
+    let of_count = [("page=1", "[request query.page]: definition for this key is missing")];
+    let of_export = [
+        ("format=xml", "[request query.format]: expected one of [ndjson, json, csv] but got [xml]"),
+        ("format=", "[request query.format]: expected one of [ndjson, json, csv] but got []"),
+        ("format=csv&format=csv", "[request query.format]: expected value of type [string] but got [Array]"),
+        ("columns=message", "[request query.columns]: belongs to the format csv"),
+        ("format=csv&fields=message", "[request query.fields]: belongs to the other formats"),
+        ("format=csv&columns=", "[request query.columns]: expected names of fields separated by commas"),
+        ("format=csv&columns=mesage", "[request query.columns]: there is no field [mesage], did you mean [message]?"),
+        ("format=csv&columns=event.*", "[request query.columns]: there is no field [event.*]"),
+        ("page=1", "[request query.page]: definition for this key is missing"),
+        ("per_page=1", "[request query.per_page]: definition for this key is missing"),
+        ("after=", "[request query.after]: definition for this key is missing"),
+        ("sort_field=labels", "[request query.sort_field]: events cannot be sorted by labels"),
+    ];
+    let of_tail = [
+        ("since=yesterday", "[request query.since]: expected a date"),
+        ("since=1h&since=1h", "[request query.since]: expected value of type [string] but got [Array]"),
+        ("last_event_id=abc", "[request query.last_event_id]: expected the id of an event of a tail"),
+        (
+            "last_event_id=&last_event_id=",
+            "[request query.last_event_id]: expected value of type [string] but got [Array]",
+        ),
+        ("filter=a&filter=b", "[request query.filter]: expected value of type [string] but got [Array]"),
+        ("fields=mesage", "[request query.fields]: there is no field [mesage], did you mean [message]?"),
+        ("start=1h", "[request query.start]: definition for this key is missing"),
+        ("foo=1", "[request query.foo]: definition for this key is missing"),
+    ];
+    let check_all = async |question: &str, cases: &[(&str, &str)], before: &str| {
+        for path in ["/api/event_log", "/s/team/api/event_log", "/api/event_log/t/1", "/api/event_log/t"] {
+            let has_post = !matches!(question, "_export" | "_tail");
+            let method = if path.ends_with("/t") { "POST" } else { "GET" };
+            if method == "POST" && !has_post {
+                continue;
+            }
+            for (query, message) in cases {
+                let uri = format!("{path}/{question}?{before}{query}");
+                let request = log.request(method, &uri).body(Body::from(r#"{"ids":["1"]}"#)).unwrap();
+                let answer = log.send(request).await;
+                assert_eq!(answer.status, 400, "{uri}");
+                let found = answer.error();
+                assert!(found.contains(message), "{uri}: expected {message:?} in {found:?}");
+            }
+        }
+    };
+    check_all("_find", &of_all, "").await;
+    check_all("_count", &of_all, "").await;
+    check_all("_count", &of_count, "").await;
+    check_all("_aggregate", &of_all, "terms=event.action&").await;
+    check_all("_aggregate", &of_aggregate, "").await;
+    check_all("_export", &of_all, "").await;
+    check_all("_export", &of_export, "").await;
+    check_all("_tail", &of_tail, "").await;
     assert!(log.store.asked().is_empty());
 }
 
@@ -221,7 +343,12 @@ async fn bodies_of_find() {
         (r#"{"ids":[1]}"#, "[request body.ids.0]: expected value of type [string] but got [number]"),
         (r#"{"ids":["a",null]}"#, "[request body.ids.1]: expected value of type [string] but got [null]"),
         (r#"{"ids":"[true]"}"#, "[request body.ids.0]: expected value of type [string] but got [boolean]"),
-        (r#"{"ids":[],"legacyIds":[]}"#, "[request body.legacyIds]: definition for this key is missing"),
+        (
+            r#"{"ids":[],"legacyIds":[1]}"#,
+            "[request body.legacyIds.0]: expected value of type [string] but got [number]",
+        ),
+        (r#"{"legacyIds":"x"}"#, "[request body.legacyIds]: could not parse array value from json input"),
+        (r#"{"ids":[],"oldIds":[]}"#, "[request body.oldIds]: definition for this key is missing"),
     ];
     for (body, message) in cases {
         check(&log, &Case { body, ..FIND_IDS }, 400, message).await;
@@ -231,6 +358,9 @@ async fn bodies_of_find() {
     let many = serde_json::json!({ "ids": vec!["a"; 65_537] }).to_string();
     let answer = log.post("/api/event_log/t/_find", many).await;
     assert_eq!(answer.error(), "[request body.ids]: array size is [65537], but cannot be greater than [65536]");
+    let many = serde_json::json!({ "ids": vec!["a"; 40_000], "legacyIds": vec!["a"; 40_000] }).to_string();
+    let answer = log.post("/api/event_log/t/_find", many).await;
+    assert_eq!(answer.error(), "[request body.legacyIds]: array size is [80000], but cannot be greater than [65536]");
 }
 
 #[tokio::test]

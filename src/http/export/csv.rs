@@ -1,0 +1,206 @@
+//! Comma-separated values (RFC 4180): a line of names, then a line for each event; lines end in CR LF.
+//!
+//! A text is itself, a number or a boolean as in JSON, an array or an object its JSON, what is absent nothing. A column inside the elements of
+//! an array, such as `kibana.saved_objects.id`, is the JSON array of what the elements have. **A text that a spreadsheet would take for a
+//! formula**, because it begins with `=`, `+`, `-`, `@`, a tab or a carriage return, has an apostrophe put before it; numbers do not.
+
+use serde_json::value::RawValue;
+
+use crate::{
+    http::projection::Members,
+    schema::{self, Kind},
+};
+
+/// The columns where the request names none.
+pub(in crate::http) const USUAL: [&str; 12] = [
+    "@timestamp",
+    "annals.severity",
+    "event.provider",
+    "event.action",
+    "event.outcome",
+    "user.name",
+    "message",
+    "kibana.saved_objects",
+    "kibana.space_ids",
+    "event.id",
+    "annals.chain",
+    "event.sequence",
+];
+
+/// Columns, by the dotted paths of what they show.
+#[derive(Debug)]
+pub(in crate::http) struct Table {
+    columns: Vec<Column>,
+}
+
+#[derive(Debug)]
+struct Column {
+    path: String,
+    /// Its texts are numbers.
+    is_number: bool,
+}
+
+/// What an event has in one column.
+#[derive(Default)]
+struct Cell<'a> {
+    values: Vec<&'a RawValue>,
+    is_in_array: bool,
+}
+
+impl Table {
+    pub(in crate::http) fn new(paths: Vec<String>) -> Self {
+        let column = |path: String| {
+            let is_number = schema::field(&path).is_some_and(|field| field.kind == Kind::Long64);
+            Column { path, is_number }
+        };
+        Self { columns: paths.into_iter().map(column).collect() }
+    }
+
+    pub(super) fn write_header(&self, line: &mut Vec<u8>) {
+        self.write_line(line, self.columns.iter().map(|column| column.path.clone()));
+    }
+
+    pub(super) fn write_row(&self, document: &[u8], line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let mut cells: Vec<Cell<'_>> = self.columns.iter().map(|_| Cell::default()).collect();
+        let root: &RawValue = serde_json::from_slice(document)?;
+        self.collect(root, "", false, &mut cells)?;
+        let texts: Result<Vec<_>, _> =
+            self.columns.iter().zip(&cells).map(|(column, cell)| column.text(cell)).collect();
+        self.write_line(line, texts?.into_iter());
+        Ok(())
+    }
+
+    /// Puts what is at and below this path into its cells.
+    fn collect<'a>(
+        &self,
+        value: &'a RawValue,
+        path: &str,
+        is_in_array: bool,
+        cells: &mut [Cell<'a>],
+    ) -> Result<(), serde_json::Error> {
+        match value.get().as_bytes().first() {
+            Some(b'{') => {
+                for (name, member) in serde_json::from_str::<Members<'a>>(value.get())?.0 {
+                    let below = if path.is_empty() { name.into_owned() } else { format!("{path}.{name}") };
+                    self.put(member, &below, is_in_array, cells);
+                    if self.columns.iter().any(|column| is_below(&column.path, &below)) {
+                        self.collect(member, &below, is_in_array, cells)?;
+                    }
+                }
+            }
+            Some(b'[') => {
+                for element in serde_json::from_str::<Vec<&'a RawValue>>(value.get())? {
+                    self.collect(element, path, true, cells)?;
+                }
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    }
+
+    fn put<'a>(&self, value: &'a RawValue, path: &str, is_in_array: bool, cells: &mut [Cell<'a>]) {
+        let own = self.columns.iter().zip(cells).filter(|(column, _)| column.path == path);
+        for (_, cell) in own {
+            cell.values.push(value);
+            cell.is_in_array = is_in_array;
+        }
+    }
+
+    fn write_line(&self, line: &mut Vec<u8>, cells: impl Iterator<Item = String>) {
+        for (index, cell) in cells.enumerate() {
+            if index > 0 {
+                line.push(b',');
+            }
+            write_quoted(&cell, line);
+        }
+        line.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Column {
+    fn text(&self, cell: &Cell<'_>) -> Result<String, serde_json::Error> {
+        match cell.values.as_slice() {
+            [] => Ok(String::new()),
+            [value] if !cell.is_in_array => self.value(value.get()),
+            values => {
+                let texts: Vec<_> = values.iter().map(|value| value.get()).collect();
+                Ok(format!("[{}]", texts.join(",")))
+            }
+        }
+    }
+
+    fn value(&self, json: &str) -> Result<String, serde_json::Error> {
+        if !json.starts_with('"') {
+            return Ok(json.to_owned());
+        }
+        let text: String = serde_json::from_str(json)?;
+        let is_formula = !self.is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        Ok(if is_formula { format!("'{text}") } else { text })
+    }
+}
+
+fn is_below(path: &str, object: &str) -> bool {
+    path.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn write_quoted(cell: &str, line: &mut Vec<u8>) {
+    if !cell.contains(['"', ',', '\r', '\n']) {
+        line.extend_from_slice(cell.as_bytes());
+        return;
+    }
+    line.push(b'"');
+    line.extend_from_slice(cell.replace('"', "\"\"").as_bytes());
+    line.push(b'"');
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn row(columns: &[&str], document: &str) -> String {
+        let table = Table::new(columns.iter().map(|column| (*column).to_owned()).collect());
+        let mut line = Vec::new();
+        table.write_row(document.as_bytes(), &mut line).unwrap();
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn values_are_shown_as_they_are() {
+        let document = r#"{"@timestamp":"2021","event":{"duration":"-5","severity":-3,"risk_score":1.50},"kibana":{"saved_objects":[{"id":"1","type":"t"},{"id":"2"}]},"labels":{"a.b":"x"},"tags":["one","two"],"message":"a\n\"b\", c"}"#;
+        for (column, expected) in [
+            ("@timestamp", "2021"),
+            ("event.duration", "-5"),
+            ("event.severity", "-3"),
+            ("event.risk_score", "1.50"),
+            ("event.action", ""),
+            ("labels.a.b", "x"),
+            ("message", "\"a\n\"\"b\"\", c\""),
+            ("tags", r#""[""one"",""two""]""#),
+            ("kibana.saved_objects.id", r#""[""1"",""2""]""#),
+            ("kibana.saved_objects.type", r#""[""t""]""#),
+            ("event", r#""{""duration"":""-5"",""severity"":-3,""risk_score"":1.50}""#),
+        ] {
+            assert_eq!(row(&[column], document), format!("{expected}\r\n"), "{column}");
+        }
+        assert_eq!(row(&["tags", "@timestamp", "tags"], r#"{"@timestamp":"t","tags":[]}"#), "[],t,[]\r\n");
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_formula_is_no_formula() {
+        for (text, expected) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\\t=1", "'\t=1"),
+            ("\\r=1", "\"'\r=1\""),
+            ("1-1", "1-1"),
+            ("'=1", "'=1"),
+            (" =1", " =1"),
+        ] {
+            assert_eq!(row(&["message"], &format!(r#"{{"message":"{text}"}}"#)), format!("{expected}\r\n"), "{text}");
+        }
+        assert_eq!(row(&["tags"], r#"{"tags":["=1"]}"#), "\"[\"\"=1\"\"]\"\r\n");
+    }
+}

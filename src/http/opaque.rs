@@ -1,0 +1,93 @@
+//! Texts that only this program reads, such as cursors: given out, kept by clients, and handed in again.
+//!
+//! **Format.** Base64url without padding of a byte with the version, the content, and the first 8 bytes of the SHA-256 of both. That
+//! finds damage, not forgery; so nothing may be believed of a content that a caller could not as well ask for.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
+const CHECK_BYTES: usize = 8;
+
+/// A text that holds no content of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadText {
+    /// It is none of ours.
+    Foreign,
+    OtherVersion,
+    Damaged,
+}
+
+pub(super) fn encode(version: u8, content: &[u8]) -> String {
+    let mut bytes = [&[version], content].concat();
+    let check = check_of(&bytes);
+    bytes.extend(check);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+pub(super) fn decode(version: u8, text: &str) -> Result<Vec<u8>, BadText> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadText::Foreign)?;
+    let is_ours = bytes.first() == Some(&version);
+    let wrong = if is_ours { BadText::Damaged } else { BadText::Foreign };
+    let (checked, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(wrong)?;
+    if check_of(checked) != *check {
+        return Err(wrong);
+    }
+    match checked.split_first() {
+        Some((_, content)) if is_ours => Ok(content.to_vec()),
+        Some(_) => Err(BadText::OtherVersion),
+        None => Err(BadText::Foreign),
+    }
+}
+
+fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    beginning(Sha256::digest(bytes).as_slice())
+}
+
+/// The first bytes of a digest.
+pub(super) fn beginning<const N: usize>(digest: &[u8]) -> [u8; N] {
+    digest.first_chunk().copied().unwrap_or([0; N])
+}
+
+/// Takes so many bytes from the front.
+pub(super) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (first, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(first)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_content_comes_back_in_its_own_version_alone(content: Vec<u8>, version: u8) {
+            let text = encode(version, &content);
+            prop_assert_eq!(decode(version, &text), Ok(content));
+            prop_assert_eq!(decode(version.wrapping_add(1), &text), Err(BadText::OtherVersion));
+        }
+
+        #[test]
+        fn any_text_is_refused(text in "\\PC{0,200}") {
+            prop_assert!(decode(1, &text).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(decode(1, &URL_SAFE_NO_PAD.encode(bytes)).is_err());
+        }
+
+        #[test]
+        fn a_text_that_lost_some_or_was_changed_is_refused(content: Vec<u8>, at: prop::sample::Index) {
+            let text = encode(1, &content);
+            prop_assert!(decode(1, &text[..at.index(text.len())]).is_err());
+            let mut changed = URL_SAFE_NO_PAD.decode(&text).unwrap();
+            let at = at.index(changed.len());
+            *changed.get_mut(at).unwrap() ^= 1;
+            prop_assert!(decode(1, &URL_SAFE_NO_PAD.encode(changed)).is_err());
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What of a document is wanted: chosen members, with the bytes that their values have in the store.
+
+use std::{borrow::Cow, fmt};
+
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    query::Pattern,
+    schema::{FIELDS, Kind},
+};
+
+/// Which members of each document are kept.
+#[derive(Debug)]
+pub(super) struct Projection {
+    /// `None` keeps the document as it is.
+    selectors: Option<Vec<Selector>>,
+}
+
+/// Names a member by its dotted path, with `*` for anything, dots too. An object is kept with all that is in it.
+#[derive(Debug)]
+pub(super) struct Selector {
+    pattern: Pattern,
+    /// What is before the first wildcard.
+    beginning: String,
+}
+
+impl Selector {
+    pub(super) fn new(text: &str) -> Self {
+        let mut pieces = text.split('*').map(str::to_owned);
+        let beginning = text.split('*').next().unwrap_or_default().to_owned();
+        Self { pattern: Pattern::new(pieces.by_ref()), beginning }
+    }
+
+    /// Whether some document might have what is chosen.
+    pub(super) fn is_of_known_fields(&self) -> bool {
+        FIELDS.iter().any(|field| {
+            let is_label = field.kind == Kind::Labels && is_below(&self.beginning, field.path);
+            is_label || paths_to(field.path).any(|path| self.pattern.matches(path))
+        })
+    }
+
+    /// Whether something below this path may be chosen.
+    fn reaches_below(&self, path: &str) -> bool {
+        if self.pattern.is_exact() {
+            return is_below(&self.beginning, path);
+        }
+        self.beginning.starts_with(path) || path.starts_with(&self.beginning)
+    }
+}
+
+/// `a`, `a.b` and `a.b.c` of `a.b.c`.
+fn paths_to(path: &str) -> impl Iterator<Item = &str> {
+    let objects = path.match_indices('.').filter_map(|(at, _)| path.get(..at));
+    objects.chain([path])
+}
+
+fn is_below(path: &str, object: &str) -> bool {
+    path.strip_prefix(object).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
+}
+
+impl Projection {
+    pub(super) fn whole() -> Self {
+        Self { selectors: None }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.selectors.is_none()
+    }
+
+    pub(super) fn of(selectors: Vec<Selector>) -> Self {
+        Self { selectors: Some(selectors) }
+    }
+
+    /// What is chosen of a document. Objects and arrays of objects of which nothing is chosen are left out.
+    pub(super) fn apply(&self, document: Bytes) -> Result<Bytes, serde_json::Error> {
+        let Some(selectors) = &self.selectors else {
+            return Ok(document);
+        };
+        let mut kept = Vec::with_capacity(document.len());
+        let root: &RawValue = serde_json::from_slice(&document)?;
+        if !keep(root.get(), "", selectors, &mut kept)? {
+            kept.extend_from_slice(b"{}");
+        }
+        Ok(kept.into())
+    }
+}
+
+/// Writes what is chosen of a value at this path; `false` if that is nothing, and then nothing is written.
+fn keep(value: &str, path: &str, selectors: &[Selector], kept: &mut Vec<u8>) -> Result<bool, serde_json::Error> {
+    match value.as_bytes().first() {
+        Some(b'{') => keep_object(value, path, selectors, kept),
+        Some(b'[') => keep_array(value, path, selectors, kept),
+        _ => Ok(false),
+    }
+}
+
+fn keep_object(value: &str, path: &str, selectors: &[Selector], kept: &mut Vec<u8>) -> Result<bool, serde_json::Error> {
+    let start = kept.len();
+    for (name, member) in serde_json::from_str::<Members<'_>>(value)?.0 {
+        let below = if path.is_empty() { name.clone().into_owned() } else { format!("{path}.{name}") };
+        let end = kept.len();
+        kept.push(if end == start { b'{' } else { b',' });
+        serde_json::to_writer(&mut *kept, &name)?;
+        kept.push(b':');
+        let is_chosen = selectors.iter().any(|selector| selector.pattern.matches(&below));
+        let is_kept = if is_chosen {
+            kept.extend_from_slice(member.get().as_bytes());
+            true
+        } else {
+            let reaches = selectors.iter().any(|selector| selector.reaches_below(&below));
+            reaches && keep(member.get(), &below, selectors, kept)?
+        };
+        if !is_kept {
+            kept.truncate(end);
+        }
+    }
+    let has_any = kept.len() > start;
+    if has_any {
+        kept.push(b'}');
+    }
+    Ok(has_any)
+}
+
+/// The elements have the path of their array.
+fn keep_array(value: &str, path: &str, selectors: &[Selector], kept: &mut Vec<u8>) -> Result<bool, serde_json::Error> {
+    let start = kept.len();
+    for element in serde_json::from_str::<Vec<&RawValue>>(value)? {
+        let end = kept.len();
+        kept.push(if end == start { b'[' } else { b',' });
+        if !keep(element.get(), path, selectors, kept)? {
+            kept.truncate(end);
+        }
+    }
+    let has_any = kept.len() > start;
+    if has_any {
+        kept.push(b']');
+    }
+    Ok(has_any)
+}
+
+/// The members of an object in their order, with their values as they are written.
+pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor).map(Members)
+    }
+}
+
+struct MembersVisitor;
+
+/// A name, borrowed where it is written without escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(map.size_hint().unwrap_or(8));
+        while let Some((Name(name), value)) = map.next_entry()? {
+            members.push((name, value));
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = r#"{"@timestamp":"t","event":{"action":"a\u0041","duration":"12","id":"i"},"kibana":{"saved_objects":[{"id":"1","rel":"primary"},{"rel":"primary"},{"id":"2"}],"version":"1.0.0"},"labels":{"a.b":"x","c":"y"},"tags":["one","two"],"x":1.50}"#;
+
+    fn of(names: &[&str]) -> String {
+        let projection = Projection::of(names.iter().map(|name| Selector::new(name)).collect());
+        String::from_utf8(projection.apply(Bytes::from_static(DOCUMENT.as_bytes())).unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn members_are_kept_as_they_are_written() {
+        for (names, expected) in [
+            (&["event.action"][..], r#"{"event":{"action":"a\u0041"}}"#),
+            (&["x"], r#"{"x":1.50}"#),
+            (&["event"], r#"{"event":{"action":"a\u0041","duration":"12","id":"i"}}"#),
+            (&["event.i*", "tags"], r#"{"event":{"id":"i"},"tags":["one","two"]}"#),
+            (&["*.id"], r#"{"event":{"id":"i"},"kibana":{"saved_objects":[{"id":"1"},{"id":"2"}]}}"#),
+            (&["kibana.saved_objects.id"], r#"{"kibana":{"saved_objects":[{"id":"1"},{"id":"2"}]}}"#),
+            (&["labels.a.b"], r#"{"labels":{"a.b":"x"}}"#),
+            (&["labels"], r#"{"labels":{"a.b":"x","c":"y"}}"#),
+            (&["message"], "{}"),
+            (&["event.nothing"], "{}"),
+            (&["ev"], "{}"),
+            (&["*"], DOCUMENT),
+        ] {
+            assert_eq!(of(names), expected, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn without_names_the_document_is_the_very_same_bytes() {
+        let document = Bytes::from_static(b"{ \"odd\" : 1 }");
+        assert_eq!(Projection::whole().apply(document.clone()).unwrap(), document);
+    }
+
+    #[test]
+    fn names_that_no_document_can_have_are_known() {
+        for known in ["event", "event.action", "event.*", "*", "labels.any.thing", "kibana.saved_objects.*", "*.id"] {
+            assert!(Selector::new(known).is_of_known_fields(), "{known}");
+        }
+        for unknown in ["", "evnt", "event.acton", "event.", "labels.", "foo*", "event.action.x", "labelsx"] {
+            assert!(!Selector::new(unknown).is_of_known_fields(), "{unknown}");
+        }
+    }
+}

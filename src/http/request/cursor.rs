@@ -1,0 +1,258 @@
+//! Cursors: from which place on the next events are wanted, as a text that only this program reads.
+//!
+//! **Format, version 1**, as the content of [`opaque`](crate::http::opaque); numbers have their highest byte first.
+//!
+//! | bytes | |
+//! | --- | --- |
+//! | 8 | when the first page was asked for, in milliseconds since 1970; times before now count from then on every page |
+//! | 16 | the question that the place is of: the beginning of the SHA-256 of what [`Question`] writes |
+//! | 16, 8 | chain and sequence of the last event |
+//! | 1 | how many sort keys it has, then each of them: `0`; or `1` and an integer (8); or `2` and the bits of a number (8); or `3`, a length (2) and a text |
+//!
+//! A place tells nothing that the caller may not see, as the scope of each page is checked anew.
+
+use sha2::{Digest, Sha256};
+
+use super::Selection;
+use crate::{
+    event::{ChainId, ChainPosition, Sequence, Space, UnixMillis},
+    http::opaque::{self, BadText, beginning, take},
+    query::{Key, Order, Place, Scope, Sort, Visible},
+    schema::Kind,
+};
+
+const VERSION: u8 = 1;
+
+/// No cursor is longer: ten texts of 1,024 UTF-16 units each, in base64.
+const LONGEST: usize = 45_000;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::http) struct Cursor {
+    pub(super) asked: UnixMillis,
+    pub(super) question: Question,
+    pub(super) place: Place,
+}
+
+/// What a cursor belongs to: whose events, which of them, in which order. Not how many, nor which of their fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Question([u8; 16]);
+
+/// Why a text is not the cursor that is wanted here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadCursor {
+    #[error("expected a cursor from the `next` of an answer, or nothing to begin")]
+    NoCursor,
+    #[error("the cursor is of another version of this program; begin anew")]
+    OtherVersion,
+    #[error("the cursor is damaged; expected the whole `next` of an answer")]
+    Damaged,
+    #[error("the cursor belongs to another question; type, ids, space, start, end, filter and sort must stay the same")]
+    OtherQuestion,
+}
+
+impl From<BadText> for BadCursor {
+    fn from(bad: BadText) -> Self {
+        match bad {
+            BadText::Foreign => Self::NoCursor,
+            BadText::OtherVersion => Self::OtherVersion,
+            BadText::Damaged => Self::Damaged,
+        }
+    }
+}
+
+impl Cursor {
+    pub(super) fn encode(&self) -> String {
+        let mut bytes = self.asked.0.to_be_bytes().to_vec();
+        bytes.extend(self.question.0);
+        bytes.extend(self.place.position.chain.as_bytes());
+        bytes.extend(self.place.position.sequence.0.to_be_bytes());
+        bytes.push(u8::try_from(self.place.keys.len()).unwrap_or(u8::MAX));
+        for key in &self.place.keys {
+            write_key(&mut bytes, key.as_ref());
+        }
+        opaque::encode(VERSION, &bytes)
+    }
+
+    pub(super) fn decode(text: &str) -> Result<Self, BadCursor> {
+        if text.len() > LONGEST {
+            return Err(BadCursor::NoCursor);
+        }
+        read(&opaque::decode(VERSION, text)?).ok_or(BadCursor::Damaged)
+    }
+
+    /// The place, if it is one in this order and the cursor belongs to this question.
+    pub(super) fn place_in(self, question: Question, sort: &[Sort]) -> Result<Place, BadCursor> {
+        if self.question != question {
+            return Err(BadCursor::OtherQuestion);
+        }
+        let is_of_order = self.place.keys.len() == sort.len()
+            && self.place.keys.iter().zip(sort).all(|(key, sort)| key.as_ref().is_none_or(|key| fits(key, sort)));
+        if is_of_order { Ok(self.place) } else { Err(BadCursor::Damaged) }
+    }
+}
+
+fn write_key(bytes: &mut Vec<u8>, key: Option<&Key>) {
+    match key {
+        None => bytes.push(0),
+        Some(Key::Integer(integer)) => {
+            bytes.push(1);
+            bytes.extend(integer.to_be_bytes());
+        }
+        Some(Key::Number(number)) => {
+            bytes.push(2);
+            bytes.extend(number.to_bits().to_be_bytes());
+        }
+        Some(Key::Text(text)) => {
+            bytes.push(3);
+            bytes.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+            bytes.extend(text.as_bytes());
+        }
+    }
+}
+
+fn read(content: &[u8]) -> Option<Cursor> {
+    let mut rest = content;
+    let asked = UnixMillis(i64::from_be_bytes(*take(&mut rest)?));
+    let question = Question(*take(&mut rest)?);
+    let chain = ChainId::from_bytes(*take(&mut rest)?);
+    let sequence = Sequence(u64::from_be_bytes(*take(&mut rest)?));
+    let [count] = *take(&mut rest)?;
+    let keys: Option<Vec<_>> = (0..count).map(|_| read_key(&mut rest)).collect();
+    let place = Place { keys: keys?, position: ChainPosition { chain, sequence } };
+    rest.is_empty().then_some(Cursor { asked, question, place })
+}
+
+/// `Some(None)` is the key of an event that has no such field.
+fn read_key(rest: &mut &[u8]) -> Option<Option<Key>> {
+    let [tag] = *take(rest)?;
+    match tag {
+        0 => Some(None),
+        1 => Some(Some(Key::Integer(i64::from_be_bytes(*take(rest)?)))),
+        2 => {
+            let number = f64::from_bits(u64::from_be_bytes(*take(rest)?));
+            number.is_finite().then_some(Some(Key::Number(number)))
+        }
+        3 => {
+            let length = usize::from(u16::from_be_bytes(*take(rest)?));
+            let (text, after) = rest.split_at_checked(length)?;
+            *rest = after;
+            Some(Some(Key::Text(std::str::from_utf8(text).ok()?.to_owned())))
+        }
+        _ => None,
+    }
+}
+
+fn fits(key: &Key, sort: &Sort) -> bool {
+    match key {
+        Key::Integer(_) => {
+            matches!(sort.field().kind, Kind::Date | Kind::Long | Kind::Long64 | Kind::Boolean)
+        }
+        Key::Number(_) => sort.field().kind == Kind::Float,
+        Key::Text(_) => matches!(sort.field().kind, Kind::Keyword | Kind::Text),
+    }
+}
+
+impl Question {
+    pub(super) fn of(scope: &Scope, selection: &Selection, order: &[Sort]) -> Self {
+        let mut writer = Writer(Sha256::new());
+        writer.scope(scope);
+        writer.moment(selection.start);
+        writer.moment(selection.end);
+        writer.text(&selection.filter_text);
+        writer.count(order.len());
+        for sort in order {
+            writer.text(sort.field().path);
+            writer.count(usize::from(sort.order == Order::Descending));
+        }
+        Self(beginning(writer.0.finalize().as_slice()))
+    }
+}
+
+/// Writes values such that different ones never give the same bytes.
+struct Writer(Sha256);
+
+impl Writer {
+    fn count(&mut self, count: usize) {
+        self.0.update((count as u64).to_be_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.0.update(text.as_bytes());
+    }
+
+    fn moment(&mut self, moment: Option<UnixMillis>) {
+        self.count(usize::from(moment.is_some()));
+        self.0.update(moment.map_or(0, |moment| moment.0).to_be_bytes());
+    }
+
+    fn scope(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Objects(objects) => {
+                self.text("objects");
+                self.text(Space::name(objects.space.as_ref()));
+                self.text(&objects.object_type);
+                self.count(objects.ids.len());
+                objects.ids.iter().for_each(|id| self.text(id));
+            }
+            Scope::Visible(Visible::Everything) => self.text("everything"),
+            Scope::Visible(Visible::Spaces(spaces)) => {
+                self.text("spaces");
+                self.count(spaces.len());
+                spaces.iter().for_each(|space| self.text(Space::name(space.as_ref())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = Option<Key>> {
+        prop_oneof![
+            Just(None),
+            any::<i64>().prop_map(|integer| Some(Key::Integer(integer))),
+            prop::num::f64::NORMAL.prop_map(|number| Some(Key::Number(number))),
+            "\\PC{0,40}".prop_map(|text| Some(Key::Text(text))),
+        ]
+    }
+
+    prop_compose! {
+        fn cursor()(
+            asked in any::<i64>(),
+            question in any::<[u8; 16]>(),
+            chain in any::<[u8; 16]>(),
+            sequence in any::<u64>(),
+            keys in prop::collection::vec(key(), 0..10),
+        ) -> Cursor {
+            let position = ChainPosition { chain: ChainId::from_bytes(chain), sequence: Sequence(sequence) };
+            Cursor { asked: UnixMillis(asked), question: Question(question), place: Place { keys, position } }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_comes_back_as_it_was(cursor in cursor()) {
+            prop_assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
+        }
+
+        /// What passes the check was made to pass it, and still must not panic.
+        #[test]
+        fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Cursor::decode(&opaque::encode(VERSION, &content));
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_today_is_read_for_ever() {
+        let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(42) };
+        let keys = vec![Some(Key::Integer(1_614_686_400_000)), None, Some(Key::Text("é".to_owned()))];
+        let cursor = Cursor { asked: UnixMillis(5), question: Question([9; 16]), place: Place { keys, position } };
+        let text = "AQAAAAAAAAAFCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcAAAAAAAAAKgMBAAABd_LPLgAAAwACw6mkr_-H53TRqg";
+        assert_eq!(cursor.encode(), text);
+        assert_eq!(Cursor::decode(text), Ok(cursor));
+    }
+}

@@ -1,0 +1,151 @@
+//! The spans of a histogram, as they are written: `30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1q`, `1y`.
+
+use std::fmt;
+
+use crate::{
+    event::UnixMillis,
+    query::{Interval, MAX_BUCKETS, Unit},
+};
+
+/// An automatic histogram has at most about so many spans.
+const ENOUGH: i64 = 100;
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// A length of time and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) name: String,
+    pub(super) interval: Interval,
+}
+
+/// What [`auto`] chooses from, the shortest first, each with its length; months, quarters and years at their shortest.
+const LADDER: [(&str, Interval, i64); 20] = [
+    ("1ms", Interval::Millis(1), 1),
+    ("10ms", Interval::Millis(10), 10),
+    ("100ms", Interval::Millis(100), 100),
+    ("1s", Interval::Millis(SECOND), SECOND),
+    ("5s", Interval::Millis(5 * SECOND), 5 * SECOND),
+    ("10s", Interval::Millis(10 * SECOND), 10 * SECOND),
+    ("30s", Interval::Millis(30 * SECOND), 30 * SECOND),
+    ("1m", Interval::Millis(MINUTE), MINUTE),
+    ("5m", Interval::Millis(5 * MINUTE), 5 * MINUTE),
+    ("10m", Interval::Millis(10 * MINUTE), 10 * MINUTE),
+    ("30m", Interval::Millis(30 * MINUTE), 30 * MINUTE),
+    ("1h", Interval::Millis(HOUR), HOUR),
+    ("3h", Interval::Millis(3 * HOUR), 3 * HOUR),
+    ("6h", Interval::Millis(6 * HOUR), 6 * HOUR),
+    ("12h", Interval::Millis(12 * HOUR), 12 * HOUR),
+    ("1d", Interval::Millis(DAY), DAY),
+    ("1w", Interval::Calendar(Unit::Week), 7 * DAY),
+    ("1M", Interval::Calendar(Unit::Month), 28 * DAY),
+    ("1q", Interval::Calendar(Unit::Quarter), 90 * DAY),
+    ("1y", Interval::Calendar(Unit::Year), 365 * DAY),
+];
+
+/// A text that names no span.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadSpan;
+
+impl fmt::Display for BadSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected [auto], a number of ms, s, m, h or d (30s, 5m, 1h, 1d), or one of [1w, 1M, 1q, 1y]")
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Span, BadSpan> {
+    let interval = calendar(text).or_else(|| fixed(text)).ok_or(BadSpan)?;
+    Ok(Span { name: text.to_owned(), interval })
+}
+
+fn calendar(text: &str) -> Option<Interval> {
+    let (_, interval, _) = LADDER.iter().find(|(name, _, _)| *name == text)?;
+    Some(*interval)
+}
+
+fn fixed(text: &str) -> Option<Interval> {
+    let (count, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
+    let unit = match unit {
+        "ms" => 1,
+        "s" => SECOND,
+        "m" => MINUTE,
+        "h" => HOUR,
+        "d" => DAY,
+        _ => return None,
+    };
+    let length = count.parse::<i64>().ok()?.checked_mul(unit)?;
+    (1..=1_000_000 * DAY).contains(&length).then_some(Interval::Millis(length))
+}
+
+/// The shortest span of which few enough cover this time.
+pub(super) fn auto(first: UnixMillis, last: UnixMillis) -> Span {
+    let time = last.0.saturating_sub(first.0);
+    let fits = LADDER.iter().find(|(_, _, length)| time / length < ENOUGH);
+    let (name, interval, _) = fits.or(LADDER.last()).copied().unwrap_or(("1y", Interval::Calendar(Unit::Year), 1));
+    Span { name: name.to_owned(), interval }
+}
+
+/// Whether an answer may have as many spans as cover this time.
+pub(super) fn are_few_enough(span: &Span, first: UnixMillis, last: UnixMillis) -> bool {
+    let length = match span.interval {
+        Interval::Millis(length) => length,
+        Interval::Calendar(_) => LADDER.iter().find(|(name, _, _)| *name == span.name).map_or(DAY, |step| step.2),
+    };
+    let spans = last.0.saturating_sub(first.0) / length.max(1);
+    usize::try_from(spans).is_ok_and(|spans| spans < MAX_BUCKETS)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_numbers_of_units_or_one_of_the_calendar() {
+        for (text, interval) in [
+            ("30s", Interval::Millis(30_000)),
+            ("5m", Interval::Millis(300_000)),
+            ("36h", Interval::Millis(36 * HOUR)),
+            ("1d", Interval::Millis(DAY)),
+            ("250ms", Interval::Millis(250)),
+            ("1w", Interval::Calendar(Unit::Week)),
+            ("1M", Interval::Calendar(Unit::Month)),
+            ("1q", Interval::Calendar(Unit::Quarter)),
+            ("1y", Interval::Calendar(Unit::Year)),
+        ] {
+            assert_eq!(parse(text).unwrap(), Span { name: text.to_owned(), interval });
+        }
+        for bad in ["", "s", "1", "0s", "-1s", "2w", "2M", "1 h", "1H", "1.5h", "99999999999d", "99999999999999999999s"]
+        {
+            assert_eq!(parse(bad), Err(BadSpan), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_automatic_span_gives_at_most_about_a_hundred() {
+        for (millis, name) in [
+            (0, "1ms"),
+            (99, "1ms"),
+            (100, "10ms"),
+            (HOUR, "1m"),
+            (DAY, "30m"),
+            (30 * DAY, "12h"),
+            (365 * DAY, "1w"),
+            (3000 * DAY, "1q"),
+            (i64::MAX, "1y"),
+        ] {
+            assert_eq!(auto(UnixMillis(0), UnixMillis(millis)).name, name, "{millis}");
+        }
+    }
+
+    #[test]
+    fn more_spans_than_an_answer_holds_are_too_many() {
+        let second = parse("1s").unwrap();
+        assert!(are_few_enough(&second, UnixMillis(0), UnixMillis(9_999_999)));
+        assert!(!are_few_enough(&second, UnixMillis(0), UnixMillis(10_000_000)));
+        assert!(are_few_enough(&second, UnixMillis(5), UnixMillis(0)));
+    }
+}

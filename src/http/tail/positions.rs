@@ -1,0 +1,140 @@
+//! How far a tail has come, as the id of an event, from which it can be gone on with.
+//!
+//! **Format, version 1**, as the content of [`opaque`](crate::http::opaque): `0`, or `1` and the earliest time that is wanted (8 bytes, the highest
+//! first, milliseconds since 1970); then for each chain its id (16 bytes) and the sequence that is to be read next, in groups of
+//! seven bits, the lowest first, with the highest bit of each byte set but the last. A chain that is not named is to be read from its beginning.
+//!
+//! Nothing binds positions to a question: they say what was read, not what was shown.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    event::{ChainId, Sequence, UnixMillis},
+    http::opaque::{self, BadText, take},
+};
+
+const VERSION: u8 = 1;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::http) struct Positions {
+    /// Events that happened before are not wanted.
+    pub(super) since: Option<UnixMillis>,
+    /// What is to be read next of each chain; of others the first event.
+    pub(super) next: BTreeMap<ChainId, Sequence>,
+}
+
+/// A text that holds no positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::http) enum BadPositions {
+    #[error("expected the id of an event of a tail")]
+    NoId,
+    #[error("the id is of another version of this program; begin anew, with since")]
+    OtherVersion,
+    #[error("the id is damaged; expected the whole id of an event of a tail")]
+    Damaged,
+}
+
+impl From<BadText> for BadPositions {
+    fn from(bad: BadText) -> Self {
+        match bad {
+            BadText::Foreign => Self::NoId,
+            BadText::OtherVersion => Self::OtherVersion,
+            BadText::Damaged => Self::Damaged,
+        }
+    }
+}
+
+impl Positions {
+    pub(super) fn of(&self, chain: ChainId) -> Sequence {
+        self.next.get(&chain).copied().unwrap_or(Sequence(0))
+    }
+
+    pub(super) fn encode(&self) -> String {
+        let mut bytes = vec![u8::from(self.since.is_some())];
+        if let Some(since) = self.since {
+            bytes.extend(since.0.to_be_bytes());
+        }
+        for (chain, Sequence(next)) in &self.next {
+            bytes.extend(chain.as_bytes());
+            write_number(*next, &mut bytes);
+        }
+        opaque::encode(VERSION, &bytes)
+    }
+
+    pub(in crate::http) fn decode(text: &str) -> Result<Self, BadPositions> {
+        read(&opaque::decode(VERSION, text)?).ok_or(BadPositions::Damaged)
+    }
+}
+
+fn write_number(mut number: u64, bytes: &mut Vec<u8>) {
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn read(mut rest: &[u8]) -> Option<Positions> {
+    let since = match take(&mut rest)? {
+        [0] => None,
+        [1] => Some(UnixMillis(i64::from_be_bytes(*take(&mut rest)?))),
+        [_] => return None,
+    };
+    let mut next = BTreeMap::new();
+    while !rest.is_empty() {
+        let chain = ChainId::from_bytes(*take(&mut rest)?);
+        next.insert(chain, Sequence(read_number(&mut rest)?));
+    }
+    Some(Positions { since, next })
+}
+
+fn read_number(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for shift in (0..63).step_by(7) {
+        let [byte] = *take(rest)?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            // Every store counts sequences in 64 bits with a sign.
+            return i64::try_from(number).is_ok().then_some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn positions()(
+            since in any::<Option<i64>>(),
+            next in prop::collection::btree_map(any::<[u8; 16]>(), 0..=i64::MAX as u64, 0..5),
+        ) -> Positions {
+            let next = next.into_iter().map(|(chain, next)| (ChainId::from_bytes(chain), Sequence(next))).collect();
+            Positions { since: since.map(UnixMillis), next }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn positions_come_back_as_they_were(positions in positions()) {
+            prop_assert_eq!(Positions::decode(&positions.encode()), Ok(positions));
+        }
+
+        #[test]
+        fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Positions::decode(&opaque::encode(VERSION, &content));
+        }
+    }
+
+    #[test]
+    fn an_id_of_today_is_read_for_ever() {
+        let next = BTreeMap::from([(ChainId::from_bytes([7; 16]), Sequence(300))]);
+        let positions = Positions { since: Some(UnixMillis(5)), next };
+        let text = "AQEAAAAAAAAABQcHBwcHBwcHBwcHBwcHBwesArIyCuYDIT_8";
+        assert_eq!(positions.encode(), text);
+        assert_eq!(Positions::decode(text), Ok(positions));
+    }
+}

@@ -1,0 +1,320 @@
+//! Questions beyond Kibana's finds: cursors, chosen fields, counts, aggregations, one event.
+
+use serde_json::{Value, json};
+
+use super::{Log, NOW};
+use crate::{
+    event::ChainId,
+    query::{Scope, Visible},
+    store::{
+        Store, StoreError, Target,
+        testing::{Draft, draft, position},
+    },
+};
+
+const CHAIN: [u8; 16] = [7; 16];
+
+impl Log {
+    /// Puts events into the store, at the positions from 0 on.
+    pub(super) async fn store(&self, drafts: impl IntoIterator<Item = Draft>) {
+        self.store_from(0, drafts).await;
+    }
+
+    pub(super) async fn store_from(&self, first: u64, drafts: impl IntoIterator<Item = Draft>) {
+        let sealed = (first..).zip(drafts).map(|(at, draft)| draft.sealed(position(ChainId::from_bytes(CHAIN), at)));
+        let events: Vec<_> = sealed.collect();
+        self.store.memory.append(&Target(String::new()), &events).await.unwrap();
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
+        answer.json()
+    }
+}
+
+fn at(second: u64) -> Draft {
+    draft().at(&format!("2021-03-02T11:00:{second:02}.000Z")).about("t", "1").with("event.id", format!("e{second}"))
+}
+
+fn ids(answer: &Value) -> Vec<&str> {
+    answer["data"].as_array().unwrap().iter().map(|event| event["event"]["id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn cursors_lead_through_all_events_once_whatever_comes_in_between() {
+    let log = Log::new();
+    log.store((0..7).map(at)).await;
+    for base in ["/api/event_log/t/1/_find", "/api/event_log/_find"] {
+        let mut found = Vec::new();
+        let mut after = String::new();
+        for round in 0.. {
+            let uri = format!("{base}?per_page=3&sort_field=event.action&sort_order=desc&after={after}");
+            let answer = log.json(&uri).await;
+            assert_eq!((&answer["per_page"], answer.get("page")), (&json!(3), None));
+            found.extend(ids(&answer).iter().map(|id| (*id).to_owned()));
+            let Some(next) = answer["next"].as_str() else {
+                assert_eq!((answer["next"].is_null(), answer.get("next").is_some(), round), (true, true, 2));
+                break;
+            };
+            after = next.to_owned();
+        }
+        assert_eq!(found, ["e6", "e5", "e4", "e3", "e2", "e1", "e0"]);
+    }
+}
+
+#[tokio::test]
+async fn times_before_now_stay_those_of_the_first_page() {
+    let log = Log::new();
+    log.store((0..4).map(at)).await;
+    let uri = "/api/event_log/_find?per_page=2&start=2h&end=now";
+    let next = log.json(&format!("{uri}&after=")).await["next"].as_str().unwrap().to_owned();
+    log.store.asked();
+    log.clock.pass(7_200_000);
+    let answer = log.json(&format!("{uri}&after={next}")).await;
+    assert_eq!(ids(&answer), ["e2", "e3"]);
+    assert_eq!(log.store.asked()[0].end, Some(NOW));
+}
+
+#[tokio::test]
+async fn a_cursor_is_refused_with_another_question() {
+    let log = Log::new();
+    log.store((0..4).map(at)).await;
+    let uri = "/api/event_log/t/1/_find?per_page=2";
+    let next = log.json(&format!("{uri}&after=")).await["next"].as_str().unwrap().to_owned();
+    for same in [uri, "/s/default/api/event_log/t/1/_find?per_page=1", "/api/event_log/t/1/_find?fields=event"] {
+        assert_eq!(log.get(&format!("{same}&after={next}")).await.status, 200, "{same}");
+    }
+    for other in [
+        "/api/event_log/t/2/_find?",
+        "/api/event_log/u/1/_find?",
+        "/s/team/api/event_log/t/1/_find?",
+        "/api/event_log/_find?",
+        "/s/default/api/event_log/_find?",
+        "/api/event_log/t/1/_find?start=2021-01-01",
+        "/api/event_log/t/1/_find?end=now",
+        "/api/event_log/t/1/_find?sort_order=desc",
+        "/api/event_log/t/1/_find?sort_field=event.action",
+        "/api/event_log/t/1/_find?sort=[]",
+    ] {
+        let answer = log.get(&format!("{other}&after={next}")).await;
+        assert_eq!(answer.status, 400, "{other}");
+        assert!(answer.error().starts_with("[request query.after]: the cursor belongs to another question"), "{other}");
+    }
+    for cut in [1, next.len() / 2, next.len() - 1] {
+        let answer = log.get(&format!("{uri}&after={}", &next[..cut])).await;
+        assert!(answer.error().starts_with("[request query.after]: "), "{cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_beyond_the_window_is_told_of_cursors() {
+    let answer = Log::new().get("/api/event_log/_find?page=1001").await;
+    assert!(answer.error().contains("ask with an empty [after]"), "{}", answer.error());
+}
+
+#[tokio::test]
+async fn what_is_chosen_of_an_event_has_the_bytes_that_it_has_in_the_store() {
+    let log = Log::new();
+    let document = br#"{"event":{"action":"r\u0075n","duration":"12"},"tags":[ "a" ],"x":1.0}"#;
+    let page = crate::store::Page { total: 1, documents: vec![document.as_slice().into()] };
+    log.store.answer(Ok(page));
+    let answer = log.get("/api/event_log/_find?fields=event.action&fields=tags,mess*").await;
+    let expected = r#"{"page":1,"per_page":10,"total":1,"data":[{"event":{"action":"r\u0075n"},"tags":[ "a" ]}]}"#;
+    assert_eq!(answer.body, expected);
+}
+
+#[tokio::test]
+async fn without_objects_it_is_all_events_that_the_caller_may_see_or_those_of_the_space() {
+    let log = Log::new();
+    let spaces = |text: &str| crate::event::Space::parse(text).unwrap();
+    for (path, expected) in [
+        ("/api/event_log/_find", Visible::Everything),
+        ("/s/team/api/event_log/_find", Visible::Spaces(vec![spaces("team")])),
+        ("/s/default/api/event_log/_find", Visible::Spaces(vec![None])),
+    ] {
+        log.json(path).await;
+        let asked = log.store.asked();
+        assert!(matches!(&asked[0].scope, Scope::Visible(visible) if *visible == expected), "{path}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn legacy_ids_count_like_ids() {
+    let log = Log::new();
+    for (body, expected) in [
+        (r#"{"ids":["1"],"legacyIds":["2","3"]}"#, &["1", "2", "3"][..]),
+        (r#"{"legacyIds":["2"]}"#, &["2"]),
+        (r#"{"legacyIds":"[\"2\"]","ids":[]}"#, &["2"]),
+    ] {
+        assert_eq!(log.post("/api/event_log/t/_find", body).await.status, 200, "{body}");
+        let Scope::Objects(objects) = log.store.asked().remove(0).scope else { panic!("{body}") };
+        assert_eq!(objects.ids, expected);
+    }
+}
+
+#[tokio::test]
+async fn counts() {
+    let log = Log::new();
+    log.store((0..5).map(at).chain([draft().about("t", "2")])).await;
+    for (path, count) in [
+        ("/api/event_log/_count", 6),
+        ("/api/event_log/_count?end=2021-03-02T11:00:02Z", 3),
+        ("/api/event_log/t/1/_count", 5),
+        ("/api/event_log/t/3/_count", 0),
+        ("/s/team/api/event_log/_count", 0),
+    ] {
+        assert_eq!(log.json(path).await, json!({ "count": count }), "{path}");
+    }
+    for (body, count) in [(r#"{"ids":["1","2"]}"#, 6), ("{}", 0)] {
+        assert_eq!(log.post("/api/event_log/t/_count", body).await.json(), json!({ "count": count }), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn aggregations() {
+    let log = Log::new();
+    let events = [
+        at(0).with("event.duration", "1000").with("event.start", "2021-03-02T11:00:00.000Z"),
+        at(1).with("event.duration", "3000").with("event.action", "stop"),
+        at(2).without("event.action"),
+    ];
+    log.store(events).await;
+    for (query, expected) in [
+        (
+            "terms=event.action",
+            json!({"field": "event.action", "terms": [{"value": "execute", "count": 1}, {"value": "stop", "count": 1}],
+                   "distinct": 2, "without": 1}),
+        ),
+        (
+            "terms=event.action&size=1",
+            json!({"field": "event.action", "terms": [{"value": "execute", "count": 1}], "distinct": 2, "without": 1}),
+        ),
+        (
+            "terms=event.duration&end=2021-03-02T11:00:00Z",
+            json!({"field": "event.duration", "terms": [{"value": "1000", "count": 1}], "distinct": 1, "without": 0}),
+        ),
+        (
+            "terms=event.start",
+            json!({"field": "event.start", "terms": [{"value": "2021-03-02T11:00:00.000Z", "count": 1}],
+                   "distinct": 1, "without": 2}),
+        ),
+        (
+            "terms=kibana.saved_objects.type",
+            json!({"field": "kibana.saved_objects.type", "terms": [{"value": "t", "count": 3}], "distinct": 1, "without": 0}),
+        ),
+        (
+            "histogram=@timestamp&interval=1s",
+            json!({"field": "@timestamp", "interval": "1s", "histogram": [
+                {"start": "2021-03-02T11:00:00.000Z", "count": 1}, {"start": "2021-03-02T11:00:01.000Z", "count": 1},
+                {"start": "2021-03-02T11:00:02.000Z", "count": 1}]}),
+        ),
+        (
+            "histogram=@timestamp&start=2021-03-01&end=2021-03-03",
+            json!({"field": "@timestamp", "interval": "1h",
+                   "histogram": [{"start": "2021-03-02T11:00:00.000Z", "count": 3}]}),
+        ),
+        (
+            "histogram=@timestamp&interval=1M",
+            json!({"field": "@timestamp", "interval": "1M",
+                   "histogram": [{"start": "2021-03-01T00:00:00.000Z", "count": 3}]}),
+        ),
+        (
+            "stats=event.duration",
+            json!({"field": "event.duration",
+                   "stats": {"count": 2, "min": 1000.0, "max": 3000.0, "sum": 4000.0, "avg": 2000.0}}),
+        ),
+        (
+            "stats=event.severity",
+            json!({"field": "event.severity",
+                   "stats": {"count": 0, "min": null, "max": null, "sum": 0.0, "avg": null}}),
+        ),
+        (
+            "percentiles=event.duration&percents=0,50,100",
+            json!({"field": "event.duration", "percentiles": [
+                {"percent": 0.0, "value": 1000.0}, {"percent": 50.0, "value": 2000.0}, {"percent": 100.0, "value": 3000.0}]}),
+        ),
+    ] {
+        for base in ["/api/event_log/_aggregate", "/api/event_log/t/1/_aggregate"] {
+            assert_eq!(log.json(&format!("{base}?{query}")).await, expected, "{base}?{query}");
+        }
+    }
+    let automatic = log.json("/api/event_log/_aggregate?histogram=@timestamp").await;
+    assert_eq!((&automatic["interval"], automatic["histogram"].as_array().unwrap().len()), (&json!("100ms"), 21));
+    let empty = log.post("/api/event_log/t/_aggregate?terms=event.action", "{}").await;
+    assert_eq!(empty.json(), json!({"field": "event.action", "terms": [], "distinct": 0, "without": 0}));
+}
+
+#[tokio::test]
+async fn more_spans_than_an_answer_holds_are_refused_by_what_the_store_has() {
+    let log = Log::new();
+    log.store([at(0), at(1).at("2022-03-02T11:00:00.000Z")]).await;
+    let answer = log.get("/api/event_log/_aggregate?histogram=@timestamp&interval=1m").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.error().contains("[1m] makes too many spans"), "{}", answer.error());
+}
+
+#[tokio::test]
+async fn one_event_by_its_id() {
+    let log = Log::new();
+    log.store([at(3).with("event.id", "twice"), at(1).with("event.id", "twice"), at(2)]).await;
+    let answer = log.get("/api/event_log/events/e2").await;
+    assert_eq!(answer.json()["event"]["sequence"], 2);
+    assert_eq!(log.json("/api/event_log/events/twice").await["@timestamp"], "2021-03-02T11:00:01.000Z");
+    let chosen = log.get("/api/event_log/events/e2?fields=event.id").await;
+    assert_eq!(chosen.body, r#"{"event":{"id":"e2"}}"#);
+    for absent in ["/api/event_log/events/none", "/s/team/api/event_log/events/e2"] {
+        let answer = log.get(absent).await;
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (404, "Not Found"), "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_503_on_every_question() {
+    let log = Log::new();
+    log.store.be_away(Some(StoreError::Unavailable { reason: "node-7 is gone".to_owned(), retry_after: None }));
+    for path in [
+        "/api/event_log/_find",
+        "/api/event_log/_count",
+        "/api/event_log/t/1/_count",
+        "/api/event_log/_aggregate?terms=event.action",
+        "/api/event_log/_aggregate?histogram=@timestamp",
+        "/api/event_log/events/1",
+    ] {
+        let answer = log.get(path).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("5")), "{path}");
+        assert_eq!(answer.error(), "the store does not answer at present; try again later");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_narrows_every_question() {
+    let log = Log::new();
+    log.store((0..5).map(|second| at(second).with("message", if second < 3 { "order shipped" } else { "lost" }))).await;
+    let filter = "filter=message:shipped+and+not+event.id:e1";
+    assert_eq!(ids(&log.json(&format!("/api/event_log/_find?{filter}")).await), ["e0", "e2"]);
+    assert_eq!(ids(&log.json(&format!("/api/event_log/t/1/_find?{filter}")).await), ["e0", "e2"]);
+    assert_eq!(log.json(&format!("/api/event_log/_count?{filter}")).await, json!({ "count": 2 }));
+    let terms = log.json(&format!("/api/event_log/_aggregate?terms=event.id&{filter}")).await;
+    assert_eq!(terms["distinct"], 2);
+    let export = log.get(&format!("/api/event_log/_export?format=csv&columns=event.id&{filter}")).await;
+    assert_eq!(export.body, "event.id\r\ne0\r\ne2\r\n");
+    let next = log.json(&format!("/api/event_log/_find?per_page=1&after=&{filter}")).await["next"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(ids(&log.json(&format!("/api/event_log/_find?after={next}&{filter}")).await), ["e2"]);
+    let other = log.get(&format!("/api/event_log/_find?after={next}&filter=message:shipped")).await;
+    assert!(other.error().contains("the cursor belongs to another question"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_filter_is_shown_at_its_place() {
+    let log = Log::new();
+    let answer = log.get("/api/event_log/_find?filter=event.action:run+and+event.acton:x").await;
+    assert_eq!(answer.status, 400);
+    let message = answer.error();
+    let lines: Vec<_> = message.lines().collect();
+    assert!(lines[0].starts_with("[request query.filter]: line 1, column 22: "), "{message}");
+    assert_eq!(lines[1..], ["event.action:run and event.acton:x", "                     ^^^^^^^^^^^"]);
+}

@@ -1,0 +1,411 @@
+//! Tails: every event once, in the order of its chain, however it comes and however often the client comes back.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::body::{Body, BodyDataStream};
+use futures_util::StreamExt;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+use tower::ServiceExt;
+
+use super::Log;
+use crate::{
+    event::ChainId,
+    store::{
+        SealedEvent, Store, StoreError, Target,
+        testing::{Draft, draft, position},
+    },
+};
+
+const PATH: &str = "/api/event_log/_tail";
+
+const ONE: [u8; 16] = [1; 16];
+const TWO: [u8; 16] = [2; 16];
+
+fn event(chain: [u8; 16], sequence: u64) -> SealedEvent {
+    sealed(chain, sequence, draft())
+}
+
+fn sealed(chain: [u8; 16], sequence: u64, draft: Draft) -> SealedEvent {
+    draft.with("event.id", format!("{}.{sequence}", chain[0])).sealed(position(ChainId::from_bytes(chain), sequence))
+}
+
+async fn arrive(log: &Log, events: impl IntoIterator<Item = SealedEvent>) {
+    let events: Vec<_> = events.into_iter().collect();
+    log.store.memory.append(&Target(String::new()), &events).await.unwrap();
+}
+
+/// What one message, or one comment, says.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Message {
+    kind: Option<String>,
+    id: Option<String>,
+    data: Option<Value>,
+    comment: Option<String>,
+}
+
+impl Message {
+    fn read(text: &str) -> Self {
+        let mut message = Self::default();
+        for line in text.lines() {
+            match line.split_once(':').unwrap() {
+                ("", comment) => message.comment = Some(comment.trim().to_owned()),
+                ("event", kind) => message.kind = Some(kind.trim().to_owned()),
+                ("id", id) => message.id = Some(id.trim().to_owned()),
+                ("data", data) => message.data = Some(serde_json::from_str(data).unwrap()),
+                ("retry", _) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        message
+    }
+
+    fn event_id(&self) -> Option<String> {
+        Some(self.data.as_ref()?["event"]["id"].as_str()?.to_owned())
+    }
+}
+
+struct Tail {
+    body: BodyDataStream,
+    last_id: String,
+}
+
+impl Tail {
+    /// A tail that is ready: what arrives from now on, it shows.
+    async fn begin(log: &Log, query: &str) -> Self {
+        Self::begin_at(log, &format!("{PATH}{query}"), None).await
+    }
+
+    async fn begin_at(log: &Log, path: &str, last_id: Option<&str>) -> Self {
+        let mut request = log.request("GET", path);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = log.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut tail = Self { body: response.into_body().into_data_stream(), last_id: String::new() };
+        assert_eq!(tail.next().await.unwrap().data, None);
+        tail
+    }
+
+    async fn next(&mut self) -> Option<Message> {
+        let chunk = self.body.next().await?.unwrap();
+        let message = Message::read(std::str::from_utf8(&chunk).unwrap().strip_suffix("\n\n").unwrap());
+        if let Some(id) = &message.id {
+            self.last_id.clone_from(id);
+        }
+        Some(message)
+    }
+
+    /// The next message that is an event, or tells of a gap.
+    async fn next_data(&mut self) -> Message {
+        loop {
+            let message = self.next().await.unwrap();
+            if message.data.is_some() {
+                return message;
+            }
+        }
+    }
+
+    async fn ids(&mut self, count: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(self.next_data().await.event_id().unwrap());
+        }
+        ids
+    }
+
+    /// Whether no event comes for so long.
+    async fn is_silent_for(&mut self, time: Duration) -> bool {
+        timeout(time, self.next_data()).await.is_err()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_shows_what_comes_from_now_on_and_nothing_of_before() {
+    let log = Log::new();
+    arrive(&log, (0..3).map(|sequence| event(ONE, sequence))).await;
+    let mut tail = Tail::begin(&log, "").await;
+    arrive(&log, (3..5).map(|sequence| event(ONE, sequence))).await;
+    assert_eq!(tail.ids(2).await, ["1.3", "1.4"]);
+    arrive(&log, [event(ONE, 5)]).await;
+    assert_eq!(tail.ids(1).await, ["1.5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_shown_whole_and_the_store_lets_go_of_it() {
+    let log = Log::new();
+    arrive(&log, (0..350).flat_map(|sequence| [event(ONE, sequence), event(TWO, sequence)])).await;
+    let mut tail = Tail::begin(&log, "?since=2000-01-01&fields=event.id").await;
+    let mut shown = tail.ids(450).await;
+    let mut resumed = Tail::begin_at(&log, &format!("{PATH}?fields=event.id"), Some(&tail.last_id)).await;
+    shown.extend(resumed.ids(250).await);
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), 700);
+    drop(tail);
+    let closed = || log.store.closed_scans.load(std::sync::atomic::Ordering::Relaxed);
+    while closed() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_appears_is_followed_from_its_beginning() {
+    let log = Log::new();
+    arrive(&log, [event(ONE, 0)]).await;
+    let mut tail = Tail::begin(&log, "").await;
+    arrive(&log, [event(TWO, 0), event(TWO, 1)]).await;
+    assert_eq!(tail.ids(2).await, ["2.0", "2.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_out_of_order_is_shown_in_order() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    arrive(&log, [event(ONE, 0), event(ONE, 2), event(ONE, 3)]).await;
+    assert_eq!(tail.ids(1).await, ["1.0"]);
+    assert!(tail.is_silent_for(Duration::from_secs(30)).await);
+    arrive(&log, [event(ONE, 1)]).await;
+    assert_eq!(tail.ids(3).await, ["1.1", "1.2", "1.3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hole_that_stays_is_announced_and_passed_and_holds_up_no_other_chain() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    arrive(&log, [event(ONE, 0), event(ONE, 3)]).await;
+    assert_eq!(tail.ids(1).await, ["1.0"]);
+    let begun = Instant::now();
+    arrive(&log, [event(TWO, 0)]).await;
+    assert_eq!(tail.ids(1).await, ["2.0"]);
+    let gap = tail.next_data().await;
+    assert_eq!(gap.kind.as_deref(), Some("gap"));
+    assert_eq!(gap.data, Some(json!({"chain": ChainId::from_bytes(ONE).to_string(), "from": 1, "to": 2})));
+    assert!((55..70).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(tail.ids(1).await, ["1.3"]);
+    let mut resumed = Tail::begin_at(&log, PATH, Some(&tail.last_id)).await;
+    arrive(&log, [event(ONE, 1), event(ONE, 4)]).await;
+    assert_eq!((tail.ids(1).await, resumed.ids(1).await), (vec!["1.4".to_owned()], vec!["1.4".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hole_behind_which_there_is_nothing_to_show_is_no_gap() {
+    let log = Log::new();
+    let mut tail = Tail::begin_at(&log, "/api/event_log/t/1/_tail", None).await;
+    arrive(&log, [event(ONE, 1), sealed(ONE, 0, draft().about("t", "1"))]).await;
+    assert_eq!(tail.ids(1).await, ["1.0"]);
+    arrive(&log, [event(ONE, 5)]).await;
+    assert!(tail.is_silent_for(Duration::from_secs(300)).await);
+    arrive(&log, (2..5).map(|sequence| sealed(ONE, sequence, draft().about("t", "1")))).await;
+    assert_eq!(tail.ids(3).await, ["1.2", "1.3", "1.4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_the_id_of_each_event_it_goes_on_behind_it() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    let beginning = tail.last_id.clone();
+    arrive(&log, (0..4).flat_map(|sequence| [event(ONE, sequence), event(TWO, sequence)])).await;
+    let mut shown = Vec::new();
+    for _ in 0..8 {
+        let id = tail.next_data().await.event_id().unwrap();
+        shown.push((id, tail.last_id.clone()));
+    }
+    let all: Vec<_> = shown.iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!(Tail::begin_at(&log, PATH, Some(&beginning)).await.ids(8).await, all);
+    for (index, (_, id)) in shown.iter().enumerate() {
+        let rest = &all[index + 1..];
+        let by_parameter = format!("{PATH}?last_event_id={id}");
+        assert_eq!(Tail::begin_at(&log, PATH, Some(id)).await.ids(rest.len()).await, rest);
+        assert_eq!(Tail::begin_at(&log, &by_parameter, None).await.ids(rest.len()).await, rest);
+        let newer = Tail::begin_at(&log, &format!("{PATH}?last_event_id={beginning}&since=1d"), Some(id)).await;
+        assert_eq!({ newer }.ids(rest.len()).await, rest);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn since_a_time_it_begins_with_what_is_there_and_stays_so_when_it_goes_on() {
+    let log = Log::new();
+    let at = |sequence, time: &str| sealed(ONE, sequence, draft().at(time));
+    arrive(
+        &log,
+        [at(0, "2021-03-02T11:00:00.000Z"), at(1, "2021-03-02T11:50:00.000Z"), at(2, "2021-03-02T11:55:00.000Z")],
+    )
+    .await;
+    let mut tail = Tail::begin(&log, "?since=30m").await;
+    assert_eq!(tail.ids(1).await, ["1.1"]);
+    let id = tail.last_id.clone();
+    assert_eq!(tail.ids(1).await, ["1.2"]);
+    // Half an hour before now is later by then.
+    log.clock.pass(3_600_000);
+    let mut resumed = Tail::begin_at(&log, &format!("{PATH}?since=30m"), Some(&id)).await;
+    assert_eq!(resumed.ids(1).await, ["1.2"]);
+    arrive(&log, [at(3, "2021-03-02T10:00:00.000Z"), at(4, "2021-03-02T11:40:00.000Z")]).await;
+    assert_eq!(resumed.ids(1).await, ["1.4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_shows_what_was_chosen_of_events_of_the_objects_or_space_of_the_path_that_match() {
+    let log = Log::new();
+    let mut of_object = Tail::begin_at(&log, "/api/event_log/t/1/_tail?fields=event.id", None).await;
+    let mut of_filter = Tail::begin(&log, "?filter=kibana.saved_objects.id:1").await;
+    let mut of_space = Tail::begin_at(&log, "/s/team/api/event_log/_tail", None).await;
+    arrive(&log, [event(ONE, 0), sealed(ONE, 1, draft().about("t", "1"))]).await;
+    arrive(&log, [sealed(ONE, 2, draft().with("kibana.space_ids", vec!["team"]))]).await;
+    assert_eq!(of_object.next_data().await.data, Some(json!({"event": {"id": "1.1"}})));
+    assert_eq!(of_space.ids(1).await, ["1.2"]);
+    assert_eq!(of_filter.ids(1).await, ["1.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn something_is_sent_every_fifteen_seconds() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    let begun = Instant::now();
+    while tail.next().await.unwrap().comment.is_none() {}
+    assert!((14..17).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_after_a_while_so_that_the_caller_is_asked_who_it_is() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    let begun = Instant::now();
+    while tail.next().await.is_some() {}
+    assert_eq!(begun.elapsed().as_secs() / 60, 15);
+    arrive(&log, [event(ONE, 0)]).await;
+    let mut resumed = Tail::begin_at(&log, PATH, Some(&tail.last_id)).await;
+    assert_eq!(resumed.ids(1).await, ["1.0"]);
+}
+
+fn away() -> StoreError {
+    StoreError::Unavailable { reason: "node-7 is gone".to_owned(), retry_after: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_waited_for_and_nothing_is_passed() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    arrive(&log, [event(ONE, 0)]).await;
+    assert_eq!(tail.ids(1).await, ["1.0"]);
+    log.store.be_away(Some(away()));
+    arrive(&log, [event(ONE, 1)]).await;
+    let said = loop {
+        let message = tail.next().await.unwrap();
+        assert_eq!(message.data, None);
+        if let Some(comment) = message.comment.filter(|comment| !comment.is_empty()) {
+            break comment;
+        }
+    };
+    assert_eq!(said, "the store does not answer at present; try again later; this goes on by itself");
+    log.store.be_away(None);
+    assert_eq!(tail.ids(1).await, ["1.1"]);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_at_the_beginning_is_503() {
+    let log = Log::new();
+    log.store.be_away(Some(away()));
+    for query in ["", "?since=1h"] {
+        let answer = log.get(&format!("{PATH}{query}")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("5")), "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_shutdown_it_ends_in_order() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    log.stopping.cancel();
+    while tail.next().await.is_some() {}
+    let line = "annals_http_streams_total{kind=\"tail\",end=\"shutdown\"} 1";
+    while !log.metrics.render().unwrap().contains(line) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_tails_run_at_once_than_may_and_one_that_nobody_reads_makes_room() {
+    let log = Log::new();
+    let mut tails = Vec::new();
+    for _ in 0..64 {
+        tails.push(Tail::begin(&log, "").await);
+    }
+    let answer = log.get(PATH).await;
+    assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (429, Some("too_many_streams")));
+    drop(tails.pop());
+    let line = "annals_http_streams_total{kind=\"tail\",end=\"client\"} 1";
+    while !log.metrics.render().unwrap().contains(line) {
+        tokio::task::yield_now().await;
+    }
+    Tail::begin(&log, "").await;
+}
+
+#[tokio::test]
+async fn what_is_logged_here_is_shown() {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    let answer = log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"},"message":"hello"}"#);
+    assert_eq!(answer.await.status, 202);
+    let shown = tail.next_data().await.data.unwrap();
+    assert_eq!(shown["message"], "hello");
+}
+
+#[tokio::test]
+async fn an_id_that_is_none_is_refused() {
+    let log = Log::new();
+    let mut wrong = vec!["abc".to_owned(), "AQ".to_owned(), "Ag".to_owned(), "++".to_owned()];
+    let tail = Tail::begin(&log, "").await;
+    wrong.push(tail.last_id[..tail.last_id.len() - 1].to_owned());
+    for id in wrong {
+        let request = log.request("GET", PATH).header("last-event-id", &id).body(Body::empty()).unwrap();
+        let answer = log.send(request).await;
+        assert_eq!(answer.status, 400, "{id}");
+        assert!(answer.error().starts_with("[request headers.last-event-id]: "), "{id}");
+    }
+}
+
+/// Bulks of some chains land in any order, while a client comes and goes.
+async fn every_event_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, leaves: Vec<bool>) {
+    let log = Log::new();
+    let mut tail = Tail::begin(&log, "").await;
+    let mut shown: BTreeMap<u8, Vec<u64>> = BTreeMap::new();
+    let mut leaves = leaves.into_iter();
+    let mut count = 0;
+    let last = order.chunks(bulk).count() - 1;
+    for (index, bulk) in order.chunks(bulk).enumerate() {
+        // No hole may last until it becomes a gap; at the end a new chain must have been noticed.
+        let time = Duration::from_secs(if index == last { 20 } else { 8 });
+        arrive(&log, bulk.iter().map(|(chain, sequence)| event([*chain; 16], *sequence))).await;
+        while let Ok(message) = timeout(time, tail.next_data()).await {
+            assert_eq!(message.kind, None);
+            let id = message.event_id().unwrap();
+            let (chain, sequence) = id.split_once('.').unwrap();
+            shown.entry(chain.parse().unwrap()).or_default().push(sequence.parse().unwrap());
+            count += 1;
+            if leaves.next().unwrap_or(false) {
+                let id = tail.last_id.clone();
+                tail = Tail::begin_at(&log, PATH, Some(&id)).await;
+            }
+        }
+    }
+    assert_eq!(count, order.len());
+    assert!(shown.values().all(|sequences| sequences.iter().copied().eq(0..sequences.len() as u64)), "{shown:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #[test]
+    fn every_event_is_shown_once_whatever_order_bulks_land_in(
+        order in Just((0..3_u8).flat_map(|chain| (0..6_u64).map(move |sequence| (chain, sequence))).collect::<Vec<_>>())
+            .prop_shuffle(),
+        bulk in 3..8_usize,
+        leaves in prop::collection::vec(any::<bool>(), 18),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(every_event_is_shown_once(order, bulk, leaves));
+    }
+}
