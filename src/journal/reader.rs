@@ -61,6 +61,10 @@ impl Reader {
                 Err(_) => break,
             }
         }
+        if self.position == end {
+            // Nobody knows when there is more to read; and a file that is trimmed meanwhile would keep its room on the disk.
+            self.open = None;
+        }
         Ok(records)
     }
 

@@ -93,6 +93,24 @@ fn trimming_removes_whole_segments_and_never_the_newest() {
     assert_eq!(read_all(&journal.handle(), Position(0)), recovered.payloads);
 }
 
+/// Else the disk would stay as full as it was.
+#[test]
+fn a_reader_that_has_read_everything_keeps_no_file_that_is_trimmed() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 40);
+    let (mut journal, _) = open(folder.path());
+    let handle = journal.handle();
+    let mut reader = handle.reader(Position(0));
+    while !reader.read(1000).unwrap().is_empty() {}
+    journal.begin_segment(b"").unwrap();
+    handle.trim(handle.end()).unwrap();
+    let kept = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let of_journal =
+        |path: &std::path::PathBuf| path.starts_with(folder.path()) && path.to_string_lossy().ends_with("(deleted)");
+    assert_eq!(kept.filter(of_journal).collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(reader.position(), handle.end());
+}
+
 #[test]
 fn an_append_beyond_the_bound_is_refused_and_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
