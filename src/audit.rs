@@ -20,8 +20,8 @@ use crate::{
 
 const QUEUE: usize = 4096;
 const BATCH: usize = 256;
-/// A name comes from elsewhere; an event takes this much of it.
-const MAX_NAME: usize = 256;
+/// Texts come from elsewhere; an event takes so many characters of each.
+const MAX_TEXT: usize = 256;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,14 @@ pub struct Record {
 }
 
 impl Record {
+    /// With texts that every event may have, of bounded length: what somebody sends must neither keep the event that
+    /// tells of it from being logged, nor take the room of others.
+    fn plain(self) -> Self {
+        let Self { action, message, space, user, address, payload } = self;
+        let user = user.map(|user| plain_text(&user));
+        Self { action, message: plain_text(&message), space, user, address, payload: plain(payload) }
+    }
+
     fn event(&self) -> Value {
         let Self { action, message, user, address, payload, .. } = self;
         let mut event = json!({
@@ -98,7 +106,7 @@ impl Record {
             }
         };
         if let Some(user) = user {
-            put("user", json!({"name": user.chars().take(MAX_NAME).collect::<String>()}));
+            put("user", json!({"name": user}));
         }
         if let Some(address) = address {
             put("source", json!({"ip": address.to_canonical().to_string()}));
@@ -107,6 +115,25 @@ impl Record {
             put("annals", json!({"payload": payload}));
         }
         event
+    }
+}
+
+/// U+0000, which no event may hold, becomes U+FFFD.
+fn plain_text(text: &str) -> String {
+    text.chars()
+        .take(MAX_TEXT)
+        .map(|letter| if letter == '\0' { char::REPLACEMENT_CHARACTER } else { letter })
+        .collect()
+}
+
+fn plain(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(plain_text(&text)),
+        Value::Array(values) => Value::Array(values.into_iter().map(plain).collect()),
+        Value::Object(members) => {
+            Value::Object(members.into_iter().map(|(name, value)| (name, plain(value))).collect())
+        }
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }
 
@@ -139,7 +166,7 @@ impl Audit {
 
     /// Never waits.
     pub fn record(&self, record: Record) {
-        if self.queue.try_send(Message::Record(Box::new(record))).is_err() {
+        if self.queue.try_send(Message::Record(Box::new(record.plain()))).is_err() {
             self.metrics.lost.inc();
             tracing::warn!("an event of the log's own use was lost, as too many wait to be logged");
         }

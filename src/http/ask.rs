@@ -81,8 +81,6 @@ impl Whose {
 
 /// An event tells of so many ids that were asked for.
 const RECORDED_IDS: usize = 20;
-/// Characters of its message.
-const RECORDED_MESSAGE: usize = 256;
 
 fn record(caller: &Caller, action: Action, events: &Scope) -> Record {
     let (space, what, payload) = match events {
@@ -107,8 +105,7 @@ fn record(caller: &Caller, action: Action, events: &Scope) -> Record {
         Action::Tail => "followed",
         Action::Find | Action::AuthenticationFailed | Action::KeyCreated | Action::KeyRevoked => "found",
     };
-    let message = format!("{verb} {what}").chars().take(RECORDED_MESSAGE).collect();
-    Record { space, ..caller.did(action, message, payload) }
+    Record { space, ..caller.did(action, format!("{verb} {what}"), payload) }
 }
 
 /// What the store answers, if it does so before the deadline.

@@ -1,5 +1,7 @@
 //! The body that names saved objects.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use crate::error::Failure;
@@ -7,7 +9,7 @@ use crate::error::Failure;
 /// As many ids as an engine takes in one list of terms.
 const MAX_IDS: usize = 65_536;
 
-/// The `ids` and `legacyIds` of a body in one list. An id that an object had before is an id like any other: what
+/// The `ids` and `legacyIds` of a body in one list, each once. An id that an object had before is an id like any other: what
 /// refers to it is found, and the caller must be allowed to read it.
 pub(in crate::http) fn ids(body: &[u8]) -> Result<Vec<String>, Failure> {
     if body.iter().all(u8::is_ascii_whitespace) {
@@ -33,6 +35,9 @@ pub(in crate::http) fn ids(body: &[u8]) -> Result<Vec<String>, Failure> {
         let reason = format_args!("array size is [{}], but cannot be greater than [{MAX_IDS}]", ids.len());
         return Err(wrong(name, reason));
     }
+    // An authority is asked about each of them.
+    let mut known = HashSet::with_capacity(ids.len());
+    ids.retain(|id| known.insert(id.clone()));
     Ok(ids)
 }
 

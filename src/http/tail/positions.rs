@@ -74,6 +74,9 @@ fn write_number(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
+/// Every start of a writer may begin a chain; but each is asked about, and an id comes from anyone.
+const MOST_CHAINS: usize = 1_000;
+
 fn read(mut rest: &[u8]) -> Option<Positions> {
     let since = match take(&mut rest)? {
         [0] => None,
@@ -84,6 +87,9 @@ fn read(mut rest: &[u8]) -> Option<Positions> {
     while !rest.is_empty() {
         let chain = ChainId::from_bytes(*take(&mut rest)?);
         next.insert(chain, Sequence(read_number(&mut rest)?));
+        if next.len() > MOST_CHAINS {
+            return None;
+        }
     }
     Some(Positions { since, next })
 }

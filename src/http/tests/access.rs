@@ -496,6 +496,24 @@ async fn failures_keys_and_finds_by_those_who_read_everything_are_events_of_the_
     assert_eq!(own[3]["kibana"]["space_ids"], json!(["team"]));
 }
 
+#[tokio::test]
+async fn nothing_that_somebody_sends_keeps_what_they_did_from_being_recorded() {
+    let log = Log::configured(&[("access.log_finds", "true")]);
+    // A login with U+0000 in it, which no event may hold.
+    let wrong = Request::builder().uri("/metrics").header("authorization", "Basic AGJvYjp4");
+    assert_eq!(log.send(from("192.0.2.1", wrong)).await.status, 401);
+    let long = "7".repeat(1 << 20);
+    let ids = json!({"ids": ["7\u{0}", long]}).to_string();
+    assert_eq!(log.post("/api/event_log/order/_count", ids).await.status, 200);
+    assert_eq!(log.get("/api/event_log/a%00b/%00/_export").await.status, 200);
+    let own = log.store.own_events(3).await;
+    let user = |event: &Value| event["user"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(user(&own[0]), "\u{fffd}bob");
+    let payload = |event: &Value| serde_json::from_str::<Value>(event["annals"]["payload"].as_str().unwrap()).unwrap();
+    assert_eq!(payload(&own[1])["ids"], json!(["7\u{fffd}", "7".repeat(256)]));
+    assert_eq!((&own[2]["event"]["action"], &payload(&own[2])["type"]), (&json!("export"), &json!("a\u{fffd}b")));
+}
+
 const READS: (&str, &str) = ("access.grants.a.callers", "api_key:reader");
 const ANY: (&str, &str) = ("access.grants.a.types", "*");
 const ANYWHERE: (&str, &str) = ("access.grants.a.spaces", "*");

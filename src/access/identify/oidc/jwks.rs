@@ -24,7 +24,9 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(10);
 /// Keys that could not be fetched anew are believed for so long.
 const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3600);
 
-pub(super) struct Jwks {
+pub(super) struct Jwks(Arc<Store>);
+
+struct Store {
     source: Source,
     keys: RwLock<Arc<Fetched>>,
     /// Held while keys are fetched, by one request for all; when that was last tried.
@@ -98,11 +100,11 @@ impl Jwks {
                 Source::Discovery { remote, path, timeout, ca_file }
             }
         };
-        Ok(Self { source, keys: RwLock::default(), fetching: Mutex::default() })
+        Ok(Self(Arc::new(Store { source, keys: RwLock::default(), fetching: Mutex::default() })))
     }
 
     pub(super) async fn has_signed(&self, token: &Token<'_>) -> Result<bool, Unavailable> {
-        let known = self.current();
+        let known = self.0.current();
         if known.is_younger_than(FRESH_FOR) && known.has_key_for(token) {
             return Ok(known.has_signed(token));
         }
@@ -116,6 +118,16 @@ impl Jwks {
         }
     }
 
+    /// In a task of its own: it comes to its end also when the caller goes away, who may have wanted no more than that nobody
+    /// else asks for a while.
+    async fn refresh(&self, than: &Arc<Fetched>) -> Result<Arc<Fetched>, Unavailable> {
+        let (store, than) = (Arc::clone(&self.0), Arc::clone(than));
+        let refreshed = tokio::spawn(async move { store.refresh(&than).await }).await;
+        refreshed.unwrap_or_else(|error| Err(Unavailable(format!("fetching the issuer's keys broke off: {error}"))))
+    }
+}
+
+impl Store {
     fn current(&self) -> Arc<Fetched> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
