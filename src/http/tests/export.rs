@@ -58,7 +58,7 @@ impl Server {
             stopping.cancel();
         };
         let limits = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain };
-        tokio::spawn(serve(listener, log.router.clone(), shutdown, limits));
+        tokio::spawn(serve(listener, None, log.router.clone(), shutdown, limits));
         Self { address, stop }
     }
 
