@@ -100,6 +100,7 @@ impl Product {
         self,
         client: &Client,
         indices: &str,
+        preference: &str,
         keep_alive: &str,
     ) -> Result<Option<String>, StoreError> {
         #[derive(Deserialize)]
@@ -111,7 +112,8 @@ impl Product {
             Self::Elasticsearch => ("_pit", "allow_partial_search_results=false"),
             Self::OpenSearch => ("_search/point_in_time", "allow_partial_pit_creation=false"),
         };
-        let path = format!("{indices}/{call}?keep_alive={keep_alive}&{whole}&{}", search::INDICES);
+        let copies = format!("{whole}&preference={preference}");
+        let path = format!("{indices}/{call}?keep_alive={keep_alive}&{copies}&{}", search::INDICES);
         let answer = client.post(&path, "").await?;
         if !answer.is_success() {
             return match self {

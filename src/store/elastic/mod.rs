@@ -54,6 +54,8 @@ use crate::{
 pub struct ElasticStore {
     client: Arc<Client>,
     names: Names,
+    /// Which copies answer: see [`preference`].
+    preference: String,
     /// What the engine was found to be at the last set-up.
     flavor: Mutex<Option<Flavor>>,
     /// What bulk bodies are built in.
@@ -66,6 +68,7 @@ impl ElasticStore {
         Ok(Self {
             client: Arc::new(Client::new(config)?),
             names: config.names()?,
+            preference: preference(),
             flavor: Mutex::new(None),
             bodies: Pool::default(),
         })
@@ -90,7 +93,8 @@ impl ElasticStore {
     }
 
     async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {
-        let path = format!("{}/_search?{}&{}", self.names.pattern(), search::INDICES, search::WHOLE);
+        let (indices, preference) = (self.names.pattern(), &self.preference);
+        let path = format!("{indices}/_search?{}&{}&preference={preference}", search::INDICES, search::WHOLE);
         self.client.post(&path, body.to_string()).await
     }
 
@@ -98,6 +102,14 @@ impl ElasticStore {
     fn search_timeout(&self) -> String {
         format!("{}ms", self.client.request_timeout().as_millis() * 9 / 10)
     }
+}
+
+/// Lets the same copy of a shard answer all searches of one store, as long as it is there. Copies are refreshed each at its own
+/// moments, so that one may not yet show what another has shown: whoever asks how far a chain reaches and then for its events
+/// would pass over some. The text is drawn anew for each store, so that the writers do not all ask the same copies.
+fn preference() -> String {
+    // Without randomness all copies are as good; only the load is then less evenly spread.
+    format!("annals-{:016x}", getrandom::u64().unwrap_or_default())
 }
 
 fn policy() -> Result<Policy, StoreError> {

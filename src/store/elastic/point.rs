@@ -27,10 +27,11 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Holds everything still as searches see it now.
+    /// Holds everything still as searches see it now: those of this store, so the same copies are held. The searches at the point
+    /// say nothing of copies, for the engine takes those that it holds.
     pub(super) async fn open(store: &ElasticStore) -> Result<Self, StoreError> {
         let product = store.flavor().await?.product;
-        let id = product.open_point(&store.client, &store.names.pattern(), KEEP_ALIVE).await?;
+        let id = product.open_point(&store.client, &store.names.pattern(), &store.preference, KEEP_ALIVE).await?;
         Ok(Self { client: store.client.clone(), product, id })
     }
 

@@ -10,6 +10,7 @@ use tokio::{io::AsyncReadExt, net::TcpListener};
 
 use super::{
     engines::query,
+    events,
     fake::{Asked, Fake, Reply, error, reply, text},
     fresh_chain, store,
 };
@@ -183,4 +184,44 @@ async fn a_question_that_is_given_up_closes_its_connection() {
     let mut rest = Vec::new();
     // It ends, in good order or not.
     drop(connection.read_to_end(&mut rest).await);
+}
+
+#[tokio::test]
+async fn all_searches_of_a_store_ask_the_same_copies() {
+    const NONE: &str = r#"{"timed_out":false,"_shards":{"failed":0},"hits":{"total":{"value":0},"hits":[]}}"#;
+    let mut preferences = Vec::new();
+    for (root, open) in [(elasticsearch(), "POST _pit"), (opensearch(), "POST _search/point_in_time")] {
+        let engine = engine(root, move |call, _| match call {
+            call if call == open => opened(),
+            "POST _refresh" => reply(200, json!({"_shards": {"failed": 0}})),
+            _ => text(200, NONE),
+        })
+        .await;
+        let store = store(&[&engine.url]);
+        let field = schema::field("event.action").unwrap();
+        let duration = schema::field("event.duration").unwrap();
+        store.find(&everything()).await.unwrap();
+        // What the engine answers to these says nothing; that they are asked is all that counts here.
+        let _ = store.aggregate(&everything(), &Aggregation::Statistics { field: duration }).await;
+        let _ = store.aggregate(&everything(), &Aggregation::Terms { field, limit: 1 }).await;
+        let _ = store.chains().await;
+        let _ = store.reach(fresh_chain(), Sequence(0)).await;
+        store.head(fresh_chain()).await.unwrap();
+        store.look_up(&events(fresh_chain(), 0..1)).await.unwrap();
+        scan(&store).await.unwrap().next(1).await.unwrap();
+
+        let asked = engine.asked();
+        let at_a_point = |asked: &&Asked| asked.call == "POST /_search";
+        // An engine refuses a search at a point that says which copies.
+        assert!(asked.iter().filter(at_a_point).all(|asked| !asked.query.contains("preference")));
+        assert_eq!(asked.iter().filter(at_a_point).count(), 1);
+        let searches = |asked: &&Asked| !at_a_point(asked) && ["POST _search", open].contains(&call(asked).as_str());
+        let of =
+            |asked: &Asked| asked.query.split('&').find_map(|part| part.strip_prefix("preference=")).map(str::to_owned);
+        let found: Vec<Option<String>> = asked.iter().filter(searches).map(of).collect();
+        assert_eq!(found.len(), 8);
+        assert!(found.iter().all(|preference| preference.is_some() && *preference == found[0]), "{found:?}");
+        preferences.push(found[0].clone());
+    }
+    assert_ne!(preferences[0], preferences[1], "stores share the copies among them");
 }

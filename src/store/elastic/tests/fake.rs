@@ -10,10 +10,13 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-/// A request as it came, without its query string.
+/// A request as it came.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
+    /// Method and path.
     pub(super) call: String,
+    /// What stands behind the path.
+    pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
 }
@@ -54,9 +57,10 @@ impl Fake {
         let log = asked.clone();
         let handler = move |request: Request| async move {
             let call = format!("{} {}", request.method(), request.uri().path());
+            let query = request.uri().query().unwrap_or_default().to_owned();
             let headers = request.headers().clone();
             let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
-            let asked = Asked { call, headers, body: String::from_utf8(body.to_vec()).unwrap() };
+            let asked = Asked { call, query, headers, body: String::from_utf8(body.to_vec()).unwrap() };
             let Reply(status, headers, body) = answer(&asked);
             log.lock().unwrap().push(asked);
             let mut response = Response::builder().status(status).header("content-type", "application/json");
