@@ -31,7 +31,9 @@ pub(super) fn append(connection: &mut Connection, events: &[Read]) -> rusqlite::
             Ok(row) => tables.append(&read.event, row),
             Err(refused) => Ok(refused.clone()),
         };
-        events.iter().map(append).collect::<rusqlite::Result<_>>()?
+        let outcomes = events.iter().map(append).collect::<rusqlite::Result<_>>()?;
+        tables.index_words()?;
+        outcomes
     };
     transaction.commit()?;
     Ok(outcomes)
@@ -44,7 +46,12 @@ pub(super) fn replace(connection: &mut Connection, Read { event, row }: &Read) -
         Err(refused) => return Ok(refused.clone()),
     };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let outcome = Tables::of(&transaction)?.replace(event, row)?;
+    let outcome = {
+        let mut tables = Tables::of(&transaction)?;
+        let outcome = tables.replace(event, row)?;
+        tables.index_words()?;
+        outcome
+    };
     transaction.commit()?;
     Ok(outcome)
 }
@@ -53,6 +60,8 @@ pub(super) fn replace(connection: &mut Connection, Read { event, row }: &Read) -
 pub(super) struct Tables<'t> {
     insert: CachedStatement<'t>,
     refer: CachedStatement<'t>,
+    /// The first row that was inserted; later ones have higher numbers.
+    first: Option<i64>,
     transaction: &'t Transaction<'t>,
 }
 
@@ -70,8 +79,21 @@ impl<'t> Tables<'t> {
                                       timestamp, sequence, chain)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?,
+            first: None,
             transaction,
         })
+    }
+
+    /// Enters the words of what was inserted, before the transaction ends: all at once, for an index that gets them row by
+    /// row, as from a trigger, is written to disk row by row.
+    pub(super) fn index_words(&mut self) -> rusqlite::Result<()> {
+        let Some(first) = self.first.take() else { return Ok(()) };
+        let mut index = self.transaction.prepare_cached(
+            "INSERT INTO message_words (rowid, words)
+             SELECT id, words FROM events WHERE id >= ?1 AND words <> ' ' ORDER BY id",
+        )?;
+        index.execute([first])?;
+        Ok(())
     }
 
     fn append(&mut self, event: &SealedEvent, row: &Row) -> rusqlite::Result<Outcome> {
@@ -110,6 +132,7 @@ impl<'t> Tables<'t> {
             return Ok(false);
         }
         let event = self.transaction.last_insert_rowid();
+        self.first.get_or_insert(event);
         for (object, ordinal) in row.objects.iter().zip(0_i64..) {
             self.refer(event, ordinal, object, row)?;
         }

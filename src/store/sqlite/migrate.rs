@@ -50,6 +50,7 @@ pub(super) fn move_part(connection: &mut Connection) -> Result<(), OpenError> {
             tables.insert(&columns, document)?;
             (last, count, bytes) = (Some(row.get::<_, i64>(0)?), count + 1, bytes + document.len());
         }
+        tables.index_words()?;
     }
     match last {
         Some(last) => transaction.execute("DELETE FROM events_1 WHERE id <= ?1", [last])?,

@@ -58,12 +58,9 @@ CREATE TABLE objects (
 -- In the order in which an object's events are asked for.
 CREATE INDEX objects_by_object ON objects (object, type, found_in, timestamp, sequence, chain);
 
--- Which words are in which message; in which order they are is seen from `events.words`. Blanks alone part words.
+-- Which words are in which message; in which order they are is seen from `events.words`. Blanks alone part words. Each
+-- append enters its own at its end.
 CREATE VIRTUAL TABLE message_words USING fts5 (
     words, content = 'events', content_rowid = 'id', detail = 'none', columnsize = 0,
     tokenize = 'ascii tokenchars ''!"#$%&''''()*+,-./:;<=>?@[\]^_`{|}~'''
 );
-
-CREATE TRIGGER words_of_message AFTER INSERT ON events WHEN new.words <> ' ' BEGIN
-    INSERT INTO message_words (rowid, words) VALUES (new.id, new.words);
-END;
