@@ -4,11 +4,14 @@ mod batches;
 mod completions;
 mod config;
 mod connection;
+mod count;
 mod dead_letters;
 mod find;
+mod get;
 mod keys;
 mod log;
 mod output;
+mod selection;
 mod sending;
 mod serve;
 mod settings;
@@ -39,6 +42,8 @@ enum Command {
     Setup(setup::Args),
     Log(log::Args),
     Find(find::Args),
+    Count(count::Args),
+    Get(get::Args),
     DeadLetters(dead_letters::Args),
     Keys(keys::Args),
     Config(config::Args),
@@ -62,6 +67,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Setup(args) => setup::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Find(args) => find::run(&args),
+        Command::Count(args) => count::run(&args),
+        Command::Get(args) => get::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),

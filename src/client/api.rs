@@ -295,19 +295,52 @@ impl Api {
         ids: &[String],
         parameters: &[(&str, String)],
     ) -> Result<FoundPage, ApiError> {
+        let request = self.question(Some(object_type), ids, "_find")?;
+        self.send(request.query(parameters)).await?.read()
+    }
+
+    /// How many events there are about saved objects, or of all that the caller may see.
+    pub async fn count(
+        &self,
+        object_type: Option<&str>,
+        ids: &[String],
+        parameters: &[(&str, String)],
+    ) -> Result<u64, ApiError> {
+        #[derive(Deserialize)]
+        struct Counted {
+            count: u64,
+        }
+        let request = self.question(object_type, ids, "_count")?;
+        Ok(self.send(request.query(parameters)).await?.read::<Counted>()?.count)
+    }
+
+    /// One event by its `event.id`, byte for byte as it came.
+    pub async fn event(&self, id: &str) -> Result<Box<RawValue>, ApiError> {
+        self.send(self.request(Method::GET, self.url(&["api", "event_log", "events", id])?)).await?.read()
+    }
+
+    /// About one object, several, or without a type about everything.
+    fn question(
+        &self,
+        object_type: Option<&str>,
+        ids: &[String],
+        what: &str,
+    ) -> Result<reqwest::RequestBuilder, ApiError> {
         #[derive(Serialize)]
         struct Ids<'a> {
             ids: &'a [String],
         }
-        let request = match ids {
-            [id] => self.request(Method::GET, self.url(&["api", "event_log", object_type, id, "_find"])?),
-            ids => self
-                .request(Method::POST, self.url(&["api", "event_log", object_type, "_find"])?)
+        Ok(match (object_type, ids) {
+            (None, _) => self.request(Method::GET, self.url(&["api", "event_log", what])?),
+            (Some(object_type), [id]) => {
+                self.request(Method::GET, self.url(&["api", "event_log", object_type, id, what])?)
+            }
+            (Some(object_type), ids) => self
+                .request(Method::POST, self.url(&["api", "event_log", object_type, what])?)
                 .header(header::CONTENT_TYPE, "application/json")
                 .header("kbn-xsrf", "annals")
                 .body(json_body(&Ids { ids })?),
-        };
-        self.send(request.query(parameters)).await?.read()
+        })
     }
 
     /// The dead letters of one store, or of each; `from` and `limit` count in each store by itself.

@@ -207,6 +207,25 @@ fn find_asks_by_one_id_or_many_and_prints_documents_as_they_came() {
 }
 
 #[test]
+fn count_and_get_ask_what_they_were_told_and_print_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = json!({"statusCode": 404, "error": "Not Found", "message": "Not Found"});
+    let script =
+        [(200, json!({"count": 7})), (200, json!({"count": 2})), (200, json!({"message": "one"})), (404, absent)];
+    let server = Server::start(script);
+    let annals = |arguments: &[&str]| run(server.annals(folder.path()).args(arguments));
+    assert_eq!(annals(&["count", "--is", "event.outcome=failure"]), ("7\n".to_owned(), String::new(), 0));
+    assert_eq!(annals(&["count", "order", "7", "8", "--start=24h"]).0, "2\n");
+    assert_eq!(annals(&["get", "a/b"]), ("{\"message\":\"one\"}\n".to_owned(), String::new(), 0));
+    assert_eq!(annals(&["get", "none"]).2, 3);
+    assert_eq!(annals(&["count", "order"]).2, 2);
+    let seen = server.seen();
+    assert_eq!(seen[0].line, "GET /api/event_log/_count?filter=event.outcome%3A%22failure%22");
+    assert_eq!(seen[1].line, "POST /api/event_log/order/_count?start=24h");
+    assert_eq!(seen[2].line, "GET /api/event_log/events/a%2Fb");
+}
+
+#[test]
 fn finding_nothing_says_where_it_looked() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start([page(0, &[])]);
