@@ -16,6 +16,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let api = args.connection.connect()?;
     let Selection { object_type, ids, .. } = &args.selection;
-    let count = block_on(async { Ok(api.count(object_type.as_deref(), ids, &args.selection.parameters()).await?) })?;
+    let parameters = args.selection.parameters()?;
+    let count = block_on(async { Ok(api.count(object_type.as_deref(), ids, &parameters).await?) })?;
     output::print(format!("{count}\n").as_bytes())
 }

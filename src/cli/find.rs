@@ -7,23 +7,21 @@ use super::{
     Failure, block_on,
     connection::ConnectionArgs,
     output::{self, Format},
+    selection::Selection,
     table::{self, Table},
 };
 use crate::client::api::FoundPage;
 
-/// Finds events by the saved objects that they refer to
+/// Finds events, by the saved objects that they refer to or by a filter
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  annals find order 7\n  annals find order 7 8 --start 24h --sort @timestamp:desc --per-page 50\n  \
-                        annals find order 7 --output ndjson | jq .message"
+                        annals find order 7 --output ndjson | jq .message\n  \
+                        annals find --kql 'event.outcome:failure and not user.name:ann' --start 1d"
 )]
 pub(super) struct Args {
-    /// The type of the objects, such as `order`
-    #[arg(value_name = "TYPE")]
-    object_type: String,
-    /// Their ids
-    #[arg(value_name = "ID", required = true)]
-    ids: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// The page, from 1
     #[arg(long, default_value_t = 1)]
     page: u64,
@@ -33,12 +31,6 @@ pub(super) struct Args {
     /// The field to sort by; may be repeated
     #[arg(long, value_name = "FIELD[:asc|desc]", value_parser = sort)]
     sort: Vec<Sort>,
-    /// The first moment, as a date or as a duration before now such as 24h
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    start: Option<String>,
-    /// The last moment, likewise
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    end: Option<String>,
     /// How to print; without it a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
     output: Option<Format>,
@@ -57,7 +49,8 @@ struct Sort {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let api = args.connection.connect()?;
-    let found = block_on(async { Ok(api.find(&args.object_type, &args.ids, &args.parameters()?).await?) })?;
+    let Selection { object_type, ids, .. } = &args.selection;
+    let found = block_on(async { Ok(api.find(object_type.as_deref(), ids, &args.parameters()?).await?) })?;
     let shown = match Format::or_usual(args.output) {
         Format::Table if found.data.is_empty() => String::new(),
         Format::Table => render(&found, &args.tz).render(table::terminal_width()),
@@ -79,8 +72,7 @@ impl Args {
             }
             several => parameters.push(("sort", serde_json::to_string(several).map_err(Failure::local)?)),
         }
-        parameters.extend(self.start.clone().map(|start| ("start", start)));
-        parameters.extend(self.end.clone().map(|end| ("end", end)));
+        parameters.extend(self.selection.parameters()?);
         Ok(parameters)
     }
 
@@ -90,14 +82,7 @@ impl Args {
         let shown = u64::try_from(found.data.len()).unwrap_or(u64::MAX);
         let before = page.saturating_sub(1).saturating_mul(per_page);
         let hint = if total == 0 {
-            let space = self.connection.space.as_deref().unwrap_or("default");
-            let bounds = if self.start.is_some() || self.end.is_some() { ", a wider --start and --end" } else { "" };
-            format!(
-                "no events of {} {} in the space {space}\nadvice: try another --space{bounds}; only events that name the \
-                 object as primary are found by it",
-                self.object_type,
-                self.ids.join(", ")
-            )
+            self.explain_nothing()
         } else if per_page == 0 {
             format!("{total} in all")
         } else if shown == 0 {
@@ -108,6 +93,23 @@ impl Args {
             return Ok(());
         };
         Ok(output::complain(&hint)?)
+    }
+}
+
+impl Args {
+    fn explain_nothing(&self) -> String {
+        let wider = if self.selection.is_narrowed() { " a wider time or filter, or" } else { "" };
+        match &self.selection.object_type {
+            None => format!("no events\nadvice: try{wider} another --space, or a key that may see more"),
+            Some(object_type) => {
+                let space = self.connection.space.as_deref().unwrap_or("default");
+                format!(
+                    "no events of {object_type} {} in the space {space}\nadvice: try{wider} another --space; only events that \
+                     name the object as primary are found by it",
+                    self.selection.ids.join(", ")
+                )
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod serve;
 mod settings;
 mod setup;
 mod table;
+mod values;
 
 use std::{fmt, future::Future, io, process::ExitCode};
 
@@ -43,6 +44,7 @@ enum Command {
     Log(log::Args),
     Find(find::Args),
     Count(count::Args),
+    Values(values::Args),
     Get(get::Args),
     DeadLetters(dead_letters::Args),
     Keys(keys::Args),
@@ -68,6 +70,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Log(args) => log::run(&args),
         Command::Find(args) => find::run(&args),
         Command::Count(args) => count::run(&args),
+        Command::Values(args) => values::run(&args),
         Command::Get(args) => get::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(args) => keys::run(&args),

@@ -288,61 +288,6 @@ impl Api {
         self.send(request.body(json_body(registration)?)).await?.accept()
     }
 
-    /// Finds events by the saved objects that they refer to. The parameters are those of the endpoint.
-    pub async fn find(
-        &self,
-        object_type: &str,
-        ids: &[String],
-        parameters: &[(&str, String)],
-    ) -> Result<FoundPage, ApiError> {
-        let request = self.question(Some(object_type), ids, "_find")?;
-        self.send(request.query(parameters)).await?.read()
-    }
-
-    /// How many events there are about saved objects, or of all that the caller may see.
-    pub async fn count(
-        &self,
-        object_type: Option<&str>,
-        ids: &[String],
-        parameters: &[(&str, String)],
-    ) -> Result<u64, ApiError> {
-        #[derive(Deserialize)]
-        struct Counted {
-            count: u64,
-        }
-        let request = self.question(object_type, ids, "_count")?;
-        Ok(self.send(request.query(parameters)).await?.read::<Counted>()?.count)
-    }
-
-    /// One event by its `event.id`, byte for byte as it came.
-    pub async fn event(&self, id: &str) -> Result<Box<RawValue>, ApiError> {
-        self.send(self.request(Method::GET, self.url(&["api", "event_log", "events", id])?)).await?.read()
-    }
-
-    /// About one object, several, or without a type about everything.
-    fn question(
-        &self,
-        object_type: Option<&str>,
-        ids: &[String],
-        what: &str,
-    ) -> Result<reqwest::RequestBuilder, ApiError> {
-        #[derive(Serialize)]
-        struct Ids<'a> {
-            ids: &'a [String],
-        }
-        Ok(match (object_type, ids) {
-            (None, _) => self.request(Method::GET, self.url(&["api", "event_log", what])?),
-            (Some(object_type), [id]) => {
-                self.request(Method::GET, self.url(&["api", "event_log", object_type, id, what])?)
-            }
-            (Some(object_type), ids) => self
-                .request(Method::POST, self.url(&["api", "event_log", object_type, what])?)
-                .header(header::CONTENT_TYPE, "application/json")
-                .header("kbn-xsrf", "annals")
-                .body(json_body(&Ids { ids })?),
-        })
-    }
-
     /// The dead letters of one store, or of each; `from` and `limit` count in each store by itself.
     pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<DeadLetters, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters"])?;
@@ -374,7 +319,7 @@ impl Api {
         self.send(self.request(Method::DELETE, url)).await?.read()
     }
 
-    fn url(&self, segments: &[&str]) -> Result<Url, ApiError> {
+    pub(super) fn url(&self, segments: &[&str]) -> Result<Url, ApiError> {
         let of_space = self.space.iter().flat_map(|space| ["s", space.as_str()]);
         self.join(of_space.chain(segments.iter().copied()))
     }
@@ -398,7 +343,7 @@ impl Api {
         Ok(url)
     }
 
-    fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+    pub(super) fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
         let request = self.http.request(method, url).header(header::ACCEPT, "application/json");
         match &self.api_key {
             Some(key) => request.header(header::AUTHORIZATION, key),
@@ -406,7 +351,7 @@ impl Api {
         }
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, ApiError> {
+    pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, ApiError> {
         let url = self.base.to_string();
         let lost = |error: reqwest::Error| ApiError::AnswerLost { url: url.clone(), reason: cause(&error) };
         let response = request.send().await.map_err(|error| {
@@ -424,7 +369,7 @@ impl Api {
     }
 }
 
-struct Answer {
+pub(super) struct Answer {
     url: String,
     status: StatusCode,
     retry_after: Option<Duration>,
@@ -432,7 +377,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn read<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+    pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ApiError> {
         let Self { url, body, .. } = self.into_success()?;
         serde_json::from_slice(&body).map_err(|error| ApiError::Strange { url, reason: error.to_string() })
     }
@@ -476,7 +421,7 @@ fn key_header(key: &Secret) -> Result<header::HeaderValue, ApiError> {
     Ok(value)
 }
 
-fn json_body(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+pub(super) fn json_body(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::Endpoint(error.to_string()))
 }
 

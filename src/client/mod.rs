@@ -26,6 +26,7 @@
 pub mod api;
 mod backoff;
 mod event;
+pub mod questions;
 mod queue;
 mod sender;
 #[cfg(test)]

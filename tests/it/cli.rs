@@ -226,6 +226,28 @@ fn count_and_get_ask_what_they_were_told_and_print_the_answer() {
 }
 
 #[test]
+fn values_and_finds_need_no_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = json!({"field": "a", "terms": [{"value": "x", "count": 2}], "distinct": 3, "without": 1});
+    let server = Server::start([(200, values), page(0, &[])]);
+    let annals = |arguments: &[&str]| run(server.annals(folder.path()).args(arguments));
+    let (stdout, stderr, exit) = annals(&["values", "--field", "a", "--limit=1", "--not", "tags=x y"]);
+    assert_eq!((stdout.as_str(), exit), ("{\"value\":\"x\",\"count\":2}\n", 0));
+    assert_eq!(stderr, "2 more of 3 values; --limit shows more; 1 events have no a\n");
+    let (_, stderr, exit) = annals(&["find", "--kql", "event.outcome:failure", "--is", "tags=x"]);
+    assert_eq!((stderr.lines().next(), exit), (Some("no events"), 0));
+    // Nothing is asked where it would be understood otherwise.
+    let (_, stderr, exit) = annals(&["find", "--kql", "a) or (b", "--is", "tags=x"]);
+    assert!(stderr.contains("a) or (b\n") && stderr.contains('^'), "{stderr}");
+    assert_eq!(exit, 1);
+    let seen = server.seen();
+    assert_eq!(seen[0].line, "GET /api/event_log/_aggregate?filter=not+tags%3A%22x+y%22&terms=a&size=1");
+    let filter = "%28event.outcome%3Afailure%29+and+tags%3A%22x%22";
+    assert_eq!(seen[1].line, format!("GET /api/event_log/_find?page=1&per_page=10&filter={filter}"));
+    assert_eq!(seen.len(), 2);
+}
+
+#[test]
 fn finding_nothing_says_where_it_looked() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start([page(0, &[])]);

@@ -1,0 +1,100 @@
+//! `annals values`
+
+use serde_json::Value;
+
+use super::{
+    Failure, block_on,
+    connection::ConnectionArgs,
+    output::{self, Format},
+    selection::Selection,
+    table::{self, Table},
+};
+use crate::client::questions::Values;
+
+/// Counts events by the values of a field, the most frequent first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  annals values --field event.action\n  \
+                        annals values --field user.name --start 1d --is event.outcome=failure\n  \
+                        annals values order 7 --field event.action --output ndjson")]
+pub(super) struct Args {
+    /// The field, such as `event.action`
+    #[arg(long, short, value_name = "FIELD")]
+    field: String,
+    /// How many values at most
+    #[arg(long, default_value_t = 20, value_name = "COUNT")]
+    limit: u64,
+    /// How to print; without it a table on a terminal, NDJSON elsewhere
+    #[arg(long, short, value_enum)]
+    output: Option<Format>,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let api = args.connection.connect()?;
+    let Selection { object_type, ids, .. } = &args.selection;
+    let mut parameters = args.selection.parameters()?;
+    parameters.extend([("terms", args.field.clone()), ("size", args.limit.to_string())]);
+    let values = block_on(async { Ok(api.values(object_type.as_deref(), ids, &parameters).await?) })?;
+    let shown = match Format::or_usual(args.output) {
+        Format::Table if values.terms.is_empty() => String::new(),
+        Format::Table => render(&values).render(table::terminal_width()),
+        Format::Ndjson => values.terms.iter().map(line).collect::<Result<_, _>>()?,
+        Format::Json => line(&values)?,
+    };
+    output::print(shown.as_bytes())?;
+    match rest(&args.field, &values) {
+        Some(hint) => Ok(output::complain(&hint)?),
+        None => Ok(()),
+    }
+}
+
+fn line(value: &impl serde::Serialize) -> Result<String, Failure> {
+    Ok(serde_json::to_string(value).map_err(Failure::local)? + "\n")
+}
+
+fn render(values: &Values) -> Table {
+    let mut table = Table::new(&["events", "value"]);
+    for term in &values.terms {
+        let value = match &term.value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        table.row([term.count.to_string(), value]);
+    }
+    table
+}
+
+/// What the table does not show, on standard error.
+fn rest(field: &str, values: &Values) -> Option<String> {
+    let shown = u64::try_from(values.terms.len()).unwrap_or(u64::MAX);
+    let more = values.distinct.saturating_sub(shown);
+    let parts = [
+        (more > 0).then(|| format!("{more} more of {} values; --limit shows more", values.distinct)),
+        (values.without > 0).then(|| format!("{} events have no {field}", values.without)),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_shown_is_said() {
+        let values = |distinct: u64, without: u64| {
+            let terms = r#"[{"value": "ship", "count": 2}, {"value": 7, "count": 1}]"#;
+            let text = format!(r#"{{"field": "x", "terms": {terms}, "distinct": {distinct}, "without": {without}}}"#);
+            serde_json::from_str::<Values>(&text).unwrap()
+        };
+        assert_eq!(render(&values(2, 0)).render(None), "events  value\n2       ship\n1       7\n");
+        assert_eq!(rest("x", &values(2, 0)), None);
+        assert_eq!(rest("x", &values(5, 0)).unwrap(), "3 more of 5 values; --limit shows more");
+        assert_eq!(rest("x", &values(3, 4)).unwrap(), "1 more of 3 values; --limit shows more; 4 events have no x");
+    }
+}
