@@ -80,6 +80,7 @@ const CASES: &[(&str, Case)] = &[
     ("a scan reads what was there, once, in order", |b| Box::pin(questions::scans_are_whole(b))),
     ("a scan of nothing ends", |b| Box::pin(questions::scans_of_nothing(b))),
     ("chains are known, and how far they reach", |b| Box::pin(questions::chains_reach(b))),
+    ("chains are found by their names", |b| Box::pin(questions::chains_are_found(b))),
     ("terms are counted", |b| Box::pin(questions::terms_are_counted(b))),
     ("terms of every kind are counted", |b| Box::pin(questions::terms_of_every_kind(b))),
     ("terms in elements count events", |b| Box::pin(questions::terms_in_elements(b))),

@@ -9,12 +9,14 @@ use crate::{
         Aggregate, Aggregation, Bucket, Interval, Key,
         Order::{Ascending, Descending},
         Statistics, Unit,
+        filter::{self, Filter, Subject, Test},
     },
     schema::{self, Field},
     store::{
         Outcome,
         testing::{
-            ACTION, DURATION, Question, SEQUENCE, TIMESTAMP, draft, fresh_chain, fresh_name, stub_of, visible_in,
+            ACTION, DURATION, Question, SEQUENCE, TIMESTAMP, draft, fresh_chain, fresh_name, position, stub_of,
+            visible_in,
         },
     },
 };
@@ -174,6 +176,24 @@ pub(super) async fn chains_reach(bench: &Bench<'_>) {
     let chains = bench.store.chains().await.expect("the store names its chains");
     assert_eq!(chains.iter().filter(|chain| **chain == bench.chain).count(), 1);
     assert!(!chains.contains(&other));
+}
+
+pub(super) async fn chains_are_found(bench: &Bench<'_>) {
+    let other = fresh_chain();
+    bench.stored((0..3).map(|_| bench.draft())).await;
+    bench.append(&[bench.draft().sealed(position(other, 7))]).await;
+    let chain = |texts: &[&str]| {
+        let wanted = texts.iter().map(|text| filter::Value::Text((*text).to_owned())).collect();
+        Filter::value(Subject::Field(field("annals.chain")), Test::OneOf(wanted)).expect("chains are searched by")
+    };
+    let found = async |filter: Filter| bench.order(bench.about_it().by(&[(&SEQUENCE, Ascending)]).with(filter)).await;
+    let (own, other) = (bench.chain.to_string(), other.to_string());
+    assert_eq!(found(chain(&[&own])).await, [0, 1, 2]);
+    assert_eq!(found(chain(&[&other, "no chain"])).await, [7]);
+    assert_eq!(found(chain(&[&own, &other])).await, [0, 1, 2, 7]);
+    assert_eq!(found(chain(&["no chain"])).await, NONE);
+    assert_eq!(found(chain(&[&own.to_uppercase(), ""])).await, NONE);
+    assert_eq!(found(chain(&[&own]).negated()).await, [7]);
 }
 
 pub(super) async fn terms_are_counted(bench: &Bench<'_>) {

@@ -11,6 +11,7 @@ use super::{
     text::kept,
 };
 use crate::{
+    event::ChainId,
     query::{
         Pattern,
         filter::{Filter, Subject, Test, Value},
@@ -67,6 +68,11 @@ fn names_objects(filter: &Filter) -> bool {
 }
 
 fn of_subject(subject: &Subject, test: &Test, place: Place, values: &mut Bindings) -> String {
+    if let (Subject::Field(field), Test::OneOf(wanted), Place::Event { alias }) = (subject, test, place)
+        && field.path == "annals.chain"
+    {
+        return of_chains(wanted, alias, values);
+    }
     let Some(field) = subject.field() else { return FALSE.to_owned() };
     let found = match (subject, place) {
         (Subject::Field(field), _) => Values::of(values.dialect, field, form(field, test), place),
@@ -90,6 +96,17 @@ fn of_subject(subject: &Subject, test: &Test, place: Place, values: &mut Binding
             format!("EXISTS (SELECT 1 FROM {table} WHERE {on} AND {})", passes(&value, false, test, values))
         }
     }
+}
+
+/// By the column, whose index begins with it: whoever follows the log asks chain by chain.
+fn of_chains(wanted: &[Value], alias: &str, values: &mut Bindings) -> String {
+    let chains: Vec<String> = wanted
+        .iter()
+        .filter_map(text)
+        .filter_map(|text| text.parse::<ChainId>().ok())
+        .map(|chain| values.bind(Bound::Bytes(chain.as_bytes().to_vec())))
+        .collect();
+    if chains.is_empty() { FALSE.to_owned() } else { format!("{alias}.chain IN ({})", chains.join(", ")) }
 }
 
 /// Which of the field's forms the test is asked of.
