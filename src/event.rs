@@ -159,6 +159,14 @@ pub struct BadSpace(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnixMillis(pub i64);
 
+impl UnixMillis {
+    /// Of a date and time with its offset, as documents have it. What is beyond milliseconds is cut off, before 1970 too.
+    pub fn written(date: &str) -> Option<Self> {
+        let instant: jiff::Timestamp = date.parse().ok()?;
+        i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok().map(Self)
+    }
+}
+
 /// How grave an event is, ascending; `annals.severity` in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {

@@ -304,11 +304,7 @@ impl Value {
                 let text = value.as_str()?;
                 (text.encode_utf16().count() <= field.longest_value()).then(|| Self::Text(text.to_owned()))
             }
-            Kind::Date => {
-                let instant: jiff::Timestamp = value.as_str()?.parse().ok()?;
-                let millis = i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok()?;
-                Some(Self::Millis(UnixMillis(millis)))
-            }
+            Kind::Date => UnixMillis::written(value.as_str()?).map(Self::Millis),
             Kind::Long => value.as_i64().map(Self::Integer),
             Kind::Long64 => value.as_str()?.parse().ok().map(Self::Integer),
             Kind::Float => value.as_f64().map(|number| Self::Number(number as f32)),

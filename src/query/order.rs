@@ -5,7 +5,7 @@ use std::{cmp::Ordering, net::IpAddr};
 use serde_json::Value;
 
 use crate::{
-    event::{ChainId, ChainPosition, Sequence},
+    event::{ChainId, ChainPosition, Sequence, UnixMillis},
     schema::{FIELDS, Field, Kind, Search},
 };
 
@@ -134,7 +134,7 @@ fn compare_keys(one: Option<&Key>, other: Option<&Key>, order: Order) -> Orderin
 
 fn key(value: &Value, field: &Field) -> Option<Key> {
     match field.kind {
-        Kind::Date => unix_millis(value).map(Key::Integer),
+        Kind::Date => UnixMillis::written(value.as_str()?).map(|date| Key::Integer(date.0)),
         Kind::Long => value.as_i64().map(Key::Integer),
         Kind::Long64 => value.as_str()?.parse().ok().map(Key::Integer),
         Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
@@ -166,10 +166,4 @@ fn is_in_elements(field: &Field) -> bool {
 
 fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(document, |value, name| value.get(name))
-}
-
-/// The milliseconds of a date, without what is beyond them.
-fn unix_millis(value: &Value) -> Option<i64> {
-    let instant: jiff::Timestamp = value.as_str()?.parse().ok()?;
-    i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok()
 }

@@ -256,6 +256,6 @@ impl Question {
     }
 }
 
-fn millis(date: &str) -> UnixMillis {
-    UnixMillis(date.parse::<jiff::Timestamp>().expect("a date and time").as_millisecond())
+pub(crate) fn millis(date: &str) -> UnixMillis {
+    UnixMillis::written(date).expect("a date and time")
 }

@@ -14,7 +14,6 @@ use serde_json::{Value as Json, json};
 
 use super::{Bench, parse, sequence};
 use crate::{
-    event::UnixMillis,
     query::{
         Order::Ascending,
         Pattern,
@@ -22,7 +21,7 @@ use crate::{
         words::words,
     },
     schema::{self, Field, Kind},
-    store::testing::{Draft, SEQUENCE},
+    store::testing::{Draft, SEQUENCE, millis},
 };
 
 const EVENTS: usize = 120;
@@ -271,11 +270,6 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
                 .boxed()
         }
     }
-}
-
-fn millis(date: &str) -> UnixMillis {
-    let instant: jiff::Timestamp = date.parse().expect("a date and time");
-    UnixMillis(i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).expect("milliseconds have 64 bits"))
 }
 
 fn field(path: &str) -> &'static Field {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, occupied::outcome_at};
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, Space, Stream},
+    event::{ChainId, ChainPosition, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
     query::{Aggregate, Aggregation, ObjectScope, Place, Query, Scope, ScopedQuery, Visible},
 };
@@ -178,22 +178,20 @@ fn is_stub(document: &Value) -> bool {
 }
 
 fn matches(document: &Value, query: &Query) -> bool {
-    let Some(timestamp) = document.get("@timestamp").and_then(unix_millis) else { return false };
-    query.start.is_none_or(|start| start.0 <= timestamp)
-        && query.end.is_none_or(|end| timestamp <= end.0)
+    let date = document.get("@timestamp").and_then(Value::as_str);
+    let Some(timestamp) = date.and_then(UnixMillis::written) else { return false };
+    query.start.is_none_or(|start| start <= timestamp)
+        && query.end.is_none_or(|end| timestamp <= end)
         && query.filter.matches(document)
         && match &query.scope {
             Scope::Objects(objects) => {
-                elements(document, "kibana.saved_objects").any(|reference| refers_to(reference, objects))
+                values_at(document, "kibana.saved_objects").into_iter().any(|reference| refers_to(reference, objects))
             }
             Scope::Visible(Visible::Everything) => true,
-            Scope::Visible(Visible::Spaces(spaces)) => elements(document, "kibana.space_ids")
+            Scope::Visible(Visible::Spaces(spaces)) => values_at(document, "kibana.space_ids")
+                .into_iter()
                 .any(|id| spaces.iter().any(|space| id.as_str() == Some(Space::name(space.as_ref())))),
         }
-}
-
-fn elements<'a>(document: &'a Value, path: &str) -> impl Iterator<Item = &'a Value> {
-    value_at(document, path).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn refers_to(reference: &Value, objects: &ObjectScope) -> bool {
@@ -202,10 +200,6 @@ fn refers_to(reference: &Value, objects: &ObjectScope) -> bool {
         && text("type") == Some(&objects.object_type)
         && text("id").is_some_and(|id| objects.ids.iter().any(|wanted| wanted == id))
         && text("namespace") == objects.space.as_ref().map(|space| space.as_str())
-}
-
-fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(document, |value, name| value.get(name))
 }
 
 /// All values at a path, through arrays and the elements of nested fields.
@@ -221,12 +215,6 @@ fn each(value: &Value) -> Vec<&Value> {
         Value::Array(values) => values.iter().collect(),
         value => vec![value],
     }
-}
-
-/// The milliseconds of a date, without what is beyond them.
-fn unix_millis(value: &Value) -> Option<i64> {
-    let instant: jiff::Timestamp = value.as_str()?.parse().ok()?;
-    i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use super::{
     index::joined_words,
     text::{is_short, kept},
 };
-use crate::{event::Space, store::SealedEvent};
+use crate::{
+    event::{Space, UnixMillis},
+    store::SealedEvent,
+};
 
 /// The longest text that is found as a whole, in UTF-16 units; what is longer is absent.
 const LONGEST: usize = 1_024;
@@ -247,9 +250,8 @@ fn short(text: Option<&Text<'_>>) -> Option<String> {
 
 /// The milliseconds of a date, without what is beyond them.
 fn unix_millis(field: &'static str, date: &Text<'_>) -> Result<i64, BadDocument> {
-    let bad = || BadDocument::BadDate { field, found: date.as_str().to_owned() };
-    let instant: jiff::Timestamp = date.as_str().parse().map_err(|_| bad())?;
-    i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).map_err(|_| bad())
+    let millis = UnixMillis::written(date.as_str()).map(|date| date.0);
+    millis.ok_or_else(|| BadDocument::BadDate { field, found: date.as_str().to_owned() })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     text::{is_short, kept},
 };
 use crate::{
+    event::UnixMillis,
     query::words::words,
     schema::{self, Field, Kind},
 };
@@ -37,10 +38,7 @@ pub(super) fn indexed(value: &Value, field: &Field, form: Form) -> Option<Cell> 
         }
         (Form::Words, _) => value.as_str().map(|text| Cell::Text(joined_words(text))),
         (Form::Value, _) if !field.search.by_value() => None,
-        (Form::Value, Kind::Date) => {
-            let instant: jiff::Timestamp = value.as_str()?.parse().ok()?;
-            i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok().map(Cell::Integer)
-        }
+        (Form::Value, Kind::Date) => UnixMillis::written(value.as_str()?).map(|date| Cell::Integer(date.0)),
         (Form::Value, Kind::Long) => value.as_i64().map(Cell::Integer),
         (Form::Value, Kind::Long64) => value.as_str()?.parse().ok().map(Cell::Integer),
         (Form::Value, Kind::Boolean) => value.as_bool().map(|value| Cell::Integer(value.into())),
