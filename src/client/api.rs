@@ -243,6 +243,8 @@ impl Api {
         let mut http = reqwest::Client::builder()
             .timeout(endpoint.timeout)
             .no_proxy()
+            // What an export sends is kept as it is, and unpacked where its digest is compared.
+            .no_gzip()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = &endpoint.ca_pem {
