@@ -36,7 +36,6 @@ pub(super) struct Args {
     limit: Option<u64>,
     #[command(flatten)]
     sorting: Sorting,
-    /// Without --output a table on a terminal, NDJSON elsewhere
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]

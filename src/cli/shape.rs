@@ -32,10 +32,10 @@ pub(super) struct Shape {
     /// What comes back of each event: paths with commas between them, `*` for anything; an object stands for all in it
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     fields: Vec<String>,
-    /// The columns of a table or of CSV: paths with commas between them
+    /// The columns of a table or of CSV: paths with commas between them; without it --fields, or what is usual
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     columns: Vec<String>,
-    /// How to print
+    /// How to print; without it for people on a terminal, and one JSON object a line elsewhere
     #[arg(long, short, value_enum)]
     output: Option<Format>,
 }
@@ -44,8 +44,12 @@ impl Shape {
     /// What was asked for, else what is usual.
     pub(super) fn format(&self, usual: Format) -> Result<Format, Failure> {
         let format = self.output.unwrap_or(usual);
-        if !self.columns.is_empty() && !matches!(format, Format::Table | Format::Csv) {
+        let has_columns = matches!(format, Format::Table | Format::Csv);
+        if !has_columns && !self.columns.is_empty() {
             return Err(Failure::typed("--columns belongs to --output table and csv; --fields is for the others"));
+        }
+        if has_columns && self.named().iter().any(|path| path.contains('*')) {
+            return Err(Failure::typed("a column is one path; `*` is for --output ndjson and json"));
         }
         Ok(format)
     }
@@ -72,16 +76,21 @@ impl Shape {
         }
     }
 
+    /// The columns that were asked for, if any.
+    fn named(&self) -> &[String] {
+        if self.columns.is_empty() { &self.fields } else { &self.columns }
+    }
+
     fn paths(&self, format: Format) -> Vec<String> {
         match format {
-            _ if !self.columns.is_empty() => self.columns.clone(),
+            _ if !self.named().is_empty() => self.named().to_vec(),
             Format::Csv => columns::USUAL.map(str::to_owned).to_vec(),
             Format::Table | Format::Ndjson | Format::Json => USUAL.map(|(_, path)| path.to_owned()).to_vec(),
         }
     }
 
     fn table(&self) -> Table {
-        match self.columns.as_slice() {
+        match self.named() {
             [] => Table::new(USUAL.map(|(heading, _)| heading)),
             paths => Table::new(paths.iter().map(String::as_str)),
         }
@@ -214,7 +223,11 @@ mod tests {
         assert_eq!(lines(&columns, Format::Table, DOCUMENT), table);
         let csv = "@timestamp,event.duration,user.id,message\r\n2026-07-01T10:20:30.456Z,-5,,'=order 7 shipped\r\n";
         assert_eq!(lines(&columns, Format::Csv, DOCUMENT), csv);
-        let Typed { shape, .. } = Typed::try_parse_from(["x", columns[0]]).unwrap();
-        assert!(shape.format(Format::Ndjson).is_err());
+        assert_eq!(lines(&["--fields=user.name"], Format::Table, DOCUMENT), "user.name\nann\n");
+        let format = |argument: &str, format| Typed::try_parse_from(["x", argument]).unwrap().shape.format(format);
+        assert!(
+            format("--columns=message", Format::Ndjson).is_err() && format("--fields=user.*", Format::Csv).is_err()
+        );
+        assert_eq!(format("--fields=user.*", Format::Ndjson).ok(), Some(Format::Ndjson));
     }
 }

@@ -43,7 +43,6 @@ pub(super) struct Args {
     /// the program is killed, events of the last second may come once more
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Without --output lines of a table on a terminal, NDJSON elsewhere
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]

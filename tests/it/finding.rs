@@ -155,9 +155,9 @@ fn a_tail_goes_on_where_the_one_before_ended() {
 fn a_tail_ends_when_nobody_reads_and_when_it_is_refused() {
     let home = Home::on_sqlite();
     let annals = home.start();
+    log(&annals, numbered(0..1));
     let mut command = home.command_at(&annals.url, &TAIL);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    log(&annals, numbered(0..1));
     let mut first = String::new();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut first).unwrap();
@@ -179,6 +179,35 @@ fn a_tail_ends_when_nobody_reads_and_when_it_is_refused() {
     check(&["tail", "item"], 2, "<ID>");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check(&["tail", &format!("--url=http://{nobody}")], 3, "error: no connection");
+}
+
+#[test]
+fn a_tail_tells_what_happens_on_standard_error_and_waits_only_for_what_may_heal() {
+    let home = Home::on_sqlite();
+    let followed = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\nretry: 1\nid: a\n\n\
+                    id: b\ndata: {\"message\":\"one\"}\n\n: the store does not answer\n\n\
+                    event: gap\nid: c\ndata: {\"chain\":\"x\",\"from\":5,\"to\":7}\n\n\
+                    id: d\ndata: {\"message\":\"torn\"}\n";
+    let refused = |status: u16| {
+        let body = json!({"statusCode": status, "error": "x", "message": format!("told {status}")}).to_string();
+        let head = format!("HTTP/1.1 {status} Told\r\nretry-after: 0\r\nconnection: close\r\ncontent-length: ");
+        format!("{head}{}\r\n\r\n{body}", body.len())
+    };
+    let answers = [refused(503), followed.to_owned(), refused(502), refused(503), refused(401)];
+    let (url, server) = answering(&answers);
+    let told = Told::by(&mut home.command_at(&url, &["tail", "--output=ndjson", "--resume=place"]));
+    server.join().unwrap();
+    assert_eq!((told.stdout.as_str(), told.exit), ("{\"message\":\"one\"}\n", 3), "{}", told.stderr);
+    let lines: Vec<_> = told.stderr.lines().map(|line| line.split(": ").collect::<Vec<_>>()).collect();
+    let begins = |number: usize, expected: &[&str]| assert!(lines[number].starts_with(expected), "{}", told.stderr);
+    begins(0, &["the server is busy (503)", "told 503; this goes on by itself"]);
+    begins(1, &["the server says", "the store does not answer"]);
+    assert!(lines[2][0] == "gap" && lines[2][1].starts_with("positions 5 to 7 of the chain x "), "{}", told.stderr);
+    begins(3, &["following again"]);
+    begins(4, &["the server refused (502)", "told 502; this goes on by itself"]);
+    begins(5, &["the server is busy (503)", "told 503; this goes on by itself"]);
+    begins(6, &["error", "the server refused (401)", "told 401"]);
+    assert_eq!(fs::read_to_string(home.data().with_file_name("place")).unwrap(), "c\n");
 }
 
 struct Exported {
@@ -276,15 +305,18 @@ fn an_export_that_breaks_off_leaves_no_file_and_exits_with_4() {
     server.assert_no_file("late.ndjson");
 }
 
-/// A server that answers this, once.
-fn answering(answer: String) -> (String, JoinHandle<()>) {
+/// A server that gives each connection one of these answers, and then is gone.
+fn answering(answers: &[String]) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let answers = answers.to_vec();
     let server = thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
-        while !lines.next().unwrap().unwrap().is_empty() {}
-        client.write_all(answer.as_bytes()).unwrap();
+        for answer in answers {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+            while !lines.next().unwrap().unwrap().is_empty() {}
+            client.write_all(answer.as_bytes()).unwrap();
+        }
     });
     (url, server)
 }
@@ -294,7 +326,7 @@ fn an_export_is_believed_only_if_count_and_digest_agree() {
     let home = Home::on_sqlite();
     let check = |trailers: &str, exit: i32, said: &str| {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
-        let (url, server) = answering(format!("{head}3\r\n{{}}\n\r\n0\r\n{trailers}\r\n"));
+        let (url, server) = answering(&[format!("{head}3\r\n{{}}\n\r\n0\r\n{trailers}\r\n")]);
         let told = Told::by(&mut home.command_at(&url, &["export", "--output=told.ndjson"]));
         server.join().unwrap();
         assert!(told.stderr.contains(said) && told.exit == exit, "{}: {}", told.exit, told.stderr);
