@@ -46,7 +46,7 @@ fn messages(lines: &str) -> Vec<String> {
 struct Running {
     child: Child,
     lines: Receiver<String>,
-    stderr: JoinHandle<String>,
+    stderr: Option<JoinHandle<String>>,
 }
 
 impl Running {
@@ -67,7 +67,7 @@ impl Running {
             stderr.read_to_string(&mut text).unwrap();
             text
         });
-        Self { child, lines, stderr }
+        Self { child, lines, stderr: Some(stderr) }
     }
 
     #[track_caller]
@@ -86,8 +86,16 @@ impl Running {
     #[track_caller]
     fn end(mut self) -> (Vec<String>, String, i32) {
         let status = await_some("the command ends", || self.child.try_wait().unwrap());
-        let stderr = self.stderr.join().unwrap();
+        let stderr = self.stderr.take().unwrap().join().unwrap();
         (self.lines.iter().collect(), stderr, status.code().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -195,14 +203,15 @@ fn a_tail_tells_what_happens_on_standard_error_and_waits_only_for_what_may_heal(
     };
     let answers = [refused(503), followed.to_owned(), refused(502), refused(503), refused(401)];
     let (url, server) = answering(&answers);
-    let told = Told::by(&mut home.command_at(&url, &["tail", "--output=ndjson", "--resume=place"]));
+    let tail = Running::start(&home, &url, &["tail", "--output=ndjson", "--resume=place"]);
+    let (events, stderr, exit) = tail.end();
     server.join().unwrap();
-    assert_eq!((told.stdout.as_str(), told.exit), ("{\"message\":\"one\"}\n", 3), "{}", told.stderr);
-    let lines: Vec<_> = told.stderr.lines().map(|line| line.split(": ").collect::<Vec<_>>()).collect();
-    let begins = |number: usize, expected: &[&str]| assert!(lines[number].starts_with(expected), "{}", told.stderr);
+    assert_eq!((events, exit), (vec![r#"{"message":"one"}"#.to_owned()], 3), "{stderr}");
+    let lines: Vec<_> = stderr.lines().map(|line| line.split(": ").collect::<Vec<_>>()).collect();
+    let begins = |number: usize, expected: &[&str]| assert!(lines[number].starts_with(expected), "{stderr}");
     begins(0, &["the server is busy (503)", "told 503; this goes on by itself"]);
     begins(1, &["the server says", "the store does not answer"]);
-    assert!(lines[2][0] == "gap" && lines[2][1].starts_with("positions 5 to 7 of the chain x "), "{}", told.stderr);
+    assert!(lines[2][0] == "gap" && lines[2][1].starts_with("positions 5 to 7 of the chain x "), "{stderr}");
     begins(3, &["following again"]);
     begins(4, &["the server refused (502)", "told 502; this goes on by itself"]);
     begins(5, &["the server is busy (503)", "told 503; this goes on by itself"]);
