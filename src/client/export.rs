@@ -59,7 +59,7 @@ struct Told {
 impl Export {
     pub(super) fn new(stream: Stream, format: ExportFormat, is_compressed: bool) -> Self {
         let seen = Seen { digest: Sha256::new(), counter: Counter::new(format) };
-        let seen = if is_compressed { Unpacking::Gzip(GzDecoder::new(seen)) } else { Unpacking::Plain(seen) };
+        let seen = if is_compressed { Unpacking::Gzip(Box::new(GzDecoder::new(seen))) } else { Unpacking::Plain(seen) };
         Self { stream, seen, told: None }
     }
 
@@ -121,7 +121,7 @@ fn in_hexadecimal(digest: Sha256) -> String {
 #[derive(Debug)]
 enum Unpacking {
     Plain(Seen),
-    Gzip(GzDecoder<Seen>),
+    Gzip(Box<GzDecoder<Seen>>),
 }
 
 impl Unpacking {
@@ -142,7 +142,7 @@ impl Unpacking {
     fn finish(self) -> io::Result<Seen> {
         match self {
             Self::Plain(seen) => Ok(seen),
-            Self::Gzip(decoder) => decoder.finish(),
+            Self::Gzip(decoder) => (*decoder).finish(),
         }
     }
 }

@@ -205,7 +205,6 @@ fn a_tail_tells_what_happens_on_standard_error_and_waits_only_for_what_may_heal(
     let (url, server) = answering(&answers);
     let tail = Running::start(&home, &url, &["tail", "--output=ndjson", "--resume=place"]);
     let (events, stderr, exit) = tail.end();
-    server.join().unwrap();
     assert_eq!((events, exit), (vec![r#"{"message":"one"}"#.to_owned()], 3), "{stderr}");
     let lines: Vec<_> = stderr.lines().map(|line| line.split(": ").collect::<Vec<_>>()).collect();
     let begins = |number: usize, expected: &[&str]| assert!(lines[number].starts_with(expected), "{stderr}");
@@ -216,6 +215,7 @@ fn a_tail_tells_what_happens_on_standard_error_and_waits_only_for_what_may_heal(
     begins(4, &["the server refused (502)", "told 502; this goes on by itself"]);
     begins(5, &["the server is busy (503)", "told 503; this goes on by itself"]);
     begins(6, &["error", "the server refused (401)", "told 401"]);
+    server.join().unwrap();
     assert_eq!(fs::read_to_string(home.data().with_file_name("place")).unwrap(), "c\n");
 }
 
