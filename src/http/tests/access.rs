@@ -437,7 +437,7 @@ async fn while_the_system_that_knows_callers_is_away_the_answer_is_503_and_healt
     assert_eq!(log.get("/api/event_log/t/1/_find").await.status, 200);
 }
 
-fn from(address: &str, request: axum::http::request::Builder) -> Request<Body> {
+pub(super) fn from(address: &str, request: axum::http::request::Builder) -> Request<Body> {
     let mut request = request.body(Body::empty()).unwrap();
     request.extensions_mut().insert(crate::http::address::Peer(address.parse().unwrap()));
     request
