@@ -9,9 +9,11 @@ use std::{
     env,
     num::NonZeroU32,
     panic::{AssertUnwindSafe, resume_unwind},
+    path::PathBuf,
 };
 
 use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::{
@@ -222,6 +224,64 @@ async fn a_database_that_only_reads_blocks() {
         assert!(matches!(&error, StoreError::Blocked { .. }), "{error:?}");
     })
     .await;
+}
+
+/// What a server says of the connection that it is asked on.
+async fn is_encrypted(config: &PostgresConfig) -> Result<bool, StoreError> {
+    const ASK: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let store = PostgresStore::new(config).unwrap();
+    store.ask(|connection| async move { Ok(connection.query_one(ASK, &[]).await?.try_get(0)?) }.boxed()).await
+}
+
+/// With this authority alone, and a server of this name at the address of the real one.
+fn encrypted(config: &PostgresConfig, ca_file: Option<PathBuf>, name: &str) -> PostgresConfig {
+    let url = config.url.as_ref().unwrap().expose().replace("@127.0.0.1:", &format!("@{name}:"));
+    let url = Secret::new(format!("{url}?hostaddr=127.0.0.1"));
+    PostgresConfig { url: Some(url), tls: UseTls::Required, ca_file, ..config.clone() }
+}
+
+#[tokio::test]
+async fn encrypted_is_what_the_right_authority_vouches_for_by_name_and_nothing_else() {
+    on_a_server(async |config| {
+        let ca_file = env::var_os("ANNALS_TEST_POSTGRES_CA").map(PathBuf::from);
+        let ca_file = Some(ca_file.expect("ANNALS_TEST_POSTGRES_CA is set where ANNALS_TEST_POSTGRES is"));
+        for name in ["localhost", "127.0.0.1"] {
+            assert!(is_encrypted(&encrypted(config, ca_file.clone(), name)).await.unwrap(), "{name}");
+        }
+        assert!(!is_encrypted(config).await.unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let stranger = folder.path().join("stranger.pem");
+        std::fs::write(&stranger, rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem())
+            .unwrap();
+        for (ca_file, name) in [(ca_file, "elsewhere.test"), (Some(stranger), "localhost"), (None, "localhost")] {
+            let refused = is_encrypted(&encrypted(config, ca_file, name)).await;
+            let Err(StoreError::Unavailable { reason, .. }) = &refused else { panic!("{name}: {refused:?}") };
+            assert!(reason.contains("certificate"), "{name}: {reason}");
+        }
+    })
+    .await;
+}
+
+/// Nothing is sent to it in plain text, least of all a password.
+#[tokio::test]
+async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = async {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut told = Vec::new();
+        client.read_exact(&mut [0; 8]).await.unwrap();
+        client.write_all(b"N").await.unwrap();
+        client.read_to_end(&mut told).await.unwrap();
+        told
+    };
+    let config = PostgresConfig {
+        tls: UseTls::Required,
+        ..config(&format!("postgres://annals:secret@127.0.0.1:{port}/annals"))
+    };
+    let (told, answer) = tokio::join!(server, is_encrypted(&config));
+    assert_eq!(told, b"");
+    assert!(matches!(&answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
 }
 
 fn everything_with(filter: Filter) -> testing::Question {
