@@ -284,6 +284,72 @@ async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
     assert!(matches!(&answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
 }
 
+/// Waits until something in the schema's database waits for a lock, unless that is done first.
+async fn until_it_waits<T>(config: &PostgresConfig, work: impl Future<Output = T> + Unpin) -> Option<T> {
+    let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let waiting = async {
+        let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = waiting => None,
+    }
+}
+
+/// An append of the first and the last of these events, which has written them and not ended.
+#[tokio::test]
+async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
+    on_a_server(async |config| {
+        let store = store(config).await;
+        let chain = fresh_chain();
+        let events: Vec<_> = (0..3).map(|at| draft().about("alert", "a").sealed(position(chain, at))).collect();
+        let [first, middle, last] = events.clone().try_into().unwrap();
+        let (written, is_written) = tokio::sync::oneshot::channel();
+        let (end, is_to_end) = tokio::sync::oneshot::channel();
+        let slow = store.connections.run(Duration::from_secs(30), move |connection| {
+            async move {
+                let transaction = append::adding(connection).await?;
+                append::store(&transaction, &[Read::of(first), Read::of(last)]).await?;
+                written.send(()).unwrap();
+                is_to_end.await.unwrap();
+                Ok(transaction.commit().await?)
+            }
+            .boxed()
+        });
+        let others = async {
+            is_written.await.unwrap();
+            store.append(&nowhere(), &[middle]).await.unwrap();
+            let asked = testing::about("alert", "a").asked();
+            let mut beginning = Box::pin(async {
+                let mut scan = store.scan(&asked).await.unwrap();
+                let found = scan.next(1).await.unwrap();
+                (scan, found)
+            });
+            let begun = until_it_waits(config, &mut beginning).await;
+            end.send(()).unwrap();
+            let (mut scan, mut found) = match begun {
+                Some(begun) => begun,
+                None => beginning.await,
+            };
+            while let rest = scan.next(1).await.unwrap()
+                && !rest.is_empty()
+            {
+                found.extend(rest);
+            }
+            found
+        };
+        let (slow, found) = tokio::join!(slow, others);
+        slow.unwrap();
+        let expected: Vec<_> = events.into_iter().map(|event| event.document).collect();
+        assert_eq!(found, expected);
+    })
+    .await;
+}
+
 fn everything_with(filter: Filter) -> testing::Question {
     testing::visible_in(&["default"]).with(filter)
 }
