@@ -27,6 +27,8 @@ pub mod schema;
 pub mod ship;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod units;
 pub mod writer;

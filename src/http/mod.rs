@@ -9,6 +9,8 @@ mod answer;
 mod ask;
 mod body;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guard;
 mod items;
 mod opaque;

@@ -3,6 +3,7 @@
 mod access;
 mod contract;
 mod events;
+mod examples;
 mod export;
 mod find;
 mod operation;

@@ -49,12 +49,6 @@ pub(super) async fn aggregate(
     Ok(counting.answer(&rows)?)
 }
 
-/// The newest row that there is.
-pub(super) async fn last_row(connection: &mut Object) -> Result<i64, Fault> {
-    let row = connection.query_one("SELECT coalesce(max(id), 0) FROM events", &[]).await?;
-    Ok(row.try_get(0)?)
-}
-
 /// The next documents of a scan that began when this was the last row.
 pub(super) async fn step(
     connection: &mut Object,

@@ -100,7 +100,7 @@ impl Store for PostgresStore {
     }
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        let last_row = self.ask(|connection| find::last_row(connection).boxed()).await?;
+        let last_row = self.ask(|connection| append::last_row(connection).boxed()).await?;
         let steps = Steps { connections: Arc::clone(&self.connections), limit: self.query_timeout };
         Ok(Box::new(Reading::begin(steps, query.query().clone(), last_row)))
     }

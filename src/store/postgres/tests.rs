@@ -9,9 +9,11 @@ use std::{
     env,
     num::NonZeroU32,
     panic::{AssertUnwindSafe, resume_unwind},
+    path::PathBuf,
 };
 
 use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::{
@@ -220,6 +222,130 @@ async fn a_database_that_only_reads_blocks() {
         let event = draft().sealed(position(fresh_chain(), 0));
         let error = store.append(&nowhere(), &[event]).await.unwrap_err();
         assert!(matches!(&error, StoreError::Blocked { .. }), "{error:?}");
+    })
+    .await;
+}
+
+/// What a server says of the connection that it is asked on.
+async fn is_encrypted(config: &PostgresConfig) -> Result<bool, StoreError> {
+    const ASK: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let store = PostgresStore::new(config).unwrap();
+    store.ask(|connection| async move { Ok(connection.query_one(ASK, &[]).await?.try_get(0)?) }.boxed()).await
+}
+
+/// With this authority alone, and a server of this name at the address of the real one.
+fn encrypted(config: &PostgresConfig, ca_file: Option<PathBuf>, name: &str) -> PostgresConfig {
+    let url = config.url.as_ref().unwrap().expose().replace("@127.0.0.1:", &format!("@{name}:"));
+    let url = Secret::new(format!("{url}?hostaddr=127.0.0.1"));
+    PostgresConfig { url: Some(url), tls: UseTls::Required, ca_file, ..config.clone() }
+}
+
+#[tokio::test]
+async fn encrypted_is_what_the_right_authority_vouches_for_by_name_and_nothing_else() {
+    on_a_server(async |config| {
+        let ca_file = env::var_os("ANNALS_TEST_POSTGRES_CA").map(PathBuf::from);
+        let ca_file = Some(ca_file.expect("ANNALS_TEST_POSTGRES_CA is set where ANNALS_TEST_POSTGRES is"));
+        for name in ["localhost", "127.0.0.1"] {
+            assert!(is_encrypted(&encrypted(config, ca_file.clone(), name)).await.unwrap(), "{name}");
+        }
+        assert!(!is_encrypted(config).await.unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let stranger = folder.path().join("stranger.pem");
+        std::fs::write(&stranger, rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem())
+            .unwrap();
+        for (ca_file, name) in [(ca_file, "elsewhere.test"), (Some(stranger), "localhost"), (None, "localhost")] {
+            let refused = is_encrypted(&encrypted(config, ca_file, name)).await;
+            let Err(StoreError::Unavailable { reason, .. }) = &refused else { panic!("{name}: {refused:?}") };
+            assert!(reason.contains("certificate"), "{name}: {reason}");
+        }
+    })
+    .await;
+}
+
+/// Nothing is sent to it in plain text, least of all a password.
+#[tokio::test]
+async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = async {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut told = Vec::new();
+        client.read_exact(&mut [0; 8]).await.unwrap();
+        client.write_all(b"N").await.unwrap();
+        client.read_to_end(&mut told).await.unwrap();
+        told
+    };
+    let config = PostgresConfig {
+        tls: UseTls::Required,
+        ..config(&format!("postgres://annals:secret@127.0.0.1:{port}/annals"))
+    };
+    let (told, answer) = tokio::join!(server, is_encrypted(&config));
+    assert_eq!(told, b"");
+    assert!(matches!(&answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+}
+
+/// Waits until something in the schema's database waits for a lock, unless that is done first.
+async fn until_it_waits<T>(config: &PostgresConfig, work: impl Future<Output = T> + Unpin) -> Option<T> {
+    let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let waiting = async {
+        let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = waiting => None,
+    }
+}
+
+/// An append of the first and the last of these events, which has written them and not ended.
+#[tokio::test]
+async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
+    on_a_server(async |config| {
+        let store = store(config).await;
+        let chain = fresh_chain();
+        let events: Vec<_> = (0..3).map(|at| draft().about("alert", "a").sealed(position(chain, at))).collect();
+        let [first, middle, last] = events.clone().try_into().unwrap();
+        let (written, is_written) = tokio::sync::oneshot::channel();
+        let (end, is_to_end) = tokio::sync::oneshot::channel();
+        let slow = store.connections.run(Duration::from_secs(30), move |connection| {
+            async move {
+                let transaction = append::adding(connection).await?;
+                append::store(&transaction, &[Read::of(first), Read::of(last)]).await?;
+                written.send(()).unwrap();
+                is_to_end.await.unwrap();
+                Ok(transaction.commit().await?)
+            }
+            .boxed()
+        });
+        let others = async {
+            is_written.await.unwrap();
+            store.append(&nowhere(), &[middle]).await.unwrap();
+            let asked = testing::about("alert", "a").asked();
+            let mut beginning = Box::pin(async {
+                let mut scan = store.scan(&asked).await.unwrap();
+                let found = scan.next(1).await.unwrap();
+                (scan, found)
+            });
+            let begun = until_it_waits(config, &mut beginning).await;
+            end.send(()).unwrap();
+            let (mut scan, mut found) = match begun {
+                Some(begun) => begun,
+                None => beginning.await,
+            };
+            while let rest = scan.next(1).await.unwrap()
+                && !rest.is_empty()
+            {
+                found.extend(rest);
+            }
+            found
+        };
+        let (slow, found) = tokio::join!(slow, others);
+        slow.unwrap();
+        let expected: Vec<_> = events.into_iter().map(|event| event.document).collect();
+        assert_eq!(found, expected);
     })
     .await;
 }

@@ -1,5 +1,7 @@
 //! Aggregations as statements, and answers of what these return.
 
+use std::collections::BTreeMap;
+
 use super::{
     dialect::{Bound, Cell, Dialect, Statement, Values as Bindings},
     fields::Values,
@@ -162,29 +164,13 @@ fn key(cell: &Cell) -> Option<Key> {
 
 /// All spans from the first to the last.
 fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u64)>, StoreError> {
-    let mut counted: Vec<(UnixMillis, u64)> = Vec::new();
+    let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for row in rows {
         let [Cell::Integer(start), events] = row.as_slice() else { continue };
         let Some(start) = interval.start_of(UnixMillis(*start)) else { continue };
-        match counted.last_mut() {
-            Some((last, so_far)) if *last == start => *so_far += count(events),
-            _ => counted.push((start, count(events))),
-        }
+        *counts.entry(start).or_default() += count(events);
     }
-    let mut spans = Vec::new();
-    for (start, events) in counted {
-        while let Some(&(last, _)) = spans.last() {
-            match interval.next(last) {
-                Some(next) if next < start && spans.len() < MAX_BUCKETS => spans.push((next, 0)),
-                Some(_) | None => break,
-            }
-        }
-        spans.push((start, events));
-        if spans.len() > MAX_BUCKETS {
-            return Err(StoreError::Refused { reason: format!("there are more than {MAX_BUCKETS} spans") });
-        }
-    }
-    Ok(spans)
+    Ok(interval.filled(&counts)?)
 }
 
 fn statistics_of(rows: &[Vec<Cell>]) -> Statistics {
