@@ -65,7 +65,6 @@ def parser():
         if name in ("find", "export"):
             add("--store", choices=stores.KINDS, help="this store alone (default: one after the other)")
             add("--again", action="store_true", help="ask what a run of find or export with --keep has left")
-            one.set_defaults(shared_folder="stores")
         if name == "find":
             add("--readers", type=positive, default=200, help="who ask at once (default %(default)s)")
         if name == "elasticsearch":

@@ -27,19 +27,13 @@ class Context:
         self.binary = Path(options.binary)
         if not self.binary.is_file():
             raise UsageError(f"there is no {self.binary}; build it: cargo build --release")
-        self.folder = Path(options.work).resolve() / getattr(options, "shared_folder", options.command)
+        self.folder = Path(options.work).resolve() / options.command
         self.settings = dict(setting(pair) for pair in options.set)
 
     def __enter__(self):
-        if not self.again:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         return self
-
-    @property
-    def again(self):
-        """Whether to go on with what an earlier run has left."""
-        return getattr(self.options, "again", False)
 
     def __exit__(self, *_exception):
         if self.options.keep:
@@ -55,11 +49,11 @@ class Context:
         if not self.options.keep:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def engine(self):
+    def engine(self, fresh=True):
         if self.options.engine_url:
             return Engine(self.options.engine_url)
         say("starting Elasticsearch with its own Java settings")
-        return Engine.start(ROOT, self.options.heap, fresh=not self.again)
+        return Engine.start(ROOT, self.options.heap, fresh)
 
     def bodies(self, count=None):
         """The load: (number of events, NDJSON) for each request."""

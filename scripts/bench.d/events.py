@@ -73,12 +73,19 @@ class World:
     def target(self, rng):
         return rng.choice(OBJECTS), hex_id(rng, 16)
 
+    def level(self, rng):
+        """A level that each event has; `None` where only some have one."""
+        return None
+
 
 @dataclass(frozen=True)
 class History(World):
     """The same about few objects again and again: of 10,000, the first has a hundredth of all events."""
 
     objects: int = 10_000
+
+    def level(self, rng):
+        return rng.choice(LEVELS)
 
     @classmethod
     def over(cls, span, count):
@@ -108,7 +115,12 @@ def event(rng, number, size, world=World()):
     if left > 25:
         message += ", " + rng.choice(REASONS)
         left -= 40
+    level = world.level(rng)
+    if level:
+        rest += f',"log":{{"level":"{level}"}}'
     for parent, member in optional_members(rng, action):
+        if level and member.startswith('"log"'):
+            continue
         if left < len(member):
             break
         if parent:

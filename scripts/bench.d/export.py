@@ -104,16 +104,11 @@ def run(context):
     options = context.options
     result = Report(f"Export of {options.events:,} events")
     for kind in [options.store] if options.store else stores.KINDS:
-        with stores.running(context, kind) as (settings, engine):
-            with context.service(kind, settings) as one:
-                one.start().wait_ready()
-                stores.fill(context, one)
-                # The process that filled the store has held more than an export needs.
-                one.stop()
-                one.start().wait_ready()
-                procs.wait_calm(options.calm)
-                Comparison(context, kind, one, engine, result).run()
-        if not options.keep:
-            context.discard(kind)
+        with stores.running(context, kind) as (one, engine):
+            # The process that filled the store has held more than an export needs.
+            one.stop()
+            one.start().wait_ready()
+            procs.wait_calm(options.calm)
+            Comparison(context, kind, one, engine, result).run()
     result.notes.append("the bare scroll is in the order of the index, with the page of the quickest of " + str(PAGES))
     return result

@@ -113,8 +113,8 @@ def while_writing(context, kind, one, asked, result):
     options, key = context.options, one.key()
     both = [path for pair in zip(*(question.paths for question in asked[:2]), strict=True) for path in pair]
     requests = [wire.request("GET", path, key=key) for path in both]
-    count = WRITE_RATE * (READERS_SECONDS + 5)
-    coming = events.bodies(count, options.event_bytes, options.seed + 1, stores.history(options), options.events)
+    before, count = stores.found(one), WRITE_RATE * (READERS_SECONDS + 5)
+    coming = events.bodies(count, options.event_bytes, options.seed + 1, stores.history(options), before)
     prebuilt = one.requests(coming)
     alone = load.read(one.url, requests, 1, READERS_SECONDS / 3)
     quiet = load.read(one.url, requests, options.readers, READERS_SECONDS)
@@ -122,7 +122,7 @@ def while_writing(context, kind, one, asked, result):
     busy = load.read(one.url, requests, options.readers, READERS_SECONDS)
     rate = writer.stop() * events.BATCH
     begun = time.monotonic()
-    stores.wait_found(one, options.events + writer.sent * events.BATCH, options.timeout)
+    stores.wait_found(one, before + writer.sent * events.BATCH, options.timeout)
     behind = time.monotonic() - begun
     for name, taken, seconds in (
         ("1 reader", alone, READERS_SECONDS / 3),
@@ -144,15 +144,11 @@ def while_writing(context, kind, one, asked, result):
 
 
 def measure(context, kind, result):
-    with stores.running(context, kind) as (settings, engine):
-        with context.service(kind, settings) as one:
-            one.start().wait_ready()
-            stores.fill(context, one)
-            os.sync()
-            procs.wait_calm(context.options.calm)
-            asked = one_at_a_time(context, kind, one, engine, result)
-            if not context.again:
-                while_writing(context, kind, one, asked, result)
+    with stores.running(context, kind) as (one, engine):
+        os.sync()
+        procs.wait_calm(context.options.calm)
+        asked = one_at_a_time(context, kind, one, engine, result)
+        while_writing(context, kind, one, asked, result)
 
 
 def run(context):
@@ -160,8 +156,6 @@ def run(context):
     result = Report(f"Questions to {options.events:,} events")
     for kind in [options.store] if options.store else stores.KINDS:
         measure(context, kind, result)
-        if not options.keep:
-            context.discard(kind)
     result.notes += [
         f"each question {options.rounds} times, about other objects or from another moment on each time, on one connection; "
         "«all» goes over every event, and less often",

@@ -30,7 +30,7 @@ def elasticsearch_store(url, prefix):
 
 
 def postgres_store(url):
-    return {"stores.pg.kind": "postgres", "stores.pg.url": url}
+    return {"stores.pg.kind": "postgres", "stores.pg.url": url, "stores.pg.tls": "off"}
 
 
 def sqlite_store(path):
