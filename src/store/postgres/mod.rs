@@ -65,9 +65,7 @@ impl Store for PostgresStore {
         let up_to_date = self.connections.run(self.append_timeout, |c| setup::is_up_to_date(c).boxed()).await?;
         let limit = if up_to_date { self.append_timeout } else { setup::STEPS_LIMIT };
         self.connections
-            .run(limit, move |connection| {
-                async move { setup::set_up(connection, &schema, &complaints).await }.boxed()
-            })
+            .run(limit, move |connection| async move { setup::set_up(connection, &schema, &complaints).await }.boxed())
             .await
     }
 

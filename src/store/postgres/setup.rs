@@ -8,8 +8,7 @@ use tokio_postgres::Transaction;
 use super::failure::{Complaints, Fault};
 
 /// What brings the tables from the version of its index to the next. Entries are added, and never changed.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_event_id.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_reading.sql")];
 
 /// Earlier servers are no longer maintained, or soon will not be.
 const OLDEST_SERVER: i32 = 150_000;

@@ -244,7 +244,7 @@ async fn events_of_the_first_version_are_found_by_their_ids() {
         let store = store(config).await;
         assert_eq!(store.find(&by_id("id 7")).await.unwrap().documents, ["document 7"]);
         execute(config, "ANALYZE").await;
-        let plan = plan(&store, by_id("id 7")).await;
+        let plan = plan_of(&store, by_id("id 7")).await;
         assert_eq!(plan.matches("events_by_event_id").count(), 2, "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
     })
@@ -252,7 +252,7 @@ async fn events_of_the_first_version_are_found_by_their_ids() {
 }
 
 /// How the server goes about the statements of a query.
-async fn plan(store: &PostgresStore, query: crate::query::ScopedQuery) -> String {
+async fn plan_of(store: &PostgresStore, query: crate::query::ScopedQuery) -> String {
     let explain = async move |connection: &mut deadpool_postgres::Object| {
         let search = Search::of(Dialect::Postgres, query.query());
         let mut plan = String::new();

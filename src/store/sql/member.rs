@@ -8,46 +8,53 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-/// The document with nothing but the member in which this path begins; what is no object has no members.
+/// The document with nothing but the member in which this path begins; what is no object has no members. What comes
+/// behind that member is not looked at.
 pub(in crate::store) fn member_only(document: &[u8], path: &str) -> serde_json::Result<Value> {
     let name = path.split('.').next().unwrap_or_default();
-    let mut deserializer = serde_json::Deserializer::from_slice(document);
-    let only = Only(name).deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(only)
+    let mut found = None;
+    let read = Seek { name, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_slice(document));
+    match (found, read) {
+        (Some(value), _) => Ok(Value::Object(Map::from_iter([(name.to_owned(), value)]))),
+        (None, Ok(())) => Ok(Value::Null),
+        (None, Err(error)) => Err(error),
+    }
 }
 
-struct Only<'n>(&'n str);
+/// Ends with an error as soon as the value is there: serde has no other way to leave off.
+struct Seek<'n> {
+    name: &'n str,
+    found: &'n mut Option<Value>,
+}
 
-impl<'de> DeserializeSeed<'de> for Only<'_> {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for Seek<'_> {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Only<'_> {
-    type Value = Value;
+impl<'de> Visitor<'de> for Seek<'_> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object or null")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Value, M::Error> {
-        let mut kept = Map::new();
-        while let Some(is_wanted) = members.next_key_seed(Is(self.0))? {
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<(), M::Error> {
+        while let Some(is_wanted) = members.next_key_seed(Is(self.name))? {
             if is_wanted {
-                kept.insert(self.0.to_owned(), members.next_value()?);
-            } else {
-                members.next_value::<IgnoredAny>()?;
+                *self.found = Some(members.next_value()?);
+                return Err(Error::custom("found"));
             }
+            members.next_value::<IgnoredAny>()?;
         }
-        Ok(Value::Object(kept))
+        Ok(())
     }
 }
 
@@ -88,13 +95,13 @@ mod tests {
         assert_eq!(member("a.b"), json!({"a": [{"b": 1}]}));
         assert_eq!(member("ab.c.d"), json!({"ab": {"c": {"d": "e"}, "f": null}}));
         assert_eq!(member("g"), json!({"g": "h"}));
-        assert_eq!(member("b"), json!({}));
+        assert_eq!(member("b"), Value::Null);
         assert_eq!(member_only(b"null", "a").unwrap(), Value::Null);
     }
 
     #[test]
-    fn what_is_not_json_is_an_error() {
-        for document in ["", "{", r#"{"a":1}}"#, r#"{"a":1"#] {
+    fn what_is_no_document_is_an_error() {
+        for document in ["", "{", r#"{"b":1"#, r#"{"a":}"#, "[]"] {
             assert!(member_only(document.as_bytes(), "a").is_err(), "{document}");
         }
     }

@@ -20,7 +20,7 @@ const APPLICATION_ID: i32 = 0x414e_4e4c;
 const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_questions.sql"),
-    include_str!("migrations/0003_event_id.sql"),
+    include_str!("migrations/0003_reading.sql"),
 ];
 
 /// Earlier versions may damage a file in WAL mode that several connections write to and checkpoint.

@@ -17,7 +17,7 @@ use crate::{
     store::{
         conformance,
         memory::MemoryStore,
-        sql::{Dialect, Row, Search},
+        sql::{Counting, Dialect, Row, Search, Statement},
         testing::{self, Draft, Question, draft, fresh_chain, position},
     },
 };
@@ -419,7 +419,7 @@ async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end()
     let events = events_of_before();
     let mut connection = file_of_the_first_version(&place.path(), &events);
     connection.execute_batch(include_str!("migrations/0002_questions.sql")).unwrap();
-    connection.execute_batch(include_str!("migrations/0003_event_id.sql")).unwrap();
+    connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
     connection.pragma_update(None, "user_version", 3).unwrap();
     migrate::move_part(&mut connection).unwrap();
     let moved: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
@@ -465,7 +465,7 @@ async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
     let mut events = with_ids(2_500);
     events[1] = testing::stub_of(&events[1]);
     let mut connection = file_of_the_second_version(&place.path(), &events);
-    connection.execute_batch(include_str!("migrations/0003_event_id.sql")).unwrap();
+    connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
     connection.pragma_update(None, "user_version", 3).unwrap();
     super::functions::register(&connection).unwrap();
     // This is what is left by a kill between two parts.
@@ -487,13 +487,12 @@ async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
     assert_eq!(store.find(&by_id("id 0")).await.unwrap().total, 2);
 }
 
-/// How SQLite goes about the statements of a query.
-fn plan(query: &ScopedQuery) -> String {
+/// How SQLite goes about these statements, a line for each step.
+fn plan<const N: usize>(statements: [Statement; N]) -> String {
     let place = Place::new();
     let connection = open_to_write(&place.path()).unwrap();
-    let search = Search::of(Dialect::Sqlite, query.query());
     let mut plan = String::new();
-    for statement in [search.count(), search.page(None, 0, 1)] {
+    for statement in statements {
         let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text)).unwrap();
         let steps = explained.query_map(find::parameters(statement.values), |row| row.get::<_, String>("detail"));
         steps.unwrap().for_each(|step| plan += &format!("{}\n", step.unwrap()));
@@ -503,7 +502,19 @@ fn plan(query: &ScopedQuery) -> String {
 
 #[test]
 fn an_id_is_looked_up() {
-    let plan = plan(&by_id("id 7"));
+    let query = by_id("id 7");
+    let search = Search::of(Dialect::Sqlite, query.query());
+    let plan = plan([search.count(), search.page(None, 0, 1)]);
     assert_eq!(plan.matches("USING INDEX events_by_event_id (event_id=?)").count(), 2, "{plan}");
     assert!(!plan.contains("SCAN"), "{plan}");
+}
+
+#[test]
+fn the_last_hours_are_counted_from_their_index_alone() {
+    for path in ["annals.severity", "log.level", "event.outcome", "event.action", "user.name"] {
+        let terms = Aggregation::Terms { field: crate::schema::field(path).unwrap(), limit: 10 };
+        let query = testing::visible_in(&["default"]).from(testing::NOON).asked();
+        let plan = plan([Counting::of(Dialect::Sqlite, query.query(), &terms).statement()]);
+        assert!(plan.contains("SEARCH e USING COVERING INDEX events_by_time (timestamp>?)"), "{path}: {plan}");
+    }
 }
