@@ -183,6 +183,12 @@ pub(crate) fn visible_in(spaces: &[&str]) -> Question {
     Question(Query { scope: Scope::Visible(Visible::Spaces(spaces)), ..query })
 }
 
+/// The first ten of all events.
+pub(crate) fn visible_everywhere() -> Question {
+    let Question(query) = about_any("", Vec::new());
+    Question(Query { scope: Scope::Visible(Visible::Everything), ..query })
+}
+
 impl Question {
     pub(crate) fn after(mut self, document: &Value) -> Self {
         self.0.after = Some(Place::of(document, &self.0.sort).expect("stored documents have a place"));

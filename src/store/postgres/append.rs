@@ -113,14 +113,14 @@ fn gone() -> Outcome {
 /// Several programs may insert the same events; in the order of their keys they do not wait for each other in a circle.
 const INSERT: &str =
     "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document)
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, event_id)
     SELECT chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields::jsonb, document
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields::jsonb, document, event_id
     FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-        $16::text[], $17::text[], $18::text[], $19::bytea[])
+        $16::text[], $17::text[], $18::text[], $19::bytea[], $20::text[])
         WITH ORDINALITY AS u (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, ordinal)
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, event_id, ordinal)
     ORDER BY chain, sequence, ordinal
     ON CONFLICT (chain, sequence) DO NOTHING
     RETURNING id, chain, sequence";
@@ -162,6 +162,7 @@ async fn insert(transaction: &Transaction<'_>, events: &[Read]) -> Result<HashMa
                 &column!(row => row.words.as_deref()),
                 &fields,
                 &documents,
+                &column!(row => row.event_id.as_deref()),
             ],
         )
         .await?;

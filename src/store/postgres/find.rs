@@ -89,7 +89,10 @@ async fn reading(connection: &mut Object) -> Result<Transaction<'_>, Fault> {
 }
 
 /// Planned for these very values, and not kept: statements differ from question to question.
-async fn rows(transaction: &Transaction<'_>, Statement { text, values }: &Statement) -> Result<Vec<Row>, Fault> {
+pub(super) async fn rows(
+    transaction: &Transaction<'_>,
+    Statement { text, values }: &Statement,
+) -> Result<Vec<Row>, Fault> {
     let values: Vec<_> = values.iter().map(parameter).collect();
     Ok(transaction.query_typed(text, &values).await?)
 }

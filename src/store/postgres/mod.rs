@@ -62,10 +62,10 @@ impl Store for PostgresStore {
     async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
         self.connections.close_idle();
         let (schema, complaints) = (Arc::clone(&self.schema), self.connections.complaints.clone());
+        let up_to_date = self.connections.run(self.append_timeout, |c| setup::is_up_to_date(c).boxed()).await?;
+        let limit = if up_to_date { self.append_timeout } else { setup::STEPS_LIMIT };
         self.connections
-            .run(self.append_timeout, move |connection| {
-                async move { setup::set_up(connection, &schema, &complaints).await }.boxed()
-            })
+            .run(limit, move |connection| async move { setup::set_up(connection, &schema, &complaints).await }.boxed())
             .await
     }
 

@@ -17,10 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::{
-    query::filter::{Filter, Subject, Test},
+    query::filter::{Filter, Subject, Test, Value},
     schema,
     store::{
         conformance,
+        sql::{Dialect, Search, Statement},
         testing::{self, draft, fresh_chain, fresh_name, position},
     },
     units::Secret,
@@ -103,7 +104,7 @@ async fn a_schema_of_a_newer_version_is_left_alone() {
         execute(config, "INSERT INTO versions (version) VALUES (7)").await;
         let StoreError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
         assert!(
-            reason.ends_with("has version 7, and this program knows versions up to 1: use a newer one"),
+            reason.ends_with("has version 7, and this program knows versions up to 2: use a newer one"),
             "{reason}"
         );
     })
@@ -348,6 +349,48 @@ async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
         assert_eq!(found, expected);
     })
     .await;
+}
+
+fn by_id(id: &str) -> crate::query::ScopedQuery {
+    let id_of_event = Subject::Field(schema::field("event.id").unwrap());
+    let test = Test::OneOf(vec![Value::Text(id.to_owned())]);
+    testing::visible_everywhere().with(Filter::value(id_of_event, test).unwrap()).page(0, 1).asked()
+}
+
+#[tokio::test]
+async fn events_of_the_first_version_are_found_by_their_ids() {
+    on_a_server(async |config| {
+        let first = include_str!("migrations/0001_events.sql");
+        let versions = "CREATE TABLE versions (version integer PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now());
+            INSERT INTO versions (version) VALUES (1)";
+        let events = "INSERT INTO events (chain, sequence, received, timestamp, fields, document)
+            SELECT '\\x00', n, 0, 0, jsonb_build_object('event.id', 'id ' || n), convert_to('document ' || n, 'UTF8')
+            FROM generate_series(1, 2000) AS n";
+        execute(config, &format!("CREATE SCHEMA {}; {first}; {versions}; {events}", config.schema)).await;
+        let store = store(config).await;
+        assert_eq!(store.find(&by_id("id 7")).await.unwrap().documents, ["document 7"]);
+        execute(config, "ANALYZE").await;
+        let plan = plan_of(&store, by_id("id 7")).await;
+        assert_eq!(plan.matches("events_by_event_id").count(), 2, "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+    })
+    .await;
+}
+
+/// How the server goes about the statements of a query.
+async fn plan_of(store: &PostgresStore, query: crate::query::ScopedQuery) -> String {
+    let explain = async move |connection: &mut deadpool_postgres::Object| {
+        let search = Search::of(Dialect::Postgres, query.query());
+        let mut plan = String::new();
+        for statement in [search.count(), search.page(None, 0, 1)] {
+            let explained = format!("EXPLAIN {}", statement.text);
+            let transaction = connection.transaction().await?;
+            let rows = find::rows(&transaction, &Statement { text: explained, ..statement }).await?;
+            rows.iter().for_each(|row| plan += &format!("{}\n", row.get::<_, String>(0)));
+        }
+        Ok(plan)
+    };
+    store.ask(move |connection| async move { explain(connection).await }.boxed()).await.unwrap()
 }
 
 fn everything_with(filter: Filter) -> testing::Question {
