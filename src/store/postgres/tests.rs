@@ -245,7 +245,7 @@ fn encrypted(config: &PostgresConfig, ca_file: Option<PathBuf>, name: &str) -> P
 async fn encrypted_is_what_the_right_authority_vouches_for_by_name_and_nothing_else() {
     on_a_server(async |config| {
         let ca_file = env::var_os("ANNALS_TEST_POSTGRES_CA").map(PathBuf::from);
-        let ca_file = Some(ca_file.expect("ANNALS_TEST_POSTGRES_CA is set where ANNALS_TEST_POSTGRES is"));
+        assert!(ca_file.is_some(), "ANNALS_TEST_POSTGRES_CA is not set, and ANNALS_TEST_POSTGRES is");
         for name in ["localhost", "127.0.0.1"] {
             assert!(is_encrypted(&encrypted(config, ca_file.clone(), name)).await.unwrap(), "{name}");
         }
