@@ -66,7 +66,7 @@ def parser():
             add("--store", choices=stores.KINDS, help="this store alone (default: one after the other)")
             add("--again", action="store_true", help="ask what a run of find or export with --keep has left")
         if name == "find":
-            add("--readers", type=positive, default=200, help="who ask at once (default %(default)s)")
+            add("--readers", type=int, default=200, help="who ask at once, or 0 for none (default %(default)s)")
         if name == "elasticsearch":
             add("--perf", action="store_true", help="one more round under perf: what takes Annals' CPU time")
         if name == "sqlite":

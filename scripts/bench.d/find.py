@@ -14,6 +14,8 @@ import wire
 from report import Floor, Report, median, percentile, say
 
 WARM_UP = 30
+# An engine compiles itself while it works.
+ENGINE_WARM_UP = 3_000
 ABOVE_ENGINE_MS = 1.0
 P99_MS = 50.0
 # Up to so many events; for more of them it is twice that.
@@ -37,6 +39,14 @@ class Turns:
         self._annals.close()
         if self._engine:
             self._engine.close()
+
+    def warm_up(self, question):
+        """Asks the engine, and Annals for it, until its code is compiled."""
+        if self._engine:
+            for number in range(ENGINE_WARM_UP):
+                variant = number % len(question.paths)
+                self._annals.exchange(wire.request("GET", question.paths[variant], key=self._key))
+                self._engine.exchange(engine_request(question.bodies[variant]))
 
     def ask(self, question):
         """Seconds of each answer: Annals', and the engine's, which are none where it is not asked."""
@@ -99,6 +109,8 @@ def one_at_a_time(context, kind, one, engine, result):
     identities = [event["event"]["id"] for event in page["data"]]
     asked = questions.all_of_them(stores.history(options), identities, options.rounds + WARM_UP, options.seed)
     turns = Turns(one, engine)
+    for question in asked[:2]:
+        turns.warm_up(question)
     for question in asked:
         measured = row(kind, question, *turns.ask(question))
         say(f"{kind}, {question.name}: median {measured['median ms']} ms, p99 {measured['p99 ms']} ms")
@@ -111,6 +123,8 @@ def one_at_a_time(context, kind, one, engine, result):
 def while_writing(context, kind, one, asked, result):
     """One reader, many, and many while events come in. Each asks again at once, so that many wait for each other."""
     options, key = context.options, one.key()
+    if options.readers == 0:
+        return
     both = [path for pair in zip(*(question.paths for question in asked[:2]), strict=True) for path in pair]
     requests = [wire.request("GET", path, key=key) for path in both]
     before, count = stores.found(one), WRITE_RATE * (READERS_SECONDS + 5)

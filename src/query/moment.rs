@@ -164,11 +164,11 @@ fn fixed_length(unit: Unit) -> Option<i64> {
 fn floor(time: UnixMillis, unit: Unit) -> Option<UnixMillis> {
     /// 1970-01-05, a Monday, since 1970-01-01.
     const MONDAY: i64 = 4 * 86_400_000;
+    let date = utc(time)?.date();
     if let Some(length) = fixed_length(unit) {
         let anchor = if unit == Unit::Week { MONDAY } else { 0 };
         return Some(UnixMillis(time.0 - (time.0 - anchor).rem_euclid(length)));
     }
-    let date = utc(time)?.date();
     let first = if unit == Unit::Month { date.first_of_month() } else { date.first_of_year() };
     millis_of(first.to_datetime(Time::midnight()), Offset::UTC)
 }
@@ -439,6 +439,15 @@ mod tests {
             "2021-03-02T+1:15",
         ] {
             assert_eq!(parse(text, NOW), Err(BadMoment), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_reckoned_from_beyond_the_calendar_is_no_moment() {
+        for now in [i64::MIN, i64::MAX] {
+            for text in ["now/d", "now/w", "now/M", "now-1d", "1h", "now+1y"] {
+                assert_eq!(parse(text, UnixMillis(now)), Err(BadMoment), "{text} {now}");
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! A place tells nothing that the caller may not see, as the scope of each page is checked anew.
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::Selection;
@@ -111,7 +112,9 @@ fn write_key(bytes: &mut Vec<u8>, key: Option<&Key>) {
 
 fn read(content: &[u8]) -> Option<Cursor> {
     let mut rest = content;
-    let asked = UnixMillis(i64::from_be_bytes(*take(&mut rest)?));
+    let asked = i64::from_be_bytes(*take(&mut rest)?);
+    // Times are reckoned from it.
+    let asked = Timestamp::from_millisecond(asked).is_ok().then_some(UnixMillis(asked))?;
     let question = Question(*take(&mut rest)?);
     let chain = ChainId::from_bytes(*take(&mut rest)?);
     // Every store counts sequences in 64 bits with a sign.
@@ -214,7 +217,7 @@ mod tests {
 
     prop_compose! {
         fn cursor()(
-            asked in any::<i64>(),
+            asked in -(1_i64 << 47)..1 << 47,
             question in any::<[u8; 16]>(),
             chain in any::<[u8; 16]>(),
             sequence in 0..=i64::MAX as u64,
@@ -269,6 +272,16 @@ mod tests {
             ("message", Key::Integer(0), 0),
         ] {
             assert_eq!(leads(path, key, sequence), Err(BadCursor::Damaged), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_was_asked_for_before_or_after_all_dates_is_refused() {
+        let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(0) };
+        let place = Place { keys: Vec::new(), position };
+        for asked in [i64::MIN, i64::MAX, 1 << 48] {
+            let cursor = Cursor { asked: UnixMillis(asked), question: Question([9; 16]), place: place.clone() };
+            assert_eq!(Cursor::decode(&cursor.encode()), Err(BadCursor::Damaged), "{asked}");
         }
     }
 
