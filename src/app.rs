@@ -253,6 +253,7 @@ impl Service {
             limits: http::Limits {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
+                max_answer_bytes: server.max_answer_bytes.as_usize(),
                 request_timeout: server.request_timeout,
             },
             stopping,

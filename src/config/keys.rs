@@ -146,6 +146,13 @@ pub const KEYS: &[Key] = &[
         "The most bytes of request bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over.",
     ),
     key(
+        "server.max_answer_bytes",
+        Kind::Size,
+        Preset::Is("256mb"),
+        "The most bytes that pages of events may take up at once, from the store to the client. Above it questions wait, and are answered \
+         with 503 when their time is over. At least 128mb, which the largest page takes, is used whatever is set.",
+    ),
+    key(
         "server.tls.cert_file",
         Kind::Path,
         Preset::Unset("plain HTTP is served"),

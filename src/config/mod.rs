@@ -62,6 +62,7 @@ pub struct Server {
     #[serde(deserialize_with = "deserialize_duration")]
     pub shutdown_timeout: Duration,
     pub max_concurrent_bytes: ByteSize,
+    pub max_answer_bytes: ByteSize,
     #[serde(default)]
     pub tls: TlsFiles,
     #[serde(default)]

@@ -13,9 +13,11 @@ mod guard;
 mod items;
 mod opaque;
 mod openapi;
+mod pages;
 mod parameters;
 mod projection;
 mod request;
+mod room;
 mod routes;
 mod scan;
 mod serve;
@@ -65,6 +67,7 @@ use body::Bodies;
 pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
+use pages::Pages;
 pub use serve::{Connections, serve};
 use streams::Streams;
 pub use tls::{Tls, TlsError};
@@ -98,6 +101,8 @@ pub struct Limits {
     pub max_batch_bytes: usize,
     /// Bytes of all bodies that are being received or checked.
     pub max_concurrent_bytes: usize,
+    /// Bytes of all pages of events that are being read or sent.
+    pub max_answer_bytes: usize,
     /// From a request's head to its answer, also when it waits for a store.
     pub request_timeout: Duration,
 }
@@ -174,6 +179,7 @@ fn collect(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Shared>> {
 struct Shared {
     services: Services,
     bodies: Bodies,
+    pages: Pages,
     streams: Streams,
     /// A turn for each processor: more threads would only hold more memory.
     checking: Semaphore,
@@ -181,11 +187,12 @@ struct Shared {
 
 impl Shared {
     fn new(services: Services) -> Self {
-        let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
+        let Limits { max_batch_bytes, max_concurrent_bytes, max_answer_bytes, .. } = services.limits;
         let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes.max(MAX_QUERY_BYTES));
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let streams = Streams::new(services.stopping.clone());
-        Self { services, bodies, streams, checking: Semaphore::new(processors) }
+        let pages = Pages::new(max_answer_bytes);
+        Self { services, bodies, pages, streams, checking: Semaphore::new(processors) }
     }
 
     /// When a request that begins now has to be answered.

@@ -199,6 +199,7 @@ pub(crate) fn about_any(object_type: &str, ids: Vec<String>) -> Question {
         after: None,
         offset: 0,
         limit: 10,
+        bytes: usize::MAX,
     })
 }
 
@@ -248,6 +249,11 @@ impl Question {
 
     pub(crate) fn page(mut self, offset: u64, limit: u64) -> Self {
         (self.0.offset, self.0.limit) = (offset, limit);
+        self
+    }
+
+    pub(crate) fn of_bytes(mut self, bytes: usize) -> Self {
+        self.0.bytes = bytes;
         self
     }
 

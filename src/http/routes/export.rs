@@ -134,7 +134,7 @@ async fn export(
     }
     let permit = whose.permit(&shared, caller, deadline, Action::Export).await?;
     let place = shared.streams.begin_export()?;
-    let query = access::scope(permit, |scope| request.query(scope));
+    let query = access::scope(permit, |scope| request.query(scope)).within(BATCH_BYTES);
     let mut scan = OpenScan::open(&shared, &query, deadline).await?;
     let first = scan.next(FIRST_BATCH, deadline).await?;
     let is_compressed = accepts_gzip(headers);

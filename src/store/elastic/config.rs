@@ -165,6 +165,8 @@ pub enum ConfigError {
     Name(#[from] BadName),
     #[error("the client for {url} cannot be made")]
     Client { url: String, source: elasticsearch::http::transport::BuildError },
+    #[error("the client for {url} cannot be made")]
+    Reader { url: String, source: reqwest::Error },
 }
 
 impl ElasticConfig {
@@ -192,12 +194,18 @@ impl ElasticConfig {
     }
 
     pub(super) fn certificates(&self) -> Result<Option<CertificateValidation>, ConfigError> {
+        self.of_ca_file(|pem| Certificate::from_pem(pem).ok().map(CertificateValidation::Full))
+    }
+
+    /// The same, for searches.
+    pub(super) fn authorities(&self) -> Result<Vec<reqwest::Certificate>, ConfigError> {
+        self.of_ca_file(|pem| reqwest::Certificate::from_pem_bundle(pem).ok()).map(Option::unwrap_or_default)
+    }
+
+    fn of_ca_file<T>(&self, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, ConfigError> {
         let Some(path) = &self.ca_file else { return Ok(None) };
         let pem = fs::read(path).map_err(|source| ConfigError::CaFile { path: path.clone(), source })?;
-        match Certificate::from_pem(&pem) {
-            Ok(certificates) => Ok(Some(CertificateValidation::Full(certificates))),
-            Err(_) => Err(ConfigError::BadCertificate { path: path.clone() }),
-        }
+        read(&pem).map(Some).ok_or_else(|| ConfigError::BadCertificate { path: path.clone() })
     }
 
     pub(super) fn credentials(&self) -> Result<Option<Credentials>, ConfigError> {
