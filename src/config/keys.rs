@@ -435,7 +435,7 @@ pub const KEYS: &[Key] = &[
         "access.lockout.failures",
         integer(1, 1_000_000),
         Preset::Is("10"),
-        "How often one client address may fail to say who it is before it has to wait; for one login it is five times as much.",
+        "How often one client address may fail with one login before it has to wait; with all logins together it is five times as much, and for one login from all addresses a hundred times.",
     ),
     key(
         "access.lockout.longest",
