@@ -254,6 +254,8 @@ impl Service {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
                 max_answer_bytes: server.max_answer_bytes.as_usize(),
+                exports_per_caller: server.exports_per_caller,
+                tails_per_caller: server.tails_per_caller,
                 request_timeout: server.request_timeout,
             },
             stopping,

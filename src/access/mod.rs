@@ -107,11 +107,25 @@ impl Access {
             }
             Elsewhere::Unknown => Identified::Unknown(attempt.failed()),
             Elsewhere::Unavailable { error, was_refused } => {
-                if !(was_refused && attempt.is_of_login()) {
+                if !(was_refused && attempt.is_of_login) {
                     attempt.came_to_nothing();
                 }
                 Identified::Unavailable(error)
             }
+        }
+    }
+
+    /// Whether what was shown still makes the caller who they were found to be. Nobody fails here, so nothing counts as an attempt;
+    /// where another system does not answer, nothing has changed.
+    pub async fn still_knows(&self, principal: &Principal, presented: &Presented, now: UnixMillis) -> bool {
+        match self.authenticators.own_key(presented, now) {
+            Known::Key(found) => *found == *principal,
+            Known::Expired { .. } => false,
+            Known::Unknown => match self.authenticators.known_elsewhere(presented, now).await {
+                Elsewhere::Known(found) => *found == *principal,
+                Elsewhere::Unknown => false,
+                Elsewhere::Unavailable { .. } => true,
+            },
         }
     }
 

@@ -153,6 +153,18 @@ pub const KEYS: &[Key] = &[
          with 503 when their time is over. At least 128mb, which the largest page takes, is used whatever is set.",
     ),
     key(
+        "server.exports_per_caller",
+        integer(1, 8),
+        Preset::Is("4"),
+        "How many exports one caller may have running at once; eight run in all. Others are answered with 429.",
+    ),
+    key(
+        "server.tails_per_caller",
+        integer(1, 64),
+        Preset::Is("16"),
+        "How many tails one caller may have running at once; 64 run in all. Others are answered with 429.",
+    ),
+    key(
         "server.tls.cert_file",
         Kind::Path,
         Preset::Unset("plain HTTP is served"),

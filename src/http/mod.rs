@@ -103,6 +103,9 @@ pub struct Limits {
     pub max_concurrent_bytes: usize,
     /// Bytes of all pages of events that are being read or sent.
     pub max_answer_bytes: usize,
+    /// How many of each that one caller may have running.
+    pub exports_per_caller: usize,
+    pub tails_per_caller: usize,
     /// From a request's head to its answer, also when it waits for a store.
     pub request_timeout: Duration,
 }
@@ -190,7 +193,8 @@ impl Shared {
         let Limits { max_batch_bytes, max_concurrent_bytes, max_answer_bytes, .. } = services.limits;
         let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes.max(MAX_QUERY_BYTES));
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let streams = Streams::new(services.stopping.clone());
+        let Limits { exports_per_caller, tails_per_caller, .. } = services.limits;
+        let streams = Streams::new(services.stopping.clone(), exports_per_caller, tails_per_caller);
         let pages = Pages::new(max_answer_bytes);
         Self { services, bodies, pages, streams, checking: Semaphore::new(processors) }
     }

@@ -75,10 +75,14 @@ pub(super) enum Begun<'a> {
 /// An attempt under way. Dropped without an outcome, it has failed.
 pub(super) struct Attempt<'a> {
     lockout: &'a Lockout,
-    pair: Subject,
+    /// Where there is no connection, there is no address and no pair.
+    pair: Option<Subject>,
     others: Vec<(Subject, u32)>,
     address: Option<IpAddr>,
+    /// For reports.
     login: Option<String>,
+    /// Whether it may guess at something that a person chose.
+    pub(super) is_of_login: bool,
     is_settled: bool,
 }
 
@@ -102,10 +106,14 @@ impl Lockout {
             Some(login) => subjects::Shown::Login(login.clone()),
             None => subjects::Shown::Credentials(presented.digest(&self.salt)),
         };
-        let pair = Subject::Pair(address, shown);
+        let pair = address.map(|address| Subject::Pair(address, shown));
         let mut state = self.state();
-        let others = if state.subjects.is_known(&pair, now) { Vec::new() } else { self.others(address, counted) };
-        let all = || others.iter().map(|(subject, limit)| (subject, *limit)).chain([(&pair, self.limit)]);
+        let is_known = pair.as_ref().is_some_and(|pair| state.subjects.is_known(pair, now));
+        let others = if is_known { Vec::new() } else { self.others(address, counted) };
+        let all = || {
+            let others = others.iter().map(|(subject, limit)| (subject, *limit));
+            others.chain(pair.iter().map(|pair| (pair, self.limit)))
+        };
         if let Some(wait) = all().filter_map(|(subject, _)| state.subjects.wait(subject, now)).max() {
             state.reports.note(address, None, now);
             return Begun::Locked(wait);
@@ -114,8 +122,9 @@ impl Lockout {
             return Begun::Full;
         }
         all().for_each(|(subject, limit)| state.subjects.begin(subject, limit, now));
+        let is_of_login = login.is_some();
         let login = login.or(expired_key);
-        Begun::Attempt(Attempt { lockout: self, pair, others, address, login, is_settled: false })
+        Begun::Attempt(Attempt { lockout: self, pair, others, address, login, is_of_login, is_settled: false })
     }
 
     /// What the attempt counts for besides its pair, with the limits.
@@ -141,16 +150,11 @@ impl Lockout {
 }
 
 impl Attempt<'_> {
-    /// Whether it guesses at something that a person chose.
-    pub(super) fn is_of_login(&self) -> bool {
-        matches!(self.pair, Subject::Pair(_, subjects::Shown::Login(_)))
-    }
-
     /// Somebody knows the caller.
     pub(super) fn succeeded(mut self) {
         let now = Instant::now();
         self.settle(|state, attempt| {
-            state.subjects.succeed(&attempt.pair, now);
+            attempt.pair.iter().for_each(|pair| state.subjects.succeed(pair, now));
             attempt.others.iter().for_each(|(subject, _)| state.subjects.give_back(subject));
         });
     }
@@ -177,7 +181,7 @@ impl Attempt<'_> {
     }
 
     fn subjects(&self) -> impl Iterator<Item = &Subject> {
-        self.others.iter().map(|(subject, _)| subject).chain([&self.pair])
+        self.others.iter().map(|(subject, _)| subject).chain(&self.pair)
     }
 
     fn settle(&mut self, outcome: impl FnOnce(&mut State, &Self)) {

@@ -21,7 +21,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
 pub(super) enum Subject {
     Address(IpAddr),
     Login(String),
-    Pair(Option<IpAddr>, Shown),
+    Pair(IpAddr, Shown),
 }
 
 /// What an address shows.

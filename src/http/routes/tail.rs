@@ -7,10 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use utoipa::IntoParams;
 
 use crate::{
@@ -20,10 +17,10 @@ use crate::{
         Shared,
         answer::ErrorAnswer,
         ask::Whose,
-        guard::Caller,
+        guard::{self, Caller},
         parameters::Parameters,
         request::TailRequest,
-        streams::{self, End, Gone, Sender},
+        streams::{self, End, Gone, Sender, StreamPlace},
         tail::{Follower, Interrupted},
     },
 };
@@ -126,10 +123,10 @@ async fn tail(
     let request = TailRequest::parse(parameters, headers, shared.services.clock.now())?;
     let deadline = shared.deadline();
     let permit = whose.permit(&shared, caller, deadline, Action::Tail).await?;
-    let place = shared.streams.begin_tail()?;
+    let place = shared.streams.begin_tail(&caller.principal)?;
     let follower = Follower::begin(Arc::clone(&shared), permit, request).await?;
     let (sender, body) = streams::body();
-    tokio::spawn(run(shared, follower, sender, place));
+    tokio::spawn(run(shared, follower, sender, caller.clone(), place));
     let head = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -137,12 +134,13 @@ async fn tail(
     Ok((head, body).into_response())
 }
 
-async fn run(shared: Arc<Shared>, mut follower: Follower, sender: Sender, _place: OwnedSemaphorePermit) {
+async fn run(shared: Arc<Shared>, mut follower: Follower, sender: Sender, caller: Caller, _place: StreamPlace) {
     let end = tokio::select! {
         biased;
         () = sender.closed() => shared.streams.end_without_reader(),
         () = shared.streams.stopping.cancelled() => End::Shutdown,
         () = tokio::time::sleep(LONGEST) => End::Complete,
+        () = guard::lost(&shared, &caller) => End::Access,
         Gone = beat(&sender) => shared.streams.end_without_reader(),
         Gone = follow(&shared, &mut follower, &sender) => shared.streams.end_without_reader(),
     };

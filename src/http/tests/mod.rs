@@ -57,6 +57,8 @@ const LIMITS: Limits = Limits {
     max_batch_bytes: 100_000,
     max_concurrent_bytes: 1 << 30,
     max_answer_bytes: 1 << 30,
+    exports_per_caller: 8,
+    tails_per_caller: 64,
     request_timeout: Duration::from_secs(60),
 };
 
