@@ -187,7 +187,7 @@ pub(super) async fn whose_ids(
     deadline: Instant,
 ) -> Result<Whose, Failure> {
     let sent = shared.bodies.read(headers, body, JSON, deadline).await?;
-    // A tree of values takes many times the room that was set aside for its text, so there are few at a time.
+    // Many ids take some times the room that was set aside for their text, so there are few such bodies at a time.
     let _turn = shared.checking.acquire().await;
     let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
         .await
