@@ -153,6 +153,13 @@ pub const KEYS: &[Key] = &[
          with 503 when their time is over. At least 128mb, which the largest page takes, is used whatever is set.",
     ),
     key(
+        "server.connections_per_address",
+        integer(1, 1024),
+        Preset::Is("256"),
+        "How many connections one client address (of IPv6, one /64) may have open at once; 1024 are open in all. A further one is closed without an \
+         answer, and counted in `annals_http_refused_connections_total`. `server.trusted_proxies` are exempt.",
+    ),
+    key(
         "server.exports_per_caller",
         integer(1, 8),
         Preset::Is("4"),

@@ -63,6 +63,7 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     pub max_concurrent_bytes: ByteSize,
     pub max_answer_bytes: ByteSize,
+    pub connections_per_address: usize,
     pub exports_per_caller: usize,
     pub tails_per_caller: usize,
     #[serde(default)]

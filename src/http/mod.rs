@@ -8,6 +8,7 @@ mod address;
 mod answer;
 mod ask;
 mod body;
+mod crowd;
 mod export;
 mod guard;
 mod items;
@@ -64,6 +65,7 @@ use crate::{
 pub use address::{ForwardHeader, Proxies};
 use answer::Code;
 use body::Bodies;
+pub use crowd::PerAddress;
 pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;

@@ -34,9 +34,10 @@ use tokio::{
 pub use self::reports::FailedAttempts;
 use self::{
     reports::Reports,
-    subjects::{Subject, Subjects, network},
+    subjects::{Subject, Subjects},
 };
 use super::Presented;
+use crate::units::client_network;
 
 /// The limits of an address, and of a login, in limits of a pair.
 const ADDRESS_FACTOR: u32 = 5;
@@ -98,7 +99,7 @@ impl Lockout {
     pub(super) fn begin(&self, claim: Claim<'_>) -> Begun<'_> {
         let now = Instant::now();
         let Claim { address, presented, expired_key } = claim;
-        let address = address.map(network);
+        let address = address.map(client_network);
         let login = presented.login();
         // Spellings that some system may take for the same login are the same one here.
         let counted = login.as_deref().map(str::to_lowercase);

@@ -1,10 +1,6 @@
 //! Whose failures are counted, and for how long they are remembered.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
 
@@ -156,13 +152,5 @@ impl Subjects {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.records.len()
-    }
-}
-
-/// Whoever has one address of a /64 has all of them.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }

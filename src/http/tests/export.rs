@@ -21,7 +21,7 @@ use tower::ServiceExt;
 use super::{Answer, Log};
 use crate::{
     access::Role,
-    http::{Connections, serve},
+    http::{Connections, PerAddress, serve},
     store::{
         StoreError,
         testing::{Draft, draft},
@@ -60,7 +60,7 @@ impl Server {
             stopping.cancel();
         };
         let limits = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain };
-        tokio::spawn(serve(listener, None, log.router.clone(), shutdown, limits));
+        tokio::spawn(serve(listener, None, log.router.clone(), shutdown, limits, PerAddress::unbounded()));
         Self { address, stop }
     }
 
