@@ -7,6 +7,7 @@ mod check;
 pub mod keys;
 mod kinds;
 mod layers;
+mod places;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 use serde::Deserialize;
 
-use self::keys::KeyPath;
+use self::places::KeyPath;
 pub use self::{
     layers::{Flag, Origin, Sources},
     reference::render as render_reference,
@@ -253,7 +254,7 @@ pub enum Problem {
 
 impl Problem {
     fn unknown(path: &KeyPath, origin: &Origin) -> Self {
-        let suggestion = keys::suggest(path).map(|near| near.to_string());
+        let suggestion = places::suggest(path).map(|near| near.to_string());
         Self::UnknownKey { key: path.to_string(), origin: origin.clone(), suggestion }
     }
 

@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use elasticsearch::auth::Credentials;
 use reqwest::{
-    Client, RequestBuilder, Response, StatusCode, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap},
+    Client, Response, StatusCode, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 
 use super::config::{ConfigError, ElasticConfig};
@@ -17,7 +16,7 @@ pub(super) struct Reader {
     http: Client,
     /// Ends in a slash.
     url: Url,
-    credentials: Option<Credentials>,
+    authorization: Option<HeaderValue>,
 }
 
 /// An answer, without its body where that is larger than is wanted.
@@ -38,7 +37,7 @@ impl Reader {
             url.set_path(&format!("{}/", url.path()));
         }
         let http = http.build().map_err(|source| ConfigError::Reader { url: url.to_string(), source })?;
-        Ok(Self { http, url, credentials: config.credentials()? })
+        Ok(Self { http, url, authorization: config.authorization()? })
     }
 
     /// Posts a question. Where the answer has more than `most` bytes, the connection is closed instead.
@@ -53,25 +52,14 @@ impl Reader {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         url.set_path(&format!("{}{}", self.url.path(), path.trim_start_matches('/')));
         url.set_query(query);
-        let request = self.authorized(self.http.post(url));
-        let request = request.header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json");
+        let mut request =
+            self.http.post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         let mut response = request.timeout(within).body(question).send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Read { status, headers, body: body(&mut response, most).await? })
-    }
-
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.credentials {
-            None | Some(Credentials::Certificate(_)) => request,
-            Some(Credentials::Basic(login, password)) => request.basic_auth(login, Some(password)),
-            Some(Credentials::Bearer(token)) => request.bearer_auth(token),
-            Some(Credentials::EncodedApiKey(key)) => request.header(AUTHORIZATION, format!("ApiKey {key}")),
-            Some(Credentials::ApiKey(id, key)) => {
-                let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{id}:{key}"));
-                request.header(AUTHORIZATION, format!("ApiKey {encoded}"))
-            }
-            Some(Credentials::AuthorizationHeader(value)) => request.header(AUTHORIZATION, value),
-        }
     }
 }
 

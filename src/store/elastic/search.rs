@@ -193,7 +193,7 @@ impl<'a> Found<'a> {
 
     /// Where the last of the first so many documents stands, in the engine's own words.
     pub(super) fn place_of(&self, count: usize, answer: &Answer) -> Result<Option<Value>, StoreError> {
-        let last = self.hits.hits.iter().take(count).last();
+        let last = count.checked_sub(1).and_then(|last| self.hits.hits.get(last));
         let Some(sort) = last.and_then(|hit| hit.sort) else { return Ok(None) };
         serde_json::from_str(sort.get()).map(Some).map_err(|error| answer.unexpected(error))
     }
