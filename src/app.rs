@@ -103,6 +103,11 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         write_timeout: CLIENT_TIMEOUT,
         drain: server.shutdown_timeout,
     };
+    let per_address = http::PerAddress {
+        most: server.connections_per_address,
+        exempt: server.trusted_proxies.clone(),
+        refused: service.metrics.http.refused_connections.clone(),
+    };
     let stopping = CancellationToken::new();
     let router = http::router(service.services(&config, stopping.clone()));
     if let Some(tls) = tls.clone() {
@@ -113,7 +118,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         stop.received().await;
         stopping.cancel();
     };
-    http::serve(listener, tls, router, stopped, connections).await;
+    http::serve(listener, tls, router, stopped, connections, per_address).await;
     tracing::info!("stopping");
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
@@ -253,6 +258,9 @@ impl Service {
             limits: http::Limits {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
+                max_answer_bytes: server.max_answer_bytes.as_usize(),
+                exports_per_caller: server.exports_per_caller,
+                tails_per_caller: server.tails_per_caller,
                 request_timeout: server.request_timeout,
             },
             stopping,

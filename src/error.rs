@@ -18,6 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     InvalidRequest,
+    PageTooLarge,
     EventsRejected,
     Unauthenticated,
     Forbidden,
@@ -52,8 +53,9 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidRequest,
+        Self::PageTooLarge,
         Self::EventsRejected,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -83,6 +85,9 @@ impl ErrorCode {
     const fn row(self) -> Row {
         let (name, status, meaning) = match self {
             Self::InvalidRequest => ("invalid_request", 400, "A parameter or the body is not as described."),
+            Self::PageTooLarge => {
+                ("page_too_large", 400, "The events of the page are larger than an answer may be; ask for fewer.")
+            }
             Self::EventsRejected => ("events_rejected", 400, "Every event of the request is invalid."),
             Self::Unauthenticated => {
                 ("unauthenticated", 401, "The request has no credentials, or none that are known.")
@@ -104,7 +109,7 @@ impl ErrorCode {
             }
             Self::TooManyStreams => ("too_many_streams", 429, "As many exports or tails are running as may at once."),
             Self::Internal => ("internal", 500, "A fault of this program; the log has more."),
-            Self::Busy => ("busy", 503, "Too much is being received at once; nothing was written."),
+            Self::Busy => ("busy", 503, "Too much is being received or read at once; nothing was written."),
             Self::ShuttingDown => ("shutting_down", 503, "This writer is stopping; nothing was written."),
             Self::JournalFailed => ("journal_failed", 503, "The journal cannot be written; `/readyz` says why."),
             Self::RegistryFailed => ("registry_failed", 503, "The registration could not be made durable."),

@@ -85,6 +85,8 @@ pub struct HttpMetrics {
     seconds: Family<RouteLabel, Histogram>,
     errors: Family<CodeLabel, Counter>,
     streams: Family<StreamLabels, Counter>,
+    /// Connections that were closed because their client had as many as it may.
+    pub refused_connections: Counter,
 }
 
 /// `route` is the pattern of a route, or `none`; never the path of a request.
@@ -105,7 +107,7 @@ struct CodeLabel {
     code: &'static str,
 }
 
-/// `kind` is `export` or `tail`; `end` is `complete`, `client`, `store` or `shutdown`.
+/// `kind` is `export` or `tail`; `end` is `complete`, `client`, `store`, `access` or `shutdown`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabels {
     kind: &'static str,
@@ -127,7 +129,10 @@ impl HttpMetrics {
         registry.register("http_errors", "Error answers, by code", errors.clone());
         let streams = Family::default();
         registry.register("http_streams", "Exports and tails that have ended, by what ended them", streams.clone());
-        Self { requests, seconds, errors, streams }
+        let refused_connections = Counter::default();
+        let help = "Connections that were closed because their address had as many as it may";
+        registry.register("http_refused_connections", help, refused_connections.clone());
+        Self { requests, seconds, errors, streams, refused_connections }
     }
 
     /// One request was answered. `route` is a route's pattern or `none`.

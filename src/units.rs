@@ -1,6 +1,11 @@
 //! The value types of settings that carry a unit, and the one that must never be seen.
 
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
@@ -73,6 +78,14 @@ impl Network {
             (IpAddr::V6(first), IpAddr::V6(address)) => !differs(128, first.to_bits() ^ address.to_bits()),
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+}
+
+/// What stands for a client, by its address: whoever has one address of an IPv6 /64 has all of them.
+pub fn client_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

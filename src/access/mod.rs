@@ -23,17 +23,22 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use authority::Authority;
 pub use config::{AccessConfig, AccessProblem, AuthenticatorKind, AuthorityKind};
 pub use identify::AccessError;
-use identify::Authenticators;
+use identify::{Authenticators, Elsewhere};
 pub use keys::{ChangeError, KeyInfo, Keys, KeysError, Known, NewKey};
 pub use lockout::FailedAttempts;
-use lockout::Lockout;
+use lockout::{Attempt, Begun, Claim, Lockout};
 pub use needs::Need;
 pub use permit::{Denied, Permit, permit_visible, scope};
 pub use presented::Presented;
 pub use principal::{BadGrant, Grant, GrantText, Means, Principal, Refusal, Role};
 pub use remote::Unavailable;
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::event::UnixMillis;
+
+/// How long an attempt waits for its turn behind others of the same address or login.
+const TURN: Duration = Duration::from_secs(10);
 
 /// All that is known of access while the service runs.
 pub struct Access {
@@ -51,7 +56,7 @@ pub enum Identified {
     Known(Arc<Principal>),
     /// Nobody knows these credentials; an event may have to tell of it.
     Unknown(Option<FailedAttempts>),
-    /// Nobody was asked: there were too many failures before, and the caller has to wait for so long.
+    /// Nobody was asked: there were too many failures before, or too many attempts are under way, and the caller has to wait for so long.
     Locked(Duration),
     /// Nobody knows them of those who could be asked, and one could not.
     Unavailable(Unavailable),
@@ -63,7 +68,7 @@ impl Access {
             authenticators: Authenticators::new(config, &keys)?,
             keys,
             authority: Authority::new(config)?,
-            lockout: Lockout::new(config.lockout.failures, config.lockout.longest),
+            lockout: Lockout::new(config.lockout.failures, config.lockout.longest)?,
             session_cookie: config.uses(AuthenticatorKind::Kibana).then(|| config.kibana.cookie.clone()),
             logs_finds: config.log_finds,
         })
@@ -84,20 +89,66 @@ impl Access {
     }
 
     /// Finds out who is calling. Whoever failed too often has to wait, but for the log's own keys: nobody can guess one, so
-    /// that somebody else's failures behind the same address need not keep its owner out.
+    /// that somebody else's failures behind the same address need not keep its owner out; and for those who were known a moment ago.
     pub async fn identify(&self, presented: &Presented, address: Option<IpAddr>, now: UnixMillis) -> Identified {
-        let login = match self.authenticators.own_key(presented, now) {
+        let expired_key = match self.authenticators.own_key(presented, now) {
             Known::Key(principal) => return Identified::Known(principal),
             Known::Expired { name } => Some(name),
-            Known::Unknown => presented.login(),
+            Known::Unknown => None,
         };
-        if let Some(wait) = self.lockout.wait(address, login.as_deref()) {
-            return Identified::Locked(wait);
-        }
+        let attempt = match self.begin(presented, address, expired_key).await {
+            Ok(attempt) => attempt,
+            Err(identified) => return identified,
+        };
         match self.authenticators.known_elsewhere(presented, now).await {
-            Ok(Some(principal)) => Identified::Known(principal),
-            Ok(None) => Identified::Unknown(self.lockout.failed(address, login.as_deref())),
-            Err(error) => Identified::Unavailable(error),
+            Elsewhere::Known(principal) => {
+                attempt.succeeded();
+                Identified::Known(principal)
+            }
+            Elsewhere::Unknown => Identified::Unknown(attempt.failed()),
+            Elsewhere::Unavailable { error, was_refused } => {
+                if !(was_refused && attempt.is_of_login) {
+                    attempt.came_to_nothing();
+                }
+                Identified::Unavailable(error)
+            }
+        }
+    }
+
+    /// Whether what was shown still makes the caller who they were found to be. Nobody fails here, so nothing counts as an attempt;
+    /// where another system does not answer, nothing has changed.
+    pub async fn still_knows(&self, principal: &Principal, presented: &Presented, now: UnixMillis) -> bool {
+        match self.authenticators.own_key(presented, now) {
+            Known::Key(found) => *found == *principal,
+            Known::Expired { .. } => false,
+            Known::Unknown => match self.authenticators.known_elsewhere(presented, now).await {
+                Elsewhere::Known(found) => *found == *principal,
+                Elsewhere::Unknown => false,
+                Elsewhere::Unavailable { .. } => true,
+            },
+        }
+    }
+
+    /// An attempt, once it is its turn; or what is known without one.
+    async fn begin(
+        &self,
+        presented: &Presented,
+        address: Option<IpAddr>,
+        expired_key: Option<String>,
+    ) -> Result<Attempt<'_>, Identified> {
+        let deadline = Instant::now() + TURN;
+        loop {
+            // Others that wait show the same, mostly: it is enough that one of them is known.
+            if let Some(principal) = self.authenticators.known_of_late(presented) {
+                return Err(Identified::Known(principal));
+            }
+            let ended = self.lockout.ended();
+            match self.lockout.begin(Claim { address, presented, expired_key: expired_key.clone() }) {
+                Begun::Attempt(attempt) => return Ok(attempt),
+                Begun::Locked(wait) => return Err(Identified::Locked(wait)),
+                Begun::Full if timeout_at(deadline, ended).await.is_ok() => {}
+                Begun::Full => return Err(Identified::Locked(Duration::from_secs(1))),
+            }
         }
     }
 

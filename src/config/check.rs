@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Config, Effective, Invalid, Origin, Problem, Setting, Store, TlsFiles,
-    keys::{KEYS, Key, KeyPath, Preset, StoreKind},
+    keys::{KEYS, Key, Preset, StoreKind},
     layers::{Given, Layers},
+    places::KeyPath,
 };
 use crate::{error::with_reasons, identity, intake::OWN_PROVIDER, units::ByteSize};
 

@@ -3,8 +3,6 @@
 //! The loader reads values by this table and the reference (`docs/configuration.md`) is printed from it. `<name>` stands
 //! for a name that the operator chooses.
 
-use std::fmt;
-
 use crate::access::{AuthenticatorKind, AuthorityKind, Role};
 
 /// One key.
@@ -144,6 +142,32 @@ pub const KEYS: &[Key] = &[
         Kind::Size,
         Preset::Is("64mb"),
         "The most bytes of request bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over.",
+    ),
+    key(
+        "server.max_answer_bytes",
+        Kind::Size,
+        Preset::Is("256mb"),
+        "The most bytes that pages of events may take up at once, from the store to the client. Above it questions wait, and are answered \
+         with 503 when their time is over. At least 128mb, which the largest page takes, is used whatever is set.",
+    ),
+    key(
+        "server.connections_per_address",
+        integer(1, 1024),
+        Preset::Is("256"),
+        "How many connections one client address (of IPv6, one /64) may have open at once; 1024 are open in all. A further one is closed without an \
+         answer, and counted in `annals_http_refused_connections_total`. `server.trusted_proxies` are exempt.",
+    ),
+    key(
+        "server.exports_per_caller",
+        integer(1, 8),
+        Preset::Is("4"),
+        "How many exports one caller may have running at once; eight run in all. Others are answered with 429.",
+    ),
+    key(
+        "server.tails_per_caller",
+        integer(1, 64),
+        Preset::Is("16"),
+        "How many tails one caller may have running at once; 64 run in all. Others are answered with 429.",
     ),
     key(
         "server.tls.cert_file",
@@ -428,7 +452,7 @@ pub const KEYS: &[Key] = &[
         "access.lockout.failures",
         integer(1, 1_000_000),
         Preset::Is("10"),
-        "How often one client address may fail to say who it is before it has to wait; for one login it is five times as much.",
+        "How often one client address may fail with one login before it has to wait; with all logins together it is five times as much, and for one login from all addresses a hundred times.",
     ),
     key(
         "access.lockout.longest",
@@ -610,82 +634,3 @@ impl Key {
 
 /// What every environment variable of the program begins with.
 pub const PREFIX: &str = "ANNALS_";
-
-/// The place of a value: its names from the root.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeyPath(pub(super) Vec<String>);
-
-impl KeyPath {
-    pub(super) fn root() -> Self {
-        Self(Vec::new())
-    }
-
-    pub(super) fn child(&self, name: &str) -> Self {
-        let mut names = self.0.clone();
-        names.push(name.to_owned());
-        Self(names)
-    }
-
-    /// The key at this place, its `<name>` being the one given.
-    pub(super) fn of(key: &Key, name: &str) -> Self {
-        Self(key.segments().map(|part| if part == "<name>" { name } else { part }.to_owned()).collect())
-    }
-}
-
-impl fmt::Display for KeyPath {
-    /// As TOML writes a dotted key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, name) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str(".")?;
-            }
-            let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-            if bare { f.write_str(name)? } else { write!(f, "{name:?}")? }
-        }
-        Ok(())
-    }
-}
-
-/// What stands at a place.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    Key(&'static Key),
-    /// A table that holds keys further down.
-    Section,
-    Unknown,
-}
-
-pub(super) fn look_up(path: &KeyPath) -> Place {
-    let mut section = path.0.is_empty();
-    for key in KEYS {
-        let expected: Vec<&str> = key.segments().collect();
-        let agrees = path.0.iter().zip(&expected).all(|(name, part)| name == part || *part == "<name>");
-        if !agrees || path.0.len() > expected.len() {
-            continue;
-        }
-        if path.0.len() == expected.len() {
-            return Place::Key(key);
-        }
-        section = true;
-    }
-    if section { Place::Section } else { Place::Unknown }
-}
-
-/// The key that was probably meant: the nearest in spelling, or the only one that ends in the same name.
-pub(super) fn suggest(path: &KeyPath) -> Option<KeyPath> {
-    let typed = path.0.join(".");
-    let last = path.0.last()?;
-    let name_in = |key: &Key| path.0.get(key.name_at()?).map(String::as_str);
-    let candidates = KEYS.iter().map(|key| KeyPath::of(key, name_in(key).unwrap_or("<name>")));
-    let (distance, nearest) = candidates
-        .clone()
-        .map(|candidate| (strsim::damerau_levenshtein(&typed, &candidate.0.join(".")), candidate))
-        .min_by_key(|(distance, _)| *distance)?;
-    if distance <= 2.max(typed.len() / 6) {
-        return Some(nearest);
-    }
-    // A variable such as ANNALS_PORT, which others make, is no store's port.
-    let same_end = candidates.filter(|candidate| candidate.0.last() == Some(last));
-    let mut same_end = same_end.filter(|candidate| candidate.0.get(1).is_none_or(|name| name != "<name>"));
-    same_end.next().filter(|_| same_end.next().is_none())
-}

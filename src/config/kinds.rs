@@ -102,7 +102,7 @@ fn toml_text(value: &Value) -> String {
 }
 
 fn toml_name(name: &str) -> String {
-    super::keys::KeyPath(vec![name.to_owned()]).to_string()
+    super::places::KeyPath(vec![name.to_owned()]).to_string()
 }
 
 impl fmt::Display for Kind {

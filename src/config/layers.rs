@@ -10,7 +10,8 @@ use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::{
     Problem,
-    keys::{self, Key, KeyPath, Kind, PREFIX, Place},
+    keys::{Key, Kind, PREFIX},
+    places::{self, KeyPath, Place},
 };
 
 /// What a configuration is made of, as the process was given it.
@@ -115,7 +116,7 @@ impl Layers {
     }
 
     fn take_entry(&mut self, file: &File<'_>, path: &KeyPath, value: &Spanned<DeValue<'_>>, origin: Origin) {
-        match (keys::look_up(path), value.get_ref()) {
+        match (places::look_up(path), value.get_ref()) {
             (Place::Key(key), DeValue::Table(table)) if key.kind != Kind::Object => {
                 let inside = table.keys().next().map(|name| path.child(name.get_ref()));
                 self.problems.push(Problem::wrong(path, key.kind.to_string(), &found_table(inside), &origin));
@@ -142,7 +143,7 @@ impl Layers {
             let Some(name) = variable.strip_prefix(PREFIX) else { continue };
             let path = KeyPath(name.split("__").map(str::to_lowercase).collect());
             let origin = Origin::Environment { variable: variable.clone() };
-            let ours = name.contains("__") || keys::suggest(&path).is_some();
+            let ours = name.contains("__") || places::suggest(&path).is_some();
             if ours {
                 self.take_text(path, text, origin);
             }
@@ -158,7 +159,7 @@ impl Layers {
     }
 
     fn take_text(&mut self, path: KeyPath, text: &str, origin: Origin) {
-        match keys::look_up(&path) {
+        match places::look_up(&path) {
             Place::Key(key) => {
                 let value = key.kind.value_of(text);
                 self.given.push(Given { path, key, value, origin });

@@ -7,6 +7,7 @@ mod check;
 pub mod keys;
 mod kinds;
 mod layers;
+mod places;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 use serde::Deserialize;
 
-use self::keys::KeyPath;
+use self::places::KeyPath;
 pub use self::{
     layers::{Flag, Origin, Sources},
     reference::render as render_reference,
@@ -62,6 +63,10 @@ pub struct Server {
     #[serde(deserialize_with = "deserialize_duration")]
     pub shutdown_timeout: Duration,
     pub max_concurrent_bytes: ByteSize,
+    pub max_answer_bytes: ByteSize,
+    pub connections_per_address: usize,
+    pub exports_per_caller: usize,
+    pub tails_per_caller: usize,
     #[serde(default)]
     pub tls: TlsFiles,
     #[serde(default)]
@@ -249,7 +254,7 @@ pub enum Problem {
 
 impl Problem {
     fn unknown(path: &KeyPath, origin: &Origin) -> Self {
-        let suggestion = keys::suggest(path).map(|near| near.to_string());
+        let suggestion = places::suggest(path).map(|near| near.to_string());
         Self::UnknownKey { key: path.to_string(), origin: origin.clone(), suggestion }
     }
 

@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf};
 
 use super::{
     Config, Flag, Invalid, LogFormat, Overflow, Sources, Store,
-    keys::{self, KEYS, Key, Kind, Preset, StoreKind},
+    keys::{KEYS, Key, Kind, Preset, StoreKind},
+    places,
 };
 use crate::store::elastic::ElasticConfig;
 
@@ -505,5 +506,5 @@ fn the_defaults_of_the_table_pass_its_own_checks_and_each_key_is_documented_once
             assert_eq!(key.kind.check(&key.kind.value_of(text)), Ok(()), "{}", key.path);
         }
     }
-    assert!(matches!(keys::look_up(&keys::KeyPath(vec!["server".to_owned()])), keys::Place::Section));
+    assert!(matches!(places::look_up(&places::KeyPath(vec!["server".to_owned()])), places::Place::Section));
 }

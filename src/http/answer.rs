@@ -1,6 +1,7 @@
 //! Answers in bytes: JSON, and errors in the shape that Kibana gives them.
 
 use axum::{
+    body::Body,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -74,6 +75,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-pub(super) fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+pub(super) fn json_bytes(status: StatusCode, body: impl Into<Body>) -> Response {
+    let head = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, head, body.into()).into_response()
 }

@@ -3,7 +3,7 @@
 //! Before a body is read, room for all that it may come to is set aside; where there is none for longer than a request may
 //! take, the answer is 503. So the memory that bodies take is bounded, whatever is sent and however slowly.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::io::Read;
 
 use axum::{
     body::Body,
@@ -11,19 +11,16 @@ use axum::{
 };
 use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
+use super::room::{Place, Room};
 use crate::error::{ErrorCode, Failure};
 
-/// Memory is set aside in pieces of this size.
-const PIECE: usize = 1024;
+const BUSY: &str = "too much is being received at once; try again later";
 
 /// Reads bodies.
 pub(super) struct Bodies {
-    room: Arc<Semaphore>,
+    room: Room,
 }
 
 /// What a route takes.
@@ -40,14 +37,14 @@ pub(super) struct Sent {
     bytes: Vec<u8>,
     encoding: Encoding,
     limit: usize,
-    room: OwnedSemaphorePermit,
+    room: Place,
 }
 
 /// A body, ready to be read. As with [`Sent`], the room is kept with it.
 #[derive(Debug)]
 pub(super) struct Plain {
     pub(super) bytes: Vec<u8>,
-    room: OwnedSemaphorePermit,
+    room: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +56,7 @@ enum Encoding {
 impl Bodies {
     /// At most so many bytes in all bodies together, raised to what one compressed body of the largest limit needs.
     pub(super) fn new(concurrent: usize, largest: usize) -> Self {
-        let room = pieces(concurrent.max(largest.saturating_mul(2))) as usize;
-        Self { room: Arc::new(Semaphore::new(room)) }
+        Self { room: Room::of(concurrent.max(largest.saturating_mul(2))) }
     }
 
     /// Reads a body to its end.
@@ -82,24 +78,13 @@ impl Bodies {
             Encoding::Identity => 0,
             Encoding::Gzip => limit,
         };
-        let room = self.set_aside(declared.unwrap_or(limit) + plain, deadline).await?;
+        let room = self.room.set_aside(declared.unwrap_or(limit) + plain, deadline, BUSY).await?;
         let bytes = timeout_at(deadline, collect(body, declared.unwrap_or(0), limit))
             .await
             .map_err(|_| Failure::new(ErrorCode::BodyTimeout, "the body did not arrive in time"))??;
         let mut sent = Sent { bytes, encoding, limit, room };
-        keep(&mut sent.room, sent.bytes.len() + plain);
+        sent.room.keep(sent.bytes.len() + plain);
         Ok(sent)
-    }
-
-    async fn set_aside(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
-        let room = Arc::clone(&self.room).acquire_many_owned(pieces(bytes));
-        match timeout_at(deadline, room).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) | Err(_) => {
-                let message = "too much is being received at once; try again later";
-                Err(Failure::new(ErrorCode::Busy, message).retry_after(Duration::from_secs(1)))
-            }
-        }
     }
 }
 
@@ -132,14 +117,14 @@ impl Sent {
                 gunzip(bytes.as_slice(), Vec::with_capacity(guess), limit)?
             }
         };
-        keep(&mut room, bytes.len());
+        room.keep(bytes.len());
         Ok(Plain { bytes, room })
     }
 }
 
 impl Plain {
     /// Frees the bytes and hands on the room, for what was made of them.
-    pub(super) fn into_room(self) -> OwnedSemaphorePermit {
+    pub(super) fn into_room(self) -> Place {
         self.room
     }
 }
@@ -216,20 +201,10 @@ fn too_large(limit: usize) -> Failure {
     Failure::new(ErrorCode::TooLarge, format!("the body has more than {limit} bytes"))
 }
 
-/// Gives back what is set aside beyond so many bytes.
-fn keep(room: &mut OwnedSemaphorePermit, bytes: usize) {
-    let excess = room.num_permits().saturating_sub(pieces(bytes) as usize);
-    drop(room.split(excess));
-}
-
-fn pieces(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, time::Duration};
 
     use flate2::{Compression, write::GzEncoder};
     use futures_util::{FutureExt, stream};
@@ -265,15 +240,15 @@ mod tests {
     #[tokio::test]
     async fn a_body_keeps_no_more_room_than_it_takes_and_none_once_it_is_gone() {
         let bodies = Bodies::new(2 * LIMIT, LIMIT);
-        let all = bodies.room.available_permits();
+        let all = bodies.room.free_pieces();
         let sent = bodies.read(&HeaderMap::new(), Body::from(vec![b' '; 5000]), EXPECTED, in_millis(60_000)).await;
-        assert_eq!(all - bodies.room.available_permits(), 5);
+        assert_eq!(all - bodies.room.free_pieces(), 5);
         let plain = sent.unwrap().decode().unwrap();
-        assert_eq!(all - bodies.room.available_permits(), 5);
+        assert_eq!(all - bodies.room.free_pieces(), 5);
         let room = plain.into_room();
-        assert_eq!(all - bodies.room.available_permits(), 5);
+        assert_eq!(all - bodies.room.free_pieces(), 5);
         drop(room);
-        assert_eq!(bodies.room.available_permits(), all);
+        assert_eq!(bodies.room.free_pieces(), all);
     }
 
     /// The same gzip member again and again; a reader that asks for very many is not bounded.

@@ -3,7 +3,7 @@
 //! A route cannot be served without a [`Guarded`] around its handlers, which says what a caller needs for it. What is
 //! another space's answers as if there were nothing.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -14,6 +14,7 @@ use axum::{
     routing::MethodRouter,
 };
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
@@ -110,6 +111,20 @@ async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
         return Err(Failure::invalid("Request must contain a kbn-xsrf header."));
     }
     Ok(Caller { principal, presented, address })
+}
+
+/// How soon an answer that goes on for long ends after its caller is no longer known, or as somebody else.
+const RECHECK: Duration = Duration::from_secs(3);
+
+/// Waits until the caller is no longer who they were: a key was revoked, a token ended, or the roles changed.
+pub(super) async fn lost(shared: &Shared, caller: &Caller) {
+    let Services { access, clock, .. } = &shared.services;
+    loop {
+        sleep(RECHECK).await;
+        if !access.still_knows(&caller.principal, &caller.presented, clock.now()).await {
+            return;
+        }
+    }
 }
 
 /// The event of the log's own that tells of failed attempts.

@@ -8,6 +8,7 @@ mod address;
 mod answer;
 mod ask;
 mod body;
+mod crowd;
 mod export;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -15,9 +16,11 @@ mod guard;
 mod items;
 mod opaque;
 mod openapi;
+mod pages;
 mod parameters;
 mod projection;
 mod request;
+mod room;
 mod routes;
 mod scan;
 mod serve;
@@ -64,9 +67,11 @@ use crate::{
 pub use address::{ForwardHeader, Proxies};
 use answer::Code;
 use body::Bodies;
+pub use crowd::PerAddress;
 pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, needs, open};
 pub use openapi::document as openapi;
+use pages::Pages;
 pub use serve::{Connections, serve};
 use streams::Streams;
 pub use tls::{Tls, TlsError};
@@ -100,6 +105,11 @@ pub struct Limits {
     pub max_batch_bytes: usize,
     /// Bytes of all bodies that are being received or checked.
     pub max_concurrent_bytes: usize,
+    /// Bytes of all pages of events that are being read or sent.
+    pub max_answer_bytes: usize,
+    /// How many of each that one caller may have running.
+    pub exports_per_caller: usize,
+    pub tails_per_caller: usize,
     /// From a request's head to its answer, also when it waits for a store.
     pub request_timeout: Duration,
 }
@@ -176,6 +186,7 @@ fn collect(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Shared>> {
 struct Shared {
     services: Services,
     bodies: Bodies,
+    pages: Pages,
     streams: Streams,
     /// A turn for each processor: more threads would only hold more memory.
     checking: Semaphore,
@@ -183,11 +194,13 @@ struct Shared {
 
 impl Shared {
     fn new(services: Services) -> Self {
-        let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
+        let Limits { max_batch_bytes, max_concurrent_bytes, max_answer_bytes, .. } = services.limits;
         let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes.max(MAX_QUERY_BYTES));
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let streams = Streams::new(services.stopping.clone());
-        Self { services, bodies, streams, checking: Semaphore::new(processors) }
+        let Limits { exports_per_caller, tails_per_caller, .. } = services.limits;
+        let streams = Streams::new(services.stopping.clone(), exports_per_caller, tails_per_caller);
+        let pages = Pages::new(max_answer_bytes);
+        Self { services, bodies, pages, streams, checking: Semaphore::new(processors) }
     }
 
     /// When a request that begins now has to be answered.

@@ -18,7 +18,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::util::MapRequest;
 
-use super::{address::Peer, taken::Taken, tls::Tls};
+use super::{
+    address::Peer,
+    crowd::{Crowd, PerAddress},
+    taken::Taken,
+    tls::Tls,
+};
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +45,10 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
     limits: Connections,
+    per_address: PerAddress,
 ) {
     let stop = CancellationToken::new();
+    let crowd = Crowd::new(per_address);
     let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
     let mut open = JoinSet::new();
     tokio::pin!(shutdown);
@@ -51,10 +58,11 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
             Some((stream, peer, place)) = accept(&listener, &places) => {
+                let Some(guest) = crowd.admit(peer) else { continue };
                 let connection = connection(stream, tls.clone(), peer, router.clone(), stop.clone(), limits);
                 open.spawn(async move {
                     connection.await;
-                    drop(place);
+                    drop((place, guest));
                 });
             }
         }

@@ -1,8 +1,11 @@
-//! Answers that go on for long: how many there may be at once, and bodies whose end can be trusted.
+//! Answers that go on for long: how many there may be at once, in all and of one caller, and bodies whose end can be trusted.
+//!
+//! A reader has to go on reading: one that takes less than [`PIECE`] in [`PATIENCE`] while something waits for it is given up.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -10,10 +13,16 @@ use std::{
 use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
 use hyper::body::Frame;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{ErrorCode, Failure};
+use crate::{
+    access::Principal,
+    error::{ErrorCode, Failure},
+};
 
 /// How many of each kind this process serves at once: each keeps something open in the store, or asks it again and again.
 const MAX_EXPORTS: usize = 8;
@@ -22,11 +31,17 @@ const MAX_TAILS: usize = 64;
 /// Chunks that wait for a client which reads more slowly than the store does.
 const WAITING_CHUNKS: usize = 2;
 
+/// So much of a body is handed to its connection at once.
+const PIECE: usize = 64 << 10;
+
+/// How long a reader may take for a piece.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Streams {
-    exports: Arc<Semaphore>,
-    tails: Arc<Semaphore>,
+    exports: Places,
+    tails: Places,
     /// Cancelled when the service begins to stop.
     pub(super) stopping: CancellationToken,
 }
@@ -40,6 +55,8 @@ pub(super) enum End {
     Client,
     /// The store failed.
     Store,
+    /// The caller is no longer known, or as somebody else.
+    Access,
     Shutdown,
 }
 
@@ -49,23 +66,25 @@ impl End {
             Self::Complete => "complete",
             Self::Client => "client",
             Self::Store => "store",
+            Self::Access => "access",
             Self::Shutdown => "shutdown",
         }
     }
 }
 
 impl Streams {
-    pub(super) fn new(stopping: CancellationToken) -> Self {
-        let places = |count| Arc::new(Semaphore::new(count));
-        Self { exports: places(MAX_EXPORTS), tails: places(MAX_TAILS), stopping }
+    /// With at most so many exports, and tails, of one caller.
+    pub(super) fn new(stopping: CancellationToken, exports_per_caller: usize, tails_per_caller: usize) -> Self {
+        let exports = Places::new("exports", MAX_EXPORTS, exports_per_caller);
+        Self { exports, tails: Places::new("tails", MAX_TAILS, tails_per_caller), stopping }
     }
 
-    pub(super) fn begin_export(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        place(&self.exports, "exports")
+    pub(super) fn begin_export(&self, caller: &Principal) -> Result<StreamPlace, Failure> {
+        self.exports.take(caller)
     }
 
-    pub(super) fn begin_tail(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        place(&self.tails, "tails")
+    pub(super) fn begin_tail(&self, caller: &Principal) -> Result<StreamPlace, Failure> {
+        self.tails.take(caller)
     }
 
     /// Whose doing it is that nobody reads any more.
@@ -74,23 +93,69 @@ impl Streams {
     }
 }
 
-fn place(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, Failure> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| {
-        let message = format!("as many {what} are running as may at once; try again later");
-        Failure::new(ErrorCode::TooManyStreams, message).retry_after(RETRY_AFTER)
-    })
+/// Places of one kind.
+struct Places {
+    what: &'static str,
+    all: Arc<Semaphore>,
+    per_caller: usize,
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// The place of one answer; free again once it is dropped.
+pub(super) struct StreamPlace {
+    _one_of_all: OwnedSemaphorePermit,
+    caller: String,
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Places {
+    fn new(what: &'static str, all: usize, per_caller: usize) -> Self {
+        Self { what, all: Arc::new(Semaphore::new(all)), per_caller, taken: Arc::default() }
+    }
+
+    fn take(&self, caller: &Principal) -> Result<StreamPlace, Failure> {
+        let caller = caller.to_string();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.get(&caller).is_some_and(|count| *count >= self.per_caller) {
+            return Err(too_many(format!("{caller} has as many {} running as it may at once", self.what)));
+        }
+        let Ok(_one_of_all) = Arc::clone(&self.all).try_acquire_owned() else {
+            return Err(too_many(format!("as many {} are running as may at once", self.what)));
+        };
+        *taken.entry(caller.clone()).or_default() += 1;
+        Ok(StreamPlace { _one_of_all, caller, taken: Arc::clone(&self.taken) })
+    }
+}
+
+fn too_many(message: String) -> Failure {
+    Failure::new(ErrorCode::TooManyStreams, format!("{message}; try again later")).retry_after(RETRY_AFTER)
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.caller) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.caller);
+            }
+        }
+    }
 }
 
 /// The writing end of a body. A body whose sender is dropped before [`Sender::finish`] breaks off: the connection is closed
 /// before the body's end, which every client of HTTP/1.1 sees.
-pub(super) struct Sender(mpsc::Sender<Part>);
+pub(super) struct Sender {
+    parts: mpsc::Sender<Part>,
+    last_taken: Arc<Mutex<Instant>>,
+}
 
 enum Part {
     Chunk(Bytes),
     End(HeaderMap),
 }
 
-/// Nobody reads the body any more.
+/// Nobody reads the body any more, or not fast enough.
 #[derive(Debug)]
 pub(super) struct Gone;
 
@@ -101,27 +166,51 @@ impl Sender {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.0.send(Part::Chunk(chunk)).await.map_err(|_| Gone)
+        self.pass(Part::Chunk(chunk)).await
     }
 
     /// Ends the body as it should end, with these trailers.
     pub(super) async fn finish(self, trailers: HeaderMap) -> Result<(), Gone> {
-        self.0.send(Part::End(trailers)).await.map_err(|_| Gone)
+        self.pass(Part::End(trailers)).await
+    }
+
+    async fn pass(&self, part: Part) -> Result<(), Gone> {
+        let begun = Instant::now();
+        let place = self.parts.reserve();
+        tokio::pin!(place);
+        loop {
+            let last_taken = *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let overdue = last_taken.max(begun) + PATIENCE;
+            match timeout_at(overdue, &mut place).await {
+                Ok(place) => return place.map(|place| place.send(part)).map_err(|_| Gone),
+                Err(_) if self.has_taken_since(last_taken) => {}
+                Err(_) => return Err(Gone),
+            }
+        }
+    }
+
+    fn has_taken_since(&self, then: Instant) -> bool {
+        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) > then
     }
 
     /// Waits until nobody reads the body any more.
     pub(super) async fn closed(&self) {
-        self.0.closed().await;
+        self.parts.closed().await;
     }
 }
 
 pub(super) fn body() -> (Sender, Body) {
     let (sender, parts) = mpsc::channel(WAITING_CHUNKS);
-    (Sender(sender), Body::new(Streamed { parts, ended: false }))
+    let last_taken = Arc::new(Mutex::new(Instant::now()));
+    let streamed = Streamed { parts, chunk: Bytes::new(), last_taken: Arc::clone(&last_taken), ended: false };
+    (Sender { parts: sender, last_taken }, Body::new(streamed))
 }
 
 struct Streamed {
     parts: mpsc::Receiver<Part>,
+    /// What is left of the chunk that is being read.
+    chunk: Bytes,
+    last_taken: Arc<Mutex<Instant>>,
     ended: bool,
 }
 
@@ -129,6 +218,14 @@ struct Streamed {
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was broken off")]
 struct BrokenOff;
+
+impl Streamed {
+    fn next_piece(&mut self) -> Frame<Bytes> {
+        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let length = PIECE.min(self.chunk.len());
+        Frame::data(self.chunk.split_to(length))
+    }
+}
 
 impl hyper::body::Body for Streamed {
     type Data = Bytes;
@@ -138,8 +235,14 @@ impl hyper::body::Body for Streamed {
         if self.ended {
             return Poll::Ready(None);
         }
+        if !self.chunk.is_empty() {
+            return Poll::Ready(Some(Ok(self.next_piece())));
+        }
         self.parts.poll_recv(cx).map(|part| match part {
-            Some(Part::Chunk(chunk)) => Some(Ok(Frame::data(chunk))),
+            Some(Part::Chunk(chunk)) => {
+                self.chunk = chunk;
+                Some(Ok(self.next_piece()))
+            }
             Some(Part::End(trailers)) => {
                 self.ended = true;
                 (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)))
@@ -149,5 +252,82 @@ impl hyper::body::Body for Streamed {
                 Some(Err(BrokenOff))
             }
         })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::access::Means;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_given_up_and_sees_that_the_body_broke_off() {
+        let (sender, body) = body();
+        let mut pieces = body.into_data_stream();
+        let sent = async {
+            for _ in 0..100 {
+                sender.send(vec![b'x'; 2 * PIECE]).await?;
+            }
+            Ok::<_, Gone>(())
+        };
+        let begun = Instant::now();
+        assert!(sent.await.is_err());
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+        drop(sender);
+        let mut received = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            received += piece.len();
+        }
+        assert_eq!(received, WAITING_CHUNKS * 2 * PIECE, "and then an error, not an end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_a_piece_in_time_gets_everything() {
+        let (sender, body) = body();
+        let mut pieces = body.into_data_stream();
+        let written = tokio::spawn(async move {
+            for _ in 0..10 {
+                sender.send(vec![b'x'; 3 * PIECE]).await?;
+            }
+            sender.finish(HeaderMap::new()).await
+        });
+        let mut received = 0;
+        while let Some(piece) = pieces.next().await {
+            received += piece.unwrap().len();
+            advance(PATIENCE - Duration::from_secs(1)).await;
+        }
+        assert_eq!(received, 30 * PIECE);
+        written.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_not_blamed_for_what_was_not_there_to_read() {
+        let (sender, _body) = body();
+        advance(10 * PATIENCE).await;
+        for _ in 0..WAITING_CHUNKS {
+            sender.send("x").await.unwrap();
+        }
+        let begun = Instant::now();
+        assert!(sender.send("x").await.is_err());
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+    }
+
+    #[test]
+    fn a_caller_has_only_so_many_places_and_gets_them_back() {
+        let streams = Streams::new(CancellationToken::new(), 2, 1);
+        let caller = |name: &str| Principal { name: name.to_owned(), means: Means::ApiKey, grants: Vec::new() };
+        let taken = [streams.begin_export(&caller("a")).unwrap(), streams.begin_export(&caller("a")).unwrap()];
+        let refused = streams.begin_export(&caller("a")).err().unwrap();
+        assert_eq!(refused.code, ErrorCode::TooManyStreams);
+        assert!(refused.message.starts_with("api_key:a has as many exports"), "{}", refused.message);
+        let _other = streams.begin_export(&caller("b")).unwrap();
+        let _tail = streams.begin_tail(&caller("a")).unwrap();
+        assert!(streams.begin_tail(&caller("a")).is_err());
+        drop(taken);
+        let _again = streams.begin_export(&caller("a")).unwrap();
     }
 }

@@ -14,4 +14,10 @@ impl ScopedQuery {
     pub fn query(&self) -> &Query {
         &self.0
     }
+
+    /// The same question, with this bound on the bytes of its answer.
+    pub fn within(mut self, bytes: usize) -> Self {
+        self.0.bytes = bytes;
+        self
+    }
 }

@@ -26,6 +26,9 @@ use crate::event::{Space, UnixMillis};
 /// reached by [`Query::after`].
 pub const RESULT_WINDOW: u64 = 10_000;
 
+/// The most bytes of events on one page, wherever they come from. What is more is reached by smaller pages.
+pub const PAGE_BYTES: usize = 64 << 20;
+
 /// Which events, in which order, and which of them to return.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -44,6 +47,8 @@ pub struct Query {
     /// How many events to skip, and how many to return at most; together within [`RESULT_WINDOW`].
     pub offset: u64,
     pub limit: u64,
+    /// No further event is returned once those before it come to so many bytes; of a scan, at once.
+    pub bytes: usize,
 }
 
 /// Whose events are asked for.

@@ -67,14 +67,16 @@ pub trait Store: Send + Sync {
     /// Makes everything appended so far visible to [`Store::find`].
     async fn refresh(&self) -> Result<(), StoreError>;
 
-    /// The events that match, in the order asked for, and how many match in all (exact).
+    /// The events that match, in the order asked for, and how many match in all (exact). Once the events come to the query's
+    /// bytes, the page MUST end and say so.
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError>;
 
     /// What the aggregation makes of all events that match; order, place and limit of the query do not matter. Exact, but
     /// for percentiles.
     async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError>;
 
-    /// Begins to read all events that match, as they are now, in the order asked for; offset and limit do not matter.
+    /// Begins to read all events that match, as they are now, in the order asked for; offset and limit do not matter. What is
+    /// read at once MUST be bounded by the query's bytes, as a page is.
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError>;
 
     /// The chains that the store has anything of, as far as find sees it.
@@ -94,7 +96,7 @@ pub trait Store: Send + Sync {
 /// A reading of events that goes on from call to call, over what there was when it began.
 #[async_trait]
 pub trait Scan: Send {
-    /// The next events, at most `limit` and at most 10,000 of them; none at the end.
+    /// The next events, at most `limit` and at most 10,000 of them, and none at the end only.
     async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError>;
 
     /// Lets go of what the store holds for it. What is not closed the store MUST let go by itself after a while.
@@ -141,6 +143,8 @@ pub struct Page {
     pub total: u64,
     /// The documents as stored.
     pub documents: Vec<Bytes>,
+    /// It ended because of its bytes: further documents belong to the page.
+    pub is_cut: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

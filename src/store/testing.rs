@@ -169,6 +169,7 @@ pub(crate) fn about_any(object_type: &str, ids: Vec<String>) -> Question {
         after: None,
         offset: 0,
         limit: 10,
+        bytes: usize::MAX,
     })
 }
 
@@ -224,6 +225,11 @@ impl Question {
 
     pub(crate) fn page(mut self, offset: u64, limit: u64) -> Self {
         (self.0.offset, self.0.limit) = (offset, limit);
+        self
+    }
+
+    pub(crate) fn of_bytes(mut self, bytes: usize) -> Self {
+        self.0.bytes = bytes;
         self
     }
 

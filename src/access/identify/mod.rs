@@ -39,6 +39,18 @@ pub(super) struct Authenticators {
     externals: Vec<External>,
 }
 
+/// What other systems say of a caller.
+pub(super) enum Elsewhere {
+    Known(Arc<Principal>),
+    Unknown,
+    /// None of those that answered knows them.
+    Unavailable {
+        error: Unavailable,
+        /// Whether one of them was shown the credentials, and answered.
+        was_refused: bool,
+    },
+}
+
 /// Another system, what its words mean here, and whom it knew a moment ago.
 struct External {
     means: Means,
@@ -72,21 +84,22 @@ impl Authenticators {
         }
     }
 
-    /// Whom another system knows; `None` if none of them does. The first who knows the caller decides.
-    pub(super) async fn known_elsewhere(
-        &self,
-        presented: &Presented,
-        now: UnixMillis,
-    ) -> Result<Option<Arc<Principal>>, Unavailable> {
-        let mut unavailable = None;
+    /// Whom another system knew a moment ago.
+    pub(super) fn known_of_late(&self, presented: &Presented) -> Option<Arc<Principal>> {
+        self.externals.iter().find_map(|external| external.cache.get(presented))
+    }
+
+    /// Whom another system knows. The first who knows the caller decides.
+    pub(super) async fn known_elsewhere(&self, presented: &Presented, now: UnixMillis) -> Elsewhere {
+        let (mut was_refused, mut silent) = (false, None);
         for external in &self.externals {
             match external.identify(presented, now).await {
-                Ok(Some(principal)) => return Ok(Some(principal)),
-                Ok(None) => {}
-                Err(error) => unavailable = Some(Unavailable(format!("{}: {error}", external.means))),
+                Ok(Some(principal)) => return Elsewhere::Known(principal),
+                Ok(None) => was_refused |= external.judges(presented),
+                Err(error) => silent = Some(Unavailable(format!("{}: {error}", external.means))),
             }
         }
-        unavailable.map_or(Ok(None), Err)
+        silent.map_or(Elsewhere::Unknown, |error| Elsewhere::Unavailable { error, was_refused })
     }
 }
 
@@ -122,6 +135,15 @@ impl External {
         // A token is verified here each time, so that it ends when it says.
         let holds_for = if means == Means::Oidc { Duration::ZERO } else { config.cache };
         Ok(Self { means, system, rules, name_claim: name_claim.to_owned(), cache: Cache::new(holds_for)? })
+    }
+
+    /// Whether these are credentials that it is asked about.
+    fn judges(&self, presented: &Presented) -> bool {
+        match &self.system {
+            System::Engine(_) => presented.authorization().is_some(),
+            System::Kibana { .. } => presented.authorization().is_some() || presented.session().is_some(),
+            System::Oidc(_) => presented.bearer().is_some(),
+        }
     }
 
     async fn identify(&self, presented: &Presented, now: UnixMillis) -> Result<Option<Arc<Principal>>, Unavailable> {

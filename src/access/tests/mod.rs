@@ -1,6 +1,7 @@
 //! Access as a whole, with other systems that answer by script, and with the real secured engine.
 
 mod authority;
+mod lockout;
 mod secured;
 
 use std::{

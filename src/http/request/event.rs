@@ -5,7 +5,7 @@ use crate::{
     error::Failure,
     http::{parameters::Parameters, projection::Projection},
     query::{
-        Order, Query, Scope, Sort,
+        Order, PAGE_BYTES, Query, Scope, Sort,
         filter::{Filter, Subject, Test, Value},
     },
     schema,
@@ -41,6 +41,7 @@ impl EventRequest {
             after: None,
             offset: 0,
             limit: 1,
+            bytes: PAGE_BYTES,
         }
     }
 }

@@ -101,6 +101,14 @@ impl FindRequest {
 }
 
 impl Paging {
+    /// Whether what is missing from a page is found by its `next`.
+    pub(super) fn may_be_short(&self) -> bool {
+        match self {
+            Self::Page { .. } => false,
+            Self::Cursor { .. } => true,
+        }
+    }
+
     fn take(parameters: &mut Parameters, now: UnixMillis) -> Result<Self, Failure> {
         let has_page = parameters.has("page");
         let page = parameters.take_number("page", PAGE)?;

@@ -1,8 +1,14 @@
 //! The body that names saved objects.
+//!
+//! It is read by a visitor that keeps the ids alone, and stops at the first thing that is wrong, or one too many.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
-use serde_json::{Map, Value};
+use serde::{
+    Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
 use crate::error::Failure;
 
@@ -15,73 +21,164 @@ pub(in crate::http) fn ids(body: &[u8]) -> Result<Vec<String>, Failure> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(wrong_body("expected a plain object value, but found [null] instead."));
     }
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| wrong_body(format_args!("expected JSON: {error}")))?;
-    let mut members = match value {
-        Value::Object(members) => members,
-        other => {
-            let found = type_name(&other);
-            return Err(wrong_body(format_args!("expected a plain object value, but found [{found}] instead.")));
+    let not_json = |error: serde_json::Error| wrong_body(format_args!("expected JSON: {error}"));
+    // Checks the grammar, and holds nothing.
+    let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
+    if !whole.get().starts_with('{') {
+        let found = type_name(whole);
+        return Err(wrong_body(format_args!("expected a plain object value, but found [{found}] instead.")));
+    }
+    let mut read = Ids::default();
+    let members = serde_json::Deserializer::from_str(whole.get()).deserialize_map(Members(&mut read));
+    if let Some(failure) = read.failure {
+        return Err(failure);
+    }
+    members.map_err(not_json)?;
+    Ok(read.ids)
+}
+
+/// What was read so far, each id once, as an authority is asked about each of them.
+#[derive(Default)]
+struct Ids {
+    ids: Vec<String>,
+    known: HashSet<String>,
+    /// With those that are there twice.
+    count: usize,
+    failure: Option<Failure>,
+}
+
+impl Ids {
+    fn add(&mut self, name: &str, index: usize, element: &RawValue) -> Result<(), Failure> {
+        self.count += 1;
+        if self.count > MAX_IDS {
+            let reason = format_args!("array size is [{}] or more, but cannot be greater than [{MAX_IDS}]", self.count);
+            return Err(wrong(name, reason));
         }
-    };
-    let mut ids = take(&mut members, "ids")?;
-    let legacy = take(&mut members, "legacyIds")?;
-    if let Some(name) = members.keys().next() {
-        return Err(wrong(name, "definition for this key is missing"));
-    }
-    let name = if ids.len() > MAX_IDS || legacy.is_empty() { "ids" } else { "legacyIds" };
-    ids.extend(legacy);
-    if ids.len() > MAX_IDS {
-        let reason = format_args!("array size is [{}], but cannot be greater than [{MAX_IDS}]", ids.len());
-        return Err(wrong(name, reason));
-    }
-    // An authority is asked about each of them.
-    let mut known = HashSet::with_capacity(ids.len());
-    ids.retain(|id| known.insert(id.clone()));
-    Ok(ids)
-}
-
-fn take(members: &mut Map<String, Value>, name: &str) -> Result<Vec<String>, Failure> {
-    let Some(value) = members.remove(name) else {
-        return Ok(Vec::new());
-    };
-    let id = |(index, value): (usize, Value)| match value {
-        Value::String(id) => Ok(id),
-        other => Err(wrong(
-            &format!("{name}.{index}"),
-            format_args!("expected value of type [string] but got [{}]", type_name(&other)),
-        )),
-    };
-    array(name, value)?.into_iter().enumerate().map(id).collect()
-}
-
-/// An array, or its JSON in a text.
-fn array(name: &str, value: Value) -> Result<Vec<Value>, Failure> {
-    match value {
-        Value::Array(values) => Ok(values),
-        Value::String(text) => {
-            serde_json::from_str(&text).map_err(|_| wrong(name, "could not parse array value from json input"))
+        let id: String = serde_json::from_str(element.get()).map_err(|_| {
+            let found = type_name(element);
+            wrong(&format!("{name}.{index}"), format_args!("expected value of type [string] but got [{found}]"))
+        })?;
+        if self.known.insert(id.clone()) {
+            self.ids.push(id);
         }
-        other => Err(wrong(name, format_args!("expected value of type [array] but got [{}]", type_name(&other)))),
+        Ok(())
+    }
+
+    /// An array, or its JSON in a text.
+    fn list(&mut self, name: &'static str, value: &RawValue) -> Result<(), Failure> {
+        let not_parsed = || wrong(name, "could not parse array value from json input");
+        let text;
+        let array = match value.get().as_bytes().first() {
+            Some(b'[') => value.get(),
+            Some(b'"') => {
+                text = serde_json::from_str::<String>(value.get()).map_err(|_| not_parsed())?;
+                let array: &RawValue = serde_json::from_str(&text).map_err(|_| not_parsed())?;
+                if !array.get().starts_with('[') {
+                    return Err(not_parsed());
+                }
+                array.get()
+            }
+            _ => {
+                let found = type_name(value);
+                return Err(wrong(name, format_args!("expected value of type [array] but got [{found}]")));
+            }
+        };
+        let read = serde_json::Deserializer::from_str(array).deserialize_seq(Elements { ids: self, name });
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => read.map_err(|_| not_parsed()),
+        }
     }
 }
 
-fn wrong_body(reason: impl std::fmt::Display) -> Failure {
+struct Members<'a>(&'a mut Ids);
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<String>()? {
+            let read = match name.as_str() {
+                "ids" => self.0.list("ids", members.next_value()?),
+                "legacyIds" => self.0.list("legacyIds", members.next_value()?),
+                _ => Err(wrong(&shortened(&name), "definition for this key is missing")),
+            };
+            if let Err(failure) = read {
+                self.0.failure = Some(failure);
+                return Err(A::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Elements<'a> {
+    ids: &'a mut Ids,
+    name: &'static str,
+}
+
+impl<'de> Visitor<'de> for Elements<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        while let Some(element) = elements.next_element::<&RawValue>()? {
+            if let Err(failure) = self.ids.add(self.name, index, element) {
+                self.ids.failure = Some(failure);
+                return Err(A::Error::custom("refused"));
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(100).collect()
+}
+
+fn wrong_body(reason: impl fmt::Display) -> Failure {
     Failure::invalid(format!("[request body]: {reason}"))
 }
 
-fn wrong(name: &str, reason: impl std::fmt::Display) -> Failure {
+fn wrong(name: &str, reason: impl fmt::Display) -> Failure {
     Failure::invalid(format!("[request body.{name}]: {reason}"))
 }
 
 /// As Kibana names the types of JSON.
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "Array",
-        Value::Object(_) => "Object",
+fn type_name(value: &RawValue) -> &'static str {
+    match value.get().as_bytes().first() {
+        Some(b'n') => "null",
+        Some(b't' | b'f') => "boolean",
+        Some(b'"') => "string",
+        Some(b'[') => "Array",
+        Some(b'{') => "Object",
+        _ => "number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The messages of refusals are in the tests of the interface.
+    #[test]
+    fn nothing_is_held_of_ids_behind_the_first_one_too_many() {
+        let all: Vec<_> = (0..MAX_IDS).map(|id| id.to_string()).collect();
+        let body = |ids: &[String]| serde_json::json!({"ids": ids}).to_string();
+        assert_eq!(ids(body(&all).as_bytes()), Ok(all.clone()));
+        let mut read = Ids::default();
+        let many = format!("[{}]", vec!["\"x\""; 2 * MAX_IDS].join(","));
+        let many = RawValue::from_string(many).map(|many| read.list("ids", &many));
+        assert!(many.is_ok_and(|read| read.is_err_and(|failure| failure.message.contains("[65537] or more"))));
+        assert_eq!((read.count, read.ids.len()), (MAX_IDS + 1, 1));
     }
 }

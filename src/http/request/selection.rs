@@ -5,7 +5,7 @@ use crate::{
     event::UnixMillis,
     http::parameters::{Parameters, invalid},
     query::{
-        Query, Scope, Sort,
+        PAGE_BYTES, Query, Scope, Sort,
         filter::Filter,
         kql,
         moment::{self, Moment},
@@ -41,6 +41,7 @@ impl Selection {
             after: None,
             offset: 0,
             limit: 0,
+            bytes: PAGE_BYTES,
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::{
     http::{
         Shared,
         answer::{self, ErrorAnswer},
-        ask::{self, Whose},
+        ask::Whose,
         guard::{self, Caller},
+        pages,
         parameters::{Names, Parameters},
         request::EventRequest,
     },
@@ -49,8 +50,8 @@ pub(in crate::http) async fn get(
     let request = EventRequest::parse(parameters, names.take("id")?)?;
     let permit = whose.permit(&shared, &caller, deadline, Action::Find).await?;
     let query = access::scope(permit, |scope| request.query(scope));
-    let page = ask::answered(deadline, shared.services.query_store.find(&query)).await?;
+    let (page, place) = shared.pages.find(shared.services.query_store.as_ref(), &query, deadline).await?;
     let document = page.documents.into_iter().next().ok_or_else(guard::absent)?;
     let document = request.projection.apply(document).map_err(|error| Failure::internal(error.to_string()))?;
-    Ok(answer::json_bytes(StatusCode::OK, document.into()))
+    Ok(answer::json_bytes(StatusCode::OK, pages::body(document.into(), place)))
 }

@@ -8,7 +8,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use tokio::{sync::OwnedSemaphorePermit, task, time::Instant};
+use tokio::{task, time::Instant};
 
 use crate::{
     error::{ErrorCode, Failure},
@@ -20,6 +20,7 @@ use crate::{
         guard::Caller,
         items::{self, AllRejectedAnswer, EventsAnswer, Submitted},
         parameters::{InSpace, Parameters, invalid},
+        room::Place,
     },
     intake::{Accepted, Item, Sender},
     writer::{Receipts, SubmitError},
@@ -139,7 +140,7 @@ async fn take_in(
 }
 
 /// Decompresses and checks; the room is that of the body, for the contents that were made of it.
-async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
+async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted, Place), Failure> {
     if !sent.is_large() {
         return check_now(shared, &from, sent);
     }
@@ -150,7 +151,7 @@ async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted
         .map_err(|error| Failure::internal(error.to_string()))?
 }
 
-fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, OwnedSemaphorePermit), Failure> {
+fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, Place), Failure> {
     let plain = sent.decode()?;
     shared.services.metrics.intake.bytes.inc_by(plain.bytes.len() as u64);
     let accepted = shared.services.intake.accept(&from.sender, from.space.as_ref(), &plain.bytes)?;

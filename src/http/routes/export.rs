@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, task};
+use tokio::task;
 use utoipa::IntoParams;
 
 use super::described::{ObjectPath, QuestionErrors, SelectionParameters, SortParameters};
@@ -20,11 +20,11 @@ use crate::{
         Shared,
         ask::Whose,
         export::{Exporter, TRAILERS},
-        guard::Caller,
+        guard::{self, Caller},
         parameters::Parameters,
         request::ExportRequest,
         scan::OpenScan,
-        streams::{self, End, Gone, Sender},
+        streams::{self, End, Gone, Sender, StreamPlace},
     },
 };
 
@@ -125,14 +125,15 @@ async fn export(
         return Err(Failure::invalid("an export needs HTTP/1.1: before it, a body that breaks off looks whole"));
     }
     let permit = whose.permit(&shared, caller, deadline, Action::Export).await?;
-    let place = shared.streams.begin_export()?;
-    let query = access::scope(permit, |scope| request.query(scope));
+    let place = shared.streams.begin_export(&caller.principal)?;
+    let query = access::scope(permit, |scope| request.query(scope)).within(BATCH_BYTES);
     let mut scan = OpenScan::open(&shared, &query, deadline).await?;
     let first = scan.next(FIRST_BATCH, deadline).await?;
     let is_compressed = accepts_gzip(headers);
     let head = head(&request, is_compressed);
     let (sender, body) = streams::body();
-    let export = Export { shared, scan, exporter: Exporter::new(request.format, is_compressed), _place: place };
+    let exporter = Exporter::new(request.format, is_compressed);
+    let export = Export { shared, scan, exporter, caller: caller.clone(), _place: place };
     tokio::spawn(export.run(first, sender));
     Ok((head, body).into_response())
 }
@@ -176,12 +177,14 @@ struct Export {
     shared: Arc<Shared>,
     scan: OpenScan,
     exporter: Exporter,
-    _place: OwnedSemaphorePermit,
+    caller: Caller,
+    _place: StreamPlace,
 }
 
 /// Why an export was broken off.
 enum Broken {
     Reader,
+    Caller,
     Store(Failure),
 }
 
@@ -199,18 +202,22 @@ impl From<Failure> for Broken {
 
 impl Export {
     async fn run(self, first: Vec<Bytes>, sender: Sender) {
-        let Self { shared, mut scan, exporter, _place } = self;
-        let written = write(&shared, &mut scan, exporter, first, sender).await;
+        let Self { shared, mut scan, exporter, caller, _place } = self;
+        let written = tokio::select! {
+            written = write(&shared, &mut scan, exporter, first, sender) => written,
+            () = guard::lost(&shared, &caller) => Err(Broken::Caller),
+        };
         drop(scan);
         let end = match &written {
             Ok(()) => End::Complete,
             Err(Broken::Reader) => shared.streams.end_without_reader(),
+            Err(Broken::Caller) => End::Access,
             Err(Broken::Store(_)) => End::Store,
         };
         shared.services.metrics.http.streamed("export", end.name());
         match written {
             Ok(()) => tracing::debug!("an export is complete"),
-            Err(Broken::Reader) => tracing::info!(by = end.name(), "an export was broken off"),
+            Err(Broken::Reader | Broken::Caller) => tracing::info!(by = end.name(), "an export was broken off"),
             Err(Broken::Store(failure)) => {
                 let cause = failure.cause.as_deref();
                 tracing::warn!(code = failure.code.name(), cause, "an export was broken off: {}", failure.message);

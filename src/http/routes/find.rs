@@ -18,17 +18,18 @@ use super::described::{
 use crate::{
     access,
     audit::Action,
-    error::Failure,
+    error::{ErrorCode, Failure},
     event::Space,
     http::{
         MAX_QUERY_BYTES, Shared, answer,
-        ask::{self, Whose},
+        ask::Whose,
         body::Expected,
         guard::Caller,
+        pages,
         parameters::{InSpace, Names, Parameters},
         request::{self, FindRequest, Paging},
     },
-    query::{ObjectScope, ScopedQuery},
+    query::{ObjectScope, PAGE_BYTES, ScopedQuery},
     store::Page,
 };
 
@@ -42,11 +43,11 @@ struct FindParameters {
     /// From 1. The pages of one query reach to the 10,000th event; `after` goes on.
     #[param(minimum = 1, default = 1)]
     page: Option<u64>,
-    /// 0 returns the total alone.
+    /// 0 returns the total alone. A page of more than 64 MiB of events is refused.
     #[param(minimum = 0, maximum = 10_000, default = 10)]
     per_page: Option<u64>,
-    /// Instead of `page`: empty for the first events, then the `next` of each answer, which is null at the end. Everything but `per_page` and
-    /// `fields` must stay as it was.
+    /// Instead of `page`: empty for the first events, then the `next` of each answer, which is null at the end and there only: a page of 64 MiB ends before it
+    /// has `per_page` events. Everything but `per_page` and `fields` must stay as it was.
     #[param(example = "")]
     after: Option<String>,
 }
@@ -166,7 +167,7 @@ pub(super) async fn whose_ids(
     deadline: Instant,
 ) -> Result<Whose, Failure> {
     let sent = shared.bodies.read(headers, body, JSON, deadline).await?;
-    // A tree of values takes many times the room that was set aside for its text, so there are few at a time.
+    // Many ids take some times the room that was set aside for their text, so there are few such bodies at a time.
     let _turn = shared.checking.acquire().await;
     let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
         .await
@@ -187,7 +188,10 @@ async fn find(
     let permit = whose.permit(shared, caller, deadline, Action::Find).await?;
     let after = request.after(permit.events())?;
     let query = access::scope(permit, |scope| request.query(scope, after));
-    let page = ask::answered(deadline, shared.services.query_store.find(&query)).await?;
+    let (page, place) = shared.pages.find(shared.services.query_store.as_ref(), &query, deadline).await?;
+    if page.is_cut && !request.paging.may_be_short() {
+        return Err(too_large());
+    }
     let body = if request.projection.is_whole() {
         write(&request, Some(&query), page)?
     } else {
@@ -195,7 +199,17 @@ async fn find(
             .await
             .map_err(|error| Failure::internal(error.to_string()))??
     };
-    Ok(answer::json_bytes(StatusCode::OK, body))
+    Ok(answer::json_bytes(StatusCode::OK, pages::body(body, place)))
+}
+
+/// What is left out of a page would never be seen.
+fn too_large() -> Failure {
+    let message = format!(
+        "the page would have more than {} MiB of events: ask for fewer with [per_page], or with an empty [after], whose pages end where \
+         they are full, or for all with _export",
+        PAGE_BYTES >> 20
+    );
+    Failure::new(ErrorCode::PageTooLarge, message)
 }
 
 /// The answer's bytes. Whole documents are put in as they are.
@@ -231,7 +245,7 @@ fn next(request: &FindRequest, query: Option<&ScopedQuery>, page: &Page) -> Resu
     let Paging::Cursor { per_page, .. } = request.paging else {
         return Ok(String::new());
     };
-    let is_full = page.documents.len() as u64 >= per_page;
+    let is_full = page.is_cut || page.documents.len() as u64 >= per_page;
     match (query, page.documents.last()) {
         (Some(query), Some(last)) if is_full => {
             Ok(format!(r#","next":"{}""#, request.cursor_behind(last, &query.query().scope)?))

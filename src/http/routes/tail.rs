@@ -7,10 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use utoipa::IntoParams;
 
 use super::described::{FieldsParameter, ObjectPath, QuestionErrors};
@@ -20,10 +17,10 @@ use crate::{
     http::{
         Shared,
         ask::Whose,
-        guard::Caller,
+        guard::{self, Caller},
         parameters::Parameters,
         request::TailRequest,
-        streams::{self, End, Gone, Sender},
+        streams::{self, End, Gone, Sender, StreamPlace},
         tail::{Follower, Interrupted},
     },
 };
@@ -117,10 +114,10 @@ async fn tail(
     let request = TailRequest::parse(parameters, headers, shared.services.clock.now())?;
     let deadline = shared.deadline();
     let permit = whose.permit(&shared, caller, deadline, Action::Tail).await?;
-    let place = shared.streams.begin_tail()?;
+    let place = shared.streams.begin_tail(&caller.principal)?;
     let follower = Follower::begin(Arc::clone(&shared), permit, request).await?;
     let (sender, body) = streams::body();
-    tokio::spawn(run(shared, follower, sender, place));
+    tokio::spawn(run(shared, follower, sender, caller.clone(), place));
     let head = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -128,12 +125,13 @@ async fn tail(
     Ok((head, body).into_response())
 }
 
-async fn run(shared: Arc<Shared>, mut follower: Follower, sender: Sender, _place: OwnedSemaphorePermit) {
+async fn run(shared: Arc<Shared>, mut follower: Follower, sender: Sender, caller: Caller, _place: StreamPlace) {
     let end = tokio::select! {
         biased;
         () = sender.closed() => shared.streams.end_without_reader(),
         () = shared.streams.stopping.cancelled() => End::Shutdown,
         () = tokio::time::sleep(LONGEST) => End::Complete,
+        () = guard::lost(&shared, &caller) => End::Access,
         Gone = beat(&sender) => shared.streams.end_without_reader(),
         Gone = follow(&shared, &mut follower, &sender) => shared.streams.end_without_reader(),
     };

@@ -47,6 +47,7 @@ const DISCOVER: Duration = Duration::from_secs(10);
 
 /// Events that are read at once.
 const PAGE: u64 = 100;
+const PAGE_BYTES: usize = 1 << 20;
 
 /// Chains that one question is about.
 const CHAINS_AT_ONCE: usize = 100;
@@ -211,9 +212,10 @@ impl Follower {
     async fn show(&mut self, reaches: &[Reach], sender: &Sender) -> Result<bool, Interrupted> {
         let store = Arc::clone(&self.shared.services.query_store);
         let query = self.query(self.within_any(reaches)?, PAGE);
-        let documents = ask::answered(self.shared.deadline(), store.find(&query)).await?.documents;
-        let (has_shown, is_full) = (!documents.is_empty(), documents.len() as u64 >= PAGE);
-        for document in documents {
+        let page = ask::answered(self.shared.deadline(), store.find(&query)).await?;
+        let is_full = page.is_cut || page.documents.len() as u64 >= PAGE;
+        let has_shown = !page.documents.is_empty();
+        for document in page.documents {
             self.show_event(document, sender).await?;
         }
         if is_full {
@@ -290,6 +292,7 @@ impl Follower {
             after: None,
             offset: 0,
             limit,
+            bytes: PAGE_BYTES,
         })
     }
 

@@ -14,13 +14,14 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::oneshot,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tower::ServiceExt;
 
 use super::{Answer, Log};
 use crate::{
-    http::{Connections, serve},
+    access::Role,
+    http::{Connections, PerAddress, serve},
     store::{
         StoreError,
         testing::{Draft, draft},
@@ -59,7 +60,7 @@ impl Server {
             stopping.cancel();
         };
         let limits = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain };
-        tokio::spawn(serve(listener, None, log.router.clone(), shutdown, limits));
+        tokio::spawn(serve(listener, None, log.router.clone(), shutdown, limits, PerAddress::unbounded()));
         Self { address, stop }
     }
 
@@ -260,6 +261,27 @@ async fn a_client_that_goes_away_ends_the_scan_even_while_the_store_is_busy() {
     drop(connection);
     until(|| log.store.closed_scans.load(Ordering::Relaxed) == 1).await;
     until(|| ended(&log, "client")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_export_whose_key_is_revoked_is_broken_off() {
+    let log = log_of(5000).await;
+    let auditor = log.new_key("auditor", &[super::grant(Role::Auditor, &[], &[])]);
+    *log.store.scan_waits_after.lock().unwrap() = Some(2);
+    let request = super::request_with(&auditor, "GET", PATH).body(Body::empty()).unwrap();
+    let response = log.router.clone().oneshot(request).await.unwrap();
+    let mut body = response.into_body().into_data_stream();
+    body.next().await.unwrap().unwrap();
+    let begun = Instant::now();
+    log.keys.revoke("auditor").unwrap();
+    while let Some(piece) = body.next().await {
+        if piece.is_err() {
+            break;
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    until(|| log.store.closed_scans.load(Ordering::Relaxed) == 1).await;
+    until(|| ended(&log, "access")).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The interface from outside: requests in, answers out.
 
 mod access;
+mod bounds;
 mod contract;
 mod events;
 mod examples;
@@ -14,6 +15,7 @@ mod tail;
 mod tls;
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -52,8 +54,14 @@ use crate::{
 /// 2021-03-02T12:00:00Z
 const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 
-const LIMITS: Limits =
-    Limits { max_batch_bytes: 100_000, max_concurrent_bytes: 1 << 30, request_timeout: Duration::from_secs(60) };
+const LIMITS: Limits = Limits {
+    max_batch_bytes: 100_000,
+    max_concurrent_bytes: 1 << 30,
+    max_answer_bytes: 1 << 30,
+    exports_per_caller: 8,
+    tails_per_caller: 64,
+    request_timeout: Duration::from_secs(60),
+};
 
 /// A log that answers in this process, with two stores, of which `main` is queried. Provider `app` with action `run` is
 /// registered.
@@ -271,7 +279,7 @@ struct Scripted {
     /// Every question fails with this.
     away: Mutex<Option<StoreError>>,
     asked: Mutex<Vec<Query>>,
-    answer: Mutex<Option<Result<Page, StoreError>>>,
+    answers: Mutex<VecDeque<Result<Page, StoreError>>>,
     fails: Mutex<Option<StoreError>>,
     refuses: Mutex<Option<String>>,
     appended: Mutex<Vec<Value>>,
@@ -292,9 +300,9 @@ impl Scripted {
         self.away.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
-    /// What the next find answers.
+    /// What the next find answers that was not told so before.
     fn answer(&self, answer: Result<Page, StoreError>) {
-        *self.answer.lock().unwrap() = Some(answer);
+        self.answers.lock().unwrap().push_back(answer);
     }
 
     /// Every append fails from now on.
@@ -365,7 +373,7 @@ impl Store for Scripted {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         self.asked.lock().unwrap().push(query.query().clone());
-        let told = self.answer.lock().unwrap().take();
+        let told = self.answers.lock().unwrap().pop_front();
         match told {
             Some(answer) => answer,
             None => {

@@ -7,7 +7,7 @@ use crate::{
     event::ChainId,
     query::{Scope, Visible},
     store::{
-        Store, StoreError, Target,
+        Page, Store, StoreError, Target,
         testing::{Draft, draft, position},
     },
 };
@@ -117,7 +117,7 @@ async fn a_page_beyond_the_window_is_told_of_cursors() {
 async fn what_is_chosen_of_an_event_has_the_bytes_that_it_has_in_the_store() {
     let log = Log::new();
     let document = br#"{"event":{"action":"r\u0075n","duration":"12"},"tags":[ "a" ],"x":1.0}"#;
-    let page = crate::store::Page { total: 1, documents: vec![document.as_slice().into()] };
+    let page = Page { total: 1, documents: vec![document.as_slice().into()], ..Page::default() };
     log.store.answer(Ok(page));
     let answer = log.get("/api/event_log/_find?fields=event.action&fields=tags,mess*").await;
     let expected = r#"{"page":1,"per_page":10,"total":1,"data":[{"event":{"action":"r\u0075n"},"tags":[ "a" ]}]}"#;

@@ -357,10 +357,13 @@ async fn bodies_of_find() {
     check(&log, &Case { headers, body: "{}", ..FIND_IDS }, 415, "expected application/json").await;
     let many = serde_json::json!({ "ids": vec!["a"; 65_537] }).to_string();
     let answer = log.post("/api/event_log/t/_find", many).await;
-    assert_eq!(answer.error(), "[request body.ids]: array size is [65537], but cannot be greater than [65536]");
+    assert_eq!(answer.error(), "[request body.ids]: array size is [65537] or more, but cannot be greater than [65536]");
     let many = serde_json::json!({ "ids": vec!["a"; 40_000], "legacyIds": vec!["a"; 40_000] }).to_string();
     let answer = log.post("/api/event_log/t/_find", many).await;
-    assert_eq!(answer.error(), "[request body.legacyIds]: array size is [80000], but cannot be greater than [65536]");
+    assert_eq!(
+        answer.error(),
+        "[request body.legacyIds]: array size is [65537] or more, but cannot be greater than [65536]"
+    );
 }
 
 #[tokio::test]

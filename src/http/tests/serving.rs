@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::http::{Connections, serve};
+use crate::http::{Connections, PerAddress, serve};
 
 const LONG: Duration = Duration::from_secs(60);
 const LIMITS: Connections = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain: LONG };
@@ -27,6 +27,10 @@ struct Server {
 
 impl Server {
     async fn start(limits: Connections) -> Self {
+        Self::start_with(limits, PerAddress::unbounded()).await
+    }
+
+    async fn start_with(limits: Connections, per_address: PerAddress) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (entered, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -44,7 +48,7 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let ended = tokio::spawn(serve(listener, None, router, shutdown, limits));
+        let ended = tokio::spawn(serve(listener, None, router, shutdown, limits, per_address));
         Self { address, entered, released, stop, ended }
     }
 
@@ -151,4 +155,49 @@ async fn beyond_the_bound_connections_wait_for_a_place() {
     server.entered.notified().await;
     server.released.notify_one();
     expect(&mut second, "slow").await;
+}
+
+/// Whether a connection is closed without an answer.
+async fn is_closed(mut connection: TcpStream) -> bool {
+    // It ends, in good order or not.
+    timeout(LONG, connection.read_to_end(&mut Vec::new())).await.unwrap().is_ok_and(|read| read == 0)
+}
+
+#[tokio::test]
+async fn an_address_with_as_many_connections_as_it_may_gets_no_further_one() {
+    let bound = PerAddress { most: 2, ..PerAddress::unbounded() };
+    let server = Server::start_with(LIMITS, bound.clone()).await;
+    let mut open = [server.connect().await, server.connect().await];
+    for connection in &mut open {
+        ask(connection, "/").await;
+        expect(connection, "quick").await;
+    }
+    assert!(is_closed(server.connect().await).await);
+    assert_eq!(bound.refused.get(), 1);
+    ask(&mut open[0], "/").await;
+    expect(&mut open[0], "quick").await;
+    let [first, _second] = open;
+    drop(first);
+    // The server sees it in its own time.
+    let admitted = async {
+        loop {
+            let mut again = server.connect().await;
+            let asked = again.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            if asked.is_ok() && again.read_u8().await.is_ok() {
+                break;
+            }
+        }
+    };
+    timeout(LONG, admitted).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
+    let exempt = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = Server::start_with(LIMITS, PerAddress { most: 1, exempt, ..PerAddress::unbounded() }).await;
+    let mut open = [server.connect().await, server.connect().await];
+    for connection in &mut open {
+        ask(connection, "/").await;
+        expect(connection, "quick").await;
+    }
 }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
-use super::Log;
+use super::{Log, NOW};
 use crate::{
-    event::ChainId,
+    access::{Grant, Means, NewKey, Principal},
+    event::{ChainId, UnixMillis},
     store::{
         SealedEvent, Store, StoreError, Target,
         testing::{Draft, draft, position},
@@ -283,6 +284,26 @@ async fn it_ends_after_a_while_so_that_the_caller_is_asked_who_it_is() {
 
 fn away() -> StoreError {
     StoreError::Unavailable { reason: "node-7 is gone".to_owned(), retry_after: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_soon_after_the_callers_key_does() {
+    let log = Log::new();
+    let (admin, new) =
+        (log.key.clone(), |expires| NewKey { name: "short".to_owned(), grants: vec![Grant::admin()], expires });
+    let by = Principal { name: "admin".to_owned(), means: Means::ApiKey, grants: vec![Grant::admin()] };
+    let key = log.keys.create(new(Some(UnixMillis(NOW.0 + 60_000))), &by, NOW).unwrap().1.expose().to_owned();
+    let begin = async |key: &str| {
+        let request = super::request_with(key, "GET", PATH).body(Body::empty()).unwrap();
+        log.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream()
+    };
+    let (mut ends, mut goes_on) = (begin(&key).await, begin(&admin).await);
+    log.clock.pass(60_000);
+    let begun = Instant::now();
+    while ends.next().await.is_some() {}
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let is_over = async { while goes_on.next().await.is_some() {} };
+    assert!(timeout(Duration::from_secs(60), is_over).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

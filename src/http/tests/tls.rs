@@ -6,7 +6,7 @@ use axum::{Router, routing::get};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::http::{Connections, Tls, serve};
+use crate::http::{Connections, PerAddress, Tls, serve};
 
 const LONG: Duration = Duration::from_secs(60);
 const LIMITS: Connections = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain: LONG };
@@ -27,7 +27,7 @@ async fn start(tls: Arc<Tls>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/", get(async || "hello"));
-    tokio::spawn(serve(listener, Some(tls), router, std::future::pending(), LIMITS));
+    tokio::spawn(serve(listener, Some(tls), router, std::future::pending(), LIMITS, PerAddress::unbounded()));
     address
 }
 

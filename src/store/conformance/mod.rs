@@ -78,6 +78,7 @@ const CASES: &[(&str, Case)] = &[
     ("a place divides every order", |b| Box::pin(questions::places_divide_orders(b))),
     ("a place divides what is equal", |b| Box::pin(questions::places_divide_ties(b))),
     ("a scan reads what was there, once, in order", |b| Box::pin(questions::scans_are_whole(b))),
+    ("pages and scans end at their bytes", |b| Box::pin(questions::bytes_are_bounded(b))),
     ("a scan of nothing ends", |b| Box::pin(questions::scans_of_nothing(b))),
     ("chains are known, and how far they reach", |b| Box::pin(questions::chains_reach(b))),
     ("chains are found by their names", |b| Box::pin(questions::chains_are_found(b))),

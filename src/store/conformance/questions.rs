@@ -154,6 +154,41 @@ pub(super) async fn scans_are_whole(bench: &Bench<'_>) {
     assert_eq!(found, expected);
 }
 
+/// Small events first, so that nobody can guess from them how large the others are.
+pub(super) async fn bytes_are_bounded(bench: &Bench<'_>) {
+    const LARGE: usize = 60_000;
+    let large = "x".repeat(LARGE);
+    let text = |n: u64| if n < 300 { "small" } else { large.as_str() };
+    let stored = bench.stored((0..320).map(|n| bench.draft().with("message", text(n)))).await;
+    let question = || bench.about_it().by(&[(&SEQUENCE, Ascending)]);
+    let sizes: Vec<_> = stored.iter().map(|event| event.document.len()).collect();
+
+    let page = bench.find(question().page(0, 320).of_bytes(4 * LARGE)).await;
+    let small: usize = sizes[..300].iter().sum();
+    let expected = 300 + (4 * LARGE - small).div_ceil(sizes[300]);
+    assert_eq!((page.documents.len(), page.total, page.is_cut), (expected, 320, true));
+    let page = bench.find(question().page(expected as u64, 400).of_bytes(usize::MAX)).await;
+    assert_eq!((page.documents.len(), page.is_cut), (320 - expected, false));
+    let page = bench.find(question().page(310, 3).of_bytes(1)).await;
+    assert_eq!((page.documents.len(), page.is_cut), (1, true), "one is always read");
+    let behind = question().after(&parse(&stored[309].document)).page(0, 10);
+    let page = bench.find(behind.of_bytes(2 * LARGE)).await;
+    assert_eq!((sequence(&page.documents[0]), page.documents.len(), page.is_cut), (310, 2, true));
+
+    let mut scan = bench.store.scan(&question().of_bytes(3 * LARGE).asked()).await.expect("the store scans");
+    let mut found = Vec::new();
+    loop {
+        let documents = scan.next(5_000).await.expect("the scan goes on");
+        let bytes: usize = documents.iter().map(bytes::Bytes::len).sum();
+        assert!(bytes < 3 * LARGE + sizes[300], "{bytes} at once");
+        if documents.is_empty() {
+            break;
+        }
+        found.extend(documents.iter().map(sequence));
+    }
+    assert!(found.into_iter().eq(0..320));
+}
+
 pub(super) async fn scans_of_nothing(bench: &Bench<'_>) {
     let mut scan = bench.store.scan(&bench.about_it().asked()).await.expect("the store scans");
     assert_eq!(scan.next(10).await.expect("the scan ends"), Vec::<bytes::Bytes>::new());

@@ -1,7 +1,7 @@
 //! One HTTP call to an engine: which node, how long, and what its answer means.
 //!
 //! The official client is used through its raw `send` only, with one transport per node: its own pool neither fails over
-//! nor leaves a dead node alone. Media types are the plain ones, which every engine takes.
+//! nor leaves a dead node alone. Searches go by [`super::reading`]. Media types are the plain ones, which every engine takes.
 //!
 //! Nodes are taken in turn. One that could not be reached or did not answer rests for [`REST`]; where all rest, the next in
 //! turn is tried all the same. A call that may be repeated goes on to the next node when a connection fails, within its
@@ -26,14 +26,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::config::{ConfigError, ElasticConfig};
+use super::{
+    config::{ConfigError, ElasticConfig},
+    reading::{Read, Reader},
+};
 use crate::store::StoreError;
 
 /// How long a node is left alone after it failed.
 const REST: Duration = Duration::from_secs(10);
 
-/// The largest answer that is read where the engine says its size beforehand. Others end with the deadline.
-const MAX_ANSWER: u64 = 256 << 20;
+/// The largest answer to a search that is read, and to anything else where the engine says its size beforehand: what else is
+/// asked for is of bounded size.
+pub(super) const MAX_ANSWER: usize = 256 << 20;
 
 /// The longest reason that is passed on, in bytes.
 const MAX_REASON: usize = 600;
@@ -47,6 +51,7 @@ pub(super) struct Client {
 
 struct Node {
     transport: Transport,
+    reader: Reader,
     url: String,
     rests_until: Mutex<Option<Instant>>,
 }
@@ -75,9 +80,10 @@ impl Client {
             if let Some(certificates) = config.certificates()? {
                 builder = builder.cert_validation(certificates);
             }
+            let reader = Reader::new(config, url.url())?;
             let url = url.url().to_string();
             let transport = builder.build().map_err(|source| ConfigError::Client { url: url.clone(), source })?;
-            nodes.push(Node { transport, url, rests_until: Mutex::new(None) });
+            nodes.push(Node { transport, reader, url, rests_until: Mutex::new(None) });
         }
         let (request_timeout, bulk_timeout) = (config.request_timeout, config.bulk_timeout);
         Ok(Self { nodes, turn: AtomicUsize::new(0), request_timeout, bulk_timeout })
@@ -119,10 +125,24 @@ impl Client {
 
     /// Makes a call that does no harm if it is made twice.
     async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, StoreError> {
+        self.repeat(|node, deadline| node.send(method, path, HeaderMap::new(), body.clone(), deadline)).await
+    }
+
+    /// Searches; `None` if the answer has more than `most` bytes.
+    pub(super) async fn search(&self, path: &str, body: String, most: usize) -> Result<Option<Answer>, StoreError> {
+        let body = Bytes::from(body);
+        self.repeat(|node, deadline| node.search(path, body.clone(), most, deadline)).await
+    }
+
+    /// Asks one node after the other until one answers.
+    async fn repeat<'a, T, F>(&'a self, ask: impl Fn(&'a Node, Instant) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>> + 'a,
+    {
         let deadline = Instant::now() + self.request_timeout;
         let mut failure = unavailable("no node is configured".to_owned());
         for node in self.in_turn() {
-            match node.send(method, path, HeaderMap::new(), body.clone(), deadline).await {
+            match ask(node, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => failure = error,
             }
@@ -175,26 +195,45 @@ impl Node {
         let sent = self.transport.send(method, path, headers, None::<&()>, body, Some(left)).await;
         let answer = match sent {
             Ok(response) => self.read(method, path, response).await,
-            Err(error) => Err(self.failure(&error)),
+            Err(error) => Err(self.failure(error.is_timeout(), &error)),
         };
         self.rest(answer.is_err().then(|| Instant::now() + REST));
         answer
     }
 
-    async fn read(&self, method: Method, path: &str, response: Response) -> Result<Answer, StoreError> {
-        let status = response.status_code().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        if response.content_length().is_some_and(|length| length > MAX_ANSWER) {
-            return Err(unavailable(format!("{} answers with more than {MAX_ANSWER} bytes", self.url)));
-        }
-        let body = response.bytes().await.map_err(|error| self.failure(&error))?;
-        let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let call = format!("{} {}{path}", name(method), self.url);
-        Ok(Answer { status, body, retry_after: retry_after.map(Duration::from_secs), call })
+    async fn search(
+        &self,
+        path: &str,
+        body: Bytes,
+        most: usize,
+        deadline: Instant,
+    ) -> Result<Option<Answer>, StoreError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let read = self.reader.ask(path, body, most, left).await;
+        let read = read.map_err(|error| self.failure(error.is_timeout(), &error));
+        self.rest(read.is_err().then(|| Instant::now() + REST));
+        let Read { status, headers, body } = read?;
+        Ok(body.map(|body| self.answer(Method::Post, path, status.as_u16(), &headers, body)))
     }
 
-    fn failure(&self, error: &elasticsearch::Error) -> StoreError {
-        if error.is_timeout() {
+    async fn read(&self, method: Method, path: &str, response: Response) -> Result<Answer, StoreError> {
+        let (status, headers) = (response.status_code().as_u16(), response.headers().clone());
+        if response.content_length().is_some_and(|length| length > MAX_ANSWER as u64) {
+            return Err(unavailable(format!("{} answers with more than {MAX_ANSWER} bytes", self.url)));
+        }
+        let body = response.bytes().await.map_err(|error| self.failure(error.is_timeout(), &error))?;
+        Ok(self.answer(method, path, status, &headers, body))
+    }
+
+    fn answer(&self, method: Method, path: &str, status: u16, headers: &HeaderMap, body: Bytes) -> Answer {
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let call = format!("{} {}{path}", name(method), self.url);
+        Answer { status, body, retry_after: retry_after.map(Duration::from_secs), call }
+    }
+
+    fn failure(&self, is_timeout: bool, error: &dyn std::error::Error) -> StoreError {
+        if is_timeout {
             return unavailable(format!("{} did not answer in time", self.url));
         }
         let mut cause: &dyn std::error::Error = error;

@@ -13,6 +13,7 @@ use elasticsearch::{
     cert::{Certificate, CertificateValidation},
     http::Url,
 };
+use reqwest::header::HeaderValue;
 use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
@@ -165,6 +166,10 @@ pub enum ConfigError {
     Name(#[from] BadName),
     #[error("the client for {url} cannot be made")]
     Client { url: String, source: elasticsearch::http::transport::BuildError },
+    #[error("auth: expected a secret without line breaks and other control characters")]
+    BadSecret,
+    #[error("the client for {url} cannot be made")]
+    Reader { url: String, source: reqwest::Error },
 }
 
 impl ElasticConfig {
@@ -192,12 +197,35 @@ impl ElasticConfig {
     }
 
     pub(super) fn certificates(&self) -> Result<Option<CertificateValidation>, ConfigError> {
+        self.of_ca_file(|pem| Certificate::from_pem(pem).ok().map(CertificateValidation::Full))
+    }
+
+    /// The same, for searches.
+    pub(super) fn authorities(&self) -> Result<Vec<reqwest::Certificate>, ConfigError> {
+        self.of_ca_file(|pem| reqwest::Certificate::from_pem_bundle(pem).ok()).map(Option::unwrap_or_default)
+    }
+
+    fn of_ca_file<T>(&self, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, ConfigError> {
         let Some(path) = &self.ca_file else { return Ok(None) };
         let pem = fs::read(path).map_err(|source| ConfigError::CaFile { path: path.clone(), source })?;
-        match Certificate::from_pem(&pem) {
-            Ok(certificates) => Ok(Some(CertificateValidation::Full(certificates))),
-            Err(_) => Err(ConfigError::BadCertificate { path: path.clone() }),
-        }
+        read(&pem).map(Some).ok_or_else(|| ConfigError::BadCertificate { path: path.clone() })
+    }
+
+    /// The header that the client makes of the credentials, for searches.
+    pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, ConfigError> {
+        let text = match self.credentials()? {
+            None | Some(Credentials::Certificate(_)) => return Ok(None),
+            Some(Credentials::Basic(login, password)) => {
+                format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:{password}")))
+            }
+            Some(Credentials::Bearer(token)) => format!("Bearer {token}"),
+            Some(Credentials::ApiKey(id, key)) => format!("ApiKey {}", BASE64_STANDARD.encode(format!("{id}:{key}"))),
+            Some(Credentials::EncodedApiKey(encoded)) => format!("ApiKey {encoded}"),
+            Some(Credentials::AuthorizationHeader(value)) => value,
+        };
+        let mut value = HeaderValue::try_from(Zeroizing::new(text).as_str()).map_err(|_| ConfigError::BadSecret)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
     }
 
     pub(super) fn credentials(&self) -> Result<Option<Credentials>, ConfigError> {

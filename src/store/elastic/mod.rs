@@ -22,6 +22,7 @@ mod look_up;
 mod names;
 mod order;
 mod point;
+mod reading;
 mod scan;
 mod search;
 mod setup;
@@ -36,7 +37,7 @@ use serde::Deserialize;
 
 pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
 use self::{
-    client::{Answer, Client},
+    client::{Answer, Client, MAX_ANSWER, unavailable},
     flavor::Flavor,
     lifecycle::Policy,
     names::Names,
@@ -93,9 +94,15 @@ impl ElasticStore {
     }
 
     async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {
+        let answer = self.search_within(body, MAX_ANSWER).await?;
+        answer.ok_or_else(|| unavailable(format!("a search was answered with more than {MAX_ANSWER} bytes")))
+    }
+
+    /// `None` if the answer has more than `most` bytes.
+    async fn search_within(&self, body: impl ToString, most: usize) -> Result<Option<Answer>, StoreError> {
         let (indices, preference) = (self.names.pattern(), &self.preference);
         let path = format!("{indices}/_search?{}&{}&preference={preference}", search::INDICES, search::WHOLE);
-        self.client.post(&path, body.to_string()).await
+        self.client.search(&path, body.to_string(), most).await
     }
 
     /// How long a search may take by the engine's clock: less than we wait, so that there is an answer.
@@ -163,9 +170,7 @@ impl Store for ElasticStore {
     }
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
-        let query = query.query();
-        let answer = self.search(search::page(query, &self.search_timeout())).await?;
-        search::read_page(&answer, query)
+        scan::page(self, query.query()).await
     }
 
     async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {

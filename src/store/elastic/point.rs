@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{
     ElasticStore,
-    client::{Answer, Client, unavailable},
+    client::{Answer, Client, MAX_ANSWER, unavailable},
     flavor::Product,
     search::{Found, WHOLE, with},
 };
@@ -47,8 +47,14 @@ impl Point {
 
     /// Searches with this body. The answer is for [`Self::read`].
     pub(super) async fn search(&self, body: Value) -> Result<Answer, StoreError> {
+        let answer = self.search_within(body, MAX_ANSWER).await?;
+        answer.ok_or_else(|| unavailable(format!("a search was answered with more than {MAX_ANSWER} bytes")))
+    }
+
+    /// `None` if the answer has more than `most` bytes.
+    pub(super) async fn search_within(&self, body: Value, most: usize) -> Result<Option<Answer>, StoreError> {
         let body = with(body, "pit", json!({"id": self.id, "keep_alive": KEEP_ALIVE}));
-        self.client.post(&format!("_search?{WHOLE}"), body.to_string()).await
+        self.client.search(&format!("_search?{WHOLE}"), body.to_string(), most).await
     }
 
     pub(super) fn read<'a>(&mut self, answer: &'a Answer) -> Result<Found<'a>, StoreError> {

@@ -1,27 +1,104 @@
-//! Reading on and on: a point in time, and each page behind the last event of the one before.
+//! Reading on and on: a point in time, and each part behind the last event of the one before. Large pages are read so too.
+//!
+//! Nobody knows how large events are before they are read. An answer that turns out to be too large is given up while it comes,
+//! and fewer events are asked for.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    ElasticStore, order,
+    ElasticStore,
+    client::{Answer, MAX_ANSWER, unavailable},
+    order,
     point::Point,
     search::{self, with},
 };
 use crate::{
     query::Query,
-    store::{Scan, StoreError},
+    store::{Page, Scan, StoreError},
 };
 
-/// The most events of one page; the engines' own `index.max_result_window`.
-const PAGE_EVENTS: u64 = 10_000;
+/// The most events of one part; the engines' own `index.max_result_window`.
+const PART_EVENTS: u64 = 10_000;
 
-/// About as much as a page should weigh, in bytes.
-const PAGE_BYTES: u64 = 16 << 20;
+/// About as much as a part should weigh, in bytes.
+const PART_BYTES: usize = 16 << 20;
 
 /// How many events are asked for as long as it is not known how large they are.
-const FIRST_PAGE_EVENTS: u64 = 200;
+const FIRST_PART_EVENTS: u64 = 200;
+
+/// A page of no more events is asked for at once.
+const AT_ONCE: u64 = 100;
+
+/// The events that match, until they come to the query's bytes.
+pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, StoreError> {
+    if query.limit <= AT_ONCE {
+        let question = search::page(query, &store.search_timeout());
+        if let Some(answer) = store.search_within(question, most_of(query.limit, query.bytes)).await? {
+            let mut page = search::read_page(&answer, query)?;
+            let within = until(&page.documents, query.bytes);
+            page.is_cut = within < page.documents.len();
+            page.documents.truncate(within);
+            return Ok(page);
+        }
+    }
+    in_parts(store, query).await
+}
+
+async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, StoreError> {
+    let mut scan = ElasticScan::open(store, query).await?;
+    // The engines skip nothing behind a place, so what is to be skipped there is read.
+    let mut to_skip = 0;
+    match &query.after {
+        None => scan.first = First::OfPage { offset: query.offset },
+        Some(_) => {
+            scan.first = First::OfPage { offset: 0 };
+            to_skip = query.offset;
+        }
+    }
+    let mut page = Page::default();
+    while to_skip > 0 {
+        let skipped = scan.next(to_skip).await?.len() as u64;
+        to_skip = if skipped == 0 { 0 } else { to_skip - skipped };
+    }
+    loop {
+        let left = query.limit.saturating_sub(page.documents.len() as u64);
+        let documents = if left == 0 || scan.bytes == 0 { Vec::new() } else { scan.next(left).await? };
+        if documents.is_empty() {
+            break;
+        }
+        scan.bytes = scan.bytes.saturating_sub(bytes_of(&documents));
+        page.documents.extend(documents);
+    }
+    page.total = scan.total;
+    let end = query.offset + page.documents.len() as u64;
+    let has_more = scan.point.is_some() && (query.after.is_some() || end < page.total);
+    page.is_cut = has_more && (page.documents.len() as u64) < query.limit;
+    Ok(page)
+}
+
+/// What the answer with so many events may come to, if these come to so many bytes, or to little more.
+fn most_of(events: u64, bytes: usize) -> usize {
+    const OF_ONE: usize = 1 << 10;
+    let around = usize::try_from(events).unwrap_or(usize::MAX).saturating_mul(OF_ONE).saturating_add(1 << 20);
+    bytes.saturating_mul(2).saturating_add(around).min(MAX_ANSWER)
+}
+
+/// How many of them it takes to come to so many bytes, or all.
+fn until(documents: &[Bytes], most_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let is_wanted = |document: &&Bytes| {
+        let is_wanted = bytes < most_bytes;
+        bytes += document.len();
+        is_wanted
+    };
+    documents.iter().take_while(is_wanted).count()
+}
+
+fn bytes_of(documents: &[Bytes]) -> usize {
+    documents.iter().map(Bytes::len).sum()
+}
 
 pub(super) struct ElasticScan {
     /// `None` at the end.
@@ -30,8 +107,19 @@ pub(super) struct ElasticScan {
     question: Value,
     /// Where the last event stood that was read, in the engine's own words.
     after: Option<Value>,
-    /// How many events a page has at most, by the size of those before.
-    page: u64,
+    /// How many events a part has at most, by the size of those before.
+    part: u64,
+    /// Nothing more is read at once when it comes to so many.
+    bytes: usize,
+    first: First,
+    /// How many events match in all, once the first part of a page is there.
+    total: u64,
+}
+
+/// What the next part is the first of.
+enum First {
+    OfPage { offset: u64 },
+    OfNothing,
 }
 
 impl ElasticScan {
@@ -45,7 +133,40 @@ impl ElasticScan {
         });
         let after = query.after.as_ref().map(|place| order::place(place, &query.sort).into());
         let point = Some(point).filter(|point| !point.is_empty());
-        Ok(Self { point, question, after, page: FIRST_PAGE_EVENTS })
+        let (part, first) = (FIRST_PART_EVENTS, First::OfNothing);
+        Ok(Self { point, question, after, part, bytes: query.bytes, first, total: 0 })
+    }
+
+    fn body(&self, size: u64) -> Value {
+        let body = with(self.question.clone(), "size", size);
+        let body = match self.first {
+            First::OfPage { offset } => with(with(body, "from", offset), "track_total_hits", true),
+            First::OfNothing => body,
+        };
+        match &self.after {
+            Some(after) => with(body, "search_after", after.clone()),
+            None => body,
+        }
+    }
+
+    /// What is wanted of an answer with at most so many events.
+    fn take(&mut self, answer: &Answer, size: u64) -> Result<Vec<Bytes>, StoreError> {
+        let Some(point) = &mut self.point else { return Ok(Vec::new()) };
+        let found = point.read(answer)?;
+        let mut documents = found.documents(answer);
+        if let First::OfPage { .. } = self.first {
+            self.total = found.total(answer)?;
+            self.first = First::OfNothing;
+        }
+        let wanted = until(&documents, self.bytes);
+        self.after = found.place_of(wanted, answer)?;
+        if wanted == documents.len() && (wanted as u64) < size {
+            self.point = None;
+        }
+        let wished = PART_BYTES.min(self.bytes.max(1)) as u64;
+        self.part = (wished.saturating_mul(size) / (bytes_of(&documents) as u64).max(1)).clamp(1, PART_EVENTS);
+        documents.truncate(wanted);
+        Ok(documents)
     }
 }
 
@@ -53,26 +174,19 @@ impl ElasticScan {
 impl Scan for ElasticScan {
     /// A call that failed may be made again. It then asks for less, lest the size of the answer was what failed.
     async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
-        let Some(point) = &mut self.point else { return Ok(Vec::new()) };
-        let size = limit.min(self.page);
-        if size == 0 {
-            return Ok(Vec::new());
+        let mut size = limit.min(self.part);
+        while size > 0 {
+            let body = self.body(size);
+            let Some(point) = &self.point else { break };
+            self.part = size.div_ceil(2);
+            let most = if size == 1 { MAX_ANSWER } else { most_of(size, self.bytes) };
+            match point.search_within(body, most).await? {
+                Some(answer) => return self.take(&answer, size),
+                None if size == 1 => return Err(unavailable(format!("an event has more than {MAX_ANSWER} bytes"))),
+                None => size = size.div_ceil(8),
+            }
         }
-        let mut body = with(self.question.clone(), "size", size);
-        if let Some(after) = &self.after {
-            body = with(body, "search_after", after.clone());
-        }
-        self.page = size.div_ceil(2);
-        let answer = point.search(body).await?;
-        let found = point.read(&answer)?;
-        let documents = found.documents(&answer);
-        if (documents.len() as u64) < size {
-            self.point = None;
-        }
-        self.after = found.last_place(&answer)?;
-        let bytes: u64 = documents.iter().map(|document| document.len() as u64).sum();
-        self.page = (PAGE_BYTES * size / bytes.max(1)).clamp(1, PAGE_EVENTS);
-        Ok(documents)
+        Ok(Vec::new())
     }
 
     async fn close(self: Box<Self>) {

@@ -187,9 +187,14 @@ impl<'a> Found<'a> {
         self.hits.hits.iter().map(|hit| answer.body.slice_ref(hit.source.get().as_bytes())).collect()
     }
 
-    /// Where the last of the documents stands, in the engine's own words.
-    pub(super) fn last_place(&self, answer: &Answer) -> Result<Option<Value>, StoreError> {
-        let Some(sort) = self.hits.hits.last().and_then(|hit| hit.sort) else { return Ok(None) };
+    pub(super) fn total(&self, answer: &Answer) -> Result<u64, StoreError> {
+        Ok(self.hits.total.as_ref().ok_or_else(|| answer.unexpected("no total"))?.value)
+    }
+
+    /// Where the last of the first so many documents stands, in the engine's own words.
+    pub(super) fn place_of(&self, count: usize, answer: &Answer) -> Result<Option<Value>, StoreError> {
+        let last = count.checked_sub(1).and_then(|last| self.hits.hits.get(last));
+        let Some(sort) = last.and_then(|hit| hit.sort) else { return Ok(None) };
         serde_json::from_str(sort.get()).map(Some).map_err(|error| answer.unexpected(error))
     }
 
@@ -201,12 +206,12 @@ impl<'a> Found<'a> {
 
 pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreError> {
     let found = Found::read(answer)?;
-    let total = found.hits.total.as_ref().ok_or_else(|| answer.unexpected("no total"))?.value;
+    let total = found.total(answer)?;
     let mut documents = found.documents(answer);
     if query.after.is_some() {
         documents.drain(..documents.len().min(usize::try_from(query.offset).unwrap_or(usize::MAX)));
     }
-    Ok(Page { total, documents })
+    Ok(Page { total, documents, is_cut: false })
 }
 
 /// Each id with its document, or with what was asked of it.

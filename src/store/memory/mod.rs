@@ -107,14 +107,13 @@ impl Store for MemoryStore {
     async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
         let query = query.query();
         let (total, found) = self.ordered(query);
-        Ok(Page {
-            total,
-            documents: found
-                .into_iter()
-                .skip(usize::try_from(query.offset).unwrap_or(usize::MAX))
-                .take(usize::try_from(query.limit).unwrap_or(usize::MAX))
-                .collect(),
-        })
+        let mut left: VecDeque<_> = found
+            .into_iter()
+            .skip(usize::try_from(query.offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(query.limit).unwrap_or(usize::MAX))
+            .collect();
+        let documents = take(&mut left, usize::MAX, query.bytes);
+        Ok(Page { total, documents, is_cut: !left.is_empty() })
     }
 
     async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
@@ -124,7 +123,7 @@ impl Store for MemoryStore {
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
         let (_, found) = self.ordered(query.query());
-        Ok(Box::new(MemoryScan(found.into())))
+        Ok(Box::new(MemoryScan { left: found.into(), bytes: query.query().bytes }))
     }
 
     async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
@@ -155,14 +154,28 @@ impl Store for MemoryStore {
     }
 }
 
-/// What is left to be read.
-struct MemoryScan(VecDeque<Bytes>);
+struct MemoryScan {
+    left: VecDeque<Bytes>,
+    /// Of documents that are read at once.
+    bytes: usize,
+}
+
+/// The first ones, at most so many, and none once those before it come to so many bytes.
+fn take(left: &mut VecDeque<Bytes>, limit: usize, most_bytes: usize) -> Vec<Bytes> {
+    let mut bytes = 0;
+    let ends = |document: &Bytes| {
+        let is_within = bytes < most_bytes;
+        bytes += document.len();
+        is_within
+    };
+    let count = left.iter().take(limit).map(ends).take_while(|is_within| *is_within).count();
+    left.drain(..count).collect()
+}
 
 #[async_trait]
 impl Scan for MemoryScan {
     async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(self.0.len());
-        Ok(self.0.drain(..limit).collect())
+        Ok(take(&mut self.left, usize::try_from(limit).unwrap_or(usize::MAX), self.bytes))
     }
 
     async fn close(self: Box<Self>) {}

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use deadpool_postgres::{Object, Transaction};
+use futures_util::TryStreamExt;
 use tokio_postgres::{
     IsolationLevel, Row,
     types::{ToSql, Type},
@@ -18,23 +19,26 @@ use crate::{
     },
 };
 
-/// So many documents are asked for at a time, and no more once they come to so many bytes.
-const PART: usize = 1_000;
-const STEP_BYTES: usize = 8 << 20;
+/// The documents of these events in their order, until those before come to so many bytes. Sizes are known without reading them.
+const DOCUMENTS: &str = "SELECT document FROM (
+        SELECT e.document, page.place, octet_length(e.document) AS bytes,
+            sum(octet_length(e.document)) OVER (ORDER BY page.place ROWS UNBOUNDED PRECEDING) AS so_far
+        FROM unnest($1::bigint[]) WITH ORDINALITY AS page (id, place) JOIN events AS e ON e.id = page.id
+    ) AS sized WHERE so_far - bytes < $2::bigint ORDER BY place";
 
 /// All statements see the same state, so that the page and the total agree.
 pub(super) async fn find(connection: &mut Object, query: &Query) -> Result<Page, Fault> {
     let search = Search::of(Dialect::Postgres, query);
     let transaction = reading(connection).await?;
     let total = integer(rows(&transaction, &search.count()).await?.first())?.unsigned_abs();
-    let documents = if query.offset < total && query.limit > 0 {
+    let (documents, is_cut) = if query.offset < total && query.limit > 0 {
         let page = search.page(query.after.as_ref(), query.offset, query.limit);
-        documents(&transaction, &page, usize::MAX).await?
+        documents(&transaction, &page, query.bytes).await?
     } else {
-        Vec::new()
+        (Vec::new(), false)
     };
     transaction.commit().await?;
-    Ok(Page { total, documents })
+    Ok(Page { total, documents, is_cut })
 }
 
 pub(super) async fn aggregate(
@@ -59,7 +63,7 @@ pub(super) async fn step(
 ) -> Result<Vec<Bytes>, Fault> {
     let search = Search::of(Dialect::Postgres, query).up_to(last_row);
     let transaction = reading(connection).await?;
-    documents(&transaction, &search.page(after, 0, limit), STEP_BYTES).await
+    Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes).await?.0)
 }
 
 pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainId>, Fault> {
@@ -107,26 +111,25 @@ fn parameter(value: &Bound) -> (&(dyn ToSql + Sync), Type) {
     }
 }
 
-/// The documents of these rows, as far as they come to so many bytes.
-async fn documents(transaction: &Transaction<'_>, page: &Statement, most_bytes: usize) -> Result<Vec<Bytes>, Fault> {
+/// The documents of these rows until they come to so many bytes, and whether there are more.
+async fn documents(
+    transaction: &Transaction<'_>,
+    page: &Statement,
+    most_bytes: usize,
+) -> Result<(Vec<Bytes>, bool), Fault> {
     let ids = rows(transaction, page).await?.iter().map(|row| integer(Some(row))).collect::<Result<Vec<_>, _>>()?;
-    let select = "SELECT e.document FROM unnest($1::bigint[]) WITH ORDINALITY AS page (id, place)
-        JOIN events AS e ON e.id = page.id ORDER BY page.place";
-    let select = transaction.prepare_cached(select).await?;
-    let (mut found, mut bytes) = (Vec::new(), 0);
-    // Those of a part come all at once, and documents may be large.
-    let mut left = ids.as_slice();
-    let mut size = PART.min(64);
-    while !left.is_empty() && bytes < most_bytes {
-        let (part, rest) = left.split_at(size.min(left.len()));
-        for row in transaction.query(&select, &[&part]).await? {
-            let document: &[u8] = row.try_get(0)?;
-            bytes += document.len();
-            found.push(Bytes::copy_from_slice(document));
-        }
-        (left, size) = (rest, PART);
+    let select = transaction.prepare_cached(DOCUMENTS).await?;
+    let most_bytes = i64::try_from(most_bytes).unwrap_or(i64::MAX);
+    let parameters: [&(dyn ToSql + Sync); 2] = [&ids, &most_bytes];
+    let rows = transaction.query_raw(&select, parameters).await?;
+    tokio::pin!(rows);
+    let mut found = Vec::new();
+    // One by one, as a row holds what came with it.
+    while let Some(row) = rows.try_next().await? {
+        found.push(Bytes::copy_from_slice(row.try_get(0)?));
     }
-    Ok(found)
+    let is_cut = found.len() < ids.len();
+    Ok((found, is_cut))
 }
 
 fn integer(row: Option<&Row>) -> Result<i64, Fault> {

@@ -13,20 +13,17 @@ use crate::{
     },
 };
 
-/// A scan reads no further in one step once it has so many bytes.
-const STEP_BYTES: usize = 8 << 20;
-
 /// All statements see the same state, so that the page and the total agree.
 pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Result<Page> {
     let search = Search::of(Dialect::Sqlite, query);
     let transaction = connection.transaction()?;
     let total = count(&transaction, &search.count())?;
-    let documents = if query.offset < total && query.limit > 0 {
-        documents(&transaction, &search.page(query.after.as_ref(), query.offset, query.limit), usize::MAX)?
-    } else {
-        Vec::new()
-    };
-    Ok(Page { total, documents })
+    if query.offset >= total || query.limit == 0 {
+        return Ok(Page { total, ..Page::default() });
+    }
+    let page = search.page(query.after.as_ref(), query.offset, query.limit);
+    let (documents, is_cut) = documents(&transaction, &page, query.bytes)?;
+    Ok(Page { total, documents, is_cut })
 }
 
 pub(super) fn aggregate(
@@ -59,7 +56,7 @@ pub(super) fn step(
 ) -> rusqlite::Result<Vec<Bytes>> {
     let search = Search::of(Dialect::Sqlite, query).up_to(last_row);
     let transaction = connection.transaction()?;
-    documents(&transaction, &search.page(after, 0, limit), STEP_BYTES)
+    Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes)?.0)
 }
 
 pub(super) fn chains(connection: &mut Connection) -> rusqlite::Result<Vec<ChainId>> {
@@ -93,22 +90,23 @@ fn count(connection: &Connection, statement: &Statement) -> rusqlite::Result<u64
     Ok(total.unsigned_abs())
 }
 
-/// The documents of these rows, as far as they come to so many bytes.
-fn documents(connection: &Connection, page: &Statement, most_bytes: usize) -> rusqlite::Result<Vec<Bytes>> {
+/// The documents of these rows until they come to so many bytes, and whether there are more.
+fn documents(connection: &Connection, page: &Statement, most_bytes: usize) -> rusqlite::Result<(Vec<Bytes>, bool)> {
     let mut rows = connection.prepare_cached(&page.text)?;
     let mut rows = rows.query(parameters(page.values.clone()))?;
     // The documents are fetched by themselves: whatever is sorted should be small.
     let mut document = connection.prepare_cached("SELECT document FROM events WHERE id = ?1")?;
     let (mut found, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()?
-        && bytes < most_bytes
-    {
+    while let Some(row) = rows.next()? {
+        if bytes >= most_bytes {
+            return Ok((found, true));
+        }
         let event: i64 = row.get(0)?;
         let document: Vec<u8> = document.query_row([event], |row| row.get(0))?;
         bytes += document.len();
         found.push(Bytes::from(document));
     }
-    Ok(found)
+    Ok((found, false))
 }
 
 pub(super) fn parameters(values: Vec<Bound>) -> rusqlite::ParamsFromIter<impl IntoIterator<Item = Value>> {

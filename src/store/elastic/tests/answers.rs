@@ -164,6 +164,54 @@ async fn too_many_buckets_are_refused_whatever_the_engine_calls_it() {
     assert!(matches!(&error, StoreError::Refused { reason } if reason.contains("equal to: [10]")), "{error:?}");
 }
 
+/// The engines say of few answers how long they are.
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_given_up_and_fewer_events_are_asked_for() {
+    const LARGE: usize = 200_000;
+    let engine = engine(elasticsearch(), |call, asked| match call {
+        "POST _pit" => opened(),
+        "DELETE _pit" => text(200, "{}"),
+        "POST _search" => {
+            let question: Value = serde_json::from_str(&asked.body).unwrap();
+            let from = question["search_after"][0].as_u64().map_or(0, |last| last + 1);
+            let to = (from + question["size"].as_u64().unwrap()).min(20);
+            let hit = |at| json!({"_id": "", "_source": {"n": at, "x": "x".repeat(LARGE)}, "sort": [at]});
+            let hits: Vec<_> = (from..to).map(hit).collect();
+            let hits = json!({"total": {"value": 20}, "hits": hits});
+            reply(200, json!({"timed_out": false, "_shards": {"failed": 0}, "hits": hits})).in_chunks()
+        }
+        other => text(500, other),
+    })
+    .await;
+    let store = store(&[&engine.url]);
+    let ask = |limit, bytes| ScopedQuery::new(Query { limit, bytes, ..everything().query().clone() });
+    let sizes = |asked: &[Asked]| -> Vec<u64> {
+        let searches = asked.iter().filter(|asked| call(asked) == "POST _search");
+        searches.map(|asked| serde_json::from_str::<Value>(&asked.body).unwrap()["size"].as_u64().unwrap()).collect()
+    };
+    let page = store.find(&ask(10, LARGE)).await.unwrap();
+    assert_eq!((page.documents.len(), page.is_cut, page.total), (1, true, 20));
+    assert_eq!(sizes(&engine.asked()), [10, 10, 2]);
+
+    let page = store.find(&ask(10_000, 10 * LARGE)).await.unwrap();
+    assert_eq!((page.documents.len(), page.is_cut), (10, true));
+    let page = store.find(&ask(10_000, usize::MAX)).await.unwrap();
+    assert_eq!((page.documents.len(), page.is_cut), (20, false));
+
+    let mut scan = store.scan(&ask(0, 2 * LARGE)).await.unwrap();
+    let mut read = Vec::new();
+    loop {
+        let documents = scan.next(5_000).await.unwrap();
+        assert!(documents.len() <= 2);
+        if documents.is_empty() {
+            break;
+        }
+        read.extend(documents);
+    }
+    let numbers = read.iter().map(|document| serde_json::from_slice::<Value>(document).unwrap()["n"].as_u64().unwrap());
+    assert!(numbers.eq(0..20));
+}
+
 /// The engines end a search when its connection closes.
 #[tokio::test]
 async fn a_question_that_is_given_up_closes_its_connection() {

@@ -125,6 +125,7 @@ fn query_in(space: Option<Space>) -> Query {
         after: None,
         offset: 0,
         limit: 100,
+        bytes: usize::MAX,
     }
 }
 

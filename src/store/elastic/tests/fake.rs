@@ -24,7 +24,14 @@ pub(super) struct Asked {
 /// Status, headers and body.
 pub(super) struct Reply(u16, Vec<(&'static str, String)>, String);
 
+/// Makes a reply not say how long it is.
+const IN_CHUNKS: &str = "x-in-chunks";
+
 impl Reply {
+    pub(super) fn in_chunks(self) -> Self {
+        self.with(IN_CHUNKS, "")
+    }
+
     pub(super) fn with(mut self, header: &'static str, value: &str) -> Self {
         self.1.push((header, value.to_owned()));
         self
@@ -64,10 +71,12 @@ impl Fake {
             let Reply(status, headers, body) = answer(&asked);
             log.lock().unwrap().push(asked);
             let mut response = Response::builder().status(status).header("content-type", "application/json");
+            let is_in_chunks = headers.iter().any(|(name, _)| *name == IN_CHUNKS);
             for (name, value) in headers {
                 response = response.header(name, value);
             }
-            response.body(Body::from(body)).unwrap()
+            let chunk = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body.clone())]);
+            response.body(if is_in_chunks { Body::from_stream(chunk) } else { Body::from(body) }).unwrap()
         };
         tokio::spawn(axum::serve(listener, Router::new().fallback(handler)).into_future());
         Self { url, asked }

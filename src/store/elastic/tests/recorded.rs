@@ -117,6 +117,7 @@ async fn half_an_answer_to_a_question_is_an_error() {
         after: None,
         offset: 0,
         limit: 10,
+        bytes: usize::MAX,
     };
     let find = async |timed_out: bool, failed: u64| {
         let hits = json!({"total": {"value": 0, "relation": "eq"}, "hits": []});

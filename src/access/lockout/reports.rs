@@ -1,0 +1,171 @@
+//! Each failed attempt is told of, but not each by itself: the first of an address at once, the others of a minute together.
+
+use std::{collections::HashMap, net::IpAddr, time::Duration};
+
+use tokio::time::Instant;
+
+/// How many addresses are remembered.
+const MAX_ADDRESSES: usize = 10_000;
+/// An address is told of once in so long, and this many of them.
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_REPORTS: u32 = 60;
+
+/// What an event is to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedAttempts {
+    /// `None` if it is not known, or they are of many.
+    pub address: Option<IpAddr>,
+    /// What the latest of them said to be.
+    pub login: Option<String>,
+    pub attempts: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Reports {
+    addresses: HashMap<Option<IpAddr>, Record>,
+    budget: Budget,
+    /// Attempts that no report tells of, as there would be too many.
+    untold: u64,
+}
+
+struct Record {
+    last: Instant,
+    reported: Option<Instant>,
+    /// Attempts since.
+    attempts: u64,
+    /// The login of the latest.
+    login: Option<String>,
+}
+
+/// How many reports there were in the interval that began then.
+#[derive(Default)]
+struct Budget {
+    since: Option<Instant>,
+    used: u32,
+}
+
+impl Budget {
+    fn take(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now - since >= REPORT_INTERVAL) {
+            *self = Self { since: Some(now), used: 0 };
+        }
+        self.used += 1;
+        self.used <= MAX_REPORTS
+    }
+}
+
+impl Reports {
+    /// Counts an attempt, for a later report.
+    pub(super) fn note(&mut self, address: Option<IpAddr>, login: Option<&str>, now: Instant) {
+        if !self.addresses.contains_key(&address) {
+            self.make_room(now);
+        }
+        let fresh = Record { last: now, reported: None, attempts: 0, login: None };
+        let record = self.addresses.entry(address).or_insert(fresh);
+        record.attempts += 1;
+        record.last = now;
+        record.login = login.map(str::to_owned).or_else(|| record.login.take());
+    }
+
+    /// What there is to tell of an address, unless it was told of a moment ago.
+    pub(super) fn report(&mut self, address: Option<IpAddr>, now: Instant) -> Option<FailedAttempts> {
+        let record = self.addresses.get_mut(&address)?;
+        if record.reported.is_some_and(|reported| now - reported < REPORT_INTERVAL) {
+            return None;
+        }
+        record.reported = Some(now);
+        let attempts = std::mem::take(&mut record.attempts);
+        let login = record.login.take();
+        if self.budget.take(now) {
+            return Some(FailedAttempts { address, login, attempts });
+        }
+        self.untold += attempts;
+        None
+    }
+
+    /// Everything that may be told by now.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<FailedAttempts> {
+        let waiting = self.addresses.iter().filter(|(_, record)| record.attempts > 0);
+        let waiting: Vec<_> = waiting.map(|(address, _)| *address).collect();
+        let mut due: Vec<_> = waiting.into_iter().filter_map(|address| self.report(address, now)).collect();
+        if self.untold > 0 {
+            let attempts = std::mem::take(&mut self.untold);
+            due.push(FailedAttempts { address: None, login: None, attempts });
+        }
+        due
+    }
+
+    /// Forgets whom there is nothing to tell of; else whoever was quiet for longest.
+    fn make_room(&mut self, now: Instant) {
+        if self.addresses.len() < MAX_ADDRESSES {
+            return;
+        }
+        let is_over = |record: &Record| record.attempts == 0 && now - record.last > REPORT_INTERVAL;
+        self.addresses.retain(|_, record| !is_over(record));
+        let quiet = self.addresses.iter().min_by_key(|(_, record)| record.last).map(|(quiet, _)| *quiet);
+        if self.addresses.len() >= MAX_ADDRESSES
+            && let Some(record) = quiet.and_then(|quiet| self.addresses.remove(&quiet))
+        {
+            self.untold += record.attempts;
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
+    fn failed(
+        reports: &mut Reports,
+        address: Option<IpAddr>,
+        login: Option<&str>,
+        now: Instant,
+    ) -> Option<FailedAttempts> {
+        reports.note(address, login, now);
+        reports.report(address, now)
+    }
+
+    #[test]
+    fn the_first_failure_is_told_at_once_and_the_rest_of_the_minute_together() {
+        let (mut reports, mut now) = (Reports::default(), Instant::now());
+        let told = |attempts, login: Option<&str>| FailedAttempts {
+            address: address(1),
+            login: login.map(str::to_owned),
+            attempts,
+        };
+        assert_eq!(failed(&mut reports, address(1), Some("a"), now), Some(told(1, Some("a"))));
+        for _ in 0..5 {
+            assert_eq!(failed(&mut reports, address(1), Some("b"), now), None);
+        }
+        assert_eq!(reports.due(now), []);
+        now += REPORT_INTERVAL;
+        assert_eq!(reports.due(now), [told(5, Some("b"))]);
+        now += REPORT_INTERVAL;
+        assert_eq!(reports.due(now), []);
+        assert_eq!(failed(&mut reports, address(1), None, now), Some(told(1, None)));
+    }
+
+    #[test]
+    fn neither_memory_nor_the_journal_grows_with_the_number_of_attackers() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        let attackers = u32::try_from(MAX_ADDRESSES).unwrap() + 1000;
+        let mut told = 0;
+        for host in 0..attackers {
+            let address = Some(IpAddr::from((host + 1).to_be_bytes()));
+            told += failed(&mut reports, address, None, now).map_or(0, |it| it.attempts);
+        }
+        assert_eq!(told, u64::from(MAX_REPORTS));
+        assert_eq!(reports.addresses.len(), MAX_ADDRESSES);
+        let due = reports.due(now + REPORT_INTERVAL + SECOND);
+        assert!(due.len() <= MAX_REPORTS as usize + 1, "{}", due.len());
+        told += due.iter().map(|it| it.attempts).sum::<u64>();
+        assert_eq!(told, u64::from(attackers), "each attempt is told of once");
+    }
+}

@@ -1,0 +1,233 @@
+use base64::{Engine, prelude::BASE64_STANDARD};
+use tokio::time::advance;
+
+use super::{reports::REPORT_INTERVAL, subjects::MAX_SUBJECTS, *};
+
+const SECOND: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(900);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn lockout() -> Lockout {
+    Lockout::new(3, LONGEST).unwrap()
+}
+
+fn at(last: u8) -> Option<IpAddr> {
+    Some(IpAddr::from([192, 0, 2, last]))
+}
+
+fn basic(login: &str) -> Presented {
+    Presented::default().with_authorization(&format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:x"))))
+}
+
+fn key(text: &str) -> Presented {
+    Presented::default().with_authorization(&format!("ApiKey {text}"))
+}
+
+impl Lockout {
+    fn claim<'a>(&'a self, address: Option<IpAddr>, presented: &Presented) -> Begun<'a> {
+        self.begin(Claim { address, presented, expired_key: None })
+    }
+
+    fn attempt<'a>(&'a self, address: Option<IpAddr>, presented: &Presented) -> Attempt<'a> {
+        match self.claim(address, presented) {
+            Begun::Attempt(attempt) => attempt,
+            Begun::Locked(wait) => panic!("locked for {wait:?}"),
+            Begun::Full => panic!("full"),
+        }
+    }
+
+    fn fails(&self, address: Option<IpAddr>, presented: &Presented) {
+        self.attempt(address, presented).failed();
+    }
+
+    fn is_let_in(&self, address: Option<IpAddr>, presented: &Presented) {
+        self.attempt(address, presented).succeeded();
+    }
+
+    /// How long one has to wait; looking counts for nothing.
+    fn wait(&self, address: Option<IpAddr>, presented: &Presented) -> Option<Duration> {
+        match self.claim(address, presented) {
+            Begun::Attempt(attempt) => {
+                attempt.came_to_nothing();
+                None
+            }
+            Begun::Locked(wait) => Some(wait),
+            Begun::Full => panic!("full"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_limit_each_failure_doubles_the_wait_of_its_pair_alone() {
+    let lockout = lockout();
+    let alice = basic("alice");
+    for _ in 0..2 {
+        lockout.fails(at(1), &alice);
+        assert_eq!(lockout.wait(at(1), &alice), None);
+    }
+    for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
+        lockout.fails(at(1), &alice);
+        assert_eq!(lockout.wait(at(1), &alice), Some(SECOND * expected));
+        assert_eq!(lockout.wait(at(1), &basic("ALICE")), Some(SECOND * expected));
+        assert_eq!(lockout.wait(at(2), &alice), None);
+        advance(SECOND * expected).await;
+        assert_eq!(lockout.wait(at(1), &alice), None);
+    }
+    // Forgotten once it was quiet for long enough.
+    advance(LONGEST + SECOND).await;
+    lockout.fails(at(1), &alice);
+    assert_eq!(lockout.wait(at(1), &alice), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_tries_many_waits_but_one_persons_failures_are_their_own() {
+    let lockout = lockout();
+    for _ in 0..3 {
+        lockout.fails(at(1), &basic("alice"));
+    }
+    assert!(lockout.wait(at(1), &basic("alice")).is_some());
+    for shown in [basic("bob"), key("a")] {
+        assert_eq!(lockout.wait(at(1), &shown), None);
+    }
+    for other in 0..12 {
+        lockout.fails(at(1), &basic(&format!("user-{other}")));
+    }
+    for shown in [basic("bob"), key("a")] {
+        assert_eq!(lockout.wait(at(1), &shown), Some(SECOND));
+        assert_eq!(lockout.wait(at(2), &shown), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_is_locked_from_wherever_it_is_tried_but_much_later() {
+    let lockout = lockout();
+    for last in 0..=99 {
+        for _ in 0..3 {
+            assert_eq!(lockout.wait(at(200), &basic("alice")), None);
+            lockout.fails(at(last), &basic("alice"));
+        }
+    }
+    assert_eq!(lockout.wait(at(200), &basic("alice")), Some(SECOND));
+    assert_eq!(lockout.wait(at(200), &basic("bob")), None);
+    assert_eq!(lockout.wait(at(200), &key("a")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_let_in_waits_for_nobody_elses_failures_for_a_day() {
+    let lockout = lockout();
+    let (alice, session) = (basic("alice"), key("of bob"));
+    lockout.is_let_in(at(1), &alice);
+    lockout.is_let_in(at(1), &session);
+    for last in 2..=101 {
+        (0..3).for_each(|_| lockout.fails(at(last), &basic("alice")));
+    }
+    for other in 0..15 {
+        lockout.fails(at(1), &basic(&format!("user-{other}")));
+    }
+    assert!(lockout.wait(at(200), &alice).is_some());
+    assert!(lockout.wait(at(1), &basic("bob")).is_some());
+    assert_eq!((lockout.wait(at(1), &alice), lockout.wait(at(1), &session)), (None, None));
+    // Their own count.
+    (0..3).for_each(|_| lockout.fails(at(1), &alice));
+    assert!(lockout.wait(at(1), &alice).is_some());
+    advance(LONGEST).await;
+    lockout.is_let_in(at(1), &alice);
+    assert_eq!(lockout.wait(at(1), &alice), None);
+    advance(DAY).await;
+    (0..15).for_each(|other| lockout.fails(at(1), &basic(&format!("user-{other}"))));
+    assert!(lockout.wait(at(1), &alice).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_attempts_are_under_way_than_may_fail() {
+    let lockout = lockout();
+    let alice = basic("alice");
+    let mut under_way: Vec<_> = (0..3).map(|_| lockout.attempt(at(1), &alice)).collect();
+    assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));
+    assert!(matches!(lockout.claim(at(1), &basic("bob")), Begun::Attempt(_)));
+    // One that is let in makes room; so does one that came to nothing.
+    under_way.pop().unwrap().came_to_nothing();
+    under_way.push(lockout.attempt(at(1), &alice));
+    assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));
+    for attempt in under_way {
+        attempt.failed();
+    }
+    assert!(matches!(lockout.claim(at(1), &alice), Begun::Locked(_)));
+    // Then one at a time.
+    advance(SECOND).await;
+    let one = lockout.attempt(at(1), &alice);
+    assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));
+    one.succeeded();
+    assert_eq!(lockout.wait(at(1), &alice), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_turn_is_told_when_one_has_ended() {
+    let lockout = lockout();
+    let alice = basic("alice");
+    let mut under_way: Vec<_> = (0..3).map(|_| lockout.attempt(at(1), &alice)).collect();
+    let ended = lockout.ended();
+    assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));
+    under_way.pop().unwrap().succeeded();
+    ended.await;
+    lockout.is_let_in(at(1), &alice);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_nobody_hears_the_end_of_has_failed() {
+    let lockout = lockout();
+    let alice = basic("alice");
+    (0..3).for_each(|_| drop(lockout.attempt(at(1), &alice)));
+    assert_eq!(lockout.wait(at(1), &alice), Some(SECOND));
+    assert_eq!(lockout.due(), [FailedAttempts { address: at(1), login: Some("alice".to_owned()), attempts: 4 }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn neighbours_in_ipv6_count_as_one_and_ipv4_is_itself_in_either_dress() {
+    let lockout = lockout();
+    let alice = basic("alice");
+    for host in ["2001:db8::1", "2001:db8::2:0:0:1", "2001:db8:0:0:ffff::"] {
+        lockout.fails(Some(host.parse().unwrap()), &alice);
+    }
+    assert!(lockout.wait(Some("2001:db8::9".parse().unwrap()), &alice).is_some());
+    assert!(lockout.wait(Some("2001:db8:0:1::1".parse().unwrap()), &alice).is_none());
+    for _ in 0..3 {
+        lockout.fails(Some("::ffff:192.0.2.7".parse().unwrap()), &alice);
+    }
+    assert!(lockout.wait(at(7), &alice).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_while_it_is_locked_are_told_of_too() {
+    let lockout = Lockout::new(1, LONGEST).unwrap();
+    let alice = basic("alice");
+    assert_eq!(lockout.attempt(at(1), &alice).failed().unwrap().attempts, 1);
+    for _ in 0..4 {
+        assert!(lockout.wait(at(1), &alice).is_some());
+    }
+    advance(REPORT_INTERVAL).await;
+    assert_eq!(lockout.due(), [FailedAttempts { address: at(1), login: None, attempts: 4 }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_room_those_are_forgotten_that_matter_least() {
+    let lockout = lockout();
+    let (locked, failed, known) = (basic("locked"), basic("failed"), basic("known"));
+    let under_way = lockout.attempt(at(1), &basic("trying"));
+    (0..3).for_each(|_| lockout.fails(at(1), &locked));
+    (0..2).for_each(|_| lockout.fails(at(2), &failed));
+    lockout.is_let_in(at(3), &known);
+    for host in 0..u32::try_from(MAX_SUBJECTS).unwrap() {
+        let address = Some(IpAddr::from((host + 1).to_be_bytes()));
+        lockout.fails(address, &key("x"));
+    }
+    assert!(lockout.state().subjects.len() <= MAX_SUBJECTS);
+    assert_eq!(lockout.wait(at(1), &locked), Some(SECOND), "it was there first, and is locked");
+    lockout.fails(at(2), &failed);
+    assert!(lockout.wait(at(2), &failed).is_some(), "two failures weigh more than one");
+    (0..15).for_each(|other| lockout.fails(at(3), &basic(&format!("user-{other}"))));
+    assert_eq!(lockout.wait(at(3), &known), None);
+    under_way.failed();
+    (0..2).for_each(|_| lockout.fails(at(1), &basic("trying")));
+    assert!(lockout.wait(at(1), &basic("trying")).is_some());
+}

@@ -1,0 +1,65 @@
+//! What questions may take, whatever is stored and whoever asks.
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+
+use super::Log;
+use crate::{
+    event::ChainId,
+    query::PAGE_BYTES,
+    store::{
+        Page,
+        testing::{draft, position},
+    },
+};
+
+const CHAIN: [u8; 16] = [7; 16];
+
+fn document(at: u64) -> Bytes {
+    draft().sealed(position(ChainId::from_bytes(CHAIN), at)).document
+}
+
+/// A page of one event, of which more do not fit.
+fn cut(at: u64) -> Page {
+    Page { total: 50, documents: vec![document(at)], is_cut: true }
+}
+
+#[tokio::test]
+async fn a_page_that_is_larger_than_is_likely_is_read_again_with_room_for_it() {
+    let log = Log::new();
+    log.store.answer(Ok(cut(0)));
+    log.store.answer(Ok(Page { total: 2, documents: vec![document(0), document(1)], is_cut: false }));
+    let answer = log.get("/api/event_log/_find?per_page=50").await;
+    assert_eq!(answer.json()["data"].as_array().unwrap().len(), 2);
+    let bytes: Vec<_> = log.store.asked().iter().map(|query| query.bytes).collect();
+    assert!(bytes[0] < PAGE_BYTES && bytes[1] == PAGE_BYTES, "{bytes:?}");
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_large_is_refused_and_says_what_to_do() {
+    let log = Log::new();
+    for _ in 0..2 {
+        log.store.answer(Ok(cut(0)));
+    }
+    let answer = log.get("/api/event_log/_find?per_page=50").await;
+    assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (400, Some("page_too_large")));
+    let message = answer.error();
+    assert!(message.contains("64 MiB") && message.contains("[per_page]") && message.contains("[after]"), "{message}");
+}
+
+#[tokio::test]
+async fn a_page_of_a_cursor_ends_where_it_is_full_and_the_next_goes_on_behind_it() {
+    let log = Log::new();
+    log.store((0..3).map(|_| draft())).await;
+    for _ in 0..2 {
+        log.store.answer(Ok(cut(0)));
+    }
+    let sequences = |answer: &Value| -> Vec<u64> {
+        answer["data"].as_array().unwrap().iter().map(|event| event["event"]["sequence"].as_u64().unwrap()).collect()
+    };
+    let first = log.get("/api/event_log/_find?per_page=50&after=").await.json();
+    assert_eq!(sequences(&first), [0]);
+    let next = first["next"].as_str().unwrap();
+    let second = log.get(&format!("/api/event_log/_find?per_page=50&after={next}")).await.json();
+    assert_eq!((sequences(&second), &second["next"]), (vec![1, 2], &json!(null)));
+}

@@ -1,0 +1,79 @@
+//! Searches of one node: the calls whose answers may be of any size.
+//!
+//! An answer is read as it comes, and no further than is wanted; the official client's can only be read as a whole.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+
+use super::config::{ConfigError, ElasticConfig};
+
+pub(super) struct Reader {
+    http: Client,
+    /// Ends in a slash.
+    url: Url,
+    authorization: Option<HeaderValue>,
+}
+
+/// An answer, without its body where that is larger than is wanted.
+pub(super) struct Read {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Bytes>,
+}
+
+impl Reader {
+    pub(super) fn new(config: &ElasticConfig, url: &Url) -> Result<Self, ConfigError> {
+        let mut http = Client::builder().no_proxy();
+        for authority in config.authorities()? {
+            http = http.add_root_certificate(authority);
+        }
+        let mut url = url.clone();
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let http = http.build().map_err(|source| ConfigError::Reader { url: url.to_string(), source })?;
+        Ok(Self { http, url, authorization: config.authorization()? })
+    }
+
+    /// Posts a question. Where the answer has more than `most` bytes, the connection is closed instead.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        question: Bytes,
+        most: usize,
+        within: Duration,
+    ) -> Result<Read, reqwest::Error> {
+        let mut url = self.url.clone();
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_path(&format!("{}{}", self.url.path(), path.trim_start_matches('/')));
+        url.set_query(query);
+        let mut request =
+            self.http.post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let mut response = request.timeout(within).body(question).send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Read { status, headers, body: body(&mut response, most).await? })
+    }
+}
+
+async fn body(response: &mut Response, most: usize) -> Result<Option<Bytes>, reqwest::Error> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    if announced > most {
+        return Ok(None);
+    }
+    let mut body = BytesMut::with_capacity(announced);
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body.freeze()))
+}
