@@ -58,7 +58,7 @@ def parser():
             add("--calm", type=int, default=30, help="seconds to wait for a calm machine (default %(default)s)")
         add("--json", action="store_true", help="print one line of JSON instead of the table")
         add("--assert", action="store_true", dest="check", help="exit with 1 when a promise is missed")
-        add("--keep", action="store_true", help="leave the data folders")
+        add("--keep", action="store_true", help="leave what was written")
         if name in ("elasticsearch", "memory", "find", "export"):
             add("--heap", default="1g", help="Java heap of the engine (default %(default)s)")
             add("--engine-url", help="use this running engine instead of starting one")
