@@ -25,6 +25,9 @@ use super::{
     tls::Tls,
 };
 
+/// Bytes of a request's head, which anyone may send on each connection; the longest question is far from it.
+const MAX_HEAD: usize = 128 << 10;
+
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
@@ -126,6 +129,7 @@ async fn requests(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -201,3 +201,17 @@ async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
         expect(connection, "quick").await;
     }
 }
+
+#[tokio::test]
+async fn a_head_takes_no_more_memory_than_a_long_question_needs() {
+    let server = Server::start(LIMITS).await;
+    for (length, is_answered) in [(100_000, true), (200_000, false)] {
+        let mut connection = server.connect().await;
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: {}\r\n\r\n", "x".repeat(length));
+        // The connection may be closed before all of it is sent, and before the refusal is read.
+        let _ = connection.write_all(head.as_bytes()).await;
+        let mut read = Vec::new();
+        let _ = timeout(LONG, connection.read_to_end(&mut read)).await.unwrap();
+        assert_eq!(read.starts_with(b"HTTP/1.1 200"), is_answered, "{}", String::from_utf8_lossy(&read));
+    }
+}
