@@ -280,6 +280,10 @@ impl From<StoreError> for Failure {
                 Self::new(ErrorCode::StoreDenied, "the store refuses the credentials of this log")
                     .retry_after(RETRY_AFTER)
             }
+            // The route looks beforehand; this is for what has come since.
+            StoreError::TooManySpans => {
+                Self::invalid(format!("[request query.interval]: {cause}; expected a longer one, or [auto]"))
+            }
             StoreError::TooLarge | StoreError::Refused { .. } => {
                 Self::new(ErrorCode::StoreRefused, "the store refuses this query")
             }

@@ -10,7 +10,9 @@ pub mod audit;
 mod buffers;
 pub mod cli;
 pub mod client;
+mod columns;
 pub mod config;
+mod document;
 pub mod error;
 pub mod event;
 mod files;
@@ -25,6 +27,8 @@ pub mod schema;
 pub mod ship;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod units;
 pub mod writer;

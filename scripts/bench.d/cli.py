@@ -7,11 +7,15 @@ import sys
 import context as ctx
 import elasticsearch
 import engine
+import export
+import find
 import latency
+import load
 import memory
 import service
 import sqlite
 import start
+import stores
 import wire
 from report import say
 
@@ -21,9 +25,11 @@ COMMANDS = {
     "sqlite": (sqlite.run, 100_000, 3, "rows per second, and their ratio to a bare insert loop"),
     "latency": (latency.run, 2_000, 1, "single events under light load, and the disk's own sync"),
     "memory": (memory.run, 50_000, 1, "resident memory while a backlog grows and goes"),
+    "find": (find.run, 1_000_000, 300, "questions of all kinds to a filled store, and many readers at once"),
+    "export": (export.run, 1_000_000, 3, "a whole export against a bare scroll, and the memory that it takes"),
     "start": (start.run, 20_000, 5, "time from the program's start to its first accepted event"),
 }
-FAILURES = (engine.EngineError, service.ServiceError, sqlite.RowsError, wire.WireError, OSError)
+FAILURES = (engine.EngineError, load.LoadError, service.ServiceError, sqlite.RowsError, wire.WireError, OSError)
 
 
 def positive(text):
@@ -48,14 +54,19 @@ def parser():
         add("--set", action="append", default=[], metavar="KEY=VALUE", help="a dotted key of Annals' configuration")
         add("--work", default=str(ctx.ROOT / "target/bench"), help="where data folders go (default target/bench)")
         add("--timeout", type=positive, default=300, help="seconds to wait for any one thing (default %(default)s)")
-        if name in ("elasticsearch", "sqlite", "latency"):
+        if name in ("elasticsearch", "sqlite", "latency", "find", "export"):
             add("--calm", type=int, default=30, help="seconds to wait for a calm machine (default %(default)s)")
         add("--json", action="store_true", help="print one line of JSON instead of the table")
         add("--assert", action="store_true", dest="check", help="exit with 1 when a promise is missed")
         add("--keep", action="store_true", help="leave the data folders")
-        if name in ("elasticsearch", "memory"):
+        if name in ("elasticsearch", "memory", "find", "export"):
             add("--heap", default="1g", help="Java heap of the engine (default %(default)s)")
             add("--engine-url", help="use this running engine instead of starting one")
+        if name in ("find", "export"):
+            add("--store", choices=stores.KINDS, help="this store alone (default: one after the other)")
+            add("--again", action="store_true", help="ask what a run of find or export with --keep has left")
+        if name == "find":
+            add("--readers", type=positive, default=200, help="who ask at once (default %(default)s)")
         if name == "elasticsearch":
             add("--perf", action="store_true", help="one more round under perf: what takes Annals' CPU time")
         if name == "sqlite":

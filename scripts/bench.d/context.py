@@ -49,11 +49,11 @@ class Context:
         if not self.options.keep:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def engine(self):
+    def engine(self, fresh=True):
         if self.options.engine_url:
             return Engine(self.options.engine_url)
         say("starting Elasticsearch with its own Java settings")
-        return Engine.start(ROOT, self.options.heap)
+        return Engine.start(ROOT, self.options.heap, fresh)
 
     def bodies(self, count=None):
         """The load: (number of events, NDJSON) for each request."""

@@ -1,5 +1,6 @@
 """The real Elasticsearch: started for the benchmark, asked, and filled by the bare loop."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -12,6 +13,7 @@ import procs
 import wire
 
 INSTANCE = "elasticsearch@bench"
+POSTGRES = "postgres@bench"
 BULK_BYTES = 2_000_000
 BULK_CONNECTIONS = 2
 PAGE = 5_000
@@ -36,14 +38,12 @@ class Engine:
         self._script = script
 
     @classmethod
-    def start(cls, root, heap):
-        """Starts an empty instance with the engine's own Java settings, through the project's script for engines."""
-        script = os.environ.get("ANNALS_ENGINES_SCRIPT", str(Path(root) / "scripts" / "engines"))
-        if not Path(script).is_file():
-            raise EngineError(f"there is no {script} to start engines with; ANNALS_ENGINES_SCRIPT may name another")
-        settings = ["--set", "annals.test.stand_in_types=true"]
+    def start(cls, root, heap, fresh=True):
+        """Starts an instance with the engine's own Java settings, through the project's script for engines."""
+        script = engines_script(root)
+        settings = ["--fresh", "--set", "annals.test.stand_in_types=true"] if fresh else []
         try:
-            run(script, "start", INSTANCE, "--bench", "--heap", heap, "--fresh", *settings)
+            run(script, "start", INSTANCE, "--bench", "--heap", heap, *settings)
             return cls(run(script, "url", INSTANCE).split()[0], script)
         except BaseException:
             run(script, "stop", INSTANCE)
@@ -145,6 +145,24 @@ class Engine:
         drive.run()
         self.wait_searchable(index, expected, limit)
         return meter.stop()
+
+
+@contextlib.contextmanager
+def postgres(root, fresh=True):
+    """PostgreSQL with its own settings, running; yields its URL."""
+    script = engines_script(root)
+    try:
+        run(script, "start", POSTGRES, "--bench", *(["--fresh"] if fresh else []))
+        yield run(script, "url", POSTGRES).split()[0]
+    finally:
+        run(script, "stop", POSTGRES)
+
+
+def engines_script(root):
+    script = os.environ.get("ANNALS_ENGINES_SCRIPT", str(Path(root) / "scripts" / "engines"))
+    if not Path(script).is_file():
+        raise EngineError(f"there is no {script} to start engines with; ANNALS_ENGINES_SCRIPT may name another")
+    return script
 
 
 def pause(first_at, first_done, now, done, expected):

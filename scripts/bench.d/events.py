@@ -1,6 +1,7 @@
 """Audit events as an identity system logs them: varied, and the same for the same seed."""
 
 import random
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 PROVIDER = "bench"
@@ -60,13 +61,48 @@ def optional_members(rng, action):
     return members
 
 
-def event(rng, number, size):
+@dataclass(frozen=True)
+class World:
+    """When events happen, and what they are about: each a moment after the one before, about an object of its own."""
+
+    millis: int = 7
+
+    def when(self, rng, number):
+        return START + timedelta(milliseconds=self.millis * number + rng.randrange(self.millis))
+
+    def target(self, rng):
+        return rng.choice(OBJECTS), hex_id(rng, 16)
+
+    def level(self, rng):
+        """A level that each event has; `None` where only some have one."""
+        return None
+
+
+@dataclass(frozen=True)
+class History(World):
+    """The same about few objects again and again: of 10,000, the first has a hundredth of all events."""
+
+    objects: int = 10_000
+
+    def level(self, rng):
+        return rng.choice(LEVELS)
+
+    @classmethod
+    def over(cls, span, count):
+        return cls(max(1, round(span / timedelta(milliseconds=1) / count)))
+
+    def target(self, rng):
+        rank = int(self.objects * rng.random() ** 2)
+        return OBJECTS[rank % len(OBJECTS)], f"{rank * 0x9E3779B97F4A7C15 % (1 << 64):016x}"
+
+
+def event(rng, number, size, world=World()):
     """One event of about `size` bytes (at least some 300) as JSON without spaces or line breaks."""
     action = rng.choice(ACTIONS)
     person = f"{rng.choice(FIRST)}.{rng.choice(LAST)}"
-    target, target_id = rng.choice(OBJECTS), hex_id(rng, 16)
+    target, target_id = world.target(rng)
     outcome = "failure" if rng.random() < 0.06 else "success"
-    when = START + timedelta(milliseconds=7 * number + rng.randrange(7))
+    when = world.when(rng, number)
     members = {"event": f'"provider":"{PROVIDER}","action":"{action}","outcome":"{outcome}"'}
     rest = (
         f'"user":{{"id":"u-{rng.randrange(40_000):05}","name":"{person}"}},'
@@ -79,7 +115,12 @@ def event(rng, number, size):
     if left > 25:
         message += ", " + rng.choice(REASONS)
         left -= 40
+    level = world.level(rng)
+    if level:
+        rest += f',"log":{{"level":"{level}"}}'
     for parent, member in optional_members(rng, action):
+        if level and member.startswith('"log"'):
+            continue
         if left < len(member):
             break
         if parent:
@@ -90,9 +131,9 @@ def event(rng, number, size):
     return f'{{"@timestamp":"{stamp}","event":{{{members["event"]}}},{rest},"message":"{message}"}}'
 
 
-def bodies(count, size, seed=1):
-    """`count` events as NDJSON bodies of `BATCH` events each; the last may be shorter."""
+def bodies(count, size, seed=1, world=World(), start=0):
+    """`count` events as NDJSON bodies of `BATCH` events each, numbered from `start`; the last may be shorter."""
     rng = random.Random(seed)
-    for first in range(0, count, BATCH):
-        lines = [event(rng, number, size) for number in range(first, min(first + BATCH, count))]
+    for first in range(start, start + count, BATCH):
+        lines = [event(rng, number, size, world) for number in range(first, min(first + BATCH, start + count))]
         yield len(lines), ("\n".join(lines) + "\n").encode()

@@ -1,6 +1,7 @@
 """Annals itself: its configuration, its process, and what it says about itself."""
 
 import http.client
+import itertools
 import json
 import signal
 import socket
@@ -26,6 +27,10 @@ def free_port():
 
 def elasticsearch_store(url, prefix):
     return {"stores.es.kind": "elasticsearch", "stores.es.urls": [url], "stores.es.index_prefix": prefix}
+
+
+def postgres_store(url):
+    return {"stores.pg.kind": "postgres", "stores.pg.url": url, "stores.pg.tls": "off"}
 
 
 def sqlite_store(path):
@@ -125,7 +130,7 @@ class Service:
 
     def get(self, path):
         """Status and text of a GET."""
-        connection = http.client.HTTPConnection(*wire.address(self.url), timeout=10)
+        connection = http.client.HTTPConnection(*wire.address(self.url), timeout=wire.ANSWER_LIMIT)
         try:
             connection.request("GET", path, headers={"Authorization": f"ApiKey {self.key()}"})
             answer = connection.getresponse()
@@ -135,10 +140,22 @@ class Service:
         finally:
             connection.close()
 
+    def json(self, path):
+        status, text = self.get(path)
+        if status != 200:
+            raise ServiceError(f"GET {path}: {status} {text[:600]}")
+        return json.loads(text)
+
     def requests(self, bodies):
         """Prebuilt requests that log these (number of events, NDJSON) bodies."""
+        return list(self.stream(bodies))
+
+    def stream(self, bodies, spaces=("",)):
+        """The same, each made when it is asked for; the spaces take turns."""
         key = self.key()
-        return [wire.request("POST", EVENTS_PATH, body, "application/x-ndjson", key) for _, body in bodies]
+        for space, (_, body) in zip(itertools.cycle(spaces), bodies):
+            path = f"/s/{space}{EVENTS_PATH}" if space else EVENTS_PATH
+            yield wire.request("POST", path, body, "application/x-ndjson", key)
 
     def end_of_log(self, lines=12):
         try:

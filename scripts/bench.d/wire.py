@@ -61,6 +61,27 @@ class Connection:
             self._receive()
         return status, head, bytes(self._buffer[start : start + length])
 
+    def stream(self, request_bytes):
+        """Sends a request; yields the parts of a chunked body as they come, and raises unless it comes to its end."""
+        self._socket.sendall(request_bytes)
+        self._filled = 0
+        at = self._find(b"\r\n\r\n", 0) + 4
+        head = bytes(self._buffer[: at - 4]).lower()
+        if head[9:12] != b"200" or b"\r\ntransfer-encoding: chunked" not in head:
+            raise WireError(f"expected 200 and a chunked body, not {head[:200]!r}")
+        while True:
+            # What was read stays no longer than its part.
+            self._buffer[: self._filled - at] = self._buffer[at : self._filled]
+            self._filled, at = self._filled - at, 0
+            end_of_line = self._find(b"\r\n", 0)
+            size = int(bytes(self._buffer[:end_of_line]).partition(b";")[0], 16)
+            at = end_of_line + 2 + size + 2
+            while self._filled < at:
+                self._receive()
+            if size == 0:
+                return
+            yield bytes(self._buffer[end_of_line + 2 : at - 2])
+
     def _chunks(self, at):
         body = bytearray()
         while True:

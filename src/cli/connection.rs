@@ -30,7 +30,8 @@ pub(super) struct ConnectionArgs {
     /// The space; without it the default one
     #[arg(long, value_name = "NAME")]
     pub(super) space: Option<String>,
-    /// How long one request may take; 5s unless given, and 1m where the server waits for a store
+    /// How long one request may take, and each part of an export; 5s unless given, and 1m for exports and where the server
+    /// waits for a store
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     /// PEM file of the authorities that may have signed the server's certificate

@@ -9,6 +9,7 @@ use super::{
     connection::ConnectionArgs,
     output::{self, Format},
     table::{self, Table},
+    zone::Zone,
 };
 use crate::client::api::{DeadLetter, DeadLetters, ReplayOutcome, StoreDeadLetters, StoreReplay};
 
@@ -44,6 +45,8 @@ struct ListArgs {
     #[arg(long, short, value_enum)]
     output: Option<Format>,
     #[command(flatten)]
+    zone: Zone,
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
@@ -71,12 +74,12 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     let api = args.connection.connect()?;
     let letters = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
     let shown = match Format::or_usual(args.output) {
-        Format::Table if letters.stores.iter().all(|store| store.items.is_empty()) => String::new(),
-        Format::Table => render(&letters).render(table::terminal_width()),
-        Format::Ndjson => lines(&letters).map_err(Failure::local)?,
-        Format::Json => serde_json::to_string(&letters).map_err(Failure::local)? + "\n",
+        Format::Table => render(&letters, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
+        Format::Ndjson => lines(&letters).map_err(Failure::local)?.into_bytes(),
+        Format::Json => (serde_json::to_string(&letters).map_err(Failure::local)? + "\n").into_bytes(),
+        Format::Csv => render(&letters, str::to_owned).into_csv(),
     };
-    output::print(shown.as_bytes())?;
+    output::print(&shown)?;
     if letters.stores.iter().all(|store| store.total == 0) {
         output::complain("no dead letters")?;
     }
@@ -94,11 +97,11 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn render(letters: &DeadLetters) -> Table {
-    let mut table = Table::new(&["store", "position", "refused at", "target", "reason"]);
+fn render(letters: &DeadLetters, time: impl Fn(&str) -> String) -> Table {
+    let mut table = Table::new(["store", "position", "refused at", "target", "reason"]);
     for StoreDeadLetters { store, items, .. } in &letters.stores {
         for DeadLetter { position, target, reason, refused_at, .. } in items {
-            table.row([store, position, refused_at, target, reason].map(Clone::clone));
+            table.row([store.clone(), position.clone(), time(refused_at), target.clone(), reason.clone()]);
         }
     }
     table

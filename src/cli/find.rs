@@ -1,85 +1,146 @@
 //! `annals find`
 
-use jiff::{Timestamp, tz::TimeZone};
-use serde_json::Value;
-
 use super::{
     Failure, block_on,
     connection::ConnectionArgs,
-    output::{self, Format},
-    selection::Selection,
-    table::{self, Table},
+    output::{self, Format, Reader},
+    selection::{Parameters, Selection},
+    shape::Shape,
+    sort::Sorting,
+    zone::Zone,
 };
-use crate::client::api::FoundPage;
+use crate::client::{Api, ApiError, questions::FoundPage};
+
+/// Events that are asked for at once on the way to a limit.
+const AT_ONCE: u64 = 500;
 
 /// Finds events, by the saved objects that they refer to or by a filter
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  annals find order 7\n  annals find order 7 8 --start 24h --sort @timestamp:desc --per-page 50\n  \
                         annals find order 7 --output ndjson | jq .message\n  \
-                        annals find --kql 'event.outcome:failure and not user.name:ann' --start 1d"
+                        annals find --kql 'event.outcome:failure and not user.name:ann' --start 1d\n  \
+                        annals find --contains message=invoice --limit 50000 --output csv --columns @timestamp,user.name,message"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
     /// The page, from 1
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, conflicts_with = "limit")]
     page: u64,
     /// How many events a page has
-    #[arg(long, default_value_t = 10, value_name = "COUNT")]
+    #[arg(long, default_value_t = 10, value_name = "COUNT", conflicts_with = "limit")]
     per_page: u64,
-    /// The field to sort by; may be repeated
-    #[arg(long, value_name = "FIELD[:asc|desc]", value_parser = sort)]
-    sort: Vec<Sort>,
-    /// How to print; without it a table on a terminal, NDJSON elsewhere
-    #[arg(long, short, value_enum)]
-    output: Option<Format>,
-    /// The time zone of the table: `local`, `UTC`, a name such as Europe/Helsinki, or an offset such as +02:00
-    #[arg(long, default_value = "local", value_parser = time_zone, allow_hyphen_values = true)]
-    tz: TimeZone,
+    /// In place of a page the first so many events, however many that are
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    #[command(flatten)]
+    sorting: Sorting,
+    #[command(flatten)]
+    shape: Shape,
+    #[command(flatten)]
+    zone: Zone,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-struct Sort {
-    sort_field: String,
-    sort_order: &'static str,
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let format = args.shape.format(Format::usual())?;
+    let mut parameters = args.sorting.parameters()?;
+    parameters.extend(args.selection.parameters(&args.zone)?);
+    parameters.extend(args.shape.parameter(format));
+    let question = Question { args, api: args.connection.connect()?, parameters };
+    block_on(async {
+        match args.limit {
+            None => question.page(format).await,
+            Some(limit) if format == Format::Json => question.whole(limit).await,
+            Some(limit) => question.pages(limit, format).await,
+        }
+    })
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let api = args.connection.connect()?;
-    let Selection { object_type, ids, .. } = &args.selection;
-    let found = block_on(async { Ok(api.find(object_type.as_deref(), ids, &args.parameters()?).await?) })?;
-    let shown = match Format::or_usual(args.output) {
-        Format::Table if found.data.is_empty() => String::new(),
-        Format::Table => render(&found, &args.tz).render(table::terminal_width()),
-        Format::Ndjson => found.data.iter().map(|document| format!("{}\n", document.get())).collect(),
-        Format::Json => serde_json::to_string(&found).map_err(Failure::local)? + "\n",
-    };
-    output::print(shown.as_bytes())?;
-    args.explain(&found)
+struct Question<'a> {
+    args: &'a Args,
+    api: Api,
+    parameters: Parameters,
+}
+
+impl Question<'_> {
+    async fn page(&self, format: Format) -> Result<(), Failure> {
+        let Args { page, per_page, shape, zone, .. } = self.args;
+        let found = self.ask([("page", page.to_string()), ("per_page", per_page.to_string())]).await?;
+        let shown = match format {
+            Format::Json => json(&found)?,
+            Format::Table | Format::Ndjson | Format::Csv => shape.printer(format, zone).lines(documents(&found))?,
+        };
+        output::print(&shown)?;
+        self.args.explain(*page, &found)
+    }
+
+    /// Prints page after page as they come.
+    async fn pages(&self, limit: u64, format: Format) -> Result<(), Failure> {
+        let mut printer = self.args.shape.printer(format, &self.args.zone);
+        let (mut after, mut left) = (Some(String::new()), limit);
+        let mut total = 0;
+        while let Some(cursor) = after.filter(|_| left > 0) {
+            let mut found = self.behind(cursor, left).await?;
+            if output::show(&printer.lines(documents(&found))?)? == Reader::Gone {
+                return Ok(());
+            }
+            left = left.saturating_sub(count(&found));
+            total = found.total;
+            after = found.next.take();
+        }
+        self.args.explain_limit(limit - left, total)
+    }
+
+    /// All pages as one.
+    async fn whole(&self, limit: u64) -> Result<(), Failure> {
+        let mut whole = self.behind(String::new(), limit).await?;
+        while let Some(cursor) = whole.next.take() {
+            let left = limit.saturating_sub(count(&whole));
+            if left == 0 {
+                break;
+            }
+            let found = self.behind(cursor, left).await?;
+            whole.data.extend(found.data);
+            whole.next = found.next;
+        }
+        whole.per_page = limit;
+        output::print(&json(&whole)?)?;
+        self.args.explain_limit(count(&whole), whole.total)
+    }
+
+    async fn behind(&self, cursor: String, left: u64) -> Result<FoundPage, ApiError> {
+        self.ask([("after", cursor), ("per_page", left.min(AT_ONCE).to_string())]).await
+    }
+
+    async fn ask(&self, place: [(&'static str, String); 2]) -> Result<FoundPage, ApiError> {
+        let Selection { object_type, ids, .. } = &self.args.selection;
+        let parameters: Parameters = place.into_iter().chain(self.parameters.iter().cloned()).collect();
+        self.api.find(object_type.as_deref(), ids, &parameters).await
+    }
+}
+
+fn documents(found: &FoundPage) -> impl Iterator<Item = &str> {
+    found.data.iter().map(|document| document.get())
+}
+
+fn count(found: &FoundPage) -> u64 {
+    u64::try_from(found.data.len()).unwrap_or(u64::MAX)
+}
+
+fn json(found: &FoundPage) -> Result<Vec<u8>, Failure> {
+    let mut text = serde_json::to_vec(found).map_err(Failure::local)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 impl Args {
-    fn parameters(&self) -> Result<Vec<(&'static str, String)>, Failure> {
-        let mut parameters = vec![("page", self.page.to_string()), ("per_page", self.per_page.to_string())];
-        match self.sort.as_slice() {
-            [] => {}
-            [only] => {
-                parameters.push(("sort_field", only.sort_field.clone()));
-                parameters.push(("sort_order", only.sort_order.to_owned()));
-            }
-            several => parameters.push(("sort", serde_json::to_string(several).map_err(Failure::local)?)),
-        }
-        parameters.extend(self.selection.parameters()?);
-        Ok(parameters)
-    }
-
     /// What the page does not show by itself, on standard error: why it is empty, or that there is more.
-    fn explain(&self, found: &FoundPage) -> Result<(), Failure> {
-        let FoundPage { page, per_page, total, .. } = *found;
-        let shown = u64::try_from(found.data.len()).unwrap_or(u64::MAX);
+    fn explain(&self, page: u64, found: &FoundPage) -> Result<(), Failure> {
+        let FoundPage { per_page, total, .. } = *found;
+        let shown = count(found);
         let before = page.saturating_sub(1).saturating_mul(per_page);
         let hint = if total == 0 {
             self.explain_nothing()
@@ -94,9 +155,16 @@ impl Args {
         };
         Ok(output::complain(&hint)?)
     }
-}
 
-impl Args {
+    fn explain_limit(&self, shown: u64, total: u64) -> Result<(), Failure> {
+        let hint = match shown < total {
+            _ if total == 0 => self.explain_nothing(),
+            true => format!("{shown} of {total} events; --limit shows more, and `annals export` all"),
+            false => return Ok(()),
+        };
+        Ok(output::complain(&hint)?)
+    }
+
     fn explain_nothing(&self) -> String {
         let wider = if self.selection.is_narrowed() { " a wider time or filter, or" } else { "" };
         match &self.selection.object_type {
@@ -110,115 +178,5 @@ impl Args {
                 )
             }
         }
-    }
-}
-
-fn render(found: &FoundPage, tz: &TimeZone) -> Table {
-    let mut table = Table::new(&["time", "severity", "provider", "action", "outcome", "user", "objects", "message"]);
-    for document in &found.data {
-        let document: Value = serde_json::from_str(document.get()).unwrap_or_default();
-        let text = |place: &str| document.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
-        table.row([
-            time(&text("/@timestamp"), tz),
-            text("/annals/severity"),
-            text("/event/provider"),
-            text("/event/action"),
-            text("/event/outcome"),
-            text("/user/name"),
-            objects(&document),
-            text("/message"),
-        ]);
-    }
-    table
-}
-
-/// In the zone asked for, with its offset, for a local time alone may mean two moments.
-fn time(text: &str, tz: &TimeZone) -> String {
-    let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
-    time.to_zoned(tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
-}
-
-/// The primary ones; the others do not bring the event here.
-fn objects(document: &Value) -> String {
-    let objects = document.pointer("/kibana/saved_objects").and_then(Value::as_array);
-    let primary = objects.into_iter().flatten().filter(|object| object.get("rel").is_some_and(|rel| rel == "primary"));
-    let name = |object: &Value| {
-        let part = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        format!("{}:{}", part("type"), part("id"))
-    };
-    primary.map(name).collect::<Vec<_>>().join(" ")
-}
-
-fn sort(text: &str) -> Result<Sort, String> {
-    let (field, order) = match text.rsplit_once(':') {
-        None => (text, "asc"),
-        Some((field, "asc")) => (field, "asc"),
-        Some((field, "desc")) => (field, "desc"),
-        Some(_) => return Err("expected FIELD, FIELD:asc or FIELD:desc".to_owned()),
-    };
-    if field.is_empty() {
-        return Err("expected the name of a field".to_owned());
-    }
-    Ok(Sort { sort_field: field.to_owned(), sort_order: order })
-}
-
-fn time_zone(text: &str) -> Result<TimeZone, String> {
-    let expected =
-        || format!("expected local, UTC, a name such as Europe/Helsinki or an offset such as +02:00, found {text:?}");
-    match text {
-        "local" => Ok(TimeZone::system()),
-        "UTC" | "utc" | "Z" => Ok(TimeZone::UTC),
-        _ if text.starts_with(['+', '-']) => {
-            let read = |form| jiff::fmt::strtime::parse(form, text).ok()?.offset();
-            read("%:z").or_else(|| read("%z")).map(TimeZone::fixed).ok_or_else(expected)
-        }
-        name => TimeZone::get(name).map_err(|_| expected()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn times_are_shown_in_the_zone_asked_for_with_its_offset() {
-        let shown = |zone: &str| time("2026-07-01T10:20:30.4Z", &time_zone(zone).unwrap());
-        assert_eq!(shown("UTC"), "2026-07-01 10:20:30.400+00:00");
-        assert_eq!(shown("+05:30"), "2026-07-01 15:50:30.400+05:30");
-        assert_eq!(shown("-0700"), "2026-07-01 03:20:30.400-07:00");
-        assert_eq!(time("yesterday", &TimeZone::UTC), "yesterday");
-        assert!(time_zone("Mars/Olympus").is_err() && time_zone("+99:99").is_err());
-    }
-
-    #[test]
-    fn a_row_has_what_a_person_looks_for() {
-        let document = r#"{"@timestamp":"2026-07-01T10:20:30.456Z","message":"order 7 shipped",
-            "event":{"provider":"shop","action":"ship","outcome":"success"},"annals":{"severity":"informational"},
-            "user":{"name":"ann"},"kibana":{"saved_objects":[
-                {"rel":"primary","type":"order","id":"7"},{"type":"truck","id":"1"},{"rel":"primary","type":"user","id":"9"}]}}"#;
-        let data = vec![serde_json::from_str(document).unwrap()];
-        let table = render(&FoundPage { page: 1, per_page: 10, total: 1, data }, &TimeZone::UTC).render(None);
-        let row = table.lines().nth(1).unwrap().split("  ").map(str::trim).filter(|cell| !cell.is_empty());
-        let expected = [
-            "2026-07-01 10:20:30.456+00:00",
-            "informational",
-            "shop",
-            "ship",
-            "success",
-            "ann",
-            "order:7 user:9",
-            "order 7 shipped",
-        ];
-        assert_eq!(row.collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn sort_keys_ascend_unless_told_otherwise() {
-        let key = |field: &str, order| Sort { sort_field: field.to_owned(), sort_order: order };
-        assert_eq!(sort("@timestamp"), Ok(key("@timestamp", "asc")));
-        assert_eq!(sort("event.start:desc"), Ok(key("event.start", "desc")));
-        assert!(sort("event.start:down").is_err() && sort(":asc").is_err());
     }
 }

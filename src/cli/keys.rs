@@ -5,6 +5,7 @@ use super::{
     connection::ConnectionArgs,
     output::{self, Format},
     table::{self, Table},
+    zone::{Edge, Zone},
 };
 use crate::client::api::{CreatedKey, Grant, Key, Keys, NewKey};
 
@@ -38,6 +39,8 @@ struct CreateArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    zone: Zone,
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
@@ -47,6 +50,8 @@ struct ListArgs {
     /// How to print; without it a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
     output: Option<Format>,
+    #[command(flatten)]
+    zone: Zone,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -80,7 +85,8 @@ fn grant(text: &str) -> Result<Grant, String> {
 }
 
 fn create(args: &CreateArgs) -> Result<(), Failure> {
-    let new = NewKey { name: args.name.clone(), grants: args.grant.clone(), expires: args.expires.clone() };
+    let expires = args.expires.as_ref().map(|when| args.zone.read(when, Edge::First));
+    let new = NewKey { name: args.name.clone(), grants: args.grant.clone(), expires };
     let api = args.connection.connect()?;
     let CreatedKey { key, about } = block_on(async { Ok(api.create_key(&new).await?) })?;
     if args.json {
@@ -99,25 +105,26 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     let api = args.connection.connect()?;
     let keys = block_on(async { Ok(api.keys().await?) })?;
     let shown = match Format::or_usual(args.output) {
-        Format::Table => render(&keys).render(table::terminal_width()),
+        Format::Table => render(&keys, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
         Format::Ndjson => {
             let lines: Result<Vec<_>, _> = keys.keys.iter().map(serde_json::to_string).collect();
-            lines.map_err(Failure::local)?.into_iter().map(|line| line + "\n").collect()
+            lines.map_err(Failure::local)?.into_iter().map(|line| line + "\n").collect::<String>().into_bytes()
         }
-        Format::Json => serde_json::to_string(&keys).map_err(Failure::local)? + "\n",
+        Format::Json => (serde_json::to_string(&keys).map_err(Failure::local)? + "\n").into_bytes(),
+        Format::Csv => render(&keys, str::to_owned).into_csv(),
     };
-    output::print(shown.as_bytes())?;
+    output::print(&shown)?;
     Ok(())
 }
 
-fn render(keys: &Keys) -> Table {
-    let mut table = Table::new(&["name", "grants", "created", "by", "expires"]);
+fn render(keys: &Keys, time: impl Fn(&str) -> String) -> Table {
+    let mut table = Table::new(["name", "grants", "created", "by", "expires"]);
     for Key { name, created, created_by, expires, expired, grants } in &keys.keys {
-        let expires = expires.as_deref().unwrap_or("never");
-        let expires = if *expired { format!("{expires}, expired") } else { expires.to_owned() };
+        let expires = expires.as_deref().map_or_else(|| "never".to_owned(), &time);
+        let expires = if *expired { format!("{expires}, expired") } else { expires };
         let grants: Vec<_> = grants.iter().map(grant_text).collect();
         let by = created_by.clone().unwrap_or_default();
-        table.row([name.clone(), grants.join(" "), created.clone(), by, expires]);
+        table.row([name.clone(), grants.join(" "), time(created), by, expires]);
     }
     table
 }

@@ -6,32 +6,37 @@ mod config;
 mod connection;
 mod count;
 mod dead_letters;
+mod export;
 mod find;
 mod get;
 mod keys;
 mod log;
 mod output;
+mod place;
+mod pretty;
 mod selection;
 mod sending;
 mod serve;
 mod settings;
 mod setup;
+mod shape;
+mod sort;
 mod table;
+mod tail;
 mod values;
+mod zone;
 
 use std::{fmt, future::Future, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{client::ApiError, error::with_reasons};
 
 /// A tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch, PostgreSQL or SQLite.
 #[derive(Debug, Parser)]
 #[command(name = "annals", version, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes: 0 done; 1 something here is wrong; 2 the command was typed wrong; 3 the server could \
-                        not do it, or refused events."
-)]
+#[command(after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +51,8 @@ enum Command {
     Count(count::Args),
     Values(values::Args),
     Get(get::Args),
+    Tail(tail::Args),
+    Export(export::Args),
     DeadLetters(dead_letters::Args),
     Keys(keys::Args),
     Config(config::Args),
@@ -72,6 +79,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Count(args) => count::run(&args),
         Command::Values(args) => values::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
@@ -84,13 +93,36 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// The exit codes beside 0, and 2, which is clap's for what was typed wrong.
+/// Waits until the user or the system wants the command to end.
+async fn stopping() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// The exit codes beside 0. What they mean to users is in [`EXIT_CODES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Exit {
     Local = 1,
+    /// Also clap's.
+    Typed = 2,
     Server = 3,
+    Incomplete = 4,
+    /// 128 and the number of the signal, as shells have it.
+    Interrupted = 130,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; also a tail that was ended by Ctrl-C, and what found nothing
+  1    something here is wrong, such as a file or the configuration
+  2    the command was typed wrong
+  3    the server is away, could not do it, or refused it or some of the events
+  4    an export broke off, or is not what the server says that it sent
+  130  ended by Ctrl-C before it was done";
 
 /// Why a command did not do what it should: what to say, and what the user can do about it.
 #[derive(Debug)]
@@ -107,6 +139,18 @@ impl Failure {
 
     fn server(message: impl fmt::Display) -> Self {
         Self { exit: Exit::Server, message: message.to_string(), advice: None }
+    }
+
+    fn typed(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Typed, ..Self::local(message) }
+    }
+
+    fn incomplete(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Incomplete, ..Self::local(message) }
+    }
+
+    fn interrupted() -> Self {
+        Self { exit: Exit::Interrupted, ..Self::local("stopped before it was done") }
     }
 
     fn advise(self, advice: impl Into<String>) -> Self {
@@ -138,6 +182,9 @@ impl From<ApiError> for Failure {
             ApiError::Endpoint(_) => return Self::local(error),
             ApiError::Unreachable { .. } => "start the server with `annals serve`, or name another with --url",
             ApiError::AnswerLost { .. } => "allow more time with --timeout",
+            ApiError::BrokenOff { .. } => {
+                return Self::incomplete(error).advise("what came is not whole; begin anew");
+            }
             ApiError::Busy { .. } => "try again later; `/readyz` and `/metrics` of the server say what holds it up",
             ApiError::Refused { status: 401 | 403, .. } => {
                 "give a key that may do this by --key-file, or in the environment as ANNALS_API_KEY"
@@ -156,10 +203,15 @@ impl From<ApiError> for Failure {
 mod tests {
     use clap::CommandFactory;
 
-    use super::Cli;
+    use super::{Cli, EXIT_CODES};
 
     #[test]
     fn the_table_of_commands_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documentation_has_the_exit_codes_as_the_help_has_them() {
+        assert!(include_str!("../../docs/finding.md").contains(EXIT_CODES));
     }
 }

@@ -164,7 +164,7 @@ pub(super) struct Told<'a> {
 /// Everything before was answered for; what about these events?
 fn stopped(place: &str, error: ApiError) -> Failure {
     let fate = match error {
-        ApiError::AnswerLost { .. } | ApiError::Strange { .. } => "logged or not",
+        ApiError::AnswerLost { .. } | ApiError::BrokenOff { .. } | ApiError::Strange { .. } => "logged or not",
         ApiError::Endpoint(_) | ApiError::Unreachable { .. } | ApiError::Busy { .. } | ApiError::Refused { .. } => {
             "not logged"
         }

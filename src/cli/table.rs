@@ -3,38 +3,58 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::output::printable;
+use crate::columns::{Cell, write_csv_line};
 
 /// No column but the last is wider.
 const WIDEST: usize = 40;
 
-/// Rows under their headings, each column as wide as its widest cell, each line cut to the width of the terminal if
-/// there is one.
+/// Rows under their headings, each column as wide as its widest cell so far, each line cut to the width of the terminal
+/// if there is one. Cells come from events, that is from anywhere.
 pub(super) struct Table {
+    headings: Option<Vec<String>>,
+    widths: Vec<usize>,
+    /// Not yet rendered.
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
+    pub(super) fn new<'a>(headings: impl IntoIterator<Item = &'a str>) -> Self {
+        let headings: Vec<_> = headings.into_iter().map(str::to_owned).collect();
+        Self { widths: vec![0; headings.len()], headings: Some(headings), rows: Vec::new() }
     }
 
-    /// Cells come from events, that is from anywhere: what steers a terminal is taken out.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let one_line = |cell: String| printable(&cell.replace(['\n', '\r', '\t'], " "));
-        self.rows.push(cells.into_iter().map(one_line).collect());
+        self.rows.push(cells.into_iter().collect());
     }
 
-    pub(super) fn render(&self, terminal_width: Option<usize>) -> String {
-        let columns = self.rows.first().map_or(0, Vec::len);
-        let widest = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
-        let widths: Vec<_> = (0..columns).map(|column| widest(column).unwrap_or(0).min(WIDEST)).collect();
-        let mut text = String::new();
-        for row in &self.rows {
-            let line = line(row, &widths);
-            text.push_str(&terminal_width.map_or_else(|| line.clone(), |width| cut(&line, width)));
-            text.push('\n');
+    /// The rows since this was last asked, the first ones under the headings; nothing where there are none.
+    pub(super) fn render(&mut self, terminal_width: Option<usize>) -> String {
+        if self.rows.is_empty() {
+            return String::new();
         }
-        text
+        // What steers a terminal is taken out.
+        let one_line = |cell: &String| printable(&cell.replace(['\n', '\r', '\t'], " "));
+        let rows = self.headings.take().into_iter().chain(std::mem::take(&mut self.rows));
+        let rows: Vec<Vec<_>> = rows.map(|row| row.iter().map(one_line).collect()).collect();
+        for row in &rows {
+            for (cell, width) in row.iter().zip(&mut self.widths) {
+                *width = cell.width().min(WIDEST).max(*width);
+            }
+        }
+        let line = |row: &Vec<String>| {
+            let line = line(row, &self.widths);
+            terminal_width.map_or_else(|| line.clone(), |width| cut(&line, width)) + "\n"
+        };
+        rows.iter().map(line).collect()
+    }
+
+    /// The headings and all rows as CSV.
+    pub(super) fn into_csv(self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        for row in self.headings.into_iter().chain(self.rows) {
+            write_csv_line(row.into_iter().map(Cell::Text), &mut lines);
+        }
+        lines
     }
 }
 
@@ -82,7 +102,7 @@ mod tests {
 
     #[track_caller]
     fn check(rows: &[&[&str]], width: Option<usize>, expected: &str) {
-        let mut table = Table::new(&["a", "b", "c"]);
+        let mut table = Table::new(["a", "b", "c"]);
         for row in rows {
             table.row(row.iter().map(|cell| (*cell).to_owned()));
         }
@@ -92,6 +112,18 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         check(&[&["1", "long cell", "x"], &["22", "", ""]], None, "a   b          c\n1   long cell  x\n22\n");
+    }
+
+    #[test]
+    fn rows_that_come_later_stand_under_those_before() {
+        let mut table = Table::new(["a", "b"]);
+        let mut shown = |cell: &str| {
+            table.row([cell.to_owned(), "x".to_owned()]);
+            table.render(None)
+        };
+        assert_eq!(shown("long"), "a     b\nlong  x\n");
+        assert_eq!(shown("1"), "1     x\n");
+        assert_eq!(table.render(None), "");
     }
 
     #[test]

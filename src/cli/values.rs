@@ -8,8 +8,12 @@ use super::{
     output::{self, Format},
     selection::Selection,
     table::{self, Table},
+    zone::Zone,
 };
-use crate::client::questions::Values;
+use crate::{
+    client::questions::Values,
+    columns::{Cell, write_csv_line},
+};
 
 /// Counts events by the values of a field, the most frequent first
 #[derive(Debug, clap::Args)]
@@ -29,22 +33,24 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
+    zone: Zone,
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let api = args.connection.connect()?;
     let Selection { object_type, ids, .. } = &args.selection;
-    let mut parameters = args.selection.parameters()?;
+    let mut parameters = args.selection.parameters(&args.zone)?;
     parameters.extend([("terms", args.field.clone()), ("size", args.limit.to_string())]);
     let values = block_on(async { Ok(api.values(object_type.as_deref(), ids, &parameters).await?) })?;
     let shown = match Format::or_usual(args.output) {
-        Format::Table if values.terms.is_empty() => String::new(),
-        Format::Table => render(&values).render(table::terminal_width()),
-        Format::Ndjson => values.terms.iter().map(line).collect::<Result<_, _>>()?,
-        Format::Json => line(&values)?,
+        Format::Table => render(&values).render(table::terminal_width()).into_bytes(),
+        Format::Ndjson => values.terms.iter().map(line).collect::<Result<String, _>>()?.into_bytes(),
+        Format::Json => line(&values)?.into_bytes(),
+        Format::Csv => csv(&values),
     };
-    output::print(shown.as_bytes())?;
+    output::print(&shown)?;
     match rest(&args.field, &values) {
         Some(hint) => Ok(output::complain(&hint)?),
         None => Ok(()),
@@ -56,15 +62,27 @@ fn line(value: &impl serde::Serialize) -> Result<String, Failure> {
 }
 
 fn render(values: &Values) -> Table {
-    let mut table = Table::new(&["events", "value"]);
+    let mut table = Table::new(["events", "value"]);
     for term in &values.terms {
-        let value = match &term.value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        table.row([term.count.to_string(), value]);
+        table.row([term.count.to_string(), cell(&term.value).into_text()]);
     }
     table
+}
+
+fn csv(values: &Values) -> Vec<u8> {
+    let mut lines = Vec::new();
+    write_csv_line(["value", "count"].map(|name| Cell::Value(name.to_owned())), &mut lines);
+    for term in &values.terms {
+        write_csv_line([cell(&term.value), Cell::Value(term.count.to_string())], &mut lines);
+    }
+    lines
+}
+
+fn cell(value: &Value) -> Cell {
+    match value {
+        Value::String(text) => Cell::Text(text.clone()),
+        other => Cell::Value(other.to_string()),
+    }
 }
 
 /// What the table does not show, on standard error.
@@ -84,6 +102,13 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn csv_has_values_that_no_spreadsheet_takes_for_formulas() {
+        let terms = r#"[{"value": "=1+1, \"x\"", "count": 2}, {"value": -7, "count": 1}]"#;
+        let values = serde_json::from_str(&format!(r#"{{"terms": {terms}, "distinct": 2, "without": 0}}"#)).unwrap();
+        assert_eq!(csv(&values), b"value,count\r\n\"'=1+1, \"\"x\"\"\",2\r\n-7,1\r\n");
+    }
 
     #[test]
     fn what_is_not_shown_is_said() {

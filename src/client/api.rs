@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Method, StatusCode, Url, header};
+use reqwest::{Method, Response, StatusCode, Url, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -35,6 +35,9 @@ pub enum ApiError {
     /// The request was sent and no answer came: what it asked for may have been done.
     #[error("no answer from {url}: {reason}")]
     AnswerLost { url: String, reason: String },
+    /// What came was less than a whole answer, or not what the server said that it was.
+    #[error("the answer from {url} broke off: {reason}")]
+    BrokenOff { url: String, reason: String },
     /// 429 or 503: nothing was done; try again later.
     #[error("the server is busy ({status}): {message}")]
     Busy { status: u16, message: String, retry_after: Option<Duration> },
@@ -51,6 +54,7 @@ pub enum ApiError {
 pub struct Api {
     http: reqwest::Client,
     base: Url,
+    pub(super) timeout: Duration,
     space: Option<Space>,
     api_key: Option<header::HeaderValue>,
 }
@@ -135,16 +139,6 @@ pub enum WaitFor {
     Durable,
     /// Once the store that answers queries has them.
     Stored,
-}
-
-/// One page of found events.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct FoundPage {
-    pub page: u64,
-    pub per_page: u64,
-    pub total: u64,
-    /// The documents, byte for byte as they came.
-    pub data: Vec<Box<RawValue>>,
 }
 
 /// Dead letters by store.
@@ -249,6 +243,8 @@ impl Api {
         let mut http = reqwest::Client::builder()
             .timeout(endpoint.timeout)
             .no_proxy()
+            // What an export sends is kept as it is, and unpacked where its digest is compared.
+            .no_gzip()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = &endpoint.ca_pem {
@@ -258,7 +254,7 @@ impl Api {
         }
         let http = http.build().map_err(|error| ApiError::Endpoint(cause(&error)))?;
         let api_key = endpoint.api_key.as_ref().map(key_header).transpose()?;
-        Ok(Self { http, base, space: endpoint.space.clone(), api_key })
+        Ok(Self { http, base, timeout: endpoint.timeout, space: endpoint.space.clone(), api_key })
     }
 
     /// Logs events, one JSON object a line.
@@ -344,7 +340,7 @@ impl Api {
     }
 
     pub(super) fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, url).header(header::ACCEPT, "application/json");
+        let request = self.http.request(method, url);
         match &self.api_key {
             Some(key) => request.header(header::AUTHORIZATION, key),
             None => request,
@@ -352,20 +348,35 @@ impl Api {
     }
 
     pub(super) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, ApiError> {
-        let url = self.base.to_string();
-        let lost = |error: reqwest::Error| ApiError::AnswerLost { url: url.clone(), reason: cause(&error) };
-        let response = request.send().await.map_err(|error| {
-            if error.is_connect() || error.is_builder() {
-                ApiError::Unreachable { url: url.clone(), reason: cause(&error) }
-            } else {
-                lost(error)
+        let response = self.begin(request.header(header::ACCEPT, "application/json")).await?;
+        self.rest(response).await
+    }
+
+    /// Sends the request and waits for the head of its answer.
+    pub(super) async fn begin(&self, request: reqwest::RequestBuilder) -> Result<Response, ApiError> {
+        request.send().await.map_err(|error| {
+            let url = self.base.to_string();
+            match error.is_connect() || error.is_builder() {
+                true => ApiError::Unreachable { url, reason: cause(&error) },
+                false => ApiError::AnswerLost { url, reason: cause(&error) },
             }
-        })?;
+        })
+    }
+
+    /// The rest of an answer that has begun.
+    pub(super) async fn rest(&self, response: Response) -> Result<Answer, ApiError> {
+        let url = self.base.to_string();
         let status = response.status();
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let lost = |error: reqwest::Error| ApiError::AnswerLost { url: url.clone(), reason: cause(&error) };
         let body = response.bytes().await.map_err(lost)?;
         Ok(Answer { url, status, retry_after, body })
+    }
+
+    /// For errors about it.
+    pub(super) fn address(&self) -> String {
+        self.base.to_string()
     }
 }
 
@@ -386,7 +397,7 @@ impl Answer {
         self.into_success().map(drop)
     }
 
-    fn into_success(self) -> Result<Self, ApiError> {
+    pub(super) fn into_success(self) -> Result<Self, ApiError> {
         if self.status.is_success() {
             return Ok(self);
         }
@@ -426,7 +437,7 @@ pub(super) fn json_body(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
 }
 
 /// The innermost reason, which is what a person needs; the outer ones repeat the address.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took longer than the time allowed".to_owned();
     }

@@ -26,9 +26,12 @@
 pub mod api;
 mod backoff;
 mod event;
+pub mod export;
 pub mod questions;
 mod queue;
 mod sender;
+mod streams;
+pub mod tail;
 #[cfg(test)]
 mod tests;
 

@@ -1,10 +1,30 @@
 //! What can be asked of a server's events.
 
-use reqwest::{Method, header};
+use reqwest::{Method, Url, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::api::{Api, ApiError, FoundPage, json_body};
+use super::{
+    api::{Api, ApiError, json_body},
+    export::{Export, ExportFormat},
+    streams::Stream,
+    tail::{self, Tail},
+};
+
+/// One page of found events.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FoundPage {
+    /// `None` where it was asked for by a cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<u64>,
+    pub per_page: u64,
+    pub total: u64,
+    /// The documents, byte for byte as they came.
+    pub data: Vec<Box<RawValue>>,
+    /// The cursor of the following page, if there is one and cursors were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
 
 /// The values of a field, the most frequent first.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,8 +82,49 @@ impl Api {
     }
 
     /// One event by its `event.id`, byte for byte as it came.
-    pub async fn event(&self, id: &str) -> Result<Box<RawValue>, ApiError> {
-        self.send(self.request(Method::GET, self.url(&["api", "event_log", "events", id])?)).await?.read()
+    pub async fn event(&self, id: &str, parameters: &[(&str, String)]) -> Result<Box<RawValue>, ApiError> {
+        let request = self.request(Method::GET, self.url(&["api", "event_log", "events", id])?);
+        self.send(request.query(parameters)).await?.read()
+    }
+
+    /// All events that match, to the end. The time that the endpoint allows is for each part of the answer.
+    pub async fn export(
+        &self,
+        object: Option<(&str, &str)>,
+        format: ExportFormat,
+        is_compressed: bool,
+        parameters: &[(&str, String)],
+    ) -> Result<Export, ApiError> {
+        let coding = if is_compressed { "gzip" } else { "identity" };
+        let request = self.request(Method::GET, self.url_about(object, "_export")?);
+        let request = request.header(header::TE, "trailers").header(header::ACCEPT_ENCODING, coding);
+        let request = request.query(&[("format", format.name())]).query(parameters);
+        let stream = Stream::open(self, request, self.timeout).await?;
+        let is_compressed = stream.head().get(header::CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
+        Ok(Export::new(stream, format, is_compressed))
+    }
+
+    /// Events as they come. `last_id` is where to go on, from a message of an earlier tail.
+    pub async fn tail(
+        &self,
+        object: Option<(&str, &str)>,
+        last_id: Option<&str>,
+        parameters: &[(&str, String)],
+    ) -> Result<Tail, ApiError> {
+        let mut request = self.request(Method::GET, self.url_about(object, "_tail")?);
+        request = request.header(header::ACCEPT, tail::CONTENT_TYPE).query(parameters);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let stream = Stream::open(self, request, tail::LONGEST_SILENCE.max(self.timeout)).await?;
+        Tail::new(stream)
+    }
+
+    fn url_about(&self, object: Option<(&str, &str)>, what: &str) -> Result<Url, ApiError> {
+        match object {
+            None => self.url(&["api", "event_log", what]),
+            Some((object_type, id)) => self.url(&["api", "event_log", object_type, id, what]),
+        }
     }
 
     /// About one object, several, or without a type about everything.
@@ -78,10 +139,8 @@ impl Api {
             ids: &'a [String],
         }
         Ok(match (object_type, ids) {
-            (None, _) => self.request(Method::GET, self.url(&["api", "event_log", what])?),
-            (Some(object_type), [id]) => {
-                self.request(Method::GET, self.url(&["api", "event_log", object_type, id, what])?)
-            }
+            (None, _) => self.request(Method::GET, self.url_about(None, what)?),
+            (Some(object_type), [id]) => self.request(Method::GET, self.url_about(Some((object_type, id)), what)?),
             (Some(object_type), ids) => self
                 .request(Method::POST, self.url(&["api", "event_log", object_type, what])?)
                 .header(header::CONTENT_TYPE, "application/json")

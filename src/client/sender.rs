@@ -83,6 +83,7 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], tally: &mut Tally) 
             ApiError::Refused { .. }
             | ApiError::Unreachable { .. }
             | ApiError::AnswerLost { .. }
+            | ApiError::BrokenOff { .. }
             | ApiError::Strange { .. }
             | ApiError::Endpoint(_) => None,
         };

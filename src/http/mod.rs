@@ -10,6 +10,8 @@ mod ask;
 mod body;
 mod crowd;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guard;
 mod items;
 mod opaque;

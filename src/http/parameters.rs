@@ -16,6 +16,12 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(pairs: &[(&str, &str)]) -> Self {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { pairs: pairs.collect() }
+    }
+
     /// The parameter's value; refused if it was given more than once.
     pub(super) fn take(&mut self, name: &str, expected: &str) -> Result<Option<String>, Failure> {
         let mut values = self.take_all(name);

@@ -1,15 +1,10 @@
 //! What of a document is wanted: chosen members, with the bytes that their values have in the store.
 
-use std::{borrow::Cow, fmt};
-
 use bytes::Bytes;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
 use crate::{
+    document::Members,
     query::Pattern,
     schema::{FIELDS, Kind},
 };
@@ -141,38 +136,6 @@ fn keep_array(value: &str, path: &str, selectors: &[Selector], kept: &mut Vec<u8
         kept.push(b']');
     }
     Ok(has_any)
-}
-
-/// The members of an object in their order, with their values as they are written.
-pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(Members)
-    }
-}
-
-struct MembersVisitor;
-
-/// A name, borrowed where it is written without escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(map.size_hint().unwrap_or(8));
-        while let Some((Name(name), value)) = map.next_entry()? {
-            members.push((name, value));
-        }
-        Ok(members)
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     event::UnixMillis,
-    query::{Interval, MAX_BUCKETS, Unit},
+    query::{Interval, Unit},
 };
 
 /// An automatic histogram has at most about so many spans.
@@ -88,16 +88,6 @@ pub(super) fn auto(first: UnixMillis, last: UnixMillis) -> Span {
     Span { name: name.to_owned(), interval }
 }
 
-/// Whether an answer may have as many spans as cover this time.
-pub(super) fn are_few_enough(span: &Span, first: UnixMillis, last: UnixMillis) -> bool {
-    let length = match span.interval {
-        Interval::Millis(length) => length,
-        Interval::Calendar(_) => LADDER.iter().find(|(name, _, _)| *name == span.name).map_or(DAY, |step| step.2),
-    };
-    let spans = last.0.saturating_sub(first.0) / length.max(1);
-    usize::try_from(spans).is_ok_and(|spans| spans < MAX_BUCKETS)
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -139,13 +129,5 @@ mod tests {
         ] {
             assert_eq!(auto(UnixMillis(0), UnixMillis(millis)).name, name, "{millis}");
         }
-    }
-
-    #[test]
-    fn more_spans_than_an_answer_holds_are_too_many() {
-        let second = parse("1s").unwrap();
-        assert!(are_few_enough(&second, UnixMillis(0), UnixMillis(9_999_999)));
-        assert!(!are_few_enough(&second, UnixMillis(0), UnixMillis(10_000_000)));
-        assert!(are_few_enough(&second, UnixMillis(5), UnixMillis(0)));
     }
 }

@@ -1,5 +1,7 @@
 //! Questions about many events at once, and their answers.
 
+use std::{collections::BTreeMap, iter};
+
 use jiff::{
     Span, Timestamp, ToSpan,
     civil::{Date, Time},
@@ -111,6 +113,28 @@ impl Interval {
                 first_instant(date.checked_add(unit.span()).ok()?)
             }
         }
+    }
+}
+
+/// That there would be more than [`MAX_BUCKETS`] spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManySpans;
+
+impl Interval {
+    /// The first instant of each span from the one that `first` is in to the one that `last` is in.
+    pub fn spans(self, first: UnixMillis, last: UnixMillis) -> Result<Vec<UnixMillis>, TooManySpans> {
+        let starts = iter::successors(self.start_of(first), |start| self.next(*start));
+        let starts: Vec<_> = starts.take_while(|start| *start <= last).take(MAX_BUCKETS + 1).collect();
+        if starts.len() > MAX_BUCKETS { Err(TooManySpans) } else { Ok(starts) }
+    }
+
+    /// What was counted by the first instant of its span, and with 0 all spans in between.
+    pub fn filled(self, counts: &BTreeMap<UnixMillis, u64>) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
+        let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+            return Ok(Vec::new());
+        };
+        let count = |start| (start, counts.get(&start).copied().unwrap_or(0));
+        Ok(self.spans(first, last)?.into_iter().map(count).collect())
     }
 }
 

@@ -13,7 +13,9 @@ mod pattern;
 mod tests;
 
 pub use access::ScopedQuery;
-pub use aggregate::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, Unit};
+pub use aggregate::{
+    Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, TooManySpans, Unit,
+};
 pub use order::{Key, NotSortable, Order, Place, Sort};
 pub use pattern::Pattern;
 

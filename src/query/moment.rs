@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{
     Span, Timestamp, Unit,
     civil::{Date, DateTime, Time},
-    tz::Offset,
+    tz::{Offset, TimeZone},
 };
 
 use crate::event::UnixMillis;
@@ -175,22 +175,45 @@ fn floor(time: UnixMillis, unit: Unit) -> Option<UnixMillis> {
 
 /// A date and time, or the beginning of one.
 fn written(text: &str) -> Option<Moment> {
+    let Written { time, offset, unit } = read(text)?;
+    let first = millis_of(time, offset.unwrap_or(Offset::UTC))?;
+    // Not rounded, as the unit is of the offset's calendar.
+    Some(Moment { first, last: UnixMillis(later(first, 1, unit)?.0 - 1) })
+}
+
+/// A date and time without an offset, or the beginning of one, by the clocks of this zone; `None` for whatever says by itself when it is.
+/// Where a clock is put back, the first of two such times; where it is put forward, the time after.
+pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
+    let Written { time, offset: None, unit } = read(text.trim())? else { return None };
+    let span = match unit {
+        Unit::Year => Span::new().years(1),
+        Unit::Month => Span::new().months(1),
+        Unit::Day => Span::new().days(1),
+        _ => Span::new().milliseconds(fixed_length(unit)?),
+    };
+    let millis = |time: DateTime| Some(time.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond());
+    Some(Moment { first: UnixMillis(millis(time)?), last: UnixMillis(millis(time.checked_add(span).ok()?)? - 1) })
+}
+
+/// A text as it was written, and the unit that it goes down to.
+struct Written {
+    time: DateTime,
+    offset: Option<Offset>,
+    unit: Unit,
+}
+
+fn read(text: &str) -> Option<Written> {
     let (date, time) = match text.split_once(['T', 't', ' ']) {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),
     };
     let (date, unit) = parse_date(date)?;
-    let (time, offset, unit) = match time {
-        None => (Time::midnight(), Offset::UTC, unit),
-        Some(time) => {
-            let (time, offset) = split_offset(time)?;
-            let (time, of_time) = parse_time(time)?;
-            (time, offset, Some(of_time).filter(|_| unit == Unit::Day)?)
-        }
+    let Some(time) = time else {
+        return Some(Written { time: date.to_datetime(Time::midnight()), offset: None, unit });
     };
-    let first = millis_of(date.to_datetime(time), offset)?;
-    // Not rounded, as the unit is of the offset's calendar.
-    Some(Moment { first, last: UnixMillis(later(first, 1, unit)?.0 - 1) })
+    let (time, offset) = split_offset(time)?;
+    let (time, of_time) = parse_time(time)?;
+    (unit == Unit::Day).then_some(Written { time: date.to_datetime(time), offset, unit: of_time })
 }
 
 /// `2021`, `2021-03`, `2021-03-02`, with what it stands for.
@@ -232,14 +255,14 @@ fn millis(fraction: &str) -> Option<i32> {
     padded.get(..3)?.parse().ok()
 }
 
-/// The time and its offset, UTC where there is none. A blank stands for the plus sign that it was before someone put it into
+/// The time and its offset, if it has one. A blank stands for the plus sign that it was before someone put it into
 /// a URL as it is.
-fn split_offset(text: &str) -> Option<(&str, Offset)> {
+fn split_offset(text: &str) -> Option<(&str, Option<Offset>)> {
     if let Some(time) = text.strip_suffix(['Z', 'z']) {
-        return Some((time, Offset::UTC));
+        return Some((time, Some(Offset::UTC)));
     }
     let Some(at) = text.find(['+', '-', ' ']) else {
-        return Some((text, Offset::UTC));
+        return Some((text, None));
     };
     let (time, offset) = text.split_at_checked(at)?;
     let (sign, offset) = offset.split_at_checked(1)?;
@@ -255,7 +278,7 @@ fn split_offset(text: &str) -> Option<(&str, Offset)> {
     }
     let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
     let seconds = if sign == "-" { -seconds } else { seconds };
-    Offset::from_seconds(seconds).ok().map(|offset| (time, offset))
+    Offset::from_seconds(seconds).ok().map(|offset| (time, Some(offset)))
 }
 
 fn digits(text: &str, count: usize) -> Option<i16> {
@@ -323,6 +346,24 @@ mod tests {
         }
         check("2021-03-02T10:15-05", "2021-03-02T15:15:00Z", "2021-03-02T15:15:59.999Z");
         check("2021-03-02T10:15-03:30", "2021-03-02T13:45:00Z", "2021-03-02T13:45:59.999Z");
+    }
+
+    #[test]
+    fn a_date_without_an_offset_is_read_in_a_zone() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let check = |text: &str, first: &str, last: &str| {
+            let millis = |text: &str| UnixMillis(text.parse::<Timestamp>().unwrap().as_millisecond());
+            assert_eq!(in_zone(text, &zone), Some(Moment { first: millis(first), last: millis(last) }), "{text}");
+        };
+        check("2021-07", "2021-06-30T22:00:00Z", "2021-07-31T21:59:59.999Z");
+        check("2021-07-01 10:15", "2021-07-01T08:15:00Z", "2021-07-01T08:15:59.999Z");
+        // The day on which the clocks are put forward has 23 hours.
+        check("2021-03-28", "2021-03-27T23:00:00Z", "2021-03-28T21:59:59.999Z");
+        for text in
+            ["24h", "now/d", "2021-07-01T10:15Z", "2021-07-01T10:15+02:00", "1614686400000", "2021-07-01||/M", "x"]
+        {
+            assert_eq!(in_zone(text, &zone), None, "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, net::IpAddr};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -79,6 +80,19 @@ impl Sort {
         self.field
     }
 
+    /// Whether there may be an event that has this key.
+    pub fn may_have(&self, key: &Key) -> bool {
+        match key {
+            Key::Integer(integer) => match self.field.kind {
+                Kind::Date => Timestamp::from_millisecond(*integer).is_ok(),
+                Kind::Boolean => matches!(integer, 0 | 1),
+                kind => matches!(kind, Kind::Long | Kind::Long64),
+            },
+            Key::Number(number) => self.field.kind == Kind::Float && as_kept(*number) == *number,
+            Key::Text(text) => matches!(self.field.kind, Kind::Keyword | Kind::Text) && is_sorted_by(text),
+        }
+    }
+
     /// The key of a document: of several values the one that comes first in this order.
     pub fn key(&self, document: &Value) -> Option<Key> {
         let keys = match value_at(document, self.field.path)? {
@@ -138,13 +152,21 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
         Kind::Long => value.as_i64().map(Key::Integer),
         Kind::Long64 => value.as_str()?.parse().ok().map(Key::Integer),
         Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
-        Kind::Float => value.as_f64().map(|number| Key::Number(f64::from(number as f32))),
+        Kind::Float => value.as_f64().map(|number| Key::Number(as_kept(number))),
         Kind::Keyword | Kind::Text => {
-            let text = value.as_str().filter(|text| text.encode_utf16().count() <= LONGEST_SORTED)?;
-            Some(Key::Text(text.to_owned()))
+            value.as_str().filter(|text| is_sorted_by(text)).map(|text| Key::Text(text.to_owned()))
         }
         Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => None,
     }
+}
+
+/// The nearest number of 32 bits, as the engines keep it.
+fn as_kept(number: f64) -> f64 {
+    f64::from(number as f32)
+}
+
+fn is_sorted_by(text: &str) -> bool {
+    text.encode_utf16().count() <= LONGEST_SORTED
 }
 
 /// A field inside the elements of a nested one has a value for each, none of which is the event's.

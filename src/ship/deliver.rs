@@ -137,8 +137,10 @@ impl Delivery<'_> {
         };
         self.inner.metrics.requests_failed.inc();
         match error {
-            StoreError::TooLarge | StoreError::Refused { .. } if piece.events.len() > 1 => piece.halves(),
-            StoreError::TooLarge | StoreError::Refused { .. } => {
+            StoreError::TooLarge | StoreError::Refused { .. } | StoreError::TooManySpans if piece.events.len() > 1 => {
+                piece.halves()
+            }
+            StoreError::TooLarge | StoreError::Refused { .. } | StoreError::TooManySpans => {
                 let reason = error.to_string();
                 let mut refused = Piece::empty();
                 for (event, form) in piece.into_items() {

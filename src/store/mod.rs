@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, Sequence, Stream},
-    query::{Aggregate, Aggregation, ScopedQuery},
+    query::{Aggregate, Aggregation, MAX_BUCKETS, ScopedQuery, TooManySpans},
 };
 
 /// A place that holds sealed events and answers queries.
@@ -171,7 +171,16 @@ pub enum StoreError {
     /// The target is gone or closed for writing, and no append to it is still under way: bind the events to a new one.
     #[error("{reason}")]
     TargetLost { reason: String },
+    /// A histogram is asked for with spans that are too short for the time between its first event and its last.
+    #[error("there would be more than {MAX_BUCKETS} spans of time")]
+    TooManySpans,
     /// The store will never take this request as it is.
     #[error("{reason}")]
     Refused { reason: String },
+}
+
+impl From<TooManySpans> for StoreError {
+    fn from(TooManySpans: TooManySpans) -> Self {
+        Self::TooManySpans
+    }
 }

@@ -1,13 +1,12 @@
-//! Documents and queries for tests of stores, and where the engines are. The seals are made up.
+//! Documents and queries for tests of stores. The seals are made up.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
-
-use std::{env, path::PathBuf};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::SealedEvent;
+pub(crate) use crate::tests::{SecuredEngine, engine, secured_engine};
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, Sequence, Space, UnixMillis},
     integrity::seal_of,
@@ -29,35 +28,6 @@ pub(crate) static GAP_DURATION: Field = field("kibana.alert.rule.gap.total_gap_d
 
 const fn field(path: &'static str, kind: Kind) -> Field {
     Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
-}
-
-/// The address of an engine, or several with commas between, from a variable of the environment. Where it is not set the
-/// test is to be skipped, which is said, or fails if `ANNALS_TEST_ENGINES` is `required`. `scripts/test` lists them.
-pub(crate) fn engine(variable: &str) -> Option<String> {
-    let urls = env::var(variable).ok().filter(|urls| !urls.is_empty());
-    if urls.is_none() {
-        assert_ne!(env::var("ANNALS_TEST_ENGINES").as_deref(), Ok("required"), "{variable} is not set");
-        eprintln!("skipped: {variable} is not set");
-    }
-    urls
-}
-
-/// An Elasticsearch with TLS, users and API keys, where `elastic` may do everything.
-pub(crate) struct SecuredEngine {
-    pub(crate) url: String,
-    pub(crate) ca_file: PathBuf,
-    pub(crate) password_file: PathBuf,
-}
-
-/// As [`engine`], with what it takes to get in.
-pub(crate) fn secured_engine() -> Option<SecuredEngine> {
-    const URL: &str = "ANNALS_TEST_ELASTICSEARCH_SECURE";
-    let file = |variable: String| env::var_os(&variable).unwrap_or_else(|| panic!("{variable} is not set")).into();
-    Some(SecuredEngine {
-        url: engine(URL)?,
-        ca_file: file(format!("{URL}_CA")),
-        password_file: file(format!("{URL}_PASSWORD_FILE")),
-    })
 }
 
 /// When events happen that do not say.
@@ -212,6 +182,12 @@ pub(crate) fn visible_in(spaces: &[&str]) -> Question {
     let spaces = spaces.iter().map(|space| Space::parse(space).expect("a space's name")).collect();
     let Question(query) = about_any("", Vec::new());
     Question(Query { scope: Scope::Visible(Visible::Spaces(spaces)), ..query })
+}
+
+/// The first ten of all events.
+pub(crate) fn visible_everywhere() -> Question {
+    let Question(query) = about_any("", Vec::new());
+    Question(Query { scope: Scope::Visible(Visible::Everything), ..query })
 }
 
 impl Question {

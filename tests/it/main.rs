@@ -11,6 +11,9 @@ mod config;
 /// The command line against a server that answers by script.
 mod cli;
 
+/// The commands that find, export and follow, against the real server.
+mod finding;
+
 /// What the program says when it starts, or cannot; and its commands against it.
 mod start;
 

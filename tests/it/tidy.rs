@@ -8,8 +8,11 @@ use std::{
 const LONGEST: usize = 700;
 
 /// Files that may be longer, and why.
-const LONGER: [(&str, &str); 2] =
-    [("src/schema/table.rs", "generated, one entry for each field"), ("tests/fuzz/Cargo.lock", "written by cargo")];
+const LONGER: [(&str, &str); 3] = [
+    ("src/schema/table.rs", "generated, one entry for each field"),
+    ("src/http/openapi/examples.json", "written by a test, an example of each body"),
+    ("tests/fuzz/Cargo.lock", "written by cargo"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -304,6 +304,20 @@ async fn a_token_that_is_not_for_us_or_not_now_or_not_by_the_issuer_does_not_hol
     let (signed, _) = token.rsplit_once('.').unwrap();
     let secret = URL_SAFE_NO_PAD.decode(signer.jwk()["x"].as_str().unwrap()).unwrap();
     let shared_secret = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret), signed.as_bytes());
+    // Signed with what everybody knows, as if that were a secret.
+    let rsa_key = rsa.jwk();
+    let texts =
+        [rsa_key["n"].as_str().unwrap().to_owned(), rsa_key.to_string(), signer.jwk().to_string(), String::new()];
+    let known = texts.iter().flat_map(|text| [Some(text.clone().into_bytes()), URL_SAFE_NO_PAD.decode(text).ok()]);
+    for (secret, id) in
+        known.flatten().chain([secret.clone()]).flat_map(|secret| [(secret.clone(), "e"), (secret, "r")])
+    {
+        let header = URL_SAFE_NO_PAD.encode(json!({"alg": "HS256", "kid": id}).to_string());
+        let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(good.to_string()));
+        let mac = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret), signed.as_bytes());
+        let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.as_ref()));
+        assert_eq!(log.name(&bearer(&forged)).await, None, "{id}");
+    }
     let forged = [
         other.sign(&good),
         format!("{signed}."),

@@ -1,12 +1,15 @@
 //! With the real Elasticsearch, its users, roles, API keys and privileges.
 
-use std::{env, fs};
+use std::fs;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{Asked, Log, shown, text};
-use crate::access::{Grant, Identified, Presented, Role};
+use crate::{
+    access::{Grant, Identified, Presented, Role},
+    tests::{SecuredEngine, secured_engine},
+};
 
 /// `elastic` may do everything there; each test has names of its own.
 struct Secured {
@@ -24,17 +27,12 @@ fn basic(login: &str, password: &str) -> String {
 impl Secured {
     /// `None`, which is said, where there is no such engine.
     fn from_environment() -> Option<Self> {
-        const URL: &str = "ANNALS_TEST_ELASTICSEARCH_SECURE";
-        let Some(url) = env::var(URL).ok().filter(|url| !url.is_empty()) else {
-            assert_ne!(env::var("ANNALS_TEST_ENGINES").as_deref(), Ok("required"), "{URL} is not set");
-            eprintln!("skipped: {URL} is not set");
-            return None;
-        };
-        let ca_file = env::var(format!("{URL}_CA")).unwrap();
-        let password = fs::read_to_string(env::var(format!("{URL}_PASSWORD_FILE")).unwrap()).unwrap();
+        let SecuredEngine { url, ca_file, password_file } = secured_engine()?;
+        let password = fs::read_to_string(password_file).unwrap();
         let certificate = reqwest::Certificate::from_pem(&fs::read(&ca_file).unwrap()).unwrap();
         let http = reqwest::Client::builder().no_proxy().add_root_certificate(certificate).build().unwrap();
         let name = format!("annals-{:016x}", getrandom::u64().unwrap());
+        let ca_file = ca_file.to_str().unwrap().to_owned();
         Some(Self { url, ca_file, elastic: basic("elastic", password.trim()), http, name })
     }
 

@@ -18,7 +18,6 @@ use crate::{
     event::{ChainId, ChainPosition, Sequence, Space, UnixMillis},
     http::opaque::{self, BadText, beginning, take},
     query::{Key, Order, Place, Scope, Sort, Visible},
-    schema::Kind,
 };
 
 const VERSION: u8 = 1;
@@ -86,7 +85,7 @@ impl Cursor {
             return Err(BadCursor::OtherQuestion);
         }
         let is_of_order = self.place.keys.len() == sort.len()
-            && self.place.keys.iter().zip(sort).all(|(key, sort)| key.as_ref().is_none_or(|key| fits(key, sort)));
+            && self.place.keys.iter().zip(sort).all(|(key, sort)| key.as_ref().is_none_or(|key| sort.may_have(key)));
         if is_of_order { Ok(self.place) } else { Err(BadCursor::Damaged) }
     }
 }
@@ -115,7 +114,8 @@ fn read(content: &[u8]) -> Option<Cursor> {
     let asked = UnixMillis(i64::from_be_bytes(*take(&mut rest)?));
     let question = Question(*take(&mut rest)?);
     let chain = ChainId::from_bytes(*take(&mut rest)?);
-    let sequence = Sequence(u64::from_be_bytes(*take(&mut rest)?));
+    // Every store counts sequences in 64 bits with a sign.
+    let sequence = Sequence(i64::from_be_bytes(*take(&mut rest)?).try_into().ok()?);
     let [count] = *take(&mut rest)?;
     let keys: Option<Vec<_>> = (0..count).map(|_| read_key(&mut rest)).collect();
     let place = Place { keys: keys?, position: ChainPosition { chain, sequence } };
@@ -139,16 +139,6 @@ fn read_key(rest: &mut &[u8]) -> Option<Option<Key>> {
             Some(Some(Key::Text(std::str::from_utf8(text).ok()?.to_owned())))
         }
         _ => None,
-    }
-}
-
-fn fits(key: &Key, sort: &Sort) -> bool {
-    match key {
-        Key::Integer(_) => {
-            matches!(sort.field().kind, Kind::Date | Kind::Long | Kind::Long64 | Kind::Boolean)
-        }
-        Key::Number(_) => sort.field().kind == Kind::Float,
-        Key::Text(_) => matches!(sort.field().kind, Kind::Keyword | Kind::Text),
     }
 }
 
@@ -206,10 +196,12 @@ impl Writer {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::schema::field;
 
     fn key() -> impl Strategy<Value = Option<Key>> {
         prop_oneof![
@@ -225,7 +217,7 @@ mod tests {
             asked in any::<i64>(),
             question in any::<[u8; 16]>(),
             chain in any::<[u8; 16]>(),
-            sequence in any::<u64>(),
+            sequence in 0..=i64::MAX as u64,
             keys in prop::collection::vec(key(), 0..10),
         ) -> Cursor {
             let position = ChainPosition { chain: ChainId::from_bytes(chain), sequence: Sequence(sequence) };
@@ -243,6 +235,40 @@ mod tests {
         #[test]
         fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Cursor::decode(&opaque::encode(VERSION, &content));
+        }
+    }
+
+    /// An engine would fail at such a place, and the caller be told that the server did.
+    #[test]
+    fn a_place_that_no_event_can_have_is_refused() {
+        let leads = |path: &str, key: Key, sequence: u64| {
+            let sort = Sort::by(field(path).unwrap(), Order::Ascending).unwrap();
+            let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(sequence) };
+            let place = Place { keys: vec![Some(key)], position };
+            let cursor = Cursor { asked: UnixMillis(5), question: Question([9; 16]), place };
+            Cursor::decode(&cursor.encode())?.place_in(Question([9; 16]), &[sort])
+        };
+        let (text, longer) = ("a".repeat(1_024), "a".repeat(1_025));
+        for (path, key, sequence) in [
+            ("@timestamp", Key::Integer(0), i64::MAX as u64),
+            ("event.duration", Key::Integer(i64::MIN), 0),
+            ("kibana.alert.flapping", Key::Integer(1), 0),
+            ("event.risk_score", Key::Number(0.5), 0),
+            ("message", Key::Text(text), 0),
+        ] {
+            assert!(leads(path, key, sequence).is_ok(), "{path}");
+        }
+        for (path, key, sequence) in [
+            ("@timestamp", Key::Integer(0), i64::MAX as u64 + 1),
+            ("@timestamp", Key::Integer(i64::MIN), 0),
+            ("@timestamp", Key::Number(0.5), 0),
+            ("kibana.alert.flapping", Key::Integer(2), 0),
+            ("event.risk_score", Key::Number(0.1), 0),
+            ("event.risk_score", Key::Number(1e300), 0),
+            ("message", Key::Text(longer), 0),
+            ("message", Key::Integer(0), 0),
+        ] {
+            assert_eq!(leads(path, key, sequence), Err(BadCursor::Damaged), "{path}");
         }
     }
 

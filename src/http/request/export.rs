@@ -2,13 +2,11 @@
 
 use super::{Selection, fields, sort};
 use crate::{
+    columns::{Columns, USUAL},
     error::Failure,
     event::UnixMillis,
     http::{
-        export::{
-            Format,
-            csv::{Table, USUAL},
-        },
+        export::Format,
         parameters::{Parameters, invalid},
         projection::Selector,
     },
@@ -50,17 +48,17 @@ fn format(parameters: &mut Parameters) -> Result<Format, Failure> {
         Some("csv") if !projection.is_whole() => {
             Err(invalid("fields", "belongs to the other formats; use columns for csv"))
         }
-        Some("csv") => table(columns).map(Format::Csv),
+        Some("csv") => known(columns).map(Format::Csv),
         Some(other) => Err(invalid("format", format_args!("expected one of [ndjson, json, csv] but got [{other}]"))),
     }
 }
 
-fn table(columns: Option<Vec<String>>) -> Result<Table, Failure> {
+fn known(columns: Option<Vec<String>>) -> Result<Columns, Failure> {
     let columns = columns.unwrap_or_else(|| USUAL.map(str::to_owned).to_vec());
     for column in &columns {
         if column.contains('*') || !Selector::new(column).is_of_known_fields() {
             return Err(fields::unknown(column, "columns"));
         }
     }
-    Ok(Table::new(columns))
+    Ok(Columns::new(columns))
 }

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    find::{IdsBody, whose_ids},
-    parameters::SelectionParameters,
+    described::{BodyErrors, IdsBody, ObjectPath, QuestionErrors, SelectionParameters, TypePath},
+    find::whose_ids,
 };
 use crate::{
     access,
@@ -23,15 +23,14 @@ use crate::{
     error::Failure,
     event::UnixMillis,
     http::{
-        Shared,
-        answer::{self, ErrorAnswer},
+        Shared, answer,
         ask::{self, Whose},
         guard::Caller,
         parameters::{InSpace, Names, Parameters, invalid},
         request::{AggregateRequest, Asked, Selection, Spans},
         spans::{self, Span},
     },
-    query::{Aggregate, Aggregation, Bucket, Key, ScopedQuery, Statistics},
+    query::{Aggregate, Aggregation, Bucket, Key, MAX_BUCKETS, ScopedQuery, Statistics},
     schema::{Field, Kind},
     time::format_time,
 };
@@ -133,16 +132,13 @@ struct PercentileAnswer {
     operation_id = "aggregate_by_id",
     tag = "aggregate",
     params(
-        ("type" = String, Path, description = "Type of the saved object"),
-        ("id" = String, Path, description = "Id of the saved object"),
+        ObjectPath,
         AggregateParameters,
         SelectionParameters,
     ),
     responses(
         (status = 200, description = "What the aggregation makes of the events", body = AggregateAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn by_id(
@@ -167,9 +163,7 @@ pub(in crate::http) async fn by_id(
     params(AggregateParameters, SelectionParameters),
     responses(
         (status = 200, description = "What the aggregation makes of the events", body = AggregateAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn visible(
@@ -190,18 +184,15 @@ pub(in crate::http) async fn visible(
     operation_id = "aggregate_by_ids",
     tag = "aggregate",
     params(
-        ("type" = String, Path, description = "Type of the saved objects"),
+        TypePath,
         AggregateParameters,
         SelectionParameters,
     ),
     request_body(content((IdsBody = "application/json"))),
     responses(
         (status = 200, description = "What the aggregation makes of the events", body = AggregateAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 413, description = "The body is too large", body = ErrorAnswer),
-        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
+        BodyErrors,
     )
 )]
 pub(in crate::http) async fn by_ids(
@@ -312,10 +303,10 @@ fn span(spans: Spans, reach: Option<(UnixMillis, UnixMillis)>, field: &Field) ->
     let (first, last) = reach.unwrap_or((UnixMillis(0), UnixMillis(0)));
     match spans {
         Spans::Auto => Ok(spans::auto(first, last)),
-        Spans::Of(span) if spans::are_few_enough(&span, first, last) => Ok(span),
+        Spans::Of(span) if span.interval.spans(first, last).is_ok() => Ok(span),
         Spans::Of(span) => {
             let reason = format!(
-                "[{}] makes too many spans of {} from {} to {}; expected a longer one, or [auto]",
+                "[{}] makes more than [{MAX_BUCKETS}] spans of {} from {} to {}; expected a longer one, or [auto]",
                 span.name,
                 field.path,
                 format_time(first),

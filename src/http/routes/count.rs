@@ -13,16 +13,15 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{
-    find::{IdsBody, whose_ids},
-    parameters::SelectionParameters,
+    described::{BodyErrors, IdsBody, ObjectPath, QuestionErrors, SelectionParameters, TypePath},
+    find::whose_ids,
 };
 use crate::{
     access,
     audit::Action,
     error::Failure,
     http::{
-        Shared,
-        answer::{self, ErrorAnswer},
+        Shared, answer,
         ask::{self, Whose},
         guard::Caller,
         parameters::{InSpace, Names, Parameters},
@@ -44,15 +43,12 @@ struct CountAnswer {
     operation_id = "count_by_id",
     tag = "count",
     params(
-        ("type" = String, Path, description = "Type of the saved object"),
-        ("id" = String, Path, description = "Id of the saved object"),
+        ObjectPath,
         SelectionParameters,
     ),
     responses(
         (status = 200, description = "The number of events", body = CountAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn by_id(
@@ -76,9 +72,7 @@ pub(in crate::http) async fn by_id(
     params(SelectionParameters),
     responses(
         (status = 200, description = "The number of events", body = CountAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn visible(
@@ -97,15 +91,12 @@ pub(in crate::http) async fn visible(
     path = "/api/event_log/{type}/_count",
     operation_id = "count_by_ids",
     tag = "count",
-    params(("type" = String, Path, description = "Type of the saved objects"), SelectionParameters),
+    params(TypePath, SelectionParameters),
     request_body(content((IdsBody = "application/json"))),
     responses(
         (status = 200, description = "The number of events", body = CountAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 413, description = "The body is too large", body = ErrorAnswer),
-        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
+        BodyErrors,
     )
 )]
 pub(in crate::http) async fn by_ids(

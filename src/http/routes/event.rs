@@ -29,7 +29,7 @@ use crate::{
     operation_id = "get_event",
     tag = "find",
     params(
-        ("id" = String, Path, description = "`event.id`"),
+        ("id" = String, Path, description = "`event.id`", example = "7-paid"),
         ("fields" = Option<String>, Query, description = "What to return of it, as in a find"),
     ),
     responses(

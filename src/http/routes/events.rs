@@ -53,7 +53,6 @@ const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
         (status = 408, description = "The body did not arrive in time", body = ErrorAnswer),
         (status = 413, description = "The body is too large or has too many events", body = ErrorAnswer),
         (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
-        (status = 429, description = "The journal is full; nothing was written", body = ErrorAnswer),
         (status = 503, description = "Nothing is accepted at present; nothing was written", body = ErrorAnswer),
     )
 )]

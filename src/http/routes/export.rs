@@ -11,14 +11,13 @@ use bytes::Bytes;
 use tokio::task;
 use utoipa::IntoParams;
 
-use super::parameters::{SelectionParameters, SortParameters};
+use super::described::{ObjectPath, QuestionErrors, SelectionParameters, SortParameters};
 use crate::{
     access,
     audit::Action,
     error::Failure,
     http::{
         Shared,
-        answer::ErrorAnswer,
         ask::Whose,
         export::{Exporter, TRAILERS},
         guard::{self, Caller},
@@ -60,8 +59,7 @@ struct ExportParameters {
     operation_id = "export_by_id",
     tag = "export",
     params(
-        ("type" = String, Path, description = "Type of the saved object"),
-        ("id" = String, Path, description = "Id of the saved object"),
+        ObjectPath,
         ExportParameters,
         SortParameters,
         SelectionParameters,
@@ -70,10 +68,7 @@ struct ExportParameters {
         (status = 200, description = "All events", content(
             (String = "application/x-ndjson"), (serde_json::Value = "application/json"), (String = "text/csv")
         )),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 429, description = "As many exports are running as may at once", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn by_id(
@@ -102,10 +97,7 @@ pub(in crate::http) async fn by_id(
         (status = 200, description = "All events", content(
             (String = "application/x-ndjson"), (serde_json::Value = "application/json"), (String = "text/csv")
         )),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 429, description = "As many exports are running as may at once", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn visible(

@@ -12,15 +12,16 @@ use serde::Deserialize;
 use tokio::{task, time::Instant};
 use utoipa::{IntoParams, ToSchema};
 
-use super::parameters::{SelectionParameters, SortParameters};
+use super::described::{
+    BodyErrors, FieldsParameter, IdsBody, ObjectPath, QuestionErrors, SelectionParameters, SortParameters, TypePath,
+};
 use crate::{
     access,
     audit::Action,
     error::{ErrorCode, Failure},
     event::Space,
     http::{
-        MAX_QUERY_BYTES, Shared,
-        answer::{self, ErrorAnswer},
+        MAX_QUERY_BYTES, Shared, answer,
         ask::Whose,
         body::Expected,
         guard::Caller,
@@ -49,21 +50,6 @@ struct FindParameters {
     /// has `per_page` events. Everything but `per_page` and `fields` must stay as it was.
     #[param(example = "")]
     after: Option<String>,
-    /// What to return of each event: paths separated by commas, with `*` for anything; an object stands for all that is in it.
-    #[param(example = "@timestamp,event.action,user")]
-    fields: Option<String>,
-}
-
-/// The saved objects in question.
-#[derive(ToSchema, Deserialize)]
-#[expect(dead_code, reason = "a description; `request` reads it")]
-pub(super) struct IdsBody {
-    #[serde(default)]
-    #[schema(example = json!(["7", "8"]))]
-    ids: Vec<String>,
-    /// Ids that the objects had before. They count exactly like `ids`.
-    #[serde(default, rename = "legacyIds")]
-    legacy_ids: Vec<String>,
 }
 
 /// One page of what was found. [`write`] makes its bytes.
@@ -89,17 +75,15 @@ struct FindAnswer {
     operation_id = "find_by_id",
     tag = "find",
     params(
-        ("type" = String, Path, description = "Type of the saved object"),
-        ("id" = String, Path, description = "Id of the saved object"),
+        ObjectPath,
         FindParameters,
+        FieldsParameter,
         SortParameters,
         SelectionParameters,
     ),
     responses(
         (status = 200, description = "A page of events", body = FindAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn by_id(
@@ -121,12 +105,10 @@ pub(in crate::http) async fn by_id(
     path = "/api/event_log/_find",
     operation_id = "find",
     tag = "find",
-    params(FindParameters, SortParameters, SelectionParameters),
+    params(FindParameters, FieldsParameter, SortParameters, SelectionParameters),
     responses(
         (status = 200, description = "A page of events", body = FindAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn visible(
@@ -147,19 +129,17 @@ pub(in crate::http) async fn visible(
     operation_id = "find_by_ids",
     tag = "find",
     params(
-        ("type" = String, Path, description = "Type of the saved objects"),
+        TypePath,
         FindParameters,
+        FieldsParameter,
         SortParameters,
         SelectionParameters,
     ),
     request_body(content((IdsBody = "application/json"))),
     responses(
         (status = 200, description = "A page of events", body = FindAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 413, description = "The body is too large", body = ErrorAnswer),
-        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
+        BodyErrors,
     )
 )]
 pub(in crate::http) async fn by_ids(

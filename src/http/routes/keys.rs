@@ -13,6 +13,8 @@ use serde_json::json;
 use tokio::task;
 use utoipa::ToSchema;
 
+use super::described::BodyErrors;
+
 use crate::{
     access::{Grant, GrantText, KeyInfo, NewKey, Role},
     audit::Action,
@@ -136,8 +138,7 @@ pub(in crate::http) async fn list(
         (status = 201, description = "The key", body = NewKeyAnswer),
         (status = 400, description = "The request is invalid", body = ErrorAnswer),
         (status = 409, description = "There is a key of this name already", body = ErrorAnswer),
-        (status = 413, description = "The body is too large", body = ErrorAnswer),
-        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
+        BodyErrors,
         (status = 503, description = "The key could not be made durable", body = ErrorAnswer),
     )
 )]
@@ -171,7 +172,7 @@ pub(in crate::http) async fn create(
     path = "/api/access/keys/{name}",
     operation_id = "revoke_key",
     tag = "access",
-    params(("name" = String, Path, description = "Name of the key")),
+    params(("name" = String, Path, description = "Name of the key", example = "shop")),
     responses(
         (status = 200, description = "What the key was", body = KeyAnswer),
         (status = 400, description = "The request is invalid", body = ErrorAnswer),

@@ -3,6 +3,7 @@
 pub(super) mod aggregate;
 pub(super) mod count;
 pub(super) mod dead_letters;
+mod described;
 pub(super) mod event;
 pub(super) mod events;
 pub(super) mod export;
@@ -11,6 +12,5 @@ pub(super) mod health;
 pub(super) mod keys;
 pub(super) mod metrics;
 pub(super) mod openapi;
-mod parameters;
 pub(super) mod providers;
 pub(super) mod tail;

@@ -12,6 +12,8 @@ use serde::Serialize;
 use tokio::task;
 use utoipa::ToSchema;
 
+use super::described::BodyErrors;
+
 use crate::{
     error::{ErrorCode, Failure},
     http::{
@@ -79,7 +81,7 @@ pub(in crate::http) async fn list(
     path = "/api/event_log/providers/{provider}",
     operation_id = "register_provider",
     tag = "providers",
-    params(("provider" = String, Path, description = "`event.provider` of the events")),
+    params(("provider" = String, Path, description = "`event.provider` of the events", example = "shop")),
     request_body(
         description = "`actions`, and optionally `defaults`",
         content((ProviderAnswer = "application/json"))
@@ -87,8 +89,7 @@ pub(in crate::http) async fn list(
     responses(
         (status = 200, description = "What is registered of the provider now", body = ProviderAnswer),
         (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 413, description = "The body is too large", body = ErrorAnswer),
-        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
+        BodyErrors,
         (status = 503, description = "The registration could not be made durable", body = ErrorAnswer),
     )
 )]

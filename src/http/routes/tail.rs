@@ -10,12 +10,12 @@ use axum::{
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use utoipa::IntoParams;
 
+use super::described::{FieldsParameter, ObjectPath, QuestionErrors};
 use crate::{
     audit::Action,
     error::Failure,
     http::{
         Shared,
-        answer::ErrorAnswer,
         ask::Whose,
         guard::{self, Caller},
         parameters::Parameters,
@@ -45,9 +45,6 @@ struct TailParameters {
     since: Option<String>,
     /// The id of an event of a tail, to go on behind it; as the header `last-event-id`, which goes before it. `since` is then what it was.
     last_event_id: Option<String>,
-    /// What to return of each event: paths separated by commas, with `*` for anything; an object stands for all that is in it.
-    #[param(example = "@timestamp,event.action,user")]
-    fields: Option<String>,
     /// KQL: only events that match it.
     #[param(example = "event.outcome:failure")]
     filter: Option<String>,
@@ -62,16 +59,13 @@ struct TailParameters {
     operation_id = "tail_by_id",
     tag = "tail",
     params(
-        ("type" = String, Path, description = "Type of the saved object"),
-        ("id" = String, Path, description = "Id of the saved object"),
+        ObjectPath,
         TailParameters,
+        FieldsParameter,
     ),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 429, description = "As many tails are running as may at once", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn by_id(
@@ -94,13 +88,10 @@ pub(in crate::http) async fn by_id(
     path = "/api/event_log/_tail",
     operation_id = "tail",
     tag = "tail",
-    params(TailParameters),
+    params(TailParameters, FieldsParameter),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No such space, or nothing that the caller may see", body = ErrorAnswer),
-        (status = 429, description = "As many tails are running as may at once", body = ErrorAnswer),
-        (status = 503, description = "The store does not answer", body = ErrorAnswer),
+        QuestionErrors,
     )
 )]
 pub(in crate::http) async fn visible(

@@ -49,7 +49,7 @@ impl Positions {
         self.next.get(&chain).copied().unwrap_or(Sequence(0))
     }
 
-    pub(super) fn encode(&self) -> String {
+    pub(in crate::http) fn encode(&self) -> String {
         let mut bytes = vec![u8::from(self.since.is_some())];
         if let Some(since) = self.since {
             bytes.extend(since.0.to_be_bytes());

@@ -437,7 +437,7 @@ async fn while_the_system_that_knows_callers_is_away_the_answer_is_503_and_healt
     assert_eq!(log.get("/api/event_log/t/1/_find").await.status, 200);
 }
 
-fn from(address: &str, request: axum::http::request::Builder) -> Request<Body> {
+pub(super) fn from(address: &str, request: axum::http::request::Builder) -> Request<Body> {
     let mut request = request.body(Body::empty()).unwrap();
     request.extensions_mut().insert(crate::http::address::Peer(address.parse().unwrap()));
     request
@@ -494,6 +494,23 @@ async fn failures_keys_and_finds_by_those_who_read_everything_are_events_of_the_
     assert_eq!(told, expected);
     assert_eq!((&own[0]["source"]["ip"], &own[0]["event"]["outcome"]), (&json!("192.0.2.1"), &json!("failure")));
     assert_eq!(own[3]["kibana"]["space_ids"], json!(["team"]));
+}
+
+/// Also where finds are not, and whoever exports.
+#[tokio::test]
+async fn every_export_is_an_event_of_the_logs_own() {
+    let log = Log::configured(&[("access.authority", "grants"), READS, ANY, ANYWHERE]);
+    let reader = log.new_key("reader", &[grant(Role::Reader, &["*"], &[])]);
+    for what in ["_find", "_export", "_tail"] {
+        let uri = format!("/s/team/api/event_log/order/8/{what}");
+        assert_eq!(ask(&log, Some(&reader), "GET", &uri, "").await.status, 200, "{what}");
+    }
+    log.get("/api/event_log/_export").await;
+    let own = log.store.own_events(2).await;
+    let told: Vec<_> = own.iter().map(|event| (&event["event"]["action"], &event["message"])).collect();
+    let export = json!("export");
+    let messages = [json!("exported events of order 8"), json!("exported all events")];
+    assert_eq!(told, messages.each_ref().map(|message| (&export, message)));
 }
 
 #[tokio::test]

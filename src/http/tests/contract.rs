@@ -109,7 +109,7 @@ const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
             ("filter", ""),
         ],
     ),
-    ("/_tail", &[("since", "1d"), ("last_event_id", ""), ("fields", "event"), ("filter", "")]),
+    ("/_tail", &[("since", "1d"), ("last_event_id", ""), ("filter", ""), ("fields", "event")]),
 ];
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 mod contract;
 mod events;
+mod examples;
 mod export;
 mod find;
 mod operation;

@@ -251,7 +251,7 @@ async fn more_spans_than_an_answer_holds_are_refused_by_what_the_store_has() {
     log.store([at(0), at(1).at("2022-03-02T11:00:00.000Z")]).await;
     let answer = log.get("/api/event_log/_aggregate?histogram=@timestamp&interval=1m").await;
     assert_eq!(answer.status, 400);
-    assert!(answer.error().contains("[1m] makes too many spans"), "{}", answer.error());
+    assert!(answer.error().contains("[1m] makes more than [10000] spans"), "{}", answer.error());
 }
 
 #[tokio::test]

@@ -16,7 +16,10 @@ mod values;
 pub use error::{KqlError, Position};
 
 use super::filter::Filter;
-use crate::event::UnixMillis;
+use crate::{
+    event::UnixMillis,
+    schema::{self, Field, Kind, Search},
+};
 use error::Complaint;
 use syntax::Span;
 
@@ -60,4 +63,23 @@ pub fn quote(value: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// The condition that the field's value has this text somewhere in it, each character standing for itself, by case.
+pub fn containing(field: &str, text: &str) -> String {
+    let is_text =
+        |field: &&Field| matches!(field.kind, Kind::Text | Kind::Json) && field.search == Search::ValueAndWords;
+    let of_value = if schema::field(field).filter(is_text).is_some() { ".keyword" } else { "" };
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if parser::is_special(character) {
+            escaped.extend(['\\', character]);
+        } else if character.is_whitespace() {
+            // Blanks would end before a keyword.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            escaped.push(character);
+        }
+    }
+    format!("{field}{of_value}:*{escaped}*")
 }

@@ -444,4 +444,17 @@ proptest! {
         );
         prop_assert_eq!(parse(&format!("event.action:{}", quote(&value)), NOW), Ok(expected.unwrap()));
     }
+
+    #[test]
+    fn a_contained_value_is_that_text_somewhere(part in "\\PC{1,40}|[ \t\n*:(){}<>\"\\\\]{1,10}|(not|and |or:| ){1,6}") {
+        let test = Test::Like(Pattern::containing(&part));
+        let expected = Filter::value(Subject::Field(crate::schema::field("event.action").unwrap()), test);
+        prop_assert_eq!(parse(&containing("event.action", &part), NOW), Ok(expected.unwrap()));
+    }
+}
+
+#[test]
+fn what_a_text_contains_is_asked_of_the_whole_text() {
+    assert_eq!(containing("message", "a b"), r"message.keyword:*a\u0020b*");
+    assert_eq!(containing("tags", "*"), r"tags:*\**");
 }

@@ -88,6 +88,7 @@ const CASES: &[(&str, Case)] = &[
     ("terms are counted whatever their number", |b| Box::pin(questions::terms_in_any_number(b))),
     ("histograms have no gaps", |b| Box::pin(questions::histograms_have_no_gaps(b))),
     ("histograms leave out what has no date", |b| Box::pin(questions::histograms_of_what_may_be_missing(b))),
+    ("histograms have so many spans and no more", |b| Box::pin(questions::histograms_end_somewhere(b))),
     ("numbers have statistics", |b| Box::pin(questions::numbers_have_statistics(b))),
     ("numbers have percentiles", |b| Box::pin(questions::numbers_have_percentiles(b))),
     ("the head is the end of the chain", |b| Box::pin(heads(b))),

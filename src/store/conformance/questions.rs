@@ -6,14 +6,14 @@ use super::{Bench, NONE, parse, sequence, values};
 use crate::{
     event::{Sequence, UnixMillis},
     query::{
-        Aggregate, Aggregation, Bucket, Interval, Key,
+        Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS,
         Order::{Ascending, Descending},
         Statistics, Unit,
         filter::{self, Filter, Subject, Test},
     },
     schema::{self, Field},
     store::{
-        Outcome,
+        Outcome, StoreError,
         testing::{
             ACTION, DURATION, Question, SEQUENCE, TIMESTAMP, draft, fresh_chain, fresh_name, position, stub_of,
             visible_in,
@@ -354,6 +354,19 @@ pub(super) async fn histograms_of_what_may_be_missing(bench: &Bench<'_>) {
     let expected = [("1969-12-31T23:59:56.000Z", 1), ("1970-01-01T00:00:00.000Z", 0), ("1970-01-01T00:00:04.000Z", 1)];
     assert_eq!(spans, expected.map(|(start, events)| (start.to_owned(), events)));
     assert_eq!(bench.histogram("event.start", Interval::Millis(1_000)).await, Vec::<(String, u64)>::new());
+}
+
+pub(super) async fn histograms_end_somewhere(bench: &Bench<'_>) {
+    let of = |time: &str| bench.draft().with("event.end", time);
+    bench.stored([of("1970-01-01T00:00:00.000Z"), of("1970-01-01T00:00:09.999Z")]).await;
+    assert_eq!(bench.histogram("event.end", Interval::Millis(1)).await.len(), MAX_BUCKETS);
+    let one_more = bench.sealed(2, bench.draft().with("event.end", "1970-01-01T00:00:10.000Z"));
+    bench.append(&[one_more]).await;
+    bench.store.refresh().await.expect("the store refreshes");
+    let aggregation = Aggregation::Histogram { field: field("event.end"), interval: Interval::Millis(1) };
+    let refused = bench.store.aggregate(&bench.about_it().asked(), &aggregation).await;
+    assert!(matches!(refused, Err(StoreError::TooManySpans)), "{refused:?}");
+    assert_eq!(bench.histogram("event.end", Interval::Millis(2)).await.len(), 5_001);
 }
 
 pub(super) async fn numbers_have_statistics(bench: &Bench<'_>) {

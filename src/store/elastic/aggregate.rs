@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Interval, MAX_BUCKETS, Query, Statistics, Unit},
+    query::{Aggregate, Aggregation, Interval, Query, Statistics, Unit},
     schema::Field,
     store::StoreError,
 };
@@ -67,9 +67,7 @@ impl Question<'_> {
         let Extent { min: Some(min), max: Some(max), .. } = self.statistics(&values).await? else {
             return Ok(Vec::new());
         };
-        let too_many =
-            || refused(format!("{} would have more than {MAX_BUCKETS} spans of time: ask for longer ones", field.path));
-        spans(interval, UnixMillis(min as i64), UnixMillis(max as i64)).ok_or_else(too_many)?;
+        interval.spans(UnixMillis(min as i64), UnixMillis(max as i64))?;
         let by = match interval {
             Interval::Millis(length) => ("fixed_interval", format!("{}ms", length.min(LONGEST_INTERVAL))),
             Interval::Calendar(unit) => ("calendar_interval", name(unit).to_owned()),
@@ -82,11 +80,7 @@ impl Question<'_> {
                 *counts.entry(start).or_default() += events.events();
             }
         }
-        let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
-            return Ok(Vec::new());
-        };
-        let starts = spans(interval, first, last).ok_or_else(too_many)?;
-        Ok(starts.into_iter().map(|start| (start, counts.get(&start).copied().unwrap_or(0))).collect())
+        Ok(interval.filled(&counts)?)
     }
 
     async fn statistics(&self, values: &Values) -> Result<Extent, StoreError> {
@@ -109,13 +103,6 @@ impl Question<'_> {
         };
         Ok(percents.iter().map(value).collect())
     }
-}
-
-/// The spans from the one of `first` to the one of `last`; `None` if they are too many.
-fn spans(interval: Interval, first: UnixMillis, last: UnixMillis) -> Option<Vec<UnixMillis>> {
-    let starts = std::iter::successors(interval.start_of(first), |start| interval.next(*start));
-    let starts: Vec<_> = starts.take_while(|start| *start <= last).take(MAX_BUCKETS + 1).collect();
-    (starts.len() <= MAX_BUCKETS).then_some(starts)
 }
 
 const fn name(unit: Unit) -> &'static str {

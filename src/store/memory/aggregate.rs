@@ -7,18 +7,18 @@ use serde_json::Value;
 use super::values_at;
 use crate::{
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Bucket, Interval, Key, Statistics},
+    query::{Aggregate, Aggregation, Bucket, Interval, Key, Statistics, TooManySpans},
     schema::Field,
 };
 
 /// What the aggregation makes of these documents.
-pub(super) fn of(documents: &[Value], aggregation: &Aggregation) -> Aggregate {
-    match aggregation {
+pub(super) fn of(documents: &[Value], aggregation: &Aggregation) -> Result<Aggregate, TooManySpans> {
+    Ok(match aggregation {
         Aggregation::Terms { field, limit } => terms(documents, field, *limit),
-        Aggregation::Histogram { field, interval } => Aggregate::Histogram(histogram(documents, field, *interval)),
+        Aggregation::Histogram { field, interval } => Aggregate::Histogram(histogram(documents, field, *interval)?),
         Aggregation::Statistics { field } => Aggregate::Statistics(statistics(&numbers(documents, field))),
         Aggregation::Percentiles { field, percents } => Aggregate::Percentiles(percentiles(documents, field, percents)),
-    }
+    })
 }
 
 fn terms(documents: &[Value], field: &'static Field, limit: usize) -> Aggregate {
@@ -57,7 +57,11 @@ fn distinct(document: &Value, field: &'static Field) -> Vec<Key> {
     distinct
 }
 
-fn histogram(documents: &[Value], field: &'static Field, interval: Interval) -> Vec<(UnixMillis, u64)> {
+fn histogram(
+    documents: &[Value],
+    field: &'static Field,
+    interval: Interval,
+) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
     let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for document in documents {
         let starts: BTreeSet<_> = keys(document, field).filter_map(|key| interval.start_of(millis(&key)?)).collect();
@@ -65,11 +69,7 @@ fn histogram(documents: &[Value], field: &'static Field, interval: Interval) -> 
             *counts.entry(start).or_default() += 1;
         }
     }
-    let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
-        return Vec::new();
-    };
-    let starts = std::iter::successors(Some(first), |start| interval.next(*start)).take_while(|start| *start <= last);
-    starts.map(|start| (start, counts.get(&start).copied().unwrap_or(0))).collect()
+    interval.filled(&counts)
 }
 
 fn millis(key: &Key) -> Option<UnixMillis> {

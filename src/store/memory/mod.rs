@@ -118,7 +118,7 @@ impl Store for MemoryStore {
 
     async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
         let found: Vec<_> = self.matching(query.query()).into_iter().map(|(document, _)| document).collect();
-        Ok(aggregate::of(&found, aggregation))
+        Ok(aggregate::of(&found, aggregation)?)
     }
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {

@@ -19,6 +19,9 @@ pub(super) struct Read {
 
 type Key = ([u8; 16], i64);
 
+/// What transactions that add rows share a lock on. No lock on the table itself, for which its cleaning would have to end.
+const ADDITIONS: &str = "hashtextextended('annals additions ' || current_schema(), 0)";
+
 impl Read {
     pub(super) fn of(event: SealedEvent) -> Self {
         let row = read(&event).map_err(|reason| Outcome::Rejected { reason });
@@ -38,7 +41,7 @@ fn read(event: &SealedEvent) -> Result<(Row, String), String> {
 
 /// All in one transaction: on disk when this returns, or not there at all.
 pub(super) async fn append(connection: &mut Object, events: &[Read]) -> Result<Vec<Outcome>, Fault> {
-    let transaction = connection.transaction().await?;
+    let transaction = adding(connection).await?;
     let outcomes = store(&transaction, events).await?;
     transaction.commit().await?;
     Ok(outcomes)
@@ -49,7 +52,7 @@ pub(super) async fn replace(connection: &mut Object, read: Read) -> Result<Outco
     let Some((chain, sequence)) = read.key() else {
         return Ok(read.row.err().unwrap_or(Outcome::Stored));
     };
-    let transaction = connection.transaction().await?;
+    let transaction = adding(connection).await?;
     let select = "SELECT id, document FROM events WHERE chain = $1 AND sequence = $2 FOR UPDATE";
     if let Some(found) = transaction.query_opt(select, &[&chain.as_slice(), &sequence]).await? {
         let (id, stored): (i64, Vec<u8>) = (found.try_get(0)?, found.try_get(1)?);
@@ -65,7 +68,24 @@ pub(super) async fn replace(connection: &mut Object, read: Read) -> Result<Outco
     Ok(outcome.unwrap_or_else(gone))
 }
 
-async fn store(transaction: &Transaction<'_>, events: &[Read]) -> Result<Vec<Outcome>, Fault> {
+/// A transaction that adds rows: [`last_row`] waits until those that have begun are over.
+pub(super) async fn adding(connection: &mut Object) -> Result<Transaction<'_>, Fault> {
+    let transaction = connection.transaction().await?;
+    let lock = transaction.prepare_cached(&format!("SELECT pg_advisory_xact_lock_shared({ADDITIONS})")).await?;
+    transaction.execute(&lock, &[]).await?;
+    Ok(transaction)
+}
+
+/// The newest row that there is, all rows before which are there, or never will be. (Rows are numbered before their transaction is over.)
+pub(super) async fn last_row(connection: &mut Object) -> Result<i64, Fault> {
+    let transaction = connection.transaction().await?;
+    transaction.execute(&format!("SELECT pg_advisory_xact_lock({ADDITIONS})"), &[]).await?;
+    let row = transaction.query_one("SELECT coalesce(max(id), 0) FROM events", &[]).await?;
+    transaction.commit().await?;
+    Ok(row.try_get(0)?)
+}
+
+pub(super) async fn store(transaction: &Transaction<'_>, events: &[Read]) -> Result<Vec<Outcome>, Fault> {
     let mut stored = insert(transaction, events).await?;
     refer(transaction, events, &stored).await?;
     let others: HashSet<Key> = events.iter().filter_map(Read::key).filter(|key| !stored.contains_key(key)).collect();
@@ -93,14 +113,14 @@ fn gone() -> Outcome {
 /// Several programs may insert the same events; in the order of their keys they do not wait for each other in a circle.
 const INSERT: &str =
     "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document)
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, event_id)
     SELECT chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields::jsonb, document
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields::jsonb, document, event_id
     FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-        $16::text[], $17::text[], $18::text[], $19::bytea[])
+        $16::text[], $17::text[], $18::text[], $19::bytea[], $20::text[])
         WITH ORDINALITY AS u (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, ordinal)
+        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, event_id, ordinal)
     ORDER BY chain, sequence, ordinal
     ON CONFLICT (chain, sequence) DO NOTHING
     RETURNING id, chain, sequence";
@@ -142,6 +162,7 @@ async fn insert(transaction: &Transaction<'_>, events: &[Read]) -> Result<HashMa
                 &column!(row => row.words.as_deref()),
                 &fields,
                 &documents,
+                &column!(row => row.event_id.as_deref()),
             ],
         )
         .await?;

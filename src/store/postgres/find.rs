@@ -53,12 +53,6 @@ pub(super) async fn aggregate(
     Ok(counting.answer(&rows)?)
 }
 
-/// The newest row that there is.
-pub(super) async fn last_row(connection: &mut Object) -> Result<i64, Fault> {
-    let row = connection.query_one("SELECT coalesce(max(id), 0) FROM events", &[]).await?;
-    Ok(row.try_get(0)?)
-}
-
 /// The next documents of a scan that began when this was the last row.
 pub(super) async fn step(
     connection: &mut Object,
@@ -99,7 +93,10 @@ async fn reading(connection: &mut Object) -> Result<Transaction<'_>, Fault> {
 }
 
 /// Planned for these very values, and not kept: statements differ from question to question.
-async fn rows(transaction: &Transaction<'_>, Statement { text, values }: &Statement) -> Result<Vec<Row>, Fault> {
+pub(super) async fn rows(
+    transaction: &Transaction<'_>,
+    Statement { text, values }: &Statement,
+) -> Result<Vec<Row>, Fault> {
     let values: Vec<_> = values.iter().map(parameter).collect();
     Ok(transaction.query_typed(text, &values).await?)
 }

@@ -62,10 +62,10 @@ impl Store for PostgresStore {
     async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
         self.connections.close_idle();
         let (schema, complaints) = (Arc::clone(&self.schema), self.connections.complaints.clone());
+        let up_to_date = self.connections.run(self.append_timeout, |c| setup::is_up_to_date(c).boxed()).await?;
+        let limit = if up_to_date { self.append_timeout } else { setup::STEPS_LIMIT };
         self.connections
-            .run(self.append_timeout, move |connection| {
-                async move { setup::set_up(connection, &schema, &complaints).await }.boxed()
-            })
+            .run(limit, move |connection| async move { setup::set_up(connection, &schema, &complaints).await }.boxed())
             .await
     }
 
@@ -100,7 +100,7 @@ impl Store for PostgresStore {
     }
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        let last_row = self.ask(|connection| find::last_row(connection).boxed()).await?;
+        let last_row = self.ask(|connection| append::last_row(connection).boxed()).await?;
         let steps = Steps { connections: Arc::clone(&self.connections), limit: self.query_timeout };
         Ok(Box::new(Reading::begin(steps, query.query().clone(), last_row)))
     }

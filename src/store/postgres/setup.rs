@@ -1,15 +1,20 @@
 //! The schema: how it is made, and brought up to date.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
 use tokio_postgres::Transaction;
 
 use super::failure::{Complaints, Fault};
 
 /// What brings the tables from the version of its index to the next. Entries are added, and never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_events.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_reading.sql")];
 
 /// Earlier servers are no longer maintained, or soon will not be.
 const OLDEST_SERVER: i32 = 150_000;
+
+/// How long the steps that a schema has not taken may take: each event may have to be written anew.
+pub(super) const STEPS_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,18 @@ pub(super) enum SetupError {
     Newer { schema: String, found: i32, known: usize },
 }
 
+/// Whether no step is left to be taken.
+pub(super) async fn is_up_to_date(connection: &mut Object) -> Result<bool, Fault> {
+    let exists = connection.query_one("SELECT to_regclass('versions') IS NOT NULL", &[]).await?;
+    if !exists.try_get::<_, bool>(0)? {
+        return Ok(false);
+    }
+    let found: i32 = connection.query_one(NEWEST, &[]).await?.try_get(0)?;
+    Ok(usize::try_from(found).is_ok_and(|found| found == MIGRATIONS.len()))
+}
+
+const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM versions";
+
 /// Takes the steps that the schema has not taken, each with the mark that it was. Several programs may be at it at once.
 pub(super) async fn set_up(connection: &mut Object, schema: &str, complaints: &Complaints) -> Result<(), Fault> {
     let transaction = connection.transaction().await?;
@@ -32,6 +49,7 @@ pub(super) async fn set_up(connection: &mut Object, schema: &str, complaints: &C
         .execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&format!("annals {schema}")])
         .await?;
     let taken = steps_taken(&transaction, schema).await?.map_err(|error| complaints.of_setup(&error))?;
+    transaction.batch_execute("SET LOCAL statement_timeout TO 0").await?;
     for (step, version) in MIGRATIONS.iter().zip(1_i32..).skip(taken) {
         transaction.batch_execute(step).await?;
         transaction.execute("INSERT INTO versions (version) VALUES ($1)", &[&version]).await?;
@@ -78,7 +96,7 @@ async fn steps_taken(transaction: &Transaction<'_>, schema: &str) -> Result<Resu
             .await?;
         return Ok(Ok(0));
     }
-    let found: i32 = transaction.query_one("SELECT coalesce(max(version), 0) FROM versions", &[]).await?.try_get(0)?;
+    let found: i32 = transaction.query_one(NEWEST, &[]).await?.try_get(0)?;
     Ok(match usize::try_from(found) {
         Ok(taken) if taken <= MIGRATIONS.len() => Ok(taken),
         _ => Err(SetupError::Newer { schema: schema.to_owned(), found, known: MIGRATIONS.len() }),

@@ -9,16 +9,19 @@ use std::{
     env,
     num::NonZeroU32,
     panic::{AssertUnwindSafe, resume_unwind},
+    path::PathBuf,
 };
 
 use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::{
-    query::filter::{Filter, Subject, Test},
+    query::filter::{Filter, Subject, Test, Value},
     schema,
     store::{
         conformance,
+        sql::{Dialect, Search, Statement},
         testing::{self, draft, fresh_chain, fresh_name, position},
     },
     units::Secret,
@@ -101,7 +104,7 @@ async fn a_schema_of_a_newer_version_is_left_alone() {
         execute(config, "INSERT INTO versions (version) VALUES (7)").await;
         let StoreError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
         assert!(
-            reason.ends_with("has version 7, and this program knows versions up to 1: use a newer one"),
+            reason.ends_with("has version 7, and this program knows versions up to 2: use a newer one"),
             "{reason}"
         );
     })
@@ -222,6 +225,172 @@ async fn a_database_that_only_reads_blocks() {
         assert!(matches!(&error, StoreError::Blocked { .. }), "{error:?}");
     })
     .await;
+}
+
+/// What a server says of the connection that it is asked on.
+async fn is_encrypted(config: &PostgresConfig) -> Result<bool, StoreError> {
+    const ASK: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let store = PostgresStore::new(config).unwrap();
+    store.ask(|connection| async move { Ok(connection.query_one(ASK, &[]).await?.try_get(0)?) }.boxed()).await
+}
+
+/// With this authority alone, and a server of this name at the address of the real one.
+fn encrypted(config: &PostgresConfig, ca_file: Option<PathBuf>, name: &str) -> PostgresConfig {
+    let url = config.url.as_ref().unwrap().expose().replace("@127.0.0.1:", &format!("@{name}:"));
+    let url = Secret::new(format!("{url}?hostaddr=127.0.0.1"));
+    PostgresConfig { url: Some(url), tls: UseTls::Required, ca_file, ..config.clone() }
+}
+
+#[tokio::test]
+async fn encrypted_is_what_the_right_authority_vouches_for_by_name_and_nothing_else() {
+    on_a_server(async |config| {
+        let ca_file = env::var_os("ANNALS_TEST_POSTGRES_CA").map(PathBuf::from);
+        assert!(ca_file.is_some(), "ANNALS_TEST_POSTGRES_CA is not set, and ANNALS_TEST_POSTGRES is");
+        for name in ["localhost", "127.0.0.1"] {
+            assert!(is_encrypted(&encrypted(config, ca_file.clone(), name)).await.unwrap(), "{name}");
+        }
+        assert!(!is_encrypted(config).await.unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let stranger = folder.path().join("stranger.pem");
+        std::fs::write(&stranger, rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem())
+            .unwrap();
+        for (ca_file, name) in [(ca_file, "elsewhere.test"), (Some(stranger), "localhost"), (None, "localhost")] {
+            let refused = is_encrypted(&encrypted(config, ca_file, name)).await;
+            let Err(StoreError::Unavailable { reason, .. }) = &refused else { panic!("{name}: {refused:?}") };
+            assert!(reason.contains("certificate"), "{name}: {reason}");
+        }
+    })
+    .await;
+}
+
+/// Nothing is sent to it in plain text, least of all a password.
+#[tokio::test]
+async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = async {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut told = Vec::new();
+        client.read_exact(&mut [0; 8]).await.unwrap();
+        client.write_all(b"N").await.unwrap();
+        client.read_to_end(&mut told).await.unwrap();
+        told
+    };
+    let config = PostgresConfig {
+        tls: UseTls::Required,
+        ..config(&format!("postgres://annals:secret@127.0.0.1:{port}/annals"))
+    };
+    let (told, answer) = tokio::join!(server, is_encrypted(&config));
+    assert_eq!(told, b"");
+    assert!(matches!(&answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+}
+
+/// Waits until something in the schema's database waits for a lock, unless that is done first.
+async fn until_it_waits<T>(config: &PostgresConfig, work: impl Future<Output = T> + Unpin) -> Option<T> {
+    let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let waiting = async {
+        let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while client.query_one(count, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = waiting => None,
+    }
+}
+
+/// An append of the first and the last of these events, which has written them and not ended.
+#[tokio::test]
+async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
+    on_a_server(async |config| {
+        let store = store(config).await;
+        let chain = fresh_chain();
+        let events: Vec<_> = (0..3).map(|at| draft().about("alert", "a").sealed(position(chain, at))).collect();
+        let [first, middle, last] = events.clone().try_into().unwrap();
+        let (written, is_written) = tokio::sync::oneshot::channel();
+        let (end, is_to_end) = tokio::sync::oneshot::channel();
+        let slow = store.connections.run(Duration::from_secs(30), move |connection| {
+            async move {
+                let transaction = append::adding(connection).await?;
+                append::store(&transaction, &[Read::of(first), Read::of(last)]).await?;
+                written.send(()).unwrap();
+                is_to_end.await.unwrap();
+                Ok(transaction.commit().await?)
+            }
+            .boxed()
+        });
+        let others = async {
+            is_written.await.unwrap();
+            store.append(&nowhere(), &[middle]).await.unwrap();
+            let asked = testing::about("alert", "a").asked();
+            let mut beginning = Box::pin(async {
+                let mut scan = store.scan(&asked).await.unwrap();
+                let found = scan.next(1).await.unwrap();
+                (scan, found)
+            });
+            let begun = until_it_waits(config, &mut beginning).await;
+            end.send(()).unwrap();
+            let (mut scan, mut found) = match begun {
+                Some(begun) => begun,
+                None => beginning.await,
+            };
+            while let rest = scan.next(1).await.unwrap()
+                && !rest.is_empty()
+            {
+                found.extend(rest);
+            }
+            found
+        };
+        let (slow, found) = tokio::join!(slow, others);
+        slow.unwrap();
+        let expected: Vec<_> = events.into_iter().map(|event| event.document).collect();
+        assert_eq!(found, expected);
+    })
+    .await;
+}
+
+fn by_id(id: &str) -> crate::query::ScopedQuery {
+    let id_of_event = Subject::Field(schema::field("event.id").unwrap());
+    let test = Test::OneOf(vec![Value::Text(id.to_owned())]);
+    testing::visible_everywhere().with(Filter::value(id_of_event, test).unwrap()).page(0, 1).asked()
+}
+
+#[tokio::test]
+async fn events_of_the_first_version_are_found_by_their_ids() {
+    on_a_server(async |config| {
+        let first = include_str!("migrations/0001_events.sql");
+        let versions = "CREATE TABLE versions (version integer PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now());
+            INSERT INTO versions (version) VALUES (1)";
+        let events = "INSERT INTO events (chain, sequence, received, timestamp, fields, document)
+            SELECT '\\x00', n, 0, 0, jsonb_build_object('event.id', 'id ' || n), convert_to('document ' || n, 'UTF8')
+            FROM generate_series(1, 2000) AS n";
+        execute(config, &format!("CREATE SCHEMA {}; {first}; {versions}; {events}", config.schema)).await;
+        let store = store(config).await;
+        assert_eq!(store.find(&by_id("id 7")).await.unwrap().documents, ["document 7"]);
+        execute(config, "ANALYZE").await;
+        let plan = plan_of(&store, by_id("id 7")).await;
+        assert_eq!(plan.matches("events_by_event_id").count(), 2, "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+    })
+    .await;
+}
+
+/// How the server goes about the statements of a query.
+async fn plan_of(store: &PostgresStore, query: crate::query::ScopedQuery) -> String {
+    let explain = async move |connection: &mut deadpool_postgres::Object| {
+        let search = Search::of(Dialect::Postgres, query.query());
+        let mut plan = String::new();
+        for statement in [search.count(), search.page(None, 0, 1)] {
+            let explained = format!("EXPLAIN {}", statement.text);
+            let transaction = connection.transaction().await?;
+            let rows = find::rows(&transaction, &Statement { text: explained, ..statement }).await?;
+            rows.iter().for_each(|row| plan += &format!("{}\n", row.get::<_, String>(0)));
+        }
+        Ok(plan)
+    };
+    store.ask(move |connection| async move { explain(connection).await }.boxed()).await.unwrap()
 }
 
 fn everything_with(filter: Filter) -> testing::Question {

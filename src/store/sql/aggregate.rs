@@ -1,5 +1,7 @@
 //! Aggregations as statements, and answers of what these return.
 
+use std::collections::BTreeMap;
+
 use super::{
     dialect::{Bound, Cell, Dialect, Statement, Values as Bindings},
     fields::Values,
@@ -33,6 +35,7 @@ struct Source {
     id: &'static str,
     value: String,
     is_many: bool,
+    is_indexed: bool,
 }
 
 impl<'q> Counting<'q> {
@@ -64,22 +67,37 @@ impl<'q> Counting<'q> {
     fn source(&self, field: &'static Field, values: &mut Bindings) -> Source {
         let Matches { from, conditions, alias, id } = Search::of(self.dialect, self.query).matches(values);
         match Values::counted(self.dialect, field, alias) {
-            Values::None => Source { from, conditions, id, value: "NULL".to_owned(), is_many: false },
-            Values::One { value, .. } => Source { from, conditions, id, value, is_many: false },
+            Values::None => {
+                Source { from, conditions, id, value: "NULL".to_owned(), is_many: false, is_indexed: false }
+            }
+            Values::One { value, is_indexed, .. } => Source { from, conditions, id, value, is_many: false, is_indexed },
             Values::Many { table, on, value } => {
                 let from = format!("{from} LEFT JOIN {table} ON {on} AND {value} IS NOT NULL");
-                Source { from, conditions, id, value, is_many: true }
+                Source { from, conditions, id, value, is_many: true, is_indexed: false }
             }
+        }
+    }
+
+    /// The subquery as SQLite should take it: one that it merges into the query around it has its values computed again wherever
+    /// they are named. With a limit it is left as it is.
+    fn by_itself(&self, select: String) -> String {
+        match self.dialect {
+            Dialect::Sqlite => format!("{select} LIMIT -1"),
+            Dialect::Postgres => select,
         }
     }
 
     /// Rows of a value, how many events have it, and how many values there are. The first row has no value if there are
     /// events without one.
     fn terms(&self, field: &'static Field, limit: usize, values: &mut Bindings) -> String {
-        let Source { from, conditions, id, value, is_many } = self.source(field, values);
+        let Source { from, conditions, id, value, is_many, is_indexed } = self.source(field, values);
+        let is_within_time = self.query.start.is_some() || self.query.end.is_some();
+        let select = format!("SELECT {value} AS value FROM {from} WHERE {conditions}");
         let each = match is_many {
             true => format!("SELECT DISTINCT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"),
-            false => format!("SELECT {value} AS value FROM {from} WHERE {conditions}"),
+            // Over all times it is the field's own index that has the values, and in their order.
+            false if is_indexed && !is_within_time => select,
+            false => self.by_itself(select),
         };
         let limit = values.integer(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
         format!(
@@ -91,7 +109,8 @@ impl<'q> Counting<'q> {
 
     /// Rows of the first instant of a span and how many events there are in it, in their order.
     fn histogram(&self, field: &'static Field, interval: Interval, values: &mut Bindings) -> String {
-        let Source { from, conditions, id, value, is_many } = self.source(field, values);
+        let Source { from, conditions, id, value, is_many, .. } = self.source(field, values);
+        let each = self.by_itself(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
         let (length, limit) = match interval {
             Interval::Millis(length) => (length.min(LONGEST_SPAN), MAX_BUCKETS as i64 + 1),
             Interval::Calendar(_) => (DAY, i64::MAX),
@@ -100,7 +119,7 @@ impl<'q> Counting<'q> {
         let start = format!("v.value - v.value % {length} - CASE WHEN v.value % {length} < 0 THEN {length} ELSE 0 END");
         let one = if is_many { "count(DISTINCT v.id)" } else { "count(*)" };
         format!(
-            "SELECT {start} AS start, {one} FROM (SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}) AS v
+            "SELECT {start} AS start, {one} FROM ({each}) AS v
             WHERE v.value IS NOT NULL GROUP BY start ORDER BY start LIMIT {limit}"
         )
     }
@@ -133,7 +152,7 @@ impl<'q> Counting<'q> {
             Dialect::Sqlite => "REAL",
             Dialect::Postgres => "float8",
         };
-        format!("SELECT CAST({value} AS {float}) AS value FROM {from} WHERE {conditions}")
+        self.by_itself(format!("SELECT CAST({value} AS {float}) AS value FROM {from} WHERE {conditions}"))
     }
 }
 
@@ -162,29 +181,13 @@ fn key(cell: &Cell) -> Option<Key> {
 
 /// All spans from the first to the last.
 fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u64)>, StoreError> {
-    let mut counted: Vec<(UnixMillis, u64)> = Vec::new();
+    let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for row in rows {
         let [Cell::Integer(start), events] = row.as_slice() else { continue };
         let Some(start) = interval.start_of(UnixMillis(*start)) else { continue };
-        match counted.last_mut() {
-            Some((last, so_far)) if *last == start => *so_far += count(events),
-            _ => counted.push((start, count(events))),
-        }
+        *counts.entry(start).or_default() += count(events);
     }
-    let mut spans = Vec::new();
-    for (start, events) in counted {
-        while let Some(&(last, _)) = spans.last() {
-            match interval.next(last) {
-                Some(next) if next < start && spans.len() < MAX_BUCKETS => spans.push((next, 0)),
-                Some(_) | None => break,
-            }
-        }
-        spans.push((start, events));
-        if spans.len() > MAX_BUCKETS {
-            return Err(StoreError::Refused { reason: format!("there are more than {MAX_BUCKETS} spans") });
-        }
-    }
-    Ok(spans)
+    Ok(interval.filled(&counts)?)
 }
 
 fn statistics_of(rows: &[Vec<Cell>]) -> Statistics {

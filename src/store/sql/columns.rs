@@ -26,6 +26,7 @@ pub(in crate::store) struct Row {
     pub(in crate::store) started: Option<i64>,
     pub(in crate::store) ended: Option<i64>,
     pub(in crate::store) duration: Option<i64>,
+    pub(in crate::store) event_id: Option<String>,
     pub(in crate::store) provider: Option<String>,
     pub(in crate::store) action: Option<String>,
     pub(in crate::store) outcome: Option<String>,
@@ -88,6 +89,7 @@ impl Row {
             started: date("event.start", event.start)?,
             ended: date("event.end", event.end)?,
             duration: event.duration.map(duration).transpose()?,
+            event_id: short(event.id.as_ref()),
             provider: short(event.provider.as_ref()),
             action: short(event.action.as_ref()),
             outcome: short(event.outcome.as_ref()),
@@ -163,6 +165,8 @@ struct Event<'a> {
     end: Option<Text<'a>>,
     #[serde(borrow)]
     duration: Option<Text<'a>>,
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
     #[serde(borrow)]
     provider: Option<Text<'a>>,
     #[serde(borrow)]

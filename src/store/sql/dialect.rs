@@ -82,15 +82,15 @@ impl Values {
 
     /// The same of a column that has an index.
     pub(super) fn indexed_is_one_of(&mut self, column: &str, texts: &[String]) -> String {
-        let exact = self.is_one_of(column, texts);
-        match self.dialect {
-            Dialect::Sqlite => exact,
-            Dialect::Postgres => {
-                let beginnings = texts.iter().map(|text| kept(text).chars().take(INDEXED).collect()).collect();
-                let begins = self.is_in(&format!("left({column}, {INDEXED})"), beginnings);
-                format!("{begins} AND {exact}")
-            }
+        if self.dialect == Dialect::Sqlite {
+            return self.is_one_of(column, texts);
         }
+        let beginnings: Vec<String> = texts.iter().map(|text| kept(text).chars().take(INDEXED).collect()).collect();
+        // What is as short as this is equal if its beginning is. To ask for both would make PostgreSQL expect far fewer rows than
+        // there are, for it takes the two conditions for independent.
+        let is_short = beginnings.iter().all(|beginning| beginning.chars().count() < INDEXED);
+        let begins = self.is_in(&format!("left({column}, {INDEXED})"), beginnings);
+        if is_short { begins } else { format!("{begins} AND {}", self.is_one_of(column, texts)) }
     }
 
     fn is_in(&mut self, value: &str, mut kept: Vec<String>) -> String {
@@ -210,5 +210,29 @@ impl Dialect {
             Self::Sqlite => " *",
             Self::Postgres => ":*",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For PostgreSQL.
+    fn is_one_of(texts: &[&str]) -> Statement {
+        let mut values = Values::new(Dialect::Postgres);
+        let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        let condition = values.indexed_is_one_of("c", &texts);
+        values.into_statement(condition)
+    }
+
+    #[test]
+    fn a_text_is_compared_as_a_whole_only_if_its_beginning_does_not_say_all() {
+        let short = "ä".repeat(199);
+        let long = "ä".repeat(200);
+        assert_eq!(is_one_of(&[&short]).text, "left(c, 200) = $1");
+        assert_eq!(is_one_of(&[&long]).text, "left(c, 200) = $1 AND c = $2");
+        assert_eq!(is_one_of(&[&short, &long]).text, "left(c, 200) = ANY($1) AND c = ANY($2)");
+        // In the tables NUL is two characters.
+        assert_eq!(is_one_of(&[&"\0".repeat(100)]).text, "left(c, 200) = $1 AND c = $2");
     }
 }

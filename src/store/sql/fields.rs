@@ -24,8 +24,8 @@ const COLUMNS: [(&str, &str); 9] = [
 ];
 
 /// Those that have an index as well, for texts of any length.
-const INDEXED_COLUMNS: [(&str, &str); 3] =
-    [("event.action", "action"), ("user.id", "user_id"), ("user.name", "user_name")];
+const INDEXED_COLUMNS: [(&str, &str); 4] =
+    [("event.action", "action"), ("event.id", "event_id"), ("user.id", "user_id"), ("user.name", "user_name")];
 
 /// The members of saved objects, each a column of `objects`.
 const MEMBERS: [(&str, &str); 6] = [

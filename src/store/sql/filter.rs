@@ -269,3 +269,28 @@ impl Terms {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::{
+        schema,
+        store::{
+            sql::{Dialect, Search, Statement},
+            testing::{about, fresh_chain},
+        },
+    };
+
+    /// A tail asks for little else, again and again.
+    #[test]
+    fn a_chain_is_looked_up_in_its_column_which_has_an_index() {
+        let wanted = vec![Value::Text(fresh_chain().to_string())];
+        let chain = Subject::Field(schema::field("annals.chain").unwrap());
+        let asked = about("t", "1").with(Filter::value(chain, Test::OneOf(wanted)).unwrap()).asked();
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            let Statement { text, .. } = Search::of(dialect, asked.query()).count();
+            assert!(text.contains(".chain IN ("), "{text}");
+        }
+    }
+}

@@ -13,6 +13,7 @@ mod dialect;
 mod fields;
 mod filter;
 pub(super) mod index;
+mod member;
 mod order;
 mod scan;
 mod search;
@@ -21,6 +22,7 @@ mod text;
 pub(super) use aggregate::Counting;
 pub(super) use columns::{BadDocument, Object, Row};
 pub(super) use dialect::{Bound, Cell, Dialect, Statement};
+pub(super) use member::member_only;
 pub(super) use scan::{Reading, Step};
 pub(super) use search::Search;
 

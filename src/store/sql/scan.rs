@@ -27,7 +27,7 @@ pub(in crate::store) trait Step: Send + Sync {
 }
 
 /// A scan that holds nothing of the database from one step to the next: only the place where it is, and the last row of its
-/// beginning. What was being appended at that moment by others may be in it in part.
+/// beginning, before which no row is added any more.
 pub(in crate::store) struct Reading<S> {
     steps: S,
     query: Arc<Query>,

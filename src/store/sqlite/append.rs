@@ -70,8 +70,9 @@ impl<'t> Tables<'t> {
         Ok(Self {
             insert: transaction.prepare_cached(
                 "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-                                     outcome, severity, level, user_id, user_name, spaces, message, words, document)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+                                     outcome, severity, level, user_id, user_name, spaces, message, words, document,
+                                     event_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
                  ON CONFLICT (chain, sequence) DO NOTHING",
             )?,
             refer: transaction.prepare_cached(
@@ -127,6 +128,7 @@ impl<'t> Tables<'t> {
             row.message,
             row.words,
             document,
+            row.event_id,
         ])?;
         if inserted == 0 {
             return Ok(false);

@@ -17,8 +17,11 @@ use crate::{event::ChainPosition, store::sql::BadDocument};
 const APPLICATION_ID: i32 = 0x414e_4e4c;
 
 /// What brings a file from the version of its index to the next. Entries are added, and never changed.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_questions.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_events.sql"),
+    include_str!("migrations/0002_questions.sql"),
+    include_str!("migrations/0003_reading.sql"),
+];
 
 /// Earlier versions may damage a file in WAL mode that several connections write to and checkpoint.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -61,7 +64,8 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     // SQLite reuses the log from its start, but would leave it as long as it ever was.
     connection.pragma_update(None, "journal_size_limit", super::writer::LOG_LIMIT)?;
     take_steps(&mut connection)?;
-    migrate::move_rows(&mut connection)?;
+    functions::register(&connection)?;
+    migrate::go_on(&mut connection)?;
     Ok(connection)
 }
 
@@ -167,7 +171,7 @@ mod tests {
         open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert_eq!(
             complaint(&path),
-            "the file has version 7, and this program knows versions up to 2: use a newer one"
+            "the file has version 7, and this program knows versions up to 3: use a newer one"
         );
     }
 

@@ -109,7 +109,7 @@ fn documents(connection: &Connection, page: &Statement, most_bytes: usize) -> ru
     Ok((found, false))
 }
 
-fn parameters(values: Vec<Bound>) -> rusqlite::ParamsFromIter<impl IntoIterator<Item = Value>> {
+pub(super) fn parameters(values: Vec<Bound>) -> rusqlite::ParamsFromIter<impl IntoIterator<Item = Value>> {
     params_from_iter(values.into_iter().map(|value| match value {
         Bound::Integer(integer) => Value::Integer(integer),
         Bound::Number(number) => Value::Real(number),

@@ -13,6 +13,7 @@ use crate::{
     store::sql::{
         Cell,
         index::{self, Form},
+        member_only,
     },
 };
 
@@ -33,11 +34,11 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     // The elements of a nested field, as a JSON array of their indexes.
     connection.create_scalar_function("annals_elements", 2, flags, |context| {
         let (field, _) = *context.get_or_create_aux(1, entry)?;
-        Ok(index::elements(&document(context)?, field).to_string())
+        Ok(index::elements(&document(context, field.path)?, field).to_string())
     })?;
     connection.create_scalar_function("annals_label", 2, flags, |context| {
         let name: String = context.get(1)?;
-        Ok(index::label(&document(context)?, &name).map_or(Value::Null, value))
+        Ok(index::label(&document(context, "labels")?, &name).map_or(Value::Null, value))
     })?;
     connection.create_scalar_function("annals_like", 2, flags, |context| {
         let pattern = context.get_or_create_aux(1, pattern)?;
@@ -53,13 +54,14 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
 
 fn entries(context: &Context<'_>) -> rusqlite::Result<Vec<Cell>> {
     let (field, form) = *context.get_or_create_aux(1, entry)?;
-    Ok(index::values(&document(context)?, field, form))
+    Ok(index::values(&document(context, field.path)?, field, form))
 }
 
-fn document(context: &Context<'_>) -> rusqlite::Result<Json> {
+/// What the document has where the path begins; to read all of it would take several times as long.
+fn document(context: &Context<'_>, path: &str) -> rusqlite::Result<Json> {
     // A row that an outer join left empty has no document.
     let bytes = context.get_raw(0).as_bytes_or_null()?.unwrap_or(b"null");
-    serde_json::from_slice(bytes).map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
+    member_only(bytes, path).map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
 }
 
 fn text<'c>(context: &'c Context<'_>) -> rusqlite::Result<Option<&'c str>> {

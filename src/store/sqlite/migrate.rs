@@ -1,8 +1,8 @@
-//! Moving the rows of the first version's table into those of today.
+//! What is done to the rows of an older file once its tables are those of today.
 //!
-//! Part by part, each a transaction of its own: the log stays short, and a move that was broken off goes on where it was.
+//! Part by part, each a transaction of its own: the log stays short, and what was broken off goes on where it was.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{append::Tables, database::OpenError};
 use crate::{
@@ -14,23 +14,35 @@ use crate::{
 const PART: usize = 1_000;
 const PART_BYTES: usize = 8 << 20;
 
-/// Whether rows wait to be moved.
+/// What waits, by the table that is there as long as it does.
+const MOVE: &str = "events_1";
+const FILL: &str = "without_event_id";
+
+/// Whether rows wait to be moved or filled.
 pub(super) fn is_under_way(connection: &Connection) -> rusqlite::Result<bool> {
-    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'events_1')";
-    connection.query_row(exists, [], |row| row.get(0))
+    Ok(exists(connection, MOVE)? || exists(connection, FILL)?)
 }
 
-pub(super) fn move_rows(connection: &mut Connection) -> Result<(), OpenError> {
-    while is_under_way(connection)? {
+fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    connection.query_row(exists, [table], |row| row.get(0))
+}
+
+/// Goes on to the end. The functions that statements call have to be known to the connection.
+pub(super) fn go_on(connection: &mut Connection) -> Result<(), OpenError> {
+    while exists(connection, MOVE)? {
         move_part(connection)?;
+    }
+    while exists(connection, FILL)? {
+        fill_part(connection)?;
     }
     Ok(())
 }
 
-/// Moves the oldest rows; the table goes when there are none. Another process may be at it as well.
+/// Moves the oldest rows of the first version's table; it goes when there are none. Another process may be at it as well.
 pub(super) fn move_part(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if !is_under_way(&transaction)? {
+    if !exists(&transaction, MOVE)? {
         return Ok(());
     }
     let mut last = None;
@@ -57,4 +69,42 @@ pub(super) fn move_part(connection: &mut Connection) -> Result<(), OpenError> {
         None => transaction.execute("DROP TABLE events_1", [])?,
     };
     Ok(transaction.commit()?)
+}
+
+/// Gives the newest rows without one their `event_id`; the table that counts them goes when there are none.
+pub(super) fn fill_part(connection: &mut Connection) -> Result<(), OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if !exists(&transaction, FILL)? {
+        return Ok(());
+    }
+    match first_of_part(&transaction)? {
+        Some(first) => {
+            transaction.execute(
+                "UPDATE events SET event_id = annals_value(document, 'event.id')
+                 WHERE id BETWEEN ?1 AND (SELECT last FROM without_event_id)",
+                [first],
+            )?;
+            transaction.execute("UPDATE without_event_id SET last = ?1 - 1", [first])?;
+        }
+        None => {
+            transaction.execute("DROP TABLE without_event_id", [])?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+fn first_of_part(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
+    let mut select = transaction.prepare(
+        "SELECT id, length(document) FROM events WHERE id <= (SELECT last FROM without_event_id) ORDER BY id DESC",
+    )?;
+    let mut rows = select.query([])?;
+    let (mut first, mut count, mut bytes) = (None, 0, 0);
+    while count < PART
+        && bytes < PART_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let length: i64 = row.get(1)?;
+        (first, count, bytes) = (Some(row.get(0)?), count + 1, bytes + usize::try_from(length).unwrap_or(PART_BYTES));
+    }
+    Ok(first)
 }

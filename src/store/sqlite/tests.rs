@@ -9,11 +9,15 @@ use serde_json::json;
 use super::{database::open_to_write, *};
 use crate::{
     event::ChainPosition,
-    query::Order::{Ascending, Descending},
-    schema::{Field, Kind, Search, SetBy},
+    query::{
+        Order::{Ascending, Descending},
+        filter::{Filter, Subject, Test, Value},
+    },
+    schema::{Field, Kind, Search as SearchedBy, SetBy},
     store::{
         conformance,
         memory::MemoryStore,
+        sql::{Counting, Dialect, Row, Search, Statement},
         testing::{self, Draft, Question, draft, fresh_chain, position},
     },
 };
@@ -106,7 +110,7 @@ async fn a_stub_takes_no_events_place() {
 }
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
+    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: SearchedBy::Value }
 }
 
 #[tokio::test]
@@ -415,7 +419,8 @@ async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end()
     let events = events_of_before();
     let mut connection = file_of_the_first_version(&place.path(), &events);
     connection.execute_batch(include_str!("migrations/0002_questions.sql")).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
     migrate::move_part(&mut connection).unwrap();
     let moved: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(moved, 1_000);
@@ -427,4 +432,89 @@ async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end()
     store.setup(&[]).await.unwrap();
     assert_eq!(store.find(&asked).await.unwrap().total, 2_499);
     assert_eq!(store.reach(events[0].position.chain, crate::event::Sequence(0)).await.unwrap().unwrap().0, 2_499);
+}
+
+/// A file as the second version left it, with these events.
+fn file_of_the_second_version(path: &Path, events: &[SealedEvent]) -> Connection {
+    let connection = file_of_the_first_version(path, &[]);
+    connection.execute_batch(include_str!("migrations/0002_questions.sql")).unwrap();
+    connection.execute_batch("DROP TABLE events_1; PRAGMA user_version = 2").unwrap();
+    let insert = "INSERT INTO events (chain, sequence, received, timestamp, document) VALUES (?1, ?2, 0, ?3, ?4)";
+    for event in events {
+        let row = Row::of(event).unwrap();
+        connection.execute(insert, (row.chain, row.sequence, row.timestamp, &event.document[..])).unwrap();
+    }
+    connection
+}
+
+fn with_ids(events: u64) -> Vec<SealedEvent> {
+    let chain = fresh_chain();
+    let visible = draft().with("kibana.space_ids", json!(["default"]));
+    (0..events).map(|n| visible.clone().with("event.id", format!("id {n}")).sealed(position(chain, n))).collect()
+}
+
+fn by_id(id: &str) -> ScopedQuery {
+    let id_of_event = Subject::Field(crate::schema::field("event.id").unwrap());
+    let filter = Filter::value(id_of_event, Test::OneOf(vec![Value::Text(id.to_owned())])).unwrap();
+    testing::visible_everywhere().with(filter).page(0, 1).asked()
+}
+
+#[tokio::test]
+async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
+    let place = Place::new();
+    let mut events = with_ids(2_500);
+    events[1] = testing::stub_of(&events[1]);
+    let mut connection = file_of_the_second_version(&place.path(), &events);
+    connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 3).unwrap();
+    super::functions::register(&connection).unwrap();
+    // This is what is left by a kill between two parts.
+    migrate::fill_part(&mut connection).unwrap();
+    let filled: i64 = connection.query_row("SELECT count(event_id) FROM events", [], |row| row.get(0)).unwrap();
+    assert_eq!(filled, 1_000);
+    drop(connection);
+    let store = SqliteStore::new(place.config()).unwrap();
+    let early = store.find(&by_id("id 0")).await.unwrap_err();
+    assert!(matches!(&early, StoreError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
+    store.setup(&[]).await.unwrap();
+    for n in [0, 2, 999, 1_500, 2_499] {
+        let found = store.find(&by_id(&format!("id {n}"))).await.unwrap().documents;
+        assert_eq!(found, [events[n].document.clone()], "{n}");
+    }
+    assert_eq!(store.find(&by_id("id 1")).await.unwrap().total, 0);
+    let newer = with_ids(1);
+    store.append(&nowhere(), &newer).await.unwrap();
+    assert_eq!(store.find(&by_id("id 0")).await.unwrap().total, 2);
+}
+
+/// How SQLite goes about these statements, a line for each step.
+fn plan<const N: usize>(statements: [Statement; N]) -> String {
+    let place = Place::new();
+    let connection = open_to_write(&place.path()).unwrap();
+    let mut plan = String::new();
+    for statement in statements {
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.text)).unwrap();
+        let steps = explained.query_map(find::parameters(statement.values), |row| row.get::<_, String>("detail"));
+        steps.unwrap().for_each(|step| plan += &format!("{}\n", step.unwrap()));
+    }
+    plan
+}
+
+#[test]
+fn an_id_is_looked_up() {
+    let query = by_id("id 7");
+    let search = Search::of(Dialect::Sqlite, query.query());
+    let plan = plan([search.count(), search.page(None, 0, 1)]);
+    assert_eq!(plan.matches("USING INDEX events_by_event_id (event_id=?)").count(), 2, "{plan}");
+    assert!(!plan.contains("SCAN"), "{plan}");
+}
+
+#[test]
+fn the_last_hours_are_counted_from_their_index_alone() {
+    for path in ["annals.severity", "log.level", "event.outcome", "event.action", "user.name"] {
+        let terms = Aggregation::Terms { field: crate::schema::field(path).unwrap(), limit: 10 };
+        let query = testing::visible_in(&["default"]).from(testing::NOON).asked();
+        let plan = plan([Counting::of(Dialect::Sqlite, query.query(), &terms).statement()]);
+        assert!(plan.contains("SEARCH e USING COVERING INDEX events_by_time (timestamp>?)"), "{path}: {plan}");
+    }
 }

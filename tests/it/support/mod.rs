@@ -7,6 +7,7 @@ mod load;
 mod program;
 mod proxy;
 mod verify;
+mod wire;
 
 use std::{
     thread,
@@ -17,9 +18,10 @@ pub(crate) use database::Database;
 pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix, told};
 pub(crate) use http::{Access, Answer, Request};
 pub(crate) use load::{Acknowledged, Load, Pace};
-pub(crate) use program::{Annals, Home};
+pub(crate) use program::{Annals, Home, Told};
 pub(crate) use proxy::{Fault, Forwarded, Proxy};
 pub(crate) use verify::{Document, verify};
+pub(crate) use wire::{Damage, Wire};
 
 /// How long anything that a test waits for may take on a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

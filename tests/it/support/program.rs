@@ -105,21 +105,31 @@ impl Home {
     /// Starts the program, which has to give up by itself.
     #[track_caller]
     pub(crate) fn start_in_vain(&self) -> Told {
-        told(&mut self.serve())
+        Told::by(&mut self.serve())
     }
 
     /// Runs a command against the running program.
     pub(crate) fn run(&self, annals: &Annals, arguments: &[&str]) -> Told {
-        told(self.command().env("ANNALS_URL", &annals.url).args(arguments))
+        Told::by(&mut self.command_at(&annals.url, arguments))
+    }
+
+    /// A command against a program that runs there, or is said to.
+    pub(crate) fn command_at(&self, url: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command();
+        command.env("ANNALS_URL", url).args(arguments);
+        command
     }
 }
 
-fn told(command: &mut Command) -> Told {
-    let output = command.output().unwrap();
-    Told {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        exit: output.status.code().unwrap(),
+impl Told {
+    /// Runs the command to its end.
+    pub(crate) fn by(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            exit: output.status.code().unwrap(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The description of the interface, made of what stands beside each handler.
 
+pub(super) mod examples;
+
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -9,6 +11,7 @@ use utoipa::{
     },
 };
 
+use self::examples::Examples;
 use super::{answer::ErrorAnswer, routes};
 
 #[derive(OpenApi)]
@@ -54,7 +57,9 @@ struct Api;
 
 /// The document, as JSON for people: indented, with a line break at its end.
 pub fn document() -> serde_json::Result<String> {
-    let mut text = Api::openapi().to_pretty_json()?;
+    let mut document = Api::openapi();
+    Examples::read()?.add_to(&mut document);
+    let mut text = document.to_pretty_json()?;
     text.push('\n');
     Ok(text)
 }
@@ -94,7 +99,10 @@ fn add_unauthenticated(operation: &mut Operation) {
         for (status, description) in [
             ("401", "The request has no credentials, or none that are known"),
             ("403", "The caller is known, and may not do this"),
-            ("429", "Too many attempts to authenticate failed, or the journal is full"),
+            (
+                "429",
+                "Too many attempts to authenticate failed, the journal is full, or as many exports or tails are running as may",
+            ),
         ] {
             let response =
                 ResponseBuilder::new().description(description).content("application/json", body.clone()).build();

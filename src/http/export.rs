@@ -1,13 +1,11 @@
 //! An export: all events that match, from one point in time, in one of three formats, to the end or visibly not.
 //!
-//! **Formats.** `ndjson`: one event a line. `json`: `{"data":[…],"count":…,"digest":"…","complete":true}`. `csv`: see [`csv`].
+//! **Formats.** `ndjson`: one event a line. `json`: `{"data":[…],"count":…,"digest":"…","complete":true}`. `csv`: see [`columns`](crate::columns).
 //!
 //! **What says that it is whole.** The body's own end, which a body that breaks off does not have; and, for clients that ask with
 //! `te: trailers`, trailers: `annals-count` (how many events), `annals-digest` (`sha-256=` and the SHA-256, in
 //! hexadecimal, of the body's bytes before compression) and `annals-complete: true`. In the format `json` the closing members
 //! say the same; their digest is of the bytes up to and with the bracket that closes `data`.
-
-pub(super) mod csv;
 
 use std::{fmt::Write as _, io::Write as _};
 
@@ -16,8 +14,8 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
-use self::csv::Table;
 use super::projection::Projection;
+use crate::columns::Columns;
 
 pub(super) const TRAILERS: [&str; 3] = ["annals-count", "annals-digest", "annals-complete"];
 
@@ -26,7 +24,7 @@ pub(super) const TRAILERS: [&str; 3] = ["annals-count", "annals-digest", "annals
 pub(super) enum Format {
     NdJson(Projection),
     Json(Projection),
-    Csv(Table),
+    Csv(Columns),
 }
 
 impl Format {
@@ -107,7 +105,7 @@ impl Exporter {
         match &self.format {
             Format::NdJson(_) => {}
             Format::Json(_) => plain.extend_from_slice(br#"{"data":["#),
-            Format::Csv(table) => table.write_header(plain),
+            Format::Csv(columns) => columns.write_csv_header(plain),
         }
     }
 
@@ -123,7 +121,7 @@ impl Exporter {
                 }
                 plain.extend_from_slice(&projection.apply(document)?);
             }
-            Format::Csv(table) => table.write_row(&document, plain)?,
+            Format::Csv(columns) => columns.write_csv_row(&document, plain)?,
         }
         self.count += 1;
         Ok(())

@@ -1,18 +1,18 @@
-//! Comma-separated values (RFC 4180): a line of names, then a line for each event; lines end in CR LF.
+//! What events have in columns, and comma-separated values (RFC 4180): a line of names, then a line for each event; lines end in CR LF.
 //!
 //! A text is itself, a number or a boolean as in JSON, an array or an object its JSON, what is absent nothing. A column inside the elements of
 //! an array, such as `kibana.saved_objects.id`, is the JSON array of what the elements have. **A text that a spreadsheet would take for a
-//! formula**, because it begins with `=`, `+`, `-`, `@`, a tab or a carriage return, has an apostrophe put before it; numbers do not.
+//! formula**, because it begins with `=`, `+`, `-`, `@`, a tab or a carriage return, has an apostrophe put before it in CSV; numbers do not.
 
 use serde_json::value::RawValue;
 
 use crate::{
-    http::projection::Members,
+    document::Members,
     schema::{self, Kind},
 };
 
-/// The columns where the request names none.
-pub(in crate::http) const USUAL: [&str; 12] = [
+/// The columns of CSV where none are named.
+pub(crate) const USUAL: [&str; 12] = [
     "@timestamp",
     "annals.severity",
     "event.provider",
@@ -29,7 +29,7 @@ pub(in crate::http) const USUAL: [&str; 12] = [
 
 /// Columns, by the dotted paths of what they show.
 #[derive(Debug)]
-pub(in crate::http) struct Table {
+pub(crate) struct Columns {
     columns: Vec<Column>,
 }
 
@@ -42,13 +42,30 @@ struct Column {
 
 /// What an event has in one column.
 #[derive(Default)]
-struct Cell<'a> {
+struct Found<'a> {
     values: Vec<&'a RawValue>,
     is_in_array: bool,
 }
 
-impl Table {
-    pub(in crate::http) fn new(paths: Vec<String>) -> Self {
+/// What a column shows of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    /// Somebody's own words.
+    Text(String),
+    /// A number, a boolean, the JSON of an array or an object, or nothing.
+    Value(String),
+}
+
+impl Cell {
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Value(text) => text,
+        }
+    }
+}
+
+impl Columns {
+    pub(crate) fn new(paths: impl IntoIterator<Item = String>) -> Self {
         let column = |path: String| {
             let is_number = schema::field(&path).is_some_and(|field| field.kind == Kind::Long64);
             Column { path, is_number }
@@ -56,17 +73,20 @@ impl Table {
         Self { columns: paths.into_iter().map(column).collect() }
     }
 
-    pub(super) fn write_header(&self, line: &mut Vec<u8>) {
-        self.write_line(line, self.columns.iter().map(|column| column.path.clone()));
+    /// One cell for each column.
+    pub(crate) fn cells(&self, document: &[u8]) -> Result<Vec<Cell>, serde_json::Error> {
+        let mut found: Vec<Found<'_>> = self.columns.iter().map(|_| Found::default()).collect();
+        let root: &RawValue = serde_json::from_slice(document)?;
+        self.collect(root, "", false, &mut found)?;
+        self.columns.iter().zip(&found).map(|(column, found)| column.cell(found)).collect()
     }
 
-    pub(super) fn write_row(&self, document: &[u8], line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let mut cells: Vec<Cell<'_>> = self.columns.iter().map(|_| Cell::default()).collect();
-        let root: &RawValue = serde_json::from_slice(document)?;
-        self.collect(root, "", false, &mut cells)?;
-        let texts: Result<Vec<_>, _> =
-            self.columns.iter().zip(&cells).map(|(column, cell)| column.text(cell)).collect();
-        self.write_line(line, texts?.into_iter());
+    pub(crate) fn write_csv_header(&self, line: &mut Vec<u8>) {
+        write_csv_line(self.columns.iter().map(|column| Cell::Value(column.path.clone())), line);
+    }
+
+    pub(crate) fn write_csv_row(&self, document: &[u8], line: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        write_csv_line(self.cells(document)?, line);
         Ok(())
     }
 
@@ -76,21 +96,21 @@ impl Table {
         value: &'a RawValue,
         path: &str,
         is_in_array: bool,
-        cells: &mut [Cell<'a>],
+        found: &mut [Found<'a>],
     ) -> Result<(), serde_json::Error> {
         match value.get().as_bytes().first() {
             Some(b'{') => {
                 for (name, member) in serde_json::from_str::<Members<'a>>(value.get())?.0 {
                     let below = if path.is_empty() { name.into_owned() } else { format!("{path}.{name}") };
-                    self.put(member, &below, is_in_array, cells);
+                    self.put(member, &below, is_in_array, found);
                     if self.columns.iter().any(|column| is_below(&column.path, &below)) {
-                        self.collect(member, &below, is_in_array, cells)?;
+                        self.collect(member, &below, is_in_array, found)?;
                     }
                 }
             }
             Some(b'[') => {
                 for element in serde_json::from_str::<Vec<&'a RawValue>>(value.get())? {
-                    self.collect(element, path, true, cells)?;
+                    self.collect(element, path, true, found)?;
                 }
             }
             Some(_) | None => {}
@@ -98,49 +118,50 @@ impl Table {
         Ok(())
     }
 
-    fn put<'a>(&self, value: &'a RawValue, path: &str, is_in_array: bool, cells: &mut [Cell<'a>]) {
-        let own = self.columns.iter().zip(cells).filter(|(column, _)| column.path == path);
-        for (_, cell) in own {
-            cell.values.push(value);
-            cell.is_in_array = is_in_array;
+    fn put<'a>(&self, value: &'a RawValue, path: &str, is_in_array: bool, found: &mut [Found<'a>]) {
+        let own = self.columns.iter().zip(found).filter(|(column, _)| column.path == path);
+        for (_, found) in own {
+            found.values.push(value);
+            found.is_in_array = is_in_array;
         }
-    }
-
-    fn write_line(&self, line: &mut Vec<u8>, cells: impl Iterator<Item = String>) {
-        for (index, cell) in cells.enumerate() {
-            if index > 0 {
-                line.push(b',');
-            }
-            write_quoted(&cell, line);
-        }
-        line.extend_from_slice(b"\r\n");
     }
 }
 
 impl Column {
-    fn text(&self, cell: &Cell<'_>) -> Result<String, serde_json::Error> {
-        match cell.values.as_slice() {
-            [] => Ok(String::new()),
-            [value] if !cell.is_in_array => self.value(value.get()),
+    fn cell(&self, found: &Found<'_>) -> Result<Cell, serde_json::Error> {
+        match found.values.as_slice() {
+            [] => Ok(Cell::Value(String::new())),
+            [value] if !found.is_in_array => self.value(value.get()),
             values => {
                 let texts: Vec<_> = values.iter().map(|value| value.get()).collect();
-                Ok(format!("[{}]", texts.join(",")))
+                Ok(Cell::Value(format!("[{}]", texts.join(","))))
             }
         }
     }
 
-    fn value(&self, json: &str) -> Result<String, serde_json::Error> {
+    fn value(&self, json: &str) -> Result<Cell, serde_json::Error> {
         if !json.starts_with('"') {
-            return Ok(json.to_owned());
+            return Ok(Cell::Value(json.to_owned()));
         }
-        let text: String = serde_json::from_str(json)?;
-        let is_formula = !self.is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        Ok(if is_formula { format!("'{text}") } else { text })
+        let text = serde_json::from_str(json)?;
+        Ok(if self.is_number { Cell::Value(text) } else { Cell::Text(text) })
     }
 }
 
 fn is_below(path: &str, object: &str) -> bool {
     path.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'))
+}
+
+pub(crate) fn write_csv_line(cells: impl IntoIterator<Item = Cell>, line: &mut Vec<u8>) {
+    for (index, cell) in cells.into_iter().enumerate() {
+        if index > 0 {
+            line.push(b',');
+        }
+        let is_formula = matches!(&cell, Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']));
+        let text = cell.into_text();
+        write_quoted(&if is_formula { format!("'{text}") } else { text }, line);
+    }
+    line.extend_from_slice(b"\r\n");
 }
 
 fn write_quoted(cell: &str, line: &mut Vec<u8>) {
@@ -159,9 +180,9 @@ mod tests {
     use super::*;
 
     fn row(columns: &[&str], document: &str) -> String {
-        let table = Table::new(columns.iter().map(|column| (*column).to_owned()).collect());
+        let columns = Columns::new(columns.iter().map(|column| (*column).to_owned()));
         let mut line = Vec::new();
-        table.write_row(document.as_bytes(), &mut line).unwrap();
+        columns.write_csv_row(document.as_bytes(), &mut line).unwrap();
         String::from_utf8(line).unwrap()
     }
 

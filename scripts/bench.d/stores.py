@@ -1,0 +1,82 @@
+"""The stores that can be asked: each running, and filled through Annals."""
+
+import contextlib
+import shutil
+import time
+
+import context as ctx
+import engine
+import events
+import questions
+import service
+import wire
+from report import say
+
+KINDS = ("sqlite", "postgres", "elasticsearch")
+PREFIX = ".benchfind"
+
+
+@contextlib.contextmanager
+def running(context, kind):
+    """Yields Annals with this store, started and filled, and the engine if it is one that can be asked as well."""
+    options = context.options
+    fresh = not options.again
+    # Not in the folder of the run, so that what is kept outlives the next run.
+    folder = context.folder.parent / "stores" / kind
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        if not options.keep:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        settings, asked = stack.enter_context(store(context, kind, folder, fresh))
+        one = stack.enter_context(service.Service(context.binary, folder, settings | context.settings))
+        one.start().wait_ready()
+        if fresh:
+            fill(options, one)
+        yield one, asked
+
+
+@contextlib.contextmanager
+def store(context, kind, folder, fresh):
+    """Yields the settings by which Annals finds the store, and the engine."""
+    if kind == "sqlite":
+        yield service.sqlite_store(folder / "events.db"), None
+    elif kind == "postgres":
+        say("starting PostgreSQL with its own settings")
+        with engine.postgres(ctx.ROOT, fresh) as url:
+            yield service.postgres_store(url), None
+    else:
+        with context.engine(fresh) as found:
+            if fresh:
+                found.delete(f"{PREFIX}-*")
+            yield service.elasticsearch_store(found.url, PREFIX), found
+
+
+def history(options):
+    return events.History.over(questions.SPAN, options.events)
+
+
+def fill(options, one):
+    """Sends the history through Annals, and waits until all of it is found."""
+    say(f"filling the store with {options.events:,} events")
+    bodies = events.bodies(options.events, options.event_bytes, options.seed, history(options))
+    begun = time.monotonic()
+    requests = one.stream(bodies, questions.SPACES)
+    wire.Drive(one.url, requests, options.connections, service.check_accepted).run()
+    wait_found(one, options.events, options.timeout + options.events / 1_000)
+    say(f"filled after {time.monotonic() - begun:,.0f} s")
+
+
+def found(one):
+    return one.json(f"{questions.PATH}/_count?end={questions.LAST}")["count"]
+
+
+def wait_found(one, expected, limit):
+    """Waits until so many of the benchmark's events are found; what Annals itself records of the asking is of today."""
+    deadline = time.monotonic() + limit
+    while (count := found(one)) < expected:
+        if time.monotonic() > deadline:
+            raise service.ServiceError(f"after {limit:.0f} s, {count:,} of {expected:,} events are found")
+        time.sleep(1)
+    if count > expected:
+        raise service.ServiceError(f"{count:,} events are found where {expected:,} were sent")

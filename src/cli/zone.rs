@@ -1,0 +1,82 @@
+//! The flag by which a command is told the time zone of the person who reads and types.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{query::moment, time::format_time};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Zone {
+    /// The time zone in which a table shows times, and dates without an offset are read: `local`, `UTC`, a name such as
+    /// Europe/Helsinki, or an offset such as +02:00
+    #[arg(long, default_value = "local", value_parser = time_zone, allow_hyphen_values = true)]
+    tz: TimeZone,
+}
+
+/// Which end of a span such as a day is meant.
+#[derive(Clone, Copy)]
+pub(super) enum Edge {
+    First,
+    Last,
+}
+
+impl Zone {
+    /// With its offset, for a local time alone may mean two moments. What is no time is shown as it is.
+    pub(super) fn show(&self, text: &str) -> String {
+        let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
+        time.to_zoned(self.tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
+    }
+
+    /// As the server understands it: only a date without an offset means something else here than there.
+    pub(super) fn read(&self, text: &str, edge: Edge) -> String {
+        match (moment::in_zone(text, &self.tz), edge) {
+            (None, _) => text.to_owned(),
+            (Some(moment), Edge::First) => format_time(moment.first),
+            (Some(moment), Edge::Last) => format_time(moment.last),
+        }
+    }
+}
+
+fn time_zone(text: &str) -> Result<TimeZone, String> {
+    let expected =
+        || format!("expected local, UTC, a name such as Europe/Helsinki or an offset such as +02:00, found {text:?}");
+    match text {
+        "local" => Ok(TimeZone::system()),
+        "UTC" | "utc" | "Z" => Ok(TimeZone::UTC),
+        _ if text.starts_with(['+', '-']) => {
+            let read = |form| jiff::fmt::strtime::parse(form, text).ok()?.offset();
+            read("%:z").or_else(|| read("%z")).map(TimeZone::fixed).ok_or_else(expected)
+        }
+        name => TimeZone::get(name).map_err(|_| expected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn zone(text: &str) -> Zone {
+        Zone { tz: time_zone(text).unwrap() }
+    }
+
+    #[test]
+    fn times_are_shown_in_the_zone_asked_for_with_its_offset() {
+        let shown = |text: &str| zone(text).show("2026-07-01T10:20:30.4Z");
+        assert_eq!(shown("UTC"), "2026-07-01 10:20:30.400+00:00");
+        assert_eq!(shown("+05:30"), "2026-07-01 15:50:30.400+05:30");
+        assert_eq!(shown("-0700"), "2026-07-01 03:20:30.400-07:00");
+        assert_eq!(zone("UTC").show("yesterday"), "yesterday");
+        assert!(time_zone("Mars/Olympus").is_err() && time_zone("+99:99").is_err());
+    }
+
+    #[test]
+    fn times_are_read_in_the_zone_in_which_they_are_shown() {
+        let zone = zone("+05:30");
+        let shown = zone.show("2026-07-01T10:20:30.400Z");
+        assert_eq!(zone.read(&shown, Edge::First), shown, "it has its offset");
+        assert_eq!(zone.read("2026-07-01", Edge::First), "2026-06-30T18:30:00.000Z");
+        assert_eq!(zone.read("2026-07-01", Edge::Last), "2026-07-01T18:29:59.999Z");
+        assert_eq!(zone.read("24h", Edge::First), "24h");
+    }
+}
