@@ -68,8 +68,8 @@ class Comparison:
         for _ in range(self._context.options.rounds):
             rates.append(self._rate("export", exported(self._one, self._events)))
             if self._engine:
-                bare.append(self._rate("bare scroll", self._scroll(page, ["_doc"])))
-                ordered.append(self._rate("bare scroll, by time", self._scroll(page, [{"@timestamp": "asc"}])))
+                bare.append(self._rate("bare scroll, in no order", self._scroll(page, ["_doc"])))
+                ordered.append(self._rate("bare scroll", self._scroll(page, [{"@timestamp": "asc"}])))
         samples.stop()
         self._report(rates, bare, ordered, page, samples.values)
 
@@ -90,8 +90,9 @@ class Comparison:
         peak, growth = ctx.mib(procs.memory(self._one.pid)["peak"]), ctx.mib(settled[-1] - settled[0])
         row = {"store": self._kind, "export/s": round(median(rates))}
         if bare:
-            ratio = round(median(rates) / median(bare), 3)
-            row |= {"bare scroll/s": round(median(bare)), "by time/s": round(median(ordered)), "page": page, "ratio": ratio}
+            ratio = round(median(rates) / median(ordered), 3)
+            row |= {"bare scroll/s": round(median(ordered)), "ratio": ratio, "page": page}
+            row |= {"in no order/s": round(median(bare)), "its ratio": round(median(rates) / median(bare), 3)}
             self._result.floors.append(Floor(f"{self._kind}: rate over that of the bare scroll", ratio, FLOOR))
         self._result.rows.append(row | {"peak MiB": peak, "MiB grown": growth})
         self._result.floors += [
@@ -110,5 +111,5 @@ def run(context):
             one.start().wait_ready()
             procs.wait_calm(options.calm)
             Comparison(context, kind, one, engine, result).run()
-    result.notes.append("the bare scroll is in the order of the index, with the page of the quickest of " + str(PAGES))
+    result.notes.append("the bare scroll is by time, as the export is; pages have the quickest of " + str(PAGES))
     return result

@@ -29,11 +29,11 @@ use crate::{
 };
 
 /// Bytes of documents that are read from the store at once, about.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// Events that are read at once: at first, and at least and at most later.
 const FIRST_BATCH: u64 = 500;
-const BATCH: std::ops::RangeInclusive<u64> = 10..=5_000;
+const BATCH: std::ops::RangeInclusive<u64> = 10..=10_000;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
