@@ -1,13 +1,10 @@
 //! How many connections each client has open, so that none takes them all.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::net::IpAddr;
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::tally::{Counted, Tally};
 use crate::units::{Network, client_network};
 
 /// The bound on connections of one address (of IPv6, of one /64).
@@ -29,44 +26,26 @@ impl PerAddress {
 
 pub(super) struct Crowd {
     bound: PerAddress,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    open: Tally<IpAddr>,
 }
 
 /// One connection of a client; counted until it is dropped.
-pub(super) struct Guest {
-    client: IpAddr,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
+pub(super) type Guest = Counted<IpAddr>;
 
 impl Crowd {
     pub(super) fn new(bound: PerAddress) -> Self {
-        Self { bound, open: Arc::default() }
+        Self { bound, open: Tally::default() }
     }
 
     /// `None` if the client has as many connections as it may.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<Guest> {
-        let client = client_network(peer);
         let is_exempt = self.bound.exempt.iter().any(|network| network.has(peer.to_canonical()));
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(client).or_default();
-        if *count >= self.bound.most && !is_exempt {
+        let most = if is_exempt { usize::MAX } else { self.bound.most };
+        let guest = self.open.add(client_network(peer), most);
+        if guest.is_none() {
             self.bound.refused.inc();
             tracing::debug!(%peer, "a client has as many connections as it may, and one more was closed");
-            return None;
         }
-        *count += 1;
-        Some(Guest { client, open: Arc::clone(&self.open) })
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.client);
-            }
-        }
+        guest
     }
 }

@@ -28,6 +28,7 @@ mod spans;
 mod streams;
 mod tail;
 mod taken;
+mod tally;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;

@@ -3,7 +3,6 @@
 //! A reader has to go on reading: one that takes less than [`PIECE`] in [`PATIENCE`] while something waits for it is given up.
 
 use std::{
-    collections::HashMap,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -19,6 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::tally::{Counted, Tally};
 use crate::{
     access::Principal,
     error::{ErrorCode, Failure},
@@ -98,49 +98,33 @@ struct Places {
     what: &'static str,
     all: Arc<Semaphore>,
     per_caller: usize,
-    taken: Arc<Mutex<HashMap<String, usize>>>,
+    taken: Tally<String>,
 }
 
 /// The place of one answer; free again once it is dropped.
 pub(super) struct StreamPlace {
-    _one_of_all: OwnedSemaphorePermit,
-    caller: String,
-    taken: Arc<Mutex<HashMap<String, usize>>>,
+    _of_all: OwnedSemaphorePermit,
+    _of_the_caller: Counted<String>,
 }
 
 impl Places {
     fn new(what: &'static str, all: usize, per_caller: usize) -> Self {
-        Self { what, all: Arc::new(Semaphore::new(all)), per_caller, taken: Arc::default() }
+        Self { what, all: Arc::new(Semaphore::new(all)), per_caller, taken: Tally::default() }
     }
 
     fn take(&self, caller: &Principal) -> Result<StreamPlace, Failure> {
-        let caller = caller.to_string();
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.get(&caller).is_some_and(|count| *count >= self.per_caller) {
+        let Some(_of_the_caller) = self.taken.add(caller.to_string(), self.per_caller) else {
             return Err(too_many(format!("{caller} has as many {} running as it may at once", self.what)));
-        }
-        let Ok(_one_of_all) = Arc::clone(&self.all).try_acquire_owned() else {
+        };
+        let Ok(_of_all) = Arc::clone(&self.all).try_acquire_owned() else {
             return Err(too_many(format!("as many {} are running as may at once", self.what)));
         };
-        *taken.entry(caller.clone()).or_default() += 1;
-        Ok(StreamPlace { _one_of_all, caller, taken: Arc::clone(&self.taken) })
+        Ok(StreamPlace { _of_all, _of_the_caller })
     }
 }
 
 fn too_many(message: String) -> Failure {
     Failure::new(ErrorCode::TooManyStreams, format!("{message}; try again later")).retry_after(RETRY_AFTER)
-}
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.caller) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.caller);
-            }
-        }
-    }
 }
 
 /// The writing end of a body. A body whose sender is dropped before [`Sender::finish`] breaks off: the connection is closed
