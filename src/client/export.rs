@@ -1,9 +1,6 @@
 //! An export, which ends well only if it is whole.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-};
+use std::io::{self, Write as _};
 
 use bytes::Bytes;
 use flate2::write::GzDecoder;
@@ -13,6 +10,7 @@ use super::{
     api::ApiError,
     streams::{Part, Stream},
 };
+use crate::event::Hex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
@@ -101,20 +99,13 @@ impl Export {
             return Err(stream.broken_off(reason));
         };
         let seen = seen.finish().map_err(|error| stream.broken_off(format!("it cannot be decompressed: {error}")))?;
-        let came = Whole { events: seen.counter.events(), digest: in_hexadecimal(seen.digest) };
+        let came = Whole { events: seen.counter.events(), digest: format!("sha-256={}", Hex(&seen.digest.finalize())) };
         if came == told {
             return Ok(came);
         }
         let shown = |whole: &Whole| format!("{} events with {}", whole.events, whole.digest);
         Err(stream.broken_off(format!("{} came, and {} were sent", shown(&came), shown(&told))))
     }
-}
-
-fn in_hexadecimal(digest: Sha256) -> String {
-    digest.finalize().iter().fold("sha-256=".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Sees what came without its compression.

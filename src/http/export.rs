@@ -7,7 +7,7 @@
 //! hexadecimal, of the body's bytes before compression) and `annals-complete: true`. In the format `json` the closing members
 //! say the same; their digest is of the bytes up to and with the bracket that closes `data`.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::io::Write as _;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
 use super::projection::Projection;
-use crate::columns::Columns;
+use crate::{columns::Columns, event::Hex};
 
 pub(super) const TRAILERS: [&str; 3] = ["annals-count", "annals-digest", "annals-complete"];
 
@@ -141,11 +141,7 @@ impl Exporter {
 
     /// Of all bytes so far.
     fn digest(&self) -> String {
-        let bytes = self.digest.clone().finalize();
-        bytes.iter().fold("sha-256=".to_owned(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        format!("sha-256={}", Hex(&self.digest.clone().finalize()))
     }
 
     fn trailers(&self) -> HeaderMap {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Key, KeyInfo};
 use crate::{
     access::principal::{Grant, GrantText, Role},
-    event::UnixMillis,
+    event::{Hex, UnixMillis},
     time::format_time,
 };
 
@@ -109,7 +109,7 @@ fn time(text: &str) -> Result<UnixMillis, String> {
 pub(super) fn write(keys: &[Key]) -> serde_json::Result<Vec<u8>> {
     let entry = |key: &Key| KeyEntry {
         name: key.info.name.clone(),
-        sha256: hex(&key.sha256),
+        sha256: Hex(&key.sha256).to_string(),
         created: key.info.created.clone(),
         created_by: key.info.created_by.clone(),
         expires: key.info.expires.map(format_time),
@@ -119,10 +119,6 @@ pub(super) fn write(keys: &[Key]) -> serde_json::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(&file)?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-pub(super) fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::access::principal::GrantText;
+use crate::{access::principal::GrantText, event::Hex};
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const LATER: UnixMillis = UnixMillis(1_700_000_060_000);
@@ -49,7 +49,9 @@ fn only_the_very_key_opens() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
     let admin = admin_key(folder.path());
-    for wrong in ["", "admin", &admin.to_uppercase(), &admin[1..], &format!("{admin} "), &file::hex(&hash(&admin))] {
+    for wrong in
+        ["", "admin", &admin.to_uppercase(), &admin[1..], &format!("{admin} "), &Hex(&hash(&admin)).to_string()]
+    {
         assert_eq!(keys.look_up(wrong, NOW), Known::Unknown, "{wrong}");
     }
 }
@@ -140,7 +142,7 @@ fn keys_of_version_1_are_admins_and_the_file_becomes_version_2() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(KEYS_FILE);
     let entry = |name: &str, text: &str| {
-        format!(r#"{{"name":"{name}","sha256":"{}","created":"2023-11-14T22:13:20.000Z"}}"#, file::hex(&hash(text)))
+        format!(r#"{{"name":"{name}","sha256":"{}","created":"2023-11-14T22:13:20.000Z"}}"#, Hex(&hash(text)))
     };
     let old = format!(r#"{{"version":1,"keys":[{},{}]}}"#, entry("admin", "one"), entry("b", "two"));
     fs::write(&path, old).unwrap();
@@ -193,7 +195,7 @@ fn a_file_that_others_can_read_is_noticed() {
 
 #[test]
 fn a_broken_file_is_an_error_that_names_it_and_is_left_alone() {
-    let good = file::hex(&hash("x"));
+    let good = Hex(&hash("x")).to_string();
     let entry = |name: &str, sha256: &str| {
         format!(r#"{{"name":"{name}","sha256":"{sha256}","created":"","grants":[{{"role":"admin"}}]}}"#)
     };

@@ -24,7 +24,10 @@ use super::{
     lifecycle::Policy,
     names::{self, Names},
 };
-use crate::{event::Stream, store::StoreError};
+use crate::{
+    event::{Hex, Stream},
+    store::StoreError,
+};
 
 /// Who made a template or an index.
 const MAKER: &str = "annals";
@@ -326,8 +329,7 @@ impl Template {
 }
 
 fn fingerprint(value: &Value) -> String {
-    let digest = Sha256::digest(value.to_string());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    Hex(Sha256::digest(value.to_string()).get(..16).unwrap_or_default()).to_string()
 }
 
 #[cfg(test)]
