@@ -147,6 +147,17 @@ pub struct Page {
     pub is_cut: bool,
 }
 
+/// How many of these documents it takes to come to so many bytes, or all.
+fn until<'d>(documents: impl IntoIterator<Item = &'d Bytes>, most_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let is_wanted = |document: &&Bytes| {
+        let is_wanted = bytes < most_bytes;
+        bytes += document.len();
+        is_wanted
+    };
+    documents.into_iter().take_while(is_wanted).count()
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub position: ChainPosition,

@@ -371,6 +371,11 @@ impl std::fmt::Display for EngineError {
     }
 }
 
+/// The answer to a search that cannot be made for less than [`MAX_ANSWER`].
+pub(super) fn whole(answer: Option<Answer>) -> Result<Answer, StoreError> {
+    answer.ok_or_else(|| unavailable(format!("a search was answered with more than {MAX_ANSWER} bytes")))
+}
+
 pub(super) fn unavailable(reason: String) -> StoreError {
     StoreError::Unavailable { reason, retry_after: None }
 }

@@ -37,7 +37,7 @@ use serde::Deserialize;
 
 pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
 use self::{
-    client::{Answer, Client, MAX_ANSWER, unavailable},
+    client::{Answer, Client, MAX_ANSWER, whole},
     flavor::Flavor,
     lifecycle::Policy,
     names::Names,
@@ -94,8 +94,7 @@ impl ElasticStore {
     }
 
     async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {
-        let answer = self.search_within(body, MAX_ANSWER).await?;
-        answer.ok_or_else(|| unavailable(format!("a search was answered with more than {MAX_ANSWER} bytes")))
+        whole(self.search_within(body, MAX_ANSWER).await?)
     }
 
     /// `None` if the answer has more than `most` bytes.

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{
     ElasticStore,
-    client::{Answer, Client, MAX_ANSWER, unavailable},
+    client::{Answer, Client, MAX_ANSWER, unavailable, whole},
     flavor::Product,
     search::{Found, WHOLE, with},
 };
@@ -47,8 +47,7 @@ impl Point {
 
     /// Searches with this body. The answer is for [`Self::read`].
     pub(super) async fn search(&self, body: Value) -> Result<Answer, StoreError> {
-        let answer = self.search_within(body, MAX_ANSWER).await?;
-        answer.ok_or_else(|| unavailable(format!("a search was answered with more than {MAX_ANSWER} bytes")))
+        whole(self.search_within(body, MAX_ANSWER).await?)
     }
 
     /// `None` if the answer has more than `most` bytes.

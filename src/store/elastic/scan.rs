@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     query::Query,
-    store::{Page, Scan, StoreError},
+    store::{Page, Scan, StoreError, until},
 };
 
 /// The most events of one part; the engines' own `index.max_result_window`.
@@ -83,17 +83,6 @@ fn most_of(events: u64, bytes: usize) -> usize {
     const OF_ONE: usize = 1 << 10;
     let around = usize::try_from(events).unwrap_or(usize::MAX).saturating_mul(OF_ONE).saturating_add(1 << 20);
     bytes.saturating_mul(2).saturating_add(around).min(MAX_ANSWER)
-}
-
-/// How many of them it takes to come to so many bytes, or all.
-fn until(documents: &[Bytes], most_bytes: usize) -> usize {
-    let mut bytes = 0;
-    let is_wanted = |document: &&Bytes| {
-        let is_wanted = bytes < most_bytes;
-        bytes += document.len();
-        is_wanted
-    };
-    documents.iter().take_while(is_wanted).count()
 }
 
 fn bytes_of(documents: &[Bytes]) -> usize {

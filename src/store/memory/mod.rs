@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, occupied::outcome_at};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, occupied::outcome_at, until};
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
@@ -162,13 +162,7 @@ struct MemoryScan {
 
 /// The first ones, at most so many, and none once those before it come to so many bytes.
 fn take(left: &mut VecDeque<Bytes>, limit: usize, most_bytes: usize) -> Vec<Bytes> {
-    let mut bytes = 0;
-    let ends = |document: &Bytes| {
-        let is_within = bytes < most_bytes;
-        bytes += document.len();
-        is_within
-    };
-    let count = left.iter().take(limit).map(ends).take_while(|is_within| *is_within).count();
+    let count = until(left.iter().take(limit), most_bytes);
     left.drain(..count).collect()
 }
 
