@@ -80,29 +80,22 @@ impl Question<'_> {
     /// Prints page after page as they come.
     async fn pages(&self, limit: u64, format: Format) -> Result<(), Failure> {
         let mut printer = self.args.shape.printer(format, &self.args.zone);
-        let (mut after, mut left) = (Some(String::new()), limit);
+        let mut pages = self.up_to(limit);
         let mut total = 0;
-        while let Some(cursor) = after.filter(|_| left > 0) {
-            let mut found = self.behind(cursor, left).await?;
+        while let Some(found) = pages.next().await? {
             if output::show(&printer.lines(documents(&found))?)? == Reader::Gone {
                 return Ok(());
             }
-            left = left.saturating_sub(count(&found));
             total = found.total;
-            after = found.next.take();
         }
-        self.args.explain_limit(limit - left, total)
+        self.args.explain_limit(limit - pages.left, total)
     }
 
     /// All pages as one.
     async fn whole(&self, limit: u64) -> Result<(), Failure> {
-        let mut whole = self.behind(String::new(), limit).await?;
-        while let Some(cursor) = whole.next.take() {
-            let left = limit.saturating_sub(count(&whole));
-            if left == 0 {
-                break;
-            }
-            let found = self.behind(cursor, left).await?;
+        let mut pages = self.up_to(limit);
+        let Some(mut whole) = pages.next().await? else { return Ok(()) };
+        while let Some(found) = pages.next().await? {
             whole.data.extend(found.data);
             whole.next = found.next;
         }
@@ -111,14 +104,33 @@ impl Question<'_> {
         self.args.explain_limit(count(&whole), whole.total)
     }
 
-    async fn behind(&self, cursor: String, left: u64) -> Result<FoundPage, ApiError> {
-        self.ask([("after", cursor), ("per_page", left.min(AT_ONCE).to_string())]).await
+    fn up_to(&self, limit: u64) -> Pages<'_> {
+        Pages { question: self, after: Some(String::new()), left: limit }
     }
 
     async fn ask(&self, place: [(&'static str, String); 2]) -> Result<FoundPage, ApiError> {
         let Selection { object_type, ids, .. } = &self.args.selection;
         let parameters: Parameters = place.into_iter().chain(self.parameters.iter().cloned()).collect();
         self.api.find(object_type.as_deref(), ids, &parameters).await
+    }
+}
+
+/// The pages up to a limit of events, which is at least one.
+struct Pages<'a> {
+    question: &'a Question<'a>,
+    after: Option<String>,
+    left: u64,
+}
+
+impl Pages<'_> {
+    /// `None` at the end of the events or of the limit.
+    async fn next(&mut self) -> Result<Option<FoundPage>, ApiError> {
+        let Some(after) = self.after.take().filter(|_| self.left > 0) else { return Ok(None) };
+        let place = [("after", after), ("per_page", self.left.min(AT_ONCE).to_string())];
+        let found = self.question.ask(place).await?;
+        self.left = self.left.saturating_sub(count(&found));
+        self.after.clone_from(&found.next);
+        Ok(Some(found))
     }
 }
 
