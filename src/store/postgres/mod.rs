@@ -61,11 +61,21 @@ async fn read(events: Vec<SealedEvent>) -> Result<Vec<Read>, StoreError> {
 impl Store for PostgresStore {
     async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
         self.connections.close_idle();
+        let complaints = self.connections.complaints.clone();
+        let is_up_to_date = self
+            .connections
+            .run(self.append_timeout, move |connection| {
+                async move { setup::is_up_to_date(connection, &complaints).await }.boxed()
+            })
+            .await?;
+        if is_up_to_date {
+            return Ok(());
+        }
         let (schema, complaints) = (Arc::clone(&self.schema), self.connections.complaints.clone());
-        let up_to_date = self.connections.run(self.append_timeout, |c| setup::is_up_to_date(c).boxed()).await?;
-        let limit = if up_to_date { self.append_timeout } else { setup::STEPS_LIMIT };
         self.connections
-            .run(limit, move |connection| async move { setup::set_up(connection, &schema, &complaints).await }.boxed())
+            .run(setup::STEPS_LIMIT, move |connection| {
+                async move { setup::take_steps(connection, &schema, &complaints).await }.boxed()
+            })
             .await
     }
 

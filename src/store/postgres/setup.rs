@@ -29,8 +29,9 @@ pub(super) enum SetupError {
     Newer { schema: String, found: i32, known: usize },
 }
 
-/// Whether no step is left to be taken.
-pub(super) async fn is_up_to_date(connection: &mut Object) -> Result<bool, Fault> {
+/// Whether no step is left to be taken, on a server that can be used.
+pub(super) async fn is_up_to_date(connection: &mut Object, complaints: &Complaints) -> Result<bool, Fault> {
+    check_server(connection).await?.map_err(|error| complaints.of_setup(&error))?;
     let exists = connection.query_one("SELECT to_regclass('versions') IS NOT NULL", &[]).await?;
     if !exists.try_get::<_, bool>(0)? {
         return Ok(false);
@@ -42,9 +43,8 @@ pub(super) async fn is_up_to_date(connection: &mut Object) -> Result<bool, Fault
 const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM versions";
 
 /// Takes the steps that the schema has not taken, each with the mark that it was. Several programs may be at it at once.
-pub(super) async fn set_up(connection: &mut Object, schema: &str, complaints: &Complaints) -> Result<(), Fault> {
+pub(super) async fn take_steps(connection: &mut Object, schema: &str, complaints: &Complaints) -> Result<(), Fault> {
     let transaction = connection.transaction().await?;
-    check_server(&transaction).await?.map_err(|error| complaints.of_setup(&error))?;
     transaction
         .execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&format!("annals {schema}")])
         .await?;
@@ -57,8 +57,8 @@ pub(super) async fn set_up(connection: &mut Object, schema: &str, complaints: &C
     Ok(transaction.commit().await?)
 }
 
-async fn check_server(transaction: &Transaction<'_>) -> Result<Result<(), SetupError>, Fault> {
-    let row = transaction
+async fn check_server(connection: &Object) -> Result<Result<(), SetupError>, Fault> {
+    let row = connection
         .query_one(
             "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
                     current_setting('server_encoding')",

@@ -357,16 +357,18 @@ fn by_id(id: &str) -> crate::query::ScopedQuery {
     testing::visible_everywhere().with(Filter::value(id_of_event, test).unwrap()).page(0, 1).asked()
 }
 
+/// Says that a schema is as the first version left it.
+const VERSION_1: &str = "CREATE TABLE versions (version integer PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now());
+    INSERT INTO versions (version) VALUES (1)";
+
 #[tokio::test]
 async fn events_of_the_first_version_are_found_by_their_ids() {
     on_a_server(async |config| {
         let first = include_str!("migrations/0001_events.sql");
-        let versions = "CREATE TABLE versions (version integer PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now());
-            INSERT INTO versions (version) VALUES (1)";
         let events = "INSERT INTO events (chain, sequence, received, timestamp, fields, document)
             SELECT '\\x00', n, 0, 0, jsonb_build_object('event.id', 'id ' || n), convert_to('document ' || n, 'UTF8')
             FROM generate_series(1, 2000) AS n";
-        execute(config, &format!("CREATE SCHEMA {}; {first}; {versions}; {events}", config.schema)).await;
+        execute(config, &format!("CREATE SCHEMA {}; {first}; {VERSION_1}; {events}", config.schema)).await;
         let store = store(config).await;
         assert_eq!(store.find(&by_id("id 7")).await.unwrap().documents, ["document 7"]);
         execute(config, "ANALYZE").await;
@@ -375,6 +377,44 @@ async fn events_of_the_first_version_are_found_by_their_ids() {
         assert!(!plan.contains("Seq Scan"), "{plan}");
     })
     .await;
+}
+
+/// The events of a large schema take long to be written anew. Here a lock is in the way until the time that an append may
+/// take is over.
+#[tokio::test]
+async fn steps_may_take_longer_than_appends_and_queries() {
+    on_a_server(async |config| {
+        let first = include_str!("migrations/0001_events.sql");
+        execute(config, &format!("CREATE SCHEMA {0}; SET search_path TO {0}; {first}; {VERSION_1}", config.schema))
+            .await;
+        let limit = Duration::from_secs(1);
+        let hasty = PostgresConfig { query_timeout: limit, append_timeout: limit, ..config.clone() };
+        let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
+        tokio::spawn(connection);
+        let lock = format!("BEGIN; LOCK TABLE {}.events IN ACCESS SHARE MODE", config.schema);
+        client.batch_execute(&lock).await.unwrap();
+        let store = PostgresStore::new(&hasty).unwrap();
+        let mut setup = store.setup(&[]);
+        tokio::select! {
+            done = &mut setup => panic!("not stopped by the lock: {done:?}"),
+            () = until_a_lock_was_waited_for(config, 2 * limit) => {}
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+        setup.await.unwrap();
+    })
+    .await;
+}
+
+/// Waits until something has waited for the schema's events for longer than this.
+async fn until_a_lock_was_waited_for(config: &PostgresConfig, limit: Duration) {
+    let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let waiting = "SELECT count(*) FROM pg_locks
+        WHERE relation = to_regclass($1) AND clock_timestamp() - waitstart > make_interval(secs => $2)";
+    let events = format!("{}.events", config.schema);
+    while client.query_one(waiting, &[&events, &limit.as_secs_f64()]).await.unwrap().get::<_, i64>(0) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// How the server goes about the statements of a query.
