@@ -87,7 +87,9 @@ def of_the_last_day(rng, count):
         Question("24 h: a page of one level", found("log.level", events.LEVELS)),
         Question("24 h: terms of event.action", terms("event.action")),
         Question("24 h: terms of user.name", terms("user.name")),
+        # Fields without a column in SQLite: few events have the one, all have the other.
         Question("24 h: terms of host.name", terms("host.name")),
+        Question("24 h: terms of kibana.version", terms("kibana.version")),
     ]
 
 

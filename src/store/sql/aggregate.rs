@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     dialect::{Bound, Cell, Dialect, Statement, Values as Bindings},
-    fields::Values,
+    fields::{Values, has_column, nested_around},
+    index::{Entry, Form},
     search::{Matches, Search},
     text::original,
 };
@@ -26,6 +27,14 @@ pub(in crate::store) struct Counting<'q> {
     dialect: Dialect,
     query: &'q Query,
     aggregation: &'q Aggregation,
+}
+
+/// A statement that has a row for each event: its value, or its document, in which an entry has the values.
+pub(in crate::store) struct Each {
+    pub(in crate::store) statement: Statement,
+    pub(in crate::store) entry: Option<Entry>,
+    /// The most values that the answer has.
+    pub(in crate::store) limit: usize,
 }
 
 /// A joined table with a row for each value; where there is none, the value is NULL.
@@ -52,6 +61,29 @@ impl<'q> Counting<'q> {
             Aggregation::Percentiles { field, percents } => self.percentiles(field, percents, &mut values),
         };
         values.into_statement(text)
+    }
+
+    /// For a [`super::Tally`] to count, where the database would sort all values to count them. SQLite does, unless the field's own
+    /// index has them in their order.
+    pub(in crate::store) fn each(&self) -> Option<Each> {
+        let (Dialect::Sqlite, Aggregation::Terms { field, limit }) = (self.dialect, self.aggregation) else {
+            return None;
+        };
+        let mut values = Bindings::new(self.dialect);
+        let Matches { from, conditions, alias, .. } = Search::of(self.dialect, self.query).matches(&mut values);
+        let (each, entry) = match Values::counted(self.dialect, field, alias) {
+            Values::One { is_indexed: true, .. } if !self.is_within_time() => return None,
+            Values::One { value, .. } if has_column(field, Form::Value) => (value, None),
+            Values::Many { .. } if nested_around(field.path).is_some() => return None,
+            Values::One { .. } | Values::Many { .. } => ("e.document".to_owned(), Some(Entry::of(field, Form::Value))),
+            Values::None => return None,
+        };
+        let statement = values.into_statement(format!("SELECT {each} FROM {from} WHERE {conditions}"));
+        Some(Each { statement, entry, limit: *limit })
+    }
+
+    fn is_within_time(&self) -> bool {
+        self.query.start.is_some() || self.query.end.is_some()
     }
 
     /// What the rows of the statement say.
@@ -91,12 +123,11 @@ impl<'q> Counting<'q> {
     /// events without one.
     fn terms(&self, field: &'static Field, limit: usize, values: &mut Bindings) -> String {
         let Source { from, conditions, id, value, is_many, is_indexed } = self.source(field, values);
-        let is_within_time = self.query.start.is_some() || self.query.end.is_some();
         let select = format!("SELECT {value} AS value FROM {from} WHERE {conditions}");
         let each = match is_many {
             true => format!("SELECT DISTINCT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"),
             // Over all times it is the field's own index that has the values, and in their order.
-            false if is_indexed && !is_within_time => select,
+            false if is_indexed && !self.is_within_time() => select,
             false => self.by_itself(select),
         };
         let limit = values.integer(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));

@@ -124,12 +124,7 @@ fn passes(value: &str, is_indexed: bool, test: &Test, values: &mut Bindings) -> 
     match test {
         Test::Exists => format!("{value} IS NOT NULL"),
         Test::OneOf(wanted) => is_one_of(value, is_indexed, wanted, values),
-        Test::Range { low, high } => {
-            let mut limits = vec![format!("{value} IS NOT NULL")];
-            limits.extend(limit(value, low, [">=", ">"], values));
-            limits.extend(limit(value, high, ["<=", "<"], values));
-            format!("({})", limits.join(" AND "))
-        }
+        Test::Range { low, high } => is_within(value, low, high, values),
         Test::Like(pattern) => is_like(value, is_indexed, pattern, values),
         Test::Words(wanted) => {
             let wanted = wanted.iter().filter(|word| is_word(word));
@@ -154,6 +149,16 @@ fn is_one_of(value: &str, is_indexed: bool, wanted: &[Value], values: &mut Bindi
     }
     let wanted: Vec<_> = wanted.iter().map(|wanted| values.bind(bound(wanted))).collect();
     if wanted.is_empty() { FALSE.to_owned() } else { format!("{value} IN ({})", wanted.join(", ")) }
+}
+
+fn is_within(value: &str, low: &Limit<Value>, high: &Limit<Value>, values: &mut Bindings) -> String {
+    if let (Limit::Included(low), Limit::Included(high)) = (low, high) {
+        // SQLite makes a value anew wherever it is named.
+        return format!("{value} BETWEEN {} AND {}", values.bind(bound(low)), values.bind(bound(high)));
+    }
+    let limits = [limit(value, low, [">=", ">"], values), limit(value, high, ["<=", "<"], values)];
+    let limits: Vec<_> = limits.into_iter().flatten().collect();
+    if limits.is_empty() { format!("{value} IS NOT NULL") } else { format!("({})", limits.join(" AND ")) }
 }
 
 fn limit(value: &str, limit: &Limit<Value>, [included, excluded]: [&str; 2], values: &mut Bindings) -> Option<String> {

@@ -5,11 +5,15 @@
 //! name is the field's and the way's. All entries of a document are one flat JSON object; in it an array of objects is
 //! an array of such flat objects.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::{
     dialect::Cell,
     fields::{SAVED_OBJECTS, has_column, is_within, nested_around},
+    member::{Found, NoDocument, Path},
+    tally::{Tally, TooMany},
     text::{is_short, kept},
 };
 use crate::{
@@ -31,25 +35,56 @@ pub(in crate::store) enum Form {
 
 /// What a field's index has of a value.
 pub(super) fn indexed(value: &Value, field: &Field, form: Form) -> Option<Cell> {
+    match (value, form) {
+        (Value::String(text), _) => indexed_text(text, field, form),
+        (Value::Number(_) | Value::Bool(_), Form::Value) if field.search.by_value() => {
+            indexed_number(value, field.kind)
+        }
+        (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_), _) => None,
+    }
+}
+
+fn indexed_text(text: &str, field: &Field, form: Form) -> Option<Cell> {
     match (form, field.kind) {
         (Form::Address, _) => {
-            let address: std::net::IpAddr = value.as_str()?.parse().ok()?;
+            let address: std::net::IpAddr = text.parse().ok()?;
             Some(Cell::Text(hexadecimal(address)))
         }
-        (Form::Words, _) => value.as_str().map(|text| Cell::Text(joined_words(text))),
+        (Form::Words, _) => Some(Cell::Text(joined_words(text))),
         (Form::Value, _) if !field.search.by_value() => None,
-        (Form::Value, Kind::Date) => UnixMillis::written(value.as_str()?).map(|date| Cell::Integer(date.0)),
-        (Form::Value, Kind::Long) => value.as_i64().map(Cell::Integer),
-        (Form::Value, Kind::Long64) => value.as_str()?.parse().ok().map(Cell::Integer),
-        (Form::Value, Kind::Boolean) => value.as_bool().map(|value| Cell::Integer(value.into())),
-        (Form::Value, Kind::Float) => {
+        (Form::Value, Kind::Date) => UnixMillis::written(text).map(|date| Cell::Integer(date.0)),
+        (Form::Value, Kind::Long64) => text.parse().ok().map(Cell::Integer),
+        (Form::Value, _) => whole(text, field).map(|text| Cell::Text(text.into_owned())),
+    }
+}
+
+/// The text of a field that has texts, as the tables keep it.
+fn whole<'t>(text: &'t str, field: &Field) -> Option<Cow<'t, str>> {
+    match field.kind {
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels => {
+            let is_found = field.search.by_value() && is_short(text, field.longest_value());
+            is_found.then(|| kept(text))
+        }
+        Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Nested => None,
+    }
+}
+
+fn indexed_number(value: &Value, kind: Kind) -> Option<Cell> {
+    match kind {
+        Kind::Long => value.as_i64().map(Cell::Integer),
+        Kind::Boolean => value.as_bool().map(|value| Cell::Integer(value.into())),
+        Kind::Float => {
             value.as_f64().map(|number| f64::from(number as f32)).filter(|number| number.is_finite()).map(Cell::Number)
         }
-        (Form::Value, Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels) => {
-            let text = value.as_str().filter(|text| is_short(text, field.longest_value()))?;
-            Some(Cell::Text(kept(text).into_owned()))
-        }
-        (Form::Value, Kind::Nested) => None,
+        Kind::Date
+        | Kind::Long64
+        | Kind::Keyword
+        | Kind::Text
+        | Kind::Json
+        | Kind::Ip
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Nested => None,
     }
 }
 
@@ -73,17 +108,97 @@ pub(super) fn hexadecimal(address: std::net::IpAddr) -> String {
     format!("{:032x}", u128::from(address))
 }
 
-/// All that the index has of a field, through arrays and the elements of nested fields.
-pub(in crate::store) fn values(document: &Value, field: &Field, form: Form) -> Vec<Cell> {
-    if field.kind == Kind::Labels {
-        let labels = at(document, field.path).and_then(Value::as_object).into_iter().flat_map(Map::values);
-        return labels.filter_map(|value| indexed(value, field, form)).collect();
+/// An entry of an index that is made from the bytes of documents when it is asked for.
+pub(in crate::store) struct Entry {
+    field: &'static Field,
+    form: Form,
+    path: Path,
+}
+
+impl Entry {
+    /// Of the field and the way that the entry is called by.
+    pub(in crate::store) fn named(name: &str) -> Option<Self> {
+        let (path, form) = match name.split_once(' ') {
+            Some((path, "address")) => (path, Form::Address),
+            Some((path, "words")) => (path, Form::Words),
+            Some(_) => return None,
+            None => (name, Form::Value),
+        };
+        Some(Self::of(schema::field(path)?, form))
     }
-    let mut found = vec![document];
-    for name in field.path.split('.') {
-        found = found.into_iter().filter_map(|value| value.get(name)).flat_map(each).collect();
+
+    pub(super) fn of(field: &'static Field, form: Form) -> Self {
+        Self { field, form, path: Path::new(field.path) }
     }
-    found.into_iter().filter_map(|value| indexed(value, field, form)).collect()
+
+    /// The first value.
+    pub(in crate::store) fn value(&self, document: &[u8]) -> Result<Option<Cell>, BadValue> {
+        let Some(found) = self.path.find(document)? else { return Ok(None) };
+        if let Some(text) = plain_text(&found) {
+            return Ok(indexed_text(text, self.field, self.form));
+        }
+        Ok(self.values_of(&found)?.into_iter().next())
+    }
+
+    /// All values, through arrays and the elements of nested fields, as a JSON array.
+    pub(in crate::store) fn values(&self, document: &[u8]) -> Result<Value, BadValue> {
+        let Some(found) = self.path.find(document)? else { return Ok(Value::Array(Vec::new())) };
+        Ok(self.values_of(&found)?.into_iter().map(json).collect())
+    }
+
+    /// The elements of a nested field, as a JSON array of what their indexes have.
+    pub(in crate::store) fn elements(&self, document: &[u8]) -> Result<Value, BadValue> {
+        let Some(found) = self.path.find(document)? else { return Ok(Value::Array(Vec::new())) };
+        let value: Value = serde_json::from_slice(found.value)?;
+        Ok(each(&value).iter().map(|element| element_of(element, self.field)).collect())
+    }
+
+    /// The label of this name, which is in the form of the tables.
+    pub(in crate::store) fn label(&self, document: &[u8], kept_name: &str) -> Result<Option<Cell>, BadValue> {
+        let Some(found) = self.path.find(document)? else { return Ok(None) };
+        let labels: Value = serde_json::from_slice(found.value)?;
+        let name = super::text::original(kept_name.to_owned());
+        Ok(labels.get(name).and_then(|value| indexed(value, self.field, Form::Value)))
+    }
+
+    /// Counts the values of one more event. This is asked of very many events, so that nothing is copied of the usual text.
+    pub(in crate::store) fn count(&self, document: &[u8], tally: &mut Tally) -> Result<Result<(), TooMany>, BadValue> {
+        let Some(found) = self.path.find(document)? else { return Ok(tally.nothing()) };
+        match plain_text(&found).and_then(|text| whole(text, self.field)) {
+            Some(text) => Ok(tally.text(&text)),
+            None => Ok(tally.all(&self.values_of(&found)?)),
+        }
+    }
+
+    fn values_of(&self, found: &Found<'_, '_>) -> Result<Vec<Cell>, BadValue> {
+        let value: Value = serde_json::from_slice(found.value)?;
+        let mut values: Vec<&Value> = each(&value).iter().collect();
+        for name in found.names_left {
+            values = values.into_iter().filter_map(|value| value.get(name.as_str())).flat_map(each).collect();
+        }
+        if self.field.kind == Kind::Labels {
+            values = values.into_iter().filter_map(Value::as_object).flat_map(Map::values).collect();
+        }
+        Ok(values.into_iter().filter_map(|value| indexed(value, self.field, self.form)).collect())
+    }
+}
+
+/// Why a document has no entry to give.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::store) enum BadValue {
+    #[error(transparent)]
+    NoDocument(#[from] NoDocument),
+    #[error("a stored document cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// A text without escapes, which need not be copied to be read. This is what most values are.
+fn plain_text<'d>(found: &Found<'d, '_>) -> Option<&'d str> {
+    let text = found.value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if !found.names_left.is_empty() || memchr::memchr(b'\\', text).is_some() {
+        return None;
+    }
+    std::str::from_utf8(text).ok()
 }
 
 fn each(value: &Value) -> &[Value] {
@@ -125,16 +240,9 @@ pub(in crate::store) fn of(document: &Value) -> Value {
 }
 
 /// What the index has of the elements of a nested field: a JSON array.
-pub(in crate::store) fn elements(document: &Value, nested: &Field) -> Value {
+fn elements(document: &Value, nested: &Field) -> Value {
     let elements = at(document, nested.path).map(each).unwrap_or_default();
     elements.iter().map(|element| element_of(element, nested)).collect()
-}
-
-/// What the index has of one label.
-pub(in crate::store) fn label(document: &Value, kept_name: &str) -> Option<Cell> {
-    let field = schema::field("labels")?;
-    let name = super::text::original(kept_name.to_owned());
-    indexed(at(document, field.path)?.get(name)?, field, Form::Value)
 }
 
 fn element_of(element: &Value, nested: &Field) -> Value {
@@ -181,21 +289,11 @@ pub(super) fn entry_name(field: &Field, form: Form) -> String {
     }
 }
 
-/// The field and the way that an entry is of.
-pub(in crate::store) fn entry(name: &str) -> Option<(&'static Field, Form)> {
-    match name.split_once(' ') {
-        Some((path, "address")) => Some((schema::field(path)?, Form::Address)),
-        Some((path, "words")) => Some((schema::field(path)?, Form::Words)),
-        Some(_) => None,
-        None => Some((schema::field(name)?, Form::Value)),
-    }
-}
-
 fn at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(document, |value, name| value.get(name))
 }
 
-pub(in crate::store) fn json(cell: Cell) -> Value {
+pub(super) fn json(cell: Cell) -> Value {
     match cell {
         Cell::Null => Value::Null,
         Cell::Integer(integer) => integer.into(),

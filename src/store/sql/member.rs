@@ -1,108 +1,271 @@
-//! One member of a document, without reading the others into memory.
+//! The value of one field, found in the bytes of a document without reading the others.
+//!
+//! Only JSON objects are stored, so that nothing here has to be sure that what is skipped is well-formed. Names are compared
+//! as they are written: those of fields need no escapes.
 
-use std::fmt;
+use memchr::{memchr, memchr2, memchr2_iter, memmem::Finder};
 
-use serde::{
-    Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::{Map, Value};
+/// The names that lead to a value.
+#[derive(Debug)]
+pub(in crate::store) struct Path(Vec<Name>);
 
-/// The document with nothing but the member in which this path begins; what is no object has no members. What comes
-/// behind that member is not looked at.
-pub(in crate::store) fn member_only(document: &[u8], path: &str) -> serde_json::Result<Value> {
-    let name = path.split('.').next().unwrap_or_default();
-    let mut found = None;
-    let read = Seek { name, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_slice(document));
-    match (found, read) {
-        (Some(value), _) => Ok(Value::Object(Map::from_iter([(name.to_owned(), value)]))),
-        (None, Ok(())) => Ok(Value::Null),
-        (None, Err(error)) => Err(error),
-    }
+#[derive(Debug)]
+pub(super) struct Name {
+    name: String,
+    /// Looks for the name in quotation marks.
+    quoted: Finder<'static>,
 }
 
-/// Ends with an error as soon as the value is there: serde has no other way to leave off.
-struct Seek<'n> {
-    name: &'n str,
-    found: &'n mut Option<Value>,
+/// A value as it is written. Names are left where the path leads through an array: into its elements.
+#[derive(Debug)]
+pub(super) struct Found<'d, 'p> {
+    pub(super) value: &'d [u8],
+    pub(super) names_left: &'p [Name],
 }
 
-impl<'de> DeserializeSeed<'de> for Seek<'_> {
-    type Value = ();
+/// What was stored is no document.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored document is not a JSON object")]
+pub(in crate::store) struct NoDocument;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seek<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object or null")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
+impl Path {
+    pub(super) fn new(dotted: &str) -> Self {
+        let name = |name: &str| {
+            let quoted = format!("\"{name}\"");
+            Name { name: name.to_owned(), quoted: Finder::new(quoted.as_bytes()).into_owned() }
+        };
+        Self(dotted.split('.').map(name).collect())
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<(), M::Error> {
-        while let Some(is_wanted) = members.next_key_seed(Is(self.name))? {
-            if is_wanted {
-                *self.found = Some(members.next_value()?);
-                return Err(Error::custom("found"));
-            }
-            members.next_value::<IgnoredAny>()?;
+    pub(super) fn find<'d>(&self, document: &'d [u8]) -> Result<Option<Found<'d, '_>>, NoDocument> {
+        if document.first() != Some(&b'{') {
+            return Err(NoDocument);
         }
-        Ok(())
+        self.seek(document).ok_or(NoDocument)
+    }
+
+    /// `None` if the document ends before its value does.
+    fn seek<'d>(&self, document: &'d [u8]) -> Option<Option<Found<'d, '_>>> {
+        let (mut found, mut names_left) = (document, self.0.as_slice());
+        while let Some((name, rest)) = names_left.split_first()
+            && found.first() == Some(&b'{')
+        {
+            match name.value_in(found)? {
+                Some(value) => (found, names_left) = (value, rest),
+                None => return Some(None),
+            }
+        }
+        let value = found.get(..length(found)?)?;
+        Some(Some(Found { value, names_left }))
     }
 }
 
-/// Whether a name is this one.
-struct Is<'n>(&'n str);
+impl Name {
+    pub(super) fn as_str(&self) -> &str {
+        &self.name
+    }
 
-impl<'de> DeserializeSeed<'de> for Is<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
+    /// What the object that these bytes begin with has under this name, and all behind it. Most of a document is never looked at:
+    /// the name's bytes are searched for, and what is not in there takes no more than that.
+    fn value_in<'d>(&self, object: &'d [u8]) -> Option<Option<&'d [u8]>> {
+        let length = self.quoted.needle().len();
+        let mut from = 0;
+        while let Some(at) = self.quoted.find(object.get(from..)?) {
+            let (before, rest) = object.split_at_checked(from + at)?;
+            from += at + length;
+            let behind = rest.get(length..)?.trim_ascii_start();
+            // Behind a backslash it is within a text; and what has no colon behind it is no name.
+            let (false, Some(value)) = (before.ends_with(b"\\"), behind.strip_prefix(b":")) else { continue };
+            match objects_open(before) {
+                Some(1) => return Some(Some(value.trim_ascii_start())),
+                Some(0) => return Some(None),
+                Some(_) => {}
+                None => return member(object, self.name.as_bytes()),
+            }
+        }
+        Some(None)
     }
 }
 
-impl Visitor<'_> for Is<'_> {
-    type Value = bool;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a name")
+/// How many objects are not yet closed where these bytes end, which is outside of texts; 0 if the object that they begin with
+/// is. Unknown where there are escapes, as quotation marks may be escaped.
+fn objects_open(bytes: &[u8]) -> Option<usize> {
+    if memchr(b'\\', bytes).is_some() {
+        return None;
     }
+    let (mut open, mut from, mut in_text) = (0_usize, 0, 0);
+    for at in memchr2_iter(b'{', b'}', bytes) {
+        in_text ^= odd_quotes(bytes.get(from..at)?);
+        from = at;
+        if in_text == 0 {
+            open = if bytes.get(at) == Some(&b'{') { open + 1 } else { open.checked_sub(1)? };
+            if open == 0 {
+                break;
+            }
+        }
+    }
+    Some(open)
+}
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<bool, E> {
-        Ok(name == self.0)
+/// 1 if there is an odd number of quotation marks, else 0: no `bool`, of which the compiler does not take many at once.
+fn odd_quotes(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |odd, byte| odd ^ u8::from(*byte == b'"'))
+}
+
+/// The same, by a look at all that is before it.
+fn member<'d>(object: &'d [u8], wanted: &[u8]) -> Option<Option<&'d [u8]>> {
+    let mut rest = object.strip_prefix(b"{")?.trim_ascii_start();
+    while let Some(from_name) = rest.strip_prefix(b"\"") {
+        let (name, behind) = from_name.split_at_checked(text_length(from_name)?)?;
+        let value = behind.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        if name == wanted {
+            return Some(Some(value));
+        }
+        rest = value.get(length(value)?..)?.trim_ascii_start();
+        rest = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
+    }
+    rest.starts_with(b"}").then_some(None)
+}
+
+/// Of the value that these bytes begin with.
+fn length(bytes: &[u8]) -> Option<usize> {
+    match bytes.first()? {
+        b'"' => Some(text_length(bytes.get(1..)?)? + 2),
+        b'{' | b'[' => container_length(bytes),
+        _ => bytes.iter().position(|byte| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace()),
+    }
+}
+
+fn container_length(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_usize);
+    loop {
+        match bytes.get(at)? {
+            b'"' => at += text_length(bytes.get(at + 1..)?)? + 1,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
+/// Of the text that these bytes are in, up to the quotation mark that ends it.
+fn text_length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes.get(at) == Some(&b'"') {
+            return Some(at);
+        }
+        at += 2;
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use serde_json::json;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
 
     use super::*;
 
+    fn found(document: &str, path: &str) -> Option<(String, usize)> {
+        let path = Path::new(path);
+        let found = path.find(document.as_bytes()).unwrap()?;
+        Some((String::from_utf8(found.value.to_vec()).unwrap(), found.names_left.len()))
+    }
+
     #[test]
-    fn the_member_of_a_path_is_what_the_whole_document_has_there() {
-        let document = br#"{"a":[{"b":1}],"\u0061b":{"c":{"d":"e"},"f":null},"g":"h"}"#;
-        let member = |path| member_only(document, path).unwrap();
-        assert_eq!(member("a.b"), json!({"a": [{"b": 1}]}));
-        assert_eq!(member("ab.c.d"), json!({"ab": {"c": {"d": "e"}, "f": null}}));
-        assert_eq!(member("g"), json!({"g": "h"}));
-        assert_eq!(member("b"), Value::Null);
-        assert_eq!(member_only(b"null", "a").unwrap(), Value::Null);
+    fn a_value_is_found_as_it_is_written() {
+        let document = r#"{"@t":1,"a":{"b":{"c":"d \"e\\"}},"b" : [ {"c":1} , 2 ] ,"f":-0.5e3,"g":null,"h":[],"i":""}"#;
+        for (path, value, names_left) in [
+            ("@t", "1", 0),
+            ("a.b", r#"{"c":"d \"e\\"}"#, 0),
+            ("a.b.c", r#""d \"e\\""#, 0),
+            ("b", r#"[ {"c":1} , 2 ]"#, 0),
+            ("b.c", r#"[ {"c":1} , 2 ]"#, 1),
+            ("f", "-0.5e3", 0),
+            ("f.g.h", "-0.5e3", 2),
+            ("g", "null", 0),
+            ("h", "[]", 0),
+            ("i", "\"\"", 0),
+        ] {
+            assert_eq!(found(document, path), Some((value.to_owned(), names_left)), "{path}");
+        }
+        for path in ["c", "a.c", "a.b.d", "d", "e", "i.j.k.l", "t", ""] {
+            assert_eq!(found(document, path).filter(|(_, left)| *left == 0), None, "{path}");
+        }
+    }
+
+    /// Each of these has the name somewhere else first.
+    #[test]
+    fn a_name_elsewhere_is_no_member() {
+        for before in [
+            r#""a":"host""#,
+            r#""a":"\"host\":{""#,
+            r#""a":"\\","b":{"host":{"name":"no"}}"#,
+            r#""a":["host",{"host":{"name":"no"}}]"#,
+            r#""a":{"b":{},"host":{"name":"no"}}"#,
+            r#""a":"}","b":{"host":{"name":"no"},"c":"{"}"#,
+            r#""a \"host":{"name":"no"}"#,
+            r#""a":"{{{","b":"}}""#,
+            r#""b":{"c":{},"d":"\"host\":{"},"c":{"host":"x"}"#,
+        ] {
+            let document = format!(r#"{{{before},"host":{{"id":"host","name":"yes"}}}}"#);
+            serde_json::from_str::<Value>(&document).unwrap();
+            assert_eq!(found(&document, "host.name"), Some(("\"yes\"".to_owned(), 0)), "{document}");
+            assert_eq!(found(&format!("{{{before}}}"), "host.name"), None, "{before}");
+        }
     }
 
     #[test]
     fn what_is_no_document_is_an_error() {
-        for document in ["", "{", r#"{"b":1"#, r#"{"a":}"#, "[]"] {
-            assert!(member_only(document.as_bytes(), "a").is_err(), "{document}");
+        let path = Path::new("a.b");
+        for document in ["", "null", "[]", r#"{"a":"#, r#"{"a":{"b":"c"#, r#"{"a":{"b":[1,{}"#, r#"{"a":{"b":1"#] {
+            assert!(path.find(document.as_bytes()).is_err(), "{document}");
+        }
+    }
+
+    /// Names and texts that meet each other, with all that may be taken for the end of something.
+    fn anything() -> impl Strategy<Value = Value> {
+        let text = prop::sample::select(vec!["a", "b", "\"a\"", "a\":{", "\\", "{", "}}", "[\"", ",\"a\":", ""]);
+        let scalar =
+            prop_oneof![Just(Value::Null), any::<i8>().prop_map(Value::from), text.clone().prop_map(Value::from)];
+        scalar.prop_recursive(4, 24, 4, move |inner| {
+            let members = prop::collection::vec((text.clone(), inner.clone()), 0..4);
+            prop_oneof![
+                3 => members.prop_map(|members| Value::Object(members.into_iter().map(|(n, v)| (n.to_owned(), v)).collect())),
+                1 => prop::collection::vec(inner, 0..3).prop_map(Value::from),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_same_is_found_as_in_the_document_read_as_a_whole(
+            members in prop::collection::vec((prop::sample::select(vec!["a", "b", "x\"a", "z"]), anything()), 0..4),
+            path in prop::sample::select(vec!["a", "b", "a.a", "a.b", "b.a", "b.b.a"]),
+            is_pretty in any::<bool>(),
+        ) {
+            let members = members.into_iter().map(|(name, value)| (name.to_owned(), value));
+            let document = Value::Object(members.collect::<Map<_, _>>());
+            let written = if is_pretty { serde_json::to_vec_pretty(&document) } else { serde_json::to_vec(&document) };
+            let written = written.unwrap();
+            let mut expected = Some(&document);
+            let mut left = path.split('.').count();
+            for name in path.split('.') {
+                let Some(Value::Object(members)) = expected else { break };
+                (expected, left) = (members.get(name), left - 1);
+            }
+            let path = Path::new(path);
+            let found = path.find(&written).unwrap();
+            let found = found.map(|found| (serde_json::from_slice(found.value).unwrap(), found.names_left.len()));
+            prop_assert_eq!(found, expected.map(|value: &Value| (json!(value), left)));
         }
     }
 }

@@ -17,14 +17,15 @@ mod member;
 mod order;
 mod scan;
 mod search;
+mod tally;
 mod text;
 
-pub(super) use aggregate::Counting;
+pub(super) use aggregate::{Counting, Each};
 pub(super) use columns::{BadDocument, Object, Row};
 pub(super) use dialect::{Bound, Cell, Dialect, Statement};
-pub(super) use member::member_only;
 pub(super) use scan::{Reading, Step};
 pub(super) use search::Search;
+pub(super) use tally::{Tally, TooMany};
 
 /// The chains that there are, one look-up for each.
 pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (

@@ -1,15 +1,19 @@
 //! Questions, run on a connection that reads.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value};
+use rusqlite::{
+    Connection, OptionalExtension, params_from_iter,
+    types::{Value, ValueRef},
+};
 
+use super::functions;
 use crate::{
     event::{ChainId, ChainPosition, Sequence},
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
         Head, Page, StoreError,
-        sql::{Bound, CHAINS, Cell, Counting, Dialect, HEAD, REACH, Search, Statement},
+        sql::{Bound, CHAINS, Cell, Counting, Dialect, Each, HEAD, REACH, Search, Statement, Tally, TooMany},
     },
 };
 
@@ -26,12 +30,58 @@ pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Resu
     Ok(Page { total, documents, is_cut })
 }
 
+/// The bytes that values may take while they are counted in memory.
+const COUNTED_BYTES: usize = 16 << 20;
+
 pub(super) fn aggregate(
     connection: &mut Connection,
     query: &Query,
     aggregation: &Aggregation,
 ) -> rusqlite::Result<Result<Aggregate, StoreError>> {
+    aggregate_within(connection, query, aggregation, COUNTED_BYTES)
+}
+
+fn aggregate_within(
+    connection: &Connection,
+    query: &Query,
+    aggregation: &Aggregation,
+    bytes: usize,
+) -> rusqlite::Result<Result<Aggregate, StoreError>> {
     let counting = Counting::of(Dialect::Sqlite, query, aggregation);
+    if let Some(each) = counting.each()
+        && let Ok(answer) = tally(connection, each, bytes)?
+    {
+        return Ok(Ok(answer));
+    }
+    by_the_database(connection, &counting)
+}
+
+/// Counts the values as they come.
+fn tally(connection: &Connection, each: Each, bytes: usize) -> rusqlite::Result<Result<Aggregate, TooMany>> {
+    let mut statement = connection.prepare_cached(&each.statement.text)?;
+    let mut rows = statement.query(parameters(each.statement.values))?;
+    let mut tally = Tally::within(bytes);
+    while let Some(row) = rows.next()? {
+        let value = row.get_ref(0)?;
+        let counted = match (value, &each.entry) {
+            (ValueRef::Blob(document), Some(entry)) => entry.count(document, &mut tally).map_err(functions::failed)?,
+            (ValueRef::Integer(integer), _) => tally.integer(integer),
+            (ValueRef::Real(number), _) => tally.float(number),
+            (ValueRef::Text(_), _) => tally.text(value.as_str()?),
+            (ValueRef::Null | ValueRef::Blob(_), _) => tally.nothing(),
+        };
+        if let Err(too_many) = counted {
+            return Ok(Err(too_many));
+        }
+    }
+    Ok(Ok(tally.answer(each.limit)))
+}
+
+/// However many values there are: it sorts them on disk if need be.
+fn by_the_database(
+    connection: &Connection,
+    counting: &Counting<'_>,
+) -> rusqlite::Result<Result<Aggregate, StoreError>> {
     let Statement { text, values } = counting.statement();
     let mut statement = connection.prepare_cached(&text)?;
     let columns = statement.column_count();
@@ -119,7 +169,7 @@ pub(super) fn parameters(values: Vec<Bound>) -> rusqlite::ParamsFromIter<impl In
     }))
 }
 
-fn cell(value: rusqlite::types::ValueRef<'_>) -> rusqlite::Result<Cell> {
+fn cell(value: ValueRef<'_>) -> rusqlite::Result<Cell> {
     Ok(match Value::try_from(value)? {
         Value::Null => Cell::Null,
         Value::Integer(integer) => Cell::Integer(integer),
@@ -127,4 +177,84 @@ fn cell(value: rusqlite::types::ValueRef<'_>) -> rusqlite::Result<Cell> {
         Value::Text(text) => Cell::Text(text),
         Value::Blob(_) => Cell::Null,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::{super::append, *};
+    use crate::{
+        query::Order::Ascending,
+        schema,
+        store::testing::{Draft, SEQUENCE, draft, fresh_chain, position, visible_everywhere},
+    };
+
+    /// A database of these events.
+    fn database(drafts: impl IntoIterator<Item = Draft>) -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = super::super::database::open_to_write(&folder.path().join("events.db")).unwrap();
+        let chain = fresh_chain();
+        let events: Vec<_> = drafts.into_iter().zip(0..).map(|(draft, at)| draft.sealed(position(chain, at))).collect();
+        append::append(&mut connection, &events.into_iter().map(append::Read::of).collect::<Vec<_>>()).unwrap();
+        (folder, connection)
+    }
+
+    fn counted(connection: &Connection, path: &str, bytes: usize) -> Result<Aggregate, TooMany> {
+        let query = visible_everywhere().by(&[(&SEQUENCE, Ascending)]).asked();
+        let terms = Aggregation::Terms { field: schema::field(path).unwrap(), limit: 3 };
+        let counting = Counting::of(Dialect::Sqlite, query.query(), &terms);
+        let in_memory = tally(connection, counting.each().unwrap(), bytes).unwrap();
+        if let Ok(in_memory) = &in_memory {
+            assert_eq!(in_memory, &by_the_database(connection, &counting).unwrap().unwrap(), "{path}");
+        }
+        in_memory
+    }
+
+    #[test]
+    fn values_counted_in_memory_are_those_that_the_database_counts() {
+        let texts = ["b", "", "a\0", "a\u{1}", "b", "Ä", "a\u{10000}", "a\u{ffff}", "\"\\", &"x".repeat(1_025)];
+        let numbers = [1.0, 0.1, -1e-60, 0.0, 16_777_217.0, 0.1, 1e30, -0.5];
+        let lists =
+            [json!([]), json!(["a", "b", "a"]), json!(["b"]), json!(["\u{0}"]), json!(["a", "x".repeat(1_025)])];
+        let long = ["9223372036854775807", "-1", "9007199254740993", "9007199254740993"];
+        let each =
+            |path: &'static str, values: Vec<Json>| values.into_iter().map(move |value| draft().with(path, value));
+        let of = |values: &[&str]| values.iter().map(|value| Json::from(*value)).collect();
+        let drafts = each("host.name", of(&texts))
+            .chain(each("event.risk_score", numbers.map(Json::from).to_vec()))
+            .chain(each("tags", lists.to_vec()))
+            .chain(each("event.provider", of(&texts)))
+            .chain(each("kibana.task.schedule_delay", of(&long)))
+            .chain(each("kibana.alert.flapping", vec![true.into(), false.into()]));
+        let (_folder, connection) = database(drafts);
+        for (path, distinct, without) in [
+            ("host.name", 8, 30),
+            ("event.risk_score", 6, 31),
+            ("tags", 3, 35),
+            ("event.provider", 9, 1),
+            ("kibana.task.schedule_delay", 3, 35),
+            ("kibana.alert.flapping", 2, 37),
+            ("event.created", 0, 39),
+        ] {
+            let Ok(Aggregate::Terms { buckets, distinct: found, without: others }) = counted(&connection, path, 10_000)
+            else {
+                panic!("{path} was not counted")
+            };
+            assert_eq!((found, others, buckets.len()), (distinct, without, distinct.min(3) as usize), "{path}");
+        }
+    }
+
+    #[test]
+    fn more_values_than_memory_may_be_taken_for_are_left_to_the_database() {
+        let (_folder, connection) = database((0..40).map(|n| draft().with("host.name", format!("host {n}"))));
+        assert_eq!(counted(&connection, "host.name", 40 * 60), Err(TooMany));
+        counted(&connection, "host.name", 40 * 80).unwrap();
+        let (query, field) = (visible_everywhere().asked(), schema::field("host.name").unwrap());
+        let terms = Aggregation::Terms { field, limit: 40 };
+        let found = aggregate_within(&connection, query.query(), &terms, 40 * 60).unwrap().unwrap();
+        let Aggregate::Terms { buckets, distinct: 40, without: 0 } = found else { panic!("{found:?}") };
+        assert_eq!(buckets.len(), 40);
+    }
 }

@@ -5,15 +5,12 @@ use rusqlite::{
     functions::{Context, FunctionFlags},
     types::{Value, ValueRef},
 };
-use serde_json::Value as Json;
 
 use crate::{
     query::Pattern,
-    schema::Field,
     store::sql::{
         Cell,
-        index::{self, Form},
-        member_only,
+        index::{BadValue, Entry},
     },
 };
 
@@ -24,21 +21,26 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
     // The value of an entry of a document's index, if it has one.
     connection.create_scalar_function("annals_value", 2, flags, |context| {
-        let values = entries(context)?;
-        Ok(values.into_iter().next().map_or(Value::Null, value))
+        let entry = context.get_or_create_aux(1, entry)?;
+        let found = document(context)?.map(|document| entry.value(document)).transpose().map_err(failed)?;
+        Ok(found.flatten().map_or(Value::Null, value))
     })?;
     // All values of an entry, as a JSON array.
     connection.create_scalar_function("annals_values", 2, flags, |context| {
-        Ok(entries(context)?.into_iter().map(index::json).collect::<Json>().to_string())
+        let entry = context.get_or_create_aux(1, entry)?;
+        let found = document(context)?.map(|document| entry.values(document)).transpose().map_err(failed)?;
+        Ok(found.map(|values| values.to_string()))
     })?;
     // The elements of a nested field, as a JSON array of their indexes.
     connection.create_scalar_function("annals_elements", 2, flags, |context| {
-        let (field, _) = *context.get_or_create_aux(1, entry)?;
-        Ok(index::elements(&document(context, field.path)?, field).to_string())
+        let entry = context.get_or_create_aux(1, entry)?;
+        let found = document(context)?.map(|document| entry.elements(document)).transpose().map_err(failed)?;
+        Ok(found.map(|elements| elements.to_string()))
     })?;
     connection.create_scalar_function("annals_label", 2, flags, |context| {
-        let name: String = context.get(1)?;
-        Ok(index::label(&document(context, "labels")?, &name).map_or(Value::Null, value))
+        let (labels, name) = &*context.get_or_create_aux(1, label)?;
+        let found = document(context)?.map(|document| labels.label(document, name)).transpose().map_err(failed)?;
+        Ok(found.flatten().map_or(Value::Null, value))
     })?;
     connection.create_scalar_function("annals_like", 2, flags, |context| {
         let pattern = context.get_or_create_aux(1, pattern)?;
@@ -52,25 +54,27 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-fn entries(context: &Context<'_>) -> rusqlite::Result<Vec<Cell>> {
-    let (field, form) = *context.get_or_create_aux(1, entry)?;
-    Ok(index::values(&document(context, field.path)?, field, form))
+/// A row that an outer join left empty has no document.
+fn document<'c>(context: &'c Context<'_>) -> rusqlite::Result<Option<&'c [u8]>> {
+    Ok(context.get_raw(0).as_bytes_or_null()?)
 }
 
-/// What the document has where the path begins; to read all of it would take several times as long.
-fn document(context: &Context<'_>, path: &str) -> rusqlite::Result<Json> {
-    // A row that an outer join left empty has no document.
-    let bytes = context.get_raw(0).as_bytes_or_null()?.unwrap_or(b"null");
-    member_only(bytes, path).map_err(|error| rusqlite::Error::UserFunctionError(error.into()))
+pub(super) fn failed(error: BadValue) -> rusqlite::Error {
+    rusqlite::Error::UserFunctionError(error.into())
 }
 
 fn text<'c>(context: &'c Context<'_>) -> rusqlite::Result<Option<&'c str>> {
     Ok(context.get_raw(0).as_str_or_null()?)
 }
 
-fn entry(name: ValueRef<'_>) -> Result<(&'static Field, Form), Error> {
+fn entry(name: ValueRef<'_>) -> Result<Entry, Error> {
     let name = name.as_str()?;
-    index::entry(name).ok_or_else(|| format!("no field has an entry {name:?}").into())
+    Entry::named(name).ok_or_else(|| format!("no field has an entry {name:?}").into())
+}
+
+fn label(name: ValueRef<'_>) -> Result<(Entry, String), Error> {
+    let labels = Entry::named("labels").ok_or("there are no labels")?;
+    Ok((labels, name.as_str()?.to_owned()))
 }
 
 fn pattern(pieces: ValueRef<'_>) -> Result<Pattern, Error> {

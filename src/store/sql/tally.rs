@@ -1,0 +1,122 @@
+//! Counting values as they come, for a database that would sort all of them to count them.
+
+use std::{cmp::Ordering, collections::HashMap};
+
+use super::{dialect::Cell, text::original};
+use crate::query::{Aggregate, Bucket, Key};
+
+/// What one value takes beside its text.
+const OVERHEAD: usize = 64;
+
+/// How many events have each value, and how many have none.
+#[derive(Default)]
+pub(in crate::store) struct Tally {
+    texts: HashMap<String, u64>,
+    numbers: HashMap<Number, u64>,
+    without: u64,
+    /// That the values may still take.
+    bytes_left: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Number {
+    Integer(i64),
+    /// By its bits.
+    Float(u64),
+}
+
+/// There are more values than are kept in memory.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::store) struct TooMany;
+
+impl Tally {
+    /// The values may take so many bytes.
+    pub(in crate::store) fn within(bytes: usize) -> Self {
+        Self { bytes_left: bytes, ..Self::default() }
+    }
+
+    /// One more event without a value.
+    pub(in crate::store) fn nothing(&mut self) -> Result<(), TooMany> {
+        self.without += 1;
+        Ok(())
+    }
+
+    pub(in crate::store) fn text(&mut self, kept: &str) -> Result<(), TooMany> {
+        if let Some(events) = self.texts.get_mut(kept) {
+            *events += 1;
+            return Ok(());
+        }
+        self.make_room(kept.len())?;
+        self.texts.insert(kept.to_owned(), 1);
+        Ok(())
+    }
+
+    pub(in crate::store) fn integer(&mut self, integer: i64) -> Result<(), TooMany> {
+        self.count(Number::Integer(integer))
+    }
+
+    pub(in crate::store) fn float(&mut self, float: f64) -> Result<(), TooMany> {
+        // Both zeros are one value.
+        self.count(Number::Float((float + 0.0).to_bits()))
+    }
+
+    /// All values of one event, of which each counts once.
+    pub(in crate::store) fn all(&mut self, values: &[Cell]) -> Result<(), TooMany> {
+        if values.is_empty() {
+            return self.nothing();
+        }
+        for (at, value) in values.iter().enumerate() {
+            if values.iter().take(at).any(|earlier| earlier == value) {
+                continue;
+            }
+            match value {
+                Cell::Null => {}
+                Cell::Integer(integer) => self.integer(*integer)?,
+                Cell::Number(number) => self.float(*number)?,
+                Cell::Text(text) => self.text(text)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, number: Number) -> Result<(), TooMany> {
+        if let Some(events) = self.numbers.get_mut(&number) {
+            *events += 1;
+            return Ok(());
+        }
+        self.make_room(0)?;
+        self.numbers.insert(number, 1);
+        Ok(())
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<(), TooMany> {
+        self.bytes_left = self.bytes_left.checked_sub(OVERHEAD + bytes).ok_or(TooMany)?;
+        Ok(())
+    }
+
+    pub(in crate::store) fn answer(self, limit: usize) -> Aggregate {
+        let texts = self.texts.into_iter().map(|(text, events)| Bucket { value: Key::Text(original(text)), events });
+        let numbers = self.numbers.into_iter().map(|(number, events)| Bucket { value: number.key(), events });
+        let mut buckets: Vec<Bucket> = texts.chain(numbers).collect();
+        let distinct = buckets.len() as u64;
+        let by_place = |one: &Bucket, other: &Bucket| {
+            let by_value = || one.value.partial_cmp(&other.value).unwrap_or(Ordering::Equal);
+            other.events.cmp(&one.events).then_with(by_value)
+        };
+        if limit < buckets.len() {
+            buckets.select_nth_unstable_by(limit, by_place);
+            buckets.truncate(limit);
+        }
+        buckets.sort_by(by_place);
+        Aggregate::Terms { buckets, distinct, without: self.without }
+    }
+}
+
+impl Number {
+    fn key(self) -> Key {
+        match self {
+            Self::Integer(integer) => Key::Integer(integer),
+            Self::Float(bits) => Key::Number(f64::from_bits(bits)),
+        }
+    }
+}
