@@ -140,6 +140,16 @@ impl Log {
         self.keys.create(new, &admin, NOW).unwrap().1.expose().to_owned()
     }
 
+    /// Waits until both stores are set up.
+    async fn await_ready(&self) {
+        let ready = async {
+            while self.get("/readyz").await.json()["status"] != "ready" {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(100), ready).await.unwrap();
+    }
+
     async fn get(&self, path: &str) -> Answer {
         self.send(self.request("GET", path).body(Body::empty()).unwrap()).await
     }
@@ -343,7 +353,7 @@ impl Scripted {
 #[async_trait]
 impl Store for Scripted {
     async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
-        Ok(())
+        self.is_there()
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
