@@ -1,6 +1,7 @@
 //! The interface from outside: requests in, answers out.
 
 mod access;
+mod authority;
 mod bounds;
 mod contract;
 mod events;
