@@ -204,9 +204,13 @@ impl From<Failure> for Broken {
 impl Export {
     async fn run(self, first: Vec<Bytes>, sender: Sender) {
         let Self { shared, mut scan, exporter, caller, permit, _place } = self;
+        let cutter = sender.cutter();
         let written = tokio::select! {
             written = write(&shared, &mut scan, exporter, first, sender) => written,
-            () = guard::lost(&shared, &caller, &permit) => Err(Broken::Caller),
+            () = guard::lost(&shared, &caller, &permit) => {
+                cutter.cut();
+                Err(Broken::Caller)
+            }
         };
         drop(scan);
         let end = match &written {
