@@ -187,7 +187,7 @@ impl Sender {
     }
 
     async fn pass(&self, part: Part) -> Result<(), Gone> {
-        self.patiently(async { Some(self.parts.reserve().await.ok()?.send(part)) }).await
+        self.patiently(async { self.parts.reserve().await.ok().map(|place| place.send(part)) }).await
     }
 
     /// Waits for what the reader has to do for it, for as long as they take something meanwhile.
