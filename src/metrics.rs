@@ -253,7 +253,7 @@ pub struct StoreMetrics {
     pub dead_letters: Gauge,
     /// Events that the store has and the journal did not know at the start.
     pub beyond_journal: Gauge,
-    /// 1 while something keeps the store from going on.
+    /// 1 while something keeps the store from going on, or it is not set up yet.
     pub trouble: Gauge,
 }
 
@@ -312,7 +312,11 @@ impl StoreFamilies {
             beyond,
         );
         let trouble = families.trouble.clone();
-        registry.register("store_trouble", "1 while something keeps the store from going on", trouble);
+        registry.register(
+            "store_trouble",
+            "1 while something keeps the store from going on, or it is not set up yet",
+            trouble,
+        );
         families
     }
 

@@ -73,7 +73,8 @@ impl Authority {
     pub(super) fn new(config: &AccessConfig) -> Result<Self, AccessError> {
         let AccessConfig { elasticsearch, kibana, .. } = config;
         let at = |section, urls: &[String], ca_file: Option<&std::path::Path>| {
-            Remote::new(urls, ca_file, config.timeout).map_err(|source| AccessError::Remote { section, source })
+            Remote::new(section, urls, ca_file, config.timeout)
+                .map_err(|source| AccessError::Remote { section, source })
         };
         Ok(match config.authority {
             AuthorityKind::Roles => Self::Roles,

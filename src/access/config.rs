@@ -1,12 +1,12 @@
 //! What an operator says about access: who vouches for callers, and how.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, error::Error, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
 use super::{
     authority::{ObjectGrant, TYPE_IN_PRIVILEGE},
-    remote::{RemoteError, parse_url},
+    remote::{RemoteError, authorities, parse_url},
     rules::{External, Rule},
 };
 use crate::units::deserialize_duration;
@@ -141,6 +141,7 @@ impl AccessConfig {
             }
         }
         self.check_authority(&mut found);
+        self.check_ca_files(&mut found);
         found.into_iter().map(AccessProblem).collect()
     }
 
@@ -166,6 +167,26 @@ impl AccessConfig {
         }
         for (name, grant) in &self.grants {
             found.extend(grant.problem().map(|problem| format!("grants.{name}.{problem}")));
+        }
+    }
+
+    fn check_ca_files(&self, found: &mut Vec<String>) {
+        let Self { elasticsearch, kibana, oidc, authority, .. } = self;
+        let is_asked = |kind, as_authority| self.uses(kind) || Some(*authority) == as_authority;
+        for (section, ca_file, is_asked) in [
+            (
+                "elasticsearch",
+                &elasticsearch.ca_file,
+                is_asked(AuthenticatorKind::Elasticsearch, Some(AuthorityKind::Elasticsearch)),
+            ),
+            ("kibana", &kibana.ca_file, is_asked(AuthenticatorKind::Kibana, Some(AuthorityKind::Kibana))),
+            ("oidc", &oidc.ca_file, is_asked(AuthenticatorKind::Oidc, None)),
+        ] {
+            let error = ca_file.as_ref().filter(|_| is_asked).and_then(|path| authorities(path).err());
+            found.extend(error.map(|error| {
+                let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+                format!("{section}.{error}{source}")
+            }));
         }
     }
 

@@ -47,6 +47,7 @@ pub struct Access {
     authority: Authority,
     lockout: Lockout,
     session_cookie: Option<String>,
+    cache: Duration,
     logs_finds: bool,
 }
 
@@ -70,8 +71,14 @@ impl Access {
             authority: Authority::new(config)?,
             lockout: Lockout::new(config.lockout.failures, config.lockout.longest)?,
             session_cookie: config.uses(AuthenticatorKind::Kibana).then(|| config.kibana.cookie.clone()),
+            cache: config.cache,
             logs_finds: config.log_finds,
         })
+    }
+
+    /// How long what another system said is believed.
+    pub fn cache(&self) -> Duration {
+        self.cache
     }
 
     pub fn keys(&self) -> &Keys {

@@ -54,6 +54,17 @@ impl Access {
         }
         Err(Denied::Refused)
     }
+
+    /// Whether the authority that gave this permit would give it again. What the caller's role gave holds as long as the caller
+    /// [is known as before](Self::still_knows); where the authority does not answer, nothing has changed.
+    pub async fn still_permits(&self, principal: &Principal, presented: &Presented, permit: &Permit) -> bool {
+        match &permit.scope {
+            Scope::Objects(objects) if !permit.is_by_role => {
+                self.authority.allows(principal, presented, objects).await.unwrap_or(true)
+            }
+            Scope::Objects(_) | Scope::Visible(_) => true,
+        }
+    }
 }
 
 /// Asks for all events that the caller may see by role: of this space (`Some(None)` is the default one), or of all.

@@ -1,18 +1,23 @@
 //! Questions to other systems about a caller: bounded in time and in size, and never followed elsewhere.
 
 use std::{
+    error::Error,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Certificate, Client, Method, StatusCode, Url, header::HeaderValue, redirect::Policy};
+use rustls::CertificateError;
 
 const MAX_ANSWER: usize = 4 << 20;
 
 /// One system, by the addresses of its nodes.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
+    /// Its section of `access` in the configuration.
+    section: &'static str,
     http: Client,
     urls: Vec<Url>,
 }
@@ -50,7 +55,12 @@ pub enum RemoteError {
 }
 
 impl Remote {
-    pub(super) fn new(urls: &[String], ca_file: Option<&Path>, timeout: Duration) -> Result<Self, RemoteError> {
+    pub(super) fn new(
+        section: &'static str,
+        urls: &[String],
+        ca_file: Option<&Path>,
+        timeout: Duration,
+    ) -> Result<Self, RemoteError> {
         let urls = urls.iter().map(|url| parse_url(url)).collect::<Result<_, _>>()?;
         let mut http = Client::builder()
             .timeout(timeout)
@@ -58,15 +68,9 @@ impl Remote {
             .redirect(Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = ca_file {
-            let pem = std::fs::read(path).map_err(|source| RemoteError::CaFile { path: path.to_owned(), source })?;
-            let bad = || RemoteError::BadCertificate { path: path.to_owned() };
-            let authorities = Certificate::from_pem_bundle(&pem).map_err(|_| bad())?;
-            if authorities.is_empty() {
-                return Err(bad());
-            }
-            http = authorities.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
+            http = authorities(path)?.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
         }
-        Ok(Self { http: http.build().map_err(RemoteError::Client)?, urls })
+        Ok(Self { section, http: http.build().map_err(RemoteError::Client)?, urls })
     }
 
     /// The answer of the first node that gives one; a node that fails to is passed over.
@@ -94,16 +98,46 @@ impl Remote {
         if let Some(body) = &question.body {
             request = request.header("content-type", "application/json").body(body.clone());
         }
-        let mut response = request.send().await.map_err(reason)?;
+        let mut response = request.send().await.map_err(|error| self.reason(&error))?;
         let status = response.status();
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(reason)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.reason(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER {
                 return Err(format!("the answer is longer than {MAX_ANSWER} bytes"));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, body: body.freeze() })
+    }
+
+    /// The innermost reason; the outer ones repeat the address.
+    fn reason(&self, error: &reqwest::Error) -> String {
+        if error.is_timeout() {
+            return "no answer in time".to_owned();
+        }
+        let mut reason: &(dyn Error + 'static) = error;
+        while let Some(inner) = inner(reason) {
+            reason = inner;
+        }
+        match reason.downcast_ref() {
+            // The latter is what comes of an authority that has the name of a trusted one, and another key.
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => format!(
+                "its certificate is by no authority that is trusted; the certificate of one of your own goes into the file \
+                 that access.{}.ca_file names",
+                self.section
+            ),
+            _ => reason.to_string(),
+        }
+    }
+}
+
+/// An error of input and output has one in it that it does not give as its source.
+fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
     }
 }
 
@@ -114,21 +148,16 @@ impl Answer {
     }
 }
 
+/// The certificates of a file, at least one.
+pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, RemoteError> {
+    let pem = std::fs::read(path).map_err(|source| RemoteError::CaFile { path: path.to_owned(), source })?;
+    let authorities = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if authorities.is_empty() { Err(RemoteError::BadCertificate { path: path.to_owned() }) } else { Ok(authorities) }
+}
+
 pub(super) fn parse_url(text: &str) -> Result<Url, RemoteError> {
     let bad = || RemoteError::BadUrl(text.split_once('@').map_or(text, |(_, host)| host).to_owned());
     let url = Url::parse(text).map_err(|_| bad())?;
     let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain { Ok(url) } else { Err(bad()) }
-}
-
-/// The innermost reason; the outer ones repeat the address.
-fn reason(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut reason: &dyn std::error::Error = &error;
-    while let Some(inner) = reason.source() {
-        reason = inner;
-    }
-    reason.to_string()
 }

@@ -418,6 +418,14 @@ fn what_access_asks_of_its_keys_is_checked() {
             "access.authenticators = [\"oidc\"]\naccess.oidc.issuer = \"a\"",
             "access.oidc.issuer: \"a\": expected an http",
         ),
+        (
+            "access.authenticators = [\"oidc\"]\naccess.oidc.ca_file = \"/nowhere\"",
+            "access.oidc.ca_file: cannot read /nowhere: No such file",
+        ),
+        (
+            "access.authority = \"kibana\"\naccess.kibana.ca_file = \"Cargo.toml\"",
+            "access.kibana.ca_file: expected PEM certificates in Cargo.toml",
+        ),
         ("access.authenticators = [\"ldap\"]", "expected a list of some of \"api_keys\", \"elasticsearch\""),
         ("[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"admin\"", "access.rules.x.values: not set"),
         (

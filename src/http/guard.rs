@@ -14,11 +14,11 @@ use axum::{
     routing::MethodRouter,
 };
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
-    access::{FailedAttempts, Identified, Need, Presented, Principal, Refusal},
+    access::{FailedAttempts, Identified, Need, Permit, Presented, Principal, Refusal},
     audit::{Action, Record},
     error::{ErrorCode, Failure},
 };
@@ -116,13 +116,22 @@ async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
 /// How soon an answer that goes on for long ends after its caller is no longer known, or as somebody else.
 const RECHECK: Duration = Duration::from_secs(3);
 
-/// Waits until the caller is no longer who they were: a key was revoked, a token ended, or the roles changed.
-pub(super) async fn lost(shared: &Shared, caller: &Caller) {
+/// Waits until the caller is no longer who they were, as when a key was revoked, a token ended or the roles changed; or until
+/// the authority no longer lets them read what the permit is for. It is asked as seldom as the other systems are.
+pub(super) async fn lost(shared: &Shared, caller: &Caller, permit: &Permit) {
     let Services { access, clock, .. } = &shared.services;
+    let Caller { principal, presented, .. } = caller;
+    let mut allowed = Instant::now();
     loop {
         sleep(RECHECK).await;
-        if !access.still_knows(&caller.principal, &caller.presented, clock.now()).await {
+        if !access.still_knows(principal, presented, clock.now()).await {
             return;
+        }
+        if allowed.elapsed() >= access.cache() {
+            if !access.still_permits(principal, presented, permit).await {
+                return;
+            }
+            allowed = Instant::now();
         }
     }
 }

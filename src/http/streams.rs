@@ -4,7 +4,10 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,7 +16,7 @@ use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -131,12 +134,35 @@ fn too_many(message: String) -> Failure {
 /// before the body's end, which every client of HTTP/1.1 sees.
 pub(super) struct Sender {
     parts: mpsc::Sender<Part>,
-    last_taken: Arc<Mutex<Instant>>,
+    reader: Arc<Reader>,
 }
 
 enum Part {
     Chunk(Bytes),
-    End(HeaderMap),
+    /// It is told when it is taken.
+    End(HeaderMap, oneshot::Sender<()>),
+}
+
+/// What is known of who takes the body.
+struct Reader {
+    last_taken: Mutex<Instant>,
+    /// They get nothing any more, not even what waits for them.
+    is_cut_off: AtomicBool,
+}
+
+/// Cuts the reader of a body off, whatever becomes of its sender.
+pub(super) struct Cutter(Arc<Reader>);
+
+impl Cutter {
+    pub(super) fn cut(&self) {
+        self.0.is_cut_off.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Reader {
+    fn last_taken(&self) -> Instant {
+        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Nobody reads the body any more, or not fast enough.
@@ -153,48 +179,53 @@ impl Sender {
         self.pass(Part::Chunk(chunk)).await
     }
 
-    /// Ends the body as it should end, with these trailers.
+    /// Ends the body as it should end, with these trailers, and waits until all of it has been taken.
     pub(super) async fn finish(self, trailers: HeaderMap) -> Result<(), Gone> {
-        self.pass(Part::End(trailers)).await
+        let (told, taken) = oneshot::channel();
+        self.pass(Part::End(trailers, told)).await?;
+        self.patiently(async { taken.await.ok() }).await
     }
 
     async fn pass(&self, part: Part) -> Result<(), Gone> {
+        self.patiently(async { self.parts.reserve().await.ok().map(|place| place.send(part)) }).await
+    }
+
+    /// Waits for what the reader has to do for it, for as long as they take something meanwhile.
+    async fn patiently(&self, step: impl Future<Output = Option<()>>) -> Result<(), Gone> {
         let begun = Instant::now();
-        let place = self.parts.reserve();
-        tokio::pin!(place);
+        tokio::pin!(step);
         loop {
-            let last_taken = *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner);
-            let overdue = last_taken.max(begun) + PATIENCE;
-            match timeout_at(overdue, &mut place).await {
-                Ok(place) => return place.map(|place| place.send(part)).map_err(|_| Gone),
-                Err(_) if self.has_taken_since(last_taken) => {}
+            let last_taken = self.reader.last_taken();
+            match timeout_at(last_taken.max(begun) + PATIENCE, &mut step).await {
+                Ok(done) => return done.ok_or(Gone),
+                Err(_) if self.reader.last_taken() > last_taken => {}
                 Err(_) => return Err(Gone),
             }
         }
-    }
-
-    fn has_taken_since(&self, then: Instant) -> bool {
-        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) > then
     }
 
     /// Waits until nobody reads the body any more.
     pub(super) async fn closed(&self) {
         self.parts.closed().await;
     }
+
+    pub(super) fn cutter(&self) -> Cutter {
+        Cutter(Arc::clone(&self.reader))
+    }
 }
 
 pub(super) fn body() -> (Sender, Body) {
     let (sender, parts) = mpsc::channel(WAITING_CHUNKS);
-    let last_taken = Arc::new(Mutex::new(Instant::now()));
-    let streamed = Streamed { parts, chunk: Bytes::new(), last_taken: Arc::clone(&last_taken), ended: false };
-    (Sender { parts: sender, last_taken }, Body::new(streamed))
+    let reader = Arc::new(Reader { last_taken: Mutex::new(Instant::now()), is_cut_off: AtomicBool::new(false) });
+    let streamed = Streamed { parts, chunk: Bytes::new(), reader: Arc::clone(&reader), ended: false };
+    (Sender { parts: sender, reader }, Body::new(streamed))
 }
 
 struct Streamed {
     parts: mpsc::Receiver<Part>,
     /// What is left of the chunk that is being read.
     chunk: Bytes,
-    last_taken: Arc<Mutex<Instant>>,
+    reader: Arc<Reader>,
     ended: bool,
 }
 
@@ -205,7 +236,7 @@ struct BrokenOff;
 
 impl Streamed {
     fn next_piece(&mut self) -> Frame<Bytes> {
-        *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.reader.last_taken.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let length = PIECE.min(self.chunk.len());
         Frame::data(self.chunk.split_to(length))
     }
@@ -219,6 +250,10 @@ impl hyper::body::Body for Streamed {
         if self.ended {
             return Poll::Ready(None);
         }
+        if self.reader.is_cut_off.load(Ordering::Relaxed) {
+            self.ended = true;
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
         if !self.chunk.is_empty() {
             return Poll::Ready(Some(Ok(self.next_piece())));
         }
@@ -227,8 +262,10 @@ impl hyper::body::Body for Streamed {
                 self.chunk = chunk;
                 Some(Ok(self.next_piece()))
             }
-            Some(Part::End(trailers)) => {
+            Some(Part::End(trailers, told)) => {
                 self.ended = true;
+                // Nobody waits for it any more where the sender was dropped.
+                let _ = told.send(());
                 (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)))
             }
             None => {
@@ -286,6 +323,21 @@ mod tests {
         }
         assert_eq!(received, 30 * PIECE);
         written.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_awaited_and_until_then_a_reader_can_be_cut_off_from_what_waits() {
+        let (sender, body) = body();
+        let cutter = sender.cutter();
+        let mut pieces = body.into_data_stream();
+        sender.send(vec![b'x'; 10 * PIECE]).await.unwrap();
+        let finished = tokio::spawn(sender.finish(HeaderMap::new()));
+        assert_eq!(pieces.next().await.unwrap().unwrap().len(), PIECE);
+        assert!(!finished.is_finished());
+        cutter.cut();
+        assert!(pieces.next().await.unwrap().is_err(), "nine more pieces, and the end, were waiting");
+        drop(pieces);
+        assert!(finished.await.unwrap().is_err());
     }
 
     #[tokio::test(start_paused = true)]

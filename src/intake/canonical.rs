@@ -4,11 +4,11 @@
 //! `\" \\ \b \t \n \f \r` and `\u00xx` only. Refused, never repaired: duplicate members, empty names, lone surrogates, U+0000,
 //! numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double cannot tell apart.
 
-use std::{borrow::Cow, io::Write as _, ops::Range};
+use std::{borrow::Cow, io::Write as _};
 
 use super::{
     Violation,
-    scan::{Scanner, Syntax, Token, decode},
+    scan::{Expected, Scanner, Syntax, Token, decode},
 };
 
 /// The largest whole number that JSON carries exactly everywhere.
@@ -35,49 +35,43 @@ fn refuse<T>(path: &str, expected: &str, found: impl Into<String>) -> Result<T, 
 /// Appends the canonical form of the value that begins with `token`, and reads on to its end.
 pub(super) fn put_value(
     scanner: &mut Scanner<'_>,
-    token: &Token,
+    token: Token,
     path: &str,
     depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
     match token {
-        Token::String { range, escaped } => {
-            let quoted = slice(scanner.input(), range);
-            if *escaped {
-                match decode(quoted) {
-                    Ok(text) => put_text(&text, out),
-                    Err(bad) => return refuse(path, bad.expected(), abbreviate(quoted)),
-                }
-            } else {
-                out.extend_from_slice(quoted);
-            }
-        }
-        Token::Number { range, .. } => match number(slice(scanner.input(), range)) {
+        Token::Text(span) => out.extend_from_slice(span.of(scanner.input())),
+        Token::Escaped(span) => match decode(span.of(scanner.input())) {
+            Ok(text) => put_text(&text, out),
+            Err(bad) => return refuse(path, bad.expected(), abbreviate(span.of(scanner.input()))),
+        },
+        Token::Whole(span) | Token::Fraction(span) => match number(span.of(scanner.input())) {
             Some(text) => out.extend_from_slice(text.as_bytes()),
             None => {
                 let expected = "a number that a double holds exactly if it is whole, and at all if it is not";
-                return refuse(path, expected, abbreviate(slice(scanner.input(), range)));
+                return refuse(path, expected, abbreviate(span.of(scanner.input())));
             }
         },
         Token::True(_) => out.extend_from_slice(b"true"),
         Token::False(_) => out.extend_from_slice(b"false"),
-        Token::Null(_) => out.extend_from_slice(b"null"),
-        Token::Array(_) => put_array(scanner, path, depth, out)?,
-        Token::Object(_) => put_object(scanner, path, depth, out)?,
+        Token::Null => out.extend_from_slice(b"null"),
+        Token::Array => put_array(scanner, path, depth, out)?,
+        Token::Object => put_object(scanner, path, depth, out)?,
     }
     Ok(())
 }
 
 fn put_array(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Ok(scanner.fail("less nesting")?);
+        return Ok(scanner.fail(Expected::LessNesting)?);
     };
     out.push(b'[');
     if !scanner.take(b']') {
         for index in 0_usize.. {
             let token = scanner.value()?;
-            put_value(scanner, &token, &format!("{path}[{index}]"), depth, out)?;
-            if !scanner.more(b']', "a comma or a closing bracket")? {
+            put_value(scanner, token, &format!("{path}[{index}]"), depth, out)?;
+            if !scanner.more(b']')? {
                 break;
             }
             out.push(b',');
@@ -89,7 +83,7 @@ fn put_array(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<
 
 fn put_object(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Ok(scanner.fail("less nesting")?);
+        return Ok(scanner.fail(Expected::LessNesting)?);
     };
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
     if !scanner.take(b'}') {
@@ -98,9 +92,9 @@ fn put_object(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec
             let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             let token = scanner.value()?;
             let mut value = Vec::new();
-            put_value(scanner, &token, &inner, depth, &mut value)?;
+            put_value(scanner, token, &inner, depth, &mut value)?;
             members.push((name, value));
-            if !scanner.more(b'}', "a comma or a closing brace")? {
+            if !scanner.more(b'}')? {
                 break;
             }
         }
@@ -110,9 +104,9 @@ fn put_object(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec
 
 /// Reads a member's name and the colon after it.
 pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &str) -> Result<String, Refusal> {
-    let (range, escaped) = scanner.string()?;
-    scanner.expect(b':', "a colon")?;
-    let quoted = slice(scanner.input(), &range);
+    let (span, escaped) = scanner.string()?;
+    scanner.expect(b':', Expected::Colon)?;
+    let quoted = span.of(scanner.input());
     let name = match name_text(quoted, escaped) {
         Ok(name) => name.into_owned(),
         Err(bad) => return refuse(path, bad.expected(), abbreviate(quoted)),
@@ -205,11 +199,6 @@ pub(super) fn abbreviate(value: &[u8]) -> String {
     if text.chars().count() <= SHOWN { text.into_owned() } else { text.chars().take(SHOWN).chain(['…']).collect() }
 }
 
-/// A range that the scanner returned, of the input that it read.
-pub(super) fn slice<'a>(input: &'a [u8], range: &Range<usize>) -> &'a [u8] {
-    input.get(range.clone()).unwrap_or_default()
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -221,7 +210,7 @@ mod tests {
         let mut scanner = Scanner::new(text.as_bytes(), 0);
         let token = scanner.value()?;
         let mut out = Vec::new();
-        put_value(&mut scanner, &token, "", 32, &mut out)?;
+        put_value(&mut scanner, token, "", 32, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -54,7 +54,7 @@ pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a
     complete_references(draft, input, defaults, context);
     complete_spaces(draft, input, defaults, context);
     if let Some(severity) = severity(draft, input, defaults) {
-        draft.put_name(known.severity, severity.as_str());
+        draft.put_name(known.severity, severity.as_str().as_bytes());
     }
     if !draft.has(known.timestamp) {
         draft.put(known.timestamp, context.now);
@@ -159,7 +159,7 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
     while let Ok(name) = canonical::member_name(&mut scanner, "") {
         let mut value = Vec::new();
         let Ok(token) = scanner.value() else { break };
-        if canonical::put_value(&mut scanner, &token, "", 2, &mut value).is_err() {
+        if canonical::put_value(&mut scanner, token, "", 2, &mut value).is_err() {
             break;
         }
         members.push((name, value));
@@ -235,9 +235,9 @@ fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, con
     let path = field.field().path;
     let mut scanner = Scanner::new(value, 1);
     let mut elements: Vec<Vec<(String, Vec<u8>)>> = Vec::new();
-    while let Ok(Token::Object(at)) = scanner.value() {
-        elements.push(members(value.get(at..).unwrap_or_default()));
-        if scanner.skip(&Token::Object(at), 2).is_err() || !scanner.take(b',') {
+    while let Ok(Token::Object) = scanner.value() {
+        elements.push(members(value.get(scanner.offset() - 1..).unwrap_or_default()));
+        if scanner.skip(Token::Object, 2).is_err() || !scanner.take(b',') {
             break;
         }
     }

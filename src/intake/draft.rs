@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::schema::{FIELDS, FieldId, NodeId, Tree};
 
-use super::Violation;
+use super::{Violation, known::Known, scan::Span, usual::Usual};
 
 /// A set of fields or objects, by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Numbers {
 
 /// Which buffer a value is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+enum Source {
     Input,
     Scratch,
     Defaults,
@@ -62,8 +62,7 @@ pub(super) enum Source {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     source: Source,
-    start: u32,
-    end: u32,
+    span: Span,
 }
 
 impl Defaults {
@@ -82,12 +81,22 @@ impl Defaults {
 static NO_DEFAULTS: Defaults = Defaults::NONE;
 
 impl Slot {
-    const EMPTY: Self = Self { source: Source::Scratch, start: 0, end: 0 };
+    /// A value that is canonical as it came.
+    pub(super) const fn given(span: Span) -> Self {
+        Self { source: Source::Input, span }
+    }
 
-    /// Bodies are bounded far below 4 GiB.
-    pub(super) fn new(source: Source, range: Range<usize>) -> Self {
-        let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Self { source, start: bound(range.start), end: bound(range.end) }
+    fn new(source: Source, range: Range<usize>) -> Self {
+        Self { source, span: Span::new(range) }
+    }
+
+    pub(super) fn is_given(self) -> bool {
+        self.source == Source::Input
+    }
+
+    /// Bytes of the canonical value.
+    pub(super) const fn len(self) -> usize {
+        self.span.len()
     }
 }
 
@@ -116,17 +125,19 @@ pub(super) struct Draft {
     pub(super) violations: Vec<Violation>,
     /// Buffers for arrays that are being put together, kept for their capacity.
     spare: Vec<Vec<u8>>,
+    pub(super) usual: Usual,
 }
 
 impl Draft {
     pub(super) fn new() -> Self {
         Self {
-            slots: vec![Slot::EMPTY; FIELDS.len()],
+            slots: vec![Slot::given(Span::new(0..0)); FIELDS.len()],
             set: Numbers::default(),
             objects: Numbers::default(),
             scratch: Vec::new(),
             violations: Vec::new(),
             spare: Vec::new(),
+            usual: Usual::default(),
         }
     }
 
@@ -143,6 +154,12 @@ impl Draft {
         let slot = self.keep(&text);
         self.spare.push(text);
         slot
+    }
+
+    /// Instead of [`Self::keep_array`]: the input holds the same array here.
+    pub(super) fn drop_array(&mut self, text: Vec<u8>, given: Span) -> Slot {
+        self.spare.push(text);
+        Slot::given(given)
     }
 
     pub(super) fn clear(&mut self) {
@@ -183,16 +200,16 @@ impl Draft {
     }
 
     /// Sets a field to a text that needs no escapes.
-    pub(super) fn put_name(&mut self, field: FieldId, name: &str) {
-        let slot = self.keep_name(name);
+    pub(super) fn put_name(&mut self, field: FieldId, name: &[u8]) {
+        let slot = self.keep_quoted(name);
         self.set(field, slot);
     }
 
     /// Copies a text that needs no escapes to the scratch buffer, in quotes.
-    pub(super) fn keep_name(&mut self, name: &str) -> Slot {
+    pub(super) fn keep_quoted(&mut self, text: &[u8]) -> Slot {
         let start = self.scratch.len();
         self.scratch.push(b'"');
-        self.scratch.extend_from_slice(name.as_bytes());
+        self.scratch.extend_from_slice(text);
         self.scratch.push(b'"');
         Slot::new(Source::Scratch, start..self.scratch.len())
     }
@@ -215,7 +232,7 @@ impl Draft {
             Source::Scratch => &self.scratch,
             Source::Defaults => &defaults.bytes,
         };
-        buffer.get(slot.start as usize..slot.end as usize).unwrap_or_default()
+        slot.span.of(buffer)
     }
 
     /// The canonical value of a field that the event itself gave.
@@ -252,28 +269,39 @@ impl Draft {
     /// Appends the content to `out`; the splices are relative to its beginning.
     pub(super) fn write(&self, input: &[u8], defaults: &Defaults, out: &mut Vec<u8>) -> Splices {
         let begin = out.len();
-        let mut writer = Writer { tree: Tree::get(), node: NodeId::ROOT, out, at_start: true };
-        writer.out.push(b'{');
+        let tree = Tree::get();
+        let known = Known::get();
+        let annals = tree.place(known.stream).parent;
+        let event = tree.place(known.id).parent;
         let mut splices = Splices { annals_at: 0, event_at: 0 };
+        let mut open = NodeId::ROOT;
+        let mut separator = b'{';
         for number in self.set.iter() {
             let field = FieldId(number as u16);
-            let place = writer.tree.place(field);
-            let node = writer.node;
-            if place.parent != node {
-                writer.go_to(place.parent);
-                let at = writer.out.len() - begin;
-                match writer.tree.node(place.parent).path.as_str() {
-                    "annals" => splices.annals_at = at,
-                    "event" => splices.event_at = at,
-                    _ => {}
+            let place = tree.place(field);
+            while !tree.is_within(place.parent, open) {
+                out.push(b'}');
+                open = tree.node(open).parent;
+            }
+            out.push(separator);
+            out.extend_from_slice(place.path_from(tree.node(open)));
+            if open != place.parent {
+                open = place.parent;
+                let at = out.len() - place.key().len() - begin;
+                if open == annals {
+                    splices.annals_at = at;
+                } else if open == event {
+                    splices.event_at = at;
                 }
             }
-            writer.separate();
-            writer.out.extend_from_slice(&place.key);
-            writer.out.extend_from_slice(self.value(field, input, defaults).unwrap_or_default());
+            out.extend_from_slice(self.value(field, input, defaults).unwrap_or_default());
+            separator = b',';
         }
-        writer.go_to(NodeId::ROOT);
-        writer.out.push(b'}');
+        while open != NodeId::ROOT {
+            out.push(b'}');
+            open = tree.node(open).parent;
+        }
+        out.push(b'}');
         splices
     }
 
@@ -284,7 +312,7 @@ impl Draft {
         for field in fields {
             if let Some(value) = self.given(*field, input) {
                 out.push(separator);
-                out.extend_from_slice(&tree.place(*field).key);
+                out.extend_from_slice(tree.place(*field).key());
                 out.extend_from_slice(value);
                 separator = b',';
             }
@@ -295,45 +323,6 @@ impl Draft {
         out.push(b'}');
         fields.iter().for_each(|field| self.unset(*field));
         self.leave(node);
-    }
-}
-
-/// Opens and closes the objects between two fields.
-struct Writer<'a> {
-    tree: &'static Tree,
-    node: NodeId,
-    out: &'a mut Vec<u8>,
-    /// Nothing was written yet in the open object.
-    at_start: bool,
-}
-
-impl Writer<'_> {
-    fn separate(&mut self) {
-        if !self.at_start {
-            self.out.push(b',');
-        }
-        self.at_start = false;
-    }
-
-    fn go_to(&mut self, target: NodeId) {
-        while !self.tree.is_within(target, self.node) {
-            self.out.push(b'}');
-            self.node = self.tree.node(self.node).parent;
-            self.at_start = false;
-        }
-        self.open(target);
-    }
-
-    fn open(&mut self, target: NodeId) {
-        if target == self.node {
-            return;
-        }
-        self.open(self.tree.node(target).parent);
-        self.separate();
-        self.out.extend_from_slice(&self.tree.node(target).key);
-        self.out.push(b'{');
-        self.node = target;
-        self.at_start = true;
     }
 }
 

@@ -11,6 +11,7 @@ mod parse;
 mod registry;
 mod scan;
 mod sender;
+mod usual;
 
 use std::{ops::Range, sync::Arc};
 
@@ -24,7 +25,7 @@ use complete::{Context, Fixed};
 use draft::Draft;
 use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
-use scan::{Scanner, Syntax, Token};
+use scan::{Expected, Scanner, Syntax, Token};
 pub use sender::{OWN_PROVIDER, Sender, SenderScope};
 
 /// What a request may hold.
@@ -248,29 +249,29 @@ impl Batch<'_> {
         let mut scanner = Scanner::new(text, 0);
         let parsed = self.parse(&mut scanner).and_then(|is_object| {
             if scanner.peek().is_some() {
-                return scanner.fail("nothing after the event");
+                return scanner.fail(Expected::EndOfEvent);
             }
             Ok(is_object)
         });
         match parsed {
             Ok(is_object) => self.finish(text, is_object, text.len()),
             Err(syntax) => {
-                let found = found_at(text, syntax.offset);
-                self.reject(syntax.expected, found)
+                let found = found_at(text, syntax.offset());
+                self.reject(syntax.expected.as_str(), found)
             }
         }
     }
 
     fn array(&mut self, body: &[u8]) -> Result<(), BodyError> {
         let not_json = |syntax: Syntax| BodyError::NotJson {
-            offset: syntax.offset,
-            reason: format!("expected {}, found {}", syntax.expected, found_at(body, syntax.offset)),
+            offset: syntax.offset(),
+            reason: format!("expected {}, found {}", syntax.expected, found_at(body, syntax.offset())),
         };
         if let Err(error) = std::str::from_utf8(body) {
-            return Err(not_json(Syntax { offset: error.valid_up_to(), expected: "UTF-8" }));
+            return Err(not_json(Syntax::new(error.valid_up_to(), Expected::Utf8)));
         }
         let mut scanner = Scanner::new(body, 0);
-        scanner.expect(b'[', "an array").map_err(not_json)?;
+        scanner.expect(b'[', Expected::Array).map_err(not_json)?;
         if scanner.take(b']') {
             return Err(BodyError::Empty);
         }
@@ -279,13 +280,13 @@ impl Batch<'_> {
             let start = scanner.offset();
             let is_object = self.parse(&mut scanner).map_err(not_json)?;
             self.finish(body, is_object, scanner.offset() - start)?;
-            if !scanner.more(b']', "a comma or a closing bracket").map_err(not_json)? {
+            if !scanner.more(b']').map_err(not_json)? {
                 break;
             }
         }
         match scanner.peek() {
             None => Ok(()),
-            Some(_) => Err(not_json(Syntax { offset: scanner.offset(), expected: "nothing after the array" })),
+            Some(_) => Err(not_json(Syntax::new(scanner.offset(), Expected::EndOfArray))),
         }
     }
 
@@ -293,12 +294,12 @@ impl Batch<'_> {
     fn parse(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Syntax> {
         self.draft.clear();
         let token = scanner.value()?;
-        if matches!(token, Token::Object(_)) {
+        if token == Token::Object {
             parse::event(scanner, &mut self.draft, self.limits)?;
             return Ok(true);
         }
-        scanner.skip(&token, self.limits.max_depth)?;
-        let found = parse::describe(&token, scanner.input());
+        scanner.skip(token, self.limits.max_depth)?;
+        let found = parse::describe(token, scanner.input());
         self.draft.violations.push(Violation {
             path: String::new(),
             expected: "an event, an object".to_owned(),
@@ -322,11 +323,11 @@ impl Batch<'_> {
         };
         let class = RetentionClass::General;
         let contents = &mut self.accepted.contents;
-        self.draft.put_name(known.retention, class.as_str());
-        self.draft.put_name(known.stream, contents.stream.as_str());
+        self.draft.put_name(known.retention, class.as_str().as_bytes());
+        self.draft.put_name(known.stream, contents.stream.as_str().as_bytes());
         if !self.draft.has(known.id) {
             let id = self.random.uuid_v7(self.now);
-            self.draft.put_name(known.id, std::str::from_utf8(&id).unwrap_or_default());
+            self.draft.put_name(known.id, &id);
         }
         let id = self.draft.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
         let start = contents.bytes.len();
@@ -410,7 +411,7 @@ impl Random {
             }
             for digit in [byte >> 4, byte & 0x0f] {
                 if let Some(place) = places.next() {
-                    *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
+                    *place = b'0' + digit + u8::from(digit > 9) * (b'a' - b'0' - 10);
                 }
             }
         }

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use super::{
     Limits, Violation,
-    canonical::{self, Refusal, abbreviate, slice},
-    draft::{Draft, Slot, Source},
+    canonical::{self, Refusal, abbreviate},
+    draft::{Draft, Slot},
     known::Known,
-    scan::{Scanner, Syntax, Token, decode},
+    scan::{Expected, Scanner, Span, Syntax, Token, decode},
+    usual::Place,
 };
 use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest};
 
@@ -31,42 +32,69 @@ impl<'i> Parser<'_, 'i> {
         if self.scanner.take(b'}') {
             return Ok(());
         }
+        let mut place = Place::start_of(node);
         loop {
-            let (range, escaped) = self.scanner.string()?;
-            self.scanner.expect(b':', "a colon")?;
-            let quoted = slice(self.scanner.input(), &range);
-            let token = self.scanner.value()?;
-            let name = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-            let decoded = if escaped { decode(quoted).ok() } else { None };
-            let name = decoded.as_ref().map_or(name, |text| text.as_bytes());
-            match self.resolve(node, name) {
-                Some(Member::Object(child)) => self.child(child, &token, element)?,
-                Some(Member::Nested(field, child)) => self.nested(field, child, &token)?,
-                Some(Member::Field(field)) => self.field(field, &token, element)?,
-                None => self.unknown(node, name, &token, element)?,
-            }
-            if !self.scanner.more(b'}', "a comma or a closing brace")? {
+            place = match self.usual_member(place) {
+                Some(member) => {
+                    let token = self.scanner.value()?;
+                    self.member(member, token, element)?;
+                    Place::after(member)
+                }
+                None => self.any_member(node, place, element)?,
+            };
+            if !self.scanner.more(b'}')? {
                 return Ok(());
             }
         }
     }
 
-    /// A name, or several joined by dots.
-    fn resolve(&self, node: NodeId, name: &[u8]) -> Option<Member> {
+    /// Reads the name of the member that usually comes here, if it does.
+    fn usual_member(&mut self, place: Place) -> Option<Member> {
+        let member = self.draft.usual.at(place)?;
+        self.scanner.take_all(self.tree.key(member)).then_some(member)
+    }
+
+    /// Reads a member of any name, and returns the place after it.
+    fn any_member(&mut self, node: NodeId, place: Place, element: Element) -> Result<Place, Syntax> {
+        let (quoted, escaped) = self.scanner.string()?;
+        self.scanner.expect(b':', Expected::Colon)?;
+        let token = self.scanner.value()?;
+        let input = self.scanner.input();
+        let decoded = if escaped { decode(quoted.of(input)).ok() } else { None };
+        let name = decoded.as_ref().map_or(quoted.inner().of(input), |text| text.as_bytes());
         if let Some(member) = self.tree.member(node, name) {
-            return Some(member);
+            self.draft.usual.note(place, member);
+            self.member(member, token, element)?;
+            return Ok(Place::after(member));
         }
+        match self.resolve(node, name) {
+            Some(member) => self.member(member, token, element)?,
+            None => self.unknown(node, name, token, element)?,
+        }
+        // What comes after it says nothing of this object's own members.
+        Ok(place)
+    }
+
+    /// Several names joined by dots.
+    fn resolve(&self, node: NodeId, name: &[u8]) -> Option<Member> {
         let dot = name.iter().position(|byte| *byte == b'.')?;
         let (first, rest) = name.split_at_checked(dot)?;
-        match self.tree.member(node, first)? {
-            Member::Object(child) => self.resolve(child, rest.get(1..)?),
-            Member::Field(_) | Member::Nested(..) => None,
+        let Member::Object(child) = self.tree.member(node, first)? else { return None };
+        let rest = rest.get(1..)?;
+        self.tree.member(child, rest).or_else(|| self.resolve(child, rest))
+    }
+
+    fn member(&mut self, member: Member, token: Token, element: Element) -> Result<(), Syntax> {
+        match member {
+            Member::Object(child) => self.child(child, token, element),
+            Member::Nested(field, child) => self.nested(field, child, token),
+            Member::Field(field) => self.field(field, token, element),
         }
     }
 
-    fn child(&mut self, node: NodeId, token: &Token, element: Element) -> Result<(), Syntax> {
+    fn child(&mut self, node: NodeId, token: Token, element: Element) -> Result<(), Syntax> {
         let path = &self.tree.node(node).path;
-        if !matches!(token, Token::Object(_)) {
+        if !matches!(token, Token::Object) {
             return self.violate(path, element, "an object", token);
         }
         if !self.draft.enter(node) {
@@ -75,7 +103,7 @@ impl<'i> Parser<'_, 'i> {
         self.object(node, element)
     }
 
-    fn field(&mut self, id: FieldId, token: &Token, element: Element) -> Result<(), Syntax> {
+    fn field(&mut self, id: FieldId, token: Token, element: Element) -> Result<(), Syntax> {
         let field = id.field();
         match field.set_by {
             SetBy::Client => {}
@@ -92,39 +120,46 @@ impl<'i> Parser<'_, 'i> {
         Ok(())
     }
 
-    fn array(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
-        if !matches!(token, Token::Array(_)) {
+    fn array(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
+        if !matches!(token, Token::Array) {
             self.violate(field.path, element, &format!("an array of {}", plural(field.kind)), token)?;
             return Ok(None);
         }
+        let start = self.scanner.offset() - 1;
         let mut text = self.draft.begin_array();
+        let mut is_given = true;
         let mut count = 0_usize;
         if !self.scanner.take(b']') {
             loop {
                 let inner = self.scanner.value()?;
                 count += 1;
-                if count <= self.limits.max_array_length
-                    && let Some(slot) = self.single(field, &inner, element)?
-                {
+                if count > self.limits.max_array_length {
+                    self.skip(inner)?;
+                } else if let Some(slot) = self.single(field, inner, element)? {
+                    is_given &= slot.is_given();
                     if text.len() > 1 {
                         text.push(b',');
                     }
                     text.extend_from_slice(self.draft.given_bytes(slot, self.scanner.input()));
-                } else if count > self.limits.max_array_length {
-                    self.skip(&inner)?;
                 }
-                if !self.scanner.more(b']', "a comma or a closing bracket")? {
+                if !self.scanner.more(b']')? {
                     break;
                 }
             }
         }
         self.check_length(field.path, element, count);
-        Ok(Some(self.draft.keep_array(text)))
+        let given = Span::new(start..self.scanner.offset());
+        let has_white_space = given.len() > text.len() + 1;
+        Ok(Some(if is_given && !has_white_space {
+            self.draft.drop_array(text, given)
+        } else {
+            self.draft.keep_array(text)
+        }))
     }
 
-    fn nested(&mut self, id: FieldId, node: NodeId, token: &Token) -> Result<(), Syntax> {
+    fn nested(&mut self, id: FieldId, node: NodeId, token: Token) -> Result<(), Syntax> {
         let field = id.field();
-        if !matches!(token, Token::Array(_)) {
+        if !matches!(token, Token::Array) {
             return self.violate(field.path, None, "an array of objects", token);
         }
         if self.draft.has(id) {
@@ -139,17 +174,17 @@ impl<'i> Parser<'_, 'i> {
                 let element = Some((id, count));
                 count += 1;
                 if count > self.limits.max_array_length {
-                    self.skip(&inner)?;
-                } else if matches!(inner, Token::Object(_)) {
+                    self.skip(inner)?;
+                } else if matches!(inner, Token::Object) {
                     self.object(node, element)?;
                     if text.len() > 1 {
                         text.push(b',');
                     }
                     self.draft.write_element(node, members, self.scanner.input(), &mut text);
                 } else {
-                    self.violate(field.path, element, "an object", &inner)?;
+                    self.violate(field.path, element, "an object", inner)?;
                 }
-                if !self.scanner.more(b']', "a comma or a closing bracket")? {
+                if !self.scanner.more(b']')? {
                     break;
                 }
             }
@@ -169,60 +204,48 @@ impl<'i> Parser<'_, 'i> {
     }
 
     /// A value of the field's kind; `None` if it is not, which has then been reported.
-    fn single(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
+    fn single(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
         let input = self.scanner.input();
+        let given = |span| Ok(Slot::given(span));
         let slot = match (field.kind, token) {
-            (Kind::Keyword | Kind::Text, Token::String { range, escaped: false }) => {
-                Ok(Slot::new(Source::Input, range.clone()))
-            }
-            (Kind::Keyword | Kind::Text, Token::String { range, escaped: true }) => match decode(slice(input, range)) {
+            (Kind::Keyword | Kind::Text, Token::Text(span)) => given(span),
+            (Kind::Keyword | Kind::Text, Token::Escaped(span)) => match decode(span.of(input)) {
                 Ok(text) => {
-                    let mut quoted = Vec::with_capacity(range.len());
+                    let mut quoted = Vec::with_capacity(span.len());
                     canonical::put_text(&text, &mut quoted);
                     Ok(self.draft.keep(&quoted))
                 }
                 Err(bad) => Err(bad.expected().to_owned()),
             },
-            (Kind::Date, Token::String { range, .. }) => {
-                let quoted = slice(input, range);
-                if is_fixed_form(quoted) {
-                    Ok(Slot::new(Source::Input, range.clone()))
-                } else {
-                    canonical_date(quoted).map(|text| self.draft.keep(text.as_bytes())).ok_or_else(|| plain(field.kind))
-                }
-            }
-            (Kind::Long, Token::Number { range, whole }) => match canonical::safe_whole(slice(input, range)) {
-                Some(number) if *whole && number != 0 => Ok(Slot::new(Source::Input, range.clone())),
+            (Kind::Date, Token::Text(span)) if is_fixed_form(span.of(input)) => given(span),
+            (Kind::Date, Token::Text(span)) => match canonical_date(span.of(input)) {
+                Some(text) => Ok(self.draft.keep(text.as_bytes())),
+                None => Err(plain(field.kind)),
+            },
+            (Kind::Long, Token::Whole(span)) if is_short_whole(span.of(input), MAX_SAFE_DIGITS) => given(span),
+            (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match canonical::safe_whole(span.of(input)) {
                 Some(number) => Ok(self.draft.keep(number.to_string().as_bytes())),
                 None => Err(plain(field.kind)),
             },
-            (Kind::Long, Token::String { range, escaped: false }) => {
-                let digits = slice(input, &(range.start + 1..range.end - 1));
-                match whole_number(digits).filter(|number| number.abs() <= canonical::MAX_SAFE) {
+            (Kind::Long, Token::Text(span)) => {
+                match whole_number(span.inner().of(input)).filter(|number| number.abs() <= canonical::MAX_SAFE) {
                     Some(number) => Ok(self.draft.keep(number.to_string().as_bytes())),
                     None => Err(plain(field.kind)),
                 }
             }
-            (Kind::Long64, Token::Number { range, whole: true }) => self.long64(slice(input, range)),
-            (Kind::Long64, Token::String { range, escaped: false }) => {
-                self.long64(slice(input, &(range.start + 1..range.end - 1)))
+            (Kind::Long64, Token::Whole(span)) if is_short_whole(span.of(input), MAX_LONG_DIGITS) => {
+                Ok(self.draft.keep_quoted(span.of(input)))
             }
-            (Kind::Float, Token::Number { range, .. }) => match canonical::number(slice(input, range)) {
+            (Kind::Long64, Token::Whole(span)) => self.long64(span.of(input)),
+            (Kind::Long64, Token::Text(span)) => self.long64(span.inner().of(input)),
+            (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => match canonical::number(span.of(input)) {
                 Some(text) => Ok(self.draft.keep(text.as_bytes())),
                 None => Err(plain(field.kind)),
             },
-            (Kind::Boolean, Token::True(range) | Token::False(range)) => Ok(Slot::new(Source::Input, range.clone())),
-            (Kind::Ip, Token::String { range, escaped: false }) => {
-                let text = std::str::from_utf8(slice(input, &(range.start + 1..range.end - 1))).unwrap_or_default();
-                match text.parse::<IpAddr>() {
-                    Ok(_) => Ok(Slot::new(Source::Input, range.clone())),
-                    Err(_) => Err(plain(field.kind)),
-                }
-            }
-            (Kind::Version, Token::String { range, escaped: false }) if is_version(slice(input, range)) => {
-                Ok(Slot::new(Source::Input, range.clone()))
-            }
-            (Kind::Labels, Token::Object(_)) => return self.labels(field, token),
+            (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
+            (Kind::Ip, Token::Text(span)) if is_ip(span.inner().of(input)) => given(span),
+            (Kind::Version, Token::Text(span)) if is_version(span.of(input)) => given(span),
+            (Kind::Labels, Token::Object) => return self.labels(field, token),
             (Kind::Json, _) => return self.json(field, token, element),
             _ => Err(plain(field.kind)),
         };
@@ -232,8 +255,9 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
+    #[inline]
     fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element) -> Option<Slot> {
-        let length = self.draft.given_bytes(slot, self.scanner.input()).len();
+        let length = slot.len();
         if field.max_bytes == 0 || length <= field.max_bytes as usize + 2 {
             return Some(slot);
         }
@@ -244,10 +268,10 @@ impl<'i> Parser<'_, 'i> {
 
     fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
         let number = whole_number(digits).ok_or_else(|| plain(Kind::Long64))?;
-        Ok(self.draft.keep_name(itoa::Buffer::new().format(number)))
+        Ok(self.draft.keep_quoted(itoa::Buffer::new().format(number).as_bytes()))
     }
 
-    fn labels(&mut self, field: &'static Field, token: &Token) -> Result<Option<Slot>, Syntax> {
+    fn labels(&mut self, field: &'static Field, token: Token) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         match labels(self.scanner, field, self.limits.max_array_length) {
             Ok(canonical) => Ok(Some(self.draft.keep(&canonical))),
@@ -255,7 +279,7 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    fn json(&mut self, field: &'static Field, token: &Token, element: Element) -> Result<Option<Slot>, Syntax> {
+    fn json(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         let mut text = Vec::new();
         match canonical::put_value(self.scanner, token, field.path, self.limits.max_depth, &mut text) {
@@ -270,7 +294,7 @@ impl<'i> Parser<'_, 'i> {
     }
 
     /// Reports why a value was refused and reads on after it.
-    fn refused(&mut self, token: &Token, before: Scanner<'i>, refusal: Refusal) -> Result<Option<Slot>, Syntax> {
+    fn refused(&mut self, token: Token, before: Scanner<'i>, refusal: Refusal) -> Result<Option<Slot>, Syntax> {
         match refusal {
             Refusal::Syntax(syntax) => Err(syntax),
             Refusal::Violation(violation) => {
@@ -281,7 +305,7 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    fn unknown(&mut self, node: NodeId, name: &[u8], token: &Token, element: Element) -> Result<(), Syntax> {
+    fn unknown(&mut self, node: NodeId, name: &[u8], token: Token, element: Element) -> Result<(), Syntax> {
         let name = String::from_utf8_lossy(name);
         let object = &self.tree.node(node).path;
         let path = if object.is_empty() { name.clone().into_owned() } else { format!("{object}.{name}") };
@@ -297,7 +321,7 @@ impl<'i> Parser<'_, 'i> {
         self.skip(token)
     }
 
-    fn violate(&mut self, path: &str, element: Element, expected: &str, token: &Token) -> Result<(), Syntax> {
+    fn violate(&mut self, path: &str, element: Element, expected: &str, token: Token) -> Result<(), Syntax> {
         let found = describe(token, self.scanner.input());
         self.report(path, element, expected.to_owned(), found);
         self.skip(token)
@@ -314,9 +338,22 @@ impl<'i> Parser<'_, 'i> {
         self.draft.violations.push(Violation { path, expected, found });
     }
 
-    fn skip(&mut self, token: &Token) -> Result<(), Syntax> {
+    fn skip(&mut self, token: Token) -> Result<(), Syntax> {
         self.scanner.skip(token, self.limits.max_depth)
     }
+}
+
+/// Any number of so many digits is exact as a `long` of JSON, and as one of 64 bits.
+const MAX_SAFE_DIGITS: usize = 15;
+const MAX_LONG_DIGITS: usize = 18;
+
+/// Whether a number without fraction is in its canonical form, by its length alone.
+fn is_short_whole(digits: &[u8], longest: usize) -> bool {
+    digits.len() <= longest && digits != b"-0"
+}
+
+fn is_ip(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
 }
 
 /// A number of digits alone, with or without a minus sign.
@@ -340,21 +377,19 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, max_members: usize) -> Resul
             let shown = || format!("{path}.{}", name.chars().take(60).collect::<String>());
             let token = scanner.value()?;
             let mut value = Vec::new();
-            match &token {
-                Token::String { range, escaped: false } => value.extend_from_slice(slice(scanner.input(), range)),
-                Token::String { escaped: true, .. } => {
-                    canonical::put_value(scanner, &token, &shown(), 1, &mut value)?;
-                }
-                Token::Number { .. } | Token::True(_) | Token::False(_) => {
+            match token {
+                Token::Text(span) => value.extend_from_slice(span.of(scanner.input())),
+                Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), 1, &mut value)?,
+                Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) => {
                     value.push(b'"');
-                    canonical::put_value(scanner, &token, &shown(), 1, &mut value)?;
+                    canonical::put_value(scanner, token, &shown(), 1, &mut value)?;
                     value.push(b'"');
                 }
-                Token::Null(_) | Token::Object(_) | Token::Array(_) => {
+                Token::Null | Token::Object | Token::Array => {
                     return refuse(
                         shown(),
                         "a text, a number or a boolean".to_owned(),
-                        describe(&token, scanner.input()),
+                        describe(token, scanner.input()),
                     );
                 }
             }
@@ -367,7 +402,7 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, max_members: usize) -> Resul
                 );
             }
             members.push((name, value));
-            if !scanner.more(b'}', "a comma or a closing brace")? {
+            if !scanner.more(b'}')? {
                 break;
             }
         }
@@ -381,14 +416,16 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, max_members: usize) -> Resul
 }
 
 /// What a value is, for a message.
-pub(super) fn describe(token: &Token, input: &[u8]) -> String {
+pub(super) fn describe(token: Token, input: &[u8]) -> String {
     match token {
-        Token::String { range, .. } | Token::Number { range, .. } => abbreviate(slice(input, range)),
+        Token::Text(span) | Token::Escaped(span) | Token::Whole(span) | Token::Fraction(span) => {
+            abbreviate(span.of(input))
+        }
         Token::True(_) => "true".to_owned(),
         Token::False(_) => "false".to_owned(),
-        Token::Null(_) => "null".to_owned(),
-        Token::Object(_) => "an object".to_owned(),
-        Token::Array(_) => "an array".to_owned(),
+        Token::Null => "null".to_owned(),
+        Token::Object => "an object".to_owned(),
+        Token::Array => "an array".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The providers, their actions and their default properties. Registrations survive restarts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -14,7 +14,7 @@ use super::{
     canonical::put_text,
     draft::{Defaults, Draft},
     parse,
-    scan::{Scanner, Token},
+    scan::{Expected, Scanner, Token},
 };
 use crate::files;
 
@@ -58,10 +58,10 @@ pub struct Registry {
 /// The registrations in the form in which events are checked against them. Names are quoted texts in canonical form, as
 /// events hold them.
 #[derive(Default)]
-pub(super) struct Registered(HashMap<Box<[u8]>, Provider>);
+pub(super) struct Registered(BTreeMap<Box<[u8]>, Provider>);
 
 pub(super) struct Provider {
-    pub(super) actions: HashSet<Box<[u8]>>,
+    pub(super) actions: BTreeSet<Box<[u8]>>,
     pub(super) defaults: Defaults,
 }
 
@@ -133,7 +133,7 @@ fn check_names(provider: &str, actions: &[String]) -> Result<(), Violation> {
 }
 
 fn compile(providers: &BTreeMap<String, Registration>, limits: &Limits) -> Result<Registered, Violation> {
-    let mut registered = HashMap::new();
+    let mut registered = BTreeMap::new();
     for (name, registration) in providers {
         let provider = Provider {
             actions: registration.actions.iter().map(|action| quoted(action)).collect(),
@@ -155,12 +155,12 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
     let mut scanner = Scanner::new(input.as_bytes(), 0);
     let mut draft = Draft::new();
     let parsed = match scanner.value() {
-        Ok(Token::Object(_)) => parse::event(&mut scanner, &mut draft, limits),
-        Ok(_) | Err(_) => scanner.fail("an object"),
+        Ok(Token::Object) => parse::event(&mut scanner, &mut draft, limits),
+        Ok(_) | Err(_) => scanner.fail(Expected::Object),
     };
     let mut violation = draft.violations.drain(..).next();
     if let Err(syntax) = parsed {
-        let expected = syntax.expected.to_owned();
+        let expected = syntax.expected.to_string();
         violation = Some(Violation { path: String::new(), expected, found: "something else".to_owned() });
     }
     match violation {

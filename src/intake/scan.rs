@@ -1,37 +1,133 @@
 //! JSON's tokens (RFC 8259), read in place: a token is a range of the input.
 //!
-//! The input is UTF-8 already. A scanner never goes back; what it returns as an error is about the grammar alone.
+//! The input is UTF-8 already. A scanner never goes back; what it returns as an error is about the grammar alone. This is
+//! run for every byte that comes in: tokens and errors fit into two registers.
 
 #![expect(clippy::indexing_slicing, reason = "every range was found within the input by the scanner itself")]
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 /// A place where the input is not JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Syntax {
-    pub(super) offset: usize,
-    pub(super) expected: &'static str,
+    offset: u32,
+    pub(super) expected: Expected,
+}
+
+impl Syntax {
+    pub(super) fn new(offset: usize, expected: Expected) -> Self {
+        Self { offset: short(offset), expected }
+    }
+
+    pub(super) const fn offset(self) -> usize {
+        self.offset as usize
+    }
+}
+
+/// What would have been right there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Utf8,
+    Value,
+    Object,
+    Array,
+    Text,
+    EscapedCharacter,
+    NoControlCharacter,
+    ClosingQuote,
+    Digit,
+    Colon,
+    MoreMembers,
+    MoreElements,
+    LessNesting,
+    EndOfEvent,
+    EndOfArray,
+}
+
+impl Expected {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Utf8 => "UTF-8",
+            Self::Value => "a JSON value",
+            Self::Object => "an object",
+            Self::Array => "an array",
+            Self::Text => "a text in double quotes",
+            Self::EscapedCharacter => "an escaped character",
+            Self::NoControlCharacter => "no control character within a text",
+            Self::ClosingQuote => "the closing quote of a text",
+            Self::Digit => "a digit",
+            Self::Colon => "a colon",
+            Self::MoreMembers => "a comma or a closing brace",
+            Self::MoreElements => "a comma or a closing bracket",
+            Self::LessNesting => "less nesting",
+            Self::EndOfEvent => "nothing after the event",
+            Self::EndOfArray => "nothing after the array",
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A range of the input. Bodies are bounded far below 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(super) fn new(range: Range<usize>) -> Self {
+        Self { start: short(range.start), end: short(range.end) }
+    }
+
+    pub(super) const fn start(self) -> usize {
+        self.start as usize
+    }
+
+    pub(super) const fn end(self) -> usize {
+        self.end as usize
+    }
+
+    pub(super) const fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    /// The bytes of the range of the buffer in which it was found.
+    pub(super) fn of(self, buffer: &[u8]) -> &[u8] {
+        buffer.get(self.start()..self.end()).unwrap_or_default()
+    }
+
+    /// Of a quoted text: what is between the quotes.
+    pub(super) const fn inner(self) -> Self {
+        Self { start: self.start + 1, end: self.end - 1 }
+    }
+}
+
+fn short(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 /// What a value is, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// The range holds the quotes; `escaped` if there is a backslash between them.
-    String {
-        range: Range<usize>,
-        escaped: bool,
-    },
-    /// `whole` if it has neither fraction nor exponent.
-    Number {
-        range: Range<usize>,
-        whole: bool,
-    },
-    True(Range<usize>),
-    False(Range<usize>),
-    Null(Range<usize>),
-    /// `{` or `[`; what is inside is still to be read.
-    Object(usize),
-    Array(usize),
+    /// A string without escapes; the range holds the quotes.
+    Text(Span),
+    /// A string with a backslash in it. Escapes are checked when they are decoded.
+    Escaped(Span),
+    /// A number with neither fraction nor exponent.
+    Whole(Span),
+    /// Any other number.
+    Fraction(Span),
+    True(Span),
+    False(Span),
+    Null,
+    /// `{` or `[`, which was read; what is inside is still to be read.
+    Object,
+    Array,
 }
 
 #[derive(Clone)]
@@ -53,89 +149,116 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    pub(super) fn fail<T>(&self, expected: &'static str) -> Result<T, Syntax> {
-        Err(Syntax { offset: self.at, expected })
+    pub(super) fn fail<T>(&self, expected: Expected) -> Result<T, Syntax> {
+        Err(Syntax::new(self.at, expected))
     }
 
     /// The next byte that is not white space, which stays unread.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
-            match self.input.get(self.at) {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                other => return other.copied(),
+            match *self.input.get(self.at)? {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                byte => return Some(byte),
             }
         }
     }
 
     /// Reads this byte if it is the next.
+    #[inline]
     pub(super) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
-    pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Syntax> {
+    /// Reads these bytes if they are the next, white space before them aside.
+    #[inline]
+    pub(super) fn take_all(&mut self, bytes: &[u8]) -> bool {
+        self.peek();
+        let found = self.input[self.at..].starts_with(bytes);
+        self.at += if found { bytes.len() } else { 0 };
+        found
+    }
+
+    pub(super) fn expect(&mut self, byte: u8, expected: Expected) -> Result<(), Syntax> {
         if self.take(byte) { Ok(()) } else { self.fail(expected) }
     }
 
-    /// After an element: whether another one follows, or else `close` was read.
-    pub(super) fn more(&mut self, close: u8, expected: &'static str) -> Result<bool, Syntax> {
-        if self.take(b',') {
-            return Ok(true);
+    /// After a member or an element: whether another one follows, or else `close` was read.
+    #[inline]
+    pub(super) fn more(&mut self, close: u8) -> Result<bool, Syntax> {
+        match self.peek() {
+            Some(b',') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => self.fail(if close == b'}' { Expected::MoreMembers } else { Expected::MoreElements }),
         }
-        self.expect(close, expected).map(|()| false)
     }
 
+    #[inline]
     pub(super) fn value(&mut self) -> Result<Token, Syntax> {
         match self.peek() {
-            Some(b'"') => self.string().map(|(range, escaped)| Token::String { range, escaped }),
-            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'"') => {
+                let (span, escaped) = self.text()?;
+                Ok(if escaped { Token::Escaped(span) } else { Token::Text(span) })
+            }
             Some(b'{') => {
                 self.at += 1;
-                Ok(Token::Object(self.at - 1))
+                Ok(Token::Object)
             }
             Some(b'[') => {
                 self.at += 1;
-                Ok(Token::Array(self.at - 1))
+                Ok(Token::Array)
             }
+            Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word(b"true").map(Token::True),
             Some(b'f') => self.word(b"false").map(Token::False),
-            Some(b'n') => self.word(b"null").map(Token::Null),
-            _ => self.fail("a JSON value"),
+            Some(b'n') => self.word(b"null").map(|_| Token::Null),
+            _ => self.fail(Expected::Value),
         }
     }
 
-    fn word(&mut self, word: &'static [u8]) -> Result<Range<usize>, Syntax> {
+    fn word(&mut self, word: &'static [u8]) -> Result<Span, Syntax> {
         if !self.input[self.at..].starts_with(word) {
-            return self.fail("a JSON value");
+            return self.fail(Expected::Value);
         }
         self.at += word.len();
-        Ok(self.at - word.len()..self.at)
+        Ok(Span::new(self.at - word.len()..self.at))
     }
 
-    /// A string with its quotes, and whether it holds escapes. Escapes are checked when they are decoded.
-    pub(super) fn string(&mut self) -> Result<(Range<usize>, bool), Syntax> {
-        self.peek();
+    /// A string with its quotes, and whether it holds escapes.
+    pub(super) fn string(&mut self) -> Result<(Span, bool), Syntax> {
+        if self.peek() == Some(b'"') { self.text() } else { self.fail(Expected::Text) }
+    }
+
+    /// A string whose opening quote is the next byte.
+    fn text(&mut self) -> Result<(Span, bool), Syntax> {
         let start = self.at;
-        self.expect(b'"', "a text in double quotes")?;
+        self.at += 1;
         let mut escaped = false;
         loop {
             self.at += plain_length(&self.input[self.at..]);
             match self.input.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok((start..self.at, escaped));
+                    return Ok((Span::new(start..self.at), escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
                     self.at += 1;
                     if self.at >= self.input.len() {
-                        return self.fail("an escaped character");
+                        return self.fail(Expected::EscapedCharacter);
                     }
                     self.at += 1;
                 }
-                Some(_) => return self.fail("no control character within a text"),
-                None => return self.fail("the closing quote of a text"),
+                Some(_) => return self.fail(Expected::NoControlCharacter),
+                None => return self.fail(Expected::ClosingQuote),
             }
         }
     }
@@ -146,7 +269,7 @@ impl<'a> Scanner<'a> {
         match self.input.get(self.at) {
             Some(b'0') => self.at += 1,
             Some(b'1'..=b'9') => self.digits(),
-            _ => return self.fail("a digit"),
+            _ => return self.fail(Expected::Digit),
         }
         let mut whole = true;
         if self.input.get(self.at) == Some(&b'.') {
@@ -160,7 +283,8 @@ impl<'a> Scanner<'a> {
             self.at += usize::from(matches!(self.input.get(self.at), Some(b'+' | b'-')));
             self.some_digits()?;
         }
-        Ok(Token::Number { range: start..self.at, whole })
+        let span = Span::new(start..self.at);
+        Ok(if whole { Token::Whole(span) } else { Token::Fraction(span) })
     }
 
     fn digits(&mut self) {
@@ -172,45 +296,51 @@ impl<'a> Scanner<'a> {
     fn some_digits(&mut self) -> Result<(), Syntax> {
         let before = self.at;
         self.digits();
-        if self.at == before { self.fail("a digit") } else { Ok(()) }
+        if self.at == before { self.fail(Expected::Digit) } else { Ok(()) }
     }
 
     /// Reads on to the end of a value that began with this token.
-    pub(super) fn skip(&mut self, token: &Token, depth: usize) -> Result<(), Syntax> {
+    pub(super) fn skip(&mut self, token: Token, depth: usize) -> Result<(), Syntax> {
         match token {
-            Token::Object(_) => {
+            Token::Object => {
                 if depth == 0 {
-                    return self.fail("less nesting");
+                    return self.fail(Expected::LessNesting);
                 }
                 if self.take(b'}') {
                     return Ok(());
                 }
                 loop {
                     self.string()?;
-                    self.expect(b':', "a colon")?;
+                    self.expect(b':', Expected::Colon)?;
                     let inner = self.value()?;
-                    self.skip(&inner, depth - 1)?;
-                    if !self.more(b'}', "a comma or a closing brace")? {
+                    self.skip(inner, depth - 1)?;
+                    if !self.more(b'}')? {
                         return Ok(());
                     }
                 }
             }
-            Token::Array(_) => {
+            Token::Array => {
                 if depth == 0 {
-                    return self.fail("less nesting");
+                    return self.fail(Expected::LessNesting);
                 }
                 if self.take(b']') {
                     return Ok(());
                 }
                 loop {
                     let inner = self.value()?;
-                    self.skip(&inner, depth - 1)?;
-                    if !self.more(b']', "a comma or a closing bracket")? {
+                    self.skip(inner, depth - 1)?;
+                    if !self.more(b']')? {
                         return Ok(());
                     }
                 }
             }
-            Token::String { .. } | Token::Number { .. } | Token::True(_) | Token::False(_) | Token::Null(_) => Ok(()),
+            Token::Text(_)
+            | Token::Escaped(_)
+            | Token::Whole(_)
+            | Token::Fraction(_)
+            | Token::True(_)
+            | Token::False(_)
+            | Token::Null => Ok(()),
         }
     }
 }
@@ -329,7 +459,7 @@ mod tests {
         #[test]
         fn values_are_accepted_exactly_if_serde_json_accepts_them(text in r#"[\[\]{}:,"a\\ntruefalse0-9.eE+ -]{0,24}"#) {
             let mut scanner = Scanner::new(text.as_bytes(), 0);
-            let ours = scanner.value().and_then(|token| scanner.skip(&token, 100)).is_ok() && scanner.peek().is_none();
+            let ours = scanner.value().and_then(|token| scanner.skip(token, 100)).is_ok() && scanner.peek().is_none();
             let theirs = serde_json::from_str::<Box<serde_json::value::RawValue>>(&text).is_ok();
             // Escapes are checked when they are decoded.
             prop_assert!(ours == theirs || text.contains('\\'), "{} ours {} theirs {}", text, ours, theirs);

@@ -256,6 +256,19 @@ fn fields_that_the_log_owns_are_replaced() {
 }
 
 #[test]
+fn a_name_stands_for_a_member_of_its_own_object_whatever_came_before() {
+    let lines = [
+        r#"{"event":{"provider":"p","action":"a"}}"#,
+        r#"{"event.provider":"p","event.action":"a"}"#,
+        r#"{"event.provider":"p","action":"a"}"#,
+    ];
+    let accepted = accept(&lines.join("\n"));
+    assert!(matches!(&accepted.items[..], [Item::Accepted { .. }, Item::Accepted { .. }, Item::Rejected(_)]));
+    let Item::Rejected(violations) = &accepted.items[2] else { unreachable!() };
+    assert_eq!(violations[0].path, "action");
+}
+
+#[test]
 fn payloads_are_kept_as_canonical_text() {
     let accepted = accept(&event(r#","annals":{"payload":{"b": 1.0, "a":[true,"x"]}}"#));
     assert_eq!(contents(&accepted)[0]["annals"]["payload"], json!(r#"{"a":[true,"x"],"b":1}"#));
@@ -307,6 +320,32 @@ fn arbitrary_event() -> impl Strategy<Value = Value> {
         })
 }
 
+/// An event in one line: with its members in the opposite order, with spaces, with dots in the names of `event`.
+fn spell(event: &Value, [reversed, spaced, dotted]: [bool; 3]) -> String {
+    let Value::Object(members) = event else {
+        let Value::Array(elements) = event else { return event.to_string() };
+        let elements: Vec<_> = elements.iter().map(|element| spell(element, [reversed, spaced, false])).collect();
+        return format!("[{}]", elements.join(if spaced { " , " } else { "," }));
+    };
+    let mut spelt = Vec::new();
+    for (name, value) in members {
+        match value {
+            Value::Object(inner) if dotted && name == "event" => {
+                spelt.extend(inner.iter().map(|(inner, value)| (format!("{name}.{inner}"), value)));
+            }
+            value => spelt.push((name.clone(), value)),
+        }
+    }
+    if reversed {
+        spelt.reverse();
+    }
+    let space = if spaced { " " } else { "" };
+    let member = |(name, value): (String, &Value)| {
+        format!("{space}{}{space}:{space}{}{space}", json!(name), spell(value, [reversed, spaced, false]))
+    };
+    format!("{{{}}}", spelt.into_iter().map(member).collect::<Vec<_>>().join(","))
+}
+
 proptest! {
     /// However an event is spelt, its content is the same, and is what RFC 8785 makes of it.
     #[test]
@@ -334,8 +373,22 @@ proptest! {
         let mut scanner = Scanner::new(&a, 0);
         let token = scanner.value().unwrap();
         let mut again = Vec::new();
-        canonical::put_value(&mut scanner, &token, "", 32, &mut again).unwrap();
+        canonical::put_value(&mut scanner, token, "", 32, &mut again).unwrap();
         prop_assert_eq!(a, again);
+    }
+
+    /// What stood in a body before an event is of no matter: neither other fields, nor another order, nor another spelling.
+    #[test]
+    fn the_events_before_do_not_matter(events in prop::collection::vec((arbitrary_event(), any::<[bool; 3]>()), 1..8)) {
+        let lines: Vec<String> = events.iter().map(|(event, spelling)| spell(event, *spelling)).collect();
+        let together = accept(&lines.join("\n"));
+        prop_assert_eq!(together.contents.len(), lines.len(), "{:?}", together.items);
+        for (line, content) in lines.iter().zip(together.contents.iter()) {
+            let alone = accept(line);
+            let alone = alone.contents.iter().next().unwrap();
+            prop_assert_eq!(String::from_utf8_lossy(content.bytes), String::from_utf8_lossy(alone.bytes), "{}", line);
+            prop_assert_eq!((content.annals_at, content.event_at), (alone.annals_at, alone.event_at));
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Node {
     /// `"name":`, as it is written.
     pub key: Vec<u8>,
     pub parent: NodeId,
+    /// Bytes of `"outer":{"name":{`, which opens it from the root on.
+    pub opening: usize,
     /// The first node after this one that is not below it.
     end: NodeId,
     names: Vec<(Vec<u8>, Member)>,
@@ -58,8 +60,22 @@ const NO_NAME: u8 = u8::MAX;
 /// Where a field is written.
 pub struct Place {
     pub parent: NodeId,
+    /// `"outer":{"name":`, with all objects that it is in.
+    path: Vec<u8>,
+    /// Bytes of `"outer":{`.
+    opening: usize,
+}
+
+impl Place {
     /// `"name":`
-    pub key: Vec<u8>,
+    pub fn key(&self) -> &[u8] {
+        self.path.get(self.opening..).unwrap_or_default()
+    }
+
+    /// `"inner":{"name":`, from an object on in which it is.
+    pub fn path_from(&self, object: &Node) -> &[u8] {
+        self.path.get(object.opening..).unwrap_or_default()
+    }
 }
 
 pub struct Tree {
@@ -82,6 +98,14 @@ impl Tree {
     #[expect(clippy::indexing_slicing, reason = "places and FIELDS are of the same length")]
     pub fn place(&self, id: FieldId) -> &Place {
         &self.places[id.index()]
+    }
+
+    /// `"name":`, as a member is written.
+    pub fn key(&self, member: Member) -> &[u8] {
+        match member {
+            Member::Object(node) | Member::Nested(_, node) => &self.node(node).key,
+            Member::Field(field) => self.place(field).key(),
+        }
     }
 
     /// Whether `node` is `ancestor` or lies below it.
@@ -113,6 +137,7 @@ impl Tree {
             path: String::new(),
             key: Vec::new(),
             parent: NodeId::ROOT,
+            opening: 0,
             end: NodeId::ROOT,
             names: Vec::new(),
             table: Vec::new(),
@@ -132,7 +157,8 @@ impl Tree {
                         }
                     }
                 });
-            tree.places.push(Place { parent, key: format!("\"{name}\":").into_bytes() });
+            let path = [tree.opening_of(parent).as_slice(), format!("\"{name}\":").as_bytes()].concat();
+            tree.places.push(Place { parent, path, opening: tree.node(parent).opening });
             let member = match field.kind {
                 Kind::Nested => Member::Nested(id, tree.add_node(parent, name)),
                 _ => Member::Field(id),
@@ -153,12 +179,22 @@ impl Tree {
         self.nodes[node.index()].names.push((name.as_bytes().to_vec(), member));
     }
 
+    /// `"outer":{"name":{`
+    fn opening_of(&self, id: NodeId) -> Vec<u8> {
+        if id == NodeId::ROOT {
+            return Vec::new();
+        }
+        let node = self.node(id);
+        [&self.opening_of(node.parent), node.key.as_slice(), b"{"].concat()
+    }
+
     fn add_node(&mut self, parent: NodeId, name: &str) -> NodeId {
         let above = &self.node(parent).path;
         let path = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
         let id = NodeId(self.nodes.len() as u16);
         let key = format!("\"{name}\":").into_bytes();
-        self.nodes.push(Node { path, key, parent, end: id, names: Vec::new(), table: Vec::new() });
+        let opening = self.node(parent).opening + key.len() + 1;
+        self.nodes.push(Node { path, key, parent, opening, end: id, names: Vec::new(), table: Vec::new() });
         id
     }
 

@@ -110,7 +110,7 @@ impl Delivery<'_> {
     fn report_fork(&self, event: &SealedEvent, found_seal: &str) -> String {
         self.inner.metrics.conflict.inc();
         let position = event.position;
-        if lock(&self.inner.trouble).is_none() {
+        if !self.inner.is_ill() {
             tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked");
         }
         format!("the chain has forked at {position}: the store holds another event there")

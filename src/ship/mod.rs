@@ -108,6 +108,28 @@ impl Trimmer {
     }
 }
 
+/// How a store is, as far as its shipper knows.
+enum Condition {
+    /// It is yet to be set up for the first time since the start: nobody knows whether it is there.
+    Unmet,
+    /// The last attempt failed. Before it was ever set up, that is no news of a change.
+    Ill {
+        reason: String,
+        was_met: bool,
+    },
+    Well,
+}
+
+impl Condition {
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Unmet => Some("the store is not set up yet".to_owned()),
+            Self::Ill { reason, .. } => Some(reason.clone()),
+            Self::Well => None,
+        }
+    }
+}
+
 /// What a shipper's tasks and its callers share.
 struct Inner {
     name: String,
@@ -126,7 +148,7 @@ struct Inner {
     requests: Semaphore,
     /// When the oldest event was received that was read and is not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
-    trouble: Mutex<Option<String>>,
+    condition: Mutex<Condition>,
     /// Events that the store has of this writer's chains and the journal does not know.
     beyond_journal: AtomicU64,
     /// Everything before this is visible to find.
@@ -169,7 +191,8 @@ pub struct Progress {
     pub behind_events: u64,
     /// Age of the oldest of them that was read from the journal.
     pub behind_for: Option<Duration>,
-    /// What keeps it from going on, if anything does: the last failure since it last went forward.
+    /// What keeps it from going on, if anything does: the last failure since it last went forward, or that it is yet to be
+    /// set up for the first time since the start.
     pub trouble: Option<String>,
     pub dead_letters: u64,
     /// Events that the store has of this writer's chains, and the journal did not know at the start: the data folder is an old copy.
@@ -230,7 +253,7 @@ impl Shipper {
             metrics: options.metrics,
             requests: Semaphore::new(concurrency),
             oldest: Mutex::new(None),
-            trouble: Mutex::new(None),
+            condition: Mutex::new(Condition::Unmet),
             beyond_journal: AtomicU64::new(0),
             refreshed: tokio::sync::Mutex::new(Position(0)),
         });
@@ -254,7 +277,7 @@ impl Shipper {
             behind_bytes,
             behind_events: inner.writer.stats().events.saturating_sub(confirmed_events),
             behind_for: oldest.map(|oldest| Duration::from_millis(age(oldest))),
-            trouble: lock(&inner.trouble).clone(),
+            trouble: lock(&inner.condition).trouble(),
             dead_letters: lock(&inner.dead_letters).len() as u64,
             beyond_journal: inner.beyond_journal.load(Ordering::Relaxed),
         }
@@ -344,11 +367,20 @@ impl Shipper {
 impl Inner {
     /// Says once what keeps the shipper from going on.
     fn report_trouble(&self, reason: &str) {
-        let mut trouble = lock(&self.trouble);
-        if trouble.is_none() {
-            tracing::warn!(store = self.name, reason, "the store does not take events; trying again until it does");
-        }
-        *trouble = Some(reason.to_owned());
+        let mut condition = lock(&self.condition);
+        let was_met = match *condition {
+            Condition::Ill { was_met, .. } => was_met,
+            Condition::Unmet | Condition::Well => {
+                tracing::warn!(store = self.name, reason, "the store does not take events; trying again until it does");
+                matches!(*condition, Condition::Well)
+            }
+        };
+        *condition = Condition::Ill { reason: reason.to_owned(), was_met };
+    }
+
+    /// Whether something keeps the shipper from going on, and that has been said.
+    fn is_ill(&self) -> bool {
+        matches!(*lock(&self.condition), Condition::Ill { .. })
     }
 
     /// Says that the store has more of a chain than the journal had at the start. The writer does not go on with such a
@@ -366,8 +398,11 @@ impl Inner {
     }
 
     fn report_success(&self) {
-        if lock(&self.trouble).take().is_some() {
-            tracing::info!(store = self.name, "the store takes events again");
+        match std::mem::replace(&mut *lock(&self.condition), Condition::Well) {
+            Condition::Well => {}
+            Condition::Unmet => tracing::debug!(store = self.name, "the store is set up"),
+            Condition::Ill { was_met: false, .. } => tracing::info!(store = self.name, "the store takes events now"),
+            Condition::Ill { was_met: true, .. } => tracing::info!(store = self.name, "the store takes events again"),
         }
     }
 }

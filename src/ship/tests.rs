@@ -37,6 +37,8 @@ enum Fault {
 /// A store that does as the script says, and then what it should.
 struct Scripted {
     memory: MemoryStore,
+    /// So many attempts to set it up fail.
+    failing_setups: AtomicU64,
     script: Mutex<VecDeque<Fault>>,
     generation: AtomicU64,
     /// Events whose message is this are refused for good; stubs are taken.
@@ -57,6 +59,7 @@ impl Scripted {
     fn new(script: Vec<Fault>) -> Self {
         Self {
             memory: MemoryStore::default(),
+            failing_setups: AtomicU64::new(0),
             script: Mutex::new(script.into()),
             generation: AtomicU64::new(0),
             poison: "\"message\":\"poison\"",
@@ -95,6 +98,10 @@ fn away() -> StoreError {
 #[async_trait]
 impl Store for Scripted {
     async fn setup(&self, streams: &[Stream]) -> Result<(), StoreError> {
+        let left = self.failing_setups.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() {
+            return Err(away());
+        }
         self.memory.setup(streams).await
     }
 
@@ -327,6 +334,35 @@ async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up()
     shutdown.cancel();
     slow_task.join().await;
     fast_task.join().await;
+    bench.finish();
+}
+
+/// Waits until the shipper tells of this trouble, or of none.
+async fn await_trouble(shipper: &Shipper, expected: Option<&str>) {
+    let told = async {
+        while shipper.progress().trouble.as_deref() != expected {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(FOREVER, told).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_is_in_trouble_until_it_is_set_up_for_the_first_time() {
+    let bench = Bench::new(1);
+    for failing in [0, 3] {
+        let store = Arc::new(Scripted::new(Vec::new()));
+        store.failing_setups.store(failing, Ordering::Relaxed);
+        let shutdown = CancellationToken::new();
+        let (shipper, task) = bench.ship("s", &store, &shutdown);
+        assert_eq!(shipper.progress().trouble.as_deref(), Some("the store is not set up yet"), "before anything else");
+        if failing > 0 {
+            await_trouble(&shipper, Some("away")).await;
+        }
+        await_trouble(&shipper, None).await;
+        shutdown.cancel();
+        task.join().await;
+    }
     bench.finish();
 }
 

@@ -14,7 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Annals, Damage, Home, PATIENCE, Told, Wire, await_some, await_that};
+use crate::support::{
+    Annals, Damage, Document, Home, Load, PATIENCE, Pace, Told, Wire, await_some, await_that, verify,
+};
 
 /// What only the events of these tests have; the log's own are among the others.
 const OURS: [&str; 2] = ["--is", "event.provider=load"];
@@ -71,9 +73,13 @@ impl Running {
     }
 
     #[track_caller]
+    fn lines(&self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.lines.recv_timeout(PATIENCE).unwrap()).collect()
+    }
+
+    #[track_caller]
     fn messages(&self, count: usize) -> Vec<String> {
-        let line = |_| self.lines.recv_timeout(PATIENCE).unwrap();
-        (0..count).flat_map(|number| messages(&line(number))).collect()
+        self.lines(count).iter().flat_map(|line| messages(line)).collect()
     }
 
     /// Ctrl-C; what it had still printed, what it said, and its exit code.
@@ -127,6 +133,48 @@ fn a_tail_shows_each_event_once_and_in_order_whatever_becomes_of_the_server() {
     assert_eq!(seen, numbered(0..20).collect::<Vec<_>>());
     assert_eq!((rest, exit), (vec![], 0), "{stderr}");
     assert!(stderr.contains("; this goes on by itself\n") && stderr.contains("\nfollowing again\n"), "{stderr}");
+}
+
+#[test]
+fn a_tail_in_the_middle_of_a_run_shows_each_event_once_and_in_order_though_the_server_is_killed() {
+    let home = Home::on_sqlite();
+    let mut annals = home.start();
+    let wire = Wire::to(&annals.url);
+    log(&annals, numbered(0..20));
+    let tail = Running::start(&home, &wire.url, &TAIL);
+    let load = Load::start(&annals, Pace::default());
+    let mut seen = tail.lines(30);
+    for _ in 0..3 {
+        annals.kill();
+        annals = home.start();
+        load.turn_to(&annals);
+        // What comes while the tail knocks in vain.
+        load.await_more(50);
+        wire.turn_to(&annals.url);
+        seen.extend(tail.lines(80));
+    }
+    let acknowledged = load.stop();
+    annals.await_stored("sqlite");
+    let documents = Document::all_of_sqlite(&home.data().join("events.db"));
+    let lines = documents.iter().map(|document| std::str::from_utf8(&document.source).unwrap());
+    let mut stored: Vec<_> = lines.filter(|line| position(line).0 == "load").collect();
+    stored.sort_by_key(|line| position(line));
+    seen.extend(tail.lines(stored.len().saturating_sub(seen.len())));
+    let (rest, stderr, exit) = tail.interrupt();
+    seen.extend(rest);
+    let positions = |lines: &[&str]| lines.iter().map(|line| position(line)).collect::<Vec<_>>();
+    let seen: Vec<_> = seen.iter().map(String::as_str).collect();
+    assert_eq!(positions(&seen), positions(&stored), "{stderr}");
+    assert!(seen == stored, "the tail shows the very bytes");
+    assert_eq!((stderr.matches("\nfollowing again\n").count(), exit), (3, 0), "{stderr}");
+    verify(&home, &documents, &acknowledged);
+}
+
+/// The provider of an event, its chain and its place there.
+fn position(line: &str) -> (String, String, u64) {
+    let event: Value = serde_json::from_str(line).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (text(&event["event"]["provider"]), text(&event["annals"]["chain"]), event["event"]["sequence"].as_u64().unwrap())
 }
 
 #[test]

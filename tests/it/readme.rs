@@ -134,9 +134,14 @@ fn finding(service: &Service, variables: &str) {
 
 #[test]
 fn every_configuration_that_the_documents_show_is_good() {
-    let documents = ["README.md", "docs/operations.md"];
+    let documents = ["README.md", "docs/operations.md", "docs/access.md"];
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     for block in documents.iter().flat_map(|document| fenced(document, "toml config")) {
         let folder = tempfile::tempdir().unwrap();
+        for file in ["annals-cert.pem", "elasticsearch-ca.pem", "ca.pem"] {
+            fs::write(folder.path().join(file), pair.cert.pem()).unwrap();
+        }
+        fs::write(folder.path().join("annals-key.pem"), pair.signing_key.serialize_pem()).unwrap();
         fs::write(folder.path().join("annals.toml"), &block).unwrap();
         let output =
             Command::new(program()).args(["config", "check"]).current_dir(folder.path()).env_clear().output().unwrap();

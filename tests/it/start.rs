@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Annals, Home};
+use crate::support::{Annals, Home, await_that};
 
 /// What a start that fails says, and that it fails as every command does.
 #[track_caller]
@@ -55,6 +55,22 @@ fn the_first_start_says_where_the_key_is_and_what_to_try_and_that_works() {
     again.signal(rustix::process::Signal::TERM);
     again.await_end();
     assert!(!again.log().contains("try it"), "{}", again.log());
+}
+
+#[test]
+fn readiness_waits_for_a_store_that_is_away_at_the_start_and_not_for_one_that_is_there() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    await_that("the store is set up", || annals.get("/readyz")["status"] == "ready");
+    assert!(!annals.log().contains("takes events"), "nothing was wrong before:\n{}", annals.log());
+
+    // Takes connections, and answers nobody.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let away = Home::new(&format!("[stores.main]\nkind = \"elasticsearch\"\nurls = [\"http://{address}\"]\n"));
+    let annals = away.start();
+    let ready = annals.get("/readyz");
+    assert_eq!((&ready["status"], ready["stores"][0]["trouble"].is_string()), (&json!("degraded"), true), "{ready}");
 }
 
 #[test]

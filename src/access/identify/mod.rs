@@ -106,7 +106,7 @@ impl Authenticators {
 /// `None` for the log's own keys.
 fn external(kind: AuthenticatorKind, config: &AccessConfig) -> Option<Result<External, AccessError>> {
     let at = |section, urls: &[String], ca_file: Option<&Path>| {
-        Remote::new(urls, ca_file, config.timeout).map_err(|source| AccessError::Remote { section, source })
+        Remote::new(section, urls, ca_file, config.timeout).map_err(|source| AccessError::Remote { section, source })
     };
     let AccessConfig { elasticsearch, kibana, oidc, .. } = config;
     let (means, system, name_claim) = match kind {

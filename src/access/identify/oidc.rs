@@ -38,24 +38,29 @@ impl Oidc {
         })
     }
 
-    /// What the token says of the caller; `None` if it does not hold.
+    /// What the token says of the caller; `None` if it does not hold. Why not is for the operator alone to know.
     pub(super) async fn ask(&self, bearer: &str, now: UnixMillis) -> Result<Option<Value>, Unavailable> {
         let Some(token) = Token::read(bearer) else { return Ok(None) };
-        let Some(claims) = self.claims_that_hold(&token, now) else { return Ok(None) };
-        Ok(self.jwks.has_signed(&token).await?.then_some(claims))
+        if let Some(reason) = self.flaw(&token.claims, now) {
+            tracing::debug!(reason, "a token does not hold");
+            return Ok(None);
+        }
+        if !self.jwks.has_signed(&token).await? {
+            tracing::debug!(key = token.key_id, "a token does not hold: none of the issuer's keys has signed it");
+            return Ok(None);
+        }
+        Ok(Some(token.claims))
     }
 
-    /// All but the signature, which costs more.
-    fn claims_that_hold(&self, token: &Token<'_>, now: UnixMillis) -> Option<Value> {
-        let claims = &token.claims;
-        let text = |value: &Value, expected: &[String]| {
-            value.as_str().is_some_and(|text| expected.iter().any(|expected| expected == text))
+    /// What is wrong with the claims; the signature comes last, as it costs more.
+    fn flaw(&self, claims: &Value, now: UnixMillis) -> Option<&'static str> {
+        let is_ours = |audience: &Value| {
+            audience.as_str().is_some_and(|audience| self.audience.iter().any(|ours| ours == audience))
         };
-        let audience = claims.get("aud")?;
-        let is_for_us = match audience {
-            Value::Array(items) => items.iter().any(|item| text(item, &self.audience)),
-            Value::String(_) => text(audience, &self.audience),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+        let is_for_us = match claims.get("aud") {
+            Some(Value::Array(items)) => items.iter().any(is_ours),
+            Some(one) => is_ours(one),
+            None => false,
         };
         let is_from_issuer = claims.get("iss").and_then(Value::as_str) == Some(self.issuer.as_str());
         let seconds = |name: &str| claims.get(name).map(|time| time.as_f64().unwrap_or(f64::NAN));
@@ -63,6 +68,12 @@ impl Oidc {
         let leeway = self.leeway.as_secs_f64();
         let has_not_ended = seconds("exp").is_some_and(|exp| now < exp + leeway);
         let has_begun = seconds("nbf").is_none_or(|nbf| nbf - leeway <= now);
-        (is_for_us && is_from_issuer && has_not_ended && has_begun).then(|| claims.clone())
+        match (is_from_issuer, is_for_us, has_not_ended, has_begun) {
+            (false, ..) => Some("`iss` is not access.oidc.issuer"),
+            (_, false, ..) => Some("`aud` has none of access.oidc.audience"),
+            (_, _, false, _) => Some("`exp` has passed, or is not there"),
+            (.., false) => Some("`nbf` is to come"),
+            (true, true, true, true) => None,
+        }
     }
 }

@@ -388,3 +388,43 @@ async fn an_issuer_says_where_its_keys_are() {
     let paths: Vec<_> = issuer.seen().into_iter().map(|(line, _)| line).collect();
     assert_eq!(paths, ["GET /.well-known/openid-configuration", "GET /elsewhere/keys"]);
 }
+
+#[tokio::test]
+async fn the_keys_come_over_tls_from_an_issuer_whose_authority_is_trusted_and_from_no_other() {
+    let (issuer, authority) = Other::start_over_tls().await;
+    let signer = Signer::p256("1");
+    let keys = (200, json!({"jwks_uri": format!("{}/keys", issuer.url)}));
+    let token = signer.sign(&claims(json!({"iss": issuer.url})));
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = |name: &str, certificate: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, certificate).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    // It has the same name, as rcgen gives each.
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    let (own, other) = (ca_file("own.pem", &authority), ca_file("other.pem", &other));
+    for (ca_file, is_trusted) in [(Some(&own), true), (Some(&other), false), (None, false)] {
+        issuer.answers([keys.clone(), key_set(&[&signer])]);
+        let mut settings = vec![
+            ("access.authenticators", "oidc"),
+            ("access.oidc.issuer", issuer.url.as_str()),
+            ("access.oidc.audience", "annals"),
+        ];
+        settings.extend(ca_file.map(|path| ("access.oidc.ca_file", path.as_str())));
+        match Log::new(&settings).ask(&shown(&bearer(&token))).await {
+            Identified::Known(principal) => assert!(is_trusted && principal.to_string() == "oidc:alice", "{ca_file:?}"),
+            Identified::Unavailable(error) => {
+                assert!(!is_trusted, "{error}");
+                let said = error.to_string();
+                assert!(said.starts_with(&format!("oidc: {}", issuer.url)), "{said}");
+                assert!(
+                    said.contains(" by no authority that is trusted") && said.contains("access.oidc.ca_file"),
+                    "{said}"
+                );
+            }
+            other @ (Identified::Unknown(_) | Identified::Locked(_)) => panic!("{ca_file:?}: {other:?}"),
+        }
+        assert_eq!(issuer.seen().len(), if is_trusted { 2 } else { 0 });
+    }
+}

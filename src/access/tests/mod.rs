@@ -6,6 +6,8 @@ mod secured;
 
 use std::{
     collections::VecDeque,
+    fmt::Debug,
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
@@ -14,10 +16,14 @@ use axum::{
     extract::Request,
     http::{HeaderMap, StatusCode},
     response::IntoResponse,
+    serve::Listener,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::*;
 use crate::config::{Config, Flag, Sources};
@@ -33,8 +39,31 @@ pub(in crate::access) struct Other {
 
 impl Other {
     pub(in crate::access) async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::at(url, listener)
+    }
+
+    /// It speaks TLS, with a certificate by an authority of its own, whose certificate is the other thing returned.
+    pub(in crate::access) async fn start_over_tls() -> (Self, String) {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", tcp.local_addr().unwrap().port());
+        let mut authority = rcgen::CertificateParams::default();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap()).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let server = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let server = server.signed_by(&key, &authority).unwrap();
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![server.der().clone()], key)
+            .unwrap();
+        let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        (Self::at(url, listener), authority.pem())
+    }
+
+    fn at<L: Listener<Addr: Debug>>(url: String, listener: L) -> Self {
         let seen: Arc<Mutex<Vec<_>>> = Arc::default();
         let script: Arc<Mutex<VecDeque<(u16, Value)>>> = Arc::default();
         let (record, answers) = (Arc::clone(&seen), Arc::clone(&script));
@@ -56,6 +85,30 @@ impl Other {
 
     pub(in crate::access) fn seen(&self) -> Vec<(String, HeaderMap)> {
         self.seen.lock().unwrap().drain(..).collect()
+    }
+}
+
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, address) = self.tcp.accept().await.unwrap();
+            // Whoever does not trust it hangs up.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.tcp.local_addr()
     }
 }
 

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::{Asked, Log, shown, text};
 use crate::{
     access::{Grant, Identified, Presented, Role},
+    event::Space,
+    query::ObjectScope,
     tests::{SecuredEngine, secured_engine},
 };
 
@@ -116,4 +118,18 @@ async fn kibanas_privileges_in_the_real_elasticsearch_decide_by_type_and_space()
     let elastic = shown(&engine.elastic);
     let admin = log.principal(&elastic).await;
     assert_eq!(log.permit(&admin, &elastic, "other", "dashboard", &["1"]).await, Asked::ByRole);
+}
+
+#[tokio::test]
+async fn what_the_real_elasticsearch_takes_away_is_no_longer_permitted() {
+    let Some(engine) = Secured::from_environment() else { return };
+    let log = engine.log();
+    let presented = engine.make_reader().await;
+    let reader = log.principal(&presented).await;
+    let space = Space::parse("team").unwrap();
+    let objects = ObjectScope { space, object_type: "rule".to_owned(), ids: vec!["1".to_owned()] };
+    let permit = log.access.permit(&reader, &presented, objects).await.unwrap();
+    assert!(log.access.still_permits(&reader, &presented, &permit).await);
+    engine.put(&format!("_security/role/{}", engine.name), json!({"applications": []})).await;
+    assert!(!log.access.still_permits(&reader, &presented, &permit).await);
 }

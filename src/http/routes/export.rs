@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::described::{ObjectPath, QuestionErrors, SelectionParameters, SortParameters};
 use crate::{
-    access,
+    access::{self, Permit},
     audit::Action,
     error::Failure,
     http::{
@@ -126,14 +126,14 @@ async fn export(
     }
     let permit = whose.permit(&shared, caller, deadline, Action::Export).await?;
     let place = shared.streams.begin_export(&caller.principal)?;
-    let query = access::scope(permit, |scope| request.query(scope)).within(BATCH_BYTES);
+    let query = access::scope(permit.clone(), |scope| request.query(scope)).within(BATCH_BYTES);
     let mut scan = OpenScan::open(&shared, &query, deadline).await?;
     let first = scan.next(FIRST_BATCH, deadline).await?;
     let is_compressed = accepts_gzip(headers);
     let head = head(&request, is_compressed);
     let (sender, body) = streams::body();
     let exporter = Exporter::new(request.format, is_compressed);
-    let export = Export { shared, scan, exporter, caller: caller.clone(), _place: place };
+    let export = Export { shared, scan, exporter, caller: caller.clone(), permit, _place: place };
     tokio::spawn(export.run(first, sender));
     Ok((head, body).into_response())
 }
@@ -178,6 +178,7 @@ struct Export {
     scan: OpenScan,
     exporter: Exporter,
     caller: Caller,
+    permit: Permit,
     _place: StreamPlace,
 }
 
@@ -202,10 +203,14 @@ impl From<Failure> for Broken {
 
 impl Export {
     async fn run(self, first: Vec<Bytes>, sender: Sender) {
-        let Self { shared, mut scan, exporter, caller, _place } = self;
+        let Self { shared, mut scan, exporter, caller, permit, _place } = self;
+        let cutter = sender.cutter();
         let written = tokio::select! {
             written = write(&shared, &mut scan, exporter, first, sender) => written,
-            () = guard::lost(&shared, &caller) => Err(Broken::Caller),
+            () = guard::lost(&shared, &caller, &permit) => {
+                cutter.cut();
+                Err(Broken::Caller)
+            }
         };
         drop(scan);
         let end = match &written {

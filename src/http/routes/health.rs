@@ -32,9 +32,9 @@ struct ReadyAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Status {
-    /// Events are accepted, and every store goes on.
+    /// Events are accepted, and every store is set up and goes on.
     Ready,
-    /// Events are accepted, but something keeps a store from going on.
+    /// Events are accepted, but something keeps a store from going on, or it is yet to be set up for the first time since the start.
     Degraded,
     /// No events are accepted.
     Unavailable,
@@ -91,7 +91,7 @@ pub(in crate::http) async fn live() -> Response {
     tag = "operation",
     security((), ("api_key" = [])),
     responses(
-        (status = 200, description = "Events are accepted; `degraded` if a store cannot go on", body = ReadyAnswer),
+        (status = 200, description = "Events are accepted; `degraded` if a store cannot go on, or is not set up yet", body = ReadyAnswer),
         (status = 503, description = "No events are accepted", body = ReadyAnswer),
     )
 )]

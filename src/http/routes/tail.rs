@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 use super::described::{FieldsParameter, ObjectPath, QuestionErrors};
 use crate::{
+    access::Permit,
     audit::Action,
     error::Failure,
     http::{
@@ -115,9 +116,10 @@ async fn tail(
     let deadline = shared.deadline();
     let permit = whose.permit(&shared, caller, deadline, Action::Tail).await?;
     let place = shared.streams.begin_tail(&caller.principal)?;
-    let follower = Follower::begin(Arc::clone(&shared), permit, request).await?;
+    let follower = Follower::begin(Arc::clone(&shared), permit.clone(), request).await?;
     let (sender, body) = streams::body();
-    tokio::spawn(run(shared, follower, sender, caller.clone(), place));
+    let tail = Tail { shared, caller: caller.clone(), permit, _place: place };
+    tokio::spawn(tail.run(follower, sender));
     let head = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -125,20 +127,31 @@ async fn tail(
     Ok((head, body).into_response())
 }
 
-async fn run(shared: Arc<Shared>, mut follower: Follower, sender: Sender, caller: Caller, _place: StreamPlace) {
-    let end = tokio::select! {
-        biased;
-        () = sender.closed() => shared.streams.end_without_reader(),
-        () = shared.streams.stopping.cancelled() => End::Shutdown,
-        () = tokio::time::sleep(LONGEST) => End::Complete,
-        () = guard::lost(&shared, &caller) => End::Access,
-        Gone = beat(&sender) => shared.streams.end_without_reader(),
-        Gone = follow(&shared, &mut follower, &sender) => shared.streams.end_without_reader(),
-    };
-    // An end is no failure: the client comes back with the last id.
-    let _ = sender.finish(HeaderMap::new()).await;
-    shared.services.metrics.http.streamed("tail", end.name());
-    tracing::debug!(by = end.name(), "a tail ended");
+/// A tail that is being written.
+struct Tail {
+    shared: Arc<Shared>,
+    caller: Caller,
+    permit: Permit,
+    _place: StreamPlace,
+}
+
+impl Tail {
+    async fn run(self, mut follower: Follower, sender: Sender) {
+        let Self { shared, caller, permit, _place } = self;
+        let end = tokio::select! {
+            biased;
+            () = sender.closed() => shared.streams.end_without_reader(),
+            () = shared.streams.stopping.cancelled() => End::Shutdown,
+            () = tokio::time::sleep(LONGEST) => End::Complete,
+            () = guard::lost(&shared, &caller, &permit) => End::Access,
+            Gone = beat(&sender) => shared.streams.end_without_reader(),
+            Gone = follow(&shared, &mut follower, &sender) => shared.streams.end_without_reader(),
+        };
+        // An end is no failure: the client comes back with the last id.
+        let _ = sender.finish(HeaderMap::new()).await;
+        shared.services.metrics.http.streamed("tail", end.name());
+        tracing::debug!(by = end.name(), "a tail ended");
+    }
 }
 
 /// Sends a comment from time to time.

@@ -429,6 +429,7 @@ async fn while_the_system_that_knows_callers_is_away_the_answer_is_503_and_healt
         ("access.authenticators", "api_keys,elasticsearch"),
         ("access.elasticsearch.urls", "http://127.0.0.1:1"),
     ]);
+    log.await_ready().await;
     let with_login = |uri: &str| Request::builder().uri(uri).header("authorization", "Basic YTpi").body(Body::empty());
     let answer = log.send(with_login("/api/event_log/t/1/_find").unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (503, Some("access_unavailable")));
@@ -446,6 +447,7 @@ pub(super) fn from(address: &str, request: axum::http::request::Builder) -> Requ
 #[tokio::test]
 async fn whoever_fails_too_often_has_to_wait_and_others_do_not() {
     let log = Log::configured(&[("access.lockout.failures", "3")]);
+    log.await_ready().await;
     let wrong = |uri: &'static str| Request::builder().uri(uri).header("authorization", "ApiKey wrong");
     for _ in 0..2 {
         assert_eq!(log.send(from("192.0.2.1", wrong("/metrics"))).await.status, 401);

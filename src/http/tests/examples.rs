@@ -269,6 +269,7 @@ async fn record_common(recorder: &mut Recorder) {
 
 async fn recorded() -> Examples {
     let mut recorder = Recorder::new(Log::new());
+    recorder.log.await_ready().await;
     record_success(&mut recorder).await;
     record_refusals(&mut recorder).await;
     record_trouble(&mut recorder).await;

@@ -1,6 +1,7 @@
 //! The interface from outside: requests in, answers out.
 
 mod access;
+mod authority;
 mod bounds;
 mod contract;
 mod events;
@@ -138,6 +139,16 @@ impl Log {
         let grants = grants.iter().map(|grant| Grant::read(grant).unwrap()).collect();
         let new = NewKey { name: name.to_owned(), grants, expires: None };
         self.keys.create(new, &admin, NOW).unwrap().1.expose().to_owned()
+    }
+
+    /// Waits until both stores are set up.
+    async fn await_ready(&self) {
+        let ready = async {
+            while self.get("/readyz").await.json()["status"] != "ready" {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(100), ready).await.unwrap();
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -343,7 +354,7 @@ impl Scripted {
 #[async_trait]
 impl Store for Scripted {
     async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
-        Ok(())
+        self.is_there()
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, StoreError> {

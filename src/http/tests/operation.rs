@@ -92,6 +92,7 @@ async fn an_answer_has_the_id_of_its_request_which_the_caller_may_choose() {
 #[tokio::test]
 async fn health_needs_no_key_and_details_do() {
     let log = Log::new();
+    log.await_ready().await;
     let without_key = |path: &'static str, authorization: Option<&'static str>| {
         let mut request = Request::builder().uri(path);
         if let Some(authorization) = authorization {
@@ -108,6 +109,20 @@ async fn health_needs_no_key_and_details_do() {
     let store =
         json!({ "store": "main", "behind_events": 0, "behind_bytes": 0, "behind_seconds": 0.0, "dead_letters": 0 });
     assert_eq!(detailed["stores"][0], store);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_waits_for_every_store_to_be_set_up() {
+    let log = Log::new();
+    log.store.be_away(Some(StoreError::Unavailable { reason: "no route".to_owned(), retry_after: None }));
+    let first = log.get("/readyz").await;
+    assert_eq!((first.status.as_u16(), &first.json()["status"]), (200, &json!("degraded")));
+    assert_eq!(first.json()["stores"][0]["trouble"], "the store is not set up yet");
+    let accepted = log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
+    assert_eq!(accepted.status, 202);
+    log.store.be_away(None);
+    log.await_ready().await;
+    assert!(log.get("/readyz").await.json()["stores"][0].get("trouble").is_none());
 }
 
 #[tokio::test]

@@ -110,10 +110,7 @@ impl Jwks {
         }
         match self.refresh(&known).await {
             Ok(fetched) => Ok(fetched.has_signed(token)),
-            Err(error) if known.is_younger_than(BELIEVED_FOR) && known.has_key_for(token) => {
-                tracing::warn!(%error, "the issuer's keys cannot be fetched anew; those of before are used");
-                Ok(known.has_signed(token))
-            }
+            Err(_) if known.is_younger_than(BELIEVED_FOR) && known.has_key_for(token) => Ok(known.has_signed(token)),
             Err(error) => Err(error),
         }
     }
@@ -145,7 +142,10 @@ impl Store {
             return if failed_before { Err(Unavailable(reason.to_owned())) } else { Ok(current) };
         }
         *last = Some(Instant::now());
-        let keys = self.source.fetch().await?;
+        let fetched = self.source.fetch().await;
+        let keys = fetched.inspect_err(
+            |error| tracing::warn!(%error, "the issuer's keys cannot be fetched; those of before are used"),
+        )?;
         let fetched = Arc::new(Fetched { keys, at: Some(Instant::now()) });
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fetched);
         Ok(fetched)
@@ -157,7 +157,7 @@ fn at(url: &str, ca_file: Option<&std::path::Path>, timeout: Duration) -> Result
     let mut node = parse_url(url)?;
     let path = node.path().trim_start_matches('/').to_owned();
     node.set_path("");
-    Ok((Remote::new(&[node.to_string()], ca_file, timeout)?, path))
+    Ok((Remote::new("oidc", &[node.to_string()], ca_file, timeout)?, path))
 }
 
 impl Source {

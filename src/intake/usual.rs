@@ -1,0 +1,45 @@
+//! Which member usually comes after which: programs log events of the same few forms, their members in the same order.
+//!
+//! A member that stands where one stood before is told by one comparison of bytes, without finding the end of its name and
+//! looking it up. What is noted is only ever a guess: the bytes decide.
+
+use crate::schema::{FIELDS, Member, NodeId};
+
+/// A place within an object: at its beginning, or after one of its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u16);
+
+impl Place {
+    pub(super) const fn start_of(object: NodeId) -> Self {
+        Self(FIELDS.len() as u16 + 2 * object.index() as u16)
+    }
+
+    pub(super) const fn after(member: Member) -> Self {
+        match member {
+            Member::Field(field) | Member::Nested(field, _) => Self(field.0),
+            Member::Object(object) => Self(Self::start_of(object).0 + 1),
+        }
+    }
+}
+
+/// The member that was last seen at each place.
+#[derive(Default)]
+pub(super) struct Usual(Vec<Option<Member>>);
+
+impl Usual {
+    #[inline]
+    pub(super) fn at(&self, place: Place) -> Option<Member> {
+        *self.0.get(usize::from(place.0))?
+    }
+
+    /// `member` is one of the object that the place is in.
+    pub(super) fn note(&mut self, place: Place, member: Member) {
+        let index = usize::from(place.0);
+        if self.0.len() <= index {
+            self.0.resize(index + 1, None);
+        }
+        if let Some(usual) = self.0.get_mut(index) {
+            *usual = Some(member);
+        }
+    }
+}
