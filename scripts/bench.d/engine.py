@@ -149,13 +149,19 @@ class Engine:
 
 @contextlib.contextmanager
 def postgres(root, fresh=True):
-    """PostgreSQL with its own settings, running; yields its URL."""
+    """PostgreSQL, running, with as much memory for its tables as the other engine has for its heap; yields its URL."""
     script = engines_script(root)
     try:
-        run(script, "start", POSTGRES, "--bench", *(["--fresh"] if fresh else []))
+        run(script, "start", POSTGRES, "--bench", "--set", "shared_buffers=1GB", *(["--fresh"] if fresh else []))
         yield run(script, "url", POSTGRES).split()[0]
     finally:
         run(script, "stop", POSTGRES)
+
+
+def vacuum(url):
+    """What PostgreSQL does by itself, at most a minute after every so many events. Here a day of them comes within seconds, so that
+    it comes to it afterwards or not at all."""
+    run("psql", url, "-XqAtc", "VACUUM annals.events, annals.objects")
 
 
 def engines_script(root):

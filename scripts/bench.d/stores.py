@@ -28,28 +28,29 @@ def running(context, kind):
     with contextlib.ExitStack() as stack:
         if not options.keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        settings, asked = stack.enter_context(store(context, kind, folder, fresh))
+        settings, asked, settle = stack.enter_context(store(context, kind, folder, fresh))
         one = stack.enter_context(service.Service(context.binary, folder, settings | context.settings))
         one.start().wait_ready()
         if fresh:
             fill(options, one)
+            settle()
         yield one, asked
 
 
 @contextlib.contextmanager
 def store(context, kind, folder, fresh):
-    """Yields the settings by which Annals finds the store, and the engine."""
+    """Yields the settings by which Annals finds the store, the engine, and what is to be done once it is filled."""
     if kind == "sqlite":
-        yield service.sqlite_store(folder / "events.db"), None
+        yield service.sqlite_store(folder / "events.db"), None, lambda: None
     elif kind == "postgres":
-        say("starting PostgreSQL with its own settings")
+        say("starting PostgreSQL")
         with engine.postgres(ctx.ROOT, fresh) as url:
-            yield service.postgres_store(url), None
+            yield service.postgres_store(url), None, lambda: engine.vacuum(url)
     else:
         with context.engine(fresh) as found:
             if fresh:
                 found.delete(f"{PREFIX}-*")
-            yield service.elasticsearch_store(found.url, PREFIX), found
+            yield service.elasticsearch_store(found.url, PREFIX), found, lambda: None
 
 
 def history(options):
