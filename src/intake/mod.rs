@@ -265,7 +265,7 @@ impl Batch<'_> {
     fn array(&mut self, body: &[u8]) -> Result<(), BodyError> {
         let not_json = |syntax: Syntax| BodyError::NotJson {
             offset: syntax.offset(),
-            reason: format!("expected {}, found {}", syntax.expected, found_at(body, syntax.offset())),
+            reason: format!("expected {}, found {}", syntax.expected.as_str(), found_at(body, syntax.offset())),
         };
         if let Err(error) = std::str::from_utf8(body) {
             return Err(not_json(Syntax::new(error.valid_up_to(), Expected::Utf8)));

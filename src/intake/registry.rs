@@ -160,7 +160,7 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
     };
     let mut violation = draft.violations.drain(..).next();
     if let Err(syntax) = parsed {
-        let expected = syntax.expected.to_string();
+        let expected = syntax.expected.as_str().to_owned();
         violation = Some(Violation { path: String::new(), expected, found: "something else".to_owned() });
     }
     match violation {

@@ -5,7 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "every range was found within the input by the scanner itself")]
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
 /// A place where the input is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +63,6 @@ impl Expected {
             Self::EndOfEvent => "nothing after the event",
             Self::EndOfArray => "nothing after the array",
         }
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -46,8 +46,8 @@ pub struct Node {
     /// `"name":`, as it is written.
     pub key: Vec<u8>,
     pub parent: NodeId,
-    /// Bytes of `"outer":{"name":{`, which opens it from the root on.
-    pub opening: usize,
+    /// `"outer":{"name":{`, which opens it from the root on.
+    opening: Vec<u8>,
     /// The first node after this one that is not below it.
     end: NodeId,
     names: Vec<(Vec<u8>, Member)>,
@@ -62,19 +62,19 @@ pub struct Place {
     pub parent: NodeId,
     /// `"outer":{"name":`, with all objects that it is in.
     path: Vec<u8>,
-    /// Bytes of `"outer":{`.
-    opening: usize,
+    /// Where its own name begins in the path.
+    key_at: usize,
 }
 
 impl Place {
     /// `"name":`
     pub fn key(&self) -> &[u8] {
-        self.path.get(self.opening..).unwrap_or_default()
+        self.path.get(self.key_at..).unwrap_or_default()
     }
 
     /// `"inner":{"name":`, from an object on in which it is.
     pub fn path_from(&self, object: &Node) -> &[u8] {
-        self.path.get(object.opening..).unwrap_or_default()
+        self.path.get(object.opening.len()..).unwrap_or_default()
     }
 }
 
@@ -137,7 +137,7 @@ impl Tree {
             path: String::new(),
             key: Vec::new(),
             parent: NodeId::ROOT,
-            opening: 0,
+            opening: Vec::new(),
             end: NodeId::ROOT,
             names: Vec::new(),
             table: Vec::new(),
@@ -157,8 +157,10 @@ impl Tree {
                         }
                     }
                 });
-            let path = [tree.opening_of(parent).as_slice(), format!("\"{name}\":").as_bytes()].concat();
-            tree.places.push(Place { parent, path, opening: tree.node(parent).opening });
+            let opening = &tree.node(parent).opening;
+            let path = [opening, format!("\"{name}\":").as_bytes()].concat();
+            let key_at = opening.len();
+            tree.places.push(Place { parent, path, key_at });
             let member = match field.kind {
                 Kind::Nested => Member::Nested(id, tree.add_node(parent, name)),
                 _ => Member::Field(id),
@@ -179,21 +181,12 @@ impl Tree {
         self.nodes[node.index()].names.push((name.as_bytes().to_vec(), member));
     }
 
-    /// `"outer":{"name":{`
-    fn opening_of(&self, id: NodeId) -> Vec<u8> {
-        if id == NodeId::ROOT {
-            return Vec::new();
-        }
-        let node = self.node(id);
-        [&self.opening_of(node.parent), node.key.as_slice(), b"{"].concat()
-    }
-
     fn add_node(&mut self, parent: NodeId, name: &str) -> NodeId {
         let above = &self.node(parent).path;
         let path = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
         let id = NodeId(self.nodes.len() as u16);
         let key = format!("\"{name}\":").into_bytes();
-        let opening = self.node(parent).opening + key.len() + 1;
+        let opening = [self.node(parent).opening.as_slice(), &key, b"{"].concat();
         self.nodes.push(Node { path, key, parent, opening, end: id, names: Vec::new(), table: Vec::new() });
         id
     }
