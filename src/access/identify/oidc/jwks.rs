@@ -144,7 +144,7 @@ impl Store {
         *last = Some(Instant::now());
         let fetched = self.source.fetch().await;
         let keys = fetched.inspect_err(
-            |error| tracing::warn!(%error, "the issuer's keys cannot be fetched; those of before are used"),
+            |error| tracing::warn!(%error, "the issuer's keys cannot be fetched; those of before, if there are any, are believed for a day"),
         )?;
         let fetched = Arc::new(Fetched { keys, at: Some(Instant::now()) });
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fetched);
