@@ -242,7 +242,8 @@ fn what_was_appended_is_read_once_it_is_published_and_a_failure_takes_it_back() 
     assert!(!journal.is_segment_full(), "what belongs together stays in one segment");
     assert!(matches!(journal.append(&[3; 1 << 20]), Err(JournalError::Full { .. })));
     assert_eq!(journal.room(), (1 << 20) - first.0);
-    let sizes = |journal: &Journal| -> Vec<usize> { read_all(&journal.handle(), Position(0)).iter().map(Vec::len).collect() };
+    let sizes =
+        |journal: &Journal| -> Vec<usize> { read_all(&journal.handle(), Position(0)).iter().map(Vec::len).collect() };
     journal.append(&[4; 60]).unwrap();
     journal.append(&[5; 70]).unwrap();
     journal.publish();
@@ -250,7 +251,11 @@ fn what_was_appended_is_read_once_it_is_published_and_a_failure_takes_it_back() 
     journal.append(&[6; 80]).unwrap();
     drop(journal);
     let (journal, recovered) = open(folder.path());
-    assert_eq!((sizes(&journal), recovered.cut), (vec![300, 60, 70, 80], 0), "what a crash leaves, whole records, stays");
+    assert_eq!(
+        (sizes(&journal), recovered.cut),
+        (vec![300, 60, 70, 80], 0),
+        "what a crash leaves, whole records, stays"
+    );
 }
 
 #[test]
