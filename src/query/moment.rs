@@ -17,6 +17,13 @@ pub struct Moment {
     pub last: UnixMillis,
 }
 
+/// Whence a unit begins, which math moves as a whole: a month that is moved is as long as the month that it becomes.
+#[derive(Clone, Copy)]
+struct Start {
+    first: UnixMillis,
+    unit: Unit,
+}
+
 /// A text that names no moment.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadMoment;
@@ -40,11 +47,11 @@ impl fmt::Display for BadMoment {
 pub fn parse(text: &str, now: UnixMillis) -> Result<Moment, BadMoment> {
     let text = text.trim();
     let found = if let Some(math) = text.strip_prefix("now") {
-        reckon(Moment { first: now, last: now }, math)
+        reckon(Start::instant(now), math).and_then(Start::moment)
     } else if let Some((date, math)) = text.split_once("||") {
-        written(date).and_then(|start| reckon(start, math))
+        written(date).and_then(|start| reckon(start, math)).and_then(Start::moment)
     } else {
-        written(text).or_else(|| since_1970(text)).or_else(|| before(now, text))
+        written(text).and_then(Start::moment).or_else(|| since_1970(text)).or_else(|| before(now, text))
     };
     found.ok_or(BadMoment)
 }
@@ -58,15 +65,12 @@ fn since_1970(text: &str) -> Option<Moment> {
 fn before(now: UnixMillis, text: &str) -> Option<Moment> {
     let (steps, rest) = durations(text)?;
     let is_exact = steps.iter().all(|(_, unit)| !matches!(unit, Unit::Month | Unit::Year));
-    let start = Moment { first: now, last: now };
-    steps
-        .into_iter()
-        .try_fold(start, |at, (count, unit)| at.later(-count, unit))
-        .filter(|_| rest.is_empty() && is_exact)
+    let at = steps.into_iter().try_fold(now, |at, (count, unit)| later(at, -count, unit))?;
+    (rest.is_empty() && is_exact).then_some(Moment { first: at, last: at })
 }
 
 /// Date math after a moment.
-fn reckon(start: Moment, math: &str) -> Option<Moment> {
+fn reckon(start: Start, math: &str) -> Option<Start> {
     let (mut at, mut rest) = (start, math);
     while let Some(sign) = rest.chars().next() {
         let after = rest.get(1..)?;
@@ -115,15 +119,22 @@ fn unit(name: &str) -> Option<Unit> {
     })
 }
 
-impl Moment {
-    fn later(self, count: i64, unit: Unit) -> Option<Self> {
-        Some(Self { first: later(self.first, count, unit)?, last: later(self.last, count, unit)? })
+impl Start {
+    fn instant(at: UnixMillis) -> Self {
+        Self { first: at, unit: Unit::Millisecond }
     }
 
-    /// From the first instant of the unit that the first one is in, to the last of that of the last one.
+    fn later(self, count: i64, unit: Unit) -> Option<Self> {
+        Some(Self { first: later(self.first, count, unit)?, ..self })
+    }
+
+    /// All of the unit that it is in, or all of its own if that is longer: the days of a month are the month.
     fn whole(self, unit: Unit) -> Option<Self> {
-        let next = later(floor(self.last, unit)?, 1, unit)?;
-        Some(Self { first: floor(self.first, unit)?, last: UnixMillis(next.0 - 1) })
+        Some(Self { first: floor(self.first, unit)?, unit: self.unit.max(unit) })
+    }
+
+    fn moment(self) -> Option<Moment> {
+        Some(Moment { first: self.first, last: UnixMillis(later(self.first, 1, self.unit)?.0 - 1) })
     }
 }
 
@@ -174,11 +185,10 @@ fn floor(time: UnixMillis, unit: Unit) -> Option<UnixMillis> {
 }
 
 /// A date and time, or the beginning of one.
-fn written(text: &str) -> Option<Moment> {
+fn written(text: &str) -> Option<Start> {
     let Written { time, offset, unit } = read(text)?;
-    let first = millis_of(time, offset.unwrap_or(Offset::UTC))?;
     // Not rounded, as the unit is of the offset's calendar.
-    Some(Moment { first, last: UnixMillis(later(first, 1, unit)?.0 - 1) })
+    Some(Start { first: millis_of(time, offset.unwrap_or(Offset::UTC))?, unit })
 }
 
 /// A date and time without an offset, or the beginning of one, by the clocks of this zone; `None` for whatever says by itself when it is.
@@ -325,6 +335,12 @@ mod tests {
         check("now-1y/y", "2020-01-01T00:00:00.000Z", "2020-12-31T23:59:59.999Z");
         check("now/d+8h", "2021-03-02T08:00:00.000Z", "2021-03-03T07:59:59.999Z");
         check("2024-01-31||+1M", "2024-02-29T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
+        check("2021-02||+1M", "2021-03-01T00:00:00.000Z", "2021-03-31T23:59:59.999Z");
+        check("2021-03||-1M", "2021-02-01T00:00:00.000Z", "2021-02-28T23:59:59.999Z");
+        check("2023-02||+1y", "2024-02-01T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
+        check("2023||+1y", "2024-01-01T00:00:00.000Z", "2024-12-31T23:59:59.999Z");
+        check("now-1M/M-1M", "2021-01-01T00:00:00.000Z", "2021-01-31T23:59:59.999Z");
+        check("now/M/d", "2021-03-01T00:00:00.000Z", "2021-03-31T23:59:59.999Z");
         check("2021-03-02T10:15||/H", "2021-03-02T10:00:00.000Z", "2021-03-02T10:59:59.999Z");
         check("1969-12-31||/w", "1969-12-29T00:00:00.000Z", "1970-01-04T23:59:59.999Z");
     }
