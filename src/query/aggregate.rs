@@ -11,7 +11,7 @@ use jiff::{
 use super::Key;
 use crate::{
     event::UnixMillis,
-    schema::{Field, Kind, Search},
+    schema::{Field, Kind},
 };
 
 /// The most buckets that one answer may have.
@@ -77,7 +77,7 @@ const fn misfit(field: &Field, reason: &'static str) -> NotAggregatable {
 
 /// Texts count as a whole, as far as they are not too long to be indexed so.
 fn has_terms(field: &Field) -> bool {
-    if field.search == Search::Never {
+    if !field.search.by_value() {
         return false;
     }
     match field.kind {

@@ -7,7 +7,7 @@
 //! - Of a field with several values, one value has to pass a test by itself.
 //! - A text longer than [`Field::longest_value`] has no value: it neither equals anything nor exists. Its words are found.
 //! - `Kind::Text` and `Kind::Json` exist whatever their length. They have both a value, which is the whole text, and words.
-//! - Dates compare in milliseconds, what is beyond being cut off; `Kind::Float` in 32 bits; texts by code point, case and all;
+//! - Dates compare in milliseconds, what is beyond being cut off; `Kind::Float` in 32 bits, and a number beyond these is no value; texts by code point, case and all;
 //!   IPv4 addresses as the IPv6 addresses that they map to.
 //! - Inside [`Filter::Element`] only that element is seen, by the same dotted paths; outside, nothing in elements is.
 
@@ -307,7 +307,9 @@ impl Value {
             Kind::Date => UnixMillis::written(value.as_str()?).map(Self::Millis),
             Kind::Long => value.as_i64().map(Self::Integer),
             Kind::Long64 => value.as_str()?.parse().ok().map(Self::Integer),
-            Kind::Float => value.as_f64().map(|number| Self::Number(number as f32)),
+            Kind::Float => {
+                value.as_f64().map(|number| number as f32).filter(|number| number.is_finite()).map(Self::Number)
+            }
             Kind::Boolean => value.as_bool().map(Self::Boolean),
             Kind::Ip => {
                 let address: IpAddr = value.as_str()?.parse().ok()?;

@@ -1,13 +1,16 @@
 //! The order of events: what they compare by, and places in that order.
 
-use std::{cmp::Ordering, net::IpAddr};
+use std::{
+    cmp::Ordering,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     event::{ChainId, ChainPosition, Sequence, UnixMillis},
-    schema::{FIELDS, Field, Kind, Search},
+    schema::{FIELDS, Field, Kind},
 };
 
 /// A text of more UTF-16 units than this is not sorted by.
@@ -61,6 +64,16 @@ impl Key {
             | Kind::Json
             | Kind::Nested => key(value, field),
         }
+    }
+
+    /// The order of values that are counted equally often: that of the values, addresses by their 128 bits.
+    pub fn compare_counted(&self, other: &Self, kind: Kind) -> Ordering {
+        let address = |key: &Self| match key {
+            Self::Text(text) if kind == Kind::Ip => text.parse::<IpAddr>().ok().map(mapped),
+            Self::Text(_) | Self::Integer(_) | Self::Number(_) => None,
+        };
+        let by_address = address(self).cmp(&address(other));
+        by_address.then(self.partial_cmp(other).unwrap_or(Ordering::Equal))
     }
 }
 
@@ -152,7 +165,7 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
         Kind::Long => value.as_i64().map(Key::Integer),
         Kind::Long64 => value.as_str()?.parse().ok().map(Key::Integer),
         Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
-        Kind::Float => value.as_f64().map(|number| Key::Number(as_kept(number))),
+        Kind::Float => value.as_f64().map(as_kept).filter(|number| number.is_finite()).map(Key::Number),
         Kind::Keyword | Kind::Text => {
             value.as_str().filter(|text| is_sorted_by(text)).map(|text| Key::Text(text.to_owned()))
         }
@@ -160,7 +173,14 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
     }
 }
 
-/// The nearest number of 32 bits, as the engines keep it.
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+/// The nearest number of 32 bits, as the engines keep it; beyond all of them it is infinite.
 fn as_kept(number: f64) -> f64 {
     f64::from(number as f32)
 }
@@ -171,7 +191,7 @@ fn is_sorted_by(text: &str) -> bool {
 
 /// A field inside the elements of a nested one has a value for each, none of which is the event's.
 fn is_sortable(field: &Field) -> bool {
-    if field.search == Search::Never || is_in_elements(field) {
+    if !field.search.by_value() || is_in_elements(field) {
         return false;
     }
     match field.kind {

@@ -176,6 +176,7 @@ async fn parameters_of_find() {
         ),
         ("sort_field=event.hash", "[request query.sort_field]: events cannot be sorted by event.hash"),
         ("sort_field=labels", "[request query.sort_field]: events cannot be sorted by labels"),
+        ("sort_field=error.stack_trace", "[request query.sort_field]: events cannot be sorted by error.stack_trace"),
         (
             "sort_field=message&sort_field=message",
             "[request query.sort_field]: expected value of type [string] but got [Array]",
@@ -256,6 +257,7 @@ async fn parameters_of_every_question() {
         ("terms=event.action&terms=message", "[request query.terms]: expected value of type [string] but got [Array]"),
         ("terms=labels", "[request query.terms]: labels: its values cannot be counted"),
         ("terms=event.hash", "[request query.terms]: event.hash: its values cannot be counted"),
+        ("terms=error.stack_trace", "[request query.terms]: error.stack_trace: its values cannot be counted"),
         ("terms=event.action&size=0", "[request query.size]: Value must be equal to or greater than [1]."),
         ("terms=event.action&size=10001", "[request query.size]: Value must be equal to or lower than [10000]."),
         ("terms=event.action&size=x", "[request query.size]: expected value of type [number] but got [string]"),
@@ -264,10 +266,6 @@ async fn parameters_of_every_question() {
         ("histogram=@timestamp&interval=1x", "[request query.interval]: expected [auto], a number of ms, s, m, h or d"),
         ("histogram=@timestamp&interval=0s", "[request query.interval]: expected [auto]"),
         ("histogram=@timestamp&size=5", "[request query.size]: belongs to terms, and histogram is asked for"),
-        (
-            "histogram=@timestamp&interval=1s&start=2021-01-01&end=2021-02-01",
-            "[request query.interval]: [1s] makes more than [10000] spans of @timestamp from 2021-01-01T00:00:00.000Z",
-        ),
         ("stats=message", "[request query.stats]: message: expected a number, a duration or a date"),
         ("percentiles=event.duration&percents=101", "[request query.percents]: expected numbers from [0] to [100]"),
         ("percentiles=event.duration&percents=NaN", "[request query.percents]: expected numbers from [0] to [100]"),

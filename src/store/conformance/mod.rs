@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+mod fields;
 mod filters;
 mod questions;
 
@@ -77,6 +78,8 @@ const CASES: &[(&str, Case)] = &[
     ("what is visible is what is in the spaces", |b| Box::pin(questions::what_is_visible(b))),
     ("a place divides every order", |b| Box::pin(questions::places_divide_orders(b))),
     ("a place divides what is equal", |b| Box::pin(questions::places_divide_ties(b))),
+    ("every field that is sorted by divides into pages", |b| Box::pin(fields::every_sortable_field_divides(b))),
+    ("every field that is counted is counted alike", |b| Box::pin(fields::every_countable_field_counts(b))),
     ("a scan reads what was there, once, in order", |b| Box::pin(questions::scans_are_whole(b))),
     ("pages and scans end at their bytes", |b| Box::pin(questions::bytes_are_bounded(b))),
     ("a scan of nothing ends", |b| Box::pin(questions::scans_of_nothing(b))),

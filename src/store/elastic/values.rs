@@ -3,7 +3,7 @@
 //! The engines' usual way counts exactly while no shard has more values than it is asked for; it says so. Where there are
 //! more, all values are paged through in the engine's order, at one point in time, and only the most frequent are kept.
 
-use std::{cmp::Ordering, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -94,7 +94,7 @@ impl Values {
         }
         let mut counted = Counted { buckets: Vec::new(), distinct: 0, without };
         let buckets = buckets.into_iter().map(|Entry { key, counts }| (key, counts.events()));
-        counted.add(self.keyed(&answer, buckets)?, limit);
+        counted.add(self.keyed(&answer, buckets)?, self.kind, limit);
         Ok(counted)
     }
 
@@ -116,7 +116,7 @@ impl Values {
             let Answered { values: Composite { after_key, buckets }, without } = read(&point.read(&answer)?, &answer)?;
             counted.without = without;
             let buckets = buckets.into_iter().map(|Composed { key, counts }| (key.value, counts.events()));
-            counted.add(self.keyed(&answer, buckets)?, limit);
+            counted.add(self.keyed(&answer, buckets)?, self.kind, limit);
             if after_key.is_none() {
                 break;
             }
@@ -168,13 +168,11 @@ impl Values {
 
 impl Counted {
     /// Adds values that are not there yet, and drops what is not among the `limit` most frequent.
-    fn add(&mut self, buckets: Vec<Bucket>, limit: usize) {
+    fn add(&mut self, buckets: Vec<Bucket>, kind: Kind, limit: usize) {
         self.distinct += buckets.len() as u64;
         self.buckets.extend(buckets);
-        self.buckets.sort_by(|one, other| {
-            let by_value = one.value.partial_cmp(&other.value).unwrap_or(Ordering::Equal);
-            other.events.cmp(&one.events).then(by_value)
-        });
+        self.buckets
+            .sort_by(|one, other| other.events.cmp(&one.events).then(one.value.compare_counted(&other.value, kind)));
         self.buckets.truncate(limit);
     }
 }

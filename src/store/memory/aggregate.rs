@@ -34,10 +34,8 @@ fn terms(documents: &[Value], field: &'static Field, limit: usize) -> Aggregate 
             }
         }
     }
-    counts.sort_by(|one, other| {
-        let by_value = one.value.partial_cmp(&other.value).unwrap_or(std::cmp::Ordering::Equal);
-        other.events.cmp(&one.events).then(by_value)
-    });
+    counts
+        .sort_by(|one, other| other.events.cmp(&one.events).then(one.value.compare_counted(&other.value, field.kind)));
     let distinct = counts.len() as u64;
     counts.truncate(limit);
     Aggregate::Terms { buckets: counts, distinct, without }

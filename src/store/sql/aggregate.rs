@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use super::{
     dialect::{Bound, Cell, Dialect, Statement, Values as Bindings},
-    fields::{Values, has_column, nested_around},
-    index::{Entry, Form},
+    fields::{Values, counted_form, has_column, nested_around},
+    index::{Entry, address_of},
     search::{Matches, Search},
     text::original,
 };
 use crate::{
     event::UnixMillis,
     query::{Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, Query, Statistics},
-    schema::Field,
+    schema::{Field, Kind},
     store::StoreError,
 };
 
@@ -73,9 +73,11 @@ impl<'q> Counting<'q> {
         let Matches { from, conditions, alias, .. } = Search::of(self.dialect, self.query).matches(&mut values);
         let (each, entry) = match Values::counted(self.dialect, field, alias) {
             Values::One { is_indexed: true, .. } if !self.is_within_time() => return None,
-            Values::One { value, .. } if has_column(field, Form::Value) => (value, None),
+            Values::One { value, .. } if has_column(field, counted_form(field)) => (value, None),
             Values::Many { .. } if nested_around(field.path).is_some() => return None,
-            Values::One { .. } | Values::Many { .. } => ("e.document".to_owned(), Some(Entry::of(field, Form::Value))),
+            Values::One { .. } | Values::Many { .. } => {
+                ("e.document".to_owned(), Some(Entry::of(field, counted_form(field))))
+            }
             Values::None => return None,
         };
         let statement = values.into_statement(format!("SELECT {each} FROM {from} WHERE {conditions}"));
@@ -89,11 +91,27 @@ impl<'q> Counting<'q> {
     /// What the rows of the statement say.
     pub(in crate::store) fn answer(&self, rows: &[Vec<Cell>]) -> Result<Aggregate, StoreError> {
         match self.aggregation {
-            Aggregation::Terms { limit, .. } => Ok(terms_of(rows, *limit)),
+            Aggregation::Terms { limit, .. } => Ok(self.written(terms_of(rows, *limit))),
             Aggregation::Histogram { interval, .. } => spans_of(rows, *interval).map(Aggregate::Histogram),
             Aggregation::Statistics { .. } => Ok(Aggregate::Statistics(statistics_of(rows))),
             Aggregation::Percentiles { percents, .. } => Ok(Aggregate::Percentiles(percentiles_of(rows, percents))),
         }
+    }
+
+    /// The answer with addresses as they are written, which were counted by their digits.
+    pub(in crate::store) fn written(&self, mut answer: Aggregate) -> Aggregate {
+        if let (Aggregation::Terms { field, .. }, Aggregate::Terms { buckets, .. }) = (self.aggregation, &mut answer)
+            && field.kind == Kind::Ip
+        {
+            for bucket in buckets {
+                if let Key::Text(digits) = &mut bucket.value
+                    && let Some(address) = address_of(digits)
+                {
+                    *digits = address;
+                }
+            }
+        }
+        answer
     }
 
     fn source(&self, field: &'static Field, values: &mut Bindings) -> Source {

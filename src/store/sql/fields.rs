@@ -69,6 +69,11 @@ pub(super) fn has_column(field: &Field, form: Form) -> bool {
     }
 }
 
+/// What a field is counted by. Addresses are by their digits, as the same one may be written in several ways.
+pub(super) fn counted_form(field: &Field) -> Form {
+    if field.kind == Kind::Ip { Form::Address } else { Form::Value }
+}
+
 /// The nested field that this path leads through.
 pub(super) fn nested_around(path: &str) -> Option<&'static Field> {
     schema::FIELDS.iter().find(|field| field.kind == Kind::Nested && is_within(path, field.path))
@@ -83,7 +88,7 @@ impl Values {
     pub(super) fn counted(dialect: Dialect, field: &'static Field, alias: &'static str) -> Self {
         match nested_around(field.path) {
             Some(nested) => Self::in_elements(dialect, field, nested),
-            None => Self::of(dialect, field, Form::Value, Place::Event { alias }),
+            None => Self::of(dialect, field, counted_form(field), Place::Event { alias }),
         }
     }
 
@@ -136,7 +141,7 @@ impl Values {
 
     fn in_elements(dialect: Dialect, field: &'static Field, nested: &'static Field) -> Self {
         let (table, on) = elements(dialect, nested);
-        Self::Many { table, on, value: in_element(dialect, field, Form::Value, nested) }
+        Self::Many { table, on, value: in_element(dialect, field, counted_form(field), nested) }
     }
 
     /// The label that a parameter names.

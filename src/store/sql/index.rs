@@ -25,9 +25,9 @@ use crate::{
 /// How a field's values are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Form {
-    /// As they are counted and sorted by.
+    /// As they are sorted by, and counted, unless they are addresses.
     Value,
-    /// An address as 32 hexadecimal digits.
+    /// An address as 32 hexadecimal digits, which are also what it is counted by.
     Address,
     /// The words of a text, with a blank before and after each. Also a text without any has them: one blank.
     Words,
@@ -108,6 +108,12 @@ pub(super) fn hexadecimal(address: std::net::IpAddr) -> String {
     format!("{:032x}", u128::from(address))
 }
 
+/// The shortest text of the address that has these digits.
+pub(super) fn address_of(digits: &str) -> Option<String> {
+    let address = std::net::Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?);
+    Some(std::net::IpAddr::from(address).to_canonical().to_string())
+}
+
 /// An entry of an index that is made from the bytes of documents when it is asked for.
 pub(in crate::store) struct Entry {
     field: &'static Field,
@@ -164,7 +170,8 @@ impl Entry {
     /// Counts the values of one more event. This is asked of very many events, so that nothing is copied of the usual text.
     pub(in crate::store) fn count(&self, document: &[u8], tally: &mut Tally) -> Result<Result<(), TooMany>, BadValue> {
         let Some(found) = self.path.find(document)? else { return Ok(tally.nothing()) };
-        match plain_text(&found).and_then(|text| whole(text, self.field)) {
+        let plain = plain_text(&found).filter(|_| self.form == Form::Value);
+        match plain.and_then(|text| whole(text, self.field)) {
             Some(text) => Ok(tally.text(&text)),
             None => Ok(tally.all(&self.values_of(&found)?)),
         }
@@ -299,5 +306,52 @@ pub(super) fn json(cell: Cell) -> Value {
         Cell::Integer(integer) => integer.into(),
         Cell::Number(number) => number.into(),
         Cell::Text(text) => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::query::{Key, Order, Sort};
+
+    /// Behind a place whose key the index lacks, every event without the field would stand again.
+    #[test]
+    fn the_index_has_exactly_what_events_are_sorted_by() {
+        let long = "x".repeat(1_025);
+        let values = [
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(-9_007_199_254_740_991_i64),
+            json!(u64::MAX),
+            json!(0.1),
+            json!(1e-300),
+            json!(3.5e38),
+            json!(-1e300),
+            json!(""),
+            json!("\0\u{1}"),
+            json!(long),
+            json!("9223372036854775807"),
+            json!("9223372036854775808"),
+            json!("2026-11-24T12:00:00.001999Z"),
+            json!("0000-01-01T00:00:00.000Z"),
+            json!("9999-12-31T23:59:59.999Z"),
+            json!("10.0.0.1"),
+            json!({"a": "b"}),
+        ];
+        for field in &schema::FIELDS {
+            let Ok(sort) = Sort::by(field, Order::Ascending) else { continue };
+            for value in &values {
+                let document = field.path.rsplit('.').fold(value.clone(), |inner, name| json!({name: inner}));
+                let key = sort.key(&document).map(|key| match key {
+                    Key::Integer(integer) => Cell::Integer(integer),
+                    Key::Number(number) => Cell::Number(number),
+                    Key::Text(text) => Cell::Text(kept(&text).into_owned()),
+                });
+                assert_eq!(indexed(value, field, Form::Value), key, "{} of {value}", field.path);
+            }
+        }
     }
 }

@@ -51,7 +51,7 @@ fn aggregate_within(
     if let Some(each) = counting.each()
         && let Ok(answer) = tally(connection, each, bytes)?
     {
-        return Ok(Ok(answer));
+        return Ok(Ok(counting.written(answer)));
     }
     by_the_database(connection, &counting)
 }

@@ -1,0 +1,184 @@
+//! Every field that events are sorted or counted by, with every kind of value that it may have.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{Bench, parse, sequence};
+use crate::{
+    query::{
+        Aggregate, Aggregation, Bucket, Key,
+        Order::{Ascending, Descending},
+        Place, Sort,
+    },
+    schema::{FIELDS, Field, Kind, Search},
+    store::testing::by,
+};
+
+/// How many events have a value of every field; one more has none.
+const EVENTS: u64 = 14;
+
+/// Values that a field of this kind may have: small, large, equal, and what is too long to be found.
+fn values(field: &Field) -> Vec<Value> {
+    let texts = |more: &[&str]| more.iter().map(|text| json!(text)).collect::<Vec<_>>();
+    match field.kind {
+        Kind::Keyword | Kind::Text | Kind::Json => {
+            let mut values = texts(&["", "a", "a\u{fffd}", "a\u{10000}", "\0", "\u{1}", "A", "a"]);
+            values.extend([json!("x".repeat(1_024)), json!("x".repeat(1_025)), json!("\u{1f980}".repeat(513))]);
+            values
+        }
+        Kind::Date => texts(&[
+            "0001-01-01T00:00:00.000Z",
+            "1969-12-31T23:59:59.999999Z",
+            "1970-01-01T00:00:00.000Z",
+            "2026-11-24T12:00:00.001Z",
+            "2026-11-24T12:00:00.001999Z",
+            "9999-12-30T21:59:59.999Z",
+        ]),
+        Kind::Long => [-9_007_199_254_740_991_i64, -1, 0, 7, 7, 9_007_199_254_740_991].map(Value::from).to_vec(),
+        // Some are between two neighbours of floating point, some come back from the shortest text of one only if that is read right.
+        Kind::Long64 => texts(&[
+            "-9223372036854775808",
+            "-9007199254740993",
+            "0",
+            "0",
+            "91469693109500370",
+            "91469693109500371",
+            "115741109381411798",
+            "115741109381411799",
+            "9223372036854775806",
+            "9223372036854775807",
+        ]),
+        Kind::Float => [-3.4e38, -0.1, 0.0, 0.1, 0.1, 0.100_000_001, 1e-50, 1e-40, 16_777_217.0, 3.402_823_4e38]
+            .map(Value::from)
+            .to_vec(),
+        Kind::Boolean => vec![json!(false), json!(true), json!(true)],
+        Kind::Ip => texts(&["10.0.0.1", "::ffff:10.0.0.1", "9.0.0.1", "2001:db8::1", "2001:DB8:0::1", "::1", "ff::"]),
+        Kind::Version => texts(&["1.0.0", "1.10.0", "1.9.0", "1.9.0"]),
+        Kind::Labels | Kind::Nested => Vec::new(),
+    }
+}
+
+/// The value of the field in the event of this number. Of several values there are two.
+fn value(field: &Field, event: u64) -> Option<Value> {
+    let values = values(field);
+    let at = |place: u64| values.get(usize::try_from(place).ok()? % values.len().max(1)).cloned();
+    if field.multi { Some(json!([at(event)?, at(event + 3)?])) } else { at(event) }
+}
+
+/// What the event's place and its being found depend on stays as it is; elements have several values.
+fn is_free(field: &Field) -> bool {
+    field.search != Search::Never
+        && !matches!(field.path, "@timestamp" | "annals.chain" | "event.sequence")
+        && !FIELDS.iter().any(|nested| {
+            nested.kind == Kind::Nested
+                && field.path.strip_prefix(nested.path).is_some_and(|rest| rest.starts_with('.'))
+        })
+}
+
+/// Stores the events, and returns the documents.
+async fn stored(bench: &Bench<'_>) -> Vec<Value> {
+    let drafts = (0..=EVENTS).map(|event| {
+        FIELDS.iter().filter(|field| is_free(field)).fold(bench.draft(), |draft, field| {
+            match value(field, event).filter(|_| event < EVENTS) {
+                Some(value) => draft.with(field.path, value),
+                None if field.kind == Kind::Nested || field.kind == Kind::Labels => draft,
+                None => draft.with(field.path, json!("")).without(field.path),
+            }
+        })
+    });
+    bench.stored(drafts).await.iter().map(|event| parse(&event.document)).collect()
+}
+
+/// In small pages, by a scan and by places. It ends also where a store would go round in circles.
+pub(super) async fn every_sortable_field_divides(bench: &Bench<'_>) {
+    let documents = stored(bench).await;
+    bench.store.refresh().await.expect("the store refreshes");
+    let mut failed = BTreeSet::new();
+    for field in &FIELDS {
+        for order in [Ascending, Descending] {
+            if Sort::by(field, order).is_err() {
+                continue;
+            }
+            let sort = [by(field, order)];
+            let mut places: Vec<Place> = documents.iter().filter_map(|document| Place::of(document, &sort)).collect();
+            places.sort_by(|one, other| one.compare(other, &sort));
+            let expected: Vec<u64> = places.iter().map(|place| place.position.sequence.0).collect();
+            let question = bench.about_it().by(&[(field, order)]).page(0, 4);
+
+            let mut scanned: Vec<u64> = Vec::new();
+            let mut scan = bench.store.scan(&question.clone().asked()).await.expect("the store scans");
+            while scanned.len() <= documents.len() {
+                let part = scan.next(4).await.expect("the scan goes on");
+                if part.is_empty() {
+                    break;
+                }
+                scanned.extend(part.iter().map(sequence));
+            }
+            scan.close().await;
+
+            let mut paged: Vec<u64> = Vec::new();
+            let mut last: Option<Bytes> = None;
+            while paged.len() <= documents.len() {
+                let next = match &last {
+                    Some(last) => question.clone().after(&parse(last)),
+                    None => question.clone(),
+                };
+                let page = bench.store.find(&next.asked()).await.expect("the store answers").documents;
+                paged.extend(page.iter().map(sequence));
+                let Some(end) = page.last() else { break };
+                last = Some(end.clone());
+            }
+            if scanned != expected || paged != expected {
+                failed.insert(format!("{} {order:?}: {expected:?}, scanned {scanned:?}, paged {paged:?}", field.path));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+pub(super) async fn every_countable_field_counts(bench: &Bench<'_>) {
+    let documents = stored(bench).await;
+    bench.store.refresh().await.expect("the store refreshes");
+    let mut failed = BTreeSet::new();
+    for field in FIELDS.iter().filter(|field| is_free(field)) {
+        let aggregation = Aggregation::Terms { field, limit: 1_000 };
+        if aggregation.check().is_err() {
+            continue;
+        }
+        let answer = bench.store.aggregate(&bench.about_it().asked(), &aggregation).await.expect("the store counts");
+        let expected = counted(&documents, field);
+        if answer != expected {
+            failed.insert(format!("{}: {expected:?}, counted {answer:?}", field.path));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+fn counted(documents: &[Value], field: &Field) -> Aggregate {
+    let (mut buckets, mut without): (Vec<Bucket>, u64) = (Vec::new(), 0);
+    for document in documents {
+        let found = field.path.split('.').try_fold(document, |value, name| value.get(name));
+        let values = match found {
+            Some(Value::Array(values)) => values.clone(),
+            found => found.cloned().into_iter().collect(),
+        };
+        let mut keys: Vec<Key> = Vec::new();
+        for key in values.iter().filter_map(|value| Key::counted(value, field)) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        without += u64::from(keys.is_empty());
+        for key in keys {
+            match buckets.iter_mut().find(|bucket| bucket.value == key) {
+                Some(bucket) => bucket.events += 1,
+                None => buckets.push(Bucket { value: key, events: 1 }),
+            }
+        }
+    }
+    buckets
+        .sort_by(|one, other| other.events.cmp(&one.events).then(one.value.compare_counted(&other.value, field.kind)));
+    Aggregate::Terms { distinct: buckets.len() as u64, buckets, without }
+}
