@@ -282,7 +282,8 @@ async fn histogram(
     spans: Spans,
 ) -> Result<AggregateAnswer, Failure> {
     let bounds = selection.start.zip(selection.end).filter(|_| field.path == "@timestamp");
-    let reach = match bounds {
+    // The events may take far less time than the bounds leave them.
+    let reach = match bounds.filter(|bounds| fits(&spans, *bounds)) {
         Some(bounds) => Some(bounds),
         None => store.reach(field).await?,
     };
@@ -298,12 +299,21 @@ async fn histogram(
     Ok(AggregateAnswer::Histogram { field: field.path, interval: span.name, histogram })
 }
 
+/// Whether an answer can hold the spans from the one to the other.
+fn fits(spans: &Spans, (first, last): (UnixMillis, UnixMillis)) -> bool {
+    match spans {
+        Spans::Auto => true,
+        Spans::Of(span) => span.interval.spans(first, last).is_ok(),
+    }
+}
+
 /// The span to use, if an answer can hold as many as there would be.
 fn span(spans: Spans, reach: Option<(UnixMillis, UnixMillis)>, field: &Field) -> Result<Span, Failure> {
     let (first, last) = reach.unwrap_or((UnixMillis(0), UnixMillis(0)));
+    let fits = fits(&spans, (first, last));
     match spans {
         Spans::Auto => Ok(spans::auto(first, last)),
-        Spans::Of(span) if span.interval.spans(first, last).is_ok() => Ok(span),
+        Spans::Of(span) if fits => Ok(span),
         Spans::Of(span) => {
             let reason = format!(
                 "[{}] makes more than [{MAX_BUCKETS}] spans of {} from {} to {}; expected a longer one, or [auto]",

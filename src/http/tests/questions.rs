@@ -252,6 +252,15 @@ async fn more_spans_than_an_answer_holds_are_refused_by_what_the_store_has() {
     let answer = log.get("/api/event_log/_aggregate?histogram=@timestamp&interval=1m").await;
     assert_eq!(answer.status, 400);
     assert!(answer.error().contains("[1m] makes more than [10000] spans"), "{}", answer.error());
+    let within = |bounds: &str| format!("/api/event_log/_aggregate?histogram=@timestamp&interval=1m&{bounds}");
+    let answer = log.get(&within("start=1970-01-01&end=2023-01-01")).await;
+    let expected = "spans of @timestamp from 2021-03-02T11:00:00.000Z to 2022-03-02T11:00:00.000Z";
+    assert!(answer.error().contains(expected), "{}", answer.error());
+    // However much time the bounds leave.
+    let answer = log.json(&within("start=1970-01-01&end=2022-01-01")).await;
+    assert_eq!(answer["histogram"], json!([{"start": "2021-03-02T11:00:00.000Z", "count": 1}]));
+    let answer = log.json(&within("start=1970-01-01&end=2021-01-01")).await;
+    assert_eq!(answer["histogram"], json!([]));
 }
 
 #[tokio::test]
