@@ -150,7 +150,7 @@ pub(in crate::http) async fn create(
     body: Body,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let sent = shared.bodies.read(&headers, body, JSON, shared.deadline()).await?;
+    let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
     // It is written to disk: on a thread that may block, and to its end even if the client goes away.
     let work = task::spawn_blocking(move || {
         let now = shared.services.clock.now();
