@@ -10,7 +10,11 @@ use super::{
     scan::{Expected, Scanner, Span, Syntax, Token, decode},
     usual::Place,
 };
-use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest};
+use crate::{
+    event::UnixMillis,
+    schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest},
+    time::format_time,
+};
 
 /// Reads one event, whose opening brace was read, into the draft. On an error nothing after it can be told apart.
 pub(super) fn event(scanner: &mut Scanner<'_>, draft: &mut Draft, limits: &Limits) -> Result<(), Syntax> {
@@ -515,23 +519,21 @@ fn canonical_date(quoted: &[u8]) -> Option<String> {
     let bytes = text.as_bytes();
     let is_rfc3339 = bytes.len() >= 20
         && matches!(bytes.get(10), Some(b'T' | b't'))
+        && matches!((bytes.get(13), bytes.get(16)), (Some(b':'), Some(b':')))
         && bytes.get(17..19).is_some_and(|seconds| seconds != b"60")
         && bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'T' | b't' | b'Z' | b'z' | b':' | b'.' | b'+' | b'-'));
     if !is_rfc3339 {
         return None;
     }
-    let time: jiff::Timestamp = text.parse().ok()?;
-    let nanos = time.subsec_nanosecond().rem_euclid(1_000_000_000);
-    let digits = if nanos % 1_000_000 == 0 {
-        3
-    } else if nanos % 1000 == 0 {
-        6
-    } else {
-        9
-    };
-    let formatted = format!("\"{time:.digits$}\"");
-    // Years outside 0000 to 9999 take a sign and more digits, which no store reads.
-    (formatted.len() == 23 + digits).then_some(formatted)
+    let (millis, nanos) = UnixMillis::read(text)?;
+    // An offset may lead out of the years that have four digits.
+    let time = (UnixMillis::FIRST..=UnixMillis::LAST).contains(&millis).then(|| format_time(millis))?;
+    let time = time.trim_end_matches('Z');
+    Some(match nanos {
+        0 => format!("\"{time}Z\""),
+        nanos if nanos % 1000 == 0 => format!("\"{time}{:03}Z\"", nanos / 1000),
+        nanos => format!("\"{time}{nanos:06}Z\""),
+    })
 }
 
 /// Three whole numbers with dots, and whatever semantic versions allow after them.
@@ -546,7 +548,33 @@ fn is_version(quoted: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn date_form(quoted: &str) -> Option<String> {
+        if is_fixed_form(quoted.as_bytes()) { Some(quoted.to_owned()) } else { canonical_date(quoted.as_bytes()) }
+    }
+
+    proptest! {
+        #[test]
+        fn a_date_that_is_taken_has_the_milliseconds_that_its_text_says(
+            text in r"(0000|0001|1969|9999|[0-9]{4})-(01|12|[01][0-9])-([0-2][0-9]|3[01])T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?",
+            offset in r"Z|z|[+-][0-2][0-9]:[0-5][0-9]",
+        ) {
+            let Some(form) = date_form(&format!("\"{text}{offset}\"")) else { return Ok(()) };
+            let form = form.trim_matches('"');
+            let millis = UnixMillis::written(form);
+            let time = millis.map(format_time).unwrap_or_default();
+            prop_assert!(form.starts_with(time.trim_end_matches('Z')), "{form} is {millis:?}");
+            if offset.eq_ignore_ascii_case("z") {
+                let digits = |text: &str| text.trim_end_matches(['0', 'Z', '.']).to_owned();
+                prop_assert_eq!(digits(form), digits(&text));
+            } else {
+                prop_assert_eq!(UnixMillis::written(&format!("{text}{offset}")), millis);
+            }
+        }
+    }
 
     #[test]
     fn dates_take_one_form_or_are_refused() {
@@ -559,7 +587,18 @@ mod tests {
             ("2024-02-29T00:00:00.000Z", Some("2024-02-29T00:00:00.000Z")),
             ("2026-02-29T00:00:00.000Z", None),
             ("2021-99-99T00:00:00.000Z", None),
+            ("9999-12-31T23:59:59.999Z", Some("9999-12-31T23:59:59.999Z")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59.000Z")),
+            ("9999-12-31T23:59:59.999999999Z", Some("9999-12-31T23:59:59.999999999Z")),
+            ("9999-12-31T23:59:59.999-00:01", None),
+            ("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00.000Z")),
+            ("0000-01-01T00:00:00+00:01", None),
+            ("0000-12-31T23:59:59.9999Z", Some("0000-12-31T23:59:59.999900Z")),
+            ("1969-12-31T23:59:59.9999Z", Some("1969-12-31T23:59:59.999900Z")),
+            ("2026-11-24T24:00:00Z", None),
             ("2026-11-24T24:00:00.000Z", None),
+            ("2026-11-24T23:59:60Z", None),
+            ("2026-11-24T235960.000Z", None),
             ("2026-11-24T23:59:60.000Z", None),
             ("2026-11-24", None),
             ("2026-11-24T01:02:03", None),
@@ -569,9 +608,7 @@ mod tests {
             ("", None),
         ] {
             let quoted = format!("\"{given}\"");
-            let form =
-                if is_fixed_form(quoted.as_bytes()) { Some(quoted.clone()) } else { canonical_date(quoted.as_bytes()) };
-            assert_eq!(form, expected.map(|text| format!("\"{text}\"")), "{given}");
+            assert_eq!(date_form(&quoted), expected.map(|text| format!("\"{text}\"")), "{given}");
         }
     }
 }
