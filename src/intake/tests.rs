@@ -90,6 +90,57 @@ fn every_violation_is_reported_with_path_expected_and_found() {
 }
 
 #[test]
+fn very_many_mistakes_are_counted_and_no_longer_named() {
+    let found = violations(&event(&r#","mesage":1"#.repeat(150)));
+    assert_eq!(found.len(), 101);
+    assert_eq!(found.iter().filter(|(_, expected, _)| expected.contains("did you mean message")).count(), 10);
+    let last = ("", "no more mistakes than the 100 before", "50 more");
+    assert_eq!(found.last().map(|(p, e, f)| (p.as_str(), e.as_str(), f.as_str())), Some(last));
+    let (path, ..) = &violations(&event(&format!(r#","{}":1"#, "é".repeat(1000))))[0];
+    assert_eq!(*path, format!("{}…", "é".repeat(250)));
+    let labels: Vec<_> = (0..7).map(|number| format!(r#""{number}":{{}}"#)).collect();
+    let labels = format!(r#"{{"a":1,"b":1,"c":1,"d":1,"e":1,{}}}"#, labels.join(","));
+    let (path, expected, found) = &violations(&event(&format!(r#","labels":{labels}"#)))[0];
+    assert_eq!((path.as_str(), expected.as_str(), found.as_str()), ("labels", "at most 5 members", "12 members"));
+}
+
+#[test]
+fn an_event_that_is_too_long_is_read_to_its_end_alone() {
+    let good = event("");
+    let long = |extra: &str, length: usize| {
+        let event = event(&format!(r#"{extra},"message":"""#));
+        event.replace(r#"message":""#, &format!(r#"message":"{}"#, "x".repeat(length - event.len())))
+    };
+    let whole = |item: &Item| match item {
+        Item::Accepted { .. } => "accepted".to_owned(),
+        Item::Rejected(violations) => {
+            violations.iter().map(|v| format!("{}, found {};", v.expected, v.found)).collect()
+        }
+        Item::Filtered => unreachable!(),
+    };
+    let deep = format!(r#","annals.payload":{}{}"#, "[".repeat(8), "]".repeat(8));
+    for extra in ["", r#","x":1,"tags":5"#, r#","labels":{"a":1}"#, &deep] {
+        for length in [3900, 3999, 4000, 4001, 4002, 9000] {
+            let long = long(extra, length);
+            assert_eq!(long.len(), length);
+            let lines: Vec<_> =
+                accept(&[&good, &long, &good].map(String::as_str).join("\n")).items.iter().map(whole).collect();
+            let array: Vec<_> = accept(&format!("[{good} , {long} ,{good}]")).items.iter().map(whole).collect();
+            assert_eq!(lines, array);
+            assert_eq!(lines.len(), 3);
+            if length > 4000 {
+                assert_eq!(lines[1], format!("an event of at most 4000 bytes, found {length} bytes;"));
+            }
+        }
+    }
+    let broken = long("", 5000).replace("}", "");
+    assert_eq!(violations(&broken)[0].1, "an event of at most 4000 bytes");
+    let (intake, _folder) = intake_with(Value::Null);
+    let error = intake.accept(&Sender::anyone(), None, format!("[{broken}]").as_bytes()).err();
+    assert!(matches!(error, Some(BodyError::NotJson { offset, .. }) if offset == broken.len() + 1), "{error:?}");
+}
+
+#[test]
 fn a_value_of_the_wrong_kind_or_out_of_bounds_is_refused() {
     for (extra, path) in [
         (r#","event.duration":1.5"#, "event.duration"),
@@ -373,7 +424,7 @@ proptest! {
         let mut scanner = Scanner::new(&a, 0);
         let token = scanner.value().unwrap();
         let mut again = Vec::new();
-        canonical::put_value(&mut scanner, token, "", 32, &mut again).unwrap();
+        canonical::put_value(&mut scanner, token, &"", 32, &mut again).unwrap();
         prop_assert_eq!(a, again);
     }
 
