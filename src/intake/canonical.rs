@@ -196,13 +196,22 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
 
 /// The canonical form of a number; `None` if a double does not hold it.
 pub(super) fn number(digits: &[u8]) -> Option<String> {
+    shortest(digits, f64::is_finite)
+}
+
+/// The same of a number that the engines keep in 32 bits, where a large double is infinite.
+pub(super) fn single(digits: &[u8]) -> Option<String> {
+    shortest(digits, |value| (value as f32).is_finite())
+}
+
+fn shortest(digits: &[u8], is_held: impl FnOnce(f64) -> bool) -> Option<String> {
     if let Some(whole) = safe_whole(digits) {
         return Some(whole.to_string());
     }
     let value: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let is_unsafe_whole = value.fract() == 0.0 && value.abs() > MAX_SAFE as f64;
     let written_whole = digits.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
-    if !value.is_finite() || (is_unsafe_whole && written_whole) {
+    if !is_held(value) || (is_unsafe_whole && written_whole) {
         return None;
     }
     Some(ryu_js::Buffer::new().format_finite(value).to_owned())

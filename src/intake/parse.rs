@@ -238,7 +238,7 @@ impl<'i> Parser<'_, 'i> {
             }
             (Kind::Long64, Token::Whole(span)) => self.long64(span.of(input)),
             (Kind::Long64, Token::Text(span)) => self.long64(span.inner().of(input)),
-            (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => match canonical::number(span.of(input)) {
+            (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => match canonical::single(span.of(input)) {
                 Some(text) => Ok(self.draft.keep(text.as_bytes())),
                 None => Err(plain(field.kind)),
             },
@@ -453,7 +453,7 @@ fn plain(kind: Kind) -> String {
         Kind::Date => "a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\"",
         Kind::Long => "a whole number within ±(2^53−1), as a number or as decimal digits in a text",
         Kind::Long64 => "a whole number within ±2^63, as a number or as decimal digits in a text",
-        Kind::Float => "a number",
+        Kind::Float => "a number within ±3.4028235e38, as 32 bits hold it",
         Kind::Boolean => "true or false",
         Kind::Ip => "an IPv4 or IPv6 address",
         Kind::Version => "a version such as \"1.2.3\"",

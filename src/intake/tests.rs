@@ -151,6 +151,8 @@ fn a_value_of_the_wrong_kind_or_out_of_bounds_is_refused() {
         (r#","event.severity":"5.0""#, "event.severity"),
         (r#","event.severity":"9007199254740992""#, "event.severity"),
         (r#","event.risk_score":1e999"#, "event.risk_score"),
+        (r#","event.risk_score":1e39"#, "event.risk_score"),
+        (r#","event.risk_score":-3.4028235677973366e38"#, "event.risk_score"),
         (r#","source.ip":"300.1.1.1""#, "source.ip"),
         (r#","annals.code":40000"#, "annals.code"),
         (r#","annals.severity":"loud""#, "annals.severity"),
@@ -398,6 +400,23 @@ fn spell(event: &Value, [reversed, spaced, dotted]: [bool; 3]) -> String {
 }
 
 proptest! {
+    /// The engines' ranges: `float` is finite in 32 bits, `long` has 64 bits.
+    #[test]
+    fn a_number_that_is_taken_fits_its_type_in_the_engines(
+        number in r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?",
+        large in 3e38_f64..4e38,
+    ) {
+        let fields = ["risk_score", "severity", "duration"];
+        let line = |number: &String| fields.map(|field| event(&format!(r#","event.{field}":{number}"#))).join("\n");
+        let accepted = accept(&[number, large.to_string(), format!("{large:e}")].each_ref().map(line).join("\n"));
+        for content in contents(&accepted) {
+            let [score, severity, duration] = fields.map(|field| content["event"].get(field));
+            prop_assert!(score.is_none_or(|value| (value.as_f64().unwrap() as f32).is_finite()), "{content}");
+            prop_assert!(severity.is_none_or(|value| value.as_i64().is_some()), "{content}");
+            prop_assert!(duration.is_none_or(|value| value.as_str().unwrap().parse::<i64>().is_ok()), "{content}");
+        }
+    }
+
     /// However an event is spelt, its content is the same, and is what RFC 8785 makes of it.
     #[test]
     fn the_spelling_of_an_event_does_not_matter(event in arbitrary_event()) {
