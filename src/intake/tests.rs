@@ -104,6 +104,29 @@ fn very_many_mistakes_are_counted_and_no_longer_named() {
     assert_eq!((path.as_str(), expected.as_str(), found.as_str()), ("labels", "at most 5 members", "12 members"));
 }
 
+/// Whatever is configured, the engines take 10,000 nested objects of one event.
+#[test]
+fn nested_objects_are_bounded_by_what_the_engines_take() {
+    use crate::schema::{FIELDS, Kind};
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { max_array_length: 100_000, ..Limits::default() };
+    let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
+    let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
+    let nested = |count: usize| {
+        let body = event(&format!(r#","kibana.saved_objects":[{}]"#, vec!["{}"; count].join(",")));
+        match intake.accept(&Sender::anyone(), None, body.as_bytes()).unwrap().items.remove(0) {
+            Item::Rejected(violations) => violations[0].clone(),
+            item => panic!("{item:?}"),
+        }
+    };
+    assert_eq!(nested(5_000).path, "event.provider");
+    assert_eq!(
+        (nested(5_001).path.as_str(), nested(5_001).expected.as_str()),
+        ("kibana.saved_objects", "at most 5000 elements")
+    );
+    assert!(FIELDS.iter().filter(|field| field.kind == Kind::Nested).count() * 5_000 <= 10_000);
+}
+
 #[test]
 fn an_event_that_is_too_long_is_read_to_its_end_alone() {
     let good = event("");
