@@ -257,11 +257,15 @@ impl<'i> Parser<'_, 'i> {
 
     #[inline]
     fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element) -> Option<Slot> {
-        let length = slot.len();
-        if field.max_bytes == 0 || length <= field.max_bytes as usize + 2 {
+        let most = field.max_bytes as usize;
+        if most == 0 || slot.len() <= most + 2 {
             return Some(slot);
         }
-        let wrong = || (format!("a text of at most {} bytes", field.max_bytes), format!("{} bytes", length - 2));
+        let length = text_length(self.draft.given_bytes(slot, self.scanner.input()));
+        if length <= most {
+            return Some(slot);
+        }
+        let wrong = || (format!("a text of at most {} bytes", field.max_bytes), format!("{length} bytes"));
         self.report(field.path, element, wrong);
         None
     }
@@ -351,6 +355,11 @@ fn placed(path: &str, element: Element) -> String {
     format!("{outer}[{index}]{}", path.strip_prefix(outer).unwrap_or(path))
 }
 
+/// Bytes of a quoted text, without its escapes.
+fn text_length(quoted: &[u8]) -> usize {
+    decode(quoted).map_or(quoted.len() - 2, |text| text.len())
+}
+
 /// The most objects in a nested field. The engines take 10,000 of one event, in both of its nested fields together.
 const MAX_OBJECTS: usize = 5_000;
 
@@ -414,13 +423,12 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<V
                     );
                 }
             }
-            let longest = name.len().max(value.len() - 2);
-            if limit != 0 && longest > limit {
-                return refuse(
-                    shown(),
-                    format!("a name and a text of at most {limit} bytes"),
-                    format!("{longest} bytes"),
-                );
+            if limit != 0 && name.len().max(value.len() - 2) > limit {
+                let longest = name.len().max(text_length(&value));
+                if longest > limit {
+                    let expected = format!("a name and a text of at most {limit} bytes");
+                    return refuse(shown(), expected, format!("{longest} bytes"));
+                }
             }
             members.push((name, value));
             if !scanner.more(b'}')? {

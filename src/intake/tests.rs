@@ -104,6 +104,16 @@ fn very_many_mistakes_are_counted_and_no_longer_named() {
     assert_eq!((path.as_str(), expected.as_str(), found.as_str()), ("labels", "at most 5 members", "12 members"));
 }
 
+#[test]
+fn a_text_is_as_long_as_it_is_without_escapes() {
+    let id = |text: &str| event("").replace(r#""id":"i""#, &format!(r#""id":"{text}""#));
+    for (one, count) in [("x", 1_024), (r#"\""#, 1_024), (r"\\", 1_024), (r"\n", 1_024), (r"\u0001", 600)] {
+        assert!(matches!(accept(&id(&one.repeat(count))).items[0], Item::Accepted { .. }), "{one}");
+    }
+    let (path, expected, found) = &violations(&id(&r"\n".repeat(1_025)))[0];
+    assert_eq!([path, expected, found], ["event.id", "a text of at most 1024 bytes", "1025 bytes"]);
+}
+
 /// Whatever is configured, the engines take 10,000 nested objects of one event.
 #[test]
 fn nested_objects_are_bounded_by_what_the_engines_take() {
