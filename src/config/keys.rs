@@ -123,7 +123,7 @@ pub const KEYS: &[Key] = &[
         "server.max_array_length",
         integer(1, 100_000),
         Preset::Is("1000"),
-        "The most elements in one array of an event, such as `kibana.saved_objects`.",
+        "The most elements in one array of an event, such as `tags`; of one of objects, such as `kibana.saved_objects`, 5000 at most.",
     ),
     key(
         "server.request_timeout",
