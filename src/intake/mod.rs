@@ -41,11 +41,19 @@ pub struct Limits {
     pub max_array_length: usize,
 }
 
+impl Limits {
+    const DEFAULT: Self =
+        Self { max_event_bytes: 1 << 20, max_batch_events: 10_000, max_depth: 32, max_array_length: 1000 };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_event_bytes: 1 << 20, max_batch_events: 10_000, max_depth: 32, max_array_length: 1000 }
+        Self::DEFAULT
     }
 }
+
+/// What is set for others must not keep the log from telling of its own use.
+const OWN_LIMITS: Limits = Limits::DEFAULT;
 
 /// What became of a body's events.
 pub struct Accepted {
@@ -180,7 +188,7 @@ impl Intake {
         };
         let mut batch = Batch {
             context,
-            limits: &self.limits,
+            limits: if sender.is_log() { &OWN_LIMITS } else { &self.limits },
             now,
             draft: Draft::new(),
             random: Random::new(),

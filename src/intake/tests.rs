@@ -31,6 +31,15 @@ fn accept(body: &str) -> Accepted {
     intake_with(Value::Null).0.accept(&Sender::anyone(), None, body.as_bytes()).unwrap()
 }
 
+#[test]
+fn the_log_itself_may_log_more_than_is_set_for_others() {
+    let (intake, _folder) = intake_with(Value::Null);
+    let line = format!(r#"{{"event":{{"provider":"p","action":"a"}},"message":"{}"}}"#, "x".repeat(5000));
+    let body = vec![line; 30].join("\n");
+    assert!(intake.accept(&Sender::anyone(), None, body.as_bytes()).is_err());
+    assert_eq!(intake.accept(&Sender::log(), None, body.as_bytes()).unwrap().contents.len(), 30);
+}
+
 /// The contents, without what is the same in all of them.
 fn contents(accepted: &Accepted) -> Vec<Value> {
     let parse = |content: ContentRef<'_>| serde_json::from_slice(content.bytes).unwrap();

@@ -122,6 +122,10 @@ fn what_would_be_no_good_key_is_not_made() {
     assert!(matches!(keys.create(past, &admin(), NOW).unwrap_err(), ChangeError::Past));
     let useless = NewKey { grants: Vec::new(), ..new("useless", Role::Reader) };
     assert!(matches!(keys.create(useless, &admin(), NOW).unwrap_err(), ChangeError::NoGrants));
+    let spaces = (0..10_000).map(|space| format!("space-{space}")).collect();
+    let large = Grant::read(&GrantText { role: Role::Reader, spaces, providers: Vec::new() }).unwrap();
+    let large = NewKey { grants: vec![large], ..new("large", Role::Reader) };
+    assert!(matches!(keys.create(large, &admin(), NOW).unwrap_err(), ChangeError::LargeGrants(_)));
     assert_eq!(fs::read(folder.path().join(KEYS_FILE)).unwrap(), before);
 }
 
