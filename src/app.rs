@@ -124,6 +124,8 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     http::serve(listener, tls, router, stopped, connections, per_address).await;
     tracing::info!("stopping");
+    let last = service.access.last_failed_attempts();
+    last.into_iter().map(http::authentication_failed).for_each(|record| service.audit.record(record));
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
