@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inner, Trimmer, deliver, lock,
+    Inner, ProgressError, Trimmer, deliver, lock,
     retry::{Backoff, random},
 };
 use crate::{
@@ -119,6 +119,7 @@ struct Loop {
     heads: Vec<(ChainId, Option<Sequence>)>,
     /// The chains of which it is known whether the store has more than the journal had.
     compared: Vec<ChainId>,
+    /// What each stream was last found to be bound to, and when the store was asked, whether it answered or not.
     targets: Vec<(Stream, Target, Instant)>,
     /// In the order of the journal, which is the order of confirmation.
     in_flight: VecDeque<Unfinished>,
@@ -346,30 +347,38 @@ impl Loop {
         {
             return bound.clone();
         }
+        let target = self.ask_target(stream, bound.as_ref()).await;
+        if bound.as_ref() != Some(&target) {
+            let mut backoff = Backoff::default();
+            while let Err(error) = self.bind(stream, at, &target) {
+                self.inner.report_trouble(&error.to_string());
+                sleep(backoff.after_failure(None, random())).await;
+            }
+        }
+        self.targets.retain(|(known, ..)| known != stream);
+        self.targets.push((stream.clone(), target.clone(), Instant::now()));
+        target
+    }
+
+    /// Where the store wants the events of this stream, or where they are bound to already if it does not say.
+    async fn ask_target(&self, stream: &Stream, bound: Option<&Target>) -> Target {
         let mut backoff = Backoff::default();
         loop {
-            match self.ask_and_bind(stream, at, bound.as_ref()).await {
-                Ok(target) => {
-                    self.targets.retain(|(known, ..)| known != stream);
-                    self.targets.push((stream.clone(), target.clone(), Instant::now()));
-                    return target;
-                }
-                // A store that is away can still be sent to where it was sent before.
-                Err(_) if bound.is_some() => return bound.unwrap_or_else(|| Target(String::new())),
-                Err(reason) => {
-                    self.inner.report_trouble(&reason);
-                    sleep(backoff.after_failure(None, random())).await;
-                }
+            let error = match self.inner.store.target(stream).await {
+                Ok(target) => return target,
+                Err(error) => error,
+            };
+            self.inner.report_trouble(&error.to_string());
+            // What answers no question may still take events.
+            if let Some(bound) = bound {
+                return bound.clone();
             }
+            sleep(backoff.after_failure(None, random())).await;
         }
     }
 
-    async fn ask_and_bind(&self, stream: &Stream, at: Position, bound: Option<&Target>) -> Result<Target, String> {
-        let target = self.inner.store.target(stream).await.map_err(|error: StoreError| error.to_string())?;
-        if bound != Some(&target) {
-            lock(&self.inner.progress).bind(stream, at, &target).map_err(|error| error.to_string())?;
-        }
-        Ok(target)
+    fn bind(&self, stream: &Stream, at: Position, target: &Target) -> Result<(), ProgressError> {
+        lock(&self.inner.progress).bind(stream, at, target)
     }
 
     /// Takes in how the oldest units ended, up to one that is still under way.
