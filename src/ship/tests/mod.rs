@@ -29,6 +29,8 @@ enum Fault {
     Fails(StoreError),
     /// Everything is stored, and the answer is lost.
     AnswerLost,
+    /// Every event is refused for good, or so it says.
+    RejectsAll,
     /// The event at this index (modulo their number) is refused for now.
     ItemRetry(usize),
     /// The answer is one event short.
@@ -47,6 +49,8 @@ struct Scripted {
     target_questions: AtomicU64,
     /// Whether no append succeeds, whatever the script says.
     is_away: AtomicBool,
+    /// Whether every event and every stub is refused for good, whatever the script says.
+    refuses_all: AtomicBool,
     script: Mutex<VecDeque<Fault>>,
     generation: AtomicU64,
     /// Events whose message is this are refused for good; stubs are taken.
@@ -71,6 +75,7 @@ impl Scripted {
             failing_targets: AtomicU64::new(0),
             target_questions: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
+            refuses_all: AtomicBool::new(false),
             script: Mutex::new(script.into()),
             generation: AtomicU64::new(0),
             poison: "\"message\":\"poison\"",
@@ -142,6 +147,9 @@ impl Store for Scripted {
         let fault = lock(&self.script).pop_front().unwrap_or(Fault::Nothing);
         if let Fault::Fails(error) = fault {
             return Err(error);
+        }
+        if matches!(fault, Fault::RejectsAll) || self.refuses_all.load(Ordering::Relaxed) {
+            return Ok(vec![Outcome::Rejected { reason: "no such pipeline".to_owned() }; events.len()]);
         }
         if let Fault::TargetLost = fault {
             self.generation.fetch_add(1, Ordering::Relaxed);
@@ -299,6 +307,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         fails(StoreError::Denied { reason: "401".to_owned() }),
         fails(StoreError::TooLarge),
         Just(Fault::AnswerLost),
+        Just(Fault::RejectsAll),
         (0..9usize).prop_map(Fault::ItemRetry),
         Just(Fault::ShortAnswer),
         Just(Fault::TargetLost),
