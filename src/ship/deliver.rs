@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{
-    DeadLetter, DeadLetterError, Inner, lock,
-    retry::{Backoff, random},
-    run::Part,
-};
+use super::{DeadLetter, DeadLetterError, Inner, health::Attempt, lock, run::Part};
 use crate::{
     event::ChainPosition,
     integrity,
@@ -20,15 +16,17 @@ use crate::{
 /// Returns when the store has all events of these parts, or a stub in the place of each that it refuses for good.
 pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
     for part in parts {
-        let mut delivery = Delivery { inner: &inner, target: part.target, backoff: Backoff::default() };
+        let attempt = Attempt::new(&inner);
+        let mut delivery = Delivery { inner: &inner, target: part.target, attempt, has_forked: false };
         let events = if part.may_stand { delivery.missing(part.events).await } else { part.events };
         let mut pieces = vec![Piece::of(events)];
         while let Some(piece) = pieces.pop() {
             if !piece.events.is_empty() {
-                let next = delivery.attempt(piece, &part.stream, part.begin).await;
+                let next = delivery.try_once(piece, &part.stream, part.begin).await;
                 pieces.extend(next);
             }
         }
+        delivery.attempt.report_success();
     }
 }
 
@@ -80,7 +78,9 @@ impl Piece {
 struct Delivery<'a> {
     inner: &'a Inner,
     target: Target,
-    backoff: Backoff,
+    attempt: Attempt,
+    /// Whether it was said that the chain has forked.
+    has_forked: bool,
 }
 
 impl Delivery<'_> {
@@ -90,8 +90,7 @@ impl Delivery<'_> {
             let standing = match self.inner.store.look_up(&events).await {
                 Ok(standing) => standing,
                 Err(error) => {
-                    self.inner.report_trouble(&error.to_string());
-                    self.wait(None).await;
+                    self.attempt.fail(&error.to_string()).await;
                     continue;
                 }
             };
@@ -107,23 +106,22 @@ impl Delivery<'_> {
                 return missing.into_iter().map(|(event, _)| event).collect();
             };
             let reason = self.report_fork(event, found_seal);
-            self.inner.report_trouble(&reason);
-            self.wait(None).await;
+            self.attempt.fail(&reason).await;
         }
     }
 
     /// Says, once, that the chain has forked; what to say of it from then on.
-    fn report_fork(&self, event: &SealedEvent, found_seal: &str) -> String {
+    fn report_fork(&mut self, event: &SealedEvent, found_seal: &str) -> String {
         self.inner.metrics.conflict.inc();
         let position = event.position;
-        if !self.inner.is_ill() {
+        if !std::mem::replace(&mut self.has_forked, true) {
             tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked");
         }
         format!("the chain has forked at {position}: the store holds another event there")
     }
 
     /// Sends a piece once. Returns what is still to be sent.
-    async fn attempt(
+    async fn try_once(
         &mut self,
         piece: Piece,
         stream: &crate::event::Stream,
@@ -149,27 +147,24 @@ impl Delivery<'_> {
                 let refused = piece.into_items().map(|(event, form)| (event, form, reason.clone())).collect();
                 let (stubs, trouble) = self.refuse(refused, &mut again).await;
                 if let Some(reason) = trouble {
-                    self.inner.report_trouble(&reason);
-                    self.wait(None).await;
+                    self.attempt.fail(&reason).await;
                 }
                 vec![again, stubs]
             }
             StoreError::TargetLost { reason } => {
-                self.inner.report_trouble(&reason);
+                self.attempt.report_trouble(&reason);
                 if let Err(reason) = self.bind_anew(stream, begin).await {
-                    self.inner.report_trouble(&reason);
-                    self.wait(None).await;
+                    self.attempt.fail(&reason).await;
                 }
                 vec![piece]
             }
             StoreError::Unavailable { ref reason, retry_after } => {
-                self.inner.report_trouble(reason);
-                self.wait(retry_after).await;
+                self.attempt.report_trouble(reason);
+                self.attempt.wait(retry_after).await;
                 vec![piece]
             }
             StoreError::Blocked { ref reason } | StoreError::Denied { ref reason } => {
-                self.inner.report_trouble(reason);
-                self.wait(None).await;
+                self.attempt.fail(reason).await;
                 vec![piece]
             }
         }
@@ -219,15 +214,14 @@ impl Delivery<'_> {
         metrics.duplicate.inc_by(duplicates);
         let (stubs, refused_as_stub) = self.refuse(refused, &mut again).await;
         if !stored.is_empty() || duplicates > 0 {
-            self.backoff.reset();
+            self.attempt.reset();
         }
         match trouble.or(refused_as_stub) {
             Some(reason) => {
-                self.inner.report_trouble(&reason);
-                self.wait(None).await;
+                self.attempt.fail(&reason).await;
             }
             None if stored.is_empty() && duplicates == 0 => {}
-            None => self.inner.report_success(),
+            None => self.attempt.report_success(),
         }
         self.take_letters_back(&stored);
         vec![again, stubs]
@@ -266,8 +260,7 @@ impl Delivery<'_> {
             }
         }
         while let Err(error) = self.keep(&letters) {
-            self.inner.report_trouble(&format!("a dead letter cannot be kept: {error}"));
-            self.wait(None).await;
+            self.attempt.fail(&format!("a dead letter cannot be kept: {error}")).await;
         }
         (stubs, trouble)
     }
@@ -326,9 +319,5 @@ impl Delivery<'_> {
         lock(&self.inner.progress).bind(stream, begin, &target).map_err(|error| error.to_string())?;
         self.target = target;
         Ok(())
-    }
-
-    async fn wait(&mut self, asked_for: Option<std::time::Duration>) {
-        sleep(self.backoff.after_failure(asked_for, random())).await;
     }
 }

@@ -10,6 +10,7 @@
 
 mod dead_letter;
 mod deliver;
+mod health;
 mod progress;
 mod retry;
 mod run;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use dead_letter::DeadLetters as DeadLetterFile;
 pub use dead_letter::{DeadLetter, DeadLetterError};
+use health::Health;
 pub use progress::ProgressError;
 use progress::ProgressFile;
 
@@ -108,28 +110,6 @@ impl Trimmer {
     }
 }
 
-/// How a store is, as far as its shipper knows.
-enum Condition {
-    /// It is yet to be set up for the first time since the start: nobody knows whether it is there.
-    Unmet,
-    /// The last attempt failed. Before it was ever set up, that is no news of a change.
-    Ill {
-        reason: String,
-        was_met: bool,
-    },
-    Well,
-}
-
-impl Condition {
-    fn trouble(&self) -> Option<String> {
-        match self {
-            Self::Unmet => Some("the store is not set up yet".to_owned()),
-            Self::Ill { reason, .. } => Some(reason.clone()),
-            Self::Well => None,
-        }
-    }
-}
-
 /// What a shipper's tasks and its callers share.
 struct Inner {
     name: String,
@@ -148,7 +128,7 @@ struct Inner {
     requests: Semaphore,
     /// When the oldest event was received that was read and is not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
-    condition: Mutex<Condition>,
+    health: Mutex<Health>,
     /// Events that the store has of this writer's chains and the journal does not know.
     beyond_journal: AtomicU64,
     /// Everything before this is visible to find.
@@ -253,7 +233,7 @@ impl Shipper {
             metrics: options.metrics,
             requests: Semaphore::new(concurrency),
             oldest: Mutex::new(None),
-            condition: Mutex::new(Condition::Unmet),
+            health: Mutex::default(),
             beyond_journal: AtomicU64::new(0),
             refreshed: tokio::sync::Mutex::new(Position(0)),
         });
@@ -277,7 +257,7 @@ impl Shipper {
             behind_bytes,
             behind_events: inner.writer.stats().events.saturating_sub(confirmed_events),
             behind_for: oldest.map(|oldest| Duration::from_millis(age(oldest))),
-            trouble: lock(&inner.condition).trouble(),
+            trouble: lock(&inner.health).trouble(),
             dead_letters: lock(&inner.dead_letters).len() as u64,
             beyond_journal: inner.beyond_journal.load(Ordering::Relaxed),
         }
@@ -365,24 +345,6 @@ impl Shipper {
 }
 
 impl Inner {
-    /// Says once what keeps the shipper from going on.
-    fn report_trouble(&self, reason: &str) {
-        let mut condition = lock(&self.condition);
-        let was_met = match *condition {
-            Condition::Ill { was_met, .. } => was_met,
-            Condition::Unmet | Condition::Well => {
-                tracing::warn!(store = self.name, reason, "the store does not take events; trying again until it does");
-                matches!(*condition, Condition::Well)
-            }
-        };
-        *condition = Condition::Ill { reason: reason.to_owned(), was_met };
-    }
-
-    /// Whether something keeps the shipper from going on, and that has been said.
-    fn is_ill(&self) -> bool {
-        matches!(*lock(&self.condition), Condition::Ill { .. })
-    }
-
     /// Says that the store has more of a chain than the journal had at the start. The writer does not go on with such a
     /// chain, so nothing is wrong with what comes; but somebody should know.
     fn report_beyond(&self, chain: ChainId, next: Sequence, head: Sequence) {
@@ -395,15 +357,6 @@ impl Inner {
             journal_ends_before = next.0,
             "the store has events that the journal has lost: the data folder is an old copy, or its disk lost data"
         );
-    }
-
-    fn report_success(&self) {
-        match std::mem::replace(&mut *lock(&self.condition), Condition::Well) {
-            Condition::Well => {}
-            Condition::Unmet => tracing::debug!(store = self.name, "the store is set up"),
-            Condition::Ill { was_met: false, .. } => tracing::info!(store = self.name, "the store takes events now"),
-            Condition::Ill { was_met: true, .. } => tracing::info!(store = self.name, "the store takes events again"),
-        }
     }
 }
 

@@ -11,14 +11,11 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Inner, ProgressError, Trimmer, deliver, lock,
-    retry::{Backoff, random},
-};
+use super::{Inner, ProgressError, Trimmer, deliver, health::Attempt, lock};
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
     journal::{JournalError, Position, Reader, Record},
@@ -159,10 +156,10 @@ impl Loop {
 
     /// Sets the store up and asks it for its heads, however long it is away.
     async fn prepare(&mut self) {
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         while let Err(error) = self.meet_store().await {
-            self.inner.report_trouble(&error.to_string());
-            let again = Instant::now() + backoff.after_failure(None, random());
+            attempt.report_trouble(&error.to_string());
+            let again = Instant::now() + attempt.pause(None);
             let mut appended = self.inner.journal.watch();
             self.look_ahead().await;
             // What comes in while nothing waits yet is what waits longest from then on.
@@ -171,7 +168,7 @@ impl Loop {
             }
             sleep_until(again).await;
         }
-        self.inner.report_success();
+        attempt.report_success();
     }
 
     async fn meet_store(&mut self) -> Result<(), StoreError> {
@@ -206,10 +203,9 @@ impl Loop {
         };
         let Some(predecessor) = predecessor else { return };
         let Ok(chain) = predecessor.chain.parse() else { return };
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         while let Err(error) = self.compare_head(chain, Sequence(predecessor.sequence).next()).await {
-            self.inner.report_trouble(&error.to_string());
-            sleep(backoff.after_failure(None, random())).await;
+            attempt.fail(&error.to_string()).await;
         }
     }
 
@@ -227,13 +223,12 @@ impl Loop {
     async fn may_stand(&mut self, at: Position, events: &[SealedEvent]) -> bool {
         let Some(first) = events.first().filter(|_| at < self.unsure_until) else { return false };
         let ChainPosition { chain, sequence } = first.position;
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         loop {
             match self.head(chain).await {
                 Ok(head) => return head.is_some_and(|head| sequence <= head),
-                Err(error) => self.inner.report_trouble(&error.to_string()),
+                Err(error) => attempt.fail(&error.to_string()).await,
             }
-            sleep(backoff.after_failure(None, random())).await;
         }
     }
 
@@ -262,13 +257,13 @@ impl Loop {
     }
 
     async fn send_next(&mut self) {
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         let records = loop {
             match self.read().await {
                 Ok(records) => break records,
                 Err(error) => {
-                    self.inner.report_trouble(&format!("the journal cannot be read: {error}"));
-                    sleep(backoff.after_failure(Some(Duration::from_secs(5)), random())).await;
+                    attempt.report_trouble(&format!("the journal cannot be read: {error}"));
+                    attempt.wait(Some(Duration::from_secs(5))).await;
                 }
             }
         };
@@ -276,7 +271,7 @@ impl Loop {
         let groups = match groups {
             Ok(groups) => groups,
             Err(error) => {
-                self.inner.report_trouble(&error.to_string());
+                attempt.report_trouble(&error.to_string());
                 return std::future::pending().await;
             }
         };
@@ -349,10 +344,9 @@ impl Loop {
         }
         let target = self.ask_target(stream, bound.as_ref()).await;
         if bound.as_ref() != Some(&target) {
-            let mut backoff = Backoff::default();
+            let mut attempt = Attempt::new(&self.inner);
             while let Err(error) = self.bind(stream, at, &target) {
-                self.inner.report_trouble(&error.to_string());
-                sleep(backoff.after_failure(None, random())).await;
+                attempt.fail(&error.to_string()).await;
             }
         }
         self.targets.retain(|(known, ..)| known != stream);
@@ -362,18 +356,18 @@ impl Loop {
 
     /// Where the store wants the events of this stream, or where they are bound to already if it does not say.
     async fn ask_target(&self, stream: &Stream, bound: Option<&Target>) -> Target {
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         loop {
             let error = match self.inner.store.target(stream).await {
                 Ok(target) => return target,
                 Err(error) => error,
             };
-            self.inner.report_trouble(&error.to_string());
+            attempt.report_trouble(&error.to_string());
             // What answers no question may still take events.
             if let Some(bound) = bound {
                 return bound.clone();
             }
-            sleep(backoff.after_failure(None, random())).await;
+            attempt.wait(None).await;
         }
     }
 

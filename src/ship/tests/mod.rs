@@ -2,6 +2,7 @@
 
 mod refusals;
 mod targets;
+mod trouble;
 
 use std::{collections::VecDeque, sync::atomic::AtomicBool};
 
@@ -49,6 +50,8 @@ struct Scripted {
     target_questions: AtomicU64,
     /// Whether no append succeeds, whatever the script says.
     is_away: AtomicBool,
+    /// Whether no append of the first event succeeds.
+    refuses_first: AtomicBool,
     /// Whether every event and every stub is refused for good, whatever the script says.
     refuses_all: AtomicBool,
     script: Mutex<VecDeque<Fault>>,
@@ -75,6 +78,7 @@ impl Scripted {
             failing_targets: AtomicU64::new(0),
             target_questions: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
+            refuses_first: AtomicBool::new(false),
             refuses_all: AtomicBool::new(false),
             script: Mutex::new(script.into()),
             generation: AtomicU64::new(0),
@@ -138,7 +142,7 @@ impl Store for Scripted {
         let first = events[0].position.sequence.0;
         lock(&self.appends).push((target.clone(), first));
         self.dawdle(first).await;
-        if self.is_away.load(Ordering::Relaxed) {
+        if self.is_away.load(Ordering::Relaxed) || first == 0 && self.refuses_first.load(Ordering::Relaxed) {
             return Err(away());
         }
         if events.len() > self.max_events {
@@ -377,25 +381,6 @@ async fn await_trouble(shipper: &Shipper, expected: Option<&str>) {
         }
     };
     timeout(FOREVER, told).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_is_in_trouble_until_it_is_set_up_for_the_first_time() {
-    let bench = Bench::new(1);
-    for failing in [0, 3] {
-        let store = Arc::new(Scripted::new(Vec::new()));
-        store.failing_setups.store(failing, Ordering::Relaxed);
-        let shutdown = CancellationToken::new();
-        let (shipper, task) = bench.ship("s", &store, &shutdown);
-        assert_eq!(shipper.progress().trouble.as_deref(), Some("the store is not set up yet"), "before anything else");
-        if failing > 0 {
-            await_trouble(&shipper, Some("away")).await;
-        }
-        await_trouble(&shipper, None).await;
-        shutdown.cancel();
-        task.join().await;
-    }
-    bench.finish();
 }
 
 #[tokio::test(start_paused = true)]
