@@ -43,7 +43,7 @@ use crate::{
     integrity::{self, VerifyError},
     journal::{JournalHandle, Position},
     metrics::StoreMetrics,
-    store::{Outcome, SealedEvent, Store, Target},
+    store::{Outcome, SealedEvent, Store, StoreError, Target},
     time::Clock,
     writer::{Group, Writer},
 };
@@ -184,9 +184,12 @@ pub struct DeadLetters {
     pub items: Vec<DeadLetter>,
 }
 
+#[derive(Default)]
 pub struct Replayed {
     pub stored: usize,
     pub refused: usize,
+    /// Why the first of those was refused again.
+    pub reason: Option<String>,
 }
 
 impl Shipper {
@@ -310,7 +313,7 @@ impl Shipper {
 
     /// Offers all dead letters to the store again; those that it takes are dead letters no longer.
     pub async fn replay_dead_letters(&self) -> Result<Replayed, String> {
-        let mut replayed = Replayed { stored: 0, refused: 0 };
+        let mut replayed = Replayed::default();
         let outcome = self.replay_into(&mut replayed).await;
         if replayed.stored > 0 {
             let inner = Arc::clone(&self.0);
@@ -328,18 +331,31 @@ impl Shipper {
                 return Ok(());
             }
             for letter in letters {
-                let event = event_of(&letter).ok_or_else(|| format!("{} holds no sealed event", letter.position))?;
-                let outcome = self.0.store.replace(&Target(letter.target.clone()), &event).await;
-                match outcome.map_err(|error| error.to_string())? {
-                    Outcome::Stored | Outcome::Duplicate => {
+                match self.replay(&letter).await? {
+                    Ok(()) => {
                         lock(&self.0.dead_letters).remove(&letter.position);
                         replayed.stored += 1;
                     }
-                    Outcome::Rejected { .. } | Outcome::Conflict { .. } | Outcome::Retry { .. } => {
+                    Err(reason) => {
                         replayed.refused += 1;
+                        replayed.reason.get_or_insert(reason);
                     }
                 }
             }
+        }
+    }
+
+    /// Offers one to the store; why it is refused again, or why the store takes none at present.
+    async fn replay(&self, letter: &DeadLetter) -> Result<Result<(), String>, String> {
+        let position = &letter.position;
+        let Some(event) = event_of(letter) else { return Ok(Err(format!("{position} holds no sealed event"))) };
+        match self.0.store.replace(&Target(letter.target.clone()), &event).await {
+            Ok(Outcome::Stored | Outcome::Duplicate) => Ok(Ok(())),
+            Ok(Outcome::Rejected { reason } | Outcome::Retry { reason }) => Ok(Err(reason)),
+            Ok(Outcome::Conflict { .. }) => Ok(Err(format!("another event stands at {position}"))),
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Denied { .. })) => Err(error.to_string()),
+            // Others may go to another index, or be smaller.
+            Err(error) => Ok(Err(error.to_string())),
         }
     }
 }

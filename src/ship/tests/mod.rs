@@ -55,6 +55,8 @@ struct Scripted {
     /// Whether every event and every stub is refused for good, whatever the script says.
     refuses_all: AtomicBool,
     script: Mutex<VecDeque<Fault>>,
+    /// Replaces fail so first.
+    failing_replaces: Mutex<VecDeque<StoreError>>,
     generation: AtomicU64,
     /// Events whose message is this are refused for good; stubs are taken.
     poison: &'static str,
@@ -81,6 +83,7 @@ impl Scripted {
             refuses_first: AtomicBool::new(false),
             refuses_all: AtomicBool::new(false),
             script: Mutex::new(script.into()),
+            failing_replaces: Mutex::default(),
             generation: AtomicU64::new(0),
             poison: "\"message\":\"poison\"",
             max_events: usize::MAX,
@@ -186,7 +189,11 @@ impl Store for Scripted {
     }
 
     async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
-        self.memory.replace(target, event).await
+        let failure = lock(&self.failing_replaces).pop_front();
+        match failure {
+            Some(error) => Err(error),
+            None => self.memory.replace(target, event).await,
+        }
     }
 
     async fn refresh(&self) -> Result<(), StoreError> {

@@ -73,3 +73,33 @@ async fn a_letter_stays_where_a_stub_may_have_been_taken() {
     task.join().await;
     bench.finish();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_refused_again_does_not_hold_up_others() {
+    let bench = Bench::new(1);
+    let store = Arc::new(Scripted::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let receipts = bench.log(&["poison"; 6]).await;
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    let said = || "said".to_owned();
+    let refusals = [
+        StoreError::TargetLost { reason: said() },
+        StoreError::Blocked { reason: said() },
+        StoreError::TooLarge,
+        StoreError::Refused { reason: said() },
+    ];
+    lock(&store.failing_replaces).extend(refusals);
+    let replayed = shipper.replay_dead_letters().await.unwrap();
+    assert_eq!((replayed.stored, replayed.refused, replayed.reason), (2, 4, Some(said())));
+    assert_eq!(shipper.progress().dead_letters, 4);
+    for ending in [away(), StoreError::Denied { reason: said() }] {
+        lock(&store.failing_replaces).push_back(ending.clone());
+        assert_eq!(shipper.replay_dead_letters().await.err(), Some(ending.to_string()));
+        assert_eq!(shipper.progress().dead_letters, 4);
+    }
+    assert_eq!(shipper.replay_dead_letters().await.unwrap().stored, 4);
+    shutdown.cancel();
+    task.join().await;
+    bench.finish();
+}
