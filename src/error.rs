@@ -50,6 +50,8 @@ struct Row {
     name: &'static str,
     status: u16,
     meaning: &'static str,
+    /// What whoever gets it is to do.
+    remedy: &'static str,
 }
 
 impl ErrorCode {
@@ -83,49 +85,162 @@ impl ErrorCode {
     ];
 
     const fn row(self) -> Row {
-        let (name, status, meaning) = match self {
-            Self::InvalidRequest => ("invalid_request", 400, "A parameter or the body is not as described."),
-            Self::PageTooLarge => {
-                ("page_too_large", 400, "The events of the page are larger than an answer may be; ask for fewer.")
+        let (name, status, meaning, remedy) = match self {
+            Self::InvalidRequest => (
+                "invalid_request",
+                400,
+                "A parameter or the body is not as described.",
+                "Send what the message says was expected.",
+            ),
+            Self::PageTooLarge => (
+                "page_too_large",
+                400,
+                "The events of the page are larger than an answer may be.",
+                "Ask for fewer events at once, or for fewer fields.",
+            ),
+            Self::EventsRejected => (
+                "events_rejected",
+                400,
+                "Every event of the request is invalid.",
+                "Mend the events; `items` has everything that is wrong with each.",
+            ),
+            Self::Unauthenticated => (
+                "unauthenticated",
+                401,
+                "The request has no credentials, or none that are known.",
+                "Send a key that is known and has not ended.",
+            ),
+            Self::Forbidden => (
+                "forbidden",
+                403,
+                "The caller is known, and none of its roles may do this.",
+                "An administrator may give it a role that does.",
+            ),
+            Self::NotFound => (
+                "not_found",
+                404,
+                "There is nothing here, or nothing that the caller may see.",
+                "Look at path, space and id, and at the roles of the caller.",
+            ),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                405,
+                "The path exists, but not with this method.",
+                "Use one of those in the header `allow`.",
+            ),
+            Self::BodyTimeout => (
+                "body_timeout",
+                408,
+                "The body did not arrive in time.",
+                "Send smaller bodies, or raise `server.request_timeout`.",
+            ),
+            Self::Conflict => (
+                "conflict",
+                409,
+                "What is there does not allow the change.",
+                "The message says what stands in its way.",
+            ),
+            Self::TooLarge => (
+                "too_large",
+                413,
+                "The body is larger, or has more events, than is accepted, or could never fit in the journal.",
+                "Send less at once, or raise `server.max_batch_bytes`, `server.max_batch_events` or `journal.max_bytes`.",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                415,
+                "The content type or content encoding is not one of those accepted.",
+                "Send JSON or NDJSON, plain or with gzip.",
+            ),
+            Self::JournalFull => (
+                "journal_full",
+                429,
+                "The journal is full until a store catches up; nothing was written.",
+                "Send it again after `retry-after`. The operator looks why a store is behind.",
+            ),
+            Self::TooManyAttempts => (
+                "too_many_attempts",
+                429,
+                "Too many attempts to authenticate failed; nobody is asked for a while.",
+                "Wait for `retry-after`, and stop what sends wrong credentials.",
+            ),
+            Self::TooManyStreams => (
+                "too_many_streams",
+                429,
+                "As many exports or tails are running as may at once.",
+                "Wait until one ends, or raise `server.exports_per_caller` or `server.tails_per_caller`.",
+            ),
+            Self::Internal => {
+                ("internal", 500, "A fault of this program; the log has more.", "Report it, with what the log says.")
             }
-            Self::EventsRejected => ("events_rejected", 400, "Every event of the request is invalid."),
-            Self::Unauthenticated => {
-                ("unauthenticated", 401, "The request has no credentials, or none that are known.")
-            }
-            Self::Forbidden => ("forbidden", 403, "The caller is known, and none of its roles may do this."),
-            Self::NotFound => ("not_found", 404, "There is nothing here, or nothing that the caller may see."),
-            Self::MethodNotAllowed => ("method_not_allowed", 405, "The path exists, but not with this method."),
-            Self::BodyTimeout => ("body_timeout", 408, "The body did not arrive in time."),
-            Self::Conflict => ("conflict", 409, "What is there does not allow the change."),
-            Self::TooLarge => ("too_large", 413, "The body is larger, or has more events, than is accepted."),
-            Self::UnsupportedMediaType => {
-                ("unsupported_media_type", 415, "The content type or content encoding is not one of those accepted.")
-            }
-            Self::JournalFull => {
-                ("journal_full", 429, "The journal is full until a store catches up; nothing was written.")
-            }
-            Self::TooManyAttempts => {
-                ("too_many_attempts", 429, "Too many attempts to authenticate failed; nobody is asked for a while.")
-            }
-            Self::TooManyStreams => ("too_many_streams", 429, "As many exports or tails are running as may at once."),
-            Self::Internal => ("internal", 500, "A fault of this program; the log has more."),
-            Self::Busy => ("busy", 503, "Too much is being received or read at once; nothing was written."),
-            Self::ShuttingDown => ("shutting_down", 503, "This writer is stopping; nothing was written."),
-            Self::JournalFailed => ("journal_failed", 503, "The journal cannot be written; `/readyz` says why."),
-            Self::RegistryFailed => ("registry_failed", 503, "The registration could not be made durable."),
-            Self::KeysFailed => ("keys_failed", 503, "The change of API keys could not be made durable."),
-            Self::AccessUnavailable => {
-                ("access_unavailable", 503, "The system that knows the caller, or what they may read, does not answer.")
-            }
-            Self::StoreUnavailable => ("store_unavailable", 503, "The store that is queried does not answer."),
-            Self::StoreBlocked => {
-                ("store_blocked", 503, "The store that is queried is blocked until an operator acts.")
-            }
-            Self::StoreDenied => ("store_denied", 503, "The store that is queried refuses this log's credentials."),
-            Self::StoreTimeout => ("store_timeout", 503, "The store that is queried took longer than a request may."),
-            Self::StoreRefused => ("store_refused", 500, "The store that is queried refuses the query itself."),
+            Self::Busy => (
+                "busy",
+                503,
+                "Too much is being received or read at once; nothing was written.",
+                "Send it again after `retry-after`.",
+            ),
+            Self::ShuttingDown => (
+                "shutting_down",
+                503,
+                "This writer is stopping; nothing was written.",
+                "Send it again, here later or to another writer.",
+            ),
+            Self::JournalFailed => (
+                "journal_failed",
+                503,
+                "The journal cannot be written; nothing was, unless the disk failed to sync.",
+                "Send it again later. The operator looks at `/readyz`, which says why, and at the disk.",
+            ),
+            Self::RegistryFailed => (
+                "registry_failed",
+                503,
+                "The registration could not be made durable.",
+                "The operator looks at the disk of the data folder; then try again.",
+            ),
+            Self::KeysFailed => (
+                "keys_failed",
+                503,
+                "The change of API keys could not be made durable.",
+                "The operator looks at the disk of the data folder; then try again.",
+            ),
+            Self::AccessUnavailable => (
+                "access_unavailable",
+                503,
+                "The system that knows the caller, or what they may read, does not answer.",
+                "Try again later. The operator finds the reason in the log.",
+            ),
+            Self::StoreUnavailable => (
+                "store_unavailable",
+                503,
+                "The store that is queried does not answer.",
+                "Try again later. Events are accepted meanwhile.",
+            ),
+            Self::StoreBlocked => (
+                "store_blocked",
+                503,
+                "The store that is queried is blocked until an operator acts.",
+                "The operator takes the block away, as one for a full disk, once its cause is mended.",
+            ),
+            Self::StoreDenied => (
+                "store_denied",
+                503,
+                "The store that is queried refuses this log's credentials.",
+                "The operator mends the store's `auth`, or the privileges of its user.",
+            ),
+            Self::StoreTimeout => (
+                "store_timeout",
+                503,
+                "The store that is queried took longer than a request may.",
+                "Ask for less, such as a shorter time, or raise `server.request_timeout`.",
+            ),
+            Self::StoreRefused => (
+                "store_refused",
+                500,
+                "The store that is queried refuses the query itself.",
+                "Report it, with what the log says, unless it names a limit of the store.",
+            ),
         };
-        Row { name, status, meaning }
+        Row { name, status, meaning, remedy }
     }
 
     /// As the `annals-error` header and the metrics have it.
@@ -137,10 +252,28 @@ impl ErrorCode {
     pub const fn status(self) -> u16 {
         self.row().status
     }
+}
 
-    pub const fn meaning(self) -> &'static str {
-        self.row().meaning
+const REFERENCE_HEAD: &str = "\
+# Errors
+
+<!-- Generated from src/error.rs by the tests; do not edit. UPDATE_GOLDEN=1 cargo test --lib error -->
+
+Every error answer is JSON with `statusCode`, `error` and `message`. Its code is in the header `annals-error`, and counted in
+`annals_http_errors_total{code}`; a code keeps its name and its status for ever. Where it says when to come back, that is in the header
+`retry-after`, in seconds.
+
+| code | status | what it means | what to do |
+| --- | --- | --- | --- |
+";
+
+/// All codes for people: `docs/errors.md`.
+pub fn render_reference() -> String {
+    let mut page = REFERENCE_HEAD.to_owned();
+    for Row { name, status, meaning, remedy } in ErrorCode::ALL.map(ErrorCode::row) {
+        page.push_str(&format!("| `{name}` | {status} | {meaning} | {remedy} |\n"));
     }
+    page
 }
 
 /// What a caller is told, and what the log is told beyond that.
@@ -293,8 +426,9 @@ impl From<StoreError> for Failure {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, env, fs, path::Path};
 
     use super::*;
 
@@ -302,6 +436,17 @@ mod tests {
     fn every_code_has_its_own_name() {
         let names: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
         assert_eq!(names.len(), ErrorCode::ALL.len());
+    }
+
+    #[test]
+    fn the_reference_is_fresh() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
+        let current = render_reference();
+        if env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&path, &current).unwrap();
+        }
+        let kept = fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == current, "docs/errors.md is stale; UPDATE_GOLDEN=1 cargo test --lib error rewrites it");
     }
 
     #[test]

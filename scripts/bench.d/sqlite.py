@@ -54,10 +54,11 @@ def annals(context, name, bodies, program):
     database = context.folder / name / "events.db"
     with context.service(name, service.sqlite_store(database)) as one:
         one.start().wait_ready()
-        drive = wire.Drive(one.url, one.requests(bodies), context.options.connections, service.check_accepted)
+        requests = one.requests(bodies)
         watch = Watch(program, database, context.options.table, events)
         os.sync()
         procs.wait_calm(context.options.calm)
+        drive = wire.Drive(one.url, requests, context.options.connections, service.check_accepted)
         threads = procs.cpu_by_thread(one.pid)
         meter = procs.Meter(one.pid)
         drive.run()

@@ -362,7 +362,7 @@ pub const KEYS: &[Key] = &[
         Preset::Is("2mb"),
         "How large a bulk request grows before it is sent.",
     ),
-    elastic("stores.<name>.concurrency", integer(1, 32), Preset::Is("2"), "The most bulk requests in flight."),
+    elastic("stores.<name>.concurrency", integer(1, 32), Preset::Is("4"), "The most bulk requests in flight."),
     elastic(
         "stores.<name>.index_prefix",
         Kind::Text,

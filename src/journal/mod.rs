@@ -19,6 +19,8 @@
 //!
 //! - A record is durable when [`Journal::append`] has returned: the data was synced, and so was the folder when the segment
 //!   was made. A failed sync closes the journal, because what the disk holds is then unknown.
+//! - What was appended is read only once it is published; a failure takes back everything since then, so that records which
+//!   belong together are there all or not at all.
 //! - One append writes one record, so a crash can damage the last record of the newest segment only. Opening cuts such a
 //!   record off: it was never acknowledged. Damage anywhere else is an error that names file and offset.
 //! - Where the disk is full, what is left is not used up to the last block: appending goes on only while a reserve can be
@@ -35,7 +37,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice, Write as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::watch;
@@ -90,6 +95,9 @@ pub struct Recovered {
 pub(crate) struct Shared {
     folder: PathBuf,
     segments: Mutex<VecDeque<SegmentName>>,
+    /// Up to where nobody needs the records any more, as far as that was ever said.
+    passed: AtomicU64,
+    /// Where the published records end.
     end: watch::Sender<Position>,
 }
 
@@ -101,6 +109,26 @@ impl Shared {
     /// Where the oldest record that is still there begins.
     fn begin(&self) -> Position {
         self.segments().front().map_or(Position(0), |segment| segment.base)
+    }
+
+    /// Removes the segments that end at or before where nobody needs them, but never the newest.
+    fn trim(&self) -> Result<(), JournalError> {
+        let position = Position(self.passed.load(Ordering::Relaxed));
+        let mut removed = Vec::new();
+        {
+            let mut segments = self.segments();
+            while segments.get(1).is_some_and(|second| second.base <= position) {
+                removed.extend(segments.pop_front());
+            }
+        }
+        for segment in &removed {
+            let path = segment.path(&self.folder);
+            fs::remove_file(&path).map_err(JournalError::io(&path))?;
+        }
+        if !removed.is_empty() {
+            crate::files::sync_parent(&self.folder.join("x")).map_err(JournalError::io(&self.folder))?;
+        }
+        Ok(())
     }
 }
 
@@ -119,12 +147,12 @@ impl JournalHandle {
         self.0.begin()
     }
 
-    /// Where the durable records end.
+    /// Where the durable records end that can be read.
     pub fn end(&self) -> Position {
         *self.0.end.borrow()
     }
 
-    /// Tells of every append.
+    /// Tells of everything that is published.
     pub fn watch(&self) -> watch::Receiver<Position> {
         self.0.end.subscribe()
     }
@@ -134,23 +162,10 @@ impl JournalHandle {
         self.end().0.saturating_sub(self.0.begin().0)
     }
 
-    /// Removes the segments that end at or before `position`, but never the newest.
+    /// Nobody needs the records before `position` any more: removes the segments that end there or before, but never the newest.
     pub fn trim(&self, position: Position) -> Result<(), JournalError> {
-        let mut removed = Vec::new();
-        {
-            let mut segments = self.0.segments();
-            while segments.get(1).is_some_and(|second| second.base <= position) {
-                removed.extend(segments.pop_front());
-            }
-        }
-        for segment in &removed {
-            let path = segment.path(&self.0.folder);
-            fs::remove_file(&path).map_err(JournalError::io(&path))?;
-        }
-        if !removed.is_empty() {
-            crate::files::sync_parent(&self.0.folder.join("x")).map_err(JournalError::io(&self.0.folder))?;
-        }
-        Ok(())
+        self.0.passed.fetch_max(position.0, Ordering::Relaxed);
+        self.0.trim()
     }
 }
 
@@ -163,6 +178,7 @@ pub struct Journal {
     /// Where the records of the segment begin in the file.
     records_at: u64,
     base: Position,
+    /// Where the durable records end, published or not.
     end: Position,
     reserve: Reserve,
     closed: Option<String>,
@@ -199,7 +215,8 @@ impl Journal {
         };
         segment::check_joints(folder, &names)?;
         let (sender, _) = watch::channel(end);
-        let shared = Shared { folder: folder.to_owned(), segments: Mutex::new(names), end: sender };
+        let (segments, passed) = (Mutex::new(names), AtomicU64::new(0));
+        let shared = Shared { folder: folder.to_owned(), segments, passed, end: sender };
         let shared = Arc::new(shared);
         let journal = Self { shared, options, file, path, records_at, base, end, reserve, closed: None };
         Ok((journal, recovered))
@@ -209,9 +226,9 @@ impl Journal {
         JournalHandle(Arc::clone(&self.shared))
     }
 
-    /// Whether the next append should go to a new segment.
+    /// Whether the next append should go to a new segment. What belongs together stays in one.
     pub fn is_segment_full(&self) -> bool {
-        self.end.0 - self.base.0 >= self.options.segment_bytes
+        self.end == self.published() && self.end.0 - self.base.0 >= self.options.segment_bytes
     }
 
     /// Begins a new segment. `snapshot` is what is to be known at this place.
@@ -230,46 +247,73 @@ impl Journal {
 
     /// Bytes that may still be appended, headers included.
     pub fn room(&self) -> u64 {
-        self.options.max_bytes.saturating_sub(self.handle().used())
+        self.options.max_bytes.saturating_sub(self.used())
+    }
+
+    fn used(&self) -> u64 {
+        self.end.0.saturating_sub(self.shared.begin().0)
+    }
+
+    fn published(&self) -> Position {
+        *self.shared.end.borrow()
+    }
+
+    /// Removes the newest segment too if nobody needs any of it. `snapshot` is what is to be known at the end.
+    pub fn make_room(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
+        let is_passed = self.shared.passed.load(Ordering::Relaxed) >= self.end.0;
+        if is_passed && self.end > self.base {
+            self.begin_segment(snapshot)?;
+            self.shared.trim()?;
+        }
+        Ok(())
     }
 
     pub fn options(&self) -> Options {
         self.options
     }
 
-    /// Writes one record and returns once it is durable: its beginning and its end.
-    pub fn append(&mut self, payload: &[u8]) -> Result<(Position, Position), JournalError> {
+    /// Writes one record and returns once it is durable; it is not read before [`Journal::publish`]. On failure, nothing is
+    /// left of what was appended since that was called last.
+    pub fn append(&mut self, payload: &[u8]) -> Result<(), JournalError> {
         self.check_open()?;
+        let appended = self.write(payload);
+        if let Err(cause) = &appended {
+            self.take_back(cause);
+        }
+        appended
+    }
+
+    fn write(&mut self, payload: &[u8]) -> Result<(), JournalError> {
         let length = (RECORD_HEADER + payload.len()) as u64;
         if length > self.room() {
-            return Err(JournalError::Full { used: self.handle().used(), limit: self.options.max_bytes });
+            return Err(JournalError::Full { used: self.used(), limit: self.options.max_bytes });
         }
         self.reserve.hold().map_err(JournalError::io(self.reserve.path()))?;
-        let begin = self.end;
-        let header = record_header(begin, payload);
-        if let Err(source) = write_both(&mut self.file, &header, payload) {
-            self.undo_write(&source);
-            return Err(JournalError::Io { path: self.path.clone(), source });
-        }
+        let header = record_header(self.end, payload);
+        write_both(&mut self.file, &header, payload).map_err(JournalError::io(&self.path))?;
         if let Err(source) = self.file.sync_data() {
             self.closed = Some(format!("{}: {source}", self.path.display()));
-            // Nobody was told that it is there; if this succeeds, a later start does not find it either.
-            let _ = self.file.set_len(self.sound_length());
             return Err(JournalError::Io { path: self.path.clone(), source });
         }
-        self.end = Position(begin.0 + length);
-        self.shared.end.send_replace(self.end);
-        Ok((begin, self.end))
+        self.end.0 += length;
+        Ok(())
     }
 
-    /// Takes back a write that came half through, as on a full disk; if that fails too, nothing more can be appended.
-    fn undo_write(&mut self, cause: &io::Error) {
-        if let Err(error) = self.file.set_len(self.sound_length()) {
-            self.closed = Some(format!("{}: {cause}, and then {error}", self.path.display()));
+    /// Lets everything that was appended be read, and returns where it ends.
+    pub fn publish(&mut self) -> Position {
+        self.shared.end.send_replace(self.end);
+        self.end
+    }
+
+    /// Nobody was told that it is there. If this fails nothing more can be appended, as what the file holds is unknown.
+    fn take_back(&mut self, cause: &JournalError) {
+        self.end = self.published();
+        if let Err(error) = self.file.set_len(self.sound_length()).and_then(|()| self.file.sync_all()) {
+            self.closed.get_or_insert_with(|| format!("{cause}, and then {error}"));
         }
     }
 
-    /// Of the newest segment's file, without what is not durable.
+    /// Of the newest segment's file, up to the end of the journal.
     fn sound_length(&self) -> u64 {
         self.records_at + (self.end.0 - self.base.0)
     }

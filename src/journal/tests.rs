@@ -15,7 +15,12 @@ fn append(journal: &mut Journal, before: usize, payload: &[u8]) {
     if journal.is_segment_full() {
         journal.begin_segment(&(before as u64).to_be_bytes()).unwrap();
     }
+    publish(journal, payload);
+}
+
+fn publish(journal: &mut Journal, payload: &[u8]) -> Position {
     journal.append(payload).unwrap();
+    journal.publish()
 }
 
 fn read_all(handle: &JournalHandle, from: Position) -> Vec<Vec<u8>> {
@@ -115,9 +120,9 @@ fn a_reader_that_has_read_everything_keeps_no_file_that_is_trimmed() {
 fn an_append_beyond_the_bound_is_refused_and_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = Journal::open(folder.path(), Options { max_bytes: 100, segment_bytes: 1000 }).unwrap();
-    journal.append(&[1; 50]).unwrap();
+    publish(&mut journal, &[1; 50]);
     assert!(matches!(journal.append(&[2; 50]), Err(JournalError::Full { used: 70, limit: 100 })));
-    journal.append(&[3; 10]).unwrap();
+    publish(&mut journal, &[3; 10]);
     assert_eq!(read_all(&journal.handle(), Position(0)), [vec![1; 50], vec![3; 10]]);
 }
 
@@ -181,7 +186,7 @@ proptest! {
         let (mut journal, recovered) = open(folder.path());
         prop_assert_eq!(recovered.cut as usize, torn.len() - sound);
         prop_assert_eq!(read_all(&journal.handle(), Position(0)), payloads[..count - 1].to_vec());
-        journal.append(b"after").unwrap();
+        publish(&mut journal, b"after");
         drop(journal);
         let (journal, _) = open(folder.path());
         let last = read_all(&journal.handle(), Position(0)).pop().unwrap();
@@ -207,7 +212,7 @@ fn what_a_crash_left_of_a_segment_that_was_being_made_is_ignored() {
 fn nothing_is_appended_where_no_reserve_can_be_held_and_it_goes_on_in_a_new_segment_once_it_can() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(folder.path());
-    let (_, end) = journal.append(b"first").unwrap();
+    let end = publish(&mut journal, b"first");
     assert!(fs::metadata(folder.path().join("reserve")).unwrap().len() > 100_000);
     journal.give_way(b"snapshot");
     assert!(!folder.path().join("reserve").exists(), "it is let go after a failure");
@@ -220,8 +225,52 @@ fn nothing_is_appended_where_no_reserve_can_be_held_and_it_goes_on_in_a_new_segm
     assert!(refused.to_string().contains("reserve"), "{refused}");
     journal.give_way(b"snapshot");
     fs::remove_dir(folder.path().join("reserve")).unwrap();
-    journal.append(b"second").unwrap();
+    publish(&mut journal, b"second");
     assert_eq!(read_all(&journal.handle(), Position(0)), [b"second".to_vec()]);
     let (_, recovered) = open(folder.path());
     assert_eq!((recovered.snapshot.as_slice(), recovered.cut), (b"snapshot".as_slice(), 0));
+}
+
+#[test]
+fn what_was_appended_is_read_once_it_is_published_and_a_failure_takes_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    let first = publish(&mut journal, &[1; 300]);
+    assert!(journal.is_segment_full());
+    journal.append(&[2; 50]).unwrap();
+    assert_eq!((journal.handle().end(), journal.handle().reader(first).read(1000).unwrap().len()), (first, 0));
+    assert!(!journal.is_segment_full(), "what belongs together stays in one segment");
+    assert!(matches!(journal.append(&[3; 1 << 20]), Err(JournalError::Full { .. })));
+    assert_eq!(journal.room(), (1 << 20) - first.0);
+    let sizes =
+        |journal: &Journal| -> Vec<usize> { read_all(&journal.handle(), Position(0)).iter().map(Vec::len).collect() };
+    journal.append(&[4; 60]).unwrap();
+    journal.append(&[5; 70]).unwrap();
+    journal.publish();
+    assert_eq!(sizes(&journal), [300, 60, 70]);
+    journal.append(&[6; 80]).unwrap();
+    drop(journal);
+    let (journal, recovered) = open(folder.path());
+    assert_eq!(
+        (sizes(&journal), recovered.cut),
+        (vec![300, 60, 70, 80], 0),
+        "what a crash leaves, whole records, stays"
+    );
+}
+
+#[test]
+fn the_newest_segment_makes_room_once_nobody_needs_any_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    let first = publish(&mut journal, &[1; 50]);
+    let end = publish(&mut journal, &[2; 50]);
+    journal.handle().trim(first).unwrap();
+    journal.make_room(b"snapshot").unwrap();
+    assert_eq!(journal.room(), (1 << 20) - end.0, "some of it is needed");
+    journal.handle().trim(end).unwrap();
+    journal.make_room(b"snapshot").unwrap();
+    assert_eq!(journal.room(), 1 << 20);
+    drop(journal);
+    let (journal, recovered) = open(folder.path());
+    assert_eq!((journal.handle().end(), recovered.snapshot.as_slice()), (end, b"snapshot".as_slice()));
 }

@@ -88,9 +88,13 @@ impl Trimmer {
     }
 
     fn enter(&self, confirmed: Position) -> usize {
-        let mut all = lock(&self.confirmed);
-        all.push(confirmed);
-        all.len() - 1
+        let index = {
+            let mut all = lock(&self.confirmed);
+            all.push(confirmed);
+            all.len() - 1
+        };
+        self.confirm(index, confirmed);
+        index
     }
 
     /// Notes how far one store is, durably so, and removes what every store has.

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    GROUP_BYTES, Overflow, Receipt, Receipts, State, SubmitError,
+    GROUP_BYTES, Overflow, PAYLOAD_BYTES, Receipt, Receipts, State, SubmitError,
     chains::Chains,
     record::{ENTRY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
 };
@@ -77,7 +77,7 @@ impl Committer {
     }
 
     fn commit(&mut self, group: VecDeque<Submission>) {
-        let mut room = self.journal.room();
+        let mut taken = 0;
         let mut pending = VecDeque::new();
         for submission in group {
             let needed = space_for(&submission.contents);
@@ -85,31 +85,29 @@ impl Committer {
             let limit = self.journal.options().max_bytes;
             if needed > limit {
                 waiting.refuse(SubmitError::TooLarge { needed, limit });
-            } else if needed > room {
-                self.refuse_for_room(waiting, needed);
-            } else {
-                room -= needed;
+            } else if self.has_room(taken + needed) {
+                taken += needed;
                 pending.push_back(waiting);
+            } else {
+                self.refuse_for_room(waiting, needed);
             }
         }
         while !pending.is_empty() {
-            match self.write_record(&mut pending) {
-                Ok(end) => {
-                    while pending.front().is_some_and(Pending::is_complete) {
-                        if let Some(complete) = pending.pop_front() {
-                            complete.answer(end);
-                        }
-                    }
-                }
-                Err(reason) => {
-                    tracing::error!(%reason, "events cannot be written to the journal");
-                    self.state.fail(reason.clone(), self.journal.is_closed());
-                    pending
-                        .drain(..)
-                        .for_each(|waiting| waiting.refuse(SubmitError::Failed { reason: reason.clone() }));
-                }
+            if let Err(reason) = self.write(&mut pending) {
+                tracing::error!(%reason, "events cannot be written to the journal");
+                self.state.fail(reason.clone(), self.journal.is_closed());
+                pending.drain(..).for_each(|waiting| waiting.refuse(SubmitError::Failed { reason: reason.clone() }));
             }
         }
+    }
+
+    fn has_room(&mut self, needed: u64) -> bool {
+        if needed > self.journal.room()
+            && let Err(error) = self.journal.make_room(&self.chains.snapshot())
+        {
+            tracing::warn!(%error, "no new segment of the journal can be begun");
+        }
+        needed <= self.journal.room()
     }
 
     fn refuse_for_room(&self, waiting: Pending, needed: u64) {
@@ -127,45 +125,53 @@ impl Committer {
         }
     }
 
-    /// Seals and writes as much of what waits as makes up one record.
-    fn write_record(&mut self, pending: &mut VecDeque<Pending>) -> Result<Position, String> {
+    /// Seals and writes one record of what waits, or one submission that is larger than that, and answers; or else leaves nothing of it.
+    fn write(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
+        let before: Vec<_> = self.chains.own();
+        let events_before = self.chains.events;
+        if let Err(reason) = self.write_records(pending) {
+            // Nothing of it is in the journal, so nothing of it may stay in the chains.
+            self.chains.restore(&before, events_before);
+            self.journal.give_way(&self.chains.snapshot());
+            return Err(reason);
+        }
+        let begin = self.journal.handle().end();
+        let end = self.journal.publish();
+        let events = self.chains.events - events_before;
+        self.state.count_accepted(events);
+        self.metrics.appended_events.inc_by(events);
+        self.metrics.appended_bytes.inc_by(end.0 - begin.0);
+        self.state.succeed();
+        while pending.front().is_some_and(Pending::is_complete) {
+            if let Some(complete) = pending.pop_front() {
+                complete.answer(end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes records until none of the submissions is there in part.
+    fn write_records(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
         if self.journal.is_segment_full() {
             let snapshot = self.chains.snapshot();
             self.journal.begin_segment(&snapshot).map_err(|error| error.to_string())?;
         }
-        let before: Vec<_> = self.chains.own();
-        let events_before = self.chains.events;
-        let receipts_before: Vec<usize> = pending.iter().map(Pending::done).collect();
-        let written = self.seal(pending).and_then(|()| self.append());
-        match written {
-            Ok((begin, end)) => {
-                let events = self.chains.events - events_before;
-                self.state.count_accepted(events);
-                self.metrics.appended_events.inc_by(events);
-                self.metrics.appended_bytes.inc_by(end.0 - begin.0);
-                self.state.succeed();
-                Ok(end)
-            }
-            Err(reason) => {
-                // Nothing of it is in the journal, so nothing of it may stay in the chains.
-                self.chains.restore(&before, events_before);
-                pending.iter_mut().zip(receipts_before).for_each(|(waiting, done)| waiting.receipts.truncate(done));
-                self.journal.give_way(&self.chains.snapshot());
-                Err(reason)
+        loop {
+            self.seal(pending)?;
+            let started = Instant::now();
+            self.journal.append(&self.payload).map_err(|error| error.to_string())?;
+            self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+            if pending.iter().all(|waiting| waiting.done() == 0 || waiting.is_complete()) {
+                return Ok(());
             }
         }
     }
 
-    fn append(&mut self) -> Result<(Position, Position), String> {
-        let started = Instant::now();
-        let written = self.journal.append(&self.payload).map_err(|error| error.to_string())?;
-        self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
-        Ok(written)
-    }
-
-    /// Builds one record of what waits, oldest first, up to [`GROUP_BYTES`].
+    /// Builds one record of what waits, oldest first, up to about [`GROUP_BYTES`]: of whole submissions, and the first of them may
+    /// be there in part.
     fn seal(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
         let now = self.clock.now();
+        let events_before = self.chains.events;
         self.payload.clear();
         put_record_header(&mut self.payload, self.chains.events);
         for waiting in pending.iter_mut() {
@@ -174,14 +180,19 @@ impl Committer {
             }
             let contents = &waiting.submission.contents;
             let done = waiting.receipts.len();
+            let fits = self.payload.len() + sealed_bytes(contents) <= PAYLOAD_BYTES;
+            let is_first = self.chains.events == events_before;
+            if !fits && !is_first {
+                break;
+            }
             let mut bytes = self.payload.len();
             let count = contents
                 .iter()
                 .skip(done)
                 .take_while(|content| {
-                    let fits = bytes < GROUP_BYTES;
-                    bytes += content.bytes.len() + SEAL_OVERHEAD;
-                    fits
+                    let is_within = fits || bytes < GROUP_BYTES;
+                    bytes += content.bytes.len() + SEAL_OVERHEAD + ENTRY_BYTES;
+                    is_within
                 })
                 .count();
             if count == 0 {
@@ -207,7 +218,12 @@ impl Committer {
 
 /// What a submission takes in the journal at most.
 fn space_for(contents: &Contents) -> u64 {
-    let events = contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES);
-    let records = contents.total_bytes() / GROUP_BYTES + 2;
-    (contents.total_bytes() + events + records * (RECORD_OVERHEAD + SECTION_OVERHEAD + 64)) as u64
+    let events = sealed_bytes(contents);
+    let records = events / GROUP_BYTES + 2;
+    (events + records * (RECORD_OVERHEAD + SECTION_OVERHEAD + 64)) as u64
+}
+
+/// What the events of a submission take in records at most.
+fn sealed_bytes(contents: &Contents) -> usize {
+    contents.total_bytes() + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES)
 }

@@ -34,6 +34,9 @@ pub use record::{BadRecord, Group, Section};
 /// A record of the journal takes up to about this many bytes, one request's events at least one of them.
 pub(crate) const GROUP_BYTES: usize = 2 << 20;
 
+/// A record is this large at most where that keeps a request in one.
+const PAYLOAD_BYTES: usize = GROUP_BYTES + (GROUP_BYTES >> 2);
+
 /// How many submissions may wait for the committer; those that wait to be let in hold their requests open.
 const QUEUE: usize = 256;
 
@@ -157,7 +160,7 @@ impl Recovering {
             overflow: self.options.overflow,
             state: Arc::clone(&state),
             metrics,
-            payload: Vec::with_capacity(GROUP_BYTES + (GROUP_BYTES >> 2)),
+            payload: Vec::with_capacity(PAYLOAD_BYTES),
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run(receiver))?;
         let sender = Arc::new(Mutex::new(Some(sender)));

@@ -134,6 +134,11 @@ fn a_submission_larger_than_a_record_is_split_and_stays_whole() {
     let receipts = runtime().block_on(writer.submit(contents(300, 20_000))).unwrap();
     assert_eq!(receipts.receipts.len(), 300);
     assert_eq!(receipts.end, journal.end());
+    let both = runtime().block_on(async {
+        let (large, small) = tokio::join!(writer.submit(contents(80, 20_000)), writer.submit(contents(60, 20_000)));
+        [large.unwrap().receipts.len(), small.unwrap().receipts.len()]
+    });
+    assert_eq!(both, [80, 60], "which are more than a record together");
     let mut reader = journal.reader(Position(0));
     let sizes: Vec<usize> = reader.read(usize::MAX).unwrap().iter().map(|record| record.payload.len()).collect();
     assert!(sizes.len() >= 3 && sizes.iter().all(|size| *size < GROUP_BYTES + 50_000), "{sizes:?}");
@@ -180,6 +185,26 @@ fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
     assert_eq!(writer.stats().dropped, 10);
     writer.close();
     thread.join();
+}
+
+#[test]
+fn a_journal_of_which_every_store_has_everything_has_all_of_its_room() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let small = Options { journal: journal::Options { max_bytes: 30_000, segment_bytes: 20_000 }, ..OPTIONS };
+    let recovering = open(&folder, &clock, small);
+    let journal = recovering.journal();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    let submit = |count| runtime().block_on(writer.submit(contents(count, 500)));
+    for _ in 0..5 {
+        submit(15).unwrap();
+        assert!(matches!(submit(15), Err(SubmitError::Full { .. })), "what a store has not is kept");
+        journal.trim(journal.end()).unwrap();
+    }
+    writer.close();
+    thread.join();
+    assert_eq!(open(&folder, &clock, small).events(), 75);
 }
 
 #[test]

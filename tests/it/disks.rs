@@ -162,6 +162,23 @@ fn on_a_disk_filled_within_the_first_file_of_the_journal_the_same() {
 }
 
 #[test]
+fn of_a_request_that_the_disk_has_no_room_for_nothing_is_kept() {
+    let store = Store::new();
+    let home = Home::new(&store.configuration());
+    let Some(_disk) = Disk::of("6m", &home.data()) else { return };
+    let annals = home.start();
+    log_one(&annals).expect(202);
+    let event = json!({"event": {"provider": "load", "action": "run"}, "message": "x".repeat(20_000)});
+    let refused = annals.log_events(&json!(vec![event; 400])).expect(503).json();
+    assert_eq!(refused["message"], "the journal cannot be written", "after the first of its records was");
+    log_one(&annals).expect(202);
+    annals.await_stored("sqlite");
+    let documents = store.documents();
+    assert!(documents.iter().all(|document| document.source.len() < 20_000), "{}", documents.len());
+    verify(&home, &documents, &[]);
+}
+
+#[test]
 fn on_a_disk_that_fails_to_sync_nothing_more_is_accepted_until_a_restart_finds_it_well() {
     let store = Store::new();
     let home = Home::new(&store.configuration());

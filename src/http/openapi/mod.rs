@@ -19,7 +19,7 @@ use super::{answer::ErrorAnswer, routes};
     info(
         title = "Annals",
         description = "A tamper-evident event log. Every error answer has the fields `statusCode`, `error` and \
-                       `message`, and its code in the header `annals-error`."
+                       `message`, and its code in the header `annals-error`; docs/errors.md explains each."
     ),
     paths(
         routes::events::log,

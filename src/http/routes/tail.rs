@@ -147,8 +147,12 @@ impl Tail {
             Gone = beat(&sender) => shared.streams.end_without_reader(),
             Gone = follow(&shared, &mut follower, &sender) => shared.streams.end_without_reader(),
         };
-        // An end is no failure: the client comes back with the last id.
-        let _ = sender.finish(HeaderMap::new()).await;
+        if end == End::Access {
+            sender.cutter().cut();
+        } else {
+            // An end is no failure: the client comes back with the last id.
+            let _ = sender.finish(HeaderMap::new()).await;
+        }
         shared.services.metrics.http.streamed("tail", end.name());
         tracing::debug!(by = end.name(), "a tail ended");
     }

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{Answer, Log};
+use super::{Answer, Log, ended, until};
 use crate::{
     access::Role,
     http::{Connections, PerAddress, serve},
@@ -206,12 +206,6 @@ async fn a_store_that_fails_at_once_is_503() {
     assert_eq!(log.get(PATH).await.status, 503);
 }
 
-/// Whether the metrics say that one export ended so.
-fn ended(log: &Log, end: &str) -> bool {
-    let line = format!("annals_http_streams_total{{kind=\"export\",end=\"{end}\"}} 1");
-    log.metrics.render().unwrap().contains(&line)
-}
-
 #[tokio::test]
 async fn a_store_that_fails_on_the_way_breaks_the_export_off() {
     let log = log_of(2000).await;
@@ -235,16 +229,7 @@ async fn a_store_that_does_not_go_on_breaks_the_export_off() {
     let response = log.router.clone().oneshot(log.request("GET", PATH).body(Body::empty()).unwrap()).await.unwrap();
     let chunks: Vec<_> = response.into_body().into_data_stream().collect().await;
     assert!(chunks.last().unwrap().is_err());
-    assert!(ended(&log, "store"));
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    let wait = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(LONG, wait).await.unwrap();
+    assert!(ended(&log, "export", "store"));
 }
 
 #[tokio::test]
@@ -260,7 +245,7 @@ async fn a_client_that_goes_away_ends_the_scan_even_while_the_store_is_busy() {
     }
     drop(connection);
     until(|| log.store.closed_scans.load(Ordering::Relaxed) == 1).await;
-    until(|| ended(&log, "client")).await;
+    until(|| ended(&log, "export", "client")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +266,7 @@ async fn an_export_whose_key_is_revoked_is_broken_off() {
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     until(|| log.store.closed_scans.load(Ordering::Relaxed) == 1).await;
-    until(|| ended(&log, "access")).await;
+    until(|| ended(&log, "export", "access")).await;
 }
 
 #[tokio::test]
@@ -294,7 +279,7 @@ async fn what_does_not_end_before_the_shutdown_does_is_broken_off() {
     server.stop.send(()).unwrap();
     let (_, end) = unchunked(&format!("H{}", read_all(connection).await));
     assert_eq!(end, None);
-    until(|| ended(&log, "shutdown")).await;
+    until(|| ended(&log, "export", "shutdown")).await;
 }
 
 #[tokio::test]

@@ -45,6 +45,15 @@ async fn without_parameters_it_is_the_first_ten_by_time() {
 }
 
 #[tokio::test]
+async fn a_post_about_objects_reaches_types_but_those_whose_names_are_taken() {
+    let log = Log::new();
+    for (object_type, status) in [("t", 200), ("dead_letters", 200), ("providers", 405), ("events", 405)] {
+        let answer = log.post(&format!("/api/event_log/{object_type}/_find"), r#"{"ids":["1"]}"#).await;
+        assert_eq!(answer.status, status, "{object_type}");
+    }
+}
+
+#[tokio::test]
 async fn the_path_names_space_type_and_id_also_when_encoded() {
     let log = Log::new();
     for (path, space, object_type, id) in [

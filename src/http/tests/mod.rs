@@ -32,6 +32,7 @@ use axum::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
@@ -457,4 +458,19 @@ impl Scan for ScriptedScan {
         self.scan.close().await;
         self.closed.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Waits for something that nobody tells of.
+async fn until(holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(1000), wait).await.unwrap();
+}
+
+/// Whether the metrics say that one answer of this kind ended so.
+fn ended(log: &Log, kind: &str, end: &str) -> bool {
+    log.metrics.render().unwrap().contains(&format!("annals_http_streams_total{{kind=\"{kind}\",end=\"{end}\"}} 1"))
 }

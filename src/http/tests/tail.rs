@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
-use super::{Log, NOW};
+use super::{Log, NOW, ended, until};
 use crate::{
-    access::{Grant, Means, NewKey, Principal},
+    access::{Grant, Means, NewKey, Principal, Role},
     event::{ChainId, UnixMillis},
     store::{
         SealedEvent, Store, StoreError, Target,
@@ -304,6 +304,22 @@ async fn it_ends_soon_after_the_callers_key_does() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     let is_over = async { while goes_on.next().await.is_some() {} };
     assert!(timeout(Duration::from_secs(60), is_over).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_callers_key_ended_nothing_is_handed_over_that_waits_for_them() {
+    let log = Log::new();
+    let auditor = log.new_key("auditor", &[super::grant(Role::Auditor, &[], &[])]);
+    let request = super::request_with(&auditor, "GET", PATH).body(Body::empty()).unwrap();
+    let mut body = log.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    body.next().await.unwrap().unwrap();
+    arrive(&log, (0..5).map(|sequence| event(ONE, sequence))).await;
+    let first = body.next().await.unwrap().unwrap();
+    assert!(Message::read(std::str::from_utf8(&first).unwrap().trim_end()).event_id().is_some(), "and others wait");
+    log.keys.revoke("auditor").unwrap();
+    until(|| ended(&log, "tail", "access")).await;
+    assert!(body.next().await.unwrap().is_err());
+    assert!(body.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
