@@ -102,7 +102,7 @@ impl ErrorCode {
                 "events_rejected",
                 400,
                 "Every event of the request is invalid.",
-                "Mend the events; `items` has everything that is wrong with each.",
+                "Mend the events; `items` says what is wrong with each.",
             ),
             Self::Unauthenticated => (
                 "unauthenticated",

@@ -92,6 +92,20 @@ fn a_key_holds_until_it_expires() {
     }
 }
 
+/// However far its end is, it is written as a time that can be read again.
+#[test]
+fn a_key_may_hold_to_the_end_of_the_calendar() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = open(folder.path());
+    for (name, expires) in [("last", UnixMillis::LAST), ("later", UnixMillis(i64::MAX))] {
+        let (_, text) =
+            keys.create(NewKey { expires: Some(expires), ..new(name, Role::Reader) }, &admin(), NOW).unwrap();
+        for keys in [&keys, &open(folder.path())] {
+            assert!(matches!(keys.look_up(text.expose(), UnixMillis(UnixMillis::LAST.0 - 1)), Known::Key(_)));
+        }
+    }
+}
+
 #[test]
 fn what_would_be_no_good_key_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
