@@ -184,8 +184,16 @@ pub struct StoreReplay {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ReplayOutcome {
-    Done { stored: u64, refused: u64 },
-    Failed { error: String },
+    Done {
+        stored: u64,
+        refused: u64,
+        /// Why the first of those was refused again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 /// One role of a key, and where it holds.

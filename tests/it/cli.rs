@@ -298,7 +298,7 @@ fn dead_letters_are_listed_and_replayed() {
         json!({"position": "c-1", "target": "index", "reason": "mapper", "refused_at": "t", "document": {"a": 1}});
     let nothing = json!({"store": "copy", "total": 0, "items": []});
     let list = (200, json!({"stores": [{"store": "main", "total": 2, "items": [letter]}, nothing]}));
-    let replayed = json!([{"store": "main", "stored": 1, "refused": 1}, {"store": "copy", "error": "it is away"},
+    let replayed = json!([{"store": "main", "stored": 1, "refused": 1, "reason": "mapper"}, {"store": "copy", "error": "it is away"},
         {"store": "third", "stored": 0, "refused": 0}]);
     let server = Server::start([list, (200, json!({"stores": replayed}))]);
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "list", "--store=main"]));
@@ -309,7 +309,9 @@ fn dead_letters_are_listed_and_replayed() {
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "replay"]));
     let expected = "main: 1 stored, 1 refused again\ncopy: stopped: it is away\nthird: 0 stored, 0 refused again\n";
     assert_eq!((stdout.as_str(), exit), (expected, 3));
-    assert!(stderr.starts_with("error: dead letters are left in main, copy\nadvice: "), "{stderr}");
+    let told =
+        "main: the first was refused again because of mapper\nerror: dead letters are left in main, copy\nadvice: ";
+    assert!(stderr.starts_with(told), "{stderr}");
     let lines: Vec<_> = server.seen().into_iter().map(|request| request.line).collect();
     let listed = "GET /api/event_log/dead_letters?store=main&from=0&limit=100";
     assert_eq!(lines, [listed, "POST /api/event_log/dead_letters/_replay"]);
