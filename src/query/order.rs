@@ -5,7 +5,6 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -97,7 +96,7 @@ impl Sort {
     pub fn may_have(&self, key: &Key) -> bool {
         match key {
             Key::Integer(integer) => match self.field.kind {
-                Kind::Date => Timestamp::from_millisecond(*integer).is_ok(),
+                Kind::Date => (UnixMillis::FIRST..=UnixMillis::LAST).contains(&UnixMillis(*integer)),
                 Kind::Boolean => matches!(integer, 0 | 1),
                 kind => matches!(kind, Kind::Long | Kind::Long64),
             },
