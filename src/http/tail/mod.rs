@@ -8,6 +8,7 @@
 //! [`Store::reach`]: crate::store::Store::reach
 
 mod positions;
+mod start;
 
 pub(super) use positions::Positions;
 
@@ -107,7 +108,7 @@ impl Follower {
         let fields = Fields { chain: field("annals.chain")?, sequence: field("event.sequence")? };
         let TailRequest { filter, projection, begin } = request;
         let positions = match begin {
-            Begin::Now => ends(&shared).await?,
+            Begin::Now => start::now(&shared).await?,
             Begin::Since(since) => Positions { since: Some(since), ..Positions::default() },
             Begin::Resumed(positions) => positions,
         };
@@ -156,8 +157,8 @@ impl Follower {
 
     /// Finds the chains never heard of, which are to be read from their beginning.
     async fn discover(&mut self) -> Result<(), Failure> {
-        for chain in ask::answered(self.shared.deadline(), self.shared.services.query_store.chains()).await? {
-            self.positions.next.entry(chain).or_insert(Sequence(0));
+        for end in ask::answered(self.shared.deadline(), self.shared.services.query_store.chains()).await? {
+            self.positions.next.entry(end.position.chain).or_insert(Sequence(0));
         }
         self.discovered = Instant::now();
         Ok(())
@@ -317,17 +318,6 @@ impl Follower {
         let is_of_chain = value(self.fields.chain, Test::OneOf(vec![Value::Text(chain.to_string())]))?;
         Ok(Filter::all([value(self.fields.sequence, range)?, is_of_chain]))
     }
-}
-
-/// Behind the last event that the store has of each chain: whatever is accepted from now on comes later.
-async fn ends(shared: &Shared) -> Result<Positions, Failure> {
-    let (store, deadline) = (&shared.services.query_store, shared.deadline());
-    let mut next = BTreeMap::new();
-    for chain in ask::answered(deadline, store.chains()).await? {
-        let head = ask::answered(deadline, store.head(chain)).await?;
-        next.insert(chain, head.map_or(Sequence(0), |head| head.position.sequence.next()));
-    }
-    Ok(Positions { since: None, next })
 }
 
 fn position_of(document: &[u8]) -> Result<ChainPosition, Failure> {
