@@ -19,8 +19,8 @@ use crate::{
 /// What was received longer ago, and is not in the store, is not expected any more.
 pub(super) const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many positions before the end of a chain may have a hole that counts: more than bulks under way have in all.
-const LOOK_BACK: u64 = 200_000;
+/// How many positions before the end of a chain may have a hole that counts: more than bulks of the usual size that are under way have in all.
+const LOOK_BACK: u64 = 100_000;
 
 /// How many old holes are passed in search of one that counts.
 const OLD_HOLES: usize = 100;
