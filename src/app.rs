@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -41,6 +42,8 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 /// How soon it is told of failed attempts that came close to others.
 const ATTEMPTS_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
+/// For how many open files there is one connection: the others are for the journal and the stores.
+const FILES_FOR_CONNECTION: u64 = 2;
 /// How long a client may take for the head of a request, and to take anything of its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -93,12 +96,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     }
     service.log_own_event(STARTING).await;
     let server = &config.server;
+    let files = raise_file_limit();
     tracing::info!(%address, tls = tls.is_some(), data_dir = %config.data_dir.display(), "accepting events");
     if service.is_first_start {
         tracing::info!("try it: {}", first_commands(&config, address));
     }
     let connections = http::Connections {
-        max: MAX_CONNECTIONS,
+        max: most_connections(files),
         header_timeout: CLIENT_TIMEOUT,
         write_timeout: CLIENT_TIMEOUT,
         drain: server.shutdown_timeout,
@@ -120,11 +124,28 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     http::serve(listener, tls, router, stopped, connections, per_address).await;
     tracing::info!("stopping");
+    let last = service.access.last_failed_attempts();
+    last.into_iter().map(http::authentication_failed).for_each(|record| service.audit.record(record));
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Lets the process open as many files as it may allow itself, and returns how many. What most systems begin with is for programs that
+/// still count files in a bit set.
+fn raise_file_limit() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
+    tracing::debug!(files = current, "may be open at once");
+    current
+}
+
+fn most_connections(files: Option<u64>) -> usize {
+    let most = files.and_then(|files| usize::try_from(files / FILES_FOR_CONNECTION).ok());
+    most.unwrap_or(usize::MAX).min(MAX_CONNECTIONS)
 }
 
 /// Prepares the data folder and every store, and says how far it came with each.

@@ -102,7 +102,7 @@ impl ErrorCode {
                 "events_rejected",
                 400,
                 "Every event of the request is invalid.",
-                "Mend the events; `items` has everything that is wrong with each.",
+                "Mend the events; `items` says what is wrong with each.",
             ),
             Self::Unauthenticated => (
                 "unauthenticated",
@@ -361,7 +361,7 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         let message = error.to_string();
         match error {
-            ChangeError::BadName(_) | ChangeError::NoGrants | ChangeError::Past => {
+            ChangeError::BadName(_) | ChangeError::NoGrants | ChangeError::LargeGrants(_) | ChangeError::Past => {
                 Self::invalid(format!("[request body]: {message}"))
             }
             ChangeError::NameTaken(_) | ChangeError::LastAdmin(_) | ChangeError::TooMany => {

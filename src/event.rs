@@ -2,6 +2,13 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use jiff::{
+    SignedDuration,
+    civil::{self, DateTime},
+    fmt::temporal::Pieces,
+    tz::Offset,
+};
+
 /// The identity of a chain: 128 random bits made where the chain lives. Text form: 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChainId([u8; 16]);
@@ -169,12 +176,38 @@ pub struct BadSpace(String);
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
+    /// The first and the last that documents can have, in the years 0 and 9999. Instants of the library end a day earlier,
+    /// so times are reckoned in its calendar.
+    pub const FIRST: Self = Self(-62_167_219_200_000);
+    pub const LAST: Self = Self(253_402_300_799_999);
+
     /// Of a date and time with its offset, as documents have it. What is beyond milliseconds is cut off, before 1970 too.
     pub fn written(date: &str) -> Option<Self> {
-        let instant: jiff::Timestamp = date.parse().ok()?;
-        i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok().map(Self)
+        Self::read(date).map(|(millis, _)| millis)
+    }
+
+    /// The same, and the nanoseconds that are beyond milliseconds.
+    pub fn read(date: &str) -> Option<(Self, u32)> {
+        let pieces = Pieces::parse(date).ok()?;
+        let time = pieces.date().to_datetime(pieces.time()?);
+        let offset = pieces.to_numeric_offset()?;
+        let millis = Self::at(time, offset);
+        Some((millis, time.subsec_nanosecond().unsigned_abs() % 1_000_000))
+    }
+
+    /// Of what calendar and clock say at this offset.
+    pub fn at(time: DateTime, offset: Offset) -> Self {
+        let since = time.duration_since(EPOCH) - SignedDuration::from_secs(offset.seconds().into());
+        Self(since.as_secs() * 1000 + i64::from(since.subsec_nanos().div_euclid(1_000_000)))
+    }
+
+    /// What calendar and clock say in UTC; `None` outside of the years that they have.
+    pub fn utc(self) -> Option<DateTime> {
+        EPOCH.checked_add(SignedDuration::from_millis(self.0)).ok()
     }
 }
+
+const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// How grave an event is, ascending; `annals.severity` in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

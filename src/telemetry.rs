@@ -26,6 +26,8 @@ enum Colours {
 
 fn dispatch(log: &Log, colours: Colours, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> Dispatch {
     let lines = tracing_subscriber::fmt()
+        // That it cannot be written would be told on standard error too, by a panic of whoever had something to say.
+        .log_internal_errors(false)
         .with_env_filter(filter(log.level))
         .with_writer(writer)
         .with_ansi(colours == Colours::Some);

@@ -7,10 +7,6 @@ use crate::event::UnixMillis;
 /// Length of a time in its fixed form, in bytes.
 pub const TIME_BYTES: usize = 24;
 
-/// The first and the last time that have the fixed form, in the years 0 and 9999.
-pub const FIRST_TIME: UnixMillis = UnixMillis(-62_167_219_200_000);
-pub const LAST_TIME: UnixMillis = UnixMillis(253_402_300_799_999);
-
 /// Where the time of day comes from, so that tests can set it.
 pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
@@ -29,7 +25,7 @@ impl Clock for SystemClock {
 
 /// The fixed form of a time in the years 0 to 9999; times outside are brought to the nearer end.
 pub fn format_millis(time: UnixMillis) -> [u8; TIME_BYTES] {
-    let UnixMillis(millis) = time.clamp(FIRST_TIME, LAST_TIME);
+    let UnixMillis(millis) = time.clamp(UnixMillis::FIRST, UnixMillis::LAST);
     let (days, of_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
     let (year, month, day) = civil_from_days(days);
     let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -78,6 +74,8 @@ mod tests {
 
     #[test]
     fn formats_agree_with_a_calendar_library() {
+        assert_eq!(format_time(UnixMillis::FIRST), "0000-01-01T00:00:00.000Z");
+        assert_eq!(format_time(UnixMillis::LAST), "9999-12-31T23:59:59.999Z");
         for millis in [0, 1, -1, 951_782_400_000, 1_709_164_799_999, 4_107_542_399_999, -62_135_596_800_000] {
             let expected = jiff::Timestamp::from_millisecond(millis).unwrap();
             assert_eq!(format_time(UnixMillis(millis)), format!("{expected:.3}"));

@@ -163,4 +163,9 @@ impl Access {
     pub fn failed_attempts(&self) -> Vec<FailedAttempts> {
         self.lockout.due()
     }
+
+    /// All of them, as nobody will ask again.
+    pub fn last_failed_attempts(&self) -> Vec<FailedAttempts> {
+        self.lockout.rest()
+    }
 }

@@ -157,6 +157,13 @@ pub struct GrantText {
     pub providers: Vec<String>,
 }
 
+impl GrantText {
+    /// Of all the names together.
+    pub(super) fn bytes(&self) -> usize {
+        self.spaces.iter().chain(&self.providers).map(|name| name.len() + 1).sum()
+    }
+}
+
 /// A grant that says nothing, or contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: expected {expected}, found {found}")]

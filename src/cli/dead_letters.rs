@@ -134,6 +134,11 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
         replay.stores.iter().map(|store| format!("{}: {}\n", store.store, outcome(&store.outcome))).collect()
     };
     output::print(shown.as_bytes())?;
+    for StoreReplay { store, outcome } in &replay.stores {
+        if let ReplayOutcome::Done { reason: Some(reason), .. } = outcome {
+            output::complain(&format!("{store}: the first was refused again because of {reason}"))?;
+        }
+    }
     let is_left = |store: &&StoreReplay| !matches!(store.outcome, ReplayOutcome::Done { refused: 0, .. });
     let left: Vec<_> = replay.stores.iter().filter(is_left).map(|store| store.store.as_str()).collect();
     if left.is_empty() {
@@ -145,7 +150,7 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
 
 fn outcome(outcome: &ReplayOutcome) -> String {
     match outcome {
-        ReplayOutcome::Done { stored, refused } => format!("{stored} stored, {refused} refused again"),
+        ReplayOutcome::Done { stored, refused, .. } => format!("{stored} stored, {refused} refused again"),
         ReplayOutcome::Failed { error } => format!("stopped: {error}"),
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Failure, block_on,
     connection::ConnectionArgs,
-    output::{self, Format},
+    output::{self, Format, Reader},
     table::{self, Table},
     zone::{Edge, Zone},
 };
@@ -94,11 +94,22 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
         if let Some(members) = shown.as_object_mut() {
             members.insert("key".to_owned(), key.expose().into());
         }
-        return output::print(format!("{shown}\n").as_bytes());
+        return print_key(&about.name, &format!("{shown}\n"));
     }
-    output::print(format!("{}\n", key.expose()).as_bytes())?;
+    print_key(&about.name, &format!("{}\n", key.expose()))?;
     output::complain(&format!("made the key {}; its text is shown this once", about.name))?;
     Ok(())
+}
+
+/// What is not seen now is never seen.
+fn print_key(name: &str, text: &str) -> Result<(), Failure> {
+    let reason = match output::show(text.as_bytes()) {
+        Ok(Reader::There) => return Ok(()),
+        Ok(Reader::Gone) => "nobody reads standard output".to_owned(),
+        Err(failure) => failure.message,
+    };
+    let advice = format!("it is of no use: annals keys revoke {name}, then make another one");
+    Err(Failure::local(format!("the key {name} was made, but its text could not be shown: {reason}")).advise(advice))
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {

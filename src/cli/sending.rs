@@ -99,10 +99,16 @@ impl Sender {
     }
 
     async fn send_patiently(&mut self, part: &Batch) -> Result<Logged, ApiError> {
+        let wait_for = self.manner.wait_for;
+        self.patiently(async |api| api.log(part.body(), part.lines().len(), wait_for).await).await
+    }
+
+    /// Asks again for as long as waiting may help.
+    async fn patiently<T>(&mut self, ask: impl AsyncFn(&Api) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let started = Instant::now();
         let mut backoff = Backoff::default();
         loop {
-            let answer = self.api.log(part.body(), part.lines().len(), self.manner.wait_for).await;
+            let answer = ask(&self.api).await;
             let retry_after = match &answer {
                 Err(ApiError::Busy { retry_after, .. }) => *retry_after,
                 Err(ApiError::Unreachable { .. }) if self.answered => None,
@@ -131,7 +137,11 @@ impl Sender {
         for (provider, actions) in missing {
             let registration =
                 Registration { actions: actions.iter().cloned().collect(), defaults: serde_json::Map::new() };
-            self.api.register(&provider, &registration).await?;
+            match self.patiently(async |api| api.register(&provider, &registration).await).await {
+                // What is refused here is said of each event, when that is rejected.
+                Ok(_) | Err(ApiError::Refused { .. } | ApiError::Endpoint(_)) => {}
+                Err(error) => return Err(stopped(&batch.place(), error)),
+            }
             self.registered.entry(provider).or_default().extend(actions);
         }
         Ok(())

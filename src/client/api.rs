@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::{event::Space, intake::Registration, units::Secret};
 
+/// No server is waited for longer, whatever it asks for.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Where a server is and how to speak to it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -181,8 +184,16 @@ pub struct StoreReplay {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ReplayOutcome {
-    Done { stored: u64, refused: u64 },
-    Failed { error: String },
+    Done {
+        stored: u64,
+        refused: u64,
+        /// Why the first of those was refused again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 /// One role of a key, and where it holds.
@@ -368,7 +379,8 @@ impl Api {
         let url = self.base.to_string();
         let status = response.status();
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let seconds = retry_after.and_then(|text| text.trim().parse::<u64>().ok());
+        let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
         let lost = |error: reqwest::Error| ApiError::AnswerLost { url: url.clone(), reason: cause(&error) };
         let body = response.bytes().await.map_err(lost)?;
         Ok(Answer { url, status, retry_after, body })

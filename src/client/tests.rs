@@ -216,6 +216,16 @@ async fn a_busy_server_gets_the_same_batch_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_for_ages_is_not_waited_for_that_long() {
+    const AGES: &[(&str, &str)] = &[("retry-after", "18446744073709551615")];
+    let (_fake, url) = Fake::start([Answer::Say(503, AGES, json!({"message": "later"}))]).await;
+    let endpoint = Endpoint { url, api_key: None, space: None, timeout: Duration::from_secs(60), ca_pem: None };
+    let answer = Api::new(&endpoint).unwrap().log("{}".into(), 1, api::WaitFor::Durable).await;
+    let Err(ApiError::Busy { retry_after: Some(wait), .. }) = answer else { panic!("{answer:?}") };
+    assert_eq!(wait, Duration::from_secs(24 * 60 * 60));
+}
+
+#[tokio::test]
 async fn a_batch_whose_answer_was_lost_goes_again_with_the_same_ids() {
     let (fake, url) = Fake::start([Answer::Silence]).await;
     let timeout = Duration::from_millis(200);

@@ -123,7 +123,7 @@ pub const KEYS: &[Key] = &[
         "server.max_array_length",
         integer(1, 100_000),
         Preset::Is("1000"),
-        "The most elements in one array of an event, such as `kibana.saved_objects`.",
+        "The most elements in one array of an event, such as `tags`; of one of objects, such as `kibana.saved_objects`, 5000 at most.",
     ),
     key(
         "server.request_timeout",
@@ -141,7 +141,7 @@ pub const KEYS: &[Key] = &[
         "server.max_concurrent_bytes",
         Kind::Size,
         Preset::Is("64mb"),
-        "The most bytes of request bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over.",
+        "The most bytes of events' bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over. Other bodies may take a quarter of it, and at least 8mb, besides.",
     ),
     key(
         "server.max_answer_bytes",

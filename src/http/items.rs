@@ -62,6 +62,7 @@ pub(super) enum ItemAnswer {
     NotKept,
     Rejected {
         error: ItemError,
+        /// At most 100 of an event and, once there are 10,000 in the answer, one. The last then says how many more there are.
         errors: Vec<ViolationAnswer>,
     },
 }

@@ -183,10 +183,16 @@ fn collect(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Shared>> {
     routes.into_iter().fold(Router::new(), |router, (path, guarded)| router.route(path, guarded.into_methods()))
 }
 
+/// Bodies that are no events may take this part of what events may, besides it.
+const OTHER_BODIES: usize = 4;
+
 /// The services, and what the routes share beyond them.
 struct Shared {
     services: Services,
+    /// Of events.
     bodies: Bodies,
+    /// Of everything else, so that nobody who may only ask keeps events out.
+    other_bodies: Bodies,
     pages: Pages,
     streams: Streams,
     /// A turn for each processor: more threads would only hold more memory.
@@ -196,12 +202,13 @@ struct Shared {
 impl Shared {
     fn new(services: Services) -> Self {
         let Limits { max_batch_bytes, max_concurrent_bytes, max_answer_bytes, .. } = services.limits;
-        let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes.max(MAX_QUERY_BYTES));
+        let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes);
+        let other_bodies = Bodies::new(max_concurrent_bytes / OTHER_BODIES, MAX_QUERY_BYTES);
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let Limits { exports_per_caller, tails_per_caller, .. } = services.limits;
         let streams = Streams::new(services.stopping.clone(), exports_per_caller, tails_per_caller);
         let pages = Pages::new(max_answer_bytes);
-        Self { services, bodies, pages, streams, checking: Semaphore::new(processors) }
+        Self { services, bodies, other_bodies, pages, streams, checking: Semaphore::new(processors) }
     }
 
     /// When a request that begins now has to be answered.

@@ -60,7 +60,8 @@ pub async fn serve(
             biased;
             () = &mut shutdown => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
-            Some((stream, peer, place)) = accept(&listener, &places) => {
+            accepted = accept(&listener, &places) => {
+                let Some((stream, peer, place)) = accepted else { continue };
                 let Some(guest) = crowd.admit(peer) else { continue };
                 let connection = connection(stream, tls.clone(), peer, router.clone(), stop.clone(), limits);
                 open.spawn(async move {

@@ -4,7 +4,11 @@
 //! `\" \\ \b \t \n \f \r` and `\u00xx` only. Refused, never repaired: duplicate members, empty names, lone surrogates, U+0000,
 //! numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double cannot tell apart.
 
-use std::{borrow::Cow, io::Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display},
+    io::Write as _,
+};
 
 use super::{
     Violation,
@@ -18,7 +22,6 @@ pub(super) const MAX_SAFE: i64 = (1 << 53) - 1;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Syntax(Syntax),
-    /// The path is relative to the value.
     Violation(Violation),
 }
 
@@ -28,15 +31,35 @@ impl From<Syntax> for Refusal {
     }
 }
 
-fn refuse<T>(path: &str, expected: &str, found: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal::Violation(Violation { path: path.to_owned(), expected: expected.to_owned(), found: found.into() }))
+fn refuse<T>(path: &dyn Display, expected: &str, found: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Violation(Violation { path: path.to_string(), expected: expected.to_owned(), found: found.into() }))
+}
+
+/// The path of a member or an element, which is written out only if something is wrong there.
+struct Below<'p> {
+    outer: &'p dyn Display,
+    step: Step<'p>,
+}
+
+enum Step<'p> {
+    Member(&'p str),
+    Element(usize),
+}
+
+impl Display for Below<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Step::Member(name) => write!(f, "{}.{name}", self.outer),
+            Step::Element(index) => write!(f, "{}[{index}]", self.outer),
+        }
+    }
 }
 
 /// Appends the canonical form of the value that begins with `token`, and reads on to its end.
 pub(super) fn put_value(
     scanner: &mut Scanner<'_>,
     token: Token,
-    path: &str,
+    path: &dyn Display,
     depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
@@ -62,7 +85,7 @@ pub(super) fn put_value(
     Ok(())
 }
 
-fn put_array(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn put_array(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some(depth) = depth.checked_sub(1) else {
         return Ok(scanner.fail(Expected::LessNesting)?);
     };
@@ -70,7 +93,7 @@ fn put_array(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<
     if !scanner.take(b']') {
         for index in 0_usize.. {
             let token = scanner.value()?;
-            put_value(scanner, token, &format!("{path}[{index}]"), depth, out)?;
+            put_value(scanner, token, &Below { outer: path, step: Step::Element(index) }, depth, out)?;
             if !scanner.more(b']')? {
                 break;
             }
@@ -81,7 +104,7 @@ fn put_array(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<
     Ok(())
 }
 
-fn put_object(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn put_object(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some(depth) = depth.checked_sub(1) else {
         return Ok(scanner.fail(Expected::LessNesting)?);
     };
@@ -89,10 +112,9 @@ fn put_object(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec
     if !scanner.take(b'}') {
         loop {
             let name = member_name(scanner, path)?;
-            let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             let token = scanner.value()?;
             let mut value = Vec::new();
-            put_value(scanner, token, &inner, depth, &mut value)?;
+            put_value(scanner, token, &Below { outer: path, step: Step::Member(&name) }, depth, &mut value)?;
             members.push((name, value));
             if !scanner.more(b'}')? {
                 break;
@@ -103,7 +125,7 @@ fn put_object(scanner: &mut Scanner<'_>, path: &str, depth: usize, out: &mut Vec
 }
 
 /// Reads a member's name and the colon after it.
-pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &str) -> Result<String, Refusal> {
+pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &dyn Display) -> Result<String, Refusal> {
     let (span, escaped) = scanner.string()?;
     scanner.expect(b':', Expected::Colon)?;
     let quoted = span.of(scanner.input());
@@ -126,7 +148,11 @@ pub(super) fn name_text(quoted: &[u8], escaped: bool) -> Result<Cow<'_, str>, su
 }
 
 /// Appends an object of these members, each value in canonical form already.
-pub(super) fn put_members(mut members: Vec<(String, Vec<u8>)>, path: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(super) fn put_members(
+    mut members: Vec<(String, Vec<u8>)>,
+    path: &dyn Display,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
     members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     let mut previous: Option<&str> = None;
     out.push(b'{');
@@ -170,13 +196,22 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
 
 /// The canonical form of a number; `None` if a double does not hold it.
 pub(super) fn number(digits: &[u8]) -> Option<String> {
+    shortest(digits, f64::is_finite)
+}
+
+/// The same of a number that the engines keep in 32 bits, where a large double is infinite.
+pub(super) fn single(digits: &[u8]) -> Option<String> {
+    shortest(digits, |value| (value as f32).is_finite())
+}
+
+fn shortest(digits: &[u8], is_held: impl FnOnce(f64) -> bool) -> Option<String> {
     if let Some(whole) = safe_whole(digits) {
         return Some(whole.to_string());
     }
     let value: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let is_unsafe_whole = value.fract() == 0.0 && value.abs() > MAX_SAFE as f64;
     let written_whole = digits.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
-    if !value.is_finite() || (is_unsafe_whole && written_whole) {
+    if !is_held(value) || (is_unsafe_whole && written_whole) {
         return None;
     }
     Some(ryu_js::Buffer::new().format_finite(value).to_owned())
@@ -210,7 +245,7 @@ mod tests {
         let mut scanner = Scanner::new(text.as_bytes(), 0);
         let token = scanner.value()?;
         let mut out = Vec::new();
-        put_value(&mut scanner, token, "", 32, &mut out)?;
+        put_value(&mut scanner, token, &"", 32, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

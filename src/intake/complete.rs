@@ -68,7 +68,7 @@ pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a
 static EMPTY: Defaults = Defaults::NONE;
 
 fn violation(draft: &mut Draft, path: &str, expected: impl Into<String>, found: impl Into<String>) {
-    draft.violations.push(Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
+    draft.violations.add(|| Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
 }
 
 /// Whether the sender may log as this provider. Says so before anything is said of what is registered, which is nothing to
@@ -125,7 +125,7 @@ fn refuse_names(draft: &mut Draft, input: &[u8], is_provider_registered: bool) {
             Some(_) if is_registered => {}
             Some(name) => violation(draft, path, registered, abbreviate(&name)),
             // A value of the wrong type has been reported already.
-            None if draft.violations.iter().any(|violation| violation.path == path) => {}
+            None if draft.violations.is_of(path) => {}
             None => violation(draft, path, "a text that is not empty", "nothing"),
         }
     }
@@ -144,7 +144,7 @@ fn merge_labels(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
     }
     let mut merged = Vec::new();
     // The names are different ones, so nothing is refused.
-    if canonical::put_members(members, "labels", &mut merged).is_ok() {
+    if canonical::put_members(members, &"labels", &mut merged).is_ok() {
         draft.put(labels, &merged);
     }
 }
@@ -156,10 +156,10 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
     if !scanner.take(b'{') {
         return members;
     }
-    while let Ok(name) = canonical::member_name(&mut scanner, "") {
+    while let Ok(name) = canonical::member_name(&mut scanner, &"") {
         let mut value = Vec::new();
         let Ok(token) = scanner.value() else { break };
-        if canonical::put_value(&mut scanner, token, "", 2, &mut value).is_err() {
+        if canonical::put_value(&mut scanner, token, &"", 2, &mut value).is_err() {
             break;
         }
         members.push((name, value));
@@ -283,11 +283,11 @@ fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, con
             text.push(b',');
         }
         // The names come from an object without duplicates.
-        let _ = canonical::put_members(element, path, &mut text);
+        let _ = canonical::put_members(element, &path, &mut text);
     }
     text.push(b']');
     draft.put(field, &text);
-    draft.violations.append(&mut violations);
+    violations.into_iter().for_each(|violation| draft.violations.add(|| violation));
 }
 
 /// Whether some reference names a space or is of every space, or has a `rel` that is not `primary`. A text cannot hold the

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::schema::{FIELDS, FieldId, NodeId, Tree};
 
-use super::{Violation, known::Known, scan::Span, usual::Usual};
+use super::{known::Known, scan::Span, usual::Usual, violations::Violations};
 
 /// A set of fields or objects, by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ pub(super) struct Draft {
     objects: Numbers,
     /// Canonical values that the input does not hold as they are.
     pub(super) scratch: Vec<u8>,
-    pub(super) violations: Vec<Violation>,
+    pub(super) violations: Violations,
     /// Buffers for arrays that are being put together, kept for their capacity.
     spare: Vec<Vec<u8>>,
     pub(super) usual: Usual,
@@ -135,7 +135,7 @@ impl Draft {
             set: Numbers::default(),
             objects: Numbers::default(),
             scratch: Vec::new(),
-            violations: Vec::new(),
+            violations: Violations::default(),
             spare: Vec::new(),
             usual: Usual::default(),
         }

@@ -5,6 +5,7 @@
 
 mod canonical;
 mod complete;
+mod date;
 mod draft;
 mod known;
 mod parse;
@@ -12,6 +13,7 @@ mod registry;
 mod scan;
 mod sender;
 mod usual;
+mod violations;
 
 use std::{ops::Range, sync::Arc};
 
@@ -27,6 +29,7 @@ use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
 pub use sender::{OWN_PROVIDER, Sender, SenderScope};
+pub use violations::Violation;
 
 /// What a request may hold.
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +41,19 @@ pub struct Limits {
     pub max_array_length: usize,
 }
 
+impl Limits {
+    const DEFAULT: Self =
+        Self { max_event_bytes: 1 << 20, max_batch_events: 10_000, max_depth: 32, max_array_length: 1000 };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_event_bytes: 1 << 20, max_batch_events: 10_000, max_depth: 32, max_array_length: 1000 }
+        Self::DEFAULT
     }
 }
+
+/// What is set for others must not keep the log from telling of its own use.
+const OWN_LIMITS: Limits = Limits::DEFAULT;
 
 /// What became of a body's events.
 pub struct Accepted {
@@ -60,17 +71,8 @@ pub enum Item {
     },
     /// Below the minimum severity of its space.
     Filtered,
-    /// Everything that is wrong with the event; never empty.
+    /// What is wrong with the event; never empty. If it is very much, the last one says how much more there is.
     Rejected(Vec<Violation>),
-}
-
-/// One thing that is wrong with an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Dotted path, with indices for array elements: `kibana.saved_objects[0].rel`; empty for the event as a whole.
-    pub path: String,
-    pub expected: String,
-    pub found: String,
 }
 
 /// Why a body as a whole cannot be taken.
@@ -186,7 +188,7 @@ impl Intake {
         };
         let mut batch = Batch {
             context,
-            limits: &self.limits,
+            limits: if sender.is_log() { &OWN_LIMITS } else { &self.limits },
             now,
             draft: Draft::new(),
             random: Random::new(),
@@ -214,6 +216,9 @@ fn is_spread_over_lines(body: &[u8], start: usize) -> bool {
     let mut after = body.iter().skip(start + 1).skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
     after.next() == Some(&b'\n')
 }
+
+/// Objects of the schema within one another; values of any depth may be in the innermost.
+const SCHEMA_DEPTH: usize = 16;
 
 /// The events of one body.
 struct Batch<'a> {
@@ -243,6 +248,9 @@ impl Batch<'_> {
     /// One event that takes up all of this range.
     fn one(&mut self, body: &[u8], range: Range<usize>) -> Result<(), BodyError> {
         let text = body.get(range).unwrap_or_default();
+        if text.len() > self.limits.max_event_bytes {
+            return self.too_long(text.len());
+        }
         if let Err(error) = std::str::from_utf8(text) {
             return self.reject("UTF-8", format!("a byte that is not, at byte {}", error.valid_up_to()));
         }
@@ -254,7 +262,7 @@ impl Batch<'_> {
             Ok(is_object)
         });
         match parsed {
-            Ok(is_object) => self.finish(text, is_object, text.len()),
+            Ok(is_object) => self.finish(text, is_object),
             Err(syntax) => {
                 let found = found_at(text, syntax.offset());
                 self.reject(syntax.expected.as_str(), found)
@@ -278,8 +286,25 @@ impl Batch<'_> {
         loop {
             scanner.peek();
             let start = scanner.offset();
-            let is_object = self.parse(&mut scanner).map_err(not_json)?;
-            self.finish(body, is_object, scanner.offset() - start)?;
+            // An event is read no further than it may be long.
+            let end = start.saturating_add(self.limits.max_event_bytes).min(body.len());
+            let within = body.get(..end).unwrap_or_default();
+            let mut event = Scanner::new(within, start);
+            match self.parse(&mut event) {
+                Ok(is_object) => {
+                    self.finish(within, is_object)?;
+                    scanner = Scanner::new(body, event.offset());
+                }
+                Err(syntax) => {
+                    let token = scanner.value().map_err(not_json)?;
+                    scanner.skip(token, self.limits.max_depth + SCHEMA_DEPTH).map_err(not_json)?;
+                    let length = scanner.offset() - start;
+                    if length <= self.limits.max_event_bytes {
+                        return Err(not_json(syntax));
+                    }
+                    self.too_long(length)?;
+                }
+            }
             if !scanner.more(b']').map_err(not_json)? {
                 break;
             }
@@ -300,25 +325,18 @@ impl Batch<'_> {
         }
         scanner.skip(token, self.limits.max_depth)?;
         let found = parse::describe(token, scanner.input());
-        self.draft.violations.push(Violation {
-            path: String::new(),
-            expected: "an event, an object".to_owned(),
-            found,
-        });
+        let expected = "an event, an object".to_owned();
+        self.draft.violations.add(|| Violation { path: String::new(), expected, found });
         Ok(false)
     }
 
     /// Judges what was read.
-    fn finish(&mut self, input: &[u8], is_object: bool, length: usize) -> Result<(), BodyError> {
+    fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
-        let limit = self.limits.max_event_bytes;
-        if length > limit {
-            return self.reject(&format!("an event of at most {limit} bytes"), format!("{length} bytes"));
-        }
         let known = Known::get();
         let defaults = if is_object { complete::complete(&mut self.draft, input, &self.context) } else { None };
         let Some(defaults) = defaults else {
-            self.accepted.items.push(Item::Rejected(std::mem::take(&mut self.draft.violations)));
+            self.accepted.items.push(Item::Rejected(self.draft.violations.take()));
             return Ok(());
         };
         let class = RetentionClass::General;
@@ -345,6 +363,11 @@ impl Batch<'_> {
         });
         self.accepted.items.push(Item::Accepted { id });
         Ok(())
+    }
+
+    fn too_long(&mut self, length: usize) -> Result<(), BodyError> {
+        let limit = self.limits.max_event_bytes;
+        self.reject(&format!("an event of at most {limit} bytes"), format!("{length} bytes"))
     }
 
     fn reject(&mut self, expected: &str, found: String) -> Result<(), BodyError> {

@@ -158,7 +158,7 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
         Ok(Token::Object) => parse::event(&mut scanner, &mut draft, limits),
         Ok(_) | Err(_) => scanner.fail(Expected::Object),
     };
-    let mut violation = draft.violations.drain(..).next();
+    let mut violation = draft.violations.take().into_iter().next();
     if let Err(syntax) = parsed {
         let expected = syntax.expected.as_str().to_owned();
         violation = Some(Violation { path: String::new(), expected, found: "something else".to_owned() });

@@ -293,6 +293,14 @@ impl<'a> Scanner<'a> {
         if self.at == before { self.fail(Expected::Digit) } else { Ok(()) }
     }
 
+    /// Reads on to the end of a member, whatever it is.
+    pub(super) fn member(&mut self, depth: usize) -> Result<(), Syntax> {
+        self.string()?;
+        self.expect(b':', Expected::Colon)?;
+        let token = self.value()?;
+        self.skip(token, depth)
+    }
+
     /// Reads on to the end of a value that began with this token.
     pub(super) fn skip(&mut self, token: Token, depth: usize) -> Result<(), Syntax> {
         match token {
@@ -304,10 +312,7 @@ impl<'a> Scanner<'a> {
                     return Ok(());
                 }
                 loop {
-                    self.string()?;
-                    self.expect(b':', Expected::Colon)?;
-                    let inner = self.value()?;
-                    self.skip(inner, depth - 1)?;
+                    self.member(depth - 1)?;
                     if !self.more(b'}')? {
                         return Ok(());
                     }

@@ -49,6 +49,10 @@ impl Sender {
         Self::of([SenderScope { providers: None, spaces: None }])
     }
 
+    pub(super) const fn is_log(&self) -> bool {
+        matches!(self.0, Kind::Log)
+    }
+
     pub(super) fn may_log_in(&self, provider: &[u8], space: Option<&Space>) -> bool {
         self.has_scope(provider, |spaces| spaces.iter().any(|named| named.as_ref() == space))
     }

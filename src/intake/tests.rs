@@ -31,6 +31,15 @@ fn accept(body: &str) -> Accepted {
     intake_with(Value::Null).0.accept(&Sender::anyone(), None, body.as_bytes()).unwrap()
 }
 
+#[test]
+fn the_log_itself_may_log_more_than_is_set_for_others() {
+    let (intake, _folder) = intake_with(Value::Null);
+    let line = format!(r#"{{"event":{{"provider":"p","action":"a"}},"message":"{}"}}"#, "x".repeat(5000));
+    let body = vec![line; 30].join("\n");
+    assert!(intake.accept(&Sender::anyone(), None, body.as_bytes()).is_err());
+    assert_eq!(intake.accept(&Sender::log(), None, body.as_bytes()).unwrap().contents.len(), 30);
+}
+
 /// The contents, without what is the same in all of them.
 fn contents(accepted: &Accepted) -> Vec<Value> {
     let parse = |content: ContentRef<'_>| serde_json::from_slice(content.bytes).unwrap();
@@ -90,6 +99,90 @@ fn every_violation_is_reported_with_path_expected_and_found() {
 }
 
 #[test]
+fn very_many_mistakes_are_counted_and_no_longer_named() {
+    let found = violations(&event(&r#","mesage":1"#.repeat(150)));
+    assert_eq!(found.len(), 101);
+    assert_eq!(found.iter().filter(|(_, expected, _)| expected.contains("did you mean message")).count(), 10);
+    let last = ("", "no more mistakes than the 100 before", "50 more");
+    assert_eq!(found.last().map(|(p, e, f)| (p.as_str(), e.as_str(), f.as_str())), Some(last));
+    let (path, ..) = &violations(&event(&format!(r#","{}":1"#, "é".repeat(1000))))[0];
+    assert_eq!(*path, format!("{}…", "é".repeat(250)));
+    let labels: Vec<_> = (0..7).map(|number| format!(r#""{number}":{{}}"#)).collect();
+    let labels = format!(r#"{{"a":1,"b":1,"c":1,"d":1,"e":1,{}}}"#, labels.join(","));
+    let (path, expected, found) = &violations(&event(&format!(r#","labels":{labels}"#)))[0];
+    assert_eq!((path.as_str(), expected.as_str(), found.as_str()), ("labels", "at most 5 members", "12 members"));
+}
+
+#[test]
+fn a_text_is_as_long_as_it_is_without_escapes() {
+    let id = |text: &str| event("").replace(r#""id":"i""#, &format!(r#""id":"{text}""#));
+    for (one, count) in [("x", 1_024), (r#"\""#, 1_024), (r"\\", 1_024), (r"\n", 1_024), (r"\u0001", 600)] {
+        assert!(matches!(accept(&id(&one.repeat(count))).items[0], Item::Accepted { .. }), "{one}");
+    }
+    let (path, expected, found) = &violations(&id(&r"\n".repeat(1_025)))[0];
+    assert_eq!([path, expected, found], ["event.id", "a text of at most 1024 bytes", "1025 bytes"]);
+}
+
+/// Whatever is configured, the engines take 10,000 nested objects of one event.
+#[test]
+fn nested_objects_are_bounded_by_what_the_engines_take() {
+    use crate::schema::{FIELDS, Kind};
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { max_array_length: 100_000, ..Limits::default() };
+    let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
+    let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
+    let nested = |count: usize| {
+        let body = event(&format!(r#","kibana.saved_objects":[{}]"#, vec!["{}"; count].join(",")));
+        match intake.accept(&Sender::anyone(), None, body.as_bytes()).unwrap().items.remove(0) {
+            Item::Rejected(violations) => violations[0].clone(),
+            item => panic!("{item:?}"),
+        }
+    };
+    assert_eq!(nested(5_000).path, "event.provider");
+    assert_eq!(
+        (nested(5_001).path.as_str(), nested(5_001).expected.as_str()),
+        ("kibana.saved_objects", "at most 5000 elements")
+    );
+    assert!(FIELDS.iter().filter(|field| field.kind == Kind::Nested).count() * 5_000 <= 10_000);
+}
+
+#[test]
+fn an_event_that_is_too_long_is_read_to_its_end_alone() {
+    let good = event("");
+    let long = |extra: &str, length: usize| {
+        let event = event(&format!(r#"{extra},"message":"""#));
+        event.replace(r#"message":""#, &format!(r#"message":"{}"#, "x".repeat(length - event.len())))
+    };
+    let whole = |item: &Item| match item {
+        Item::Accepted { .. } => "accepted".to_owned(),
+        Item::Rejected(violations) => {
+            violations.iter().map(|v| format!("{}, found {};", v.expected, v.found)).collect()
+        }
+        Item::Filtered => unreachable!(),
+    };
+    let deep = format!(r#","annals.payload":{}{}"#, "[".repeat(8), "]".repeat(8));
+    for extra in ["", r#","x":1,"tags":5"#, r#","labels":{"a":1}"#, &deep] {
+        for length in [3900, 3999, 4000, 4001, 4002, 9000] {
+            let long = long(extra, length);
+            assert_eq!(long.len(), length);
+            let lines: Vec<_> =
+                accept(&[&good, &long, &good].map(String::as_str).join("\n")).items.iter().map(whole).collect();
+            let array: Vec<_> = accept(&format!("[{good} , {long} ,{good}]")).items.iter().map(whole).collect();
+            assert_eq!(lines, array);
+            assert_eq!(lines.len(), 3);
+            if length > 4000 {
+                assert_eq!(lines[1], format!("an event of at most 4000 bytes, found {length} bytes;"));
+            }
+        }
+    }
+    let broken = long("", 5000).replace("}", "");
+    assert_eq!(violations(&broken)[0].1, "an event of at most 4000 bytes");
+    let (intake, _folder) = intake_with(Value::Null);
+    let error = intake.accept(&Sender::anyone(), None, format!("[{broken}]").as_bytes()).err();
+    assert!(matches!(error, Some(BodyError::NotJson { offset, .. }) if offset == broken.len() + 1), "{error:?}");
+}
+
+#[test]
 fn a_value_of_the_wrong_kind_or_out_of_bounds_is_refused() {
     for (extra, path) in [
         (r#","event.duration":1.5"#, "event.duration"),
@@ -100,6 +193,8 @@ fn a_value_of_the_wrong_kind_or_out_of_bounds_is_refused() {
         (r#","event.severity":"5.0""#, "event.severity"),
         (r#","event.severity":"9007199254740992""#, "event.severity"),
         (r#","event.risk_score":1e999"#, "event.risk_score"),
+        (r#","event.risk_score":1e39"#, "event.risk_score"),
+        (r#","event.risk_score":-3.4028235677973366e38"#, "event.risk_score"),
         (r#","source.ip":"300.1.1.1""#, "source.ip"),
         (r#","annals.code":40000"#, "annals.code"),
         (r#","annals.severity":"loud""#, "annals.severity"),
@@ -347,6 +442,23 @@ fn spell(event: &Value, [reversed, spaced, dotted]: [bool; 3]) -> String {
 }
 
 proptest! {
+    /// The engines' ranges: `float` is finite in 32 bits, `long` has 64 bits.
+    #[test]
+    fn a_number_that_is_taken_fits_its_type_in_the_engines(
+        number in r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?",
+        large in 3e38_f64..4e38,
+    ) {
+        let fields = ["risk_score", "severity", "duration"];
+        let line = |number: &String| fields.map(|field| event(&format!(r#","event.{field}":{number}"#))).join("\n");
+        let accepted = accept(&[number, large.to_string(), format!("{large:e}")].each_ref().map(line).join("\n"));
+        for content in contents(&accepted) {
+            let [score, severity, duration] = fields.map(|field| content["event"].get(field));
+            prop_assert!(score.is_none_or(|value| (value.as_f64().unwrap() as f32).is_finite()), "{content}");
+            prop_assert!(severity.is_none_or(|value| value.as_i64().is_some()), "{content}");
+            prop_assert!(duration.is_none_or(|value| value.as_str().unwrap().parse::<i64>().is_ok()), "{content}");
+        }
+    }
+
     /// However an event is spelt, its content is the same, and is what RFC 8785 makes of it.
     #[test]
     fn the_spelling_of_an_event_does_not_matter(event in arbitrary_event()) {
@@ -373,7 +485,7 @@ proptest! {
         let mut scanner = Scanner::new(&a, 0);
         let token = scanner.value().unwrap();
         let mut again = Vec::new();
-        canonical::put_value(&mut scanner, token, "", 32, &mut again).unwrap();
+        canonical::put_value(&mut scanner, token, &"", 32, &mut again).unwrap();
         prop_assert_eq!(a, again);
     }
 

@@ -33,7 +33,7 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     let seal = seal.ok_or(VerifyError::Unsealed)?;
     let chain: ChainId = chain.parse().map_err(|_| VerifyError::Member("annals.chain"))?;
     let previous = decode_hash(seal.previous).ok_or(VerifyError::Member("annals.previous"))?;
-    let received: jiff::Timestamp = received.parse().map_err(|_| VerifyError::Member("annals.received"))?;
+    let received = UnixMillis::written(received).ok_or(VerifyError::Member("annals.received"))?;
     let stated = decode_hash(seal.hash).ok_or(VerifyError::Member("event.hash"))?;
     let (epoch, salt, mac) = parse_seal(seal.seal).ok_or(VerifyError::Member("annals.seal"))?;
     let content = content_of(document).ok_or(VerifyError::Member("seal members where they belong"))?;
@@ -49,7 +49,7 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     let leaf = Leaf {
         chain,
         sequence: Sequence(sequence),
-        received: UnixMillis(received.as_millisecond()),
+        received,
         kind: LeafKind::Event,
         class,
         epoch,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, iter};
 
 use jiff::{
-    Span, Timestamp, ToSpan,
+    Span, ToSpan,
     civil::{Date, Time},
     tz::Offset,
 };
@@ -97,10 +97,7 @@ impl Interval {
     pub fn start_of(self, instant: UnixMillis) -> Option<UnixMillis> {
         match self {
             Self::Millis(length) => Some(UnixMillis(instant.0.div_euclid(length).checked_mul(length)?)),
-            Self::Calendar(unit) => {
-                let date = Offset::UTC.to_datetime(Timestamp::from_millisecond(instant.0).ok()?).date();
-                first_instant(unit.first_day_of(date)?)
-            }
+            Self::Calendar(unit) => Some(first_instant(unit.first_day_of(instant.utc()?.date())?)),
         }
     }
 
@@ -108,10 +105,7 @@ impl Interval {
     pub fn next(self, start: UnixMillis) -> Option<UnixMillis> {
         match self {
             Self::Millis(length) => start.0.checked_add(length).map(UnixMillis),
-            Self::Calendar(unit) => {
-                let date = Offset::UTC.to_datetime(Timestamp::from_millisecond(start.0).ok()?).date();
-                first_instant(date.checked_add(unit.span()).ok()?)
-            }
+            Self::Calendar(unit) => Some(first_instant(start.utc()?.date().checked_add(unit.span()).ok()?)),
         }
     }
 }
@@ -158,9 +152,8 @@ impl Unit {
     }
 }
 
-fn first_instant(date: Date) -> Option<UnixMillis> {
-    let start = Offset::UTC.to_timestamp(date.to_datetime(Time::midnight())).ok()?;
-    Some(UnixMillis(start.as_millisecond()))
+fn first_instant(date: Date) -> UnixMillis {
+    UnixMillis::at(date.to_datetime(Time::midnight()), Offset::UTC)
 }
 
 #[derive(Clone, Debug, PartialEq)]

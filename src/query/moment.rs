@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::{
-    Span, Timestamp, Unit,
+    Span, Unit,
     civil::{Date, DateTime, Time},
     tz::{Offset, TimeZone},
 };
@@ -122,30 +122,26 @@ impl Moment {
 
     /// From the first instant of the unit that the first one is in, to the last of that of the last one.
     fn whole(self, unit: Unit) -> Option<Self> {
-        let next = later(floor(self.last, unit)?, 1, unit)?;
-        Some(Self { first: floor(self.first, unit)?, last: UnixMillis(next.0 - 1) })
+        Some(Self { first: floor(self.first, unit)?, last: last_of(floor(self.last, unit)?, unit) })
     }
 }
 
-fn utc(millis: UnixMillis) -> Option<DateTime> {
-    Some(Offset::UTC.to_datetime(Timestamp::from_millisecond(millis.0).ok()?))
-}
-
-fn millis_of(time: DateTime, offset: Offset) -> Option<UnixMillis> {
-    Some(UnixMillis(offset.to_timestamp(time).ok()?.as_millisecond()))
+/// The last instant of the unit that begins here. The calendar's last day, month and year have none after them.
+fn last_of(first: UnixMillis, unit: Unit) -> UnixMillis {
+    later(first, 1, unit).map_or(first.max(UnixMillis::LAST), |next| UnixMillis(next.0 - 1))
 }
 
 fn later(from: UnixMillis, count: i64, unit: Unit) -> Option<UnixMillis> {
     if let Some(length) = fixed_length(unit) {
-        let millis = from.0.checked_add(count.checked_mul(length)?)?;
-        return utc(UnixMillis(millis)).map(|_| UnixMillis(millis));
+        let to = UnixMillis(from.0.checked_add(count.checked_mul(length)?)?);
+        return to.utc().map(|_| to);
     }
     let span = Span::new();
     let span = match unit {
         Unit::Month => span.try_months(count).ok()?,
         _ => span.try_years(count).ok()?,
     };
-    millis_of(utc(from)?.checked_add(span).ok()?, Offset::UTC)
+    Some(UnixMillis::at(from.utc()?.checked_add(span).ok()?, Offset::UTC))
 }
 
 /// In milliseconds, as every day of UTC is as long as any other.
@@ -164,21 +160,21 @@ fn fixed_length(unit: Unit) -> Option<i64> {
 fn floor(time: UnixMillis, unit: Unit) -> Option<UnixMillis> {
     /// 1970-01-05, a Monday, since 1970-01-01.
     const MONDAY: i64 = 4 * 86_400_000;
-    let date = utc(time)?.date();
+    let date = time.utc()?.date();
     if let Some(length) = fixed_length(unit) {
         let anchor = if unit == Unit::Week { MONDAY } else { 0 };
         return Some(UnixMillis(time.0 - (time.0 - anchor).rem_euclid(length)));
     }
     let first = if unit == Unit::Month { date.first_of_month() } else { date.first_of_year() };
-    millis_of(first.to_datetime(Time::midnight()), Offset::UTC)
+    Some(UnixMillis::at(first.to_datetime(Time::midnight()), Offset::UTC))
 }
 
 /// A date and time, or the beginning of one.
 fn written(text: &str) -> Option<Moment> {
     let Written { time, offset, unit } = read(text)?;
-    let first = millis_of(time, offset.unwrap_or(Offset::UTC))?;
+    let first = UnixMillis::at(time, offset.unwrap_or(Offset::UTC));
     // Not rounded, as the unit is of the offset's calendar.
-    Some(Moment { first, last: UnixMillis(later(first, 1, unit)?.0 - 1) })
+    Some(Moment { first, last: last_of(first, unit) })
 }
 
 /// A date and time without an offset, or the beginning of one, by the clocks of this zone; `None` for whatever says by itself when it is.
@@ -295,7 +291,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 
     fn check(text: &str, first: &str, last: &str) {
-        let millis = |text: &str| UnixMillis(text.parse::<Timestamp>().unwrap().as_millisecond());
+        let millis = |text: &str| UnixMillis::written(text).unwrap();
         assert_eq!(parse(text, NOW), Ok(Moment { first: millis(first), last: millis(last) }), "{text}");
     }
 
@@ -304,12 +300,16 @@ mod tests {
         check("2021-03-02", "2021-03-02T00:00:00.000Z", "2021-03-02T23:59:59.999Z");
         check("2024-02-29", "2024-02-29T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
         check("1969-12-31", "1969-12-31T00:00:00.000Z", "1969-12-31T23:59:59.999Z");
+        check("0000-01-01", "0000-01-01T00:00:00.000Z", "0000-01-01T23:59:59.999Z");
+        check("9999-12-31", "9999-12-31T00:00:00.000Z", "9999-12-31T23:59:59.999Z");
     }
 
     #[test]
     fn a_year_a_month_and_an_hour_are_spans_too() {
         check("2021", "2021-01-01T00:00:00.000Z", "2021-12-31T23:59:59.999Z");
         check("2024-02", "2024-02-01T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
+        check("9999", "9999-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z");
+        check("9999-12", "9999-12-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z");
         check("2021-03-02T10", "2021-03-02T10:00:00.000Z", "2021-03-02T10:59:59.999Z");
         check("1614686400000", "2021-03-02T12:00:00.000Z", "2021-03-02T12:00:00.000Z");
     }
@@ -326,6 +326,7 @@ mod tests {
         check("now/d+8h", "2021-03-02T08:00:00.000Z", "2021-03-03T07:59:59.999Z");
         check("2024-01-31||+1M", "2024-02-29T00:00:00.000Z", "2024-02-29T23:59:59.999Z");
         check("2021-03-02T10:15||/H", "2021-03-02T10:00:00.000Z", "2021-03-02T10:59:59.999Z");
+        check("9999-12-31||/d", "9999-12-31T00:00:00.000Z", "9999-12-31T23:59:59.999Z");
         check("1969-12-31||/w", "1969-12-29T00:00:00.000Z", "1970-01-04T23:59:59.999Z");
     }
 
@@ -336,6 +337,7 @@ mod tests {
         check("2021-03-02T10:15:30.5Z", "2021-03-02T10:15:30.500Z", "2021-03-02T10:15:30.500Z");
         check("2021-03-02T10:15:30.123456789Z", "2021-03-02T10:15:30.123Z", "2021-03-02T10:15:30.123Z");
         check(" 2021-03-02 10:15:30 ", "2021-03-02T10:15:30.000Z", "2021-03-02T10:15:30.999Z");
+        check("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z");
         check("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z");
     }
 
@@ -352,7 +354,7 @@ mod tests {
     fn a_date_without_an_offset_is_read_in_a_zone() {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let check = |text: &str, first: &str, last: &str| {
-            let millis = |text: &str| UnixMillis(text.parse::<Timestamp>().unwrap().as_millisecond());
+            let millis = |text: &str| UnixMillis::written(text).unwrap();
             assert_eq!(in_zone(text, &zone), Some(Moment { first: millis(first), last: millis(last) }), "{text}");
         };
         check("2021-07", "2021-06-30T22:00:00Z", "2021-07-31T21:59:59.999Z");

@@ -2,7 +2,6 @@
 
 use std::{cmp::Ordering, net::IpAddr};
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -84,7 +83,7 @@ impl Sort {
     pub fn may_have(&self, key: &Key) -> bool {
         match key {
             Key::Integer(integer) => match self.field.kind {
-                Kind::Date => Timestamp::from_millisecond(*integer).is_ok(),
+                Kind::Date => (UnixMillis::FIRST..=UnixMillis::LAST).contains(&UnixMillis(*integer)),
                 Kind::Boolean => matches!(integer, 0 | 1),
                 kind => matches!(kind, Kind::Long | Kind::Long64),
             },

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::files;
+use crate::{event::ChainPosition, files};
 
 /// An event that a store refused for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,25 +74,40 @@ impl DeadLetters {
         self.lines.len()
     }
 
-    /// Keeps a letter, durably; one that is kept already is kept once.
-    pub(super) fn add(&mut self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
-        if self.lines.contains_key(&letter.position) {
+    /// Keeps letters, durably; one that is kept already is kept once.
+    pub(super) fn add(&mut self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
+        let mut bytes = Vec::new();
+        let mut lines = Vec::new();
+        for letter in letters.iter().filter(|letter| !self.lines.contains_key(&letter.position)) {
+            let begin = bytes.len();
+            bytes.append(&mut serde_json::to_vec(letter).unwrap_or_default());
+            bytes.push(b'\n');
+            lines.push((letter.position.clone(), (self.length + begin as u64, bytes.len() - begin)));
+        }
+        if lines.is_empty() {
             return Ok(());
         }
-        let mut line = serde_json::to_vec(letter).unwrap_or_default();
-        line.push(b'\n');
         let is_new = self.length == 0;
         let write = || {
             let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
             file.set_len(self.length)?;
-            file.write_all(&line)?;
+            file.write_all(&bytes)?;
             file.sync_data()?;
             if is_new { files::sync_parent(&self.path) } else { Ok(()) }
         };
         write().map_err(|source| DeadLetterError::Io { path: self.path.clone(), source })?;
-        self.lines.insert(letter.position.clone(), (self.length, line.len()));
-        self.length += line.len() as u64;
+        self.lines.extend(lines);
+        self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Forgets the letters of events that are not refused after all, and rewrites the file if there were any.
+    pub(super) fn take_back(&mut self, events: impl Iterator<Item = ChainPosition>) -> Result<(), DeadLetterError> {
+        let before = self.lines.len();
+        if before > 0 {
+            events.for_each(|position| self.remove(&position.to_string()));
+        }
+        if self.lines.len() < before { self.compact() } else { Ok(()) }
     }
 
     /// The letters in the order of their positions, from the index `from` on.
@@ -154,13 +169,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("es.jsonl");
         let mut letters = DeadLetters::open(&path).unwrap();
-        for position in ["c-2", "c-1", "c-2", "c-3"] {
-            letters.add(&letter(position)).unwrap();
+        for positions in [vec!["c-2"], vec!["c-1", "c-2"], vec!["c-3", "c-1"], vec![]] {
+            let added: Vec<_> = positions.into_iter().map(letter).collect();
+            letters.add(&added).unwrap();
         }
         assert_eq!(letters.list(1, 5).unwrap(), [letter("c-2"), letter("c-3")]);
         letters.remove("c-2");
         letters.compact().unwrap();
-        letters.add(&letter("c-4")).unwrap();
+        letters.add(&[letter("c-4")]).unwrap();
         let letters = DeadLetters::open(&path).unwrap();
         assert_eq!(letters.list(0, 10).unwrap(), [letter("c-1"), letter("c-3"), letter("c-4")]);
     }
@@ -170,12 +186,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("es.jsonl");
         let mut letters = DeadLetters::open(&path).unwrap();
-        letters.add(&letter("c-1")).unwrap();
+        letters.add(&[letter("c-1")]).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.extend_from_slice(b"{\"position\":\"c-2\"");
         fs::write(&path, &bytes).unwrap();
         let mut letters = DeadLetters::open(&path).unwrap();
-        letters.add(&letter("c-3")).unwrap();
+        letters.add(&[letter("c-3")]).unwrap();
         assert_eq!(DeadLetters::open(&path).unwrap().len(), 2);
         fs::write(&path, b"{}\n").unwrap();
         assert!(matches!(DeadLetters::open(&path), Err(DeadLetterError::Invalid { line: 1, .. })));

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{
-    DeadLetter, Inner, lock,
-    retry::{Backoff, random},
-    run::Part,
-};
+use super::{DeadLetter, DeadLetterError, Inner, health::Attempt, lock, run::Part};
 use crate::{
+    event::ChainPosition,
     integrity,
     store::{Outcome, SealedEvent, StoreError, Target},
     time::format_time,
@@ -19,39 +16,46 @@ use crate::{
 /// Returns when the store has all events of these parts, or a stub in the place of each that it refuses for good.
 pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
     for part in parts {
-        let mut delivery = Delivery { inner: &inner, target: part.target, backoff: Backoff::default() };
+        let attempt = Attempt::new(&inner);
+        let mut delivery = Delivery { inner: &inner, target: part.target, attempt, has_forked: false };
         let events = if part.may_stand { delivery.missing(part.events).await } else { part.events };
         let mut pieces = vec![Piece::of(events)];
         while let Some(piece) = pieces.pop() {
-            let next = delivery.attempt(piece, &part.stream, part.begin).await;
-            pieces.extend(next);
+            if !piece.events.is_empty() {
+                let next = delivery.try_once(piece, &part.stream, part.begin).await;
+                pieces.extend(next);
+            }
         }
+        delivery.attempt.report_success();
     }
 }
 
 /// Events that are sent in one request.
+#[derive(Default)]
 struct Piece {
     events: Vec<SealedEvent>,
     /// In what form each of them is sent.
     forms: Vec<Form>,
 }
 
-/// An event that a store refuses is sent in the next form.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// An event that a store refuses is sent in the next form. If the last is refused too, it cannot be for what the event is;
+/// so it is the event's turn again.
 enum Form {
     Event,
-    Stub,
-    StubWithoutContent,
+    Stub(Refused),
+    StubWithoutContent(Refused),
+}
+
+/// An event that a stub stands for.
+struct Refused {
+    document: Bytes,
+    reason: String,
 }
 
 impl Piece {
     fn of(events: Vec<SealedEvent>) -> Self {
-        let forms = vec![Form::Event; events.len()];
+        let forms = events.iter().map(|_| Form::Event).collect();
         Self { events, forms }
-    }
-
-    fn empty() -> Self {
-        Self { events: Vec::new(), forms: Vec::new() }
     }
 
     fn push(&mut self, event: SealedEvent, form: Form) {
@@ -74,7 +78,9 @@ impl Piece {
 struct Delivery<'a> {
     inner: &'a Inner,
     target: Target,
-    backoff: Backoff,
+    attempt: Attempt,
+    /// Whether it was said that the chain has forked.
+    has_forked: bool,
 }
 
 impl Delivery<'_> {
@@ -84,8 +90,7 @@ impl Delivery<'_> {
             let standing = match self.inner.store.look_up(&events).await {
                 Ok(standing) => standing,
                 Err(error) => {
-                    self.inner.report_trouble(&error.to_string());
-                    self.wait(None).await;
+                    self.attempt.fail(&error.to_string()).await;
                     continue;
                 }
             };
@@ -101,31 +106,27 @@ impl Delivery<'_> {
                 return missing.into_iter().map(|(event, _)| event).collect();
             };
             let reason = self.report_fork(event, found_seal);
-            self.inner.report_trouble(&reason);
-            self.wait(None).await;
+            self.attempt.fail(&reason).await;
         }
     }
 
     /// Says, once, that the chain has forked; what to say of it from then on.
-    fn report_fork(&self, event: &SealedEvent, found_seal: &str) -> String {
+    fn report_fork(&mut self, event: &SealedEvent, found_seal: &str) -> String {
         self.inner.metrics.conflict.inc();
         let position = event.position;
-        if !self.inner.is_ill() {
+        if !std::mem::replace(&mut self.has_forked, true) {
             tracing::error!(store = self.inner.name, %position, found_seal, "the chain has forked");
         }
         format!("the chain has forked at {position}: the store holds another event there")
     }
 
     /// Sends a piece once. Returns what is still to be sent.
-    async fn attempt(
+    async fn try_once(
         &mut self,
         piece: Piece,
         stream: &crate::event::Stream,
         begin: crate::journal::Position,
     ) -> Vec<Piece> {
-        if piece.events.is_empty() {
-            return Vec::new();
-        }
         let answer = self.send(&piece.events).await;
         let error = match answer {
             Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
@@ -142,28 +143,28 @@ impl Delivery<'_> {
             }
             StoreError::TooLarge | StoreError::Refused { .. } | StoreError::TooManySpans => {
                 let reason = error.to_string();
-                let mut refused = Piece::empty();
-                for (event, form) in piece.into_items() {
-                    self.refuse(event, form, &reason, &mut refused).await;
+                let mut again = Piece::default();
+                let refused = piece.into_items().map(|(event, form)| (event, form, reason.clone())).collect();
+                let (stubs, trouble) = self.refuse(refused, &mut again).await;
+                if let Some(reason) = trouble {
+                    self.attempt.fail(&reason).await;
                 }
-                vec![refused]
+                vec![again, stubs]
             }
             StoreError::TargetLost { reason } => {
-                self.inner.report_trouble(&reason);
+                self.attempt.report_trouble(&reason);
                 if let Err(reason) = self.bind_anew(stream, begin).await {
-                    self.inner.report_trouble(&reason);
-                    self.wait(None).await;
+                    self.attempt.fail(&reason).await;
                 }
                 vec![piece]
             }
             StoreError::Unavailable { ref reason, retry_after } => {
-                self.inner.report_trouble(reason);
-                self.wait(retry_after).await;
+                self.attempt.report_trouble(reason);
+                self.attempt.wait(retry_after).await;
                 vec![piece]
             }
             StoreError::Blocked { ref reason } | StoreError::Denied { ref reason } => {
-                self.inner.report_trouble(reason);
-                self.wait(None).await;
+                self.attempt.fail(reason).await;
                 vec![piece]
             }
         }
@@ -183,88 +184,116 @@ impl Delivery<'_> {
     async fn settle(&mut self, piece: Piece, outcomes: Vec<Outcome>) -> Vec<Piece> {
         let metrics = &self.inner.metrics;
         metrics.requests_answered.inc();
-        let mut stored = 0;
+        let mut stored = Vec::new();
         let mut duplicates = 0;
-        let (mut again, mut refused) = (Piece::empty(), Piece::empty());
+        let (mut again, mut refused) = (Piece::default(), Vec::new());
         let mut trouble = None;
         for ((event, form), outcome) in piece.into_items().zip(outcomes) {
             match outcome {
-                Outcome::Stored => stored += 1,
-                Outcome::Duplicate => duplicates += 1,
+                Outcome::Stored => {
+                    self.report_stub(event.position, &form);
+                    stored.push((event.position, form));
+                }
+                Outcome::Duplicate => {
+                    self.report_stub(event.position, &form);
+                    duplicates += 1;
+                }
                 Outcome::Retry { reason } => {
                     metrics.retried.inc();
                     trouble = Some(reason);
                     again.push(event, form);
                 }
-                Outcome::Rejected { reason } => self.refuse(event, form, &reason, &mut refused).await,
+                Outcome::Rejected { reason } => refused.push((event, form, reason)),
                 Outcome::Conflict { found_seal } => {
                     trouble = Some(self.report_fork(&event, &found_seal));
                     again.push(event, form);
                 }
             }
         }
-        metrics.stored.inc_by(stored);
+        metrics.stored.inc_by(stored.len() as u64);
         metrics.duplicate.inc_by(duplicates);
-        match trouble {
-            None => {
-                self.inner.report_success();
-                self.backoff.reset();
-            }
+        let (stubs, refused_as_stub) = self.refuse(refused, &mut again).await;
+        if !stored.is_empty() || duplicates > 0 {
+            self.attempt.reset();
+        }
+        match trouble.or(refused_as_stub) {
             Some(reason) => {
-                self.inner.report_trouble(&reason);
-                if stored > 0 {
-                    self.backoff.reset();
+                self.attempt.fail(&reason).await;
+            }
+            None if stored.is_empty() && duplicates == 0 => {}
+            None => self.attempt.report_success(),
+        }
+        self.take_letters_back(&stored);
+        vec![again, stubs]
+    }
+
+    /// Keeps events that the store refuses as dead letters, durably, and puts the stub of each into the piece that is
+    /// returned. Those that are refused as stubs too are put into `again` as they were, and what to say of it is returned.
+    async fn refuse(
+        &mut self,
+        refused: Vec<(SealedEvent, Form, String)>,
+        again: &mut Piece,
+    ) -> (Piece, Option<String>) {
+        let (mut stubs, mut letters, mut trouble) = (Piece::default(), Vec::new(), None);
+        for (event, form, reason) in refused {
+            let (refused, stub) = match form {
+                Form::Event => {
+                    letters.push(self.letter(&event, &reason));
+                    let refused = Refused { document: event.document.clone(), reason: reason.clone() };
+                    let stub = integrity::stub(&refused.document);
+                    (refused, stub.map(|stub| (stub, Form::Stub as fn(Refused) -> Form)))
                 }
-                self.wait(None).await;
+                Form::Stub(refused) => {
+                    let stub = integrity::stub_without_content(&refused.document);
+                    (refused, stub.map(|stub| (stub, Form::StubWithoutContent as fn(Refused) -> Form)))
+                }
+                Form::StubWithoutContent(refused) => (refused, None),
+            };
+            match stub {
+                Some((stub, form)) => {
+                    stubs.push(SealedEvent { document: Bytes::from(stub), ..event }, form(refused));
+                }
+                None => {
+                    trouble = Some(format!("the store refuses even the stub of an event: {reason}"));
+                    again.push(SealedEvent { document: refused.document, ..event }, Form::Event);
+                }
             }
         }
-        [again, refused].into_iter().filter(|piece| !piece.events.is_empty()).collect()
-    }
-
-    /// Keeps an event that the store refuses for good as a dead letter, and puts its next form into `refused`.
-    async fn refuse(&mut self, event: SealedEvent, form: Form, reason: &str, refused: &mut Piece) {
-        let stub = match form {
-            Form::Event => {
-                self.keep_dead_letter(&event, reason).await;
-                integrity::stub(&event.document).map(|stub| (stub, Form::Stub))
-            }
-            Form::Stub => integrity::stub_without_content(&event.document).map(|stub| (stub, Form::StubWithoutContent)),
-            Form::StubWithoutContent => None,
-        };
-        match stub {
-            Some((document, form)) => refused.push(SealedEvent { document: Bytes::from(document), ..event }, form),
-            None => {
-                self.inner.report_trouble(&format!("the store refuses even the stub of an event: {reason}"));
-                self.wait(None).await;
-                refused.push(event, form);
-            }
+        while let Err(error) = self.keep(&letters) {
+            self.attempt.fail(&format!("a dead letter cannot be kept: {error}")).await;
         }
+        (stubs, trouble)
     }
 
-    async fn keep_dead_letter(&mut self, event: &SealedEvent, reason: &str) {
-        self.inner.metrics.rejected.inc();
-        let letter = DeadLetter {
+    fn letter(&self, event: &SealedEvent, reason: &str) -> DeadLetter {
+        DeadLetter {
             position: event.position.to_string(),
             target: self.target.0.clone(),
             reason: reason.to_owned(),
             refused_at: format_time(self.inner.clock.now()),
             document: String::from_utf8_lossy(&event.document).into_owned(),
-        };
-        tracing::error!(
-            store = self.inner.name,
-            position = letter.position,
-            reason,
-            "the store refuses an event for good"
-        );
-        loop {
-            let added = lock(&self.inner.dead_letters).add(&letter);
-            match added {
-                Ok(()) => return,
-                Err(error) => {
-                    self.inner.report_trouble(&format!("a dead letter cannot be kept: {error}"));
-                    self.wait(None).await;
-                }
-            }
+        }
+    }
+
+    fn keep(&self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
+        if letters.is_empty() { Ok(()) } else { lock(&self.inner.dead_letters).add(letters) }
+    }
+
+    /// Says that an event is refused for good, once the store has taken its stub.
+    fn report_stub(&self, position: ChainPosition, form: &Form) {
+        if let Form::Stub(Refused { reason, .. }) | Form::StubWithoutContent(Refused { reason, .. }) = form {
+            self.inner.metrics.rejected.inc();
+            tracing::error!(store = self.inner.name, %position, reason, "the store refuses an event for good");
+        }
+    }
+
+    /// An event that was refused even as a stub, and that the store took in the end, is no dead letter. One that was there
+    /// already may be: it may be its stub that is there.
+    fn take_letters_back(&self, stored: &[(ChainPosition, Form)]) {
+        let events = stored.iter().filter(|(_, form)| matches!(form, Form::Event)).map(|(position, _)| *position);
+        if let Err(error) = lock(&self.inner.dead_letters).take_back(events) {
+            // It is offered to the store once more when it is replayed, and found there.
+            tracing::warn!(store = self.inner.name, %error, "a dead letter cannot be taken back");
         }
     }
 
@@ -290,9 +319,5 @@ impl Delivery<'_> {
         lock(&self.inner.progress).bind(stream, begin, &target).map_err(|error| error.to_string())?;
         self.target = target;
         Ok(())
-    }
-
-    async fn wait(&mut self, asked_for: Option<std::time::Duration>) {
-        sleep(self.backoff.after_failure(asked_for, random())).await;
     }
 }

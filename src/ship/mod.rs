@@ -10,6 +10,7 @@
 
 mod dead_letter;
 mod deliver;
+mod health;
 mod progress;
 mod retry;
 mod run;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use dead_letter::DeadLetters as DeadLetterFile;
 pub use dead_letter::{DeadLetter, DeadLetterError};
+use health::Health;
 pub use progress::ProgressError;
 use progress::ProgressFile;
 
@@ -41,7 +43,7 @@ use crate::{
     integrity::{self, VerifyError},
     journal::{JournalHandle, Position},
     metrics::StoreMetrics,
-    store::{Outcome, SealedEvent, Store, Target},
+    store::{Outcome, SealedEvent, Store, StoreError, Target},
     time::Clock,
     writer::{Group, Writer},
 };
@@ -112,28 +114,6 @@ impl Trimmer {
     }
 }
 
-/// How a store is, as far as its shipper knows.
-enum Condition {
-    /// It is yet to be set up for the first time since the start: nobody knows whether it is there.
-    Unmet,
-    /// The last attempt failed. Before it was ever set up, that is no news of a change.
-    Ill {
-        reason: String,
-        was_met: bool,
-    },
-    Well,
-}
-
-impl Condition {
-    fn trouble(&self) -> Option<String> {
-        match self {
-            Self::Unmet => Some("the store is not set up yet".to_owned()),
-            Self::Ill { reason, .. } => Some(reason.clone()),
-            Self::Well => None,
-        }
-    }
-}
-
 /// What a shipper's tasks and its callers share.
 struct Inner {
     name: String,
@@ -152,7 +132,7 @@ struct Inner {
     requests: Semaphore,
     /// When the oldest event was received that was read and is not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
-    condition: Mutex<Condition>,
+    health: Mutex<Health>,
     /// Events that the store has of this writer's chains and the journal does not know.
     beyond_journal: AtomicU64,
     /// Everything before this is visible to find.
@@ -208,9 +188,12 @@ pub struct DeadLetters {
     pub items: Vec<DeadLetter>,
 }
 
+#[derive(Default)]
 pub struct Replayed {
     pub stored: usize,
     pub refused: usize,
+    /// Why the first of those was refused again.
+    pub reason: Option<String>,
 }
 
 impl Shipper {
@@ -257,7 +240,7 @@ impl Shipper {
             metrics: options.metrics,
             requests: Semaphore::new(concurrency),
             oldest: Mutex::new(None),
-            condition: Mutex::new(Condition::Unmet),
+            health: Mutex::default(),
             beyond_journal: AtomicU64::new(0),
             refreshed: tokio::sync::Mutex::new(Position(0)),
         });
@@ -281,7 +264,7 @@ impl Shipper {
             behind_bytes,
             behind_events: inner.writer.stats().events.saturating_sub(confirmed_events),
             behind_for: oldest.map(|oldest| Duration::from_millis(age(oldest))),
-            trouble: lock(&inner.condition).trouble(),
+            trouble: lock(&inner.health).trouble(),
             dead_letters: lock(&inner.dead_letters).len() as u64,
             beyond_journal: inner.beyond_journal.load(Ordering::Relaxed),
         }
@@ -334,7 +317,7 @@ impl Shipper {
 
     /// Offers all dead letters to the store again; those that it takes are dead letters no longer.
     pub async fn replay_dead_letters(&self) -> Result<Replayed, String> {
-        let mut replayed = Replayed { stored: 0, refused: 0 };
+        let mut replayed = Replayed::default();
         let outcome = self.replay_into(&mut replayed).await;
         if replayed.stored > 0 {
             let inner = Arc::clone(&self.0);
@@ -352,41 +335,36 @@ impl Shipper {
                 return Ok(());
             }
             for letter in letters {
-                let event = event_of(&letter).ok_or_else(|| format!("{} holds no sealed event", letter.position))?;
-                let outcome = self.0.store.replace(&Target(letter.target.clone()), &event).await;
-                match outcome.map_err(|error| error.to_string())? {
-                    Outcome::Stored | Outcome::Duplicate => {
+                match self.replay(&letter).await? {
+                    Ok(()) => {
                         lock(&self.0.dead_letters).remove(&letter.position);
                         replayed.stored += 1;
                     }
-                    Outcome::Rejected { .. } | Outcome::Conflict { .. } | Outcome::Retry { .. } => {
+                    Err(reason) => {
                         replayed.refused += 1;
+                        replayed.reason.get_or_insert(reason);
                     }
                 }
             }
         }
     }
+
+    /// Offers one to the store; why it is refused again, or why the store takes none at present.
+    async fn replay(&self, letter: &DeadLetter) -> Result<Result<(), String>, String> {
+        let position = &letter.position;
+        let Some(event) = event_of(letter) else { return Ok(Err(format!("{position} holds no sealed event"))) };
+        match self.0.store.replace(&Target(letter.target.clone()), &event).await {
+            Ok(Outcome::Stored | Outcome::Duplicate) => Ok(Ok(())),
+            Ok(Outcome::Rejected { reason } | Outcome::Retry { reason }) => Ok(Err(reason)),
+            Ok(Outcome::Conflict { .. }) => Ok(Err(format!("another event stands at {position}"))),
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Denied { .. })) => Err(error.to_string()),
+            // Others may go to another index, or be smaller.
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
 }
 
 impl Inner {
-    /// Says once what keeps the shipper from going on.
-    fn report_trouble(&self, reason: &str) {
-        let mut condition = lock(&self.condition);
-        let was_met = match *condition {
-            Condition::Ill { was_met, .. } => was_met,
-            Condition::Unmet | Condition::Well => {
-                tracing::warn!(store = self.name, reason, "the store does not take events; trying again until it does");
-                matches!(*condition, Condition::Well)
-            }
-        };
-        *condition = Condition::Ill { reason: reason.to_owned(), was_met };
-    }
-
-    /// Whether something keeps the shipper from going on, and that has been said.
-    fn is_ill(&self) -> bool {
-        matches!(*lock(&self.condition), Condition::Ill { .. })
-    }
-
     /// Says that the store has more of a chain than the journal had at the start. The writer does not go on with such a
     /// chain, so nothing is wrong with what comes; but somebody should know.
     fn report_beyond(&self, chain: ChainId, next: Sequence, head: Sequence) {
@@ -399,15 +377,6 @@ impl Inner {
             journal_ends_before = next.0,
             "the store has events that the journal has lost: the data folder is an old copy, or its disk lost data"
         );
-    }
-
-    fn report_success(&self) {
-        match std::mem::replace(&mut *lock(&self.condition), Condition::Well) {
-            Condition::Well => {}
-            Condition::Unmet => tracing::debug!(store = self.name, "the store is set up"),
-            Condition::Ill { was_met: false, .. } => tracing::info!(store = self.name, "the store takes events now"),
-            Condition::Ill { was_met: true, .. } => tracing::info!(store = self.name, "the store takes events again"),
-        }
     }
 }
 

@@ -81,13 +81,20 @@ impl ProgressFile {
     }
 
     /// Fixes where the events of this stream go from this place on, durably: call it before the first of them is sent.
+    /// What cannot be saved is not bound, but it may be on the disk all the same: nothing may go from this place on to
+    /// another target until a binding was saved.
     pub(super) fn bind(&mut self, stream: &Stream, from: Position, target: &Target) -> Result<(), ProgressError> {
         let binding = Binding { from: from.0, stream: stream.to_string(), target: target.0.clone() };
         let bindings = &mut self.contents.bindings;
+        let before = bindings.clone();
         bindings.retain(|old| old.stream != binding.stream || old.from != binding.from);
         let at = bindings.partition_point(|old| old.from <= binding.from);
         bindings.insert(at, binding);
-        self.save()
+        let saved = self.save();
+        if saved.is_err() {
+            self.contents.bindings = before;
+        }
+        saved
     }
 
     /// Writes the file, without the bindings that no event needs any more.
@@ -138,5 +145,22 @@ mod tests {
         assert_eq!(file.binding(&general, Position(15)), Some(target("b2")));
         assert_eq!(file.binding(&long, Position(15)), Some(target("l")));
         assert_eq!((file.confirmed(), file.confirmed_events()), (Position(15), 4));
+    }
+
+    #[test]
+    fn a_binding_that_cannot_be_saved_does_not_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, general) = (folder.path().join("disk/es.json"), Stream::general());
+        let target = |name: &str| Target(name.to_owned());
+        let mut file = ProgressFile::open(&path, Position(5), 2).unwrap();
+        assert!(file.bind(&general, Position(5), &target("a")).is_err(), "its folder is missing");
+        assert_eq!(file.binding(&general, Position(5)), None);
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        file.bind(&general, Position(5), &target("a")).unwrap();
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        for from in [5, 9] {
+            assert!(file.bind(&general, Position(from), &target("b")).is_err());
+            assert_eq!(file.binding(&general, Position(9)), Some(target("a")));
+        }
     }
 }

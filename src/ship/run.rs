@@ -11,14 +11,11 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Inner, Trimmer, deliver, lock,
-    retry::{Backoff, random},
-};
+use super::{Inner, ProgressError, Trimmer, deliver, health::Attempt, lock};
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
     journal::{JournalError, Position, Reader, Record},
@@ -119,6 +116,7 @@ struct Loop {
     heads: Vec<(ChainId, Option<Sequence>)>,
     /// The chains of which it is known whether the store has more than the journal had.
     compared: Vec<ChainId>,
+    /// What each stream was last found to be bound to, and when the store was asked, whether it answered or not.
     targets: Vec<(Stream, Target, Instant)>,
     /// In the order of the journal, which is the order of confirmation.
     in_flight: VecDeque<Unfinished>,
@@ -158,10 +156,10 @@ impl Loop {
 
     /// Sets the store up and asks it for its heads, however long it is away.
     async fn prepare(&mut self) {
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         while let Err(error) = self.meet_store().await {
-            self.inner.report_trouble(&error.to_string());
-            let again = Instant::now() + backoff.after_failure(None, random());
+            attempt.report_trouble(&error.to_string());
+            let again = Instant::now() + attempt.pause(None);
             let mut appended = self.inner.journal.watch();
             self.look_ahead().await;
             // What comes in while nothing waits yet is what waits longest from then on.
@@ -170,7 +168,7 @@ impl Loop {
             }
             sleep_until(again).await;
         }
-        self.inner.report_success();
+        attempt.report_success();
     }
 
     async fn meet_store(&mut self) -> Result<(), StoreError> {
@@ -205,10 +203,9 @@ impl Loop {
         };
         let Some(predecessor) = predecessor else { return };
         let Ok(chain) = predecessor.chain.parse() else { return };
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         while let Err(error) = self.compare_head(chain, Sequence(predecessor.sequence).next()).await {
-            self.inner.report_trouble(&error.to_string());
-            sleep(backoff.after_failure(None, random())).await;
+            attempt.fail(&error.to_string()).await;
         }
     }
 
@@ -226,13 +223,12 @@ impl Loop {
     async fn may_stand(&mut self, at: Position, events: &[SealedEvent]) -> bool {
         let Some(first) = events.first().filter(|_| at < self.unsure_until) else { return false };
         let ChainPosition { chain, sequence } = first.position;
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         loop {
             match self.head(chain).await {
                 Ok(head) => return head.is_some_and(|head| sequence <= head),
-                Err(error) => self.inner.report_trouble(&error.to_string()),
+                Err(error) => attempt.fail(&error.to_string()).await,
             }
-            sleep(backoff.after_failure(None, random())).await;
         }
     }
 
@@ -261,13 +257,13 @@ impl Loop {
     }
 
     async fn send_next(&mut self) {
-        let mut backoff = Backoff::default();
+        let mut attempt = Attempt::new(&self.inner);
         let records = loop {
             match self.read().await {
                 Ok(records) => break records,
                 Err(error) => {
-                    self.inner.report_trouble(&format!("the journal cannot be read: {error}"));
-                    sleep(backoff.after_failure(Some(Duration::from_secs(5)), random())).await;
+                    attempt.report_trouble(&format!("the journal cannot be read: {error}"));
+                    attempt.wait(Some(Duration::from_secs(5))).await;
                 }
             }
         };
@@ -275,7 +271,7 @@ impl Loop {
         let groups = match groups {
             Ok(groups) => groups,
             Err(error) => {
-                self.inner.report_trouble(&error.to_string());
+                attempt.report_trouble(&error.to_string());
                 return std::future::pending().await;
             }
         };
@@ -346,30 +342,37 @@ impl Loop {
         {
             return bound.clone();
         }
-        let mut backoff = Backoff::default();
-        loop {
-            match self.ask_and_bind(stream, at, bound.as_ref()).await {
-                Ok(target) => {
-                    self.targets.retain(|(known, ..)| known != stream);
-                    self.targets.push((stream.clone(), target.clone(), Instant::now()));
-                    return target;
-                }
-                // A store that is away can still be sent to where it was sent before.
-                Err(_) if bound.is_some() => return bound.unwrap_or_else(|| Target(String::new())),
-                Err(reason) => {
-                    self.inner.report_trouble(&reason);
-                    sleep(backoff.after_failure(None, random())).await;
-                }
+        let target = self.ask_target(stream, bound.as_ref()).await;
+        if bound.as_ref() != Some(&target) {
+            let mut attempt = Attempt::new(&self.inner);
+            while let Err(error) = self.bind(stream, at, &target) {
+                attempt.fail(&error.to_string()).await;
             }
+        }
+        self.targets.retain(|(known, ..)| known != stream);
+        self.targets.push((stream.clone(), target.clone(), Instant::now()));
+        target
+    }
+
+    /// Where the store wants the events of this stream, or where they are bound to already if it does not say.
+    async fn ask_target(&self, stream: &Stream, bound: Option<&Target>) -> Target {
+        let mut attempt = Attempt::new(&self.inner);
+        loop {
+            let error = match self.inner.store.target(stream).await {
+                Ok(target) => return target,
+                Err(error) => error,
+            };
+            attempt.report_trouble(&error.to_string());
+            // What answers no question may still take events.
+            if let Some(bound) = bound {
+                return bound.clone();
+            }
+            attempt.wait(None).await;
         }
     }
 
-    async fn ask_and_bind(&self, stream: &Stream, at: Position, bound: Option<&Target>) -> Result<Target, String> {
-        let target = self.inner.store.target(stream).await.map_err(|error: StoreError| error.to_string())?;
-        if bound != Some(&target) {
-            lock(&self.inner.progress).bind(stream, at, &target).map_err(|error| error.to_string())?;
-        }
-        Ok(target)
+    fn bind(&self, stream: &Stream, at: Position, target: &Target) -> Result<(), ProgressError> {
+        lock(&self.inner.progress).bind(stream, at, target)
     }
 
     /// Takes in how the oldest units ended, up to one that is still under way.

@@ -49,6 +49,8 @@ pub trait Store: Send + Sync {
     ///
     /// On `Ok` there MUST be one outcome for each event, in their order; each `Stored` and `Duplicate` is durable.
     /// On `Err` any of the events may have been stored, or may yet be; appending them again MUST be harmless.
+    /// `Rejected`, `TooLarge` and `Refused` MUST be said of what the events are, for they make dead letters: what is wrong with the
+    /// store, or with what stands before it, passes.
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError>;
 
     /// What stands already at the positions of these events, whatever target they were bound to: `Duplicate`, `Conflict`, or

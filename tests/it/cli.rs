@@ -118,6 +118,20 @@ fn log_sends_one_event_from_its_arguments() {
 }
 
 #[test]
+fn a_provider_that_is_not_registered_keeps_no_other_event_from_being_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused =
+        json!({"statusCode": 403, "error": "Forbidden", "message": "the caller may not register this provider"});
+    let server = Server::start([(403, refused), (200, json!({}))]);
+    let lines = "{\"event\":{\"provider\":\"annals\",\"action\":\"x\"}}\n{\"event\":{\"provider\":\"shop\",\"action\":\"ship\"}}\n";
+    let mut command = server.annals(folder.path());
+    let (_, stderr, exit) = run_with_input(command.args(["log", "--register", "-"]), lines);
+    assert_eq!((stderr.as_str(), exit), ("2 accepted, 0 rejected\n", 0), "by this server");
+    let lines: Vec<_> = server.seen().iter().map(|seen| seen.line.clone()).collect();
+    assert_eq!(lines[2..], ["POST /api/event_log/events"], "{lines:?}");
+}
+
+#[test]
 fn a_rejected_event_is_explained_and_exits_with_3() {
     let folder = tempfile::tempdir().unwrap();
     let body = json!({"statusCode": 400, "error": "Bad Request", "message": "no event is good", "items": [rejected()]});
@@ -284,7 +298,7 @@ fn dead_letters_are_listed_and_replayed() {
         json!({"position": "c-1", "target": "index", "reason": "mapper", "refused_at": "t", "document": {"a": 1}});
     let nothing = json!({"store": "copy", "total": 0, "items": []});
     let list = (200, json!({"stores": [{"store": "main", "total": 2, "items": [letter]}, nothing]}));
-    let replayed = json!([{"store": "main", "stored": 1, "refused": 1}, {"store": "copy", "error": "it is away"},
+    let replayed = json!([{"store": "main", "stored": 1, "refused": 1, "reason": "mapper"}, {"store": "copy", "error": "it is away"},
         {"store": "third", "stored": 0, "refused": 0}]);
     let server = Server::start([list, (200, json!({"stores": replayed}))]);
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "list", "--store=main"]));
@@ -295,7 +309,9 @@ fn dead_letters_are_listed_and_replayed() {
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "replay"]));
     let expected = "main: 1 stored, 1 refused again\ncopy: stopped: it is away\nthird: 0 stored, 0 refused again\n";
     assert_eq!((stdout.as_str(), exit), (expected, 3));
-    assert!(stderr.starts_with("error: dead letters are left in main, copy\nadvice: "), "{stderr}");
+    let told =
+        "main: the first was refused again because of mapper\nerror: dead letters are left in main, copy\nadvice: ";
+    assert!(stderr.starts_with(told), "{stderr}");
     let lines: Vec<_> = server.seen().into_iter().map(|request| request.line).collect();
     let listed = "GET /api/event_log/dead_letters?store=main&from=0&limit=100";
     assert_eq!(lines, [listed, "POST /api/event_log/dead_letters/_replay"]);
@@ -328,4 +344,21 @@ fn a_command_typed_wrong_exits_with_2_and_completions_are_printed() {
     assert_eq!(run(server.annals(folder.path()).args(["log", "--api-key=x"])).2, 2);
     let (stdout, _, exit) = run(server.annals(folder.path()).args(["completions", "bash"]));
     assert!(stdout.contains("dead-letters") && exit == 0);
+}
+
+#[test]
+fn a_key_whose_text_nobody_sees_is_said_to_be_of_no_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let about = json!({"name": "shop", "created": "2026-01-01T00:00:00.000Z", "expired": false, "grants": [{"role": "monitor"}]});
+    let mut answer = about.clone();
+    answer["key"] = json!("annals_secret");
+    let server = Server::start([(200, answer)]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = server.annals(folder.path());
+    command.args(["keys", "create", "shop", "--grant=monitor"]).stdout(writer).stderr(Stdio::piped());
+    let (_, stderr, exit) = told(command.spawn().unwrap().wait_with_output().unwrap());
+    assert_eq!(exit, 1, "{stderr}");
+    assert!(stderr.contains("could not be shown") && stderr.contains("annals keys revoke shop"), "{stderr}");
+    assert!(!stderr.contains("annals_secret"), "{stderr}");
 }

@@ -37,6 +37,7 @@ mod switches;
 
 /// Stores that go away, answer badly, or not at all.
 mod outages;
+mod process;
 
 /// Events that a store refuses for good.
 mod refusals;

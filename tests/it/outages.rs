@@ -178,18 +178,21 @@ fn through_a_proxy(
 }
 
 #[test]
-fn whole_requests_may_be_answered_with_429_or_503_or_nonsense() {
-    let refuse = |request: &Forwarded| match request.number % 5 {
+fn whole_requests_may_be_answered_with_429_or_503_or_404_or_nonsense() {
+    let refuse = |request: &Forwarded| match request.number % 7 {
         0 => Fault::Refuse(429),
         1 => Fault::Refuse(503),
         2 => Fault::Refuse(502),
-        3 => Fault::Babble,
+        3 => Fault::Refuse(404),
+        4 => Fault::Refuse(405),
+        5 => Fault::Babble,
         _ => Fault::None,
     };
     through_a_proxy(Kind::Elasticsearch, refuse, |annals| {
         await_that("requests fail", || {
-            annals.metric("annals_store_requests_total{store=\"main\",outcome=\"failed\"}") >= 3.0
+            annals.metric("annals_store_requests_total{store=\"main\",outcome=\"failed\"}") >= 6.0
         });
+        assert_eq!(annals.store("main")["dead_letters"], 0);
     });
 }
 

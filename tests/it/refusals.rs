@@ -62,6 +62,7 @@ fn refuse_for_good(kind: Kind) {
 
     let again = home.run(&annals, &["dead-letters", "replay"]);
     assert_eq!((again.stdout.as_str(), again.exit), ("main: 0 stored, 1 refused again\n", 3), "{}", again.stderr);
+    assert!(again.stderr.contains("nested"), "{}", again.stderr);
     limit(Value::Null);
     let replayed = home.run(&annals, &["dead-letters", "replay"]);
     assert_eq!(
@@ -73,6 +74,35 @@ fn refuse_for_good(kind: Kind) {
     await_dead_letters(&annals, 0);
     let verified = verify(&home, &prefix.documents(), &acknowledged);
     assert_eq!((verified.stubs, verified.events), (0, documents.len()));
+}
+
+#[test]
+fn an_index_whose_pipeline_is_gone_gets_the_events_once_it_is_there_again() {
+    for kind in [Kind::Elasticsearch, Kind::Opensearch] {
+        let Some(engine) = Engine::shared(kind) else { continue };
+        let prefix = engine.prefix();
+        let home = Home::on_engine(&engine.url, &prefix);
+        let annals = home.start();
+        annals.await_stored("main");
+        let index = prefix.indices().pop().unwrap();
+        let pipeline = |name: Value| {
+            let settings = json!({"index.default_pipeline": name}).to_string();
+            engine.ask("PUT", &format!("{index}/_settings"), &settings);
+        };
+        let answered = || annals.metric("annals_store_requests_total{store=\"main\",outcome=\"answered\"}") as u64;
+        let before = answered();
+        pipeline(json!("nowhere"));
+        let events: Vec<_> = (0..50).map(|number| event(&format!("n-{number}"), "m", &[reference("a")])).collect();
+        let answer = annals.log_events(&json!(events)).expect(202).json();
+        let acknowledged: Vec<_> = serde_json::from_value(answer["items"].clone()).unwrap();
+        // After six rounds of events, stubs, and stubs without content there are seconds before the next.
+        await_that("the engine refuses everything", || answered() == before + 18);
+        assert!(annals.store("main")["trouble"].as_str().unwrap().contains("pipeline with id [nowhere]"));
+        pipeline(Value::Null);
+        annals.await_stored("main");
+        assert_eq!(annals.store("main")["dead_letters"], 0);
+        assert_eq!(verify(&home, &prefix.documents(), &acknowledged).stubs, 0);
+    }
 }
 
 #[test]

@@ -102,8 +102,7 @@ fn read(entry: KeyEntry) -> Result<Key, String> {
 }
 
 fn time(text: &str) -> Result<UnixMillis, String> {
-    let time: Result<jiff::Timestamp, _> = text.parse();
-    time.map(|time| UnixMillis(time.as_millisecond())).map_err(|_| format!("expected a time, found {text:?}"))
+    UnixMillis::written(text).ok_or_else(|| format!("expected a time, found {text:?}"))
 }
 
 pub(super) fn write(keys: &[Key]) -> serde_json::Result<Vec<u8>> {

@@ -32,6 +32,8 @@ const ADMIN: &str = "admin";
 pub(super) const PREFIX: &str = "annals_";
 /// The most keys; each request compares with all of them.
 const MAX_KEYS: usize = 10_000;
+/// Of one key, as texts: they are in an event, too.
+const MAX_GRANTS_BYTES: usize = 64 << 10;
 
 /// The keys that are known.
 pub struct Keys {
@@ -120,6 +122,8 @@ pub enum ChangeError {
     BadName(String),
     #[error("grants: expected at least one")]
     NoGrants,
+    #[error("grants: expected at most {MAX_GRANTS_BYTES} bytes of roles, spaces and providers; found {0}")]
+    LargeGrants(usize),
     #[error("expires: expected a time to come")]
     Past,
     #[error("there is a key named {0:?} already")]
@@ -230,6 +234,10 @@ fn check_new(new: &NewKey, now: UnixMillis) -> Result<(), ChangeError> {
     }
     if new.grants.is_empty() {
         return Err(ChangeError::NoGrants);
+    }
+    let bytes = new.grants.iter().map(|grant| grant.text().bytes()).sum();
+    if bytes > MAX_GRANTS_BYTES {
+        return Err(ChangeError::LargeGrants(bytes));
     }
     if new.expires.is_some_and(|expires| expires <= now) { Err(ChangeError::Past) } else { Ok(()) }
 }

@@ -92,6 +92,20 @@ fn a_key_holds_until_it_expires() {
     }
 }
 
+/// However far its end is, it is written as a time that can be read again.
+#[test]
+fn a_key_may_hold_to_the_end_of_the_calendar() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = open(folder.path());
+    for (name, expires) in [("last", UnixMillis::LAST), ("later", UnixMillis(i64::MAX))] {
+        let (_, text) =
+            keys.create(NewKey { expires: Some(expires), ..new(name, Role::Reader) }, &admin(), NOW).unwrap();
+        for keys in [&keys, &open(folder.path())] {
+            assert!(matches!(keys.look_up(text.expose(), UnixMillis(UnixMillis::LAST.0 - 1)), Known::Key(_)));
+        }
+    }
+}
+
 #[test]
 fn what_would_be_no_good_key_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
@@ -108,6 +122,10 @@ fn what_would_be_no_good_key_is_not_made() {
     assert!(matches!(keys.create(past, &admin(), NOW).unwrap_err(), ChangeError::Past));
     let useless = NewKey { grants: Vec::new(), ..new("useless", Role::Reader) };
     assert!(matches!(keys.create(useless, &admin(), NOW).unwrap_err(), ChangeError::NoGrants));
+    let spaces = (0..10_000).map(|space| format!("space-{space}")).collect();
+    let large = Grant::read(&GrantText { role: Role::Reader, spaces, providers: Vec::new() }).unwrap();
+    let large = NewKey { grants: vec![large], ..new("large", Role::Reader) };
+    assert!(matches!(keys.create(large, &admin(), NOW).unwrap_err(), ChangeError::LargeGrants(_)));
     assert_eq!(fs::read(folder.path().join(KEYS_FILE)).unwrap(), before);
 }
 

@@ -145,6 +145,11 @@ impl Lockout {
         self.state().reports.due(Instant::now())
     }
 
+    /// What is left of them, at the end.
+    pub(super) fn rest(&self) -> Vec<FailedAttempts> {
+        self.state().reports.rest(Instant::now())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -95,6 +95,12 @@ impl Reports {
         due
     }
 
+    /// Everything that was not told yet, at the end.
+    pub(super) fn rest(&mut self, now: Instant) -> Vec<FailedAttempts> {
+        self.addresses.values_mut().for_each(|record| record.reported = None);
+        self.due(now)
+    }
+
     /// Forgets whom there is nothing to tell of; else whoever was quiet for longest.
     fn make_room(&mut self, now: Instant) {
         if self.addresses.len() < MAX_ADDRESSES {
@@ -150,6 +156,9 @@ mod tests {
         now += REPORT_INTERVAL;
         assert_eq!(reports.due(now), []);
         assert_eq!(failed(&mut reports, address(1), None, now), Some(told(1, None)));
+        assert_eq!(failed(&mut reports, address(1), Some("c"), now), None);
+        assert_eq!(reports.due(now), []);
+        assert_eq!(reports.rest(now), [told(1, Some("c"))], "as there will be no later");
     }
 
     #[test]

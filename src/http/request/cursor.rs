@@ -11,7 +11,6 @@
 //!
 //! A place tells nothing that the caller may not see, as the scope of each page is checked anew.
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::Selection;
@@ -114,7 +113,7 @@ fn read(content: &[u8]) -> Option<Cursor> {
     let mut rest = content;
     let asked = i64::from_be_bytes(*take(&mut rest)?);
     // Times are reckoned from it.
-    let asked = Timestamp::from_millisecond(asked).is_ok().then_some(UnixMillis(asked))?;
+    let asked = Some(UnixMillis(asked)).filter(|asked| asked.utc().is_some())?;
     let question = Question(*take(&mut rest)?);
     let chain = ChainId::from_bytes(*take(&mut rest)?);
     // Every store counts sequences in 64 bits with a sign.
@@ -254,6 +253,8 @@ mod tests {
         let (text, longer) = ("a".repeat(1_024), "a".repeat(1_025));
         for (path, key, sequence) in [
             ("@timestamp", Key::Integer(0), i64::MAX as u64),
+            ("@timestamp", Key::Integer(UnixMillis::FIRST.0), 0),
+            ("@timestamp", Key::Integer(UnixMillis::LAST.0), 0),
             ("event.duration", Key::Integer(i64::MIN), 0),
             ("kibana.alert.flapping", Key::Integer(1), 0),
             ("event.risk_score", Key::Number(0.5), 0),
@@ -264,6 +265,7 @@ mod tests {
         for (path, key, sequence) in [
             ("@timestamp", Key::Integer(0), i64::MAX as u64 + 1),
             ("@timestamp", Key::Integer(i64::MIN), 0),
+            ("@timestamp", Key::Integer(UnixMillis::LAST.0 + 1), 0),
             ("@timestamp", Key::Number(0.5), 0),
             ("kibana.alert.flapping", Key::Integer(2), 0),
             ("event.risk_score", Key::Number(0.1), 0),

@@ -67,6 +67,9 @@ enum ReplayOutcome {
         stored: usize,
         /// Refused again.
         refused: usize,
+        /// Why the first of those was, in the store's own words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     Failed {
         /// Why not all were offered, in the store's own words.
@@ -110,8 +113,8 @@ pub(in crate::http) async fn list(
 
 /// Offer what stores refused to them again
 ///
-/// After the cause was mended. What a store takes now is a dead letter no longer. A store that fails does not keep the
-/// others from theirs.
+/// After the cause was mended. What a store takes now is a dead letter no longer. What it refuses again does not keep others
+/// from being offered, nor does a store that fails keep the others from theirs.
 #[utoipa::path(
     post,
     path = "/api/event_log/dead_letters/_replay",
@@ -135,7 +138,7 @@ pub(in crate::http) async fn replay(
         let mut stores = Vec::with_capacity(chosen.len());
         for (store, shipper) in chosen {
             let outcome = match shipper.replay_dead_letters().await {
-                Ok(Replayed { stored, refused }) => ReplayOutcome::Done { stored, refused },
+                Ok(Replayed { stored, refused, reason }) => ReplayOutcome::Done { stored, refused, reason },
                 Err(error) => {
                     tracing::warn!(store, error, "the dead letters could not all be replayed");
                     ReplayOutcome::Failed { error }

@@ -166,7 +166,7 @@ pub(super) async fn whose_ids(
     body: Body,
     deadline: Instant,
 ) -> Result<Whose, Failure> {
-    let sent = shared.bodies.read(headers, body, JSON, deadline).await?;
+    let sent = shared.other_bodies.read(headers, body, JSON, deadline).await?;
     // Many ids take some times the room that was set aside for their text, so there are few such bodies at a time.
     let _turn = shared.checking.acquire().await;
     let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))

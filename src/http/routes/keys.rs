@@ -150,7 +150,7 @@ pub(in crate::http) async fn create(
     body: Body,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let sent = shared.bodies.read(&headers, body, JSON, shared.deadline()).await?;
+    let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
     // It is written to disk: on a thread that may block, and to its end even if the client goes away.
     let work = task::spawn_blocking(move || {
         let now = shared.services.clock.now();
@@ -224,8 +224,7 @@ fn read_expiry(text: &str, now: UnixMillis) -> Result<UnixMillis, Failure> {
         let millis = i64::try_from(from_now.as_millis()).unwrap_or(i64::MAX);
         return Ok(UnixMillis(now.0.saturating_add(millis)));
     }
-    let time: Result<jiff::Timestamp, _> = text.parse();
-    time.map(|time| UnixMillis(time.as_millisecond())).map_err(|_| {
+    UnixMillis::written(text).ok_or_else(|| {
         let expected = "expected a time such as 2030-01-31T00:00:00Z, or a duration from now such as 90d";
         Failure::invalid(format!("[request body.expires]: {expected}; found {text:?}"))
     })

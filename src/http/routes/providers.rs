@@ -107,7 +107,7 @@ pub(in crate::http) async fn register(
     if !caller.principal.may_register(&provider) {
         return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider"));
     }
-    let sent = shared.bodies.read(&headers, body, JSON, shared.deadline()).await?;
+    let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
     // It is written to disk: on a thread that may block, and to its end even if the client goes away.
     let work = task::spawn_blocking(move || {
         let plain = sent.decode()?;

@@ -174,7 +174,7 @@ fn the_table_in_the_documents_says_the_same() {
             "everyone".to_owned()
         } else {
             let names: Vec<_> = (0..7).filter(|column| may(*column)).map(|column| CALLERS[column].0).collect();
-            if names.len() == 7 { "every known caller".to_owned() } else { names.join(", ") }
+            if names.len() == 7 { "every role".to_owned() } else { names.join(", ") }
         };
         let line = format!("| `{method} {path}` | {roles} |");
         assert!(document.contains(&line), "docs/access.md lacks {line}");

@@ -1,11 +1,13 @@
 //! What questions may take, whatever is stored and whoever asks.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
+use futures_util::{FutureExt, stream};
 use serde_json::{Value, json};
 
-use super::Log;
+use super::{LIMITS, Log};
 use crate::{
     event::ChainId,
+    http::Limits,
     query::PAGE_BYTES,
     store::{
         Page,
@@ -62,4 +64,17 @@ async fn a_page_of_a_cursor_ends_where_it_is_full_and_the_next_goes_on_behind_it
     let next = first["next"].as_str().unwrap();
     let second = log.get(&format!("/api/event_log/_find?per_page=50&after={next}")).await.json();
     assert_eq!((sequences(&second), &second["next"]), (vec![1, 2], &json!(null)));
+}
+
+#[tokio::test]
+async fn bodies_of_questions_that_never_come_keep_no_events_out() {
+    let log = Log::with(Limits { max_concurrent_bytes: 1 << 20, ..LIMITS });
+    let ask = || {
+        let never = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        Box::pin(log.post("/api/event_log/t/_find", never))
+    };
+    let mut asked: Vec<_> = (0..10).map(|_| ask()).collect();
+    assert!(asked.iter_mut().all(|question| question.now_or_never().is_none()));
+    let answer = log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
+    assert_eq!(answer.status, 202, "{:?}", answer.body);
 }

@@ -8,7 +8,7 @@ use axum::{
     http::{Request, header},
     routing::get,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{task::yield_now, time::timeout};
 use tower::ServiceExt;
 
@@ -56,20 +56,22 @@ async fn dead_letters_are_shown_and_replayed_by_store() {
     let skipped = log.get("/api/event_log/dead_letters?store=main&from=1").await.json();
     assert_eq!(skipped, json!({ "stores": [{ "store": "main", "total": 1, "items": [] }] }));
 
-    let replayed = async |stored: u64, refused: u64| {
+    let replayed = async |expected: Value| {
         let replayed = log.post("/api/event_log/dead_letters/_replay?store=main", "").await.json();
-        assert_eq!(replayed, json!({ "stores": [{ "store": "main", "stored": stored, "refused": refused }] }));
+        assert_eq!(replayed, json!({ "stores": [expected] }));
     };
     log.store.replace_becomes(Ok(Outcome::Rejected { reason: "still".to_owned() }));
-    replayed(0, 1).await;
+    replayed(json!({ "store": "main", "stored": 0, "refused": 1, "reason": "still" })).await;
     log.store.replace_becomes(Err(StoreError::Blocked { reason: "the disk is full".to_owned() }));
+    replayed(json!({ "store": "main", "stored": 0, "refused": 1, "reason": "the disk is full" })).await;
+    log.store.replace_becomes(Err(StoreError::Denied { reason: "who are you".to_owned() }));
     let all = log.post("/api/event_log/dead_letters/_replay", "").await;
-    let failed = json!({ "store": "main", "error": "the disk is full" });
+    let failed = json!({ "store": "main", "error": "who are you" });
     let expected = json!({ "stores": [failed, { "store": "copy", "stored": 0, "refused": 0 }] });
     assert_eq!((all.status.as_u16(), all.json()), (200, expected));
     log.store.replace_becomes(Ok(Outcome::Stored));
-    replayed(1, 0).await;
-    replayed(0, 0).await;
+    replayed(json!({ "store": "main", "stored": 1, "refused": 0 })).await;
+    replayed(json!({ "store": "main", "stored": 0, "refused": 0 })).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+mod extremes;
 mod filters;
 mod questions;
 
@@ -57,6 +58,7 @@ const CASES: &[(&str, Case)] = &[
     ("nothing appended is nothing stored", |b| Box::pin(append_nothing(b))),
     ("the reference matches as a whole", |b| Box::pin(one_element_matches(b))),
     ("an event is found once however many of its references match", |b| Box::pin(found_once(b))),
+    ("what events may hold at most is taken", |b| Box::pin(extremes::are_taken(b))),
     ("spaces are apart", |b| Box::pin(spaces_are_apart(b))),
     ("start and end are within", |b| Box::pin(bounds_are_inclusive(b))),
     ("bounds compare in milliseconds", |b| Box::pin(bounds_in_milliseconds(b))),

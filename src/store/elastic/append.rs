@@ -59,9 +59,27 @@ async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) 
     let path = format!("{}/_bulk?require_alias=true&timeout={patience}ms&{}", names::writer(&target.0), bulk::ANSWER);
     let answer = store.client.bulk(&path, body).await?;
     if !answer.is_success() {
-        return Err(answer.failure());
+        return Err(match answer.failure() {
+            // The engine alone refuses events for what they are, with this status and the name of an error. Whatever
+            // stands before it may answer so for a while only, as with a 404.
+            StoreError::Refused { reason } if answer.status != 400 || answer.error().kind.is_empty() => {
+                unavailable(reason)
+            }
+            failure => failure,
+        });
     }
     bulk::read(&answer.body, items).map_err(|error| answer.unexpected(error))
+}
+
+/// A failure of what is asked besides. It says nothing of the events, so it never means that they are refused.
+fn passing(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Refused { .. } | StoreError::TooLarge | StoreError::TooManySpans => unavailable(error.to_string()),
+        StoreError::Unavailable { .. }
+        | StoreError::Blocked { .. }
+        | StoreError::Denied { .. }
+        | StoreError::TargetLost { .. } => error,
+    }
 }
 
 /// Finds out what became of events that were not all stored.
@@ -80,14 +98,14 @@ async fn settle(
     }
     let block =
         items.iter().find_map(|item| if let Item::Blocked(reason) = item { Some(reason.clone()) } else { None });
-    let moved_on = block.is_some() && has_moved_on(store, target).await?;
+    let moved_on = block.is_some() && has_moved_on(store, target).await.map_err(passing)?;
     let asked: Vec<&SealedEvent> = events
         .iter()
         .zip(&items)
         .filter(|(_, item)| matches!(item, Item::Taken) || moved_on && matches!(item, Item::Blocked(_)))
         .map(|(event, _)| event)
         .collect();
-    let mut standing = standing_at(store, target, &asked).await?.into_iter();
+    let mut standing = standing_at(store, target, &asked).await.map_err(passing)?.into_iter();
     let outcomes: Vec<Outcome> = events
         .iter()
         .zip(items)
@@ -135,15 +153,21 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
         #[serde(borrow, rename = "_source")]
         source: &'a RawValue,
     }
+    #[derive(Deserialize)]
+    struct Absent {
+        found: bool,
+    }
     let answer = store.client.get(&format!("{}/_doc/{}", names::writer(&target.0), event.position)).await?;
     if answer.status == 404 {
         let error = answer.error();
         if error.is("index_not_found_exception") {
             return Err(gone(store, target, &error.to_string()).await);
         }
-        return Ok(Outcome::Rejected { reason: format!("nothing stands at {} in {}", event.position, target.0) });
+        if serde_json::from_slice::<Absent>(&answer.body).is_ok_and(|absent| !absent.found) {
+            return Ok(Outcome::Rejected { reason: format!("nothing stands at {} in {}", event.position, target.0) });
+        }
     }
-    let Document { seq_no, primary_term, source } = answer.json()?;
+    let Document { seq_no, primary_term, source } = answer.json().map_err(passing)?;
     let source = source.get().as_bytes();
     let standing = outcome_at(source, event);
     if standing != Outcome::Duplicate || !is_stub(source) {
@@ -227,10 +251,10 @@ async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> StoreError
         Ok(AtMaster::Present { aliases }) if aliases.contains(&names::writer(&target.0)) => {
             unavailable(format!("a node does not know the index {} yet: {reason}", target.0))
         }
-        Ok(AtMaster::Present { .. }) => restore_alias(store, target).await.err().unwrap_or_else(|| {
+        Ok(AtMaster::Present { .. }) => restore_alias(store, target).await.err().map(passing).unwrap_or_else(|| {
             unavailable(format!("the index {} had lost its private alias, which it has again: {reason}", target.0))
         }),
-        Err(error) => error,
+        Err(error) => passing(error),
     }
 }
 
@@ -276,8 +300,5 @@ async fn restore_alias(store: &ElasticStore, target: &Target) -> Result<(), Stor
     let Target(index) = target;
     let add = json!({"actions": [{"add": {"index": index, "alias": names::writer(index), "is_hidden": true}}]});
     let answer = store.client.post("_aliases", add.to_string()).await?;
-    answer.accepted().map(drop).map_err(|error| match error {
-        StoreError::Refused { reason } => unavailable(reason),
-        other => other,
-    })
+    answer.accepted().map(drop)
 }

@@ -16,7 +16,7 @@ use crate::{
         filter::{Filter, Subject, Test, Value},
     },
     schema::{Field, Kind, Search},
-    time::{FIRST_TIME, LAST_TIME, format_time},
+    time::format_time,
 };
 
 /// How deep clauses nest as they are. Elasticsearch parses 30 levels; what is deeper goes as text, which it parses by itself.
@@ -182,8 +182,8 @@ fn instant(bound: &Bound<Value>, step: i64) -> Option<UnixMillis> {
 /// Dates between these two, both included.
 pub(super) fn within(path: &str, low: Option<UnixMillis>, high: Option<UnixMillis>) -> Json {
     // No date that an event has lies outside of these.
-    let (low, high) = (low.map(|low| low.max(FIRST_TIME)), high.map(|high| high.min(LAST_TIME)));
-    if low.is_some_and(|low| low > LAST_TIME) || high.is_some_and(|high| high < FIRST_TIME) {
+    let (low, high) = (low.map(|low| low.max(UnixMillis::FIRST)), high.map(|high| high.min(UnixMillis::LAST)));
+    if low.is_some_and(|low| low > UnixMillis::LAST) || high.is_some_and(|high| high < UnixMillis::FIRST) {
         return nothing();
     }
     let mut bounds = Map::new();

@@ -261,7 +261,29 @@ fn unix_millis(field: &'static str, date: &Text<'_>) -> Result<i64, BadDocument>
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::time::format_time;
+
+    proptest! {
+        #[test]
+        fn every_date_that_an_event_can_have_comes_out_of_its_row(
+            millis in prop_oneof![
+                UnixMillis::FIRST.0..=UnixMillis::LAST.0,
+                Just(UnixMillis::FIRST.0),
+                UnixMillis::LAST.0 - 100_000_000..=UnixMillis::LAST.0,
+            ],
+        ) {
+            let date = format_time(UnixMillis(millis));
+            let document = format!(
+                r#"{{"@timestamp":"{date}","annals":{{"received":"{date}"}},"event":{{"start":"{date}","end":"{date}"}}}}"#
+            );
+            let row = row(&document).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(row.received, millis);
+            prop_assert_eq!([row.timestamp, row.started, row.ended], [Some(millis); 3]);
+        }
+    }
 
     fn row(document: &str) -> Result<Row, BadDocument> {
         Row::at([0; 16], 0, document.as_bytes())

@@ -78,6 +78,17 @@ impl Home {
     /// Starts the program and waits until it accepts events.
     #[track_caller]
     pub(crate) fn start(&self) -> Annals {
+        self.start_heard(true)
+    }
+
+    /// The same, but from then on nobody reads what it says, so that it cannot be written.
+    #[track_caller]
+    pub(crate) fn start_unheard(&self) -> Annals {
+        self.start_heard(false)
+    }
+
+    #[track_caller]
+    fn start_heard(&self, is_heard: bool) -> Annals {
         let mut child = self.serve().stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (told, address) = mpsc::channel();
@@ -91,6 +102,9 @@ impl Home {
                         let _ = told.send(said["address"].as_str().unwrap().to_owned());
                     }
                     log.lock().unwrap().extend([line.as_str(), "\n"]);
+                    if said["message"] == "accepting events" && !is_heard {
+                        return;
+                    }
                 }
             })
         };
@@ -179,8 +193,12 @@ impl Annals {
         line.unwrap_or_else(|| panic!("no {name} in:\n{text}")).parse().unwrap()
     }
 
+    pub(crate) fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(self.process(), signal).unwrap();
     }
 
     /// SIGKILL, and no time for anything.

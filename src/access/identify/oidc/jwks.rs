@@ -141,8 +141,9 @@ impl Store {
             let reason = "the issuer's keys could not be fetched a moment ago";
             return if failed_before { Err(Unavailable(reason.to_owned())) } else { Ok(current) };
         }
-        *last = Some(Instant::now());
         let fetched = self.source.fetch().await;
+        // Those who waited meanwhile are answered by this attempt, however long it took.
+        *last = Some(Instant::now());
         let keys = fetched.inspect_err(
             |error| tracing::warn!(%error, "the issuer's keys cannot be fetched; those of before, if there are any, are believed for a day"),
         )?;

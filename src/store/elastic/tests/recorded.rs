@@ -48,6 +48,48 @@ async fn whole_answers_are_told_apart() {
     });
 }
 
+/// What stands before an engine refuses for a while only, and knows nothing of events.
+#[tokio::test]
+async fn a_refusal_that_is_not_the_engine_s_word_on_the_events_passes() {
+    let is_passing = |error: StoreError| assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    for status in [301, 400, 404, 405, 410, 421] {
+        is_passing(append(move |_| text(status, "<html>default backend</html>")).await.unwrap_err());
+        is_passing(append(move |_| reply(status, json!({"error": "no handler found"}))).await.unwrap_err());
+    }
+    is_passing(append(|_| error(404, "resource_not_found_exception", "r")).await.unwrap_err());
+
+    let [taken, blocked] = [(409, "version_conflict_engine_exception"), (403, "cluster_block_exception")]
+        .map(|(status, kind)| json!({"status": status, "error": {"type": kind, "reason": "r"}}));
+    for item in [taken, blocked, missing()] {
+        for status in [400, 404, 413] {
+            let item = item.clone();
+            let besides = append(move |asked| match asked.call.as_str() {
+                "POST /i-000001-writer/_bulk" => items([item.clone(), json!({"status": 201})]),
+                _ => error(status, "illegal_argument_exception", "no"),
+            });
+            match besides.await {
+                // An alias of no index has not moved on.
+                Ok(outcomes) => assert!(matches!(outcomes[..], [Outcome::Retry { .. }, Outcome::Stored])),
+                Err(error) => is_passing(error),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_stand_nowhere_but_by_the_engine() {
+    let replace = async |status: u16, body: &'static str| {
+        let engine = Fake::start(move |_| text(status, body)).await;
+        store(&[&engine.url]).replace(&target(), &events(fresh_chain(), 0..1)[0]).await
+    };
+    let absent = replace(404, r#"{"_index":"i-000001","_id":"x","found":false}"#).await.unwrap();
+    assert!(matches!(absent, Outcome::Rejected { .. }), "{absent:?}");
+    for (status, body) in [(404, "<html>"), (404, "{}"), (405, "<html>")] {
+        let error = replace(status, body).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_about_fewer_events_is_not_believed() {
     let short = append(|_| reply(200, json!({"errors": false, "items": [{"create": {"status": 201}}]}))).await;

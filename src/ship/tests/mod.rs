@@ -1,6 +1,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::VecDeque;
+mod refusals;
+mod targets;
+mod trouble;
+
+use std::{collections::VecDeque, sync::atomic::AtomicBool};
 
 use async_trait::async_trait;
 use proptest::prelude::*;
@@ -26,6 +30,8 @@ enum Fault {
     Fails(StoreError),
     /// Everything is stored, and the answer is lost.
     AnswerLost,
+    /// Every event is refused for good, or so it says.
+    RejectsAll,
     /// The event at this index (modulo their number) is refused for now.
     ItemRetry(usize),
     /// The answer is one event short.
@@ -39,7 +45,18 @@ struct Scripted {
     memory: MemoryStore,
     /// So many attempts to set it up fail.
     failing_setups: AtomicU64,
+    /// So many questions for the target fail; and how many there were in all.
+    failing_targets: AtomicU64,
+    target_questions: AtomicU64,
+    /// Whether no append succeeds, whatever the script says.
+    is_away: AtomicBool,
+    /// Whether no append of the first event succeeds.
+    refuses_first: AtomicBool,
+    /// Whether every event and every stub is refused for good, whatever the script says.
+    refuses_all: AtomicBool,
     script: Mutex<VecDeque<Fault>>,
+    /// Replaces fail so first.
+    failing_replaces: Mutex<VecDeque<StoreError>>,
     generation: AtomicU64,
     /// Events whose message is this are refused for good; stubs are taken.
     poison: &'static str,
@@ -60,7 +77,13 @@ impl Scripted {
         Self {
             memory: MemoryStore::default(),
             failing_setups: AtomicU64::new(0),
+            failing_targets: AtomicU64::new(0),
+            target_questions: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
+            refuses_first: AtomicBool::new(false),
+            refuses_all: AtomicBool::new(false),
             script: Mutex::new(script.into()),
+            failing_replaces: Mutex::default(),
             generation: AtomicU64::new(0),
             poison: "\"message\":\"poison\"",
             max_events: usize::MAX,
@@ -85,10 +108,19 @@ impl Scripted {
         self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 
+    fn present_target(&self) -> Target {
+        Target(format!("index-{}", self.generation.load(Ordering::Relaxed)))
+    }
+
     fn is_poisoned(&self, event: &SealedEvent) -> bool {
         let text = String::from_utf8_lossy(&event.document);
         text.contains(self.poison) && !text.contains("\"content\":")
     }
+}
+
+/// Takes one of so many, if some are left.
+fn takes_one(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
 fn away() -> StoreError {
@@ -98,21 +130,24 @@ fn away() -> StoreError {
 #[async_trait]
 impl Store for Scripted {
     async fn setup(&self, streams: &[Stream]) -> Result<(), StoreError> {
-        let left = self.failing_setups.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if left.is_ok() {
+        if takes_one(&self.failing_setups) {
             return Err(away());
         }
         self.memory.setup(streams).await
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
-        Ok(Target(format!("index-{}", self.generation.load(Ordering::Relaxed))))
+        self.target_questions.fetch_add(1, Ordering::Relaxed);
+        if takes_one(&self.failing_targets) { Err(away()) } else { Ok(self.present_target()) }
     }
 
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
         let first = events[0].position.sequence.0;
         lock(&self.appends).push((target.clone(), first));
         self.dawdle(first).await;
+        if self.is_away.load(Ordering::Relaxed) || first == 0 && self.refuses_first.load(Ordering::Relaxed) {
+            return Err(away());
+        }
         if events.len() > self.max_events {
             return Err(StoreError::TooLarge);
         }
@@ -120,10 +155,13 @@ impl Store for Scripted {
         if let Fault::Fails(error) = fault {
             return Err(error);
         }
+        if matches!(fault, Fault::RejectsAll) || self.refuses_all.load(Ordering::Relaxed) {
+            return Ok(vec![Outcome::Rejected { reason: "no such pipeline".to_owned() }; events.len()]);
+        }
         if let Fault::TargetLost = fault {
             self.generation.fetch_add(1, Ordering::Relaxed);
         }
-        if *target != self.target(&Stream::general()).await? {
+        if *target != self.present_target() {
             return Err(StoreError::TargetLost { reason: "gone".to_owned() });
         }
         let skipped = match fault {
@@ -151,7 +189,11 @@ impl Store for Scripted {
     }
 
     async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
-        self.memory.replace(target, event).await
+        let failure = lock(&self.failing_replaces).pop_front();
+        match failure {
+            Some(error) => Err(error),
+            None => self.memory.replace(target, event).await,
+        }
     }
 
     async fn refresh(&self) -> Result<(), StoreError> {
@@ -280,6 +322,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         fails(StoreError::Denied { reason: "401".to_owned() }),
         fails(StoreError::TooLarge),
         Just(Fault::AnswerLost),
+        Just(Fault::RejectsAll),
         (0..9usize).prop_map(Fault::ItemRetry),
         Just(Fault::ShortAnswer),
         Just(Fault::TargetLost),
@@ -318,7 +361,7 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up() {
     let bench = Bench::new(2);
-    let dead = Arc::new(Scripted::new(vec![Fault::Fails(away()); 20]));
+    let dead = Arc::new(Scripted { is_away: AtomicBool::new(true), ..Scripted::new(Vec::new()) });
     let well = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
     let (slow, slow_task) = bench.ship("dead", &dead, &shutdown);
@@ -328,9 +371,9 @@ async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up()
     receipts.extend(second.receipts);
     assert!(fast.wait_stored(second.end, FOREVER).await);
     assert!(!slow.wait_stored(second.end, Duration::from_millis(1)).await);
-    let progress = slow.progress();
-    assert_eq!(progress.behind_events, 2);
-    assert_eq!(progress.trouble.as_deref(), Some("away"));
+    assert_eq!(slow.progress().behind_events, 2);
+    await_trouble(&slow, Some("away")).await;
+    dead.is_away.store(false, Ordering::Relaxed);
     assert!(slow.wait_stored(second.end, FOREVER).await);
     assert_eq!(slow.progress().trouble, None);
     assert_complete(&dead, &receipts).await;
@@ -349,25 +392,6 @@ async fn await_trouble(shipper: &Shipper, expected: Option<&str>) {
         }
     };
     timeout(FOREVER, told).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_is_in_trouble_until_it_is_set_up_for_the_first_time() {
-    let bench = Bench::new(1);
-    for failing in [0, 3] {
-        let store = Arc::new(Scripted::new(Vec::new()));
-        store.failing_setups.store(failing, Ordering::Relaxed);
-        let shutdown = CancellationToken::new();
-        let (shipper, task) = bench.ship("s", &store, &shutdown);
-        assert_eq!(shipper.progress().trouble.as_deref(), Some("the store is not set up yet"), "before anything else");
-        if failing > 0 {
-            await_trouble(&shipper, Some("away")).await;
-        }
-        await_trouble(&shipper, None).await;
-        shutdown.cancel();
-        task.join().await;
-    }
-    bench.finish();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,133 @@
+//! What is wrong with the events of a body. What is kept of it is bounded, whatever the body is made of.
+
+/// How much is kept of one event. The rest is counted.
+const MOST_OF_EVENT: usize = 100;
+/// Once so much of a body has been kept, only the first is of each further event.
+const MOST_OF_BODY: usize = 10_000;
+
+/// For how many names a known one that is near is looked for, which takes longer than all else of an event.
+const GUESSES_FOR_EVENT: usize = 10;
+const GUESSES_FOR_BODY: usize = 1_000;
+
+/// How much is shown of a path, in bytes. Known ones are far shorter.
+const LONGEST_PATH: usize = 500;
+
+/// One thing that is wrong with an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Dotted path, with indices for array elements: `kibana.saved_objects[0].rel`; empty for the event as a whole.
+    pub path: String,
+    pub expected: String,
+    pub found: String,
+}
+
+/// What is wrong with the present event of a body.
+#[derive(Default)]
+pub(super) struct Violations {
+    kept: Vec<Violation>,
+    more: usize,
+    guesses: usize,
+    /// Of the events before it.
+    kept_of_body: usize,
+    guesses_of_body: usize,
+}
+
+impl Violations {
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    pub(super) fn is_of(&self, path: &str) -> bool {
+        self.kept.iter().any(|violation| violation.path == path)
+    }
+
+    /// Made only if it is kept.
+    pub(super) fn add(&mut self, make: impl FnOnce() -> Violation) {
+        let most = if self.kept_of_body < MOST_OF_BODY { MOST_OF_EVENT } else { 1 };
+        if self.kept.len() >= most {
+            self.more += 1;
+            return;
+        }
+        let mut violation = make();
+        cut(&mut violation.path);
+        self.kept.push(violation);
+    }
+
+    /// Whether a near name may be looked for, which is taken to be done then.
+    pub(super) fn may_guess(&mut self) -> bool {
+        let may = self.guesses < GUESSES_FOR_EVENT && self.guesses_of_body < GUESSES_FOR_BODY;
+        self.guesses += usize::from(may);
+        self.guesses_of_body += usize::from(may);
+        may
+    }
+
+    /// All that is kept and, after it, how much more there is.
+    pub(super) fn take(&mut self) -> Vec<Violation> {
+        let mut taken = std::mem::take(&mut self.kept);
+        self.kept_of_body += taken.len();
+        if self.more > 0 {
+            let expected = format!("no more mistakes than the {} before", taken.len());
+            taken.push(Violation { path: String::new(), expected, found: format!("{} more", self.more) });
+        }
+        taken
+    }
+
+    /// For the next event of the body.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+        self.more = 0;
+        self.guesses = 0;
+    }
+}
+
+fn cut(path: &mut String) {
+    if path.len() > LONGEST_PATH {
+        path.truncate(path.floor_char_boundary(LONGEST_PATH));
+        path.push('…');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(violations: &mut Violations, wrong: usize) -> Vec<Violation> {
+        violations.clear();
+        for number in 0..wrong {
+            violations.add(|| Violation { path: number.to_string(), expected: "e".to_owned(), found: "f".to_owned() });
+        }
+        violations.take()
+    }
+
+    #[test]
+    fn of_a_body_full_of_mistakes_each_event_has_its_first() {
+        let mut violations = Violations::default();
+        assert_eq!(event(&mut violations, 100).len(), 100);
+        let more = |count: usize, before: usize| Violation {
+            path: String::new(),
+            expected: format!("no more mistakes than the {before} before"),
+            found: format!("{count} more"),
+        };
+        for _ in 1..MOST_OF_BODY / MOST_OF_EVENT {
+            let taken = event(&mut violations, 1_000_000);
+            assert_eq!((taken.len(), taken.last()), (101, Some(&more(999_900, 100))));
+        }
+        let taken = event(&mut violations, 5);
+        assert_eq!(taken.iter().map(|violation| violation.path.as_str()).collect::<Vec<_>>(), ["0", ""]);
+        assert_eq!(taken.last(), Some(&more(4, 1)));
+        assert_eq!(event(&mut violations, 1).len(), 1);
+        assert!(event(&mut violations, 0).is_empty());
+    }
+
+    #[test]
+    fn guesses_end_for_an_event_and_for_a_body() {
+        let mut violations = Violations::default();
+        let mut guesses = |_: usize| {
+            violations.clear();
+            (0..20).filter(|_| violations.may_guess()).count()
+        };
+        let of_events: Vec<usize> = (0..101).map(&mut guesses).collect();
+        assert_eq!((of_events.first(), of_events.last()), (Some(&10), Some(&0)));
+        assert_eq!(of_events.iter().sum::<usize>(), 1_000);
+    }
+}

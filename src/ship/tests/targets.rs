@@ -1,0 +1,57 @@
+//! Where events go while the store does not say, or the disk does not keep it.
+
+use super::*;
+
+/// A paused clock would go on whenever the writer's thread is waited for.
+#[tokio::test]
+async fn a_target_that_cannot_be_asked_for_is_not_asked_for_with_each_record() {
+    let bench = Bench::new(1);
+    let store = Arc::new(Scripted::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let first = bench.log(&["one"]).await;
+    assert!(shipper.wait_stored(first.end, FOREVER).await);
+    shutdown.cancel();
+    task.join().await;
+    store.failing_targets.store(u64::MAX, Ordering::Relaxed);
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let before = store.target_questions.load(Ordering::Relaxed);
+    let started = Instant::now();
+    for _ in 0..50 {
+        let receipts = bench.log(&["more"]).await;
+        assert!(shipper.wait_stored(receipts.end, FOREVER).await, "it still goes to where it is bound");
+    }
+    let asked = store.target_questions.load(Ordering::Relaxed) - before;
+    let most = started.elapsed().as_secs() / 5 + 1;
+    assert!((1..=most).contains(&asked), "{asked} questions where {most} are due");
+    shutdown.cancel();
+    task.join().await;
+    bench.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_to_a_new_target_before_that_is_on_disk() {
+    let bench = Bench::new(1);
+    let store = Arc::new(Scripted::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let disk = bench.folder.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let (shipper, task) = bench.ship("disk/s", &store, &shutdown);
+    let first = bench.log(&["one"]).await;
+    assert!(shipper.wait_stored(first.end, FOREVER).await);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    std::fs::remove_dir_all(&disk).unwrap();
+    store.generation.store(1, Ordering::Relaxed);
+    let second = bench.log(&["two"]).await;
+    assert!(!shipper.wait_stored(second.end, Duration::from_secs(600)).await);
+    assert_eq!(lock(&store.appends).len(), 1, "nor does it go to the old one: the disk may say either");
+    assert!(shipper.progress().trouble.unwrap().contains("No such file"));
+    std::fs::create_dir(&disk).unwrap();
+    assert!(shipper.wait_stored(second.end, FOREVER).await);
+    assert_eq!(lock(&store.appends).last().unwrap().0, Target("index-1".to_owned()));
+    assert!(std::fs::read_to_string(disk.join("s.json")).unwrap().contains("index-1"));
+    shutdown.cancel();
+    task.join().await;
+    bench.finish();
+}
