@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Sequence, Stream},
+    event::{ChainId, ChainPosition, LeafHash, Sequence, Stream, UnixMillis},
     query::{Aggregate, Aggregation, MAX_BUCKETS, ScopedQuery, TooManySpans},
 };
 
@@ -81,8 +81,11 @@ pub trait Store: Send + Sync {
     /// read at once MUST be bounded by the query's bytes, as a page is.
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError>;
 
-    /// The chains that the store has anything of, as far as find sees it.
-    async fn chains(&self) -> Result<Vec<ChainId>, StoreError>;
+    /// What stands last in each chain that the store has anything of, as far as find sees it.
+    async fn chains(&self) -> Result<Vec<Standing>, StoreError>;
+
+    /// What stands first in this chain at or behind `from`, as far as find sees it (stubs count).
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError>;
 
     /// The last of the positions that follow each other in this chain from `from` on, all of which the store has and
     /// find sees (stubs count); `None` if there is nothing at `from`.
@@ -158,6 +161,14 @@ fn until<'d>(documents: impl IntoIterator<Item = &'d Bytes>, most_bytes: usize) 
         is_wanted
     };
     documents.into_iter().take_while(is_wanted).count()
+}
+
+/// That an event stands at a position, or a stub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub position: ChainPosition,
+    /// Never earlier than that of the one before it in its chain.
+    pub received: UnixMillis,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

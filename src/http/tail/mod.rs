@@ -7,7 +7,9 @@
 //!
 //! [`Store::reach`]: crate::store::Store::reach
 
+mod chains;
 mod positions;
+mod start;
 
 pub(super) use positions::Positions;
 
@@ -34,6 +36,7 @@ use crate::{
         filter::{Filter, Subject, Test, Value},
     },
     schema::{self, Field},
+    store::Standing,
 };
 
 /// How long a hole in a chain may stay before what lies behind it is shown.
@@ -62,6 +65,10 @@ pub(super) struct Follower {
     filter: Filter,
     projection: Projection,
     positions: Positions,
+    /// What is to be read next of chains that are at rest, and not named.
+    resting: BTreeMap<ChainId, Sequence>,
+    /// What stood last in each chain when it was last asked.
+    ends: BTreeMap<ChainId, Standing>,
     /// Where chains wait at a hole, and since when.
     waiting: BTreeMap<ChainId, (Sequence, Instant)>,
     caught_up: Instant,
@@ -107,15 +114,27 @@ impl Follower {
         let fields = Fields { chain: field("annals.chain")?, sequence: field("event.sequence")? };
         let TailRequest { filter, projection, begin } = request;
         let positions = match begin {
-            Begin::Now => ends(&shared).await?,
+            Begin::Now => start::now(&shared).await?,
             Begin::Since(since) => Positions { since: Some(since), ..Positions::default() },
             Begin::Resumed(positions) => positions,
         };
-        let (waiting, now) = (BTreeMap::new(), Instant::now());
-        let (caught_up, discovered) = (now, now);
-        let mut follower =
-            Self { shared, permit, filter, projection, positions, waiting, caught_up, discovered, fields };
+        let now = Instant::now();
+        let mut follower = Self {
+            shared,
+            permit,
+            filter,
+            projection,
+            positions,
+            resting: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            caught_up: now,
+            discovered: now,
+            fields,
+        };
         follower.discover().await?;
+        follower.pass_what_rests().await?;
+        follower.fits()?;
         Ok(follower)
     }
 
@@ -123,14 +142,19 @@ impl Follower {
     pub(super) async fn round(&mut self, sender: &Sender) -> Result<bool, Interrupted> {
         if self.discovered.elapsed() >= DISCOVER {
             self.discover().await?;
+            self.fits()?;
         }
         let with_more = self.chains_with_more().await?;
         if with_more.is_empty() && self.caught_up.elapsed() < CATCH_UP {
             return Ok(false);
         }
         let is_catching_up = self.caught_up.elapsed() >= CATCH_UP;
-        let known = self.positions.next.keys().filter(|chain| is_catching_up && !with_more.contains(chain));
-        let chains: Vec<_> = with_more.iter().chain(known).copied().collect();
+        let mut chains = with_more.clone();
+        if is_catching_up {
+            self.pass(&with_more);
+            let others = self.behind(false).map(|(chain, _)| chain);
+            chains.extend(others.filter(|chain| !with_more.contains(chain)));
+        }
         let reaches = self.reaches(&chains).await?;
         let mut has_shown = false;
         for reaches in reaches.chunks(CHAINS_AT_ONCE) {
@@ -144,6 +168,7 @@ impl Follower {
         }
         if is_catching_up {
             self.caught_up = Instant::now();
+            self.let_rest();
             sender.send(self.place()).await?;
         }
         Ok(has_shown)
@@ -152,26 +177,6 @@ impl Follower {
     /// How far it has come, for the client to come back to, without an event.
     pub(super) fn place(&self) -> String {
         format!("id: {}\n\n", self.positions.encode())
-    }
-
-    /// Finds the chains never heard of, which are to be read from their beginning.
-    async fn discover(&mut self) -> Result<(), Failure> {
-        for chain in ask::answered(self.shared.deadline(), self.shared.services.query_store.chains()).await? {
-            self.positions.next.entry(chain).or_insert(Sequence(0));
-        }
-        self.discovered = Instant::now();
-        Ok(())
-    }
-
-    /// The chains that have events to show at or behind the position to be read next.
-    async fn chains_with_more(&self) -> Result<Vec<ChainId>, Failure> {
-        let rests: Result<Vec<_>, _> =
-            self.positions.next.iter().map(|(chain, next)| self.rest(*chain, *next)).collect();
-        let mut chains = Vec::new();
-        for rests in rests?.chunks(CHAINS_AT_ONCE) {
-            chains.extend(self.chains_among(Filter::any(rests.iter().cloned())).await?);
-        }
-        Ok(chains)
     }
 
     async fn chains_among(&self, filter: Filter) -> Result<Vec<ChainId>, Failure> {
@@ -317,17 +322,6 @@ impl Follower {
         let is_of_chain = value(self.fields.chain, Test::OneOf(vec![Value::Text(chain.to_string())]))?;
         Ok(Filter::all([value(self.fields.sequence, range)?, is_of_chain]))
     }
-}
-
-/// Behind the last event that the store has of each chain: whatever is accepted from now on comes later.
-async fn ends(shared: &Shared) -> Result<Positions, Failure> {
-    let (store, deadline) = (&shared.services.query_store, shared.deadline());
-    let mut next = BTreeMap::new();
-    for chain in ask::answered(deadline, store.chains()).await? {
-        let head = ask::answered(deadline, store.head(chain)).await?;
-        next.insert(chain, head.map_or(Sequence(0), |head| head.position.sequence.next()));
-    }
-    Ok(Positions { since: None, next })
 }
 
 fn position_of(document: &[u8]) -> Result<ChainPosition, Failure> {

@@ -1,8 +1,9 @@
 //! How far a tail has come, as the id of an event, from which it can be gone on with.
 //!
-//! **Format, version 1**, as the content of [`opaque`](crate::http::opaque): `0`, or `1` and the earliest time that is wanted (8 bytes, the highest
-//! first, milliseconds since 1970); then for each chain its id (16 bytes) and the sequence that is to be read next, in groups of
-//! seven bits, the lowest first, with the highest bit of each byte set but the last. A chain that is not named is to be read from its beginning.
+//! **Format, version 1**, as the content of [`opaque`](crate::http::opaque): a byte of bits, and times (8 bytes, the highest
+//! first, milliseconds since 1970): if bit 0 is set, the earliest that is wanted; if bit 1 is, until when chains that are not named were read. Then
+//! for each chain that is named its id (16 bytes) and the sequence that is to be read next, in groups of seven bits, the lowest first, with the highest
+//! bit of each byte set but the last. Of a chain that is not named, everything received until then was read; without that time, nothing.
 //!
 //! Nothing binds positions to a question: they say what was read, not what was shown.
 
@@ -19,7 +20,9 @@ const VERSION: u8 = 1;
 pub(in crate::http) struct Positions {
     /// Events that happened before are not wanted.
     pub(super) since: Option<UnixMillis>,
-    /// What is to be read next of each chain; of others the first event.
+    /// Of chains that are not named, what was received until then was read; if this is `None`, nothing was.
+    pub(super) read_until: Option<UnixMillis>,
+    /// What is to be read next of each chain that is named.
     pub(super) next: BTreeMap<ChainId, Sequence>,
 }
 
@@ -50,9 +53,9 @@ impl Positions {
     }
 
     pub(in crate::http) fn encode(&self) -> String {
-        let mut bytes = vec![u8::from(self.since.is_some())];
-        if let Some(since) = self.since {
-            bytes.extend(since.0.to_be_bytes());
+        let mut bytes = vec![u8::from(self.since.is_some()) | u8::from(self.read_until.is_some()) << 1];
+        for time in self.since.into_iter().chain(self.read_until) {
+            bytes.extend(time.0.to_be_bytes());
         }
         for (chain, Sequence(next)) in &self.next {
             bytes.extend(chain.as_bytes());
@@ -74,15 +77,19 @@ fn write_number(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
-/// Every start of a writer may begin a chain; but each is asked about, and an id comes from anyone.
-const MOST_CHAINS: usize = 1_000;
+/// The most chains that are named. An id of so many is a text of about 100 KiB, and the head of a request has at most 128.
+pub(super) const MOST_CHAINS: usize = 4_000;
 
 fn read(mut rest: &[u8]) -> Option<Positions> {
-    let since = match take(&mut rest)? {
-        [0] => None,
-        [1] => Some(UnixMillis(i64::from_be_bytes(*take(&mut rest)?))),
-        [_] => return None,
+    let [bits] = *take(&mut rest)?;
+    if bits > 3 {
+        return None;
+    }
+    let mut time = |is_there: bool| match is_there {
+        true => take(&mut rest).map(|bytes| Some(UnixMillis(i64::from_be_bytes(*bytes)))),
+        false => Some(None),
     };
+    let (since, read_until) = (time(bits & 1 != 0)?, time(bits & 2 != 0)?);
     let mut next = BTreeMap::new();
     while !rest.is_empty() {
         let chain = ChainId::from_bytes(*take(&mut rest)?);
@@ -91,7 +98,7 @@ fn read(mut rest: &[u8]) -> Option<Positions> {
             return None;
         }
     }
-    Some(Positions { since, next })
+    Some(Positions { since, read_until, next })
 }
 
 fn read_number(rest: &mut &[u8]) -> Option<u64> {
@@ -116,10 +123,11 @@ mod tests {
     prop_compose! {
         fn positions()(
             since in any::<Option<i64>>(),
+            read_until in any::<Option<i64>>(),
             next in prop::collection::btree_map(any::<[u8; 16]>(), 0..=i64::MAX as u64, 0..5),
         ) -> Positions {
             let next = next.into_iter().map(|(chain, next)| (ChainId::from_bytes(chain), Sequence(next))).collect();
-            Positions { since: since.map(UnixMillis), next }
+            Positions { since: since.map(UnixMillis), read_until: read_until.map(UnixMillis), next }
         }
     }
 
@@ -138,9 +146,14 @@ mod tests {
     #[test]
     fn an_id_of_today_is_read_for_ever() {
         let next = BTreeMap::from([(ChainId::from_bytes([7; 16]), Sequence(300))]);
-        let positions = Positions { since: Some(UnixMillis(5)), next };
-        let text = "AQEAAAAAAAAABQcHBwcHBwcHBwcHBwcHBwesArIyCuYDIT_8";
-        assert_eq!(positions.encode(), text);
-        assert_eq!(Positions::decode(text), Ok(positions));
+        let of_then = Positions { since: Some(UnixMillis(5)), read_until: None, next };
+        let of_many = Positions { read_until: Some(UnixMillis(6)), ..of_then.clone() };
+        for (positions, text) in [
+            (of_then, "AQEAAAAAAAAABQcHBwcHBwcHBwcHBwcHBwesArIyCuYDIT_8"),
+            (of_many, "AQMAAAAAAAAABQAAAAAAAAAGBwcHBwcHBwcHBwcHBwcHB6wCA945pvcFjC4"),
+        ] {
+            assert_eq!(positions.encode(), text);
+            assert_eq!(Positions::decode(text), Ok(positions));
+        }
     }
 }

@@ -48,7 +48,7 @@ use crate::{
     metrics::Metrics,
     query::{Aggregate, Aggregation, Query, ScopedQuery},
     ship::{self, Shipper, Trimmer},
-    store::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, memory::MemoryStore},
+    store::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, memory::MemoryStore},
     time::Clock,
     writer::{self, Recovering, Writer},
 };
@@ -411,7 +411,12 @@ impl Store for Scripted {
         }))
     }
 
-    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+        self.is_there()?;
+        self.memory.first(chain, from).await
+    }
+
+    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
         self.is_there()?;
         self.memory.chains().await
     }

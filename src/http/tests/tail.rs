@@ -162,6 +162,100 @@ async fn a_chain_that_appears_is_followed_from_its_beginning() {
     assert_eq!(tail.ids(2).await, ["2.0", "2.1"]);
 }
 
+/// As of a time that it was received.
+fn received(chain: [u8; 16], sequence: u64, time: &str) -> SealedEvent {
+    let draft = draft().with("event.id", format!("{}.{sequence}", chain[0]));
+    draft.written(position(ChainId::from_bytes(chain), sequence), |document| {
+        document.to_string().replace("2026-11-24T12:00:00.001Z", time)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_under_way_when_it_began_is_shown_and_old_holes_are_not_waited_for() {
+    let log = Log::new();
+    let (old, new) = (LONG_AGO, JUST_NOW);
+    // Of the one, events were deleted long ago; in the other one's holes are events that are under way.
+    arrive(&log, [received(ONE, 5, old), received(ONE, 8, old), received(ONE, 9, new), received(TWO, 3, new)]).await;
+    arrive(&log, [received([3; 16], 5, old)]).await;
+    let mut tail = Tail::begin(&log, "").await;
+    arrive(&log, [received(ONE, 10, new), received([3; 16], 6, new)]).await;
+    assert_eq!(tail.ids(2).await, ["3.6", "1.10"]);
+    arrive(&log, (0..3).map(|sequence| received(TWO, sequence, new))).await;
+    assert_eq!(tail.ids(4).await, ["2.0", "2.1", "2.2", "2.3"]);
+    assert!(tail.is_silent_for(Duration::from_secs(300)).await);
+}
+
+/// Chains of one event each.
+fn chains(count: u16, time: &'static str) -> impl Iterator<Item = SealedEvent> {
+    (0..count).map(move |number| received(numbered(number), 0, time))
+}
+
+fn numbered(number: u16) -> [u8; 16] {
+    let [high, low] = number.to_be_bytes();
+    let mut chain = [9; 16];
+    chain[1..3].copy_from_slice(&[high, low]);
+    chain
+}
+
+const LONG_AGO: &str = "2021-02-20T12:00:00.000Z";
+const JUST_NOW: &str = "2021-03-02T11:59:00.000Z";
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_however_many_chains_are_at_rest() {
+    let log = Log::new();
+    arrive(&log, chains(1_500, LONG_AGO)).await;
+    arrive(&log, [received(ONE, 0, JUST_NOW)]).await;
+    let mut tail = Tail::begin(&log, "").await;
+    assert!(tail.last_id.len() < 8_000, "{}", tail.last_id.len());
+    let beginning = tail.last_id.clone();
+    // In a chain that goes on, a new one, and one that was at rest; and one of those longest at rest goes on again.
+    let at_rest = received(numbered(1_499), 1, JUST_NOW);
+    arrive(&log, [received(ONE, 1, JUST_NOW), received(TWO, 0, JUST_NOW), at_rest]).await;
+    arrive(&log, [received(numbered(7), 1, JUST_NOW), received(numbered(7), 2, JUST_NOW)]).await;
+    let expected = ["1.1", "2.0", "9.1", "9.1", "9.2"];
+    let mut shown = tail.ids(5).await;
+    shown.sort();
+    assert_eq!(shown, expected);
+    let mut resumed = Tail::begin_at(&log, PATH, Some(&beginning)).await;
+    let mut shown = resumed.ids(5).await;
+    shown.sort();
+    assert_eq!(shown, expected);
+    assert!(resumed.is_silent_for(Duration::from_secs(40)).await);
+    drop(tail);
+    let mut again = Tail::begin_at(&log, PATH, Some(&resumed.last_id)).await;
+    arrive(&log, [received(numbered(7), 3, JUST_NOW)]).await;
+    assert_eq!(again.ids(1).await, ["9.3"]);
+    assert!(again.is_silent_for(Duration::from_secs(40)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_chains_at_rest_those_with_something_to_show_are_read_and_others_passed() {
+    let log = Log::new();
+    arrive(&log, chains(400, LONG_AGO)).await;
+    let wanted = draft().with("event.id", "wanted").sealed(position(ChainId::from_bytes(numbered(7)), 1));
+    arrive(&log, [wanted]).await;
+    let mut tail = Tail::begin(&log, "?since=2000-01-01&filter=event.id:wanted").await;
+    assert!(tail.last_id.len() < 8_000, "{}", tail.last_id.len());
+    let beginning = tail.last_id.clone();
+    assert_eq!(tail.ids(1).await, ["wanted"]);
+    let path = format!("{PATH}?filter=event.id:wanted");
+    assert_eq!(Tail::begin_at(&log, &path, Some(&beginning)).await.ids(1).await, ["wanted"]);
+    let mut resumed = Tail::begin_at(&log, &path, Some(&tail.last_id)).await;
+    assert!(resumed.is_silent_for(Duration::from_secs(100)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_chains_than_an_id_has_room_for_are_refused_as_it_begins() {
+    let log = Log::new();
+    arrive(&log, chains(4_000, JUST_NOW)).await;
+    let request = log.request("GET", PATH).body(Body::empty()).unwrap();
+    assert_eq!(log.router.clone().oneshot(request).await.unwrap().status(), 200);
+    arrive(&log, [received(ONE, 0, JUST_NOW)]).await;
+    let answer = log.get(PATH).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.error().starts_with("a tail follows at most 4000 chains"), "{}", answer.error());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_arrives_out_of_order_is_shown_in_order() {
     let log = Log::new();
@@ -405,6 +499,39 @@ async fn an_id_that_is_none_is_refused() {
     }
 }
 
+/// Bulks of some chains land in any order, the first ones before a tail begins.
+async fn every_event_that_is_stored_afterwards_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, before: usize) {
+    let log = Log::new();
+    let land = |bulk: &[(u8, u64)]| bulk.iter().map(|(chain, at)| event([*chain; 16], *at)).collect::<Vec<_>>();
+    let bulks: Vec<_> = order.chunks(bulk).collect();
+    let (earlier, later) = bulks.split_at(before.min(bulks.len()));
+    for bulk in earlier {
+        arrive(&log, land(bulk)).await;
+    }
+    let mut tail = Tail::begin(&log, "").await;
+    let mut shown: BTreeMap<u8, Vec<u64>> = BTreeMap::new();
+    for (index, bulk) in later.iter().enumerate() {
+        let time = Duration::from_secs(if index + 1 == later.len() { 20 } else { 8 });
+        arrive(&log, land(bulk)).await;
+        while let Ok(message) = timeout(time, tail.next_data()).await {
+            assert_eq!(message.kind, None);
+            let id = message.event_id().unwrap();
+            let (chain, sequence) = id.split_once('.').unwrap();
+            shown.entry(chain.parse().unwrap()).or_default().push(sequence.parse().unwrap());
+        }
+    }
+    assert!(shown.values().all(|sequences| sequences.is_sorted_by(|one, next| one < next)), "{shown:?}");
+    for (chain, sequence) in later.concat() {
+        assert!(shown.get(&chain).is_some_and(|shown| shown.contains(&sequence)), "{chain}.{sequence} of {shown:?}");
+    }
+    // Of before it begins nothing is shown but what stands behind a hole.
+    for (chain, sequence) in earlier.concat() {
+        let is_behind_hole = later.concat().iter().any(|(other, hole)| *other == chain && *hole < sequence);
+        let is_shown = shown.get(&chain).is_some_and(|shown| shown.contains(&sequence));
+        assert!(is_behind_hole || !is_shown, "{chain}.{sequence} of {shown:?}");
+    }
+}
+
 /// Bulks of some chains land in any order, while a client comes and goes.
 async fn every_event_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, leaves: Vec<bool>) {
     let log = Log::new();
@@ -435,6 +562,17 @@ async fn every_event_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, leaves: V
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #[test]
+    fn what_is_stored_after_it_began_is_shown_whatever_is_still_under_way(
+        order in Just((0..3_u8).flat_map(|chain| (0..6_u64).map(move |sequence| (chain, sequence))).collect::<Vec<_>>())
+            .prop_shuffle(),
+        bulk in 3..8_usize,
+        before in 0..6_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(every_event_that_is_stored_afterwards_is_shown_once(order, bulk, before));
+    }
+
     #[test]
     fn every_event_is_shown_once_whatever_order_bulks_land_in(
         order in Just((0..3_u8).flat_map(|chain| (0..6_u64).map(move |sequence| (chain, sequence))).collect::<Vec<_>>())

@@ -17,7 +17,7 @@ use crate::{
     journal,
     metrics::Metrics,
     query::{Aggregate, Aggregation, ScopedQuery},
-    store::{Head, Page, Scan, StoreError, memory::MemoryStore},
+    store::{Head, Page, Scan, Standing, StoreError, memory::MemoryStore},
     time::SystemClock,
     writer::{self, Overflow, Recovering, WriterThread},
 };
@@ -212,7 +212,11 @@ impl Store for Scripted {
         self.memory.scan(query).await
     }
 
-    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+        self.memory.first(chain, from).await
+    }
+
+    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
         self.memory.chains().await
     }
 

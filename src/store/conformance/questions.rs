@@ -13,7 +13,7 @@ use crate::{
     },
     schema::{self, Field},
     store::{
-        Outcome, StoreError,
+        Outcome, Standing, StoreError,
         testing::{
             ACTION, DURATION, Question, SEQUENCE, TIMESTAMP, draft, fresh_chain, fresh_name, position, stub_of,
             visible_in,
@@ -209,8 +209,18 @@ pub(super) async fn chains_reach(bench: &Bench<'_>) {
     assert_eq!(reach(9).await, None);
     assert_eq!(bench.store.reach(other, Sequence(0)).await.expect("the store knows its chains"), None);
     let chains = bench.store.chains().await.expect("the store names its chains");
-    assert_eq!(chains.iter().filter(|chain| **chain == bench.chain).count(), 1);
-    assert!(!chains.contains(&other));
+    let received = UnixMillis::written("2026-11-24T12:00:00.001Z").expect("a date");
+    let at = |sequence| Standing { position: position(bench.chain, sequence), received };
+    let ends: Vec<_> = chains.iter().filter(|end| end.position.chain == bench.chain).collect();
+    assert_eq!(ends, [&at(8)]);
+    assert!(chains.iter().all(|end| end.position.chain != other));
+    let first = async |chain, from| bench.store.first(chain, Sequence(from)).await.expect("the store knows its chains");
+    assert_eq!(first(bench.chain, 0).await, Some(at(0)));
+    assert_eq!(first(bench.chain, 5).await, Some(at(5)));
+    assert_eq!(first(bench.chain, 6).await, Some(at(7)));
+    assert_eq!(first(bench.chain, 9).await, None);
+    assert_eq!(first(bench.chain, u64::MAX).await, None);
+    assert_eq!(first(other, 0).await, None);
 }
 
 pub(super) async fn chains_are_found(bench: &Bench<'_>) {

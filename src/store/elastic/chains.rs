@@ -9,17 +9,16 @@ use serde_json::{Value, json};
 
 use super::{
     ElasticStore, filter,
-    search::{self, Found},
-    values::Values,
+    search::{self, Found, with},
 };
 use crate::{
-    event::{ChainId, Sequence},
-    query::Key,
-    schema,
-    store::StoreError,
+    event::{ChainId, ChainPosition, Sequence, UnixMillis},
+    store::{Standing, StoreError},
 };
 
+const CHAIN: &str = "annals.chain";
 const SEQUENCE: &str = "event.sequence";
+const RECEIVED: &str = "annals.received";
 
 /// How many positions are looked at one by one.
 const FEW: u64 = 10_000;
@@ -27,16 +26,45 @@ const FEW: u64 = 10_000;
 /// Into how many spans a longer one is divided.
 const SPANS: u64 = 1_000;
 
-pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<ChainId>, StoreError> {
-    let Some(field) = schema::field("annals.chain") else { return Ok(Vec::new()) };
-    let values = Values::of(field);
-    let counted = values.count(store, &filter::exists(values.path()), usize::MAX).await?;
-    // An index of this name may have other documents in it than ours.
-    let chain = |key: Key| match key {
-        Key::Text(text) => text.parse().ok(),
-        Key::Integer(_) | Key::Number(_) => None,
+/// How many chains are asked for at once; below the engines' own `search.max_buckets`.
+const PAGE_CHAINS: u64 = 10_000;
+
+/// Page by page, in the order of their names; each is answered for at once.
+pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<Standing>, StoreError> {
+    let (mut chains, mut after) = (Vec::new(), None);
+    loop {
+        let pages = json!({"size": PAGE_CHAINS, "sources": [{"chain": {"terms": {"field": CHAIN}}}]});
+        let pages = after.take().map_or_else(|| pages.clone(), |after: Value| with(pages.clone(), "after", after));
+        let greatest = |field| json!({"max": {"field": field}});
+        let ends = json!({"last": greatest(SEQUENCE), "received": greatest(RECEIVED)});
+        let pages = json!({"chains": {"composite": pages, "aggs": ends}});
+        let body = search::aggregations(&filter::exists(CHAIN), &pages, &store.search_timeout());
+        let answer = store.search(body).await?;
+        let Chains { chains: page } = Found::read(&answer)?.aggregations(&answer)?;
+        chains.extend(page.buckets.iter().filter_map(Chain::end));
+        after = page.after_key;
+        if after.is_none() {
+            return Ok(chains);
+        }
+    }
+}
+
+pub(super) async fn first(
+    store: &ElasticStore,
+    chain: ChainId,
+    from: Sequence,
+) -> Result<Option<Standing>, StoreError> {
+    let Sequence(from) = from;
+    let Ok(end) = i64::try_from(from).map(|_| i64::MAX.unsigned_abs()) else { return Ok(None) };
+    let least = |field| json!({"min": {"field": field}});
+    let first = json!({"first": least(SEQUENCE), "received": least(RECEIVED)});
+    let First { first, received } = Positions { store, chain }.ask(from, end, first).await?;
+    let standing = |(first, received): (f64, f64)| {
+        let position = ChainPosition { chain, sequence: Sequence(first as u64) };
+        // A chain never goes back in time, so the earliest is that of the first.
+        Standing { position, received: UnixMillis(received as i64) }
     };
-    Ok(counted.buckets.into_iter().filter_map(|bucket| chain(bucket.value)).collect())
+    Ok(first.value.zip(received.value).map(standing))
 }
 
 pub(super) async fn reach(
@@ -126,12 +154,52 @@ impl Positions<'_> {
 }
 
 #[derive(Default, Deserialize)]
-struct Last {
-    last: Greatest,
+struct Chains {
+    chains: Page,
 }
 
 #[derive(Default, Deserialize)]
-struct Greatest {
+struct Page {
+    buckets: Vec<Chain>,
+    #[serde(default)]
+    after_key: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Chain {
+    key: Name,
+    last: Extreme,
+    received: Extreme,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    chain: String,
+}
+
+impl Chain {
+    /// `None` for what is not ours: an index of this name may have other documents in it.
+    fn end(&self) -> Option<Standing> {
+        let chain = self.key.chain.parse().ok()?;
+        let position = ChainPosition { chain, sequence: Sequence(self.last.value? as u64) };
+        Some(Standing { position, received: UnixMillis(self.received.value? as i64) })
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct First {
+    first: Extreme,
+    received: Extreme,
+}
+
+#[derive(Default, Deserialize)]
+struct Last {
+    last: Extreme,
+}
+
+/// The greatest or least value, if there is any.
+#[derive(Default, Deserialize)]
+struct Extreme {
     value: Option<f64>,
 }
 

@@ -44,7 +44,7 @@ use self::{
     scan::ElasticScan,
     setup::Series,
 };
-use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target};
 use crate::{
     buffers::Pool,
     event::{ChainId, Sequence, Stream},
@@ -180,7 +180,11 @@ impl Store for ElasticStore {
         Ok(Box::new(ElasticScan::open(self, query.query()).await?))
     }
 
-    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+        chains::first(self, chain, from).await
+    }
+
+    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
         chains::chains(self).await
     }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, occupied::outcome_at, until};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, occupied::outcome_at, until};
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
@@ -126,10 +126,18 @@ impl Store for MemoryStore {
         Ok(Box::new(MemoryScan { left: found.into(), bytes: query.query().bytes }))
     }
 
-    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
-        let mut chains: Vec<_> = self.documents().keys().map(|position| position.chain).collect();
-        chains.dedup();
-        Ok(chains)
+    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
+        let mut last = BTreeMap::new();
+        for (position, document) in self.documents().iter() {
+            last.insert(position.chain, standing(*position, document));
+        }
+        Ok(last.into_values().collect())
+    }
+
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+        let documents = self.documents();
+        let mut rest = documents.range(ChainPosition { chain, sequence: from }..);
+        Ok(rest.next().filter(|(position, _)| position.chain == chain).map(|(at, document)| standing(*at, document)))
     }
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
@@ -152,6 +160,12 @@ impl Store for MemoryStore {
     async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+fn standing(position: ChainPosition, document: &[u8]) -> Standing {
+    let document = parse(document).unwrap_or_default();
+    let received = document.pointer("/annals/received").and_then(Value::as_str).and_then(UnixMillis::written);
+    Standing { position, received: received.unwrap_or(UnixMillis(0)) }
 }
 
 struct MemoryScan {

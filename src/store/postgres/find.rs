@@ -10,12 +10,12 @@ use tokio_postgres::{
 
 use super::failure::Fault;
 use crate::{
-    event::{ChainId, ChainPosition, Sequence},
+    event::{ChainId, ChainPosition, Sequence, UnixMillis},
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        Head, Page,
-        sql::{Bound, CHAINS, Cell, Counting, Dialect, HEAD, REACH, Search, Statement},
+        Head, Page, Standing,
+        sql::{Bound, CHAINS, Cell, Counting, Dialect, FIRST, HEAD, REACH, Search, Statement},
     },
 };
 
@@ -66,9 +66,19 @@ pub(super) async fn step(
     Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes).await?.0)
 }
 
-pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainId>, Fault> {
-    let rows = connection.query(CHAINS, &[]).await?;
-    rows.iter().map(|row| Ok(chain_of(row.try_get(0)?))).collect()
+pub(super) async fn chains(connection: &mut Object) -> Result<Vec<Standing>, Fault> {
+    connection.query(CHAINS, &[]).await?.iter().map(standing).collect()
+}
+
+pub(super) async fn first(connection: &mut Object, chain: ChainId, from: Sequence) -> Result<Option<Standing>, Fault> {
+    let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
+    connection.query_opt(FIRST, &[&chain.as_bytes().as_slice(), &from]).await?.as_ref().map(standing).transpose()
+}
+
+fn standing(row: &Row) -> Result<Standing, Fault> {
+    let (chain, sequence): (&[u8], i64) = (row.try_get(0)?, row.try_get(1)?);
+    let position = ChainPosition { chain: chain_of(chain), sequence: Sequence(sequence.unsigned_abs()) };
+    Ok(Standing { position, received: UnixMillis(row.try_get(2)?) })
 }
 
 pub(super) async fn reach(connection: &mut Object, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, Fault> {

@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 
 pub use self::config::{ConfigError, PostgresConfig, UseTls};
 use self::{append::Read, pool::Connections};
-use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, sql::Reading};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, sql::Reading};
 use crate::{
     event::{ChainId, Sequence, Stream},
     query::{Aggregate, Aggregation, Place, Query, ScopedQuery},
@@ -115,8 +115,12 @@ impl Store for PostgresStore {
         Ok(Box::new(Reading::begin(steps, query.query().clone(), last_row)))
     }
 
-    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
         self.ask(|connection| find::chains(connection).boxed()).await
+    }
+
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+        self.ask(move |connection| find::first(connection, chain, from).boxed()).await
     }
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {

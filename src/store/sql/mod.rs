@@ -27,14 +27,20 @@ pub(super) use scan::{Reading, Step};
 pub(super) use search::Search;
 pub(super) use tally::{Tally, TooMany};
 
-/// The chains that there are, one look-up for each.
+/// The chains that there are, and what stands last in each; some look-ups for each.
 pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (
         SELECT (SELECT chain FROM events ORDER BY chain LIMIT 1)
         UNION ALL
         SELECT (SELECT e.chain FROM events AS e WHERE e.chain > found.chain ORDER BY e.chain LIMIT 1)
         FROM found WHERE found.chain IS NOT NULL
     )
-    SELECT chain FROM found WHERE chain IS NOT NULL";
+    SELECT chain,
+        (SELECT e.sequence FROM events AS e WHERE e.chain = found.chain ORDER BY e.sequence DESC LIMIT 1),
+        (SELECT e.received FROM events AS e WHERE e.chain = found.chain ORDER BY e.sequence DESC LIMIT 1)
+    FROM found WHERE chain IS NOT NULL";
+
+pub(super) const FIRST: &str =
+    "SELECT chain, sequence, received FROM events WHERE chain = $1 AND sequence >= $2 ORDER BY sequence LIMIT 1";
 
 /// The last position before the first gap, from a position of a chain on that has to be there.
 pub(super) const REACH: &str = "SELECT e.sequence FROM events AS e

@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use rusqlite::{
-    Connection, OptionalExtension, params_from_iter,
+    Connection, OptionalExtension, Row, params_from_iter,
     types::{Value, ValueRef},
 };
 
 use super::functions;
 use crate::{
-    event::{ChainId, ChainPosition, Sequence},
+    event::{ChainId, ChainPosition, Sequence, UnixMillis},
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        Head, Page, StoreError,
-        sql::{Bound, CHAINS, Cell, Counting, Dialect, Each, HEAD, REACH, Search, Statement, Tally, TooMany},
+        Head, Page, Standing, StoreError,
+        sql::{Bound, CHAINS, Cell, Counting, Dialect, Each, FIRST, HEAD, REACH, Search, Statement, Tally, TooMany},
     },
 };
 
@@ -109,9 +109,20 @@ pub(super) fn step(
     Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes)?.0)
 }
 
-pub(super) fn chains(connection: &mut Connection) -> rusqlite::Result<Vec<ChainId>> {
+pub(super) fn chains(connection: &mut Connection) -> rusqlite::Result<Vec<Standing>> {
     let mut chains = connection.prepare_cached(CHAINS)?;
-    chains.query_map([], |row| Ok(ChainId::from_bytes(row.get(0)?)))?.collect()
+    chains.query_map([], standing)?.collect()
+}
+
+pub(super) fn first(connection: &mut Connection, chain: ChainId, from: Sequence) -> rusqlite::Result<Option<Standing>> {
+    let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
+    connection.prepare_cached(FIRST)?.query_row((chain.as_bytes(), from), standing).optional()
+}
+
+fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+    let (chain, sequence) = (ChainId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?);
+    let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
+    Ok(Standing { position, received: UnixMillis(row.get(2)?) })
 }
 
 pub(super) fn reach(connection: &mut Connection, chain: ChainId, from: Sequence) -> rusqlite::Result<Option<Sequence>> {

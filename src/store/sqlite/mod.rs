@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use self::{append::Read, readers::Readers, scan::Steps, writer::Writer};
-use super::{Head, Outcome, Page, Scan, SealedEvent, Store, StoreError, Target, sql::Reading};
+use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, sql::Reading};
 use crate::{
     event::{ChainId, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
@@ -99,8 +99,12 @@ impl Store for SqliteStore {
         Ok(Box::new(Reading::begin(Steps(Arc::clone(&self.readers)), query.query().clone(), last_row)))
     }
 
-    async fn chains(&self) -> Result<Vec<ChainId>, StoreError> {
+    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
         self.readers.run(find::chains).await
+    }
+
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+        self.readers.run(move |connection| find::first(connection, chain, from)).await
     }
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
