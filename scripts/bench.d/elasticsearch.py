@@ -185,6 +185,8 @@ class Pair:
             "bare: engine µs": bare_cost["engine_cpu_us"],
             "client µs": cost["client_cpu_us"],
             "bare: client µs": bare_cost["client_cpu_us"],
+            "idle µs": cost["idle_us"],
+            "bare: idle µs": bare_cost["idle_us"],
             "others %": self.annals.spent.others_percent,
             "bare: others %": self.bare.others_percent,
             "peak MiB": ctx.mib(self.annals.peak),
@@ -210,7 +212,7 @@ def report(options, comparison, pairs, sent_bytes):
         f"an event has {sent_bytes:.0f} bytes when sent and {stored_bytes:.0f} when stored",
         f"median CPU ratio {cpu_ratio}: CPU time of client and engine in the bare loop, over that of client, annals "
         "and engine; the ratio to expect where both keep all cores at work and nothing else runs",
-        "µs are CPU time per event; «others» is what else ran on the machine meanwhile",
+        "µs are CPU time of all cores per event; «others» is what else ran on the machine meanwhile",
         "annals by thread, µs: " + ", ".join(f"{name} {used}" for name, used in threads.items()),
     ]
     result.details = {"cpu_ratio": cpu_ratio, "threads": threads, "profile": comparison.profile}

@@ -107,12 +107,18 @@ class Spent:
         """The share of all cores that went to processes that took no part."""
         return round(100 * self.other_cpu / (self.seconds * (os.cpu_count() or 1)), 1)
 
+    @property
+    def idle(self):
+        """Seconds that all cores together had nothing to do."""
+        return max(0.0, self.seconds * (os.cpu_count() or 1) - self.cpu - self.other_cpu)
+
     def per_event(self, events):
         """As microseconds per event."""
         return {
             "annals_cpu_us": round(self.annals_cpu * 1e6 / events, 2),
             "engine_cpu_us": round(self.engine_cpu * 1e6 / events, 2),
             "client_cpu_us": round(self.client_cpu * 1e6 / events, 2),
+            "idle_us": round(self.idle * 1e6 / events, 2),
         }
 
 

@@ -154,7 +154,7 @@ pub const KEYS: &[Key] = &[
         "server.connections_per_address",
         integer(1, 1024),
         Preset::Is("256"),
-        "How many connections one client address (of IPv6, one /64) may have open at once; 1024 are open in all. A further one is closed without an \
+        "How many connections one client address (of IPv6, one /64) may have open at once; 1024 are open in all, or half as many as the process may have files. A further one is closed without an \
          answer, and counted in `annals_http_refused_connections_total`. `server.trusted_proxies` are exempt.",
     ),
     key(
