@@ -52,9 +52,6 @@ impl Default for Limits {
     }
 }
 
-/// What is set for others must not keep the log from telling of its own use.
-const OWN_LIMITS: Limits = Limits::DEFAULT;
-
 /// What became of a body's events.
 pub struct Accepted {
     /// One for each event, in the order of the body.
@@ -188,7 +185,8 @@ impl Intake {
         };
         let mut batch = Batch {
             context,
-            limits: if sender.is_log() { &OWN_LIMITS } else { &self.limits },
+            // What is set for others must not keep the log from telling of its own use.
+            limits: if sender.is_log() { &Limits::DEFAULT } else { &self.limits },
             now,
             draft: Draft::new(),
             random: Random::new(),
