@@ -22,15 +22,15 @@ use crate::{
     access::{Access, AccessError, Keys, KeysError},
     audit::{self, Audit},
     config::{self, Config},
-    event::Stream,
+    event::{ChainHead, Stream, WriteScope},
     http,
     identity::{DataFolder, DataFolderError, Identity},
-    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError, Sender},
+    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
     integrity::{ChainError, Predecessor},
     journal,
     metrics::Metrics,
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
-    store::{self, Head, Store},
+    store::{self, EventSink, Store},
     time::{Clock, SystemClock},
     writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread},
 };
@@ -226,7 +226,7 @@ impl Service {
             let options = shipper_options(config, &folder, &name, &own, &metrics);
             let (shipper, task) = Shipper::start(
                 options,
-                Arc::clone(&store),
+                Arc::clone(&store) as Arc<dyn EventSink>,
                 writer.clone(),
                 &trimmer,
                 Arc::clone(&clock),
@@ -295,7 +295,7 @@ impl Service {
         }
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
-        match self.intake.accept(&Sender::log(), None, event.to_string().as_bytes()) {
+        match self.intake.accept(&WriteScope::Log, None, event.to_string().as_bytes()) {
             // Accepting has copied it to the program's log, if that is configured.
             Ok(_) if !self.events.keep => {}
             Ok(accepted) => {
@@ -461,7 +461,7 @@ async fn supersede_uncertain_chains(
     let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), own))).await;
     let all_answered = asked.iter().all(Option::is_some);
     for OwnChain { stream, state } in own {
-        let of_chain = |head: &&Head| head.position.chain == state.chain;
+        let of_chain = |head: &&ChainHead| head.position.chain == state.chain;
         let furthest = asked.iter().flatten().flatten().filter(of_chain).max_by_key(|head| head.position.sequence);
         let (chain, next) = (state.chain, state.next().0);
         match furthest {
@@ -504,7 +504,7 @@ fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), O
 }
 
 /// The heads that this store has beyond ours; `None` if it does not answer in time.
-async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Option<Vec<Head>> {
+async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Option<Vec<ChainHead>> {
     let ask = async {
         let mut heads = Vec::new();
         if !own.is_empty() {
@@ -514,7 +514,7 @@ async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Option
             let head = store.head(chain.state.chain).await?;
             heads.extend(head.filter(|head| head.position.sequence >= chain.state.next()));
         }
-        Ok::<_, store::StoreError>(heads)
+        Ok::<_, store::SinkError>(heads)
     };
     match timeout(HEAD_TIMEOUT, ask).await {
         Ok(Ok(heads)) => Some(heads),

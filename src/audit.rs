@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use crate::{
-    event::Space,
-    intake::{Intake, Item, OWN_PROVIDER, Registration, Sender},
+    event::{OWN_PROVIDER, Space, WriteScope},
+    intake::{Intake, Item, Registration},
     metrics::AuditMetrics,
     writer::Writer,
 };
@@ -221,7 +221,7 @@ async fn log(records: &[Box<Record>], intake: &Intake, writer: Option<&Writer>, 
         metrics.lost.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
         tracing::warn!(events = count, %reason, "events of the log's own use could not be logged");
     };
-    let accepted = match intake.accept(&Sender::log(), space, lines.as_bytes()) {
+    let accepted = match intake.accept(&WriteScope::Log, space, lines.as_bytes()) {
         Ok(accepted) => accepted,
         Err(error) => return lost(records.len(), &error),
     };

@@ -7,7 +7,7 @@ use std::{error::Error, time::Duration};
 use crate::{
     access::{ChangeError, Unavailable},
     intake::{BodyError, RegisterError},
-    store::StoreError,
+    store::IndexError,
     writer::SubmitError,
 };
 
@@ -393,33 +393,31 @@ impl From<SubmitError> for Failure {
 }
 
 /// For a question. A store's own words can hold host names and the like, so they go to the log alone.
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
+impl From<IndexError> for Failure {
+    fn from(error: IndexError) -> Self {
         let cause = error.to_string();
         let failure = match error {
-            StoreError::Unavailable { retry_after, .. } => {
+            IndexError::Unavailable { retry_after, .. } => {
                 Self::new(ErrorCode::StoreUnavailable, "the store does not answer at present; try again later")
                     .retry_after(retry_after.unwrap_or(RETRY_AFTER))
             }
-            StoreError::TargetLost { .. } => {
+            IndexError::NotSetUp { .. } => {
                 Self::new(ErrorCode::StoreUnavailable, "the store is being set up again; try again later")
                     .retry_after(RETRY_AFTER)
             }
-            StoreError::Blocked { .. } => {
+            IndexError::Blocked { .. } => {
                 Self::new(ErrorCode::StoreBlocked, "the store is blocked until an operator acts")
                     .retry_after(RETRY_AFTER)
             }
-            StoreError::Denied { .. } => {
+            IndexError::Denied { .. } => {
                 Self::new(ErrorCode::StoreDenied, "the store refuses the credentials of this log")
                     .retry_after(RETRY_AFTER)
             }
             // The route looks beforehand; this is for what has come since.
-            StoreError::TooManySpans => {
+            IndexError::TooManyBuckets => {
                 Self::invalid(format!("[request query.interval]: {cause}; expected a longer one, or [auto]"))
             }
-            StoreError::TooLarge | StoreError::Refused { .. } => {
-                Self::new(ErrorCode::StoreRefused, "the store refuses this query")
-            }
+            IndexError::Refused { .. } => Self::new(ErrorCode::StoreRefused, "the store refuses this query"),
         };
         failure.because(cause)
     }
@@ -453,11 +451,11 @@ mod tests {
     fn what_a_store_says_reaches_the_log_and_not_the_caller() {
         let reason = || "http://elastic:9200 said no".to_owned();
         let errors = [
-            StoreError::Unavailable { reason: reason(), retry_after: None },
-            StoreError::Blocked { reason: reason() },
-            StoreError::Denied { reason: reason() },
-            StoreError::TargetLost { reason: reason() },
-            StoreError::Refused { reason: reason() },
+            IndexError::Unavailable { reason: reason(), retry_after: None },
+            IndexError::Blocked { reason: reason() },
+            IndexError::Denied { reason: reason() },
+            IndexError::NotSetUp { reason: reason() },
+            IndexError::Refused { reason: reason() },
         ];
         for error in errors {
             let failure = Failure::from(error);

@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::needs::Need;
 use crate::{
-    event::Space,
-    intake::{OWN_PROVIDER, Sender, SenderScope},
+    event::{OWN_PROVIDER, ProviderScope, Space, WriteScope},
     query::Visible,
 };
 
@@ -299,8 +298,8 @@ impl Principal {
     }
 
     /// What the caller may log.
-    pub fn sender(&self) -> Sender {
-        let scope = |grant: &Grant| SenderScope {
+    pub fn write_scope(&self) -> WriteScope {
+        let scope = |grant: &Grant| ProviderScope {
             providers: match &grant.providers {
                 Providers::All => None,
                 Providers::Named(named) => Some(named.clone()),
@@ -310,7 +309,7 @@ impl Principal {
                 Spaces::Named(named) => Some(named.clone()),
             },
         };
-        Sender::of(self.with_role_for(Need::LogEvents).map(scope))
+        WriteScope::Limited(self.with_role_for(Need::LogEvents).map(scope).collect())
     }
 
     /// The events that the caller may see by role alone, without a question about the objects that they refer to.

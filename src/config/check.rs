@@ -13,7 +13,7 @@ use super::{
     layers::{Given, Layers},
     places::KeyPath,
 };
-use crate::{error::with_reasons, identity, intake::OWN_PROVIDER, units::ByteSize};
+use crate::{error::with_reasons, event::OWN_PROVIDER, identity, units::ByteSize};
 
 pub(super) fn settle(layers: Layers) -> Result<(Config, Effective), Invalid> {
     let mut settled = Settled::of(layers);

@@ -15,7 +15,7 @@ use crate::{
     error::{ErrorCode, Failure},
     event::Space,
     query::{ObjectScope, Scope, Visible},
-    store::StoreError,
+    store::IndexError,
 };
 
 /// Whose events a request is about.
@@ -111,7 +111,7 @@ fn record(caller: &Caller, action: Action, events: &Scope) -> Record {
 /// What the store answers, if it does so before the deadline.
 pub(super) async fn answered<T>(
     deadline: Instant,
-    answer: impl Future<Output = Result<T, StoreError>>,
+    answer: impl Future<Output = Result<T, IndexError>>,
 ) -> Result<T, Failure> {
     let answer = timeout_at(deadline, answer).await;
     Ok(answer.map_err(|_| Failure::new(ErrorCode::StoreTimeout, "the store did not answer in time"))??)

@@ -61,7 +61,7 @@ use crate::{
     intake::Intake,
     metrics::Metrics,
     ship::Shipper,
-    store::Store,
+    store::EventIndex,
     time::Clock,
     writer::Writer,
 };
@@ -84,7 +84,7 @@ pub struct Services {
     /// Every store by its name in the configuration, with its shipper.
     pub stores: Vec<(String, Shipper)>,
     /// The store that is queried, and its shipper.
-    pub query_store: Arc<dyn Store>,
+    pub query_store: Arc<dyn EventIndex>,
     pub query_shipper: Shipper,
     pub access: Arc<Access>,
     /// Where routes record what was done, in one line.

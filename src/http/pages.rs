@@ -20,7 +20,7 @@ use super::{
 use crate::{
     error::Failure,
     query::{PAGE_BYTES, ScopedQuery},
-    store::{Page, Store},
+    store::{EventIndex, Page},
 };
 
 /// An event mostly takes less.
@@ -46,7 +46,7 @@ impl Pages {
     /// A page, at most as large as the query says, and the room for an answer of its size.
     pub(super) async fn find(
         &self,
-        store: &dyn Store,
+        store: &dyn EventIndex,
         query: &ScopedQuery,
         deadline: Instant,
     ) -> Result<(Page, Place), Failure> {
@@ -61,7 +61,12 @@ impl Pages {
         self.read(store, query.clone().within(most), deadline).await
     }
 
-    async fn read(&self, store: &dyn Store, query: ScopedQuery, deadline: Instant) -> Result<(Page, Place), Failure> {
+    async fn read(
+        &self,
+        store: &dyn EventIndex,
+        query: ScopedQuery,
+        deadline: Instant,
+    ) -> Result<(Page, Place), Failure> {
         let mut place = self.room.set_aside(2 * query.query().bytes, deadline, BUSY).await?;
         let page = ask::answered(deadline, store.find(&query)).await?;
         let bytes: usize = page.documents.iter().map(|document| document.len() + 1).sum();
@@ -113,7 +118,7 @@ mod tests {
     use crate::{
         error::ErrorCode,
         store::{
-            Target,
+            EventSink as _, Target,
             memory::MemoryStore,
             testing::{about, draft, fresh_chain, position},
         },

@@ -18,7 +18,7 @@ mod violations;
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    event::{Space, Stream, UnixMillis},
+    event::{Space, Stream, UnixMillis, WriteScope},
     integrity::{ContentDigest, ContentRef, RetentionClass, Salt},
     schema::ECS_VERSION,
     time::{Clock, format_millis},
@@ -28,7 +28,7 @@ use draft::Draft;
 use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
-pub use sender::{OWN_PROVIDER, Sender, SenderScope};
+use sender::Sender;
 pub use violations::Violation;
 
 /// What a request may hold.
@@ -169,15 +169,16 @@ impl Intake {
         &self.registry
     }
 
-    /// `body` is one event, a JSON array of events, or NDJSON. Each event is judged on its own.
-    pub fn accept(&self, sender: &Sender, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
+    /// `body` is one event, a JSON array of events, or NDJSON. Each event is judged on its own; `scope` is what its sender may log.
+    pub fn accept(&self, scope: &WriteScope, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
         let registered = self.registry.current();
+        let sender = Sender::new(scope);
         let now = self.clock.now();
         let quoted_now = [b"\"".as_slice(), &format_millis(now), b"\""].concat();
         let space_ids = complete::space_ids(space);
         let context = Context {
             space,
-            sender,
+            sender: &sender,
             space_ids: &space_ids,
             registered: &registered,
             now: &quoted_now,

@@ -1,27 +1,10 @@
 //! What the sender of a body may log, beyond what any event may be.
 
 use super::canonical::put_text;
-use crate::event::Space;
+use crate::event::{OWN_PROVIDER, ProviderScope, Space, WriteScope};
 
-/// The provider of the log's own events about access, which nobody else may log.
-pub const OWN_PROVIDER: &str = "annals";
-const OWN_PROVIDER_QUOTED: &[u8] = b"\"annals\"";
-
-/// As which providers a body's events may be, and in which spaces what they refer to.
-pub struct Sender(Kind);
-
-enum Kind {
-    /// The log itself.
-    Log,
-    Limited(Vec<Scope>),
-}
-
-/// Some providers in some spaces; `None` is all of them.
-pub struct SenderScope {
-    pub providers: Option<Vec<String>>,
-    /// `None` in the list is the default space.
-    pub spaces: Option<Vec<Option<Space>>>,
-}
+/// A [`WriteScope`], ready to be compared with the canonical bytes of events.
+pub(super) struct Sender(Option<Vec<Scope>>);
 
 struct Scope {
     /// Quoted and in canonical form, as events hold them.
@@ -30,27 +13,19 @@ struct Scope {
 }
 
 impl Sender {
-    /// The log itself, which may log anything.
-    pub const fn log() -> Self {
-        Self(Kind::Log)
-    }
-
-    /// Whoever has one of these scopes.
-    pub fn of(scopes: impl IntoIterator<Item = SenderScope>) -> Self {
-        let scope = |scope: SenderScope| Scope {
-            providers: scope.providers.map(|names| names.iter().map(|name| quoted(name)).collect()),
-            spaces: scope.spaces,
+    pub(super) fn new(scope: &WriteScope) -> Self {
+        let limited = |scope: &ProviderScope| Scope {
+            providers: scope.providers.as_ref().map(|names| names.iter().map(|name| quoted(name)).collect()),
+            spaces: scope.spaces.clone(),
         };
-        Self(Kind::Limited(scopes.into_iter().map(scope).collect()))
-    }
-
-    /// Any provider but the log's own, in any space.
-    pub fn anyone() -> Self {
-        Self::of([SenderScope { providers: None, spaces: None }])
+        match scope {
+            WriteScope::Log => Self(None),
+            WriteScope::Limited(scopes) => Self(Some(scopes.iter().map(limited).collect())),
+        }
     }
 
     pub(super) const fn is_log(&self) -> bool {
-        matches!(self.0, Kind::Log)
+        self.0.is_none()
     }
 
     pub(super) fn may_log_in(&self, provider: &[u8], space: Option<&Space>) -> bool {
@@ -62,15 +37,14 @@ impl Sender {
     }
 
     fn has_scope(&self, provider: &[u8], is_among: impl Fn(&[Option<Space>]) -> bool) -> bool {
-        let scopes = match &self.0 {
-            Kind::Log => return true,
-            Kind::Limited(_) if provider == OWN_PROVIDER_QUOTED => return false,
-            Kind::Limited(scopes) => scopes,
-        };
-        scopes.iter().any(|scope| {
-            scope.providers.as_ref().is_none_or(|names| names.iter().any(|name| **name == *provider))
-                && scope.spaces.as_deref().is_none_or(&is_among)
-        })
+        let Some(scopes) = &self.0 else { return true };
+        let is_own =
+            provider.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")) == Some(OWN_PROVIDER.as_bytes());
+        !is_own
+            && scopes.iter().any(|scope| {
+                scope.providers.as_ref().is_none_or(|names| names.iter().any(|name| **name == *provider))
+                    && scope.spaces.as_deref().is_none_or(&is_among)
+            })
     }
 }
 

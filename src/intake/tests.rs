@@ -28,7 +28,7 @@ fn intake_with(defaults: Value) -> (Intake, tempfile::TempDir) {
 }
 
 fn accept(body: &str) -> Accepted {
-    intake_with(Value::Null).0.accept(&Sender::anyone(), None, body.as_bytes()).unwrap()
+    intake_with(Value::Null).0.accept(&WriteScope::anyone(), None, body.as_bytes()).unwrap()
 }
 
 #[test]
@@ -36,8 +36,8 @@ fn the_log_itself_may_log_more_than_is_set_for_others() {
     let (intake, _folder) = intake_with(Value::Null);
     let line = format!(r#"{{"event":{{"provider":"p","action":"a"}},"message":"{}"}}"#, "x".repeat(5000));
     let body = vec![line; 30].join("\n");
-    assert!(intake.accept(&Sender::anyone(), None, body.as_bytes()).is_err());
-    assert_eq!(intake.accept(&Sender::log(), None, body.as_bytes()).unwrap().contents.len(), 30);
+    assert!(intake.accept(&WriteScope::anyone(), None, body.as_bytes()).is_err());
+    assert_eq!(intake.accept(&WriteScope::Log, None, body.as_bytes()).unwrap().contents.len(), 30);
 }
 
 /// The contents, without what is the same in all of them.
@@ -133,7 +133,7 @@ fn nested_objects_are_bounded_by_what_the_engines_take() {
     let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
     let nested = |count: usize| {
         let body = event(&format!(r#","kibana.saved_objects":[{}]"#, vec!["{}"; count].join(",")));
-        match intake.accept(&Sender::anyone(), None, body.as_bytes()).unwrap().items.remove(0) {
+        match intake.accept(&WriteScope::anyone(), None, body.as_bytes()).unwrap().items.remove(0) {
             Item::Rejected(violations) => violations[0].clone(),
             item => panic!("{item:?}"),
         }
@@ -178,7 +178,7 @@ fn an_event_that_is_too_long_is_read_to_its_end_alone() {
     let broken = long("", 5000).replace("}", "");
     assert_eq!(violations(&broken)[0].1, "an event of at most 4000 bytes");
     let (intake, _folder) = intake_with(Value::Null);
-    let error = intake.accept(&Sender::anyone(), None, format!("[{broken}]").as_bytes()).err();
+    let error = intake.accept(&WriteScope::anyone(), None, format!("[{broken}]").as_bytes()).err();
     assert!(matches!(error, Some(BodyError::NotJson { offset, .. }) if offset == broken.len() + 1), "{error:?}");
 }
 
@@ -260,14 +260,20 @@ fn the_events_of_a_body_are_judged_one_by_one() {
     let (intake, _folder) = intake_with(Value::Null);
     let not_utf8 = [good.as_bytes(), b"\n{\"message\":\"\xff\"}\n", good.as_bytes()].concat();
     assert_eq!(
-        intake.accept(&Sender::anyone(), None, &not_utf8).unwrap().items.iter().map(rejected).collect::<Vec<_>>(),
+        intake.accept(&WriteScope::anyone(), None, &not_utf8).unwrap().items.iter().map(rejected).collect::<Vec<_>>(),
         [false, true, false]
     );
-    assert_eq!(intake.accept(&Sender::anyone(), None, b" \n ").err(), Some(BodyError::Empty));
-    assert_eq!(intake.accept(&Sender::anyone(), None, b"[]").err(), Some(BodyError::Empty));
-    assert!(matches!(intake.accept(&Sender::anyone(), None, b"[{]").err(), Some(BodyError::NotJson { offset: 2, .. })));
+    assert_eq!(intake.accept(&WriteScope::anyone(), None, b" \n ").err(), Some(BodyError::Empty));
+    assert_eq!(intake.accept(&WriteScope::anyone(), None, b"[]").err(), Some(BodyError::Empty));
+    assert!(matches!(
+        intake.accept(&WriteScope::anyone(), None, b"[{]").err(),
+        Some(BodyError::NotJson { offset: 2, .. })
+    ));
     let many = vec![good; 21].join("\n");
-    assert_eq!(intake.accept(&Sender::anyone(), None, many.as_bytes()).err(), Some(BodyError::TooMany { limit: 20 }));
+    assert_eq!(
+        intake.accept(&WriteScope::anyone(), None, many.as_bytes()).err(),
+        Some(BodyError::TooMany { limit: 20 })
+    );
     assert_eq!(
         violations(&event(&format!(r#","message":"{}""#, "x".repeat(4000))))[0].1,
         "an event of at most 4000 bytes"
@@ -282,14 +288,14 @@ fn defaults_lie_under_the_event() {
         json!({"event": {"kind": "event", "action": "b"}, "labels": {"env": "prod", "x": "default"}, "tags": ["d"]});
     let (intake, _folder) = intake_with(defaults);
     let accepted =
-        intake.accept(&Sender::anyone(), None, br#"{"event":{"provider":"p"},"labels":{"x":"own"}}"#).unwrap();
+        intake.accept(&WriteScope::anyone(), None, br#"{"event":{"provider":"p"},"labels":{"x":"own"}}"#).unwrap();
     let content = &contents(&accepted)[0];
     assert_eq!(content["event"]["action"], "b");
     assert_eq!(content["event"]["kind"], "event");
     assert_eq!(content["labels"], json!({"env": "prod", "x": "own"}));
     assert_eq!(content["tags"], json!(["d"]));
     let accepted =
-        intake.accept(&Sender::anyone(), None, br#"{"event":{"provider":"p","action":"a"},"tags":[]}"#).unwrap();
+        intake.accept(&WriteScope::anyone(), None, br#"{"event":{"provider":"p","action":"a"},"tags":[]}"#).unwrap();
     assert_eq!(contents(&accepted)[0]["event"]["action"], "a");
     assert_eq!(contents(&accepted)[0]["tags"], json!([]));
 }
@@ -315,7 +321,7 @@ fn references_belong_to_the_space_of_the_request() {
     let space = Space::parse("red").unwrap();
     let references = |space: Option<&Space>, references: &str| {
         let body = event(&format!(r#","kibana":{{"saved_objects":{references}}}"#));
-        let accepted = intake.accept(&Sender::anyone(), space, body.as_bytes()).unwrap();
+        let accepted = intake.accept(&WriteScope::anyone(), space, body.as_bytes()).unwrap();
         contents(&accepted).first().map(|content| content["kibana"].clone())
     };
     let filled =
@@ -506,8 +512,8 @@ proptest! {
     #[test]
     fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..64), text in r#"[\[\]{}:,"\\a-z0-9. \n-]{0,80}"#) {
         let (intake, _folder) = intake_with(Value::Null);
-        let _ = intake.accept(&Sender::anyone(), None, &body);
-        let _ = intake.accept(&Sender::anyone(), None, text.as_bytes());
+        let _ = intake.accept(&WriteScope::anyone(), None, &body);
+        let _ = intake.accept(&WriteScope::anyone(), None, text.as_bytes());
     }
 }
 

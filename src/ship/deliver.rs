@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::{DeadLetter, DeadLetterError, Inner, health::Attempt, lock, run::Part};
 use crate::{
-    event::ChainPosition,
+    event::{ChainPosition, SealedEvent},
     integrity,
-    store::{Outcome, SealedEvent, StoreError, Target},
+    store::{Outcome, SinkError, Target},
     time::format_time,
 };
 
@@ -132,16 +132,14 @@ impl Delivery<'_> {
             Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
             Ok(outcomes) => {
                 let reason = format!("the store answered for {} of {} events", outcomes.len(), piece.events.len());
-                StoreError::Unavailable { reason, retry_after: None }
+                SinkError::Unavailable { reason, retry_after: None }
             }
             Err(error) => error,
         };
         self.inner.metrics.requests_failed.inc();
         match error {
-            StoreError::TooLarge | StoreError::Refused { .. } | StoreError::TooManySpans if piece.events.len() > 1 => {
-                piece.halves()
-            }
-            StoreError::TooLarge | StoreError::Refused { .. } | StoreError::TooManySpans => {
+            SinkError::TooLarge | SinkError::Refused { .. } if piece.events.len() > 1 => piece.halves(),
+            SinkError::TooLarge | SinkError::Refused { .. } => {
                 let reason = error.to_string();
                 let mut again = Piece::default();
                 let refused = piece.into_items().map(|(event, form)| (event, form, reason.clone())).collect();
@@ -151,19 +149,19 @@ impl Delivery<'_> {
                 }
                 vec![again, stubs]
             }
-            StoreError::TargetLost { reason } => {
+            SinkError::TargetLost { reason } => {
                 self.attempt.report_trouble(&reason);
                 if let Err(reason) = self.bind_anew(stream, begin).await {
                     self.attempt.fail(&reason).await;
                 }
                 vec![piece]
             }
-            StoreError::Unavailable { ref reason, retry_after } => {
+            SinkError::Unavailable { ref reason, retry_after } => {
                 self.attempt.report_trouble(reason);
                 self.attempt.wait(retry_after).await;
                 vec![piece]
             }
-            StoreError::Blocked { ref reason } | StoreError::Denied { ref reason } => {
+            SinkError::Blocked { ref reason } | SinkError::Denied { ref reason } => {
                 self.attempt.fail(reason).await;
                 vec![piece]
             }
@@ -171,7 +169,7 @@ impl Delivery<'_> {
     }
 
     /// Makes one request once it is this delivery's turn.
-    async fn send(&self, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn send(&self, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         // The semaphore is never closed; and without a permit there would be one request more, not a wrong one.
         let _permit = self.inner.requests.acquire().await;
         let started = Instant::now();

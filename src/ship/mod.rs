@@ -39,11 +39,11 @@ pub use progress::ProgressError;
 use progress::ProgressFile;
 
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
+    event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
     integrity::{self, VerifyError},
     journal::{JournalHandle, Position},
     metrics::StoreMetrics,
-    store::{Outcome, SealedEvent, Store, StoreError, Target},
+    store::{EventSink, Outcome, SinkError, Target},
     time::Clock,
     writer::{Group, Writer},
 };
@@ -117,7 +117,7 @@ impl Trimmer {
 /// What a shipper's tasks and its callers share.
 struct Inner {
     name: String,
-    store: Arc<dyn Store>,
+    store: Arc<dyn EventSink>,
     streams: Vec<Stream>,
     own_chains: Vec<(ChainId, Sequence)>,
     clock: Arc<dyn Clock>,
@@ -135,8 +135,6 @@ struct Inner {
     health: Mutex<Health>,
     /// Events that the store has of this writer's chains and the journal does not know.
     beyond_journal: AtomicU64,
-    /// Everything before this is visible to find.
-    refreshed: tokio::sync::Mutex<Position>,
 }
 
 /// One store's shipper, as others see it.
@@ -155,9 +153,22 @@ impl ShipperTask {
 }
 
 /// News of what a store has confirmed. That find sees it may take a moment longer.
+#[derive(Clone)]
 pub struct Confirmations(watch::Receiver<Position>);
 
 impl Confirmations {
+    /// Everything before this is confirmed.
+    pub fn confirmed(&self) -> Position {
+        *self.0.borrow()
+    }
+
+    /// Waits until everything before `end` is confirmed.
+    pub async fn reach(&mut self, end: Position) {
+        if self.0.wait_for(|confirmed| *confirmed >= end).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Waits until there has been more since the last call.
     pub async fn more(&mut self) {
         if self.0.changed().await.is_err() {
@@ -200,7 +211,7 @@ impl Shipper {
     /// Starts shipping where the store's progress file says, until the token is cancelled.
     pub fn start(
         options: Options,
-        store: Arc<dyn Store>,
+        store: Arc<dyn EventSink>,
         writer: Writer,
         trimmer: &Arc<Trimmer>,
         clock: Arc<dyn Clock>,
@@ -242,7 +253,6 @@ impl Shipper {
             oldest: Mutex::new(None),
             health: Mutex::default(),
             beyond_journal: AtomicU64::new(0),
-            refreshed: tokio::sync::Mutex::new(Position(0)),
         });
         let loop_options = run::LoopOptions { bulk_bytes: options.bulk_bytes.max(1), concurrency, index };
         let task = run::run(Arc::clone(&inner), Arc::clone(trimmer), loop_options, shutdown);
@@ -270,26 +280,9 @@ impl Shipper {
         }
     }
 
-    /// Waits until the store has everything before `end` and find would see it. `false` if that took longer than `limit`.
+    /// Waits until the store has everything before `end`, which finds may see a moment later. `false` if that took longer than `limit`.
     pub async fn wait_stored(&self, end: Position, limit: Duration) -> bool {
-        timeout(limit, self.stored(end)).await.is_ok()
-    }
-
-    async fn stored(&self, end: Position) {
-        let mut confirmed = self.0.confirmed.subscribe();
-        if confirmed.wait_for(|confirmed| *confirmed >= end).await.is_err() {
-            return std::future::pending().await;
-        }
-        let mut backoff = retry::Backoff::default();
-        // Whoever comes while another refreshes waits for it, and most often finds itself covered.
-        let mut refreshed = self.0.refreshed.lock().await;
-        while *refreshed < end {
-            let covered = *self.0.confirmed.borrow();
-            match self.0.store.refresh().await {
-                Ok(()) => *refreshed = covered,
-                Err(_) => tokio::time::sleep(backoff.after_failure(None, retry::random())).await,
-            }
-        }
+        timeout(limit, self.confirmations().reach(end)).await.is_ok()
     }
 
     /// Tells, from now on, when the store has confirmed more.
@@ -357,7 +350,7 @@ impl Shipper {
             Ok(Outcome::Stored | Outcome::Duplicate) => Ok(Ok(())),
             Ok(Outcome::Rejected { reason } | Outcome::Retry { reason }) => Ok(Err(reason)),
             Ok(Outcome::Conflict { .. }) => Ok(Err(format!("another event stands at {position}"))),
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Denied { .. })) => Err(error.to_string()),
+            Err(error @ (SinkError::Unavailable { .. } | SinkError::Denied { .. })) => Err(error.to_string()),
             // Others may go to another index, or be smaller.
             Err(error) => Ok(Err(error.to_string())),
         }

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Inner, ProgressError, Trimmer, deliver, health::Attempt, lock};
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
+    event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
     journal::{JournalError, Position, Reader, Record},
-    store::{SealedEvent, StoreError, Target},
+    store::{SinkError, Target},
     writer::{BadRecord, Group, Section},
 };
 
@@ -171,7 +171,7 @@ impl Loop {
         attempt.report_success();
     }
 
-    async fn meet_store(&mut self) -> Result<(), StoreError> {
+    async fn meet_store(&mut self) -> Result<(), SinkError> {
         self.inner.store.setup(&self.inner.streams).await?;
         for (chain, next) in self.inner.own_chains.clone() {
             self.compare_head(chain, next).await?;
@@ -180,7 +180,7 @@ impl Loop {
     }
 
     /// Says so if the store has this chain beyond where the journal had it.
-    async fn compare_head(&mut self, chain: ChainId, next: Sequence) -> Result<(), StoreError> {
+    async fn compare_head(&mut self, chain: ChainId, next: Sequence) -> Result<(), SinkError> {
         if !self.compared.contains(&chain) {
             let head = self.head(chain).await?;
             self.compared.push(chain);
@@ -210,7 +210,7 @@ impl Loop {
     }
 
     /// Up to where the store had this chain when it was first asked.
-    async fn head(&mut self, chain: ChainId) -> Result<Option<Sequence>, StoreError> {
+    async fn head(&mut self, chain: ChainId) -> Result<Option<Sequence>, SinkError> {
         if let Some((_, head)) = self.heads.iter().find(|(known, _)| *known == chain) {
             return Ok(*head);
         }

@@ -1,7 +1,10 @@
 //! What an append comes to where an event stands already.
 
-use super::{Outcome, SealedEvent};
-use crate::integrity::{is_same_event, seal_of};
+use super::Outcome;
+use crate::{
+    event::SealedEvent,
+    integrity::{is_same_event, seal_of},
+};
 
 /// The same event was there already; anything else is a fork of the chain.
 pub(super) fn outcome_at(stored: &[u8], event: &SealedEvent) -> Outcome {

@@ -5,10 +5,9 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::SealedEvent;
 pub(crate) use crate::tests::{SecuredEngine, engine, secured_engine};
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Sequence, Space, UnixMillis},
+    event::{ChainId, ChainPosition, LeafHash, SealedEvent, Sequence, Space, UnixMillis},
     integrity::seal_of,
     query::{ObjectScope, Order, Place, Query, Scope, ScopedQuery, Sort, Visible, filter::Filter},
     schema::{Field, Kind, Search, SetBy},

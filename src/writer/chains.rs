@@ -12,7 +12,7 @@ use super::{
     record::{Group, Snapshot},
 };
 use crate::{
-    event::{ChainId, LeafHash, Stream, UnixMillis},
+    event::{ChainId, LeafHash, SealedEvent, Stream, UnixMillis},
     files,
     identity::Identity,
     integrity::{Chain, ChainKeys, ChainState, Frontier, OpeningRecord, Predecessor},
@@ -205,12 +205,7 @@ pub(super) fn read_record(folder: &Path, id: ChainId) -> Result<OpeningRecord, O
 }
 
 /// Takes an event of the journal into the state of its chain. A stream's first event of another chain begins anew.
-fn advance(
-    states: &mut Vec<(Stream, ChainState)>,
-    stream: &Stream,
-    event: &crate::store::SealedEvent,
-    received: UnixMillis,
-) {
+fn advance(states: &mut Vec<(Stream, ChainState)>, stream: &Stream, event: &SealedEvent, received: UnixMillis) {
     let known = states.iter().position(|(own, state)| own == stream && state.chain == event.position.chain);
     let index = known.unwrap_or_else(|| {
         states.retain(|(own, _)| own != stream);

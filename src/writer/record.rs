@@ -16,9 +16,8 @@
 use bytes::{Buf as _, Bytes};
 
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Sequence, Stream, UnixMillis},
+    event::{ChainId, ChainPosition, LeafHash, SealedEvent, Sequence, Stream, UnixMillis},
     integrity::{ChainState, Frontier},
-    store::SealedEvent,
 };
 
 const VERSION: u8 = 1;

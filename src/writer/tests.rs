@@ -43,7 +43,7 @@ fn contents(count: usize, padding: usize) -> Contents {
     let intake = Intake::new(Arc::new(registry), Limits::default(), clock, "u", "1.0.0");
     let line =
         format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{}\"}}\n", "x".repeat(padding));
-    intake.accept(&crate::intake::Sender::log(), None, line.repeat(count).as_bytes()).unwrap().contents
+    intake.accept(&crate::event::WriteScope::Log, None, line.repeat(count).as_bytes()).unwrap().contents
 }
 
 fn documents(journal: &JournalHandle) -> Vec<Bytes> {

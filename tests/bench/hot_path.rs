@@ -40,7 +40,7 @@ fn main() {
     let mut accepted: Vec<Contents> = Vec::with_capacity(requests.len());
     let started = Instant::now();
     for request in &requests {
-        accepted.push(intake.accept(&annals::intake::Sender::log(), None, request.as_bytes()).unwrap().contents);
+        accepted.push(intake.accept(&annals::event::WriteScope::Log, None, request.as_bytes()).unwrap().contents);
     }
     report("parse, check, canonical form, digest", started.elapsed());
     assert_eq!(accepted.iter().map(Contents::len).sum::<usize>(), events);

@@ -12,7 +12,7 @@ use tokio::{task, time::Instant};
 
 use crate::{
     error::{ErrorCode, Failure},
-    event::Space,
+    event::{Space, WriteScope},
     http::{
         Shared,
         answer::{self, ErrorAnswer},
@@ -22,7 +22,7 @@ use crate::{
         parameters::{InSpace, Parameters, invalid},
         room::Place,
     },
-    intake::{Accepted, Item, Sender},
+    intake::{Accepted, Item},
     writer::{Receipts, SubmitError},
 };
 
@@ -69,14 +69,14 @@ pub(in crate::http) async fn log(
     let expected = Expected { content_types: CONTENT_TYPES, limit: shared.services.limits.max_batch_bytes };
     let sent = shared.bodies.read(&headers, body, expected, deadline).await?;
     // What has arrived is seen through, also if the client goes away and this handler with it.
-    let from = From { sender: caller.principal.sender(), space };
+    let from = From { scope: caller.principal.write_scope(), space };
     let work = tokio::spawn(async move { take_in(&shared, from, sent, wait, deadline).await });
     work.await.map_err(|error| Failure::internal(error.to_string()))?
 }
 
 /// Whose events they are.
 struct From {
-    sender: Sender,
+    scope: WriteScope,
     space: Option<Space>,
 }
 
@@ -154,7 +154,7 @@ async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted
 fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, Place), Failure> {
     let plain = sent.decode()?;
     shared.services.metrics.intake.bytes.inc_by(plain.bytes.len() as u64);
-    let accepted = shared.services.intake.accept(&from.sender, from.space.as_ref(), &plain.bytes)?;
+    let accepted = shared.services.intake.accept(&from.scope, from.space.as_ref(), &plain.bytes)?;
     Ok((accepted, plain.into_room()))
 }
 

@@ -12,10 +12,9 @@ use tokio::time::Instant;
 use super::{CHAINS_AT_ONCE, CONCURRENT, Follower, positions::MOST_CHAINS, start};
 use crate::{
     error::Failure,
-    event::{ChainId, Sequence, UnixMillis},
+    event::{ChainEntry, ChainId, Sequence, UnixMillis},
     http::ask,
     query::filter::Filter,
-    store::Standing,
 };
 
 /// How many chains an id names whether they are at rest or not: so many that it is taken by what stands before a server, too.
@@ -48,7 +47,7 @@ impl Follower {
     }
 
     /// What is to be read next of a chain that the id did not name.
-    async fn next_of_unnamed(&self, end: &Standing) -> Result<Sequence, Failure> {
+    async fn next_of_unnamed(&self, end: &ChainEntry) -> Result<Sequence, Failure> {
         let (chain, last) = (end.position.chain, end.position.sequence);
         let Some(until) = self.positions.read_until else { return Ok(Sequence(0)) };
         if end.received <= until {

@@ -30,13 +30,12 @@ use super::{
 use crate::{
     access::{self, Permit},
     error::Failure,
-    event::{ChainId, ChainPosition, Sequence},
+    event::{ChainEntry, ChainId, ChainPosition, Sequence},
     query::{
         Aggregate, Aggregation, Key, Place, Query, ScopedQuery,
         filter::{Filter, Subject, Test, Value},
     },
     schema::{self, Field},
-    store::Standing,
 };
 
 /// How long a hole in a chain may stay before what lies behind it is shown.
@@ -68,7 +67,7 @@ pub(super) struct Follower {
     /// What is to be read next of chains that are at rest, and not named.
     resting: BTreeMap<ChainId, Sequence>,
     /// What stood last in each chain when it was last asked.
-    ends: BTreeMap<ChainId, Standing>,
+    ends: BTreeMap<ChainId, ChainEntry>,
     /// Where chains wait at a hole, and since when.
     waiting: BTreeMap<ChainId, (Sequence, Instant)>,
     caught_up: Instant,

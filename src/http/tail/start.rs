@@ -11,9 +11,8 @@ use futures_util::future::try_join_all;
 use super::{CONCURRENT, Positions};
 use crate::{
     error::Failure,
-    event::{ChainId, Sequence, UnixMillis},
+    event::{ChainEntry, ChainId, Sequence, UnixMillis},
     http::{Shared, ask},
-    store::Standing,
 };
 
 /// What was received longer ago, and is not in the store, is not expected any more.
@@ -46,7 +45,7 @@ pub(super) async fn now(shared: &Shared) -> Result<Positions, Failure> {
 }
 
 /// The first hole that counts, or else behind the end.
-async fn start(shared: &Shared, end: &Standing, young: UnixMillis) -> Result<(ChainId, Sequence), Failure> {
+async fn start(shared: &Shared, end: &ChainEntry, young: UnixMillis) -> Result<(ChainId, Sequence), Failure> {
     let store = &shared.services.query_store;
     let (chain, last) = (end.position.chain, end.position.sequence);
     let behind_end = (chain, last.next());

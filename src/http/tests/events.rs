@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, task::yield_now, time::timeout};
 use tower::ServiceExt;
 
 use super::{LIMITS, Log};
-use crate::{http::Limits, store::StoreError};
+use crate::{http::Limits, store::SinkError};
 
 const PATH: &str = "/api/event_log/events";
 
@@ -67,7 +67,7 @@ async fn who_waits_is_told_whether_the_events_can_be_found() {
     assert_eq!((answer.status.as_u16(), &answer.json()["stored"]), (202, &json!(true)));
 
     let log = Log::with(Limits { request_timeout: Duration::from_millis(100), ..LIMITS });
-    log.store.fail_appends(StoreError::Unavailable { reason: "away".to_owned(), retry_after: None });
+    log.store.fail_appends(SinkError::Unavailable { reason: "away".to_owned(), retry_after: None });
     let answer = log.post(stored, VALID).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["stored"]), (202, &json!(false)));
     assert_eq!(answer.json()["items"][0]["status"], "accepted");

@@ -23,7 +23,7 @@ use crate::{
     access::Role,
     http::{Connections, PerAddress, serve},
     store::{
-        StoreError,
+        IndexError, StoreError,
         testing::{Draft, draft},
     },
 };
@@ -191,8 +191,8 @@ async fn it_is_about_the_objects_or_the_space_of_the_path() {
     }
 }
 
-fn unavailable() -> StoreError {
-    StoreError::Unavailable { reason: "node-7 is gone".to_owned(), retry_after: None }
+fn unavailable() -> IndexError {
+    IndexError::Unavailable { reason: "node-7 is gone".to_owned(), retry_after: None }
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn a_store_that_fails_at_once_is_503() {
     let answer = log.get(PATH).await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("5")));
     until(|| log.store.closed_scans.load(Ordering::Relaxed) == 1).await;
-    log.store.be_away(Some(unavailable()));
+    log.store.be_away(Some(StoreError::Unavailable { reason: "node-7 is gone".to_owned(), retry_after: None }));
     assert_eq!(log.get(PATH).await.status, 503);
 }
 

@@ -9,7 +9,7 @@ use super::{Log, NOW};
 use crate::{
     event::UnixMillis,
     query::{ObjectScope, Order, Query, Scope},
-    store::{Page, StoreError},
+    store::{IndexError, Page},
 };
 
 const PATH: &str = "/api/event_log/t/1/_find";
@@ -179,13 +179,12 @@ async fn a_store_in_trouble_is_503_and_its_words_stay_inside() {
     let reason = || "node-7:9200 is gone".to_owned();
     let wait = Some(Duration::from_millis(1500));
     for (error, status, retry_after, code) in [
-        (StoreError::Unavailable { reason: reason(), retry_after: wait }, 503, Some("2"), "store_unavailable"),
-        (StoreError::Unavailable { reason: reason(), retry_after: None }, 503, Some("5"), "store_unavailable"),
-        (StoreError::Blocked { reason: reason() }, 503, Some("5"), "store_blocked"),
-        (StoreError::Denied { reason: reason() }, 503, Some("5"), "store_denied"),
-        (StoreError::TargetLost { reason: reason() }, 503, Some("5"), "store_unavailable"),
-        (StoreError::Refused { reason: reason() }, 500, None, "store_refused"),
-        (StoreError::TooLarge, 500, None, "store_refused"),
+        (IndexError::Unavailable { reason: reason(), retry_after: wait }, 503, Some("2"), "store_unavailable"),
+        (IndexError::Unavailable { reason: reason(), retry_after: None }, 503, Some("5"), "store_unavailable"),
+        (IndexError::Blocked { reason: reason() }, 503, Some("5"), "store_blocked"),
+        (IndexError::Denied { reason: reason() }, 503, Some("5"), "store_denied"),
+        (IndexError::NotSetUp { reason: reason() }, 503, Some("5"), "store_unavailable"),
+        (IndexError::Refused { reason: reason() }, 500, None, "store_refused"),
     ] {
         log.store.answer(Err(error));
         let answer = log.get(PATH).await;

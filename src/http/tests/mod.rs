@@ -41,14 +41,16 @@ use crate::{
     access::{Access, AccessConfig, Grant, GrantText, Keys, Means, NewKey, Principal, Role},
     audit::{self, Audit},
     config::{Config, Flag, Sources},
-    event::{ChainId, Sequence, Stream, UnixMillis},
+    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream, UnixMillis},
     identity::{DataFolder, Identity},
     intake::{self, Intake, Registration, Registry},
     journal,
     metrics::Metrics,
     query::{Aggregate, Aggregation, Query, ScopedQuery},
     ship::{self, Shipper, Trimmer},
-    store::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, memory::MemoryStore},
+    store::{
+        EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target, memory::MemoryStore,
+    },
     time::Clock,
     writer::{self, Recovering, Writer},
 };
@@ -103,7 +105,7 @@ impl Log {
         let stop = CancellationToken::new();
         let start = |name: &str, store: &Arc<Scripted>| {
             let options = shipper_options(&folder, name, &metrics);
-            let store = Arc::clone(store) as Arc<dyn Store>;
+            let store = Arc::clone(store) as Arc<dyn EventSink>;
             Shipper::start(options, store, writer.clone(), &trimmer, Arc::new(Fixed), stop.clone()).unwrap().0
         };
         let store = Arc::new(Scripted::default());
@@ -116,7 +118,7 @@ impl Log {
             intake,
             writer: writer.clone(),
             stores: vec![("main".to_owned(), main.clone()), ("copy".to_owned(), copy)],
-            query_store: Arc::clone(&store) as Arc<dyn Store>,
+            query_store: Arc::clone(&store) as Arc<dyn EventIndex>,
             query_shipper: main,
             access: Arc::new(Access::new(access, Arc::clone(&keys)).unwrap()),
             metrics: Arc::clone(&metrics),
@@ -291,13 +293,13 @@ struct Scripted {
     /// Every question fails with this.
     away: Mutex<Option<StoreError>>,
     asked: Mutex<Vec<Query>>,
-    answers: Mutex<VecDeque<Result<Page, StoreError>>>,
-    fails: Mutex<Option<StoreError>>,
+    answers: Mutex<VecDeque<Result<Page, IndexError>>>,
+    fails: Mutex<Option<SinkError>>,
     refuses: Mutex<Option<String>>,
     appended: Mutex<Vec<Value>>,
-    replaced: Mutex<Option<Result<Outcome, StoreError>>>,
+    replaced: Mutex<Option<Result<Outcome, SinkError>>>,
     /// A scan fails, or waits for ever, once it has read so many batches.
-    scan_fails_after: Mutex<Option<(usize, StoreError)>>,
+    scan_fails_after: Mutex<Option<(usize, IndexError)>>,
     scan_waits_after: Mutex<Option<usize>>,
     closed_scans: Arc<AtomicUsize>,
 }
@@ -313,12 +315,12 @@ impl Scripted {
     }
 
     /// What the next find answers that was not told so before.
-    fn answer(&self, answer: Result<Page, StoreError>) {
+    fn answer(&self, answer: Result<Page, IndexError>) {
         self.answers.lock().unwrap().push_back(answer);
     }
 
     /// Every append fails from now on.
-    fn fail_appends(&self, error: StoreError) {
+    fn fail_appends(&self, error: SinkError) {
         *self.fails.lock().unwrap() = Some(error);
     }
 
@@ -328,7 +330,7 @@ impl Scripted {
     }
 
     /// What becomes of every dead letter that is offered again.
-    fn replace_becomes(&self, outcome: Result<Outcome, StoreError>) {
+    fn replace_becomes(&self, outcome: Result<Outcome, SinkError>) {
         *self.replaced.lock().unwrap() = Some(outcome);
     }
 
@@ -353,16 +355,16 @@ impl Scripted {
 }
 
 #[async_trait]
-impl Store for Scripted {
-    async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
-        self.is_there()
+impl EventSink for Scripted {
+    async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
+        Ok(self.is_there()?)
     }
 
-    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+    async fn target(&self, _: &Stream) -> Result<Target, SinkError> {
         Ok(Target(String::new()))
     }
 
-    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         if let Some(error) = self.fails.lock().unwrap().clone() {
             return Err(error);
         }
@@ -375,15 +377,27 @@ impl Store for Scripted {
         }
     }
 
-    async fn replace(&self, _: &Target, _: &SealedEvent) -> Result<Outcome, StoreError> {
+    async fn replace(&self, _: &Target, _: &SealedEvent) -> Result<Outcome, SinkError> {
         self.replaced.lock().unwrap().clone().unwrap_or(Ok(Outcome::Stored))
     }
 
-    async fn refresh(&self) -> Result<(), StoreError> {
+    async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
+        self.is_there()?;
+        self.memory.head(chain).await
+    }
+
+    async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventIndex for Scripted {
+    async fn refresh(&self) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
         self.asked.lock().unwrap().push(query.query().clone());
         let told = self.answers.lock().unwrap().pop_front();
         match told {
@@ -395,12 +409,12 @@ impl Store for Scripted {
         }
     }
 
-    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, IndexError> {
         self.is_there()?;
         self.memory.aggregate(query, aggregation).await
     }
 
-    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         self.is_there()?;
         Ok(Box::new(ScriptedScan {
             scan: self.memory.scan(query).await?,
@@ -411,42 +425,33 @@ impl Store for Scripted {
         }))
     }
 
-    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {
         self.is_there()?;
         self.memory.first(chain, from).await
     }
 
-    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
+    async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
         self.is_there()?;
         self.memory.chains().await
     }
 
-    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
         self.is_there()?;
         self.memory.reach(chain, from).await
-    }
-
-    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
-        self.is_there()?;
-        self.memory.head(chain).await
-    }
-
-    async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 
 struct ScriptedScan {
     scan: Box<dyn Scan>,
     batches: usize,
-    fails_after: Option<(usize, StoreError)>,
+    fails_after: Option<(usize, IndexError)>,
     waits_after: Option<usize>,
     closed: Arc<AtomicUsize>,
 }
 
 #[async_trait]
 impl Scan for ScriptedScan {
-    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, IndexError> {
         if self.waits_after.is_some_and(|batches| self.batches >= batches) {
             std::future::pending::<()>().await;
         }

@@ -13,7 +13,7 @@ use tokio::{task::yield_now, time::timeout};
 use tower::ServiceExt;
 
 use super::Log;
-use crate::store::{Outcome, StoreError};
+use crate::store::{Outcome, SinkError, StoreError};
 
 #[tokio::test]
 async fn registering_adds_actions_and_answers_what_is_registered_now() {
@@ -62,9 +62,9 @@ async fn dead_letters_are_shown_and_replayed_by_store() {
     };
     log.store.replace_becomes(Ok(Outcome::Rejected { reason: "still".to_owned() }));
     replayed(json!({ "store": "main", "stored": 0, "refused": 1, "reason": "still" })).await;
-    log.store.replace_becomes(Err(StoreError::Blocked { reason: "the disk is full".to_owned() }));
+    log.store.replace_becomes(Err(SinkError::Blocked { reason: "the disk is full".to_owned() }));
     replayed(json!({ "store": "main", "stored": 0, "refused": 1, "reason": "the disk is full" })).await;
-    log.store.replace_becomes(Err(StoreError::Denied { reason: "who are you".to_owned() }));
+    log.store.replace_becomes(Err(SinkError::Denied { reason: "who are you".to_owned() }));
     let all = log.post("/api/event_log/dead_letters/_replay", "").await;
     let failed = json!({ "store": "main", "error": "who are you" });
     let expected = json!({ "stores": [failed, { "store": "copy", "stored": 0, "refused": 0 }] });
@@ -130,7 +130,7 @@ async fn readiness_waits_for_every_store_to_be_set_up() {
 #[tokio::test]
 async fn a_store_in_trouble_degrades_and_is_named_with_how_far_it_is_behind() {
     let log = Log::new();
-    log.store.fail_appends(StoreError::Blocked { reason: "the disk is full".to_owned() });
+    log.store.fail_appends(SinkError::Blocked { reason: "the disk is full".to_owned() });
     log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
     let in_trouble = async {
         loop {

@@ -7,7 +7,7 @@ use crate::{
     event::ChainId,
     query::{Scope, Visible},
     store::{
-        Page, Store, StoreError, Target,
+        EventSink, Page, StoreError, Target,
         testing::{Draft, draft, position},
     },
 };

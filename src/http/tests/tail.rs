@@ -12,9 +12,9 @@ use tower::ServiceExt;
 use super::{Log, NOW, ended, until};
 use crate::{
     access::{Grant, Means, NewKey, Principal, Role},
-    event::{ChainId, UnixMillis},
+    event::{ChainId, SealedEvent, UnixMillis},
     store::{
-        SealedEvent, Store, StoreError, Target,
+        EventSink, StoreError, Target,
         testing::{Draft, draft, position},
     },
 };

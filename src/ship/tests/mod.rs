@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
+    event::ChainHead,
     identity::{DataFolder, Identity},
     intake::{Contents, Intake, Limits, Registration, Registry},
     journal,
     metrics::Metrics,
-    query::{Aggregate, Aggregation, ScopedQuery},
-    store::{Head, Page, Scan, Standing, StoreError, memory::MemoryStore},
+    store::{SinkError, memory::MemoryStore},
     time::SystemClock,
     writer::{self, Overflow, Recovering, WriterThread},
 };
@@ -27,7 +27,7 @@ use crate::{
 enum Fault {
     Nothing,
     /// Nothing is stored.
-    Fails(StoreError),
+    Fails(SinkError),
     /// Everything is stored, and the answer is lost.
     AnswerLost,
     /// Every event is refused for good, or so it says.
@@ -56,7 +56,7 @@ struct Scripted {
     refuses_all: AtomicBool,
     script: Mutex<VecDeque<Fault>>,
     /// Replaces fail so first.
-    failing_replaces: Mutex<VecDeque<StoreError>>,
+    failing_replaces: Mutex<VecDeque<SinkError>>,
     generation: AtomicU64,
     /// Events whose message is this are refused for good; stubs are taken.
     poison: &'static str,
@@ -123,25 +123,25 @@ fn takes_one(left: &AtomicU64) -> bool {
     left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
-fn away() -> StoreError {
-    StoreError::Unavailable { reason: "away".to_owned(), retry_after: None }
+fn away() -> SinkError {
+    SinkError::Unavailable { reason: "away".to_owned(), retry_after: None }
 }
 
 #[async_trait]
-impl Store for Scripted {
-    async fn setup(&self, streams: &[Stream]) -> Result<(), StoreError> {
+impl EventSink for Scripted {
+    async fn setup(&self, streams: &[Stream]) -> Result<(), SinkError> {
         if takes_one(&self.failing_setups) {
             return Err(away());
         }
         self.memory.setup(streams).await
     }
 
-    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+    async fn target(&self, _: &Stream) -> Result<Target, SinkError> {
         self.target_questions.fetch_add(1, Ordering::Relaxed);
         if takes_one(&self.failing_targets) { Err(away()) } else { Ok(self.present_target()) }
     }
 
-    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         let first = events[0].position.sequence.0;
         lock(&self.appends).push((target.clone(), first));
         self.dawdle(first).await;
@@ -149,7 +149,7 @@ impl Store for Scripted {
             return Err(away());
         }
         if events.len() > self.max_events {
-            return Err(StoreError::TooLarge);
+            return Err(SinkError::TooLarge);
         }
         let fault = lock(&self.script).pop_front().unwrap_or(Fault::Nothing);
         if let Fault::Fails(error) = fault {
@@ -162,7 +162,7 @@ impl Store for Scripted {
             self.generation.fetch_add(1, Ordering::Relaxed);
         }
         if *target != self.present_target() {
-            return Err(StoreError::TargetLost { reason: "gone".to_owned() });
+            return Err(SinkError::TargetLost { reason: "gone".to_owned() });
         }
         let skipped = match fault {
             Fault::ItemRetry(index) => Some(index % events.len()),
@@ -188,7 +188,7 @@ impl Store for Scripted {
         }
     }
 
-    async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+    async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
         let failure = lock(&self.failing_replaces).pop_front();
         match failure {
             Some(error) => Err(error),
@@ -196,39 +196,11 @@ impl Store for Scripted {
         }
     }
 
-    async fn refresh(&self) -> Result<(), StoreError> {
-        self.memory.refresh().await
-    }
-
-    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
-        self.memory.find(query).await
-    }
-
-    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
-        self.memory.aggregate(query, aggregation).await
-    }
-
-    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        self.memory.scan(query).await
-    }
-
-    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
-        self.memory.first(chain, from).await
-    }
-
-    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
-        self.memory.chains().await
-    }
-
-    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
-        self.memory.reach(chain, from).await
-    }
-
-    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
+    async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
         self.memory.head(chain).await
     }
 
-    async fn maintain(&self, streams: &[Stream]) -> Result<(), StoreError> {
+    async fn maintain(&self, streams: &[Stream]) -> Result<(), SinkError> {
         self.memory.maintain(streams).await
     }
 }
@@ -275,7 +247,7 @@ impl Bench {
             concurrency: 2,
             metrics: Metrics::new().store(name),
         };
-        let store: Arc<dyn Store> = store.clone();
+        let store: Arc<dyn EventSink> = store.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Shipper::start(options, store, self.writer.clone(), &self.trimmer, clock, shutdown.clone()).unwrap()
     }
@@ -294,7 +266,7 @@ fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
     let line =
         |message: &&str| format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{message}\"}}");
     let body: Vec<String> = messages.iter().map(line).collect();
-    intake.accept(&crate::intake::Sender::log(), None, body.join("\n").as_bytes()).unwrap().contents
+    intake.accept(&crate::event::WriteScope::Log, None, body.join("\n").as_bytes()).unwrap().contents
 }
 
 const FOREVER: Duration = Duration::from_secs(100_000);
@@ -313,14 +285,14 @@ async fn assert_complete(store: &Scripted, receipts: &[writer::Receipt]) {
 }
 
 fn any_fault() -> impl Strategy<Value = Fault> {
-    let fails = |error: StoreError| Just(Fault::Fails(error));
+    let fails = |error: SinkError| Just(Fault::Fails(error));
     prop_oneof![
         Just(Fault::Nothing),
         fails(away()),
-        fails(StoreError::Unavailable { reason: "busy".to_owned(), retry_after: Some(Duration::from_secs(3)) }),
-        fails(StoreError::Blocked { reason: "read-only".to_owned() }),
-        fails(StoreError::Denied { reason: "401".to_owned() }),
-        fails(StoreError::TooLarge),
+        fails(SinkError::Unavailable { reason: "busy".to_owned(), retry_after: Some(Duration::from_secs(3)) }),
+        fails(SinkError::Blocked { reason: "read-only".to_owned() }),
+        fails(SinkError::Denied { reason: "401".to_owned() }),
+        fails(SinkError::TooLarge),
         Just(Fault::AnswerLost),
         Just(Fault::RejectsAll),
         (0..9usize).prop_map(Fault::ItemRetry),

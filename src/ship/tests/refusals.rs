@@ -38,7 +38,7 @@ async fn a_store_that_refuses_even_stubs_gets_the_events_themselves_in_the_end()
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_refuses_whole_requests_even_of_stubs_gets_the_events_themselves_in_the_end() {
-    let refused = Fault::Fails(StoreError::Refused { reason: "no".to_owned() });
+    let refused = Fault::Fails(SinkError::Refused { reason: "no".to_owned() });
     let bench = Bench::new(1);
     let store = Arc::new(Scripted::new(vec![refused; 4]));
     let receipts = bench.log(&["one", "two"]).await;
@@ -84,16 +84,16 @@ async fn a_dead_letter_that_is_refused_again_does_not_hold_up_others() {
     assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     let said = || "said".to_owned();
     let refusals = [
-        StoreError::TargetLost { reason: said() },
-        StoreError::Blocked { reason: said() },
-        StoreError::TooLarge,
-        StoreError::Refused { reason: said() },
+        SinkError::TargetLost { reason: said() },
+        SinkError::Blocked { reason: said() },
+        SinkError::TooLarge,
+        SinkError::Refused { reason: said() },
     ];
     lock(&store.failing_replaces).extend(refusals);
     let replayed = shipper.replay_dead_letters().await.unwrap();
     assert_eq!((replayed.stored, replayed.refused, replayed.reason), (2, 4, Some(said())));
     assert_eq!(shipper.progress().dead_letters, 4);
-    for ending in [away(), StoreError::Denied { reason: said() }] {
+    for ending in [away(), SinkError::Denied { reason: said() }] {
         lock(&store.failing_replaces).push_back(ending.clone());
         assert_eq!(shipper.replay_dead_letters().await.err(), Some(ending.to_string()));
         assert_eq!(shipper.progress().dead_letters, 4);

@@ -17,14 +17,14 @@ use futures_util::{
 use serde_json::{Value, json};
 
 use super::{
-    Head, Outcome, Page, SealedEvent, Store, Target,
+    Outcome, Page, Store, Target,
     testing::{
         ACTION, DURATION, Draft, END, GAP_DURATION, GAP_STATUS, MESSAGE, PROVIDER, Question, SEQUENCE, START,
         TIMESTAMP, about, about_any, draft, fresh_chain, fresh_name, position, stub_of,
     },
 };
 use crate::{
-    event::{ChainId, Stream},
+    event::{ChainHead, ChainId, SealedEvent, Stream},
     integrity::{self, seal_of},
     query::Order::{self, Ascending, Descending},
     schema::Field,
@@ -151,7 +151,7 @@ impl Bench<'_> {
         page.documents.iter().map(sequence).collect()
     }
 
-    async fn head(&self, chain: ChainId) -> Option<Head> {
+    async fn head(&self, chain: ChainId) -> Option<ChainHead> {
         self.store.refresh().await.expect("the store refreshes");
         self.store.head(chain).await.expect("the store knows its heads")
     }
@@ -244,7 +244,7 @@ async fn unsealed(bench: &Bench<'_>) {
     assert_eq!(bench.replace(&second).await, Outcome::Stored);
     assert_eq!(bench.append(&[second_stub]).await, [Outcome::Duplicate]);
     assert_eq!(bench.order(bench.about_it().by(&[(&SEQUENCE, Ascending)])).await, [0, 1]);
-    assert_eq!(bench.head(bench.chain).await, Some(Head { position: position(bench.chain, 2), seal: None }));
+    assert_eq!(bench.head(bench.chain).await, Some(ChainHead { position: position(bench.chain, 2), seal: None }));
 }
 
 async fn outcomes_in_order(bench: &Bench<'_>) {
@@ -461,7 +461,10 @@ async fn heads(bench: &Bench<'_>) {
     let events = bench.stored((0..12).map(|_| bench.draft())).await;
     assert_eq!(bench.append(&events[3..5]).await, [Outcome::Duplicate, Outcome::Duplicate]);
     let seal = seal_of(&events[11].document).expect("events are sealed");
-    assert_eq!(bench.head(bench.chain).await, Some(Head { position: position(bench.chain, 11), seal: Some(seal) }));
+    assert_eq!(
+        bench.head(bench.chain).await,
+        Some(ChainHead { position: position(bench.chain, 11), seal: Some(seal) })
+    );
 }
 
 async fn stub_holds_its_place(bench: &Bench<'_>) {
@@ -471,7 +474,7 @@ async fn stub_holds_its_place(bench: &Bench<'_>) {
     assert_eq!(bench.append(&[stub.clone(), event.clone()]).await, [Outcome::Duplicate, Outcome::Duplicate]);
     assert_eq!(bench.find(bench.about_it()).await.total, 0);
     let seal = seal_of(&event.document).expect("events are sealed");
-    assert_eq!(bench.head(bench.chain).await, Some(Head { position: event.position, seal: Some(seal.clone()) }));
+    assert_eq!(bench.head(bench.chain).await, Some(ChainHead { position: event.position, seal: Some(seal.clone()) }));
     let other = bench.sealed(0, bench.draft());
     assert_eq!(bench.append(&[other]).await, [Outcome::Conflict { found_seal: seal }]);
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Bench, NONE, parse, sequence, values};
 use crate::{
-    event::{Sequence, UnixMillis},
+    event::{ChainEntry, Sequence, UnixMillis},
     query::{
         Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS,
         Order::{Ascending, Descending},
@@ -13,7 +13,7 @@ use crate::{
     },
     schema::{self, Field},
     store::{
-        Outcome, Standing, StoreError,
+        IndexError, Outcome,
         testing::{
             ACTION, DURATION, Question, SEQUENCE, TIMESTAMP, draft, fresh_chain, fresh_name, position, stub_of,
             visible_in,
@@ -210,7 +210,7 @@ pub(super) async fn chains_reach(bench: &Bench<'_>) {
     assert_eq!(bench.store.reach(other, Sequence(0)).await.expect("the store knows its chains"), None);
     let chains = bench.store.chains().await.expect("the store names its chains");
     let received = UnixMillis::written("2026-11-24T12:00:00.001Z").expect("a date");
-    let at = |sequence| Standing { position: position(bench.chain, sequence), received };
+    let at = |sequence| ChainEntry { position: position(bench.chain, sequence), received };
     let ends: Vec<_> = chains.iter().filter(|end| end.position.chain == bench.chain).collect();
     assert_eq!(ends, [&at(8)]);
     assert!(chains.iter().all(|end| end.position.chain != other));
@@ -375,7 +375,7 @@ pub(super) async fn histograms_end_somewhere(bench: &Bench<'_>) {
     bench.store.refresh().await.expect("the store refreshes");
     let aggregation = Aggregation::Histogram { field: field("event.end"), interval: Interval::Millis(1) };
     let refused = bench.store.aggregate(&bench.about_it().asked(), &aggregation).await;
-    assert!(matches!(refused, Err(StoreError::TooManySpans)), "{refused:?}");
+    assert!(matches!(refused, Err(IndexError::TooManyBuckets)), "{refused:?}");
     assert_eq!(bench.histogram("event.end", Interval::Millis(2)).await.len(), 5_001);
 }
 

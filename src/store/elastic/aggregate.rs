@@ -14,7 +14,7 @@ use crate::{
     event::UnixMillis,
     query::{Aggregate, Aggregation, Interval, Query, Statistics, Unit},
     schema::Field,
-    store::StoreError,
+    store::IndexError,
 };
 
 /// The longest interval that the engines can count with, in milliseconds; it is longer than all dates are apart.
@@ -24,7 +24,7 @@ pub(super) async fn aggregate(
     store: &ElasticStore,
     query: &Query,
     aggregation: &Aggregation,
-) -> Result<Aggregate, StoreError> {
+) -> Result<Aggregate, IndexError> {
     aggregation.check().map_err(|error| refused(error.to_string()))?;
     let question = Question { store, matching: search::matching(query) };
     Ok(match aggregation {
@@ -43,8 +43,8 @@ pub(super) async fn aggregate(
     })
 }
 
-fn refused(reason: String) -> StoreError {
-    StoreError::Refused { reason }
+fn refused(reason: String) -> IndexError {
+    IndexError::Refused { reason }
 }
 
 /// Of which events.
@@ -54,7 +54,7 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    async fn ask<T: for<'a> Deserialize<'a> + Default>(&self, aggregations: Value) -> Result<T, StoreError> {
+    async fn ask<T: for<'a> Deserialize<'a> + Default>(&self, aggregations: Value) -> Result<T, IndexError> {
         let body = search::aggregations(&self.matching, &aggregations, &self.store.search_timeout());
         let answer = self.store.search(body).await?;
         let Answered { values, .. } = read(&Found::read(&answer)?, &answer)?;
@@ -62,7 +62,7 @@ impl Question<'_> {
     }
 
     /// The number of spans is seen to beforehand, because OpenSearch takes on any number, and may break down under it.
-    async fn histogram(&self, field: &'static Field, interval: Interval) -> Result<Vec<(UnixMillis, u64)>, StoreError> {
+    async fn histogram(&self, field: &'static Field, interval: Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
         let values = Values::of(field);
         let Extent { min: Some(min), max: Some(max), .. } = self.statistics(&values).await? else {
             return Ok(Vec::new());
@@ -83,11 +83,11 @@ impl Question<'_> {
         Ok(interval.filled(&counts)?)
     }
 
-    async fn statistics(&self, values: &Values) -> Result<Extent, StoreError> {
+    async fn statistics(&self, values: &Values) -> Result<Extent, IndexError> {
         self.ask(values.aggregated(json!({"stats": {"field": values.path()}}))).await
     }
 
-    async fn percentiles(&self, values: &Values, percents: &[f64]) -> Result<Vec<Option<f64>>, StoreError> {
+    async fn percentiles(&self, values: &Values, percents: &[f64]) -> Result<Vec<Option<f64>>, IndexError> {
         if percents.is_empty() {
             return Ok(Vec::new());
         }

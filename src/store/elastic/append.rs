@@ -33,15 +33,16 @@ use super::{
     names, setup,
 };
 use crate::{
+    event::SealedEvent,
     integrity::seal_of,
-    store::{Outcome, SealedEvent, StoreError, Target, occupied::outcome_at},
+    store::{Outcome, SinkError, StoreError, Target, occupied::outcome_at},
 };
 
 pub(super) async fn append(
     store: &ElasticStore,
     target: &Target,
     events: &[SealedEvent],
-) -> Result<Vec<Outcome>, StoreError> {
+) -> Result<Vec<Outcome>, SinkError> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
@@ -53,32 +54,33 @@ pub(super) async fn append(
 }
 
 /// Sends a bulk body through the private alias of the target.
-async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) -> Result<Vec<Item>, StoreError> {
+async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) -> Result<Vec<Item>, SinkError> {
     // The engine gives up waiting for a shard before we give up waiting for the engine, so that there is an answer.
     let patience = store.client.bulk_timeout().as_millis() / 2;
     let path = format!("{}/_bulk?require_alias=true&timeout={patience}ms&{}", names::writer(&target.0), bulk::ANSWER);
     let answer = store.client.bulk(&path, body).await?;
+    if answer.status == 413 {
+        return Err(SinkError::TooLarge);
+    }
     if !answer.is_success() {
         return Err(match answer.failure() {
             // The engine alone refuses events for what they are, with this status and the name of an error. Whatever
             // stands before it may answer so for a while only, as with a 404.
-            StoreError::Refused { reason } if answer.status != 400 || answer.error().kind.is_empty() => {
-                unavailable(reason)
-            }
-            failure => failure,
+            failure if answer.status != 400 || answer.error().kind.is_empty() => passing(failure),
+            failure => failure.into(),
         });
     }
-    bulk::read(&answer.body, items).map_err(|error| answer.unexpected(error))
+    Ok(bulk::read(&answer.body, items).map_err(|error| answer.unexpected(error))?)
 }
 
 /// A failure of what is asked besides. It says nothing of the events, so it never means that they are refused.
-fn passing(error: StoreError) -> StoreError {
+fn passing(error: StoreError) -> SinkError {
     match error {
-        StoreError::Refused { .. } | StoreError::TooLarge | StoreError::TooManySpans => unavailable(error.to_string()),
-        StoreError::Unavailable { .. }
+        StoreError::Refused { reason } => SinkError::Unavailable { reason, retry_after: None },
+        error @ (StoreError::Unavailable { .. }
         | StoreError::Blocked { .. }
         | StoreError::Denied { .. }
-        | StoreError::TargetLost { .. } => error,
+        | StoreError::Lost { .. }) => error.into(),
     }
 }
 
@@ -88,11 +90,11 @@ async fn settle(
     target: &Target,
     events: &[SealedEvent],
     items: Vec<Item>,
-) -> Result<Vec<Outcome>, StoreError> {
+) -> Result<Vec<Outcome>, SinkError> {
     for item in &items {
         match item {
             Item::Gone(reason) => return Err(gone(store, target, reason).await),
-            Item::Denied(reason) => return Err(StoreError::Denied { reason: reason.clone() }),
+            Item::Denied(reason) => return Err(SinkError::Denied { reason: reason.clone() }),
             Item::Stored | Item::Taken | Item::Blocked(_) | Item::Rejected(_) | Item::Later(_) => {}
         }
     }
@@ -128,7 +130,7 @@ async fn settle(
     match block {
         Some(block) if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Retry { .. })) => {
             let reason = if moved_on { stranded(target, &block) } else { block };
-            Err(StoreError::Blocked { reason })
+            Err(SinkError::Blocked { reason })
         }
         _ => Ok(outcomes),
     }
@@ -143,7 +145,7 @@ fn stranded(target: &Target, block: &str) -> String {
 }
 
 /// Puts an event in the place of its stub.
-pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
     #[derive(Deserialize)]
     struct Document<'a> {
         #[serde(rename = "_seq_no")]
@@ -179,10 +181,14 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
         Some(Item::Taken) => Ok(Outcome::Retry { reason: "the stub has changed meanwhile".to_owned() }),
         Some(item) => {
             let mut outcomes = settle(store, target, std::slice::from_ref(event), vec![item]).await?;
-            outcomes.pop().ok_or_else(|| unavailable("an answer about no event".to_owned()))
+            Ok(outcomes.pop().ok_or_else(about_nothing)?)
         }
-        None => Err(unavailable("an answer about no event".to_owned())),
+        None => Err(about_nothing().into()),
     }
+}
+
+fn about_nothing() -> StoreError {
+    unavailable("an answer about no event".to_owned())
 }
 
 /// An event always has a time; a stub has none, whether it has kept the event's content or not.
@@ -245,14 +251,15 @@ async fn has_moved_on(store: &ElasticStore, target: &Target) -> Result<bool, Sto
 }
 
 /// What it means that an index, or its private alias, was not found.
-async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> StoreError {
+async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> SinkError {
     match at_master(store, target).await {
-        Ok(AtMaster::Absent) => StoreError::TargetLost { reason: reason.to_owned() },
+        Ok(AtMaster::Absent) => SinkError::TargetLost { reason: reason.to_owned() },
         Ok(AtMaster::Present { aliases }) if aliases.contains(&names::writer(&target.0)) => {
-            unavailable(format!("a node does not know the index {} yet: {reason}", target.0))
+            unavailable(format!("a node does not know the index {} yet: {reason}", target.0)).into()
         }
         Ok(AtMaster::Present { .. }) => restore_alias(store, target).await.err().map(passing).unwrap_or_else(|| {
             unavailable(format!("the index {} had lost its private alias, which it has again: {reason}", target.0))
+                .into()
         }),
         Err(error) => passing(error),
     }

@@ -13,8 +13,7 @@ use serde_json::value::RawValue;
 use super::client::EngineError;
 use crate::{
     buffers::Pool,
-    event::{ChainId, ChainPosition},
-    store::SealedEvent,
+    event::{ChainId, ChainPosition, SealedEvent},
 };
 
 /// What an answer is cut to: enough for [`read`], with an entry for each item, so that positions are kept.

@@ -12,8 +12,8 @@ use super::{
     search::{self, Found, with},
 };
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, UnixMillis},
-    store::{Standing, StoreError},
+    event::{ChainEntry, ChainId, ChainPosition, Sequence, UnixMillis},
+    store::StoreError,
 };
 
 const CHAIN: &str = "annals.chain";
@@ -30,7 +30,7 @@ const SPANS: u64 = 1_000;
 const PAGE_CHAINS: u64 = 10_000;
 
 /// Page by page, in the order of their names; each is answered for at once.
-pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<Standing>, StoreError> {
+pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<ChainEntry>, StoreError> {
     let (mut chains, mut after) = (Vec::new(), None);
     loop {
         let pages = json!({"size": PAGE_CHAINS, "sources": [{"chain": {"terms": {"field": CHAIN}}}]});
@@ -53,7 +53,7 @@ pub(super) async fn first(
     store: &ElasticStore,
     chain: ChainId,
     from: Sequence,
-) -> Result<Option<Standing>, StoreError> {
+) -> Result<Option<ChainEntry>, StoreError> {
     let Sequence(from) = from;
     let Ok(end) = i64::try_from(from).map(|_| i64::MAX.unsigned_abs()) else { return Ok(None) };
     let least = |field| json!({"min": {"field": field}});
@@ -62,7 +62,7 @@ pub(super) async fn first(
     let standing = |(first, received): (f64, f64)| {
         let position = ChainPosition { chain, sequence: Sequence(first as u64) };
         // A chain never goes back in time, so the earliest is that of the first.
-        Standing { position, received: UnixMillis(received as i64) }
+        ChainEntry { position, received: UnixMillis(received as i64) }
     };
     Ok(first.value.zip(received.value).map(standing))
 }
@@ -179,10 +179,10 @@ struct Name {
 
 impl Chain {
     /// `None` for what is not ours: an index of this name may have other documents in it.
-    fn end(&self) -> Option<Standing> {
+    fn end(&self) -> Option<ChainEntry> {
         let chain = self.key.chain.parse().ok()?;
         let position = ChainPosition { chain, sequence: Sequence(self.last.value? as u64) };
-        Some(Standing { position, received: UnixMillis(self.received.value? as i64) })
+        Some(ChainEntry { position, received: UnixMillis(self.received.value? as i64) })
     }
 }
 

@@ -281,7 +281,6 @@ impl Answer {
         let error = self.error();
         let reason = format!("{}: HTTP {}: {error}", self.call, self.status);
         match self.status {
-            413 => StoreError::TooLarge,
             403 | 429 if error.is_block() => StoreError::Blocked { reason },
             401 | 403 => StoreError::Denied { reason },
             // OpenSearch calls these a 503 and a 500.

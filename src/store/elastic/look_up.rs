@@ -9,15 +9,16 @@ use bytes::Bytes;
 
 use super::{ElasticStore, search};
 use crate::{
+    event::SealedEvent,
     integrity::seal_of,
-    store::{Outcome, SealedEvent, Store as _, StoreError, occupied::outcome_at},
+    store::{Outcome, StoreError, occupied::outcome_at},
 };
 
 /// Ids in one search; the engines give back 10,000 documents at most.
 const AT_A_TIME: usize = 1_000;
 
 pub(super) async fn look_up(store: &ElasticStore, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
-    store.refresh().await?;
+    store.make_visible().await?;
     let mut outcomes = Vec::with_capacity(events.len());
     for events in events.chunks(AT_A_TIME) {
         let ids: Vec<String> = events.iter().map(|event| event.position.to_string()).collect();
@@ -40,7 +41,7 @@ mod tests {
     use crate::{
         event::Stream,
         store::{
-            Outcome, Store as _,
+            EventSink as _, Outcome,
             elastic::tests::{engines::on_each_engine, event_with, events, fresh_chain},
             testing::{draft, position},
         },

@@ -44,10 +44,10 @@ use self::{
     scan::ElasticScan,
     setup::Series,
 };
-use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target};
+use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target};
 use crate::{
     buffers::Pool,
-    event::{ChainId, Sequence, Stream},
+    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
 };
 
@@ -93,6 +93,25 @@ impl ElasticStore {
         Ok(Series::new(&self.client, &self.names, self.flavor().await?, stream))
     }
 
+    /// Shows searches everything that was stored before the call.
+    async fn make_visible(&self) -> Result<(), StoreError> {
+        #[derive(Deserialize)]
+        struct Refreshed {
+            #[serde(rename = "_shards")]
+            shards: Shards,
+        }
+        #[derive(Deserialize)]
+        struct Shards {
+            failed: u64,
+        }
+        let path = format!("{}/_refresh?{}&filter_path=_shards", self.names.pattern(), search::INDICES);
+        let answer = self.client.post(&path, "").await?;
+        match answer.json::<Refreshed>()?.shards.failed {
+            0 => Ok(()),
+            failed => Err(answer.unexpected(format_args!("{failed} shards failed"))),
+        }
+    }
+
     async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {
         whole(self.search_within(body, MAX_ANSWER).await?)
     }
@@ -123,8 +142,8 @@ fn policy() -> Result<Policy, StoreError> {
 }
 
 #[async_trait]
-impl Store for ElasticStore {
-    async fn setup(&self, streams: &[Stream]) -> Result<(), StoreError> {
+impl EventSink for ElasticStore {
+    async fn setup(&self, streams: &[Stream]) -> Result<(), SinkError> {
         self.detect().await?;
         for stream in streams {
             let series = self.series(stream).await?;
@@ -134,75 +153,64 @@ impl Store for ElasticStore {
         Ok(())
     }
 
-    async fn target(&self, stream: &Stream) -> Result<Target, StoreError> {
-        self.series(stream).await?.ensure_index().await.map(Target)
+    async fn target(&self, stream: &Stream) -> Result<Target, SinkError> {
+        Ok(self.series(stream).await?.ensure_index().await.map(Target)?)
     }
 
-    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         append::append(self, target, events).await
     }
 
-    async fn look_up(&self, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
-        look_up::look_up(self, events).await
+    async fn look_up(&self, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, SinkError> {
+        Ok(look_up::look_up(self, events).await?)
     }
 
-    async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+    async fn replace(&self, target: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
         append::replace(self, target, event).await
     }
 
-    async fn refresh(&self) -> Result<(), StoreError> {
-        #[derive(Deserialize)]
-        struct Refreshed {
-            #[serde(rename = "_shards")]
-            shards: Shards,
-        }
-        #[derive(Deserialize)]
-        struct Shards {
-            failed: u64,
-        }
-        let path = format!("{}/_refresh?{}&filter_path=_shards", self.names.pattern(), search::INDICES);
-        let answer = self.client.post(&path, "").await?;
-        match answer.json::<Refreshed>()?.shards.failed {
-            0 => Ok(()),
-            failed => Err(answer.unexpected(format_args!("{failed} shards failed"))),
-        }
-    }
-
-    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
-        scan::page(self, query.query()).await
-    }
-
-    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
-        aggregate::aggregate(self, query.query(), aggregation).await
-    }
-
-    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
-        Ok(Box::new(ElasticScan::open(self, query.query()).await?))
-    }
-
-    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
-        chains::first(self, chain, from).await
-    }
-
-    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
-        chains::chains(self).await
-    }
-
-    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
-        chains::reach(self, chain, from).await
-    }
-
-    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
-        self.refresh().await?;
+    async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
+        self.make_visible().await?;
         let answer = self.search(search::last(chain, &self.search_timeout())).await?;
-        search::read_last(&answer, chain)
+        Ok(search::read_last(&answer, chain)?)
     }
 
-    async fn maintain(&self, streams: &[Stream]) -> Result<(), StoreError> {
+    async fn maintain(&self, streams: &[Stream]) -> Result<(), SinkError> {
         let policy = policy()?;
         for stream in streams {
             self.series(stream).await?.roll_over_if_due(&policy).await?;
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl EventIndex for ElasticStore {
+    async fn refresh(&self) -> Result<(), IndexError> {
+        Ok(self.make_visible().await?)
+    }
+
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
+        Ok(scan::page(self, query.query()).await?)
+    }
+
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, IndexError> {
+        aggregate::aggregate(self, query.query(), aggregation).await
+    }
+
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
+        Ok(Box::new(ElasticScan::open(self, query.query()).await?))
+    }
+
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {
+        Ok(chains::first(self, chain, from).await?)
+    }
+
+    async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
+        Ok(chains::chains(self).await?)
+    }
+
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
+        Ok(chains::reach(self, chain, from).await?)
     }
 }

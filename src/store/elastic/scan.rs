@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     query::Query,
-    store::{Page, Scan, StoreError, until},
+    store::{IndexError, Page, Scan, until},
 };
 
 /// The most events of one part; the engines' own `index.max_result_window`.
@@ -32,7 +32,7 @@ const FIRST_PART_EVENTS: u64 = 200;
 const AT_ONCE: u64 = 100;
 
 /// The events that match, until they come to the query's bytes.
-pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, StoreError> {
+pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
     if query.limit <= AT_ONCE {
         let question = search::page(query, &store.search_timeout());
         if let Some(answer) = store.search_within(question, most_of(query.limit, query.bytes)).await? {
@@ -46,7 +46,7 @@ pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, St
     in_parts(store, query).await
 }
 
-async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, StoreError> {
+async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
     let mut scan = ElasticScan::open(store, query).await?;
     // The engines skip nothing behind a place, so what is to be skipped there is read.
     let mut to_skip = 0;
@@ -112,7 +112,7 @@ enum First {
 }
 
 impl ElasticScan {
-    pub(super) async fn open(store: &ElasticStore, query: &Query) -> Result<Self, StoreError> {
+    pub(super) async fn open(store: &ElasticStore, query: &Query) -> Result<Self, IndexError> {
         let point = Point::open(store).await?;
         let question = json!({
             "timeout": store.search_timeout(),
@@ -139,7 +139,7 @@ impl ElasticScan {
     }
 
     /// What is wanted of an answer with at most so many events.
-    fn take(&mut self, answer: &Answer, size: u64) -> Result<Vec<Bytes>, StoreError> {
+    fn take(&mut self, answer: &Answer, size: u64) -> Result<Vec<Bytes>, IndexError> {
         let Some(point) = &mut self.point else { return Ok(Vec::new()) };
         let found = point.read(answer)?;
         let mut documents = found.documents(answer);
@@ -162,7 +162,7 @@ impl ElasticScan {
 #[async_trait]
 impl Scan for ElasticScan {
     /// A call that failed may be made again. It then asks for less, lest the size of the answer was what failed.
-    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, IndexError> {
         let mut size = limit.min(self.part);
         while size > 0 {
             let body = self.body(size);
@@ -171,7 +171,9 @@ impl Scan for ElasticScan {
             let most = if size == 1 { MAX_ANSWER } else { most_of(size, self.bytes) };
             match point.search_within(body, most).await? {
                 Some(answer) => return self.take(&answer, size),
-                None if size == 1 => return Err(unavailable(format!("an event has more than {MAX_ANSWER} bytes"))),
+                None if size == 1 => {
+                    return Err(unavailable(format!("an event has more than {MAX_ANSWER} bytes")).into());
+                }
                 None => size = size.div_ceil(8),
             }
         }

@@ -8,10 +8,10 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{client::Answer, filter, order};
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, Space},
+    event::{ChainHead, ChainId, ChainPosition, Sequence, Space},
     integrity::seal_of,
     query::{ObjectScope, Query, Scope, Visible, filter::Filter},
-    store::{Head, Page, StoreError},
+    store::{Page, StoreError},
 };
 
 /// Hidden indices are meant, closed ones are not, and no index at all is no error.
@@ -221,11 +221,11 @@ pub(super) fn read_by_ids(answer: &Answer) -> Result<Vec<(String, Bytes)>, Store
     Ok(ids.zip(found.documents(answer)).collect())
 }
 
-pub(super) fn read_last(answer: &Answer, chain: ChainId) -> Result<Option<Head>, StoreError> {
+pub(super) fn read_last(answer: &Answer, chain: ChainId) -> Result<Option<ChainHead>, StoreError> {
     let Found { hits: Hits { hits, .. }, .. } = Found::read(answer)?;
     let Some(hit) = hits.first() else { return Ok(None) };
     let sequence = hit.sort.and_then(|sort| serde_json::from_str::<[u64; 1]>(sort.get()).ok());
     let [sequence] = sequence.ok_or_else(|| answer.unexpected("an event without a sequence"))?;
     let seal = seal_of(hit.source.get().as_bytes());
-    Ok(Some(Head { position: ChainPosition { chain, sequence: Sequence(sequence) }, seal }))
+    Ok(Some(ChainHead { position: ChainPosition { chain, sequence: Sequence(sequence) }, seal }))
 }

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, occupied::outcome_at, until};
+use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, occupied::outcome_at, until};
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, Space, Stream, UnixMillis},
+    event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
     query::{Aggregate, Aggregation, ObjectScope, Place, Query, Scope, ScopedQuery, Visible},
 };
@@ -66,16 +66,16 @@ impl MemoryStore {
 }
 
 #[async_trait]
-impl Store for MemoryStore {
-    async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
+impl EventSink for MemoryStore {
+    async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(())
     }
 
-    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+    async fn target(&self, _: &Stream) -> Result<Target, SinkError> {
         Ok(Target(String::new()))
     }
 
-    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         let mut documents = self.documents();
         let mut append = |event: &SealedEvent| match documents.get(&event.position) {
             Some(stored) => outcome_at(stored, event),
@@ -87,7 +87,7 @@ impl Store for MemoryStore {
         Ok(events.iter().map(&mut append).collect())
     }
 
-    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
         let mut documents = self.documents();
         if let Some(stored) = documents.get(&event.position) {
             let outcome = outcome_at(stored, event);
@@ -100,11 +100,29 @@ impl Store for MemoryStore {
         Ok(Outcome::Stored)
     }
 
-    async fn refresh(&self) -> Result<(), StoreError> {
+    async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
+        let first = ChainPosition { chain, sequence: Sequence(0) };
+        let last = ChainPosition { chain, sequence: Sequence(u64::MAX) };
+        let head = self
+            .documents()
+            .range(first..=last)
+            .next_back()
+            .map(|(position, bytes)| ChainHead { position: *position, seal: seal_of(bytes) });
+        Ok(head)
+    }
+
+    async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventIndex for MemoryStore {
+    async fn refresh(&self) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
         let query = query.query();
         let (total, found) = self.ordered(query);
         let mut left: VecDeque<_> = found
@@ -116,17 +134,17 @@ impl Store for MemoryStore {
         Ok(Page { total, documents, is_cut: !left.is_empty() })
     }
 
-    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, IndexError> {
         let found: Vec<_> = self.matching(query.query()).into_iter().map(|(document, _)| document).collect();
         Ok(aggregate::of(&found, aggregation)?)
     }
 
-    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         let (_, found) = self.ordered(query.query());
         Ok(Box::new(MemoryScan { left: found.into(), bytes: query.query().bytes }))
     }
 
-    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
+    async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
         let mut last = BTreeMap::new();
         for (position, document) in self.documents().iter() {
             last.insert(position.chain, standing(*position, document));
@@ -134,38 +152,23 @@ impl Store for MemoryStore {
         Ok(last.into_values().collect())
     }
 
-    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {
         let documents = self.documents();
         let mut rest = documents.range(ChainPosition { chain, sequence: from }..);
         Ok(rest.next().filter(|(position, _)| position.chain == chain).map(|(at, document)| standing(*at, document)))
     }
 
-    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
         let documents = self.documents();
         let has = |sequence: &Sequence| documents.contains_key(&ChainPosition { chain, sequence: *sequence });
         Ok(std::iter::successors(Some(from), |at| Some(at.next())).take_while(has).last())
     }
-
-    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
-        let first = ChainPosition { chain, sequence: Sequence(0) };
-        let last = ChainPosition { chain, sequence: Sequence(u64::MAX) };
-        let head = self
-            .documents()
-            .range(first..=last)
-            .next_back()
-            .map(|(position, bytes)| Head { position: *position, seal: seal_of(bytes) });
-        Ok(head)
-    }
-
-    async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
-fn standing(position: ChainPosition, document: &[u8]) -> Standing {
+fn standing(position: ChainPosition, document: &[u8]) -> ChainEntry {
     let document = parse(document).unwrap_or_default();
     let received = document.pointer("/annals/received").and_then(Value::as_str).and_then(UnixMillis::written);
-    Standing { position, received: received.unwrap_or(UnixMillis(0)) }
+    ChainEntry { position, received: received.unwrap_or(UnixMillis(0)) }
 }
 
 struct MemoryScan {
@@ -182,7 +185,7 @@ fn take(left: &mut VecDeque<Bytes>, limit: usize, most_bytes: usize) -> Vec<Byte
 
 #[async_trait]
 impl Scan for MemoryScan {
-    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, IndexError> {
         Ok(take(&mut self.left, usize::try_from(limit).unwrap_or(usize::MAX), self.bytes))
     }
 

@@ -5,10 +5,13 @@ use std::collections::{HashMap, HashSet};
 use deadpool_postgres::{Object, Transaction};
 
 use super::failure::Fault;
-use crate::store::{
-    Outcome, SealedEvent,
-    occupied::outcome_at,
-    sql::{self, Row},
+use crate::{
+    event::SealedEvent,
+    store::{
+        Outcome,
+        occupied::outcome_at,
+        sql::{self, Row},
+    },
 };
 
 /// An event with what the tables keep of it, or why it will never be taken.

@@ -89,7 +89,7 @@ fn described(error: &Error) -> String {
 
 fn verdict(state: &SqlState, reason: String) -> StoreError {
     if *state == SqlState::UNDEFINED_TABLE || *state == SqlState::INVALID_SCHEMA_NAME {
-        return StoreError::TargetLost { reason };
+        return StoreError::Lost { reason };
     }
     if *state == SqlState::DISK_FULL {
         return StoreError::Blocked { reason };

@@ -10,11 +10,11 @@ use tokio_postgres::{
 
 use super::failure::Fault;
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, UnixMillis},
+    event::{ChainEntry, ChainHead, ChainId, ChainPosition, Sequence, UnixMillis},
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        Head, Page, Standing,
+        IndexError, Page,
         sql::{Bound, CHAINS, Cell, Counting, Dialect, FIRST, HEAD, REACH, Search, Statement},
     },
 };
@@ -45,12 +45,12 @@ pub(super) async fn aggregate(
     connection: &mut Object,
     query: &Query,
     aggregation: &Aggregation,
-) -> Result<Aggregate, Fault> {
+) -> Result<Result<Aggregate, IndexError>, Fault> {
     let counting = Counting::of(Dialect::Postgres, query, aggregation);
     let transaction = reading(connection).await?;
     let rows = rows(&transaction, &counting.statement()).await?;
     let rows = rows.iter().map(cells).collect::<Result<Vec<_>, _>>()?;
-    Ok(counting.answer(&rows)?)
+    Ok(counting.answer(&rows))
 }
 
 /// The next documents of a scan that began when this was the last row.
@@ -66,19 +66,23 @@ pub(super) async fn step(
     Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes).await?.0)
 }
 
-pub(super) async fn chains(connection: &mut Object) -> Result<Vec<Standing>, Fault> {
+pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainEntry>, Fault> {
     connection.query(CHAINS, &[]).await?.iter().map(standing).collect()
 }
 
-pub(super) async fn first(connection: &mut Object, chain: ChainId, from: Sequence) -> Result<Option<Standing>, Fault> {
+pub(super) async fn first(
+    connection: &mut Object,
+    chain: ChainId,
+    from: Sequence,
+) -> Result<Option<ChainEntry>, Fault> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
     connection.query_opt(FIRST, &[&chain.as_bytes().as_slice(), &from]).await?.as_ref().map(standing).transpose()
 }
 
-fn standing(row: &Row) -> Result<Standing, Fault> {
+fn standing(row: &Row) -> Result<ChainEntry, Fault> {
     let (chain, sequence): (&[u8], i64) = (row.try_get(0)?, row.try_get(1)?);
     let position = ChainPosition { chain: chain_of(chain), sequence: Sequence(sequence.unsigned_abs()) };
-    Ok(Standing { position, received: UnixMillis(row.try_get(2)?) })
+    Ok(ChainEntry { position, received: UnixMillis(row.try_get(2)?) })
 }
 
 pub(super) async fn reach(connection: &mut Object, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, Fault> {
@@ -89,11 +93,11 @@ pub(super) async fn reach(connection: &mut Object, chain: ChainId, from: Sequenc
 }
 
 /// The end of a chain.
-pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Option<Head>, Fault> {
+pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Option<ChainHead>, Fault> {
     let Some(row) = connection.query_opt(HEAD, &[&chain.as_bytes().as_slice()]).await? else { return Ok(None) };
     let (sequence, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
     let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
-    Ok(Some(Head { position, seal: seal_of(document) }))
+    Ok(Some(ChainHead { position, seal: seal_of(document) }))
 }
 
 /// A transaction that sees one state, and changes nothing.

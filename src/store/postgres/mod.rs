@@ -22,9 +22,9 @@ use futures_util::FutureExt;
 
 pub use self::config::{ConfigError, PostgresConfig, UseTls};
 use self::{append::Read, pool::Connections};
-use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, sql::Reading};
+use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target, sql::Reading};
 use crate::{
-    event::{ChainId, Sequence, Stream},
+    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, Place, Query, ScopedQuery},
 };
 
@@ -58,8 +58,8 @@ async fn read(events: Vec<SealedEvent>) -> Result<Vec<Read>, StoreError> {
 }
 
 #[async_trait]
-impl Store for PostgresStore {
-    async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
+impl EventSink for PostgresStore {
+    async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
         self.connections.close_idle();
         let complaints = self.connections.complaints.clone();
         let is_up_to_date = self
@@ -72,67 +72,77 @@ impl Store for PostgresStore {
             return Ok(());
         }
         let (schema, complaints) = (Arc::clone(&self.schema), self.connections.complaints.clone());
-        self.connections
+        Ok(self
+            .connections
             .run(setup::STEPS_LIMIT, move |connection| {
                 async move { setup::take_steps(connection, &schema, &complaints).await }.boxed()
             })
-            .await
+            .await?)
     }
 
-    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+    async fn target(&self, _: &Stream) -> Result<Target, SinkError> {
         Ok(Target(String::new()))
     }
 
-    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         let read = read(events.to_vec()).await?;
-        self.connections
+        Ok(self
+            .connections
             .run(self.append_timeout, move |connection| async move { append::append(connection, &read).await }.boxed())
-            .await
+            .await?)
     }
 
-    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
         let read = Read::of(event.clone());
-        self.connections.run(self.append_timeout, move |connection| append::replace(connection, read).boxed()).await
+        Ok(self
+            .connections
+            .run(self.append_timeout, move |connection| append::replace(connection, read).boxed())
+            .await?)
     }
 
-    async fn refresh(&self) -> Result<(), StoreError> {
+    async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
+        Ok(self.ask(move |connection| find::head(connection, chain).boxed()).await?)
+    }
+
+    async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventIndex for PostgresStore {
+    async fn refresh(&self) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
         let query = query.query().clone();
-        self.ask(move |connection| async move { find::find(connection, &query).await }.boxed()).await
+        Ok(self.ask(move |connection| async move { find::find(connection, &query).await }.boxed()).await?)
     }
 
-    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, IndexError> {
         let (query, aggregation) = (query.query().clone(), aggregation.clone());
-        self.ask(move |connection| async move { find::aggregate(connection, &query, &aggregation).await }.boxed()).await
+        Ok(self
+            .ask(move |connection| async move { find::aggregate(connection, &query, &aggregation).await }.boxed())
+            .await??)
     }
 
-    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         let last_row = self.ask(|connection| append::last_row(connection).boxed()).await?;
         let steps = Steps { connections: Arc::clone(&self.connections), limit: self.query_timeout };
         Ok(Box::new(Reading::begin(steps, query.query().clone(), last_row)))
     }
 
-    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
-        self.ask(|connection| find::chains(connection).boxed()).await
+    async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
+        Ok(self.ask(|connection| find::chains(connection).boxed()).await?)
     }
 
-    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
-        self.ask(move |connection| find::first(connection, chain, from).boxed()).await
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {
+        Ok(self.ask(move |connection| find::first(connection, chain, from).boxed()).await?)
     }
 
-    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
-        self.ask(move |connection| find::reach(connection, chain, from).boxed()).await
-    }
-
-    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
-        self.ask(move |connection| find::head(connection, chain).boxed()).await
-    }
-
-    async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
-        Ok(())
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
+        Ok(self.ask(move |connection| find::reach(connection, chain, from).boxed()).await?)
     }
 }
 

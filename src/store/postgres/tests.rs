@@ -102,7 +102,7 @@ async fn a_schema_of_a_newer_version_is_left_alone() {
     on_a_server(async |config| {
         let store = store(config).await;
         execute(config, "INSERT INTO versions (version) VALUES (7)").await;
-        let StoreError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
+        let SinkError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
         assert!(
             reason.ends_with("has version 7, and this program knows versions up to 2: use a newer one"),
             "{reason}"
@@ -115,7 +115,7 @@ async fn a_schema_of_a_newer_version_is_left_alone() {
 async fn tables_of_another_program_are_left_alone() {
     on_a_server(async |config| {
         execute(config, &format!("CREATE SCHEMA {0}; CREATE TABLE {0}.events (id int)", config.schema)).await;
-        let StoreError::Blocked { reason } = PostgresStore::new(config).unwrap().setup(&[]).await.unwrap_err() else {
+        let SinkError::Blocked { reason } = PostgresStore::new(config).unwrap().setup(&[]).await.unwrap_err() else {
             panic!("not blocked")
         };
         assert!(reason.ends_with("has tables of another program"), "{reason}");
@@ -191,7 +191,7 @@ async fn sessions_that_the_server_ended_are_made_anew() {
         // A question may meet the session that is just ending; when it has ended, none does.
         let mut found = store.find(&asked).await;
         for _ in 0..100 {
-            let Err(StoreError::Unavailable { .. }) = found else { break };
+            let Err(IndexError::Unavailable { .. }) = found else { break };
             found = store.find(&asked).await;
         }
         assert_eq!(found.unwrap().documents, [event.document]);
@@ -205,12 +205,12 @@ async fn a_server_that_is_not_there_is_unavailable_and_wrong_credentials_are_den
         let away = PostgresConfig { host: Some("127.0.0.1".to_owned()), port: Some(1), ..config.clone() };
         let error = PostgresStore::new(&away).unwrap().setup(&[]).await.unwrap_err();
         assert!(
-            matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("127.0.0.1:1/")),
+            matches!(&error, SinkError::Unavailable { reason, .. } if reason.contains("127.0.0.1:1/")),
             "{error:?}"
         );
         let nobody = PostgresConfig { user: Some("annals_nobody".to_owned()), ..config.clone() };
         let error = PostgresStore::new(&nobody).unwrap().setup(&[]).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Denied { .. }), "{error:?}");
+        assert!(matches!(&error, SinkError::Denied { .. }), "{error:?}");
     })
     .await;
 }
@@ -222,7 +222,7 @@ async fn a_database_that_only_reads_blocks() {
         execute(config, "ALTER TABLE events ADD CHECK (false)").await;
         let event = draft().sealed(position(fresh_chain(), 0));
         let error = store.append(&nowhere(), &[event]).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Blocked { .. }), "{error:?}");
+        assert!(matches!(&error, SinkError::Blocked { .. }), "{error:?}");
     })
     .await;
 }

@@ -13,7 +13,7 @@ use crate::{
     event::UnixMillis,
     query::{Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, Query, Statistics},
     schema::{Field, Kind},
-    store::StoreError,
+    store::IndexError,
 };
 
 /// The spans that months and the like are put together from: days.
@@ -89,7 +89,7 @@ impl<'q> Counting<'q> {
     }
 
     /// What the rows of the statement say.
-    pub(in crate::store) fn answer(&self, rows: &[Vec<Cell>]) -> Result<Aggregate, StoreError> {
+    pub(in crate::store) fn answer(&self, rows: &[Vec<Cell>]) -> Result<Aggregate, IndexError> {
         match self.aggregation {
             Aggregation::Terms { limit, .. } => Ok(self.written(terms_of(rows, *limit))),
             Aggregation::Histogram { interval, .. } => spans_of(rows, *interval).map(Aggregate::Histogram),
@@ -229,7 +229,7 @@ fn key(cell: &Cell) -> Option<Key> {
 }
 
 /// All spans from the first to the last.
-fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u64)>, StoreError> {
+fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
     let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for row in rows {
         let [Cell::Integer(start), events] = row.as_slice() else { continue };

@@ -8,10 +8,7 @@ use super::{
     index::joined_words,
     text::{is_short, kept},
 };
-use crate::{
-    event::{Space, UnixMillis},
-    store::SealedEvent,
-};
+use crate::event::{SealedEvent, Space, UnixMillis};
 
 /// The longest text that is found as a whole, in UTF-16 units; what is longer is absent.
 const LONGEST: usize = 1_024;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     query::{Place, Query, Sort},
-    store::{Scan, StoreError},
+    store::{IndexError, Scan, StoreError},
 };
 
 /// The most documents of one step.
@@ -45,7 +45,7 @@ impl<S: Step> Reading<S> {
 
 #[async_trait]
 impl<S: Step> Scan for Reading<S> {
-    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, StoreError> {
+    async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, IndexError> {
         if self.is_at_end {
             return Ok(Vec::new());
         }

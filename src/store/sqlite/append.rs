@@ -2,10 +2,13 @@
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use crate::store::{
-    Outcome, SealedEvent,
-    occupied::outcome_at,
-    sql::{Object, Row},
+use crate::{
+    event::SealedEvent,
+    store::{
+        Outcome,
+        occupied::outcome_at,
+        sql::{Object, Row},
+    },
 };
 
 /// An event with what the tables keep of it, or why it will never be taken. Made on other threads than the writer's, which

@@ -8,11 +8,11 @@ use rusqlite::{
 
 use super::functions;
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, UnixMillis},
+    event::{ChainEntry, ChainHead, ChainId, ChainPosition, Sequence, UnixMillis},
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        Head, Page, Standing, StoreError,
+        IndexError, Page,
         sql::{Bound, CHAINS, Cell, Counting, Dialect, Each, FIRST, HEAD, REACH, Search, Statement, Tally, TooMany},
     },
 };
@@ -37,7 +37,7 @@ pub(super) fn aggregate(
     connection: &mut Connection,
     query: &Query,
     aggregation: &Aggregation,
-) -> rusqlite::Result<Result<Aggregate, StoreError>> {
+) -> rusqlite::Result<Result<Aggregate, IndexError>> {
     aggregate_within(connection, query, aggregation, COUNTED_BYTES)
 }
 
@@ -46,7 +46,7 @@ fn aggregate_within(
     query: &Query,
     aggregation: &Aggregation,
     bytes: usize,
-) -> rusqlite::Result<Result<Aggregate, StoreError>> {
+) -> rusqlite::Result<Result<Aggregate, IndexError>> {
     let counting = Counting::of(Dialect::Sqlite, query, aggregation);
     if let Some(each) = counting.each()
         && let Ok(answer) = tally(connection, each, bytes)?
@@ -81,7 +81,7 @@ fn tally(connection: &Connection, each: Each, bytes: usize) -> rusqlite::Result<
 fn by_the_database(
     connection: &Connection,
     counting: &Counting<'_>,
-) -> rusqlite::Result<Result<Aggregate, StoreError>> {
+) -> rusqlite::Result<Result<Aggregate, IndexError>> {
     let Statement { text, values } = counting.statement();
     let mut statement = connection.prepare_cached(&text)?;
     let columns = statement.column_count();
@@ -109,20 +109,24 @@ pub(super) fn step(
     Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes)?.0)
 }
 
-pub(super) fn chains(connection: &mut Connection) -> rusqlite::Result<Vec<Standing>> {
+pub(super) fn chains(connection: &mut Connection) -> rusqlite::Result<Vec<ChainEntry>> {
     let mut chains = connection.prepare_cached(CHAINS)?;
     chains.query_map([], standing)?.collect()
 }
 
-pub(super) fn first(connection: &mut Connection, chain: ChainId, from: Sequence) -> rusqlite::Result<Option<Standing>> {
+pub(super) fn first(
+    connection: &mut Connection,
+    chain: ChainId,
+    from: Sequence,
+) -> rusqlite::Result<Option<ChainEntry>> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
     connection.prepare_cached(FIRST)?.query_row((chain.as_bytes(), from), standing).optional()
 }
 
-fn standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+fn standing(row: &Row<'_>) -> rusqlite::Result<ChainEntry> {
     let (chain, sequence) = (ChainId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?);
     let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
-    Ok(Standing { position, received: UnixMillis(row.get(2)?) })
+    Ok(ChainEntry { position, received: UnixMillis(row.get(2)?) })
 }
 
 pub(super) fn reach(connection: &mut Connection, chain: ChainId, from: Sequence) -> rusqlite::Result<Option<Sequence>> {
@@ -133,14 +137,14 @@ pub(super) fn reach(connection: &mut Connection, chain: ChainId, from: Sequence)
 }
 
 /// The end of a chain.
-pub(super) fn head(connection: &mut Connection, chain: ChainId) -> rusqlite::Result<Option<Head>> {
+pub(super) fn head(connection: &mut Connection, chain: ChainId) -> rusqlite::Result<Option<ChainHead>> {
     connection
         .prepare_cached(HEAD)?
         .query_row([chain.as_bytes()], |row| {
             let sequence: i64 = row.get(0)?;
             let document: Vec<u8> = row.get(1)?;
             let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
-            Ok(Head { position, seal: seal_of(&document) })
+            Ok(ChainHead { position, seal: seal_of(&document) })
         })
         .optional()
 }

@@ -22,9 +22,9 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use self::{append::Read, readers::Readers, scan::Steps, writer::Writer};
-use super::{Head, Outcome, Page, Scan, SealedEvent, Standing, Store, StoreError, Target, sql::Reading};
+use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, sql::Reading};
 use crate::{
-    event::{ChainId, Sequence, Stream},
+    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
     units::deserialize_duration,
 };
@@ -58,64 +58,67 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
-    async fn setup(&self, _: &[Stream]) -> Result<(), StoreError> {
+impl EventSink for SqliteStore {
+    async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
         self.readers.close_idle();
-        self.writer.open().await
+        Ok(self.writer.open().await?)
     }
 
-    async fn target(&self, _: &Stream) -> Result<Target, StoreError> {
+    async fn target(&self, _: &Stream) -> Result<Target, SinkError> {
         Ok(Target(String::new()))
     }
 
-    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, StoreError> {
+    async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         let events = events.to_vec();
         let read = tokio::task::spawn_blocking(|| events.into_iter().map(Read::of).collect::<Vec<_>>()).await;
-        let read = read.map_err(|error| StoreError::Unavailable { reason: error.to_string(), retry_after: None })?;
-        self.writer.run(move |connection| append::append(connection, &read)).await
+        let read = read.map_err(|error| SinkError::Unavailable { reason: error.to_string(), retry_after: None })?;
+        Ok(self.writer.run(move |connection| append::append(connection, &read)).await?)
     }
 
-    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, StoreError> {
+    async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
         let event = Read::of(event.clone());
-        self.writer.run(move |connection| append::replace(connection, &event)).await
+        Ok(self.writer.run(move |connection| append::replace(connection, &event)).await?)
     }
 
-    async fn refresh(&self) -> Result<(), StoreError> {
+    async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
+        Ok(self.readers.run(move |connection| find::head(connection, chain)).await?)
+    }
+
+    async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
+        Ok(self.writer.shorten_log().await?)
+    }
+}
+
+#[async_trait]
+impl EventIndex for SqliteStore {
+    async fn refresh(&self) -> Result<(), IndexError> {
         Ok(())
     }
 
-    async fn find(&self, query: &ScopedQuery) -> Result<Page, StoreError> {
+    async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
         let query = query.query().clone();
-        self.readers.run(move |connection| find::find(connection, &query)).await
+        Ok(self.readers.run(move |connection| find::find(connection, &query)).await?)
     }
 
-    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, StoreError> {
+    async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, IndexError> {
         let (query, aggregation) = (query.query().clone(), aggregation.clone());
         self.readers.run(move |connection| find::aggregate(connection, &query, &aggregation)).await?
     }
 
-    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, StoreError> {
+    async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         let last_row = self.readers.run(find::last_row).await?;
         Ok(Box::new(Reading::begin(Steps(Arc::clone(&self.readers)), query.query().clone(), last_row)))
     }
 
-    async fn chains(&self) -> Result<Vec<Standing>, StoreError> {
-        self.readers.run(find::chains).await
+    async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
+        Ok(self.readers.run(find::chains).await?)
     }
 
-    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<Standing>, StoreError> {
-        self.readers.run(move |connection| find::first(connection, chain, from)).await
+    async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {
+        Ok(self.readers.run(move |connection| find::first(connection, chain, from)).await?)
     }
 
-    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, StoreError> {
-        self.readers.run(move |connection| find::reach(connection, chain, from)).await
-    }
-
-    async fn head(&self, chain: ChainId) -> Result<Option<Head>, StoreError> {
-        self.readers.run(move |connection| find::head(connection, chain)).await
-    }
-
-    async fn maintain(&self, _: &[Stream]) -> Result<(), StoreError> {
-        self.writer.shorten_log().await
+    async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
+        Ok(self.readers.run(move |connection| find::reach(connection, chain, from)).await?)
     }
 }

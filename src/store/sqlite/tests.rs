@@ -15,7 +15,7 @@ use crate::{
     },
     schema::{Field, Kind, Search as SearchedBy, SetBy},
     store::{
-        conformance,
+        StoreError, conformance,
         memory::MemoryStore,
         sql::{Counting, Dialect, Row, Search, Statement},
         testing::{self, Draft, Question, draft, fresh_chain, position},
@@ -120,7 +120,7 @@ async fn before_its_setup_a_store_is_unavailable() {
     let event = draft().sealed(position(fresh_chain(), 0));
     let appended = store.append(&nowhere(), &[event]).await;
     let expected = format!("the SQLite store {}: it is not open", place.path().display());
-    assert!(matches!(appended, Err(StoreError::Unavailable { reason, .. }) if reason == expected));
+    assert!(matches!(appended, Err(SinkError::Unavailable { reason, .. }) if reason == expected));
     assert!(!place.path().exists());
 }
 
@@ -129,7 +129,7 @@ async fn a_file_that_is_not_ours_blocks_until_it_is_gone() {
     let place = Place::new();
     Connection::open(place.path()).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
     let store = SqliteStore::new(place.config()).unwrap();
-    let StoreError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
+    let SinkError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
     assert!(reason.contains("events.db: the file is the database of another program"), "{reason}");
     std::fs::remove_file(place.path()).unwrap();
     store.setup(&[]).await.unwrap();
@@ -428,7 +428,7 @@ async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end()
     let store = SqliteStore::new(place.config()).unwrap();
     let asked = testing::about("alert", "a").asked();
     let early = store.find(&asked).await.unwrap_err();
-    assert!(matches!(&early, StoreError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
+    assert!(matches!(&early, IndexError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
     store.setup(&[]).await.unwrap();
     assert_eq!(store.find(&asked).await.unwrap().total, 2_499);
     assert_eq!(store.reach(events[0].position.chain, crate::event::Sequence(0)).await.unwrap().unwrap().0, 2_499);
@@ -475,7 +475,7 @@ async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
     drop(connection);
     let store = SqliteStore::new(place.config()).unwrap();
     let early = store.find(&by_id("id 0")).await.unwrap_err();
-    assert!(matches!(&early, StoreError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
+    assert!(matches!(&early, IndexError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
     store.setup(&[]).await.unwrap();
     for n in [0, 2, 999, 1_500, 2_499] {
         let found = store.find(&by_id(&format!("id {n}"))).await.unwrap().documents;

@@ -18,7 +18,7 @@ use crate::{
     event::Sequence,
     query::{Aggregation, Interval, Query, Scope, ScopedQuery, Visible},
     schema,
-    store::{Scan, Store, StoreError, elastic::ElasticStore},
+    store::{EventIndex, EventSink, IndexError, Scan, elastic::ElasticStore},
 };
 
 fn everything() -> ScopedQuery {
@@ -63,7 +63,7 @@ fn opened() -> Reply {
     reply(200, json!({"id": "first", "_shards": {"failed": 0}}))
 }
 
-async fn scan(store: &ElasticStore) -> Result<Box<dyn Scan>, StoreError> {
+async fn scan(store: &ElasticStore) -> Result<Box<dyn Scan>, IndexError> {
     store.scan(&everything()).await
 }
 
@@ -86,7 +86,7 @@ async fn a_scan_goes_on_where_it_stood_when_the_engine_was_away() {
     let mut scan = scan(&store).await.unwrap();
     assert_eq!(scan.next(2).await.unwrap().len(), 2);
     for _ in 0..2 {
-        assert!(matches!(scan.next(10).await.unwrap_err(), StoreError::Unavailable { .. }));
+        assert!(matches!(scan.next(10).await.unwrap_err(), IndexError::Unavailable { .. }));
     }
     assert_eq!(scan.next(10).await.unwrap(), [r#"{"n":2}"#]);
     assert!(scan.next(10).await.unwrap().is_empty());
@@ -119,7 +119,7 @@ async fn half_an_answer_is_an_error_to_every_question() {
         })
         .await;
         let store = store(&[&engine.url]);
-        let away = |error: StoreError| assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        let away = |error: IndexError| assert!(matches!(error, IndexError::Unavailable { .. }), "{error:?}");
         away(store.find(&everything()).await.unwrap_err());
         away(scan(&store).await.unwrap().next(10).await.unwrap_err());
         away(store.chains().await.unwrap_err());
@@ -144,12 +144,12 @@ async fn an_engine_that_grants_no_point_in_time_is_heard() {
         scan(&store).await.err().unwrap()
     };
     let denied = refused(elasticsearch(), || error(403, "security_exception", "action is unauthorized")).await;
-    assert!(matches!(&denied, StoreError::Denied { reason } if reason.contains("unauthorized")), "{denied:?}");
+    assert!(matches!(&denied, IndexError::Denied { reason } if reason.contains("unauthorized")), "{denied:?}");
     let full = refused(elasticsearch(), || error(429, "rejected_execution_exception", "too many points")).await;
-    assert!(matches!(&full, StoreError::Unavailable { reason, .. } if reason.contains("too many points")), "{full:?}");
+    assert!(matches!(&full, IndexError::Unavailable { reason, .. } if reason.contains("too many points")), "{full:?}");
     let none = || reply(400, json!({"error": "no handler found for uri [/x/_search/point_in_time] and method [POST]"}));
     let old = refused(opensearch(), none).await;
-    assert!(matches!(&old, StoreError::Refused { reason } if reason.contains("from 2.4 on")), "{old:?}");
+    assert!(matches!(&old, IndexError::Refused { reason } if reason.contains("from 2.4 on")), "{old:?}");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn too_many_buckets_are_refused_whatever_the_engine_calls_it() {
     });
     let engine = engine(opensearch(), move |_, _| reply(503, failure.clone())).await;
     let error = store(&[&engine.url]).chains().await.unwrap_err();
-    assert!(matches!(&error, StoreError::Refused { reason } if reason.contains("equal to: [10]")), "{error:?}");
+    assert!(matches!(&error, IndexError::Refused { reason } if reason.contains("equal to: [10]")), "{error:?}");
 }
 
 /// The engines say of few answers how long they are.

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::{config, event, event_with, events, fresh_chain};
 use crate::{
-    event::{ChainPosition, Sequence, Space, Stream, UnixMillis},
+    event::{ChainHead, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
     query::{ObjectScope, Order, Query, Scope, ScopedQuery, Sort, filter::Filter},
     schema::{Field, Kind, Search, SetBy},
     store::{
-        Head, Outcome, Page, SealedEvent, Store, StoreError, Target,
+        EventIndex, EventSink, IndexError, Outcome, Page, SinkError, Target,
         elastic::{ElasticStore, flavor::Lifecycle, lifecycle::Policy, names},
         testing::engine,
     },
@@ -220,7 +220,7 @@ async fn an_append_that_is_repeated_after_a_rollover_finds_the_first() {
         assert_eq!((page.total, page.documents), (6, documents(&events(chain, 0..6))));
         let seal = Some("0.seal-5".to_owned());
         let position = ChainPosition { chain, sequence: Sequence(5) };
-        assert_eq!(store.head(chain).await.unwrap(), Some(Head { position, seal }));
+        assert_eq!(store.head(chain).await.unwrap(), Some(ChainHead { position, seal }));
     })
     .await;
 }
@@ -232,8 +232,8 @@ async fn a_deleted_index_is_lost_and_never_comes_back_by_itself() {
         let batch = events(fresh_chain(), 0..2);
         store.roll_over().await;
         store.delete(&lost.0).await;
-        assert!(matches!(store.append(&lost, &batch).await.unwrap_err(), StoreError::TargetLost { .. }));
-        assert!(matches!(store.replace(&lost, &batch[0]).await.unwrap_err(), StoreError::TargetLost { .. }));
+        assert!(matches!(store.append(&lost, &batch).await.unwrap_err(), SinkError::TargetLost { .. }));
+        assert!(matches!(store.replace(&lost, &batch[0]).await.unwrap_err(), SinkError::TargetLost { .. }));
         assert!(!store.indices().await.contains(&lost.0));
         let next = store.target(&Stream::general()).await.unwrap();
         store.stored(&next, &batch).await;
@@ -273,7 +273,7 @@ async fn a_blocked_index_is_waited_for() {
         for blocked in ["index.blocks.read_only_allow_delete", "index.blocks.write", "index.blocks.read_only"] {
             block(store, &target, blocked, json!(true)).await;
             let error = store.append(&target, &batch).await.unwrap_err();
-            assert!(matches!(error, StoreError::Blocked { .. }), "{blocked}: {error:?}");
+            assert!(matches!(error, SinkError::Blocked { .. }), "{blocked}: {error:?}");
             assert_eq!(store.target(&Stream::general()).await.unwrap(), target);
             block(store, &target, blocked, Value::Null).await;
         }
@@ -288,9 +288,9 @@ async fn a_closed_index_is_waited_for() {
         let target = store.set_up().await;
         let batch = events(fresh_chain(), 0..2);
         store.post(&format!("{}/_close", target.0), Value::Null).await;
-        assert!(matches!(store.append(&target, &batch).await.unwrap_err(), StoreError::Blocked { .. }));
+        assert!(matches!(store.append(&target, &batch).await.unwrap_err(), SinkError::Blocked { .. }));
         store.roll_over().await;
-        assert!(matches!(store.append(&target, &batch).await.unwrap_err(), StoreError::Blocked { .. }));
+        assert!(matches!(store.append(&target, &batch).await.unwrap_err(), SinkError::Blocked { .. }));
         store.post(&format!("{}/_open?wait_for_active_shards=1", target.0), Value::Null).await;
         store.stored(&target, &batch).await;
     })
@@ -311,7 +311,7 @@ async fn what_reached_an_index_before_it_was_blocked_for_good_is_seen_there() {
             "{outcomes:?}"
         );
         let error = store.append(&target, &batch[2..]).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Blocked { reason } if reason.contains(&target.0)), "{error:?}");
+        assert!(matches!(&error, SinkError::Blocked { reason } if reason.contains(&target.0)), "{error:?}");
         block(store, &target, "index.blocks.write", Value::Null).await;
         store.stored(&target, &batch[2..]).await;
         assert_eq!(store.all().await.total, 3);
@@ -359,7 +359,7 @@ async fn a_template_that_overrides_ours_is_an_error_and_makes_no_indices() {
         store.put(&other, template).await;
         for _ in 0..2 {
             let error = store.setup(&[Stream::general()]).await.unwrap_err();
-            assert!(matches!(&error, StoreError::Refused { reason } if reason.contains("another one comes first")));
+            assert!(matches!(&error, SinkError::Refused { reason } if reason.contains("another one comes first")));
         }
         assert!(store.indices().await.is_empty());
         store.delete(&other).await;
@@ -375,7 +375,7 @@ async fn an_index_in_the_place_of_the_alias_is_an_error() {
         store.put(&alias, json!({"settings": {"index": {"hidden": true}}})).await;
         let error = store.setup(&[Stream::general()]).await.unwrap_err();
         let expected = format!("{alias} is an index, but has to be an alias");
-        assert!(matches!(&error, StoreError::Refused { reason } if reason.starts_with(&expected)), "{error:?}");
+        assert!(matches!(&error, SinkError::Refused { reason } if reason.starts_with(&expected)), "{error:?}");
     })
     .await;
 }
@@ -386,7 +386,7 @@ async fn a_private_alias_that_was_taken_away_is_given_back() {
         let target = store.set_up().await;
         let batch = events(fresh_chain(), 0..1);
         store.delete(&format!("{}/_alias/{}", target.0, names::writer(&target.0))).await;
-        assert!(matches!(store.append(&target, &batch).await.unwrap_err(), StoreError::Unavailable { .. }));
+        assert!(matches!(store.append(&target, &batch).await.unwrap_err(), SinkError::Unavailable { .. }));
         store.stored(&target, &batch).await;
     })
     .await;
@@ -518,7 +518,7 @@ async fn what_is_asked_for_is_found_as_it_was_stored() {
         check(Query { sort: by(&UNMAPPED, Order::Descending), ..query() }, &[4, 1, 0]).await;
         check(Query { offset: 1, limit: 1, ..query() }, &[1]).await;
         let beyond = store.find(&ScopedQuery::new(Query { offset: 10_000, limit: 1, ..query() })).await.unwrap_err();
-        assert!(matches!(beyond, StoreError::Refused { .. }), "{beyond:?}");
+        assert!(matches!(beyond, IndexError::Refused { .. }), "{beyond:?}");
     })
     .await;
 }

@@ -13,10 +13,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{ElasticConfig, ElasticStore, NodeUrl};
-use crate::{
-    event::{ChainId, ChainPosition, Sequence},
-    store::SealedEvent,
-};
+use crate::event::{ChainId, ChainPosition, SealedEvent, Sequence};
 
 /// A name that nothing else has.
 fn fresh_name() -> String {

@@ -10,7 +10,7 @@ use super::{
     fresh_chain, store,
 };
 use crate::store::{
-    Outcome, Store, StoreError, Target,
+    EventIndex, EventSink, IndexError, Outcome, SinkError, Target,
     elastic::{ApiKey, Auth, Basic, Bearer, ElasticStore, Secret},
 };
 
@@ -55,7 +55,7 @@ async fn an_append_is_sent_once_and_the_dead_node_then_rests() {
     let store = store(&[&dead, &alive.url]);
     let (target, batch) = (Target("i-000001".to_owned()), events(fresh_chain(), 0..1));
     let first = store.append(&target, &batch).await.unwrap_err();
-    assert!(matches!(&first, StoreError::Unavailable { reason, .. } if reason.starts_with(&dead)), "{first}");
+    assert!(matches!(&first, SinkError::Unavailable { reason, .. } if reason.starts_with(&dead)), "{first}");
     assert!(alive.calls().is_empty(), "a failed append is the caller's to repeat");
     for _ in 0..4 {
         assert_eq!(store.append(&target, &batch).await.unwrap(), [Outcome::Stored]);
@@ -66,7 +66,7 @@ async fn an_append_is_sent_once_and_the_dead_node_then_rests() {
 async fn where_all_nodes_rest_they_are_tried_all_the_same() {
     let store = store(&[&nobody().await]);
     for _ in 0..2 {
-        assert!(matches!(store.refresh().await.unwrap_err(), StoreError::Unavailable { .. }));
+        assert!(matches!(store.refresh().await.unwrap_err(), IndexError::Unavailable { .. }));
     }
 }
 
@@ -79,7 +79,7 @@ async fn a_silent_node_is_given_up_in_time() {
     let store = ElasticStore::new(&config).unwrap();
     let error = store.append(&Target("i-000001".to_owned()), &events(fresh_chain(), 0..1)).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{url}/ did not answer in time"));
-    assert!(matches!(store.refresh().await.unwrap_err(), StoreError::Unavailable { .. }));
+    assert!(matches!(store.refresh().await.unwrap_err(), IndexError::Unavailable { .. }));
 }
 
 #[tokio::test]

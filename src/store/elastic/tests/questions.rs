@@ -10,7 +10,7 @@ use super::{
     event_with, events, fresh_chain,
 };
 use crate::{
-    event::{ChainId, Sequence, Stream, UnixMillis},
+    event::{ChainId, SealedEvent, Sequence, Stream, UnixMillis},
     query::{
         Aggregate, Aggregation, Bucket, Interval, Key, Order, Pattern, Query, Scope, ScopedQuery, Sort, Statistics,
         Visible,
@@ -19,7 +19,7 @@ use crate::{
     },
     schema::{self, Field},
     store::{
-        Scan, SealedEvent, Store, StoreError, Target,
+        EventIndex, EventSink, IndexError, Scan, Target,
         elastic::{ElasticStore, names, point::Point, scan::ElasticScan},
     },
 };
@@ -229,7 +229,7 @@ async fn spans_of_any_length_are_counted_and_too_many_are_refused() {
         assert_eq!(found, Aggregate::Histogram(vec![(UnixMillis(-i64::MAX), 1), (UnixMillis(0), 1)]));
         for length in [1, 1_000, 86_400_000] {
             let error = histogram(length).await.unwrap_err();
-            assert!(matches!(&error, StoreError::TooManySpans), "{error:?}");
+            assert!(matches!(&error, IndexError::TooManyBuckets), "{error:?}");
         }
     })
     .await;
@@ -276,7 +276,7 @@ async fn a_shard_that_is_away_is_an_error_and_never_a_short_answer() {
         let nowhere = json!({"settings": {"index": {"hidden": true, "routing.allocation.require._name": "nowhere"}}});
         let path = format!("{}?wait_for_active_shards=0", names::index(&store.names.alias(&Stream::general()), 9));
         store.put(&path, nowhere).await;
-        let away = |error: StoreError| assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        let away = |error: IndexError| assert!(matches!(error, IndexError::Unavailable { .. }), "{error:?}");
         away(store.find(&asked(everything())).await.unwrap_err());
         away(store.aggregate(&asked(everything()), &terms("event.action", 1)).await.unwrap_err());
         away(store.chains().await.unwrap_err());
@@ -306,14 +306,14 @@ async fn a_scan_whose_point_in_time_is_gone_says_so() {
         for _ in 0..2 {
             let error = scan.next(2).await.unwrap_err();
             assert!(
-                matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("begin again")),
+                matches!(&error, IndexError::Unavailable { reason, .. } if reason.contains("begin again")),
                 "{error:?}"
             );
         }
         let mut scan = ElasticScan::open(store, &everything()).await.unwrap();
         assert_eq!(scan.next(2).await.unwrap().len(), 2);
         store.delete(&target.0).await;
-        assert!(matches!(scan.next(2).await.unwrap_err(), StoreError::Unavailable { .. }));
+        assert!(matches!(scan.next(2).await.unwrap_err(), IndexError::Unavailable { .. }));
     })
     .await;
 }
@@ -389,7 +389,7 @@ async fn a_filter_that_the_engine_does_not_take_is_refused_with_its_reason() {
         store.stored(&target, &events(fresh_chain(), 0..1)).await;
         let refused = async |filter: Filter, reason: &str| {
             let error = store.find(&asked(Query { filter, ..everything() })).await.unwrap_err();
-            assert!(matches!(&error, StoreError::Refused { reason: found } if found.contains(reason)), "{error:?}");
+            assert!(matches!(&error, IndexError::Refused { reason: found } if found.contains(reason)), "{error:?}");
         };
         let subject = Subject::Field(field("message"));
         let pattern = Filter::Value(subject, Test::Like(Pattern::containing(&"ab".repeat(400))));

@@ -10,14 +10,14 @@ use super::{
 use crate::{
     event::{Space, Stream},
     query::{ObjectScope, Query, Scope, ScopedQuery, filter::Filter},
-    store::{Outcome, Store, StoreError, Target, elastic::ElasticConfig},
+    store::{EventIndex, EventSink, Outcome, SinkError, Target, elastic::ElasticConfig},
 };
 
 fn target() -> Target {
     Target("i-000001".to_owned())
 }
 
-async fn append(answer: impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static) -> Result<Vec<Outcome>, StoreError> {
+async fn append(answer: impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static) -> Result<Vec<Outcome>, SinkError> {
     let engine = Fake::start(answer).await;
     store(&[&engine.url]).append(&target(), &events(fresh_chain(), 0..2)).await
 }
@@ -25,33 +25,33 @@ async fn append(answer: impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static
 #[tokio::test]
 async fn whole_answers_are_told_apart() {
     let block = |status| move |_: &Asked| error(status, "cluster_block_exception", "index [i] blocked by: [x];");
-    let check = |error: StoreError, expected: fn(&StoreError) -> bool| assert!(expected(&error), "{error:?}");
-    check(append(|_| text(413, "")).await.unwrap_err(), |error| matches!(error, StoreError::TooLarge));
+    let check = |error: SinkError, expected: fn(&SinkError) -> bool| assert!(expected(&error), "{error:?}");
+    check(append(|_| text(413, "")).await.unwrap_err(), |error| matches!(error, SinkError::TooLarge));
     check(
         append(|_| error(429, "es_rejected_execution_exception", "full").with("retry-after", "7")).await.unwrap_err(),
-        |error| matches!(error, StoreError::Unavailable { retry_after: Some(after), .. } if after.as_secs() == 7),
+        |error| matches!(error, SinkError::Unavailable { retry_after: Some(after), .. } if after.as_secs() == 7),
     );
-    check(append(block(429)).await.unwrap_err(), |error| matches!(error, StoreError::Blocked { .. }));
-    check(append(block(403)).await.unwrap_err(), |error| matches!(error, StoreError::Blocked { .. }));
-    check(append(block(503)).await.unwrap_err(), |error| matches!(error, StoreError::Unavailable { .. }));
+    check(append(block(429)).await.unwrap_err(), |error| matches!(error, SinkError::Blocked { .. }));
+    check(append(block(403)).await.unwrap_err(), |error| matches!(error, SinkError::Blocked { .. }));
+    check(append(block(503)).await.unwrap_err(), |error| matches!(error, SinkError::Unavailable { .. }));
     check(
         append(|_| error(403, "security_exception", "no")).await.unwrap_err(),
-        |error| matches!(error, StoreError::Denied { reason } if reason.ends_with("security_exception: no")),
+        |error| matches!(error, SinkError::Denied { reason } if reason.ends_with("security_exception: no")),
     );
     check(
         append(|_| text(401, "Unauthorized")).await.unwrap_err(),
-        |error| matches!(error, StoreError::Denied { reason } if reason.ends_with("HTTP 401: Unauthorized")),
+        |error| matches!(error, SinkError::Denied { reason } if reason.ends_with("HTTP 401: Unauthorized")),
     );
-    check(append(|_| text(502, "<html>")).await.unwrap_err(), |error| matches!(error, StoreError::Unavailable { .. }));
+    check(append(|_| text(502, "<html>")).await.unwrap_err(), |error| matches!(error, SinkError::Unavailable { .. }));
     check(append(|_| error(400, "illegal_argument_exception", "Malformed action")).await.unwrap_err(), |error| {
-        matches!(error, StoreError::Refused { .. })
+        matches!(error, SinkError::Refused { .. })
     });
 }
 
 /// What stands before an engine refuses for a while only, and knows nothing of events.
 #[tokio::test]
 async fn a_refusal_that_is_not_the_engine_s_word_on_the_events_passes() {
-    let is_passing = |error: StoreError| assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    let is_passing = |error: SinkError| assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");
     for status in [301, 400, 404, 405, 410, 421] {
         is_passing(append(move |_| text(status, "<html>default backend</html>")).await.unwrap_err());
         is_passing(append(move |_| reply(status, json!({"error": "no handler found"}))).await.unwrap_err());
@@ -86,16 +86,16 @@ async fn nothing_is_said_to_stand_nowhere_but_by_the_engine() {
     assert!(matches!(absent, Outcome::Rejected { .. }), "{absent:?}");
     for (status, body) in [(404, "<html>"), (404, "{}"), (405, "<html>")] {
         let error = replace(status, body).await.unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");
     }
 }
 
 #[tokio::test]
 async fn an_answer_about_fewer_events_is_not_believed() {
     let short = append(|_| reply(200, json!({"errors": false, "items": [{"create": {"status": 201}}]}))).await;
-    assert!(matches!(short.unwrap_err(), StoreError::Unavailable { .. }));
+    assert!(matches!(short.unwrap_err(), SinkError::Unavailable { .. }));
     let cut = append(|_| text(200, "{\"errors\":false,\"items\":[{\"create\":{\"stat")).await;
-    assert!(matches!(cut.unwrap_err(), StoreError::Unavailable { .. }));
+    assert!(matches!(cut.unwrap_err(), SinkError::Unavailable { .. }));
 }
 
 fn items(items: [Value; 2]) -> Reply {
@@ -131,19 +131,19 @@ async fn a_target_is_lost_only_if_the_master_says_so() {
     };
     let state = |indices: Value| json!({"cluster_uuid": "u", "metadata": {"indices": indices}});
     let absent = with_master(json!({"cluster_uuid": "u"})).await.unwrap_err();
-    assert!(matches!(absent, StoreError::TargetLost { .. }), "{absent:?}");
+    assert!(matches!(absent, SinkError::TargetLost { .. }), "{absent:?}");
     let there = state(json!({"i-000001": {"state": "open", "aliases": ["i-000001-writer"]}}));
     let shrunken = state(json!({"shrink-i-000001": {"state": "open", "aliases": ["i-000001"]}}));
     let nothing = json!({});
     for elsewhere in [there, shrunken, nothing] {
         let error = with_master(elsewhere).await.unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+        assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");
     }
     let without_master = append(|asked| match asked.call.as_str() {
         "POST /i-000001-writer/_bulk" => items([missing(), missing()]),
         _ => error(503, "master_not_discovered_exception", "null"),
     });
-    assert!(matches!(without_master.await.unwrap_err(), StoreError::Unavailable { .. }));
+    assert!(matches!(without_master.await.unwrap_err(), SinkError::Unavailable { .. }));
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ fn elasticsearch() -> Value {
 
 struct Tried {
     engine: Fake,
-    result: Result<(), StoreError>,
+    result: Result<(), SinkError>,
 }
 
 async fn set_up(answer: impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static) -> Tried {
@@ -280,7 +280,7 @@ async fn an_engine_that_withholds_policies_is_none_the_worse() {
 async fn a_forbidden_policy_is_not_taken_for_an_absent_one() {
     let forbidden = |_: &Asked| error(403, "security_exception", "action [cluster:admin/ilm/get] is unauthorized");
     let Tried { result, .. } = set_up(engine_with(elasticsearch(), forbidden, Value::Null)).await;
-    assert!(matches!(result.unwrap_err(), StoreError::Denied { .. }));
+    assert!(matches!(result.unwrap_err(), SinkError::Denied { .. }));
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn an_engine_too_old_is_refused_by_name() {
         set_up(engine_with(json!({"version": {"number": "7.17.6"}}), present, Value::Null)).await;
     let error = result.unwrap_err();
     assert!(
-        matches!(&error, StoreError::Refused { reason } if reason.ends_with("found elasticsearch 7.17.6")),
+        matches!(&error, SinkError::Refused { reason } if reason.ends_with("found elasticsearch 7.17.6")),
         "{error}"
     );
 }
@@ -306,5 +306,5 @@ async fn a_template_is_replaced_if_it_is_of_an_older_annals() {
     assert!(!is_replaced(&with_template(current).await), "whatever an operator changed in it");
     let foreign = with_template(json!({"managed_by": "somebody"})).await;
     assert!(!is_replaced(&foreign));
-    assert!(matches!(foreign.result.unwrap_err(), StoreError::Refused { .. }));
+    assert!(matches!(foreign.result.unwrap_err(), SinkError::Refused { .. }));
 }

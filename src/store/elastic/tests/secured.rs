@@ -10,7 +10,7 @@ use crate::{
     event::Stream,
     query::ScopedQuery,
     store::{
-        Outcome, Store, StoreError,
+        EventIndex, EventSink, IndexError, Outcome, SinkError,
         conformance::suite,
         elastic::{
             ApiKey, Auth, Basic, Bearer, ElasticConfig, ElasticStore, Secret,
@@ -137,7 +137,7 @@ impl Privileges {
 }
 
 /// All that a store does for events, and before and after; fails where a step is denied.
-async fn whole_job(store: &ElasticStore, admin: &ElasticStore) -> Result<(), StoreError> {
+async fn whole_job(store: &ElasticStore, admin: &ElasticStore) -> Result<(), SinkError> {
     let general = Stream::general();
     let batch = events(fresh_chain(), 0..3);
     store.setup(std::slice::from_ref(&general)).await?;
@@ -151,30 +151,35 @@ async fn whole_job(store: &ElasticStore, admin: &ElasticStore) -> Result<(), Sto
     assert_eq!(again, [Outcome::Duplicate, Outcome::Duplicate, Outcome::Stored]);
     admin.delete(&format!("{}/_alias/{}", first.0, names::writer(&first.0))).await;
     let restored = unless_denied(store.append(&first, &batch).await)?;
-    assert!(matches!(restored, StoreError::Unavailable { .. }), "{restored:?}");
+    assert!(matches!(restored, SinkError::Unavailable { .. }), "{restored:?}");
     assert_eq!(store.append(&first, &batch).await?, vec![Outcome::Duplicate; 3]);
-    store.refresh().await?;
-    assert_eq!(store.find(&ScopedQuery::new(query())).await?.total, 3);
+    store.make_visible().await?;
+    assert_eq!(store.find(&ScopedQuery::new(query())).await.map_err(unless_found)?.total, 3);
     assert_eq!(store.head(batch[2].position.chain).await?.map(|head| head.position), Some(batch[2].position));
     admin.delete(&first.0).await;
     let lost = unless_denied(store.append(&first, &batch).await)?;
-    assert!(matches!(lost, StoreError::TargetLost { .. }), "{lost:?}");
+    assert!(matches!(lost, SinkError::TargetLost { .. }), "{lost:?}");
     Ok(())
 }
 
 /// As Annals does it where the engine does not.
-async fn roll_over(store: &ElasticStore) -> Result<(), StoreError> {
+async fn roll_over(store: &ElasticStore) -> Result<(), SinkError> {
     let policy = json!({"policy": {"phases": {"hot": {"actions": {"rollover": {"max_docs": 1}}}}}});
     let flavor = Flavor { lifecycle: Lifecycle::Own, ..store.flavor().await? };
-    store.refresh().await?;
+    store.make_visible().await?;
     let series = Series::new(&store.client, &store.names, flavor, &Stream::general());
-    series.roll_over_if_due(&Policy::read(&policy.to_string()).unwrap()).await
+    Ok(series.roll_over_if_due(&Policy::read(&policy.to_string()).unwrap()).await?)
+}
+
+fn unless_found(error: IndexError) -> SinkError {
+    let IndexError::Denied { reason } = error else { panic!("{error:?}") };
+    SinkError::Denied { reason }
 }
 
 /// The error of a call that has to fail, but not for want of a privilege.
-fn unless_denied(result: Result<Vec<Outcome>, StoreError>) -> Result<StoreError, StoreError> {
+fn unless_denied(result: Result<Vec<Outcome>, SinkError>) -> Result<SinkError, SinkError> {
     let error = result.unwrap_err();
-    if matches!(error, StoreError::Denied { .. }) { Err(error) } else { Ok(error) }
+    if matches!(error, SinkError::Denied { .. }) { Err(error) } else { Ok(error) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +199,7 @@ async fn without_one_of_them_something_is_denied_with_its_reason() {
         on_secured(".t", async |secured| {
             let store = secured.store(secured.user(&privileges).await);
             let error = whole_job(&store, &secured.admin()).await;
-            let Err(StoreError::Denied { reason }) = &error else { panic!("without {missing}: {error:?}") };
+            let Err(SinkError::Denied { reason }) = &error else { panic!("without {missing}: {error:?}") };
             let who = format!("is unauthorized for user [{}]", secured.name);
             assert!(
                 reason.contains("HTTP 403") && reason.contains(&who) && reason.contains(missing),
@@ -235,7 +240,7 @@ async fn the_token_of_a_service_does_as_well_as_a_user() {
     .await;
 }
 
-async fn set_up_in_vain(config: &ElasticConfig) -> StoreError {
+async fn set_up_in_vain(config: &ElasticConfig) -> SinkError {
     ElasticStore::new(config).unwrap().setup(&[Stream::general()]).await.unwrap_err()
 }
 
@@ -252,7 +257,7 @@ async fn what_does_not_open_the_door_is_denied_and_not_shown() {
             api_key(ApiKey { encoded: secret(), ..ApiKey::default() }),
         ] {
             let error = set_up_in_vain(&secured.config(auth)).await;
-            assert!(matches!(&error, StoreError::Denied { reason } if reason.contains("HTTP 401")), "{error:?}");
+            assert!(matches!(&error, SinkError::Denied { reason } if reason.contains("HTTP 401")), "{error:?}");
             assert!(!format!("{error} {error:?}").contains(WRONG), "{error:?}");
         }
     })
@@ -266,13 +271,13 @@ async fn an_unknown_authority_or_no_tls_is_no_connection_and_the_password_is_not
         let known = secured.config(secured.admin_auth());
         let stranger = set_up_in_vain(&ElasticConfig { ca_file: None, ..known.clone() }).await;
         assert!(
-            matches!(&stranger, StoreError::Unavailable { reason, .. } if reason.contains("certificate")),
+            matches!(&stranger, SinkError::Unavailable { reason, .. } if reason.contains("certificate")),
             "{stranger:?}"
         );
         let urls = vec![secured.engine.url.replace("https:", "http:").parse().unwrap()];
         let plain = set_up_in_vain(&ElasticConfig { urls, ..known }).await;
         assert!(
-            matches!(&plain, StoreError::Unavailable { reason, .. } if reason.contains("cannot be reached")),
+            matches!(&plain, SinkError::Unavailable { reason, .. } if reason.contains("cannot be reached")),
             "{plain:?}"
         );
         assert!(!format!("{stranger:?} {plain:?}").contains(password.trim()));

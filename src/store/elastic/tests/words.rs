@@ -11,7 +11,7 @@ use super::engines::on_each_engine;
 use crate::{
     event::Stream,
     query::words::words,
-    store::{Store, elastic::ElasticStore},
+    store::{EventSink, elastic::ElasticStore},
 };
 
 /// What each rule of the analyzer is about.

@@ -1,5 +1,8 @@
 //! The plain values that every other module speaks in: identities, positions, severities, times.
 
+mod sealed;
+mod write_scope;
+
 use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::{
@@ -8,6 +11,9 @@ use jiff::{
     fmt::temporal::Pieces,
     tz::Offset,
 };
+
+pub use sealed::{ChainEntry, ChainHead, SealedEvent};
+pub use write_scope::{OWN_PROVIDER, ProviderScope, WriteScope};
 
 /// The identity of a chain: 128 random bits made where the chain lives. Text form: 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

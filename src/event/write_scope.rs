@@ -1,0 +1,29 @@
+//! What somebody may log: as which providers, and in which spaces.
+
+use super::Space;
+
+/// The provider of the log's own events about its use. Nobody else may log as it.
+pub const OWN_PROVIDER: &str = "annals";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteScope {
+    /// The log itself, which may log anything and to whom no limits apply.
+    Log,
+    /// Any of these; never as [`OWN_PROVIDER`].
+    Limited(Vec<ProviderScope>),
+}
+
+/// Some providers in some spaces; `None` is all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderScope {
+    pub providers: Option<Vec<String>>,
+    /// `None` in the list is the default space.
+    pub spaces: Option<Vec<Option<Space>>>,
+}
+
+impl WriteScope {
+    /// Any provider but the log's own, in any space.
+    pub fn anyone() -> Self {
+        Self::Limited(vec![ProviderScope { providers: None, spaces: None }])
+    }
+}
