@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    AccessError, Means, Presented, Principal,
+    AccessError, Credentials, Principal, Realm,
     config::{AccessConfig, AuthorityKind},
     identify::kibana::{INTERNAL_ORIGIN, cookie},
     principal::ALL,
@@ -95,7 +95,7 @@ impl Authority {
     pub(super) async fn allows(
         &self,
         principal: &Principal,
-        presented: &Presented,
+        credentials: &Credentials,
         objects: &ObjectScope,
     ) -> Result<bool, Unavailable> {
         match self {
@@ -105,9 +105,9 @@ impl Authority {
             Self::Engine { .. } | Self::Kibana { .. } if !is_plain(&objects.object_type) => Ok(false),
             Self::Engine { remote, application, privilege } => {
                 let privilege = privilege.replace(TYPE_IN_PRIVILEGE, &objects.object_type);
-                has_privilege(remote, presented, application, &privilege, objects.space.as_ref()).await
+                has_privilege(remote, credentials, application, &privilege, objects.space.as_ref()).await
             }
-            Self::Kibana { remote, cookie } => gets_all(remote, cookie, presented, objects).await,
+            Self::Kibana { remote, cookie } => gets_all(remote, cookie, credentials, objects).await,
         }
     }
 }
@@ -120,9 +120,9 @@ fn are_granted(grants: &[ObjectGrant], principal: &Principal, objects: &ObjectSc
 
 /// Credentials of others are not for Elasticsearch and Kibana to see.
 fn is_known_to_elastic(principal: &Principal) -> bool {
-    match principal.means {
-        Means::Elasticsearch | Means::Kibana => true,
-        Means::ApiKey | Means::Oidc => false,
+    match principal.realm {
+        Realm::Elasticsearch | Realm::Kibana => true,
+        Realm::ApiKey | Realm::Oidc => false,
     }
 }
 
@@ -134,7 +134,7 @@ fn is_plain(object_type: &str) -> bool {
 
 async fn has_privilege(
     remote: &Remote,
-    presented: &Presented,
+    credentials: &Credentials,
     application: &str,
     privilege: &str,
     space: Option<&Space>,
@@ -143,7 +143,7 @@ async fn has_privilege(
     struct Answered {
         has_all_requested: bool,
     }
-    let Some(authorization) = presented.authorization() else { return Ok(false) };
+    let Some(authorization) = credentials.authorization() else { return Ok(false) };
     let resource = format!("space:{}", name_of(space));
     let asked = json!({
         "application": [{"application": application, "privileges": [privilege], "resources": [resource]}]
@@ -188,12 +188,12 @@ struct FoundObject {
 async fn gets_all(
     remote: &Remote,
     cookie_name: &str,
-    presented: &Presented,
+    credentials: &Credentials,
     objects: &ObjectScope,
 ) -> Result<bool, Unavailable> {
-    let cookie = cookie(presented, cookie_name);
+    let cookie = cookie(credentials, cookie_name);
     let mut headers = vec![INTERNAL_ORIGIN, ("kbn-xsrf", "annals")];
-    match (presented.authorization(), &cookie) {
+    match (credentials.authorization(), &cookie) {
         (Some(authorization), _) => headers.push(("authorization", authorization)),
         (None, Some(cookie)) => headers.push(("cookie", cookie)),
         (None, None) => return Ok(false),

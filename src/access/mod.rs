@@ -1,16 +1,16 @@
 //! Who is calling, what they may do, and what of the log they may read.
 //!
-//! A [`Principal`] has grants of roles; [`Need`] is the one table of what a role may do. A query becomes a
+//! A [`Principal`] has grants of roles; [`Permission`] is the one table of what a role may do. A query becomes a
 //! [`ScopedQuery`](crate::query::ScopedQuery) by a [`Permit`] alone. Nothing here knows HTTP.
 
 mod authority;
 mod config;
+mod credentials;
 mod identify;
 mod keys;
 mod lockout;
-mod needs;
+mod permissions;
 mod permit;
-mod presented;
 mod principal;
 mod remote;
 mod rules;
@@ -22,15 +22,15 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use authority::Authority;
 pub use config::{AccessConfig, AccessProblem, AuthenticatorKind, AuthorityKind};
+pub use credentials::Credentials;
 pub use identify::AccessError;
 use identify::{Authenticators, Elsewhere};
 pub use keys::{ChangeError, KeyInfo, Keys, KeysError, Known, NewKey};
 pub use lockout::FailedAttempts;
 use lockout::{Attempt, Begun, Claim, Lockout};
-pub use needs::Need;
+pub use permissions::Permission;
 pub use permit::{Denied, Permit, permit_visible, scope};
-pub use presented::Presented;
-pub use principal::{BadGrant, Grant, GrantText, Means, Principal, Refusal, Role};
+pub use principal::{BadGrant, Grant, GrantText, Principal, Realm, Refusal, Role};
 pub use remote::Unavailable;
 
 use tokio::time::{Instant, timeout_at};
@@ -97,17 +97,17 @@ impl Access {
 
     /// Finds out who is calling. Whoever failed too often has to wait, but for the log's own keys: nobody can guess one, so
     /// that somebody else's failures behind the same address need not keep its owner out; and for those who were known a moment ago.
-    pub async fn identify(&self, presented: &Presented, address: Option<IpAddr>, now: UnixMillis) -> Identified {
-        let expired_key = match self.authenticators.own_key(presented, now) {
+    pub async fn identify(&self, credentials: &Credentials, address: Option<IpAddr>, now: UnixMillis) -> Identified {
+        let expired_key = match self.authenticators.own_key(credentials, now) {
             Known::Key(principal) => return Identified::Known(principal),
             Known::Expired { name } => Some(name),
             Known::Unknown => None,
         };
-        let attempt = match self.begin(presented, address, expired_key).await {
+        let attempt = match self.begin(credentials, address, expired_key).await {
             Ok(attempt) => attempt,
             Err(identified) => return identified,
         };
-        match self.authenticators.known_elsewhere(presented, now).await {
+        match self.authenticators.known_elsewhere(credentials, now).await {
             Elsewhere::Known(principal) => {
                 attempt.succeeded();
                 Identified::Known(principal)
@@ -124,11 +124,11 @@ impl Access {
 
     /// Whether what was shown still makes the caller who they were found to be. Nobody fails here, so nothing counts as an attempt;
     /// where another system does not answer, nothing has changed.
-    pub async fn still_knows(&self, principal: &Principal, presented: &Presented, now: UnixMillis) -> bool {
-        match self.authenticators.own_key(presented, now) {
+    pub async fn still_knows(&self, principal: &Principal, credentials: &Credentials, now: UnixMillis) -> bool {
+        match self.authenticators.own_key(credentials, now) {
             Known::Key(found) => *found == *principal,
             Known::Expired { .. } => false,
-            Known::Unknown => match self.authenticators.known_elsewhere(presented, now).await {
+            Known::Unknown => match self.authenticators.known_elsewhere(credentials, now).await {
                 Elsewhere::Known(found) => *found == *principal,
                 Elsewhere::Unknown => false,
                 Elsewhere::Unavailable { .. } => true,
@@ -139,18 +139,18 @@ impl Access {
     /// An attempt, once it is its turn; or what is known without one.
     async fn begin(
         &self,
-        presented: &Presented,
+        credentials: &Credentials,
         address: Option<IpAddr>,
         expired_key: Option<String>,
     ) -> Result<Attempt<'_>, Identified> {
         let deadline = Instant::now() + TURN;
         loop {
             // Others that wait show the same, mostly: it is enough that one of them is known.
-            if let Some(principal) = self.authenticators.known_of_late(presented) {
+            if let Some(principal) = self.authenticators.known_of_late(credentials) {
                 return Err(Identified::Known(principal));
             }
             let ended = self.lockout.ended();
-            match self.lockout.begin(Claim { address, presented, expired_key: expired_key.clone() }) {
+            match self.lockout.begin(Claim { address, credentials, expired_key: expired_key.clone() }) {
                 Begun::Attempt(attempt) => return Ok(attempt),
                 Begun::Locked(wait) => return Err(Identified::Locked(wait)),
                 Begun::Full if timeout_at(deadline, ended).await.is_ok() => {}

@@ -1,6 +1,6 @@
 //! From a question to one that a store will answer: only by way of a [`Permit`].
 
-use super::{Access, Need, Presented, Principal, Unavailable};
+use super::{Access, Credentials, Permission, Principal, Unavailable};
 use crate::{
     event::Space,
     query::{ObjectScope, Query, Scope, ScopedQuery, Visible},
@@ -41,15 +41,15 @@ impl Access {
     pub async fn permit(
         &self,
         principal: &Principal,
-        presented: &Presented,
+        credentials: &Credentials,
         objects: ObjectScope,
     ) -> Result<Permit, Denied> {
         let space = objects.space.as_ref();
-        if principal.check(Need::ReadEvents, space).is_ok() {
+        if principal.check(Permission::ReadEvents, space).is_ok() {
             return Ok(Permit { scope: Scope::Objects(objects), is_by_role: true });
         }
-        principal.check(Need::FindByObject, space).map_err(|_| Denied::Refused)?;
-        if self.authority.allows(principal, presented, &objects).await? {
+        principal.check(Permission::FindByObject, space).map_err(|_| Denied::Refused)?;
+        if self.authority.allows(principal, credentials, &objects).await? {
             return Ok(Permit { scope: Scope::Objects(objects), is_by_role: false });
         }
         Err(Denied::Refused)
@@ -57,10 +57,10 @@ impl Access {
 
     /// Whether the authority that gave this permit would give it again. What the caller's role gave holds as long as the caller
     /// [is known as before](Self::still_knows); where the authority does not answer, nothing has changed.
-    pub async fn still_permits(&self, principal: &Principal, presented: &Presented, permit: &Permit) -> bool {
+    pub async fn still_permits(&self, principal: &Principal, credentials: &Credentials, permit: &Permit) -> bool {
         match &permit.scope {
             Scope::Objects(objects) if !permit.is_by_role => {
-                self.authority.allows(principal, presented, objects).await.unwrap_or(true)
+                self.authority.allows(principal, credentials, objects).await.unwrap_or(true)
             }
             Scope::Objects(_) | Scope::Visible(_) => true,
         }
@@ -72,7 +72,7 @@ pub fn permit_visible(principal: &Principal, within: Option<Option<Space>>) -> R
     let visible = match within {
         None => principal.visible(),
         Some(space) => {
-            principal.check(Need::ReadEvents, space.as_ref()).map_err(|_| Denied::Refused)?;
+            principal.check(Permission::ReadEvents, space.as_ref()).map_err(|_| Denied::Refused)?;
             Visible::Spaces(vec![space])
         }
     };

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::needs::Need;
+use super::permissions::Permission;
 use crate::{
     event::{OWN_PROVIDER, ProviderScope, Space, WriteScope},
     query::Visible,
@@ -18,20 +18,20 @@ use crate::{
 pub struct Principal {
     /// The name of the key, or what the other system calls its user.
     pub name: String,
-    pub means: Means,
+    pub realm: Realm,
     pub grants: Vec<Grant>,
 }
 
 /// By what a caller was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Means {
+pub enum Realm {
     ApiKey,
     Elasticsearch,
     Kibana,
     Oidc,
 }
 
-impl Means {
+impl Realm {
     pub const ALL: [Self; 4] = [Self::ApiKey, Self::Elasticsearch, Self::Kibana, Self::Oidc];
 
     pub const fn as_str(self) -> &'static str {
@@ -44,13 +44,13 @@ impl Means {
     }
 }
 
-impl fmt::Display for Means {
+impl fmt::Display for Realm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// What a caller is to this log. [`Need`] says what each may do.
+/// What a caller is to this log. [`Permission`] says what each may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -256,8 +256,8 @@ fn is_all(names: &[String]) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// None of the caller's roles may ever do this.
-    #[error("this needs one of the roles {}; the caller has {}", list(need.roles()), list(has))]
-    Role { need: Need, has: Vec<Role> },
+    #[error("this needs one of the roles {}; the caller has {}", list(permission.roles()), list(has))]
+    Role { permission: Permission, has: Vec<Role> },
     /// Not in this space.
     #[error("not in this space")]
     Space,
@@ -270,31 +270,31 @@ fn list(roles: &[Role]) -> String {
 
 impl Principal {
     /// Whether the caller may do this, in this space if the need is about one.
-    pub fn check(&self, need: Need, space: Option<&Space>) -> Result<(), Refusal> {
-        let mut fitting = self.with_role_for(need).peekable();
+    pub fn check(&self, permission: Permission, space: Option<&Space>) -> Result<(), Refusal> {
+        let mut fitting = self.with_role_for(permission).peekable();
         if fitting.peek().is_none() {
             let mut has: Vec<_> = self.grants.iter().map(|grant| grant.role).collect();
             has.sort_unstable();
             has.dedup();
-            return Err(Refusal::Role { need, has });
+            return Err(Refusal::Role { permission, has });
         }
-        let may = !need.is_of_a_space() || fitting.any(|grant| grant.spaces.has(space));
+        let may = !permission.is_of_a_space() || fitting.any(|grant| grant.spaces.has(space));
         if may { Ok(()) } else { Err(Refusal::Space) }
     }
 
-    fn with_role_for(&self, need: Need) -> impl Iterator<Item = &Grant> {
-        self.grants.iter().filter(move |grant| need.roles().contains(&grant.role))
+    fn with_role_for(&self, permission: Permission) -> impl Iterator<Item = &Grant> {
+        self.grants.iter().filter(move |grant| permission.roles().contains(&grant.role))
     }
 
     /// Whether the caller may register this provider. Nobody may change what the log itself logs as.
     pub fn may_register(&self, provider: &str) -> bool {
         provider != OWN_PROVIDER
-            && self.with_role_for(Need::RegisterProviders).any(|grant| grant.providers.has(provider))
+            && self.with_role_for(Permission::RegisterProviders).any(|grant| grant.providers.has(provider))
     }
 
     /// Whether the caller may see what is registered of this provider.
     pub fn may_see_provider(&self, provider: &str) -> bool {
-        self.with_role_for(Need::ListProviders).any(|grant| grant.providers.has(provider))
+        self.with_role_for(Permission::ListProviders).any(|grant| grant.providers.has(provider))
     }
 
     /// What the caller may log.
@@ -309,13 +309,13 @@ impl Principal {
                 Spaces::Named(named) => Some(named.clone()),
             },
         };
-        WriteScope::Limited(self.with_role_for(Need::LogEvents).map(scope).collect())
+        WriteScope::Limited(self.with_role_for(Permission::LogEvents).map(scope).collect())
     }
 
     /// The events that the caller may see by role alone, without a question about the objects that they refer to.
     pub fn visible(&self) -> Visible {
         let mut spaces = Vec::new();
-        for grant in self.with_role_for(Need::ReadEvents) {
+        for grant in self.with_role_for(Permission::ReadEvents) {
             match &grant.spaces {
                 Spaces::All => return Visible::Everything,
                 Spaces::Named(named) => spaces.extend(named.iter().cloned()),
@@ -330,7 +330,7 @@ impl Principal {
 impl fmt::Display for Principal {
     /// Names are only each system's own, so the system is part of it: `oidc:alice`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.means, self.name)
+        write!(f, "{}:{}", self.realm, self.name)
     }
 }
 
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn what_is_visible_adds_up_over_the_grants_that_read() {
-        let caller = |grants: Vec<Grant>| Principal { name: "n".to_owned(), means: Means::ApiKey, grants };
+        let caller = |grants: Vec<Grant>| Principal { name: "n".to_owned(), realm: Realm::ApiKey, grants };
         let team = || Space::parse("team").unwrap();
         let mixed = caller(vec![
             grant(Role::SpaceAuditor, &["team", "default"], &[]).unwrap(),
@@ -398,7 +398,7 @@ mod tests {
     fn every_role_has_its_name_and_means_are_told_apart() {
         assert_eq!(Role::ALL.map(Role::as_str), Role::NAMES);
         assert!(Role::ALL.iter().all(|role| Role::parse(role.as_str()) == Some(*role)));
-        let names: std::collections::BTreeSet<_> = Means::ALL.iter().map(|means| means.as_str()).collect();
-        assert_eq!(names.len(), Means::ALL.len());
+        let names: std::collections::BTreeSet<_> = Realm::ALL.iter().map(|realm| realm.as_str()).collect();
+        assert_eq!(names.len(), Realm::ALL.len());
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::principal::{BadGrant, Grant, GrantText, Means, Role};
+use super::principal::{BadGrant, Grant, GrantText, Realm, Role};
 
 /// Whoever that system says this of has this grant.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,11 +31,11 @@ pub enum External {
 }
 
 impl External {
-    const fn means(self) -> Means {
+    const fn realm(self) -> Realm {
         match self {
-            Self::Elasticsearch => Means::Elasticsearch,
-            Self::Kibana => Means::Kibana,
-            Self::Oidc => Means::Oidc,
+            Self::Elasticsearch => Realm::Elasticsearch,
+            Self::Kibana => Realm::Kibana,
+            Self::Oidc => Realm::Oidc,
         }
     }
 }
@@ -52,8 +52,8 @@ impl Rule {
 pub(super) struct Rules(Vec<(Rule, Grant)>);
 
 impl Rules {
-    pub(super) fn of<'a>(means: Means, rules: impl Iterator<Item = &'a Rule>) -> Result<Self, BadGrant> {
-        let own = rules.filter(|rule| rule.authenticator.means() == means);
+    pub(super) fn of<'a>(realm: Realm, rules: impl Iterator<Item = &'a Rule>) -> Result<Self, BadGrant> {
+        let own = rules.filter(|rule| rule.authenticator.realm() == realm);
         own.map(|rule| Ok((rule.clone(), rule.grant()?))).collect::<Result<_, _>>().map(Self)
     }
 
@@ -107,9 +107,9 @@ mod tests {
             spaces: Vec::new(),
             providers: Vec::new(),
         };
-        let grants = Rules::of(Means::Oidc, [&rule].into_iter()).unwrap().grants(said);
+        let grants = Rules::of(Realm::Oidc, [&rule].into_iter()).unwrap().grants(said);
         assert_eq!(grants.len(), usize::from(fits), "{claim} {values:?} {said}");
-        assert!(Rules::of(Means::Kibana, [&rule].into_iter()).unwrap().grants(said).is_empty());
+        assert!(Rules::of(Realm::Kibana, [&rule].into_iter()).unwrap().grants(said).is_empty());
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Whose {
         let access = &shared.services.access;
         let permit = match self {
             Self::Objects(objects) => {
-                let asked = access.permit(&caller.principal, &caller.presented, objects);
+                let asked = access.permit(&caller.principal, &caller.credentials, objects);
                 let late = |_| Err(Unavailable("it took too long".to_owned()).into());
                 timeout_at(deadline, asked).await.unwrap_or_else(late)
             }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
-    access::{FailedAttempts, Identified, Need, Permit, Presented, Principal, Refusal},
+    access::{Credentials, FailedAttempts, Identified, Permission, Permit, Principal, Refusal},
     audit::{Action, Record},
     error::{ErrorCode, Failure},
 };
@@ -42,8 +42,8 @@ impl Guarded {
 }
 
 /// Handlers for callers who may do this.
-pub(super) fn needs(need: Need, methods: MethodRouter<Arc<Shared>>) -> Guarded {
-    Guarded(methods.route_layer(from_fn_with_state(need, check)))
+pub(super) fn requires(permission: Permission, methods: MethodRouter<Arc<Shared>>) -> Guarded {
+    Guarded(methods.route_layer(from_fn_with_state(permission, check)))
 }
 
 /// Handlers for everyone; for [`OPEN`].
@@ -56,7 +56,7 @@ pub(super) fn open(methods: MethodRouter<Arc<Shared>>) -> Guarded {
 pub(super) struct Caller {
     pub(super) principal: Arc<Principal>,
     /// What they showed, for an authority that asks in their name.
-    pub(super) presented: Presented,
+    pub(super) credentials: Credentials,
     /// From where; not known where no connection is.
     pub(super) address: Option<IpAddr>,
 }
@@ -85,13 +85,13 @@ pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, request: Req
 async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
     let Services { access, proxies, clock, .. } = &shared.services;
     let Parts { method, headers, extensions, .. } = parts;
-    let presented = presented(headers, access.session_cookie());
-    if presented.is_empty() {
+    let credentials = credentials(headers, access.session_cookie());
+    if credentials.is_empty() {
         return Err(unauthenticated());
     }
     let peer = extensions.get::<Peer>();
     let address = peer.map(|peer| proxies.client(peer.0, headers));
-    let principal = match access.identify(&presented, address, clock.now()).await {
+    let principal = match access.identify(&credentials, address, clock.now()).await {
         Identified::Known(principal) => principal,
         Identified::Unknown(attempts) => {
             if let Some(attempts) = attempts {
@@ -107,10 +107,10 @@ async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
     };
     // A browser sends a session by itself, also for a page of somebody else's.
     let is_meant = method.is_safe() || ["kbn-xsrf", "kbn-version"].iter().any(|name| headers.contains_key(*name));
-    if presented.is_session_alone() && !is_meant {
+    if credentials.is_session_alone() && !is_meant {
         return Err(Failure::invalid("Request must contain a kbn-xsrf header."));
     }
-    Ok(Caller { principal, presented, address })
+    Ok(Caller { principal, credentials, address })
 }
 
 /// How soon an answer that goes on for long ends after its caller is no longer known, or as somebody else.
@@ -120,15 +120,15 @@ const RECHECK: Duration = Duration::from_secs(3);
 /// the authority no longer lets them read what the permit is for. It is asked as seldom as the other systems are.
 pub(super) async fn lost(shared: &Shared, caller: &Caller, permit: &Permit) {
     let Services { access, clock, .. } = &shared.services;
-    let Caller { principal, presented, .. } = caller;
+    let Caller { principal, credentials, .. } = caller;
     let mut allowed = Instant::now();
     loop {
         sleep(RECHECK).await;
-        if !access.still_knows(principal, presented, clock.now()).await {
+        if !access.still_knows(principal, credentials, clock.now()).await {
             return;
         }
         if allowed.elapsed() >= access.cache() {
-            if !access.still_permits(principal, presented, permit).await {
+            if !access.still_permits(principal, credentials, permit).await {
                 return;
             }
             allowed = Instant::now();
@@ -164,17 +164,17 @@ fn unauthenticated() -> Failure {
 }
 
 /// What the request shows of who is calling: an `authorization` that is given once, and a session.
-fn presented(headers: &HeaderMap, session_cookie: Option<&str>) -> Presented {
-    let mut presented = Presented::default();
+fn credentials(headers: &HeaderMap, session_cookie: Option<&str>) -> Credentials {
+    let mut credentials = Credentials::default();
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     if let (Some(value), None) = (values.next(), values.next())
         && let Ok(value) = value.to_str()
     {
-        presented = presented.with_authorization(value);
+        credentials = credentials.with_authorization(value);
     }
     match session_cookie.and_then(|name| cookie(headers, name)) {
-        Some(session) => presented.with_session(session),
-        None => presented,
+        Some(session) => credentials.with_session(session),
+        None => credentials,
     }
 }
 
@@ -186,23 +186,23 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Turns away whoever may not do this, here.
 async fn check(
-    State(need): State<Need>,
+    State(permission): State<Permission>,
     InSpace(space): InSpace,
     Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Response {
-    match caller.principal.check(need, space.as_ref()) {
+    match caller.principal.check(permission, space.as_ref()) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refused(need, &refusal).into_response(),
+        Err(refusal) => refused(permission, &refusal).into_response(),
     }
 }
 
-fn refused(need: Need, refusal: &Refusal) -> Failure {
+fn refused(permission: Permission, refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::Role { .. } => Failure::new(ErrorCode::Forbidden, refusal.to_string()),
         // Any name is a space's, so this tells nothing; and who logs has to learn why it did not.
-        Refusal::Space if need == Need::LogEvents => {
+        Refusal::Space if permission == Permission::LogEvents => {
             Failure::new(ErrorCode::Forbidden, "the caller may not log in this space")
         }
         Refusal::Space => absent(),

@@ -55,7 +55,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    access::{Access, Need},
+    access::{Access, Permission},
     audit::Audit,
     error::{ErrorCode, Failure},
     intake::Intake,
@@ -70,7 +70,7 @@ use answer::Code;
 use body::Bodies;
 pub use crowd::PerAddress;
 pub use guard::authentication_failed;
-use guard::{Guarded, authenticate, needs, open};
+use guard::{Guarded, authenticate, open, requires};
 pub use openapi::document as openapi;
 use pages::Pages;
 pub use serve::{Connections, serve};
@@ -125,25 +125,31 @@ type Route = (&'static str, Guarded);
 /// The routes that also exist under `/s/{space}`.
 fn in_space() -> [Route; 19] {
     [
-        ("/api/event_log/events", needs(Need::LogEvents, post(routes::events::log))),
-        ("/api/event_log/events/{id}", needs(Need::SearchEvents, get(routes::event::get))),
-        ("/api/event_log/providers", needs(Need::ListProviders, get(routes::providers::list))),
-        ("/api/event_log/providers/{provider}", needs(Need::RegisterProviders, put(routes::providers::register))),
-        ("/api/event_log/{type}/{id}/_find", needs(Need::FindByObject, get(routes::find::by_id))),
-        ("/api/event_log/{type}/_find", needs(Need::FindByObject, post(routes::find::by_ids))),
-        ("/api/event_log/_find", needs(Need::SearchEvents, get(routes::find::visible))),
-        ("/api/event_log/{type}/{id}/_count", needs(Need::FindByObject, get(routes::count::by_id))),
-        ("/api/event_log/{type}/_count", needs(Need::FindByObject, post(routes::count::by_ids))),
-        ("/api/event_log/_count", needs(Need::SearchEvents, get(routes::count::visible))),
-        ("/api/event_log/{type}/{id}/_aggregate", needs(Need::FindByObject, get(routes::aggregate::by_id))),
-        ("/api/event_log/{type}/_aggregate", needs(Need::FindByObject, post(routes::aggregate::by_ids))),
-        ("/api/event_log/_aggregate", needs(Need::SearchEvents, get(routes::aggregate::visible))),
-        ("/api/event_log/{type}/{id}/_export", needs(Need::FindByObject, get(routes::export::by_id))),
-        ("/api/event_log/_export", needs(Need::SearchEvents, get(routes::export::visible))),
-        ("/api/event_log/{type}/{id}/_tail", needs(Need::FindByObject, get(routes::tail::by_id))),
-        ("/api/event_log/_tail", needs(Need::SearchEvents, get(routes::tail::visible))),
-        ("/api/event_log/dead_letters", needs(Need::ListDeadLetters, get(routes::dead_letters::list))),
-        ("/api/event_log/dead_letters/_replay", needs(Need::ReplayDeadLetters, post(routes::dead_letters::replay))),
+        ("/api/event_log/events", requires(Permission::LogEvents, post(routes::events::log))),
+        ("/api/event_log/events/{id}", requires(Permission::SearchEvents, get(routes::event::get))),
+        ("/api/event_log/providers", requires(Permission::ListProviders, get(routes::providers::list))),
+        (
+            "/api/event_log/providers/{provider}",
+            requires(Permission::RegisterProviders, put(routes::providers::register)),
+        ),
+        ("/api/event_log/{type}/{id}/_find", requires(Permission::FindByObject, get(routes::find::by_id))),
+        ("/api/event_log/{type}/_find", requires(Permission::FindByObject, post(routes::find::by_ids))),
+        ("/api/event_log/_find", requires(Permission::SearchEvents, get(routes::find::visible))),
+        ("/api/event_log/{type}/{id}/_count", requires(Permission::FindByObject, get(routes::count::by_id))),
+        ("/api/event_log/{type}/_count", requires(Permission::FindByObject, post(routes::count::by_ids))),
+        ("/api/event_log/_count", requires(Permission::SearchEvents, get(routes::count::visible))),
+        ("/api/event_log/{type}/{id}/_aggregate", requires(Permission::FindByObject, get(routes::aggregate::by_id))),
+        ("/api/event_log/{type}/_aggregate", requires(Permission::FindByObject, post(routes::aggregate::by_ids))),
+        ("/api/event_log/_aggregate", requires(Permission::SearchEvents, get(routes::aggregate::visible))),
+        ("/api/event_log/{type}/{id}/_export", requires(Permission::FindByObject, get(routes::export::by_id))),
+        ("/api/event_log/_export", requires(Permission::SearchEvents, get(routes::export::visible))),
+        ("/api/event_log/{type}/{id}/_tail", requires(Permission::FindByObject, get(routes::tail::by_id))),
+        ("/api/event_log/_tail", requires(Permission::SearchEvents, get(routes::tail::visible))),
+        ("/api/event_log/dead_letters", requires(Permission::ListDeadLetters, get(routes::dead_letters::list))),
+        (
+            "/api/event_log/dead_letters/_replay",
+            requires(Permission::ReplayDeadLetters, post(routes::dead_letters::replay)),
+        ),
     ]
 }
 
@@ -152,13 +158,14 @@ fn of_operation() -> [Route; 6] {
     [
         (
             "/api/access/keys",
-            needs(Need::ListKeys, get(routes::keys::list)).and(needs(Need::ChangeKeys, post(routes::keys::create))),
+            requires(Permission::ListKeys, get(routes::keys::list))
+                .and(requires(Permission::ChangeKeys, post(routes::keys::create))),
         ),
-        ("/api/access/keys/{name}", needs(Need::ChangeKeys, delete(routes::keys::revoke))),
+        ("/api/access/keys/{name}", requires(Permission::ChangeKeys, delete(routes::keys::revoke))),
         ("/livez", open(get(routes::health::live))),
         ("/readyz", open(get(routes::health::ready))),
-        ("/metrics", needs(Need::Monitor, get(routes::metrics::scrape))),
-        ("/openapi.json", needs(Need::ReadDescription, get(routes::openapi::document))),
+        ("/metrics", requires(Permission::Monitor, get(routes::metrics::scrape))),
+        ("/openapi.json", requires(Permission::ReadDescription, get(routes::openapi::document))),
     ]
 }
 

@@ -283,7 +283,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::access::Means;
+    use crate::access::Realm;
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_is_given_up_and_sees_that_the_body_broke_off() {
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_caller_has_only_so_many_places_and_gets_them_back() {
         let streams = Streams::new(CancellationToken::new(), 2, 1);
-        let caller = |name: &str| Principal { name: name.to_owned(), means: Means::ApiKey, grants: Vec::new() };
+        let caller = |name: &str| Principal { name: name.to_owned(), realm: Realm::ApiKey, grants: Vec::new() };
         let taken = [streams.begin_export(&caller("a")).unwrap(), streams.begin_export(&caller("a")).unwrap()];
         let refused = streams.begin_export(&caller("a")).err().unwrap();
         assert_eq!(refused.code, ErrorCode::TooManyStreams);

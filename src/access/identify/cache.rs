@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::access::{Presented, Principal};
+use crate::access::{Credentials, Principal};
 
 const MAX_ENTRIES: usize = 10_000;
 
@@ -29,15 +29,15 @@ impl Cache {
         Ok(Self { salt, holds_for, known: Mutex::default() })
     }
 
-    pub(super) fn get(&self, presented: &Presented) -> Option<Arc<Principal>> {
-        let digest = presented.digest(&self.salt);
+    pub(super) fn get(&self, credentials: &Credentials) -> Option<Arc<Principal>> {
+        let digest = credentials.digest(&self.salt);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (principal, until) = known.get(&digest)?;
         (*until > Instant::now()).then(|| Arc::clone(principal))
     }
 
-    pub(super) fn put(&self, presented: &Presented, principal: &Arc<Principal>) {
-        let digest = presented.digest(&self.salt);
+    pub(super) fn put(&self, credentials: &Credentials, principal: &Arc<Principal>) {
+        let digest = credentials.digest(&self.salt);
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_ENTRIES {

@@ -4,13 +4,13 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::access::{
-    Presented,
+    Credentials,
     remote::{Question, Remote, Unavailable},
 };
 
 /// What the engine says of the caller; `None` if it does not know them.
-pub(super) async fn ask(remote: &Remote, presented: &Presented) -> Result<Option<Value>, Unavailable> {
-    let Some(authorization) = presented.authorization() else { return Ok(None) };
+pub(super) async fn ask(remote: &Remote, credentials: &Credentials) -> Result<Option<Value>, Unavailable> {
+    let Some(authorization) = credentials.authorization() else { return Ok(None) };
     let question = Question {
         method: Method::GET,
         path: "_security/_authenticate",

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::access::{
-    Presented,
+    Credentials,
     remote::{Question, Remote, Unavailable},
 };
 
@@ -12,15 +12,15 @@ use crate::access::{
 pub(in crate::access) const INTERNAL_ORIGIN: (&str, &str) = ("x-elastic-internal-origin", "annals");
 
 /// What of a caller's credentials Kibana takes; `None` if nothing.
-pub(in crate::access) fn cookie(presented: &Presented, name: &str) -> Option<String> {
-    presented.session().map(|session| format!("{name}={session}"))
+pub(in crate::access) fn cookie(credentials: &Credentials, name: &str) -> Option<String> {
+    credentials.session().map(|session| format!("{name}={session}"))
 }
 
 /// What Kibana says of the caller; `None` if it does not know them.
-pub(super) async fn ask(remote: &Remote, name: &str, presented: &Presented) -> Result<Option<Value>, Unavailable> {
-    let cookie = cookie(presented, name);
+pub(super) async fn ask(remote: &Remote, name: &str, credentials: &Credentials) -> Result<Option<Value>, Unavailable> {
+    let cookie = cookie(credentials, name);
     let mut headers = vec![INTERNAL_ORIGIN];
-    match (presented.authorization(), &cookie) {
+    match (credentials.authorization(), &cookie) {
         (Some(authorization), _) => headers.push(("authorization", authorization)),
         (None, Some(cookie)) => headers.push(("cookie", cookie)),
         (None, None) => return Ok(None),

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::{cache::Cache, oidc::Oidc};
 use super::{
-    Keys, Known, Means, Presented, Principal,
+    Credentials, Keys, Known, Principal, Realm,
     config::{AccessConfig, AuthenticatorKind},
     principal::BadGrant,
     remote::{Remote, RemoteError, Unavailable},
@@ -53,7 +53,7 @@ pub(super) enum Elsewhere {
 
 /// Another system, what its words mean here, and whom it knew a moment ago.
 struct External {
-    means: Means,
+    realm: Realm,
     system: System,
     rules: Rules,
     /// Where in its words the caller's name is.
@@ -77,26 +77,26 @@ impl Authenticators {
     }
 
     /// Whether it is one of this log's own keys, which costs next to nothing to find out, and which nobody can guess.
-    pub(super) fn own_key(&self, presented: &Presented, now: UnixMillis) -> Known {
-        match (&self.keys, presented.key()) {
+    pub(super) fn own_key(&self, credentials: &Credentials, now: UnixMillis) -> Known {
+        match (&self.keys, credentials.key()) {
             (Some(keys), Some(key)) => keys.look_up(key, now),
             (None, _) | (_, None) => Known::Unknown,
         }
     }
 
     /// Whom another system knew a moment ago.
-    pub(super) fn known_of_late(&self, presented: &Presented) -> Option<Arc<Principal>> {
-        self.externals.iter().find_map(|external| external.cache.get(presented))
+    pub(super) fn known_of_late(&self, credentials: &Credentials) -> Option<Arc<Principal>> {
+        self.externals.iter().find_map(|external| external.cache.get(credentials))
     }
 
     /// Whom another system knows. The first who knows the caller decides.
-    pub(super) async fn known_elsewhere(&self, presented: &Presented, now: UnixMillis) -> Elsewhere {
+    pub(super) async fn known_elsewhere(&self, credentials: &Credentials, now: UnixMillis) -> Elsewhere {
         let (mut was_refused, mut silent) = (false, None);
         for external in &self.externals {
-            match external.identify(presented, now).await {
+            match external.identify(credentials, now).await {
                 Ok(Some(principal)) => return Elsewhere::Known(principal),
-                Ok(None) => was_refused |= external.judges(presented),
-                Err(error) => silent = Some(Unavailable(format!("{}: {error}", external.means))),
+                Ok(None) => was_refused |= external.judges(credentials),
+                Err(error) => silent = Some(Unavailable(format!("{}: {error}", external.realm))),
             }
         }
         silent.map_or(Elsewhere::Unknown, |error| Elsewhere::Unavailable { error, was_refused })
@@ -109,58 +109,62 @@ fn external(kind: AuthenticatorKind, config: &AccessConfig) -> Option<Result<Ext
         Remote::new(section, urls, ca_file, config.timeout).map_err(|source| AccessError::Remote { section, source })
     };
     let AccessConfig { elasticsearch, kibana, oidc, .. } = config;
-    let (means, system, name_claim) = match kind {
+    let (realm, system, name_claim) = match kind {
         AuthenticatorKind::ApiKeys => return None,
         AuthenticatorKind::Elasticsearch => {
             let remote = at("elasticsearch", &elasticsearch.urls, elasticsearch.ca_file.as_deref());
-            (Means::Elasticsearch, remote.map(System::Engine), "username")
+            (Realm::Elasticsearch, remote.map(System::Engine), "username")
         }
         AuthenticatorKind::Kibana => {
             let remote = at("kibana", &kibana.urls, kibana.ca_file.as_deref());
             let system = remote.map(|remote| System::Kibana { remote, cookie: kibana.cookie.clone() });
-            (Means::Kibana, system, "username")
+            (Realm::Kibana, system, "username")
         }
         AuthenticatorKind::Oidc => {
             let issuer = Oidc::new(oidc, config.timeout);
             let issuer = issuer.map_err(|source| AccessError::Remote { section: "oidc", source });
-            (Means::Oidc, issuer.map(|issuer| System::Oidc(Box::new(issuer))), oidc.name_claim.as_str())
+            (Realm::Oidc, issuer.map(|issuer| System::Oidc(Box::new(issuer))), oidc.name_claim.as_str())
         }
     };
-    Some(system.and_then(|system| External::new(means, system, name_claim, config)))
+    Some(system.and_then(|system| External::new(realm, system, name_claim, config)))
 }
 
 impl External {
-    fn new(means: Means, system: System, name_claim: &str, config: &AccessConfig) -> Result<Self, AccessError> {
-        let rules = Rules::of(means, config.rules.values())?;
+    fn new(realm: Realm, system: System, name_claim: &str, config: &AccessConfig) -> Result<Self, AccessError> {
+        let rules = Rules::of(realm, config.rules.values())?;
         // A token is verified here each time, so that it ends when it says.
-        let holds_for = if means == Means::Oidc { Duration::ZERO } else { config.cache };
-        Ok(Self { means, system, rules, name_claim: name_claim.to_owned(), cache: Cache::new(holds_for)? })
+        let holds_for = if realm == Realm::Oidc { Duration::ZERO } else { config.cache };
+        Ok(Self { realm, system, rules, name_claim: name_claim.to_owned(), cache: Cache::new(holds_for)? })
     }
 
     /// Whether these are credentials that it is asked about.
-    fn judges(&self, presented: &Presented) -> bool {
+    fn judges(&self, credentials: &Credentials) -> bool {
         match &self.system {
-            System::Engine(_) => presented.authorization().is_some(),
-            System::Kibana { .. } => presented.authorization().is_some() || presented.session().is_some(),
-            System::Oidc(_) => presented.bearer().is_some(),
+            System::Engine(_) => credentials.authorization().is_some(),
+            System::Kibana { .. } => credentials.authorization().is_some() || credentials.session().is_some(),
+            System::Oidc(_) => credentials.bearer().is_some(),
         }
     }
 
-    async fn identify(&self, presented: &Presented, now: UnixMillis) -> Result<Option<Arc<Principal>>, Unavailable> {
-        if let Some(principal) = self.cache.get(presented) {
+    async fn identify(
+        &self,
+        credentials: &Credentials,
+        now: UnixMillis,
+    ) -> Result<Option<Arc<Principal>>, Unavailable> {
+        if let Some(principal) = self.cache.get(credentials) {
             return Ok(Some(principal));
         }
         let said = match &self.system {
-            System::Engine(remote) => engine::ask(remote, presented).await?,
-            System::Kibana { remote, cookie } => kibana::ask(remote, cookie, presented).await?,
-            System::Oidc(oidc) => match presented.bearer() {
+            System::Engine(remote) => engine::ask(remote, credentials).await?,
+            System::Kibana { remote, cookie } => kibana::ask(remote, cookie, credentials).await?,
+            System::Oidc(oidc) => match credentials.bearer() {
                 Some(bearer) => oidc.ask(bearer, now).await?,
                 None => None,
             },
         };
         let principal = said.and_then(|said| self.principal(&said)).map(Arc::new);
         if let Some(principal) = &principal {
-            self.cache.put(presented, principal);
+            self.cache.put(credentials, principal);
         }
         Ok(principal)
     }
@@ -168,6 +172,6 @@ impl External {
     /// Whoever has no name is nobody.
     fn principal(&self, said: &Value) -> Option<Principal> {
         let name = look_up(said, &self.name_claim)?.as_str().filter(|name| !name.is_empty())?.to_owned();
-        Some(Principal { name, means: self.means, grants: self.rules.grants(said) })
+        Some(Principal { name, realm: self.realm, grants: self.rules.grants(said) })
     }
 }

@@ -118,7 +118,7 @@ async fn kibana_vouches_for_sessions_and_credentials() {
         ("access.rules.a.spaces", "*"),
     ]);
     kibana.answers([(200, user("alice", &["viewer"]))]);
-    let session = Presented::default().with_session("Fe26.2**x");
+    let session = Credentials::default().with_session("Fe26.2**x");
     assert_eq!(grants(log.ask(&session).await), [text(Role::Reader, &["*"])]);
     let seen = kibana.seen();
     assert_eq!(
@@ -132,10 +132,10 @@ async fn kibana_vouches_for_sessions_and_credentials() {
     // To whom Kibana does not know, it shows the page for signing in.
     for status in [401, 302] {
         kibana.answers([(status, json!({}))]);
-        assert!(matches!(log.ask(&Presented::default().with_session("old")).await, Identified::Unknown(_)));
+        assert!(matches!(log.ask(&Credentials::default().with_session("old")).await, Identified::Unknown(_)));
     }
     kibana.answers([(503, json!({}))]);
-    assert!(matches!(log.ask(&Presented::default().with_session("old")).await, Identified::Unavailable(_)));
+    assert!(matches!(log.ask(&Credentials::default().with_session("old")).await, Identified::Unavailable(_)));
 }
 
 /// A signer of tokens, and its public half as an issuer publishes it.

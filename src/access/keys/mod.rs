@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::principal::{Grant, Means, Principal, Role};
+use super::principal::{Grant, Principal, Realm, Role};
 use crate::{event::UnixMillis, files, time::format_time, units::Secret};
 
 const KEYS_FILE: &str = "api-keys.json";
@@ -52,7 +52,7 @@ struct Key {
 
 impl Key {
     fn new(info: KeyInfo, sha256: [u8; 32]) -> Self {
-        let principal = Principal { name: info.name.clone(), means: Means::ApiKey, grants: info.grants.clone() };
+        let principal = Principal { name: info.name.clone(), realm: Realm::ApiKey, grants: info.grants.clone() };
         Self { info, principal: Arc::new(principal), sha256 }
     }
 }
@@ -160,11 +160,11 @@ impl Keys {
 
     /// Who this key belongs to. Takes the same time whether and wherever it is found.
     pub fn look_up(&self, key: &str, now: UnixMillis) -> Known {
-        let presented = hash(key);
+        let credentials = hash(key);
         let keys = self.current();
         let mut found = u64::MAX;
         for (index, key) in (0_u64..).zip(keys.iter()) {
-            let same: Choice = key.sha256.ct_eq(&presented);
+            let same: Choice = key.sha256.ct_eq(&credentials);
             found.conditional_assign(&index, same);
         }
         match usize::try_from(found).ok().and_then(|index| keys.get(index)) {

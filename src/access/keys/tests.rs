@@ -20,7 +20,7 @@ fn name_of(keys: &Keys, text: &str) -> Option<String> {
 }
 
 fn admin() -> Principal {
-    Principal { name: "admin".to_owned(), means: Means::ApiKey, grants: vec![Grant::admin()] }
+    Principal { name: "admin".to_owned(), realm: Realm::ApiKey, grants: vec![Grant::admin()] }
 }
 
 fn new(name: &str, role: Role) -> NewKey {

@@ -36,7 +36,7 @@ use self::{
     reports::Reports,
     subjects::{Subject, Subjects},
 };
-use super::Presented;
+use super::Credentials;
 use crate::units::client_network;
 
 /// The limits of an address, and of a login, in limits of a pair.
@@ -59,7 +59,7 @@ struct State {
 /// Who tries: from where, and what they show.
 pub(super) struct Claim<'a> {
     pub(super) address: Option<IpAddr>,
-    pub(super) presented: &'a Presented,
+    pub(super) credentials: &'a Credentials,
     /// For reports, where the credentials name none.
     pub(super) expired_key: Option<String>,
 }
@@ -98,14 +98,14 @@ impl Lockout {
     /// Lets an attempt begin, if it may.
     pub(super) fn begin(&self, claim: Claim<'_>) -> Begun<'_> {
         let now = Instant::now();
-        let Claim { address, presented, expired_key } = claim;
+        let Claim { address, credentials, expired_key } = claim;
         let address = address.map(client_network);
-        let login = presented.login();
+        let login = credentials.login();
         // Spellings that some system may take for the same login are the same one here.
         let counted = login.as_deref().map(str::to_lowercase);
         let shown = match &counted {
             Some(login) => subjects::Shown::Login(login.clone()),
-            None => subjects::Shown::Credentials(presented.digest(&self.salt)),
+            None => subjects::Shown::Credentials(credentials.digest(&self.salt)),
         };
         let pair = address.map(|address| Subject::Pair(address, shown));
         let mut state = self.state();

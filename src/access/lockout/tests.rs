@@ -15,38 +15,38 @@ fn at(last: u8) -> Option<IpAddr> {
     Some(IpAddr::from([192, 0, 2, last]))
 }
 
-fn basic(login: &str) -> Presented {
-    Presented::default().with_authorization(&format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:x"))))
+fn basic(login: &str) -> Credentials {
+    Credentials::default().with_authorization(&format!("Basic {}", BASE64_STANDARD.encode(format!("{login}:x"))))
 }
 
-fn key(text: &str) -> Presented {
-    Presented::default().with_authorization(&format!("ApiKey {text}"))
+fn key(text: &str) -> Credentials {
+    Credentials::default().with_authorization(&format!("ApiKey {text}"))
 }
 
 impl Lockout {
-    fn claim<'a>(&'a self, address: Option<IpAddr>, presented: &Presented) -> Begun<'a> {
-        self.begin(Claim { address, presented, expired_key: None })
+    fn claim<'a>(&'a self, address: Option<IpAddr>, credentials: &Credentials) -> Begun<'a> {
+        self.begin(Claim { address, credentials, expired_key: None })
     }
 
-    fn attempt<'a>(&'a self, address: Option<IpAddr>, presented: &Presented) -> Attempt<'a> {
-        match self.claim(address, presented) {
+    fn attempt<'a>(&'a self, address: Option<IpAddr>, credentials: &Credentials) -> Attempt<'a> {
+        match self.claim(address, credentials) {
             Begun::Attempt(attempt) => attempt,
             Begun::Locked(wait) => panic!("locked for {wait:?}"),
             Begun::Full => panic!("full"),
         }
     }
 
-    fn fails(&self, address: Option<IpAddr>, presented: &Presented) {
-        self.attempt(address, presented).failed();
+    fn fails(&self, address: Option<IpAddr>, credentials: &Credentials) {
+        self.attempt(address, credentials).failed();
     }
 
-    fn is_let_in(&self, address: Option<IpAddr>, presented: &Presented) {
-        self.attempt(address, presented).succeeded();
+    fn is_let_in(&self, address: Option<IpAddr>, credentials: &Credentials) {
+        self.attempt(address, credentials).succeeded();
     }
 
     /// How long one has to wait; looking counts for nothing.
-    fn wait(&self, address: Option<IpAddr>, presented: &Presented) -> Option<Duration> {
-        match self.claim(address, presented) {
+    fn wait(&self, address: Option<IpAddr>, credentials: &Credentials) -> Option<Duration> {
+        match self.claim(address, credentials) {
             Begun::Attempt(attempt) => {
                 attempt.came_to_nothing();
                 None

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{Asked, Log, Other, basic, caller, shown, text};
-use crate::access::{Means, Presented, Role};
+use crate::access::{Credentials, Realm, Role};
 
 const NOTHING: [(&str, &str); 0] = [];
 
@@ -9,8 +9,8 @@ const NOTHING: [(&str, &str); 0] = [];
 async fn without_an_authority_only_those_who_read_by_role_may() {
     let log = Log::new(&NOTHING);
     let ask = async |role: Role, spaces: &[&str]| {
-        let caller = caller(Means::ApiKey, "a", &[text(role, spaces)]);
-        log.permit(&caller, &Presented::default(), "team", "t", &["1"]).await
+        let caller = caller(Realm::ApiKey, "a", &[text(role, spaces)]);
+        log.permit(&caller, &Credentials::default(), "team", "t", &["1"]).await
     };
     for role in [Role::Admin, Role::Auditor] {
         assert_eq!(ask(role, &[]).await, Asked::ByRole);
@@ -36,8 +36,8 @@ async fn grants_name_callers_spaces_types_and_ids() {
         ("access.grants.b.types", "order"),
         ("access.grants.b.ids", "9"),
     ]);
-    let reader = |means, name| caller(means, name, &[text(Role::Reader, &["team", "default", "other"])]);
-    let shop = reader(Means::ApiKey, "shop");
+    let reader = |realm, name| caller(realm, name, &[text(Role::Reader, &["team", "default", "other"])]);
+    let shop = reader(Realm::ApiKey, "shop");
     let cases: [(&str, &str, &[&str], bool); 12] = [
         ("team", "order", &["1"], true),
         ("default", "order", &["1", "2", "x-7"], true),
@@ -54,14 +54,14 @@ async fn grants_name_callers_spaces_types_and_ids() {
     ];
     for (space, object_type, ids, may) in cases {
         let expected = if may { Asked::ByAuthority } else { Asked::Refused };
-        let asked = log.permit(&shop, &Presented::default(), space, object_type, ids).await;
+        let asked = log.permit(&shop, &Credentials::default(), space, object_type, ids).await;
         assert_eq!(asked, expected, "{space} {object_type} {ids:?}");
     }
-    for (means, name, may) in
-        [(Means::Oidc, "anyone", true), (Means::Elasticsearch, "shop", false), (Means::ApiKey, "shop2", false)]
+    for (realm, name, may) in
+        [(Realm::Oidc, "anyone", true), (Realm::Elasticsearch, "shop", false), (Realm::ApiKey, "shop2", false)]
     {
-        let asked = log.permit(&reader(means, name), &Presented::default(), "team", "order", &["1"]).await;
-        assert_eq!(asked == Asked::ByAuthority, may, "{means}:{name}");
+        let asked = log.permit(&reader(realm, name), &Credentials::default(), "team", "order", &["1"]).await;
+        assert_eq!(asked == Asked::ByAuthority, may, "{realm}:{name}");
     }
 }
 
@@ -69,9 +69,9 @@ async fn grants_name_callers_spaces_types_and_ids() {
 async fn elasticsearch_is_asked_in_the_callers_name_for_the_privilege_in_the_space() {
     let engine = Other::start().await;
     let log = Log::new(&[("access.authority", "elasticsearch"), ("access.elasticsearch.urls", &engine.url)]);
-    let alice = caller(Means::Elasticsearch, "alice", &[text(Role::Reader, &["*"])]);
-    let presented = shown(&basic("alice"));
-    let ask = async |space: &str, object_type: &str| log.permit(&alice, &presented, space, object_type, &["1"]).await;
+    let alice = caller(Realm::Elasticsearch, "alice", &[text(Role::Reader, &["*"])]);
+    let credentials = shown(&basic("alice"));
+    let ask = async |space: &str, object_type: &str| log.permit(&alice, &credentials, space, object_type, &["1"]).await;
     let answer = |has: bool| (200, json!({"username": "alice", "has_all_requested": has, "application": {}}));
     engine.answers([answer(true)]);
     assert_eq!(ask("team", "rule").await, Asked::ByAuthority);
@@ -94,15 +94,15 @@ async fn elasticsearch_is_asked_in_the_callers_name_for_the_privilege_in_the_spa
     for odd in ["*", "rule/get", "a b", "é"] {
         assert_eq!(ask("team", odd).await, Asked::Refused, "{odd}");
     }
-    for means in [Means::ApiKey, Means::Oidc] {
-        let other = caller(means, "alice", &[text(Role::Reader, &["*"])]);
-        assert_eq!(log.permit(&other, &presented, "team", "rule", &["1"]).await, Asked::Refused);
+    for realm in [Realm::ApiKey, Realm::Oidc] {
+        let other = caller(realm, "alice", &[text(Role::Reader, &["*"])]);
+        assert_eq!(log.permit(&other, &credentials, "team", "rule", &["1"]).await, Asked::Refused);
     }
-    let session = Presented::default().with_session("x");
+    let session = Credentials::default().with_session("x");
     assert_eq!(log.permit(&alice, &session, "team", "rule", &["1"]).await, Asked::Refused);
     // Nor whoever is a reader elsewhere.
-    let elsewhere = caller(Means::Elasticsearch, "alice", &[text(Role::Reader, &["other"])]);
-    assert_eq!(log.permit(&elsewhere, &presented, "team", "rule", &["1"]).await, Asked::Refused);
+    let elsewhere = caller(Realm::Elasticsearch, "alice", &[text(Role::Reader, &["other"])]);
+    assert_eq!(log.permit(&elsewhere, &credentials, "team", "rule", &["1"]).await, Asked::Refused);
     assert!(engine.seen().is_empty());
 }
 
@@ -119,8 +119,8 @@ async fn kibana_has_to_give_every_object_to_the_caller() {
     let kibana = Other::start().await;
     let base = format!("{}/base", kibana.url);
     let log = Log::new(&[("access.authority", "kibana"), ("access.kibana.urls", &base)]);
-    let alice = caller(Means::Kibana, "alice", &[text(Role::Reader, &["*"])]);
-    let session = Presented::default().with_session("x");
+    let alice = caller(Realm::Kibana, "alice", &[text(Role::Reader, &["*"])]);
+    let session = Credentials::default().with_session("x");
     let ask = async |space: &str, ids: &[&str]| log.permit(&alice, &session, space, "rule", ids).await;
     let given = |objects: &[Value]| (200, json!({"saved_objects": objects}));
     kibana.answers([given(&[object("1"), object("2")])]);

@@ -15,7 +15,7 @@ async fn log_of(engine: &Other) -> Log {
     ])
 }
 
-fn guess(password: &str) -> Presented {
+fn guess(password: &str) -> Credentials {
     shown(&format!("Basic {}", BASE64_STANDARD.encode(format!("alice:{password}"))))
 }
 

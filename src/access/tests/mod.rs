@@ -133,8 +133,8 @@ impl Log {
         Self { access: Access::new(&config, keys).unwrap(), key, _folder: folder }
     }
 
-    pub(in crate::access) async fn ask(&self, presented: &Presented) -> Identified {
-        self.access.identify(presented, None, NOW).await
+    pub(in crate::access) async fn ask(&self, credentials: &Credentials) -> Identified {
+        self.access.identify(credentials, None, NOW).await
     }
 
     pub(in crate::access) async fn name(&self, authorization: &str) -> Option<String> {
@@ -146,8 +146,8 @@ impl Log {
     }
 }
 
-pub(in crate::access) fn shown(authorization: &str) -> Presented {
-    Presented::default().with_authorization(authorization)
+pub(in crate::access) fn shown(authorization: &str) -> Credentials {
+    Credentials::default().with_authorization(authorization)
 }
 
 pub(in crate::access) fn basic(login: &str) -> String {
@@ -168,8 +168,8 @@ pub(in crate::access) enum Asked {
 }
 
 impl Log {
-    pub(in crate::access) async fn principal(&self, presented: &Presented) -> Arc<Principal> {
-        match self.ask(presented).await {
+    pub(in crate::access) async fn principal(&self, credentials: &Credentials) -> Arc<Principal> {
+        match self.ask(credentials).await {
             Identified::Known(principal) => principal,
             other => panic!("{other:?}"),
         }
@@ -178,7 +178,7 @@ impl Log {
     pub(in crate::access) async fn permit(
         &self,
         principal: &Principal,
-        presented: &Presented,
+        credentials: &Credentials,
         space: &str,
         object_type: &str,
         ids: &[&str],
@@ -188,7 +188,7 @@ impl Log {
             object_type: object_type.to_owned(),
             ids: ids.iter().map(|id| (*id).to_owned()).collect(),
         };
-        match self.access.permit(principal, presented, objects).await {
+        match self.access.permit(principal, credentials, objects).await {
             Ok(permit) if permit.is_by_role() => Asked::ByRole,
             Ok(_) => Asked::ByAuthority,
             Err(Denied::Refused) => Asked::Refused,
@@ -197,7 +197,7 @@ impl Log {
     }
 }
 
-pub(in crate::access) fn caller(means: Means, name: &str, grants: &[GrantText]) -> Principal {
+pub(in crate::access) fn caller(realm: Realm, name: &str, grants: &[GrantText]) -> Principal {
     let grants = grants.iter().map(|grant| Grant::read(grant).unwrap()).collect();
-    Principal { name: name.to_owned(), means, grants }
+    Principal { name: name.to_owned(), realm, grants }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Asked, Log, shown, text};
 use crate::{
-    access::{Grant, Identified, Presented, Role},
+    access::{Credentials, Grant, Identified, Role},
     event::Space,
     query::ObjectScope,
     tests::{SecuredEngine, secured_engine},
@@ -47,7 +47,7 @@ impl Secured {
     }
 
     /// A user that may read objects of type `rule` in space `team`, as Kibana grants it.
-    async fn make_reader(&self) -> Presented {
+    async fn make_reader(&self) -> Credentials {
         let Self { name, .. } = self;
         let privilege = json!({"actions": ["login:", "saved_object:rule/get", "saved_object:rule/bulk_get"]});
         self.put("_security/privilege", json!({name: {"feature_rules.read": privilege}})).await;
@@ -108,9 +108,10 @@ async fn users_and_api_keys_of_the_real_elasticsearch_are_known() {
 async fn kibanas_privileges_in_the_real_elasticsearch_decide_by_type_and_space() {
     let Some(engine) = Secured::from_environment() else { return };
     let log = engine.log();
-    let presented = engine.make_reader().await;
-    let reader = log.principal(&presented).await;
-    let ask = async |space: &str, object_type: &str| log.permit(&reader, &presented, space, object_type, &["1"]).await;
+    let credentials = engine.make_reader().await;
+    let reader = log.principal(&credentials).await;
+    let ask =
+        async |space: &str, object_type: &str| log.permit(&reader, &credentials, space, object_type, &["1"]).await;
     assert_eq!(ask("team", "rule").await, Asked::ByAuthority);
     assert_eq!(ask("other", "rule").await, Asked::Refused);
     assert_eq!(ask("default", "rule").await, Asked::Refused);
@@ -124,12 +125,12 @@ async fn kibanas_privileges_in_the_real_elasticsearch_decide_by_type_and_space()
 async fn what_the_real_elasticsearch_takes_away_is_no_longer_permitted() {
     let Some(engine) = Secured::from_environment() else { return };
     let log = engine.log();
-    let presented = engine.make_reader().await;
-    let reader = log.principal(&presented).await;
+    let credentials = engine.make_reader().await;
+    let reader = log.principal(&credentials).await;
     let space = Space::parse("team").unwrap();
     let objects = ObjectScope { space, object_type: "rule".to_owned(), ids: vec!["1".to_owned()] };
-    let permit = log.access.permit(&reader, &presented, objects).await.unwrap();
-    assert!(log.access.still_permits(&reader, &presented, &permit).await);
+    let permit = log.access.permit(&reader, &credentials, objects).await.unwrap();
+    assert!(log.access.still_permits(&reader, &credentials, &permit).await);
     engine.put(&format!("_security/role/{}", engine.name), json!({"applications": []})).await;
-    assert!(!log.access.still_permits(&reader, &presented, &permit).await);
+    assert!(!log.access.still_permits(&reader, &credentials, &permit).await);
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    access::Need,
+    access::Permission,
     http::{Shared, answer, guard::Caller},
     ship::Progress,
 };
@@ -104,7 +104,7 @@ pub(in crate::http) async fn ready(State(shared): State<Arc<Shared>>, caller: Op
         Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
     let writer = WriterState { accepting: writer.is_ok(), reason: writer.err() };
-    let may_see = caller.is_some_and(|Extension(caller)| caller.principal.check(Need::Monitor, None).is_ok());
+    let may_see = caller.is_some_and(|Extension(caller)| caller.principal.check(Permission::Monitor, None).is_ok());
     let (writer, stores) = may_see.then_some((writer, stores)).unzip();
     answer::json(code, &ReadyAnswer { status, writer, stores })
 }

@@ -38,7 +38,7 @@ use tower::ServiceExt;
 
 use super::{Limits, Proxies, Services, router};
 use crate::{
-    access::{Access, AccessConfig, Grant, GrantText, Keys, Means, NewKey, Principal, Role},
+    access::{Access, AccessConfig, Grant, GrantText, Keys, NewKey, Principal, Realm, Role},
     audit::{self, Audit},
     config::{Config, Flag, Sources},
     event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream, UnixMillis},
@@ -138,7 +138,7 @@ impl Log {
 
     /// A new key with these grants.
     fn new_key(&self, name: &str, grants: &[GrantText]) -> String {
-        let admin = Principal { name: "admin".to_owned(), means: Means::ApiKey, grants: vec![Grant::admin()] };
+        let admin = Principal { name: "admin".to_owned(), realm: Realm::ApiKey, grants: vec![Grant::admin()] };
         let grants = grants.iter().map(|grant| Grant::read(grant).unwrap()).collect();
         let new = NewKey { name: name.to_owned(), grants, expires: None };
         self.keys.create(new, &admin, NOW).unwrap().1.expose().to_owned()

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use super::{Log, NOW, ended, until};
 use crate::{
-    access::{Grant, Means, NewKey, Principal, Role},
+    access::{Grant, NewKey, Principal, Realm, Role},
     event::{ChainId, SealedEvent, UnixMillis},
     store::{
         EventSink, StoreError, Target,
@@ -385,7 +385,7 @@ async fn it_ends_soon_after_the_callers_key_does() {
     let log = Log::new();
     let (admin, new) =
         (log.key.clone(), |expires| NewKey { name: "short".to_owned(), grants: vec![Grant::admin()], expires });
-    let by = Principal { name: "admin".to_owned(), means: Means::ApiKey, grants: vec![Grant::admin()] };
+    let by = Principal { name: "admin".to_owned(), realm: Realm::ApiKey, grants: vec![Grant::admin()] };
     let key = log.keys.create(new(Some(UnixMillis(NOW.0 + 60_000))), &by, NOW).unwrap().1.expose().to_owned();
     let begin = async |key: &str| {
         let request = super::request_with(key, "GET", PATH).body(Body::empty()).unwrap();

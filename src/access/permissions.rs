@@ -1,10 +1,10 @@
-//! The one table of what each role may do. A route names its [`Need`]; what is not in the table, nobody may.
+//! The one table of what each role may do. A route names its [`Permission`]; what is not in the table, nobody may.
 
 use super::Role;
 
 /// What a request is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Permission {
     /// Log events in a space.
     LogEvents,
     /// Add a provider's actions and defaults.
@@ -31,7 +31,7 @@ pub enum Need {
     ReadDescription,
 }
 
-impl Need {
+impl Permission {
     pub const ALL: [Self; 12] = [
         Self::LogEvents,
         Self::RegisterProviders,

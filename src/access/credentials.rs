@@ -20,7 +20,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// The credentials of one request.
 #[derive(Clone, Debug, Default)]
-pub struct Presented {
+pub struct Credentials {
     authorization: Option<Authorization>,
     /// The cookie of a session in Kibana.
     session: Option<Secret>,
@@ -42,7 +42,7 @@ pub(super) enum Scheme {
     Basic,
 }
 
-impl Presented {
+impl Credentials {
     /// The value of an `authorization` header, if it is of a scheme that is known; and if basic, for some login.
     pub fn with_authorization(mut self, value: &str) -> Self {
         self.authorization = Authorization::parse(value);
@@ -131,8 +131,8 @@ fn login_of(credentials: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn shown(value: &str) -> Presented {
-        Presented::default().with_authorization(value)
+    fn shown(value: &str) -> Credentials {
+        Credentials::default().with_authorization(value)
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             shown("ApiKey a").digest(&[1; 32]),
             shown("Bearer a").digest(&[0; 32]),
             shown("ApiKey a").with_session("s").digest(&[0; 32]),
-            Presented::default().with_session("s").digest(&[0; 32]),
+            Credentials::default().with_session("s").digest(&[0; 32]),
         ];
         for (index, digest) in digests.iter().enumerate() {
             assert!(!digests.iter().skip(index + 1).any(|other| other == digest));
