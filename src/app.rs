@@ -14,29 +14,11 @@ use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    access::{Access, AccessError, Keys, KeysError},
-    audit::{self, Audit},
-    config::{self, Config},
-    event::{ChainHead, Stream, WriteScope},
-    http,
-    identity::{DataFolder, DataFolderError, Identity},
-    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
-    integrity::{ChainError, Predecessor},
-    journal,
-    metrics::Metrics,
-    ship::{self, Shipper, ShipperTask, StartError, Trimmer},
-    store::{self, EventSink, Store},
-    time::{Clock, SystemClock},
-    writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread},
-};
+use crate::{access::{Access, AccessError, Keys, KeysError}, audit::{self, Audit}, config::{self, Config}, event::WriteScope, http, identity::{DataFolder, DataFolderError, Identity}, intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError}, integrity::ChainError, journal, metrics::Metrics, read::{self, Reader}, ship::{self, Shipper, ShipperTask, StartError, Trimmer}, store::{self, EventIndex, EventSink, Store}, time::{Clock, SystemClock}, writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread}, policy};
 
-/// How long the start waits for a store to say what it has of our chains.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
 /// How soon a renewed certificate is seen.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 /// How soon it is told of failed attempts that came close to others.
@@ -156,7 +138,7 @@ pub async fn setup(config: Config) -> Result<(), AppError> {
     Keys::open(&config.data_dir, clock.now())?;
     for (name, store) in open_stores(&config)? {
         store
-            .setup(&[Stream::general()])
+            .setup(&policy::streams())
             .await
             .map_err(|source| AppError::Store { store: name.clone(), source: source.into() })?;
         tracing::info!(store = name, "the store is set up");
@@ -210,7 +192,9 @@ impl Service {
         }
         let stores = open_stores(config)?;
         let own = recovering.own_chains();
-        supersede_uncertain_chains(&mut recovering, &own, &stores)
+        let sinks: Vec<_> =
+            stores.iter().map(|(name, store)| (name.clone(), Arc::clone(store) as Arc<dyn EventSink>)).collect();
+        ship::settle_chains(&mut recovering, &own, &sinks)
             .await
             .map_err(|source| writer_error(config, &folder, source))?;
         switch_chaining(&mut recovering, config).map_err(|source| writer_error(config, &folder, source))?;
@@ -253,17 +237,11 @@ impl Service {
 
     fn services(&self, config: &Config, stopping: CancellationToken) -> http::Services {
         let server = &config.server;
-        let queried = self.shippers.iter().find(|running| running.name == config.query.store);
-        let (query_store, query_shipper) = match queried.or(self.shippers.first()) {
-            Some(running) => (Arc::clone(&running.store), running.shipper.clone()),
-            None => unreachable!("a configuration has at least one store"),
-        };
         http::Services {
             intake: Arc::clone(&self.intake),
             writer: self.writer.clone(),
             stores: self.shippers.iter().map(|running| (running.name.clone(), running.shipper.clone())).collect(),
-            query_store,
-            query_shipper,
+            reader: self.reader(config),
             access: Arc::clone(&self.access),
             audit: self.audit.clone(),
             proxies: http::Proxies {
@@ -279,13 +257,32 @@ impl Service {
             limits: http::Limits {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
-                max_answer_bytes: server.max_answer_bytes.as_usize(),
-                exports_per_caller: server.exports_per_caller,
-                tails_per_caller: server.tails_per_caller,
                 request_timeout: server.request_timeout,
             },
             stopping,
         }
+    }
+
+    fn reader(&self, config: &Config) -> Arc<Reader> {
+        let server = &config.server;
+        let queried = self.shippers.iter().find(|running| running.name == config.query.store);
+        let Some(queried) = queried.or(self.shippers.first()) else {
+            unreachable!("a configuration has at least one store")
+        };
+        let limits = read::Limits {
+            page_bytes: server.max_answer_bytes.as_usize(),
+            exports_per_caller: server.exports_per_caller,
+            tails_per_caller: server.tails_per_caller,
+            step_timeout: server.request_timeout,
+        };
+        Arc::new(Reader::new(
+            Arc::clone(&queried.store) as Arc<dyn EventIndex>,
+            queried.shipper.confirmations(),
+            Arc::clone(&self.access),
+            self.audit.clone(),
+            Arc::clone(&self.clock),
+            limits,
+        ))
     }
 
     /// The log's own events are events like any other; if one cannot be logged, the reason is in the program's log.
@@ -431,7 +428,7 @@ fn shipper_options(
         name: name.to_owned(),
         progress_file: folder.path(&format!("store-{name}.json")),
         dead_letter_file: folder.path(&format!("store-{name}.dead-letters.jsonl")),
-        streams: vec![Stream::general()],
+        streams: policy::streams(),
         own_chains: own.iter().map(|own| (own.state.chain, own.state.next())).collect(),
         bulk_bytes,
         concurrency,
@@ -450,47 +447,6 @@ fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
     config.stores.iter().map(open).collect()
 }
 
-/// Where a store has more of a chain than the journal, the journal has lost events that were acknowledged: its folder is an
-/// old copy, or its end was damaged. That chain is closed, and a new one goes on from what the store has. The same where
-/// a store does not answer: it might have more, and to give the positions out again would fork the chain for good.
-async fn supersede_uncertain_chains(
-    recovering: &mut Recovering,
-    own: &[OwnChain],
-    stores: &[NamedStore],
-) -> Result<(), OpenError> {
-    let asked = join_all(stores.iter().map(|(name, store)| heads_beyond(name, store.as_ref(), own))).await;
-    let all_answered = asked.iter().all(Option::is_some);
-    for OwnChain { stream, state } in own {
-        let of_chain = |head: &&ChainHead| head.position.chain == state.chain;
-        let furthest = asked.iter().flatten().flatten().filter(of_chain).max_by_key(|head| head.position.sequence);
-        let (chain, next) = (state.chain, state.next().0);
-        match furthest {
-            Some(head) => {
-                let sequence = head.position.sequence.0;
-                tracing::error!(
-                    %chain,
-                    store_has = sequence,
-                    journal_ends_before = next,
-                    "the journal has lost events that a store has; their chain is closed and a new one goes on from there"
-                );
-                let predecessor =
-                    Predecessor { chain: chain.to_string(), leaf: None, seal: head.seal.clone(), sequence };
-                recovering.supersede(stream, Some(predecessor))?;
-            }
-            None if all_answered => {}
-            None => {
-                tracing::warn!(
-                    %chain,
-                    journal_ends_before = next,
-                    "a store cannot be asked whether it has more of the chain than the journal; a new one goes on from here"
-                );
-                recovering.supersede(stream, None)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Begins new chains where the configuration now wants them sealed, or now does not.
 fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), OpenError> {
     let sealed = config.seal.chaining;
@@ -501,32 +457,6 @@ fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), O
         tracing::warn!("seal.chaining is off: events are numbered, and nobody can tell whether one is changed");
     }
     Ok(())
-}
-
-/// The heads that this store has beyond ours; `None` if it does not answer in time.
-async fn heads_beyond(name: &str, store: &dyn Store, own: &[OwnChain]) -> Option<Vec<ChainHead>> {
-    let ask = async {
-        let mut heads = Vec::new();
-        if !own.is_empty() {
-            store.setup(&[Stream::general()]).await?;
-        }
-        for chain in own {
-            let head = store.head(chain.state.chain).await?;
-            heads.extend(head.filter(|head| head.position.sequence >= chain.state.next()));
-        }
-        Ok::<_, store::SinkError>(heads)
-    };
-    match timeout(HEAD_TIMEOUT, ask).await {
-        Ok(Ok(heads)) => Some(heads),
-        Ok(Err(error)) => {
-            tracing::warn!(store = name, %error, "the store could not be asked for its newest events");
-            None
-        }
-        Err(_) => {
-            tracing::warn!(store = name, "the store did not say in time what its newest events are");
-            None
-        }
-    }
 }
 
 /// SIGTERM and SIGINT, either of which ends the service in order.

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use crate::{
+    access::Caller,
     event::{OWN_PROVIDER, Space, WriteScope},
     intake::{Intake, Item, Registration},
     metrics::AuditMetrics,
@@ -81,6 +82,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Of what a caller did, in the default space.
+    pub fn by(caller: &Caller, action: Action, message: String, payload: Value) -> Self {
+        let user = Some(caller.principal.to_string());
+        Self { action, message, space: None, user, address: caller.address, payload }
+    }
+
     /// With texts that every event may have, of bounded length: what somebody sends must neither keep the event that
     /// tells of it from being logged, nor take the room of others.
     fn plain(self) -> Self {

@@ -29,7 +29,7 @@ pub(crate) const USUAL: [&str; 12] = [
 
 /// Columns, by the dotted paths of what they show.
 #[derive(Debug)]
-pub(crate) struct Columns {
+pub struct Columns {
     columns: Vec<Column>,
 }
 

@@ -7,6 +7,7 @@ use std::{error::Error, time::Duration};
 use crate::{
     access::{ChangeError, Unavailable},
     intake::{BodyError, RegisterError},
+    read::ReadError,
     store::IndexError,
     writer::SubmitError,
 };
@@ -297,6 +298,11 @@ impl Failure {
         Self::new(ErrorCode::InvalidRequest, message)
     }
 
+    /// What is not there, and what the caller may not see.
+    pub fn not_found() -> Self {
+        Self::new(ErrorCode::NotFound, "Not Found")
+    }
+
     /// A fault of ours: the caller learns no more than that.
     pub fn internal(cause: impl Into<String>) -> Self {
         Self::new(ErrorCode::Internal, "An internal server error occurred").because(cause)
@@ -388,6 +394,25 @@ impl From<SubmitError> for Failure {
             SubmitError::Failed { reason } => {
                 Self::new(ErrorCode::JournalFailed, "the journal cannot be written").because(reason)
             }
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReadError::NotFound => Self::not_found(),
+            ReadError::Access(error) => error.into(),
+            ReadError::Index(error) => error.into(),
+            ReadError::Timeout => Self::new(ErrorCode::StoreTimeout, message),
+            ReadError::Busy => Self::new(ErrorCode::Busy, message).retry_after(Duration::from_secs(1)),
+            ReadError::TooManyStreams(_) => Self::new(ErrorCode::TooManyStreams, message).retry_after(RETRY_AFTER),
+            ReadError::PageTooLarge => Self::new(ErrorCode::PageTooLarge, message),
+            ReadError::Cursor(_) => Self::invalid(format!("[request query.after]: {message}")),
+            ReadError::Interval(_) => Self::invalid(format!("[request query.interval]: {message}")),
+            ReadError::TooManyChains(_) => Self::invalid(message),
+            ReadError::Internal(cause) => Self::internal(cause),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`ScopedQuery`](crate::query::ScopedQuery) by a [`Permit`] alone. Nothing here knows HTTP.
 
 mod authority;
+mod caller;
 mod config;
 mod credentials;
 mod identify;
@@ -21,6 +22,7 @@ mod tests;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use authority::Authority;
+pub use caller::Caller;
 pub use config::{AccessConfig, AccessProblem, AuthenticatorKind, AuthorityKind};
 pub use credentials::Credentials;
 pub use identify::AccessError;
@@ -29,7 +31,7 @@ pub use keys::{ChangeError, KeyInfo, Keys, KeysError, Known, NewKey};
 pub use lockout::FailedAttempts;
 use lockout::{Attempt, Begun, Claim, Lockout};
 pub use permissions::Permission;
-pub use permit::{Denied, Permit, permit_visible, scope};
+pub use permit::{Denied, Permit, permit_visible, scope, try_scope};
 pub use principal::{BadGrant, Grant, GrantText, Principal, Realm, Refusal, Role};
 pub use remote::Unavailable;
 

@@ -89,3 +89,9 @@ pub fn scope(permit: Permit, query: impl FnOnce(Scope) -> Query) -> ScopedQuery 
     let scope = permit.scope.clone();
     ScopedQuery::new(Query { scope: permit.scope, ..query(scope) })
 }
+
+/// The same, where there may be no query.
+pub fn try_scope<E>(permit: Permit, query: impl FnOnce(Scope) -> Result<Query, E>) -> Result<ScopedQuery, E> {
+    let query = query(permit.scope.clone())?;
+    Ok(scope(permit, |_| query))
+}

@@ -1,5 +1,6 @@
 //! The plain values that every other module speaks in: identities, positions, severities, times.
 
+mod retention;
 mod sealed;
 mod write_scope;
 
@@ -12,6 +13,7 @@ use jiff::{
     tz::Offset,
 };
 
+pub use retention::RetentionClass;
 pub use sealed::{ChainEntry, ChainHead, SealedEvent};
 pub use write_scope::{OWN_PROVIDER, ProviderScope, WriteScope};
 

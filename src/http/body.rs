@@ -1,9 +1,9 @@
 //! Bodies of requests, in bounded memory.
 //!
-//! Before a body is read, room for all that it may come to is set aside; where there is none for longer than a request may
+//! Before a body is read, memory for all that it may come to is reserved; where there is none for longer than a request may
 //! take, the answer is 503. So the memory that bodies take is bounded, whatever is sent and however slowly.
 
-use std::io::Read;
+use std::{io::Read, time::Duration};
 
 use axum::{
     body::Body,
@@ -13,14 +13,16 @@ use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::room::{Place, Room};
-use crate::error::{ErrorCode, Failure};
+use crate::{
+    error::{ErrorCode, Failure},
+    memory_budget::{MemoryBudget, Reservation},
+};
 
 const BUSY: &str = "too much is being received at once; try again later";
 
 /// Reads bodies.
 pub(super) struct Bodies {
-    room: Room,
+    budget: MemoryBudget,
 }
 
 /// What a route takes.
@@ -31,20 +33,20 @@ pub(super) struct Expected {
     pub(super) limit: usize,
 }
 
-/// What was sent, perhaps still compressed. The memory set aside for it is free once it is dropped.
+/// What was sent, perhaps still compressed. The memory reserved for it is free once it is dropped.
 #[derive(Debug)]
 pub(super) struct Sent {
     bytes: Vec<u8>,
     encoding: Encoding,
     limit: usize,
-    room: Place,
+    memory: Reservation,
 }
 
-/// A body, ready to be read. As with [`Sent`], the room is kept with it.
+/// A body, ready to be read. As with [`Sent`], the memory is kept with it.
 #[derive(Debug)]
 pub(super) struct Plain {
     pub(super) bytes: Vec<u8>,
-    room: Place,
+    memory: Reservation,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,7 @@ enum Encoding {
 impl Bodies {
     /// At most so many bytes in all bodies together, raised to what one compressed body of the largest limit needs.
     pub(super) fn new(concurrent: usize, largest: usize) -> Self {
-        Self { room: Room::of(concurrent.max(largest.saturating_mul(2))) }
+        Self { budget: MemoryBudget::of(concurrent.max(largest.saturating_mul(2))) }
     }
 
     /// Reads a body to its end.
@@ -78,12 +80,13 @@ impl Bodies {
             Encoding::Identity => 0,
             Encoding::Gzip => limit,
         };
-        let room = self.room.set_aside(declared.unwrap_or(limit) + plain, deadline, BUSY).await?;
+        let reserved = self.budget.reserve(declared.unwrap_or(limit) + plain, deadline).await;
+        let memory = reserved.map_err(|_| Failure::new(ErrorCode::Busy, BUSY).retry_after(Duration::from_secs(1)))?;
         let bytes = timeout_at(deadline, collect(body, declared.unwrap_or(0), limit))
             .await
             .map_err(|_| Failure::new(ErrorCode::BodyTimeout, "the body did not arrive in time"))??;
-        let mut sent = Sent { bytes, encoding, limit, room };
-        sent.room.keep(sent.bytes.len() + plain);
+        let mut sent = Sent { bytes, encoding, limit, memory };
+        sent.memory.shrink_to(sent.bytes.len() + plain);
         Ok(sent)
     }
 }
@@ -109,7 +112,7 @@ impl Sent {
 
     /// Decompresses, never beyond the limit.
     pub(super) fn decode(self) -> Result<Plain, Failure> {
-        let Self { bytes, encoding, limit, mut room } = self;
+        let Self { bytes, encoding, limit, mut memory } = self;
         let bytes = match encoding {
             Encoding::Identity => bytes,
             Encoding::Gzip => {
@@ -117,15 +120,15 @@ impl Sent {
                 gunzip(bytes.as_slice(), Vec::with_capacity(guess), limit)?
             }
         };
-        room.keep(bytes.len());
-        Ok(Plain { bytes, room })
+        memory.shrink_to(bytes.len());
+        Ok(Plain { bytes, memory })
     }
 }
 
 impl Plain {
-    /// Frees the bytes and hands on the room, for what was made of them.
-    pub(super) fn into_room(self) -> Place {
-        self.room
+    /// Frees the bytes and hands on the memory, for what was made of them.
+    pub(super) fn into_memory(self) -> Reservation {
+        self.memory
     }
 }
 
@@ -204,7 +207,7 @@ fn too_large(limit: usize) -> Failure {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::{io::Write, time::Duration};
+    use std::io::Write;
 
     use flate2::{Compression, write::GzEncoder};
     use futures_util::{FutureExt, stream};
@@ -240,15 +243,15 @@ mod tests {
     #[tokio::test]
     async fn a_body_keeps_no_more_room_than_it_takes_and_none_once_it_is_gone() {
         let bodies = Bodies::new(2 * LIMIT, LIMIT);
-        let all = bodies.room.free_pieces();
+        let all = bodies.budget.free_units();
         let sent = bodies.read(&HeaderMap::new(), Body::from(vec![b' '; 5000]), EXPECTED, in_millis(60_000)).await;
-        assert_eq!(all - bodies.room.free_pieces(), 5);
+        assert_eq!(all - bodies.budget.free_units(), 5);
         let plain = sent.unwrap().decode().unwrap();
-        assert_eq!(all - bodies.room.free_pieces(), 5);
-        let room = plain.into_room();
-        assert_eq!(all - bodies.room.free_pieces(), 5);
-        drop(room);
-        assert_eq!(bodies.room.free_pieces(), all);
+        assert_eq!(all - bodies.budget.free_units(), 5);
+        let memory = plain.into_memory();
+        assert_eq!(all - bodies.budget.free_units(), 5);
+        drop(memory);
+        assert_eq!(bodies.budget.free_units(), all);
     }
 
     /// The same gzip member again and again; a reader that asks for very many is not bounded.

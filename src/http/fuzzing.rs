@@ -3,15 +3,12 @@
 
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::{
-    opaque,
-    parameters::Parameters,
-    request::{Begin, FindRequest, TailRequest},
-};
+use super::{parameters::Parameters, request};
 use crate::{
     error::Failure,
     event::UnixMillis,
     query::{Place, Scope, Sort, Visible},
+    read::{self, Begin, FindRequest},
 };
 
 const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
@@ -30,19 +27,19 @@ impl Question<'_> {
     fn request(self, after: &str) -> Result<FindRequest, Failure> {
         let mut pairs = vec![("after", after), ("sort", self.sort)];
         pairs.extend(self.start.map(|start| ("start", start)));
-        FindRequest::parse(Parameters::of(&pairs), NOW)
+        request::find(Parameters::of(&pairs), NOW)
     }
 
     /// The `next` of an answer that ends in this document.
     pub fn cursor_behind(self, document: &[u8]) -> Result<String, String> {
         let request = self.request("").map_err(message)?;
-        request.cursor_behind(document, &EVERYTHING).map_err(message)
+        request.cursor_behind(document, &EVERYTHING).map_err(|error| error.to_string())
     }
 
     /// Where an `after` leads, and the order that this is a place in.
     pub fn place_after(self, after: &str) -> Result<(Place, Vec<Sort>), String> {
         let request = self.request(after).map_err(message)?;
-        let place = request.after(&EVERYTHING).map_err(message)?;
+        let place = request.after(&EVERYTHING).map_err(|error| message(error.into()))?;
         let query = request.query(EVERYTHING, place);
         query.after.map(|place| (place, query.sort)).ok_or_else(|| "no cursor was given".to_owned())
     }
@@ -52,20 +49,20 @@ impl Question<'_> {
 pub fn last_event_id(bytes: &[u8]) -> Result<String, String> {
     let mut headers = HeaderMap::new();
     headers.insert("last-event-id", HeaderValue::from_bytes(bytes).map_err(|error| error.to_string())?);
-    match TailRequest::parse(Parameters::of(&[]), &headers, NOW).map_err(message)?.begin {
+    match request::tail(Parameters::of(&[]), &headers, NOW).map_err(message)?.begin {
         Begin::Resumed(positions) => Ok(positions.encode()),
         Begin::Now | Begin::Since(_) => Ok(String::new()),
     }
 }
 
-/// The text of this content; see [`opaque`].
+/// The text of this content; see [tokens](read::encode_token).
 pub fn sealed(content: &[u8]) -> String {
-    opaque::encode(1, content)
+    read::encode_token(1, content)
 }
 
 /// The content of a text of this version.
 pub fn opened(text: &str) -> Option<Vec<u8>> {
-    opaque::decode(1, text).ok()
+    read::decode_token(1, text).ok()
 }
 
 fn message(failure: Failure) -> String {

@@ -3,7 +3,7 @@
 //! A route cannot be served without a [`Guarded`] around its handlers, which says what a caller needs for it. What is
 //! another space's answers as if there were nothing.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -13,12 +13,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::MethodRouter,
 };
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use serde_json::json;
 
 use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
-    access::{Credentials, FailedAttempts, Identified, Permission, Permit, Principal, Refusal},
+    access::{Caller, Credentials, FailedAttempts, Identified, Permission, Refusal},
     audit::{Action, Record},
     error::{ErrorCode, Failure},
 };
@@ -49,16 +48,6 @@ pub(super) fn requires(permission: Permission, methods: MethodRouter<Arc<Shared>
 /// Handlers for everyone; for [`OPEN`].
 pub(super) fn open(methods: MethodRouter<Arc<Shared>>) -> Guarded {
     Guarded(methods)
-}
-
-/// Who is calling.
-#[derive(Clone)]
-pub(super) struct Caller {
-    pub(super) principal: Arc<Principal>,
-    /// What they showed, for an authority that asks in their name.
-    pub(super) credentials: Credentials,
-    /// From where; not known where no connection is.
-    pub(super) address: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -113,29 +102,6 @@ async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
     Ok(Caller { principal, credentials, address })
 }
 
-/// How soon an answer that goes on for long ends after its caller is no longer known, or as somebody else.
-const RECHECK: Duration = Duration::from_secs(3);
-
-/// Waits until the caller is no longer who they were, as when a key was revoked, a token ended or the roles changed; or until
-/// the authority no longer lets them read what the permit is for. It is asked as seldom as the other systems are.
-pub(super) async fn lost(shared: &Shared, caller: &Caller, permit: &Permit) {
-    let Services { access, clock, .. } = &shared.services;
-    let Caller { principal, credentials, .. } = caller;
-    let mut allowed = Instant::now();
-    loop {
-        sleep(RECHECK).await;
-        if !access.still_knows(principal, credentials, clock.now()).await {
-            return;
-        }
-        if allowed.elapsed() >= access.cache() {
-            if !access.still_permits(principal, credentials, permit).await {
-                return;
-            }
-            allowed = Instant::now();
-        }
-    }
-}
-
 /// The event of the log's own that tells of failed attempts.
 pub fn authentication_failed(attempts: FailedAttempts) -> Record {
     let FailedAttempts { address, login, attempts } = attempts;
@@ -147,14 +113,6 @@ pub fn authentication_failed(attempts: FailedAttempts) -> Record {
         user: login,
         address,
         payload: json!({"attempts": attempts}),
-    }
-}
-
-impl Caller {
-    /// What is recorded of a thing that the caller did.
-    pub(super) fn did(&self, action: Action, message: String, payload: Value) -> Record {
-        let user = Some(self.principal.to_string());
-        Record { action, message, space: None, user, address: self.address, payload }
     }
 }
 
@@ -185,7 +143,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// Turns away whoever may not do this, here.
-async fn check(
+pub(super) async fn check(
     State(permission): State<Permission>,
     InSpace(space): InSpace,
     Extension(caller): Extension<Caller>,
@@ -205,11 +163,6 @@ fn refused(permission: Permission, refusal: &Refusal) -> Failure {
         Refusal::Space if permission == Permission::LogEvents => {
             Failure::new(ErrorCode::Forbidden, "the caller may not log in this space")
         }
-        Refusal::Space => absent(),
+        Refusal::Space => Failure::not_found(),
     }
-}
-
-/// What is not there, and what the caller may not see.
-pub(super) fn absent() -> Failure {
-    Failure::new(ErrorCode::NotFound, "Not Found")
 }

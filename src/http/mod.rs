@@ -6,33 +6,25 @@
 
 mod address;
 mod answer;
-mod ask;
 mod body;
-mod crowd;
-mod export;
+mod connection_limiter;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod guard;
+mod held_body;
 mod items;
-mod opaque;
 mod openapi;
-mod pages;
+mod operation;
 mod parameters;
-mod projection;
 mod request;
-mod room;
 mod routes;
-mod scan;
 mod serve;
-mod spans;
-mod streams;
-mod tail;
-mod taken;
-mod tally;
+mod streamed_body;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests;
 mod tls;
+mod write_timeout;
 
 use std::{
     any::Any,
@@ -60,21 +52,20 @@ use crate::{
     error::{ErrorCode, Failure},
     intake::Intake,
     metrics::Metrics,
+    read::Reader,
     ship::Shipper,
-    store::EventIndex,
     time::Clock,
     writer::Writer,
 };
 pub use address::{ForwardHeader, Proxies};
 use answer::Code;
 use body::Bodies;
-pub use crowd::PerAddress;
+pub use connection_limiter::PerAddress;
 pub use guard::authentication_failed;
 use guard::{Guarded, authenticate, open, requires};
 pub use openapi::document as openapi;
-use pages::Pages;
+use operation::Operation;
 pub use serve::{Connections, serve};
-use streams::Streams;
 pub use tls::{Tls, TlsError};
 
 /// What the routes work with.
@@ -83,9 +74,7 @@ pub struct Services {
     pub writer: Writer,
     /// Every store by its name in the configuration, with its shipper.
     pub stores: Vec<(String, Shipper)>,
-    /// The store that is queried, and its shipper.
-    pub query_store: Arc<dyn EventIndex>,
-    pub query_shipper: Shipper,
+    pub reader: Arc<Reader>,
     pub access: Arc<Access>,
     /// Where routes record what was done, in one line.
     pub audit: Audit,
@@ -106,11 +95,6 @@ pub struct Limits {
     pub max_batch_bytes: usize,
     /// Bytes of all bodies that are being received or checked.
     pub max_concurrent_bytes: usize,
-    /// Bytes of all pages of events that are being read or sent.
-    pub max_answer_bytes: usize,
-    /// How many of each that one caller may have running.
-    pub exports_per_caller: usize,
-    pub tails_per_caller: usize,
     /// From a request's head to its answer, also when it waits for a store.
     pub request_timeout: Duration,
 }
@@ -123,28 +107,14 @@ const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 type Route = (&'static str, Guarded);
 
 /// The routes that also exist under `/s/{space}`.
-fn in_space() -> [Route; 19] {
+fn in_space() -> [Route; 5] {
     [
         ("/api/event_log/events", requires(Permission::LogEvents, post(routes::events::log))),
-        ("/api/event_log/events/{id}", requires(Permission::SearchEvents, get(routes::event::get))),
         ("/api/event_log/providers", requires(Permission::ListProviders, get(routes::providers::list))),
         (
             "/api/event_log/providers/{provider}",
             requires(Permission::RegisterProviders, put(routes::providers::register)),
         ),
-        ("/api/event_log/{type}/{id}/_find", requires(Permission::FindByObject, get(routes::find::by_id))),
-        ("/api/event_log/{type}/_find", requires(Permission::FindByObject, post(routes::find::by_ids))),
-        ("/api/event_log/_find", requires(Permission::SearchEvents, get(routes::find::visible))),
-        ("/api/event_log/{type}/{id}/_count", requires(Permission::FindByObject, get(routes::count::by_id))),
-        ("/api/event_log/{type}/_count", requires(Permission::FindByObject, post(routes::count::by_ids))),
-        ("/api/event_log/_count", requires(Permission::SearchEvents, get(routes::count::visible))),
-        ("/api/event_log/{type}/{id}/_aggregate", requires(Permission::FindByObject, get(routes::aggregate::by_id))),
-        ("/api/event_log/{type}/_aggregate", requires(Permission::FindByObject, post(routes::aggregate::by_ids))),
-        ("/api/event_log/_aggregate", requires(Permission::SearchEvents, get(routes::aggregate::visible))),
-        ("/api/event_log/{type}/{id}/_export", requires(Permission::FindByObject, get(routes::export::by_id))),
-        ("/api/event_log/_export", requires(Permission::SearchEvents, get(routes::export::visible))),
-        ("/api/event_log/{type}/{id}/_tail", requires(Permission::FindByObject, get(routes::tail::by_id))),
-        ("/api/event_log/_tail", requires(Permission::SearchEvents, get(routes::tail::visible))),
         ("/api/event_log/dead_letters", requires(Permission::ListDeadLetters, get(routes::dead_letters::list))),
         (
             "/api/event_log/dead_letters/_replay",
@@ -172,11 +142,15 @@ fn of_operation() -> [Route; 6] {
 /// The whole interface.
 pub fn router(services: Services) -> Router {
     let shared = Arc::new(Shared::new(services));
+    let operations = routes::operations();
+    let of_spaces = || operations.iter().filter(|operation| operation.is_in_spaces);
+    let route = |router, operation: &Operation| operation.route(router);
     Router::new()
         .merge(collect(of_operation()))
         .merge(collect(in_space()))
-        .nest("/s/{space}", collect(in_space()))
-        .fallback(async || guard::absent())
+        .merge(operations.iter().fold(Router::new(), route))
+        .nest("/s/{space}", collect(in_space()).merge(of_spaces().fold(Router::new(), route)))
+        .fallback(async || Failure::not_found())
         .method_not_allowed_fallback(async |method: Method| {
             Failure::new(ErrorCode::MethodNotAllowed, format!("{method} is not allowed here"))
         })
@@ -200,22 +174,17 @@ struct Shared {
     bodies: Bodies,
     /// Of everything else, so that nobody who may only ask keeps events out.
     other_bodies: Bodies,
-    pages: Pages,
-    streams: Streams,
     /// A turn for each processor: more threads would only hold more memory.
     checking: Semaphore,
 }
 
 impl Shared {
     fn new(services: Services) -> Self {
-        let Limits { max_batch_bytes, max_concurrent_bytes, max_answer_bytes, .. } = services.limits;
+        let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
         let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes);
         let other_bodies = Bodies::new(max_concurrent_bytes / OTHER_BODIES, MAX_QUERY_BYTES);
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let Limits { exports_per_caller, tails_per_caller, .. } = services.limits;
-        let streams = Streams::new(services.stopping.clone(), exports_per_caller, tails_per_caller);
-        let pages = Pages::new(max_answer_bytes);
-        Self { services, bodies, other_bodies, pages, streams, checking: Semaphore::new(processors) }
+        Self { services, bodies, other_bodies, checking: Semaphore::new(processors) }
     }
 
     /// When a request that begins now has to be answered.

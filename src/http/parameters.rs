@@ -5,6 +5,7 @@ use axum::{
     http::request::Parts,
 };
 
+use super::operation::{Kind, Parameter};
 use crate::{
     error::{ErrorCode, Failure},
     event::Space,
@@ -23,27 +24,35 @@ impl Parameters {
     }
 
     /// The parameter's value; refused if it was given more than once.
-    pub(super) fn take(&mut self, name: &str, expected: &str) -> Result<Option<String>, Failure> {
-        let mut values = self.take_all(name);
+    pub(super) fn text(&mut self, parameter: &Parameter) -> Result<Option<String>, Failure> {
+        let mut values = self.texts(parameter);
         let value = values.pop();
         if values.is_empty() {
             return Ok(value);
         }
-        Err(invalid(name, format_args!("expected value of type [{expected}] but got [Array]")))
+        let expected = match parameter.kind {
+            Kind::Text { .. } => "string",
+            Kind::Number { .. } => "number",
+        };
+        Err(invalid(parameter.name, format_args!("expected value of type [{expected}] but got [Array]")))
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.pairs.iter().any(|(key, _)| key == name)
+    pub(super) fn has(&self, parameter: &Parameter) -> bool {
+        self.pairs.iter().any(|(key, _)| key == parameter.name)
     }
 
     /// All values of the parameter, in order.
-    pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
-        self.pairs.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()
+    pub(super) fn texts(&mut self, parameter: &Parameter) -> Vec<String> {
+        self.pairs.extract_if(.., |(key, _)| key == parameter.name).map(|(_, value)| value).collect()
     }
 
-    /// A whole number, written as JavaScript would read it: ` 2 `, `1e1`.
-    pub(super) fn take_number(&mut self, name: &str, range: NumberRange) -> Result<u64, Failure> {
-        let Some(text) = self.take(name, "number")? else {
+    /// A whole number, written as JavaScript would read it: ` 2 `, `1e1`; the default where it is absent.
+    pub(super) fn number(&mut self, parameter: &Parameter) -> Result<u64, Failure> {
+        let name = parameter.name;
+        let Kind::Number { range, .. } = &parameter.kind else {
+            return Err(Failure::internal(format!("the parameter {name} is no number")));
+        };
+        let Some(text) = self.text(parameter)? else {
             return Ok(range.default);
         };
         let number = number(&text).ok_or_else(|| invalid(name, "expected value of type [number] but got [string]"))?;
@@ -59,6 +68,14 @@ impl Parameters {
         Ok(number as u64)
     }
 
+    pub(super) fn take(&mut self, name: &'static str, _: &str) -> Result<Option<String>, Failure> {
+        self.text(&Parameter::text(name, ""))
+    }
+
+    pub(super) fn take_number(&mut self, name: &'static str, range: NumberRange) -> Result<u64, Failure> {
+        self.number(&Parameter::number(name, range, ""))
+    }
+
     /// Refuses what nobody took.
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self.pairs.first() {
@@ -69,6 +86,7 @@ impl Parameters {
 }
 
 /// What a number may be, and what it is when it is not given. Bounds are below 2^53.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct NumberRange {
     pub(super) default: u64,
     pub(super) min: u64,

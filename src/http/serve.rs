@@ -20,9 +20,9 @@ use tower::util::MapRequest;
 
 use super::{
     address::Peer,
-    crowd::{Crowd, PerAddress},
-    taken::Taken,
+    connection_limiter::{ConnectionLimiter, PerAddress},
     tls::Tls,
+    write_timeout::WriteTimeout,
 };
 
 /// Bytes of a request's head, which anyone may send on each connection; the longest question is far from it.
@@ -51,7 +51,7 @@ pub async fn serve(
     per_address: PerAddress,
 ) {
     let stop = CancellationToken::new();
-    let crowd = Crowd::new(per_address);
+    let per_client = ConnectionLimiter::new(per_address);
     let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
     let mut open = JoinSet::new();
     tokio::pin!(shutdown);
@@ -62,11 +62,11 @@ pub async fn serve(
             Some(_) = open.join_next(), if !open.is_empty() => {}
             accepted = accept(&listener, &places) => {
                 let Some((stream, peer, place)) = accepted else { continue };
-                let Some(guest) = crowd.admit(peer) else { continue };
+                let Some(permit) = per_client.admit(peer) else { continue };
                 let connection = connection(stream, tls.clone(), peer, router.clone(), stop.clone(), limits);
                 open.spawn(async move {
                     connection.await;
-                    drop((place, guest));
+                    drop((place, permit));
                 });
             }
         }
@@ -101,7 +101,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may wait to be sent");
     }
-    let stream = Taken::within(limits.write_timeout, stream);
+    let stream = WriteTimeout::new(stream, limits.write_timeout);
     let Some(tls) = tls else {
         return requests(stream, peer, router, stop, limits).await;
     };

@@ -18,8 +18,9 @@ mod violations;
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    event::{Space, Stream, UnixMillis, WriteScope},
-    integrity::{ContentDigest, ContentRef, RetentionClass, Salt},
+    event::{RetentionClass, Space, Stream, UnixMillis, WriteScope},
+    integrity::{ContentDigest, ContentRef, Salt},
+    policy::{self, Placement},
     schema::ECS_VERSION,
     time::{Clock, format_millis},
 };
@@ -84,11 +85,12 @@ pub enum BodyError {
     NotJson { offset: usize, reason: String },
 }
 
-/// Canonical contents of one stream, each with its digest, ready to be sealed.
+/// Canonical contents, each with its digest, ready to be sealed.
+#[derive(Default)]
 pub struct Contents {
-    pub stream: Stream,
     bytes: Vec<u8>,
     events: Vec<Content>,
+    runs: Vec<Run>,
 }
 
 struct Content {
@@ -100,10 +102,11 @@ struct Content {
     digest: ContentDigest,
 }
 
-impl Default for Contents {
-    fn default() -> Self {
-        Self { stream: Stream::general(), bytes: Vec::new(), events: Vec::new() }
-    }
+/// Consecutive contents of one stream.
+struct Run {
+    stream: Stream,
+    /// The index of the first content behind it.
+    end: usize,
 }
 
 impl Contents {
@@ -118,6 +121,36 @@ impl Contents {
     /// Bytes of all contents together.
     pub fn total_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// How often the stream changes from one content to the next, and once for the first.
+    pub fn run_count(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The stream of the content at this index, and how many contents from there on are in it.
+    pub fn run_at(&self, index: usize) -> Option<(&Stream, usize)> {
+        let run = self.runs.iter().find(|run| index < run.end)?;
+        Some((&run.stream, run.end - index))
+    }
+
+    fn push(&mut self, stream: Stream, content: Content) {
+        self.events.push(content);
+        let end = self.events.len();
+        match self.runs.last_mut() {
+            Some(run) if run.stream == stream => run.end = end,
+            Some(_) | None => self.runs.push(Run { stream, end }),
+        }
+    }
+
+    /// Puts each content into the stream that this says of its index.
+    #[cfg(test)]
+    pub(crate) fn in_streams(mut self, stream: impl Fn(usize) -> Stream) -> Self {
+        self.runs.clear();
+        for (index, content) in std::mem::take(&mut self.events).into_iter().enumerate() {
+            self.push(stream(index), content);
+        }
+        self
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ContentRef<'_>> {
@@ -338,10 +371,10 @@ impl Batch<'_> {
             self.accepted.items.push(Item::Rejected(self.draft.violations.take()));
             return Ok(());
         };
-        let class = RetentionClass::General;
+        let Placement { stream, class } = policy::placement();
         let contents = &mut self.accepted.contents;
         self.draft.put_name(known.retention, class.as_str().as_bytes());
-        self.draft.put_name(known.stream, contents.stream.as_str().as_bytes());
+        self.draft.put_name(known.stream, stream.as_str().as_bytes());
         if !self.draft.has(known.id) {
             let id = self.random.uuid_v7(self.now);
             self.draft.put_name(known.id, &id);
@@ -352,14 +385,8 @@ impl Batch<'_> {
         let range = start..contents.bytes.len();
         let salt = Salt(self.random.bytes());
         let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());
-        contents.events.push(Content {
-            range,
-            annals_at: splices.annals_at,
-            event_at: splices.event_at,
-            class,
-            salt,
-            digest,
-        });
+        let content = Content { range, annals_at: splices.annals_at, event_at: splices.event_at, class, salt, digest };
+        contents.push(stream, content);
         self.accepted.items.push(Item::Accepted { id });
         Ok(())
     }

@@ -9,11 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     keys::{ChainKeys, SealSecret},
-    leaf::{ContentDigest, Epoch, Leaf, LeafKind, RetentionClass, Salt, encode_hash},
+    leaf::{ContentDigest, Epoch, Leaf, LeafKind, Salt, encode_hash},
     tree::Frontier,
 };
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Sequence, UnixMillis},
+    event::{ChainId, ChainPosition, LeafHash, RetentionClass, Sequence, UnixMillis},
     time::format_millis,
 };
 

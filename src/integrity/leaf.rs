@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{ChainId, LeafHash, Sequence, UnixMillis};
+use crate::event::{ChainId, LeafHash, RetentionClass, Sequence, UnixMillis};
 
 /// Bytes of leaf data.
 pub const LEAF_BYTES: usize = 110;
@@ -33,25 +33,6 @@ impl ContentDigest {
 pub enum LeafKind {
     Event = 1,
     LedgerRecord = 2,
-}
-
-/// The retention class of an event, as it is sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum RetentionClass {
-    General = 0,
-    Long = 1,
-    Permanent = 2,
-}
-
-impl RetentionClass {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::General => "general",
-            Self::Long => "long",
-            Self::Permanent => "permanent",
-        }
-    }
 }
 
 /// The number of a key in the sequence of a chain's keys: whole epochs since the chain was opened.

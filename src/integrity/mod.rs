@@ -24,9 +24,7 @@ mod verify;
 
 pub use chain::{Chain, ChainError, ChainState, ContentRef, OpeningRecord, Predecessor, SEAL_OVERHEAD, Sealing};
 pub use keys::{ChainKeys, MAC_BYTES, SealSecret, ShortSecret};
-pub use leaf::{
-    ContentDigest, Epoch, LEAF_BYTES, Leaf, LeafKind, RetentionClass, Salt, decode_hash, encode_hash, node_hash,
-};
+pub use leaf::{ContentDigest, Epoch, LEAF_BYTES, Leaf, LeafKind, Salt, decode_hash, encode_hash, node_hash};
 pub use stub::{stub, stub_without_content};
 pub use tree::Frontier;
 pub use verify::{Opened, VerifyError, open};

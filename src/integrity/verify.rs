@@ -3,8 +3,8 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
-use super::leaf::{ContentDigest, Epoch, Leaf, LeafKind, RetentionClass, Salt, decode_hash, encode_hash};
-use crate::event::{ChainId, LeafHash, Sequence, UnixMillis};
+use super::leaf::{ContentDigest, Epoch, Leaf, LeafKind, Salt, decode_hash, encode_hash};
+use crate::event::{ChainId, LeafHash, RetentionClass, Sequence, UnixMillis};
 
 /// A stored document, taken apart.
 #[derive(Debug)]

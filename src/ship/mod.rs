@@ -12,6 +12,7 @@ mod dead_letter;
 mod deliver;
 mod health;
 mod progress;
+mod recovery;
 mod retry;
 mod run;
 
@@ -37,6 +38,7 @@ pub use dead_letter::{DeadLetter, DeadLetterError};
 use health::Health;
 pub use progress::ProgressError;
 use progress::ProgressFile;
+pub use recovery::settle_chains;
 
 use crate::{
     event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
@@ -157,6 +159,13 @@ impl ShipperTask {
 pub struct Confirmations(watch::Receiver<Position>);
 
 impl Confirmations {
+    /// The same, of which only what is confirmed from now on is new.
+    pub fn from_now(&self) -> Self {
+        let mut confirmed = self.0.clone();
+        confirmed.mark_unchanged();
+        Self(confirmed)
+    }
+
     /// Everything before this is confirmed.
     pub fn confirmed(&self) -> Position {
         *self.0.borrow()

@@ -195,20 +195,23 @@ impl Committer {
                     is_within
                 })
                 .count();
-            if count == 0 {
-                continue;
-            }
-            let chain = self.chains.chain(&contents.stream, now).map_err(|error| error.to_string())?;
-            let first = ChainPosition { chain: chain.state().chain, sequence: chain.state().next() };
-            let mut sealing = chain.begin(now);
-            let received = sealing.received();
-            let mut section = SectionWriter::begin(&mut self.payload, &contents.stream, received, first, count);
-            for content in contents.iter().skip(done).take(count) {
-                let start = self.payload.len();
-                let (position, leaf_hash) = sealing.seal(&content, &mut self.payload);
-                let length = self.payload.len() - start;
-                section.note(&mut self.payload, length, leaf_hash);
-                waiting.receipts.push(Receipt { position, leaf_hash });
+            let end = done + count;
+            while waiting.receipts.len() < end {
+                let done = waiting.receipts.len();
+                let Some((stream, length)) = contents.run_at(done) else { break };
+                let count = length.min(end - done);
+                let chain = self.chains.chain(stream, now).map_err(|error| error.to_string())?;
+                let first = ChainPosition { chain: chain.state().chain, sequence: chain.state().next() };
+                let mut sealing = chain.begin(now);
+                let received = sealing.received();
+                let mut section = SectionWriter::begin(&mut self.payload, stream, received, first, count);
+                for content in contents.iter().skip(done).take(count) {
+                    let start = self.payload.len();
+                    let (position, leaf_hash) = sealing.seal(&content, &mut self.payload);
+                    let length = self.payload.len() - start;
+                    section.note(&mut self.payload, length, leaf_hash);
+                    waiting.receipts.push(Receipt { position, leaf_hash });
+                }
             }
             self.chains.events += count as u64;
         }
@@ -225,5 +228,7 @@ fn space_for(contents: &Contents) -> u64 {
 
 /// What the events of a submission take in records at most.
 fn sealed_bytes(contents: &Contents) -> usize {
-    contents.total_bytes() + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES)
+    contents.total_bytes()
+        + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES)
+        + contents.run_count().saturating_sub(1) * SECTION_OVERHEAD
 }

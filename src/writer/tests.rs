@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    event::UnixMillis,
+    event::{Sequence, UnixMillis},
     identity::DataFolder,
     intake::{Intake, Limits, Registration, Registry},
     integrity::{self, ChainKeys, Epoch},
@@ -85,6 +85,41 @@ fn verify(documents: &[Bytes], folder: &DataFolder) {
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+#[test]
+fn contents_of_several_streams_go_to_a_chain_each_and_are_answered_for_in_their_order() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(10_000)));
+    let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
+    let streams: [Stream; 2] = [Stream::general(), "long".parse().unwrap()];
+    // The second one takes more than a record.
+    let pattern = [0, 0, 1, 0, 1, 1, 1, 0];
+    let mut receipts = Vec::new();
+    for (count, padding) in [(8, 10), (64, 50_000), (8, 10)] {
+        let mixed = contents(count, padding).in_streams(|index| streams[pattern[index % 8]].clone());
+        receipts.extend(runtime().block_on(writer.submit(mixed)).unwrap().receipts);
+    }
+    writer.close();
+    thread.join();
+    let recovering = open(&folder, &clock, OPTIONS);
+    let chains: Vec<_> = recovering.own_chains();
+    let mut next = [0_u64; 2];
+    for (index, receipt) in receipts.iter().enumerate() {
+        let stream = pattern[index % 8];
+        let own = chains.iter().find(|own| own.stream == streams[stream]).unwrap();
+        assert_eq!(receipt.position, ChainPosition { chain: own.state.chain, sequence: Sequence(next[stream]) });
+        next[stream] += 1;
+    }
+    let mut stored = documents(&recovering.journal());
+    assert_eq!(stored.len(), receipts.len());
+    let leaf = |document: &Bytes| integrity::open(document).unwrap().leaf;
+    for (document, receipt) in stored.iter().zip(&receipts) {
+        assert_eq!(Some(leaf(document).hash()), receipt.leaf_hash);
+    }
+    stored.sort_by_key(|document| (leaf(document).chain, leaf(document).sequence));
+    verify(&stored, &folder);
 }
 
 #[test]

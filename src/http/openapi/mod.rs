@@ -23,22 +23,8 @@ use super::{answer::ErrorAnswer, routes};
     ),
     paths(
         routes::events::log,
-        routes::event::get,
         routes::providers::list,
         routes::providers::register,
-        routes::find::by_id,
-        routes::find::by_ids,
-        routes::find::visible,
-        routes::count::by_id,
-        routes::count::by_ids,
-        routes::count::visible,
-        routes::aggregate::by_id,
-        routes::aggregate::by_ids,
-        routes::aggregate::visible,
-        routes::export::by_id,
-        routes::export::visible,
-        routes::tail::by_id,
-        routes::tail::visible,
         routes::dead_letters::list,
         routes::dead_letters::replay,
         routes::keys::list,
@@ -51,13 +37,18 @@ use super::{answer::ErrorAnswer, routes};
     ),
     components(schemas(ErrorAnswer)),
     security(("api_key" = []), ("bearer" = [])),
-    modifiers(&Common)
 )]
 struct Api;
 
 /// The document, as JSON for people: indented, with a line break at its end.
 pub fn document() -> serde_json::Result<String> {
     let mut document = Api::openapi();
+    let components = document.components.get_or_insert_with(Components::new);
+    for operation in routes::operations() {
+        let described = operation.describe(components);
+        document.paths.add_path_operation(operation.path, vec![operation.method.clone()], described);
+    }
+    Common.modify(&mut document);
     Examples::read()?.add_to(&mut document);
     let mut text = document.to_pretty_json()?;
     text.push('\n');

@@ -1,126 +1,128 @@
 //! `_aggregate`: what is to be made of the events.
 
 use super::{
-    Selection,
     fields::{self, named},
+    selection,
 };
 use crate::{
     error::Failure,
     event::UnixMillis,
     http::{
+        operation::Parameter,
         parameters::{NumberRange, Parameters, invalid},
-        spans::{self, Span},
     },
-    query::{Aggregation, Interval, MAX_BUCKETS, NotAggregatable},
-    schema::Field,
+    query::{Aggregation, MAX_BUCKETS},
+    read::{AggregateRequest, Buckets, Requested, parse_interval},
 };
 
-const SIZE: NumberRange = NumberRange { default: 10, min: 1, max: MAX_BUCKETS as u64 };
-const PERCENTS: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
+const TERMS: Parameter = Parameter::text(
+    "terms",
+    "A field: its values, the most frequent first, each with the number of events that have it.",
+)
+.such_as("event.action");
+const SIZE: Parameter = Parameter::number(
+    "size",
+    NumberRange { default: 10, min: 1, max: MAX_BUCKETS as u64 },
+    "With `terms`: how many values.",
+);
+const HISTOGRAM: Parameter =
+    Parameter::text("histogram", "A date: how many events there are in each span of time.").such_as("@timestamp");
+const INTERVAL: Parameter = Parameter::text(
+    "interval",
+    "With `histogram`: `auto` (at most about 100 spans), a number of `ms`, `s`, `m`, `h` or `d`, or one of `1w`, `1M`, `1q`, `1y` of \
+     the calendar in UTC.",
+)
+.or("auto")
+.such_as("1h");
+const STATS: Parameter = Parameter::text(
+    "stats",
+    "A number, a duration or a date: how many values there are, the least, the greatest, their sum and their mean.",
+)
+.such_as("event.duration");
+const PERCENTILES: Parameter = Parameter::text(
+    "percentiles",
+    "A number, a duration or a date: the values below which these percentages of the values lie.",
+)
+.such_as("event.duration");
+const PERCENTS: Parameter =
+    Parameter::text("percents", "With `percentiles`: numbers from 0 to 100, separated by commas.").or("50,90,95,99");
+
+pub(in crate::http) const AGGREGATION: [&Parameter; 7] =
+    [&TERMS, &SIZE, &HISTOGRAM, &INTERVAL, &STATS, &PERCENTILES, &PERCENTS];
+
+const DEFAULT_PERCENTS: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
 const MAX_PERCENTS: usize = 20;
 
-/// The kinds of aggregation, by their parameters, each with the one that belongs to it.
-const KINDS: [(&str, Option<&str>); 4] =
-    [("terms", Some("size")), ("histogram", Some("interval")), ("stats", None), ("percentiles", Some("percents"))];
+/// The kinds of aggregation, each with the parameter that belongs to it.
+const KINDS: [(&Parameter, Option<&Parameter>); 4] =
+    [(&TERMS, Some(&SIZE)), (&HISTOGRAM, Some(&INTERVAL)), (&STATS, None), (&PERCENTILES, Some(&PERCENTS))];
 
-#[derive(Debug)]
-pub(in crate::http) struct AggregateRequest {
-    pub(in crate::http) selection: Selection,
-    pub(in crate::http) asked: Asked,
+pub(in crate::http) fn aggregate(mut parameters: Parameters, now: UnixMillis) -> Result<AggregateRequest, Failure> {
+    let selection = selection::take(&mut parameters, now)?;
+    let requested = requested(&mut parameters)?;
+    parameters.finish()?;
+    Ok(AggregateRequest { selection, requested })
 }
 
-#[derive(Debug)]
-pub(in crate::http) enum Asked {
-    Histogram {
-        field: &'static Field,
-        spans: Spans,
-    },
-    /// Terms, statistics or percentiles.
-    Other(Aggregation),
-}
-
-/// How long the spans of a histogram are.
-#[derive(Debug)]
-pub(in crate::http) enum Spans {
-    /// As fits the time that the events take.
-    Auto,
-    Of(Span),
-}
-
-impl AggregateRequest {
-    pub(in crate::http) fn parse(mut parameters: Parameters, now: UnixMillis) -> Result<Self, Failure> {
-        let selection = Selection::take(&mut parameters, now)?;
-        let asked = Asked::take(&mut parameters)?;
-        parameters.finish()?;
-        Ok(Self { selection, asked })
-    }
-}
-
-impl Asked {
-    fn take(parameters: &mut Parameters) -> Result<Self, Failure> {
-        let kind = kind(parameters)?;
-        let path = parameters.take(kind, "string")?.unwrap_or_default();
-        let field = named(&path, kind)?;
-        let asked = match kind {
-            "terms" => Self::terms(parameters, field)?,
-            "histogram" => Self::Histogram { field, spans: spans(parameters)? },
-            "stats" => Self::Other(Aggregation::Statistics { field }),
-            _ => Self::Other(Aggregation::Percentiles { field, percents: percents(parameters)? }),
-        };
-        asked.check().map_err(|error| invalid(kind, error))?;
-        Ok(asked)
-    }
-
-    fn terms(parameters: &mut Parameters, field: &'static Field) -> Result<Self, Failure> {
-        let limit = parameters.take_number("size", SIZE)?;
-        Ok(Self::Other(Aggregation::Terms { field, limit: usize::try_from(limit).unwrap_or(MAX_BUCKETS) }))
-    }
-
-    fn check(&self) -> Result<(), NotAggregatable> {
-        match self {
-            Self::Histogram { field, .. } => Aggregation::Histogram { field, interval: Interval::Millis(1) }.check(),
-            Self::Other(aggregation) => aggregation.check(),
-        }
-    }
+fn requested(parameters: &mut Parameters) -> Result<Requested, Failure> {
+    let kind = kind(parameters)?;
+    let path = parameters.text(kind)?.unwrap_or_default();
+    let field = named(&path, kind.name)?;
+    let requested = if kind.name == TERMS.name {
+        let limit = usize::try_from(parameters.number(&SIZE)?).unwrap_or(MAX_BUCKETS);
+        Requested::Other(Aggregation::Terms { field, limit })
+    } else if kind.name == HISTOGRAM.name {
+        Requested::Histogram { field, buckets: buckets(parameters)? }
+    } else if kind.name == STATS.name {
+        Requested::Other(Aggregation::Statistics { field })
+    } else {
+        Requested::Other(Aggregation::Percentiles { field, percents: percents(parameters)? })
+    };
+    requested.check().map_err(|error| invalid(kind.name, error))?;
+    Ok(requested)
 }
 
 /// The one kind that is asked for. What belongs to another kind is refused.
-fn kind(parameters: &Parameters) -> Result<&'static str, Failure> {
+fn kind(parameters: &Parameters) -> Result<&'static Parameter, Failure> {
     let mut given = KINDS.iter().map(|(kind, _)| *kind).filter(|kind| parameters.has(kind));
     let kind = match (given.next(), given.next()) {
         (Some(kind), None) => kind,
-        (Some(kind), Some(other)) => return Err(invalid(other, format_args!("cannot be given together with {kind}"))),
+        (Some(kind), Some(other)) => {
+            return Err(invalid(other.name, format_args!("cannot be given together with {}", kind.name)));
+        }
         (None, _) => {
             let message = "[request query]: expected one of [terms, histogram, stats, percentiles], with a field";
             return Err(Failure::invalid(message));
         }
     };
     for (other, companion) in KINDS {
-        if let Some(companion) = companion.filter(|companion| other != kind && parameters.has(companion)) {
-            return Err(invalid(companion, format_args!("belongs to {other}, and {kind} is asked for")));
+        if let Some(companion) = companion.filter(|companion| other.name != kind.name && parameters.has(companion)) {
+            let reason = format_args!("belongs to {}, and {} is asked for", other.name, kind.name);
+            return Err(invalid(companion.name, reason));
         }
     }
     Ok(kind)
 }
 
-fn spans(parameters: &mut Parameters) -> Result<Spans, Failure> {
-    match parameters.take("interval", "string")?.as_deref() {
-        None | Some("auto") => Ok(Spans::Auto),
-        Some(text) => spans::parse(text).map(Spans::Of).map_err(|error| invalid("interval", error)),
+fn buckets(parameters: &mut Parameters) -> Result<Buckets, Failure> {
+    match parameters.text(&INTERVAL)?.as_deref() {
+        None | Some("auto") => Ok(Buckets::Auto),
+        Some(text) => parse_interval(text).map(Buckets::Of).map_err(|error| invalid(INTERVAL.name, error)),
     }
 }
 
 fn percents(parameters: &mut Parameters) -> Result<Vec<f64>, Failure> {
-    let Some(texts) = fields::list(parameters, "percents")? else {
-        return Ok(PERCENTS.to_vec());
+    let Some(texts) = fields::list(parameters, &PERCENTS)? else {
+        return Ok(DEFAULT_PERCENTS.to_vec());
     };
     if texts.len() > MAX_PERCENTS {
         let reason = format!("array size is [{}], but cannot be greater than [{MAX_PERCENTS}]", texts.len());
-        return Err(invalid("percents", reason));
+        return Err(invalid(PERCENTS.name, reason));
     }
     let percent = |text: &String| {
         let number = text.parse().ok().filter(|number| (0.0..=100.0).contains(number));
-        number.ok_or_else(|| invalid("percents", format_args!("expected numbers from [0] to [100] but got [{text}]")))
+        number
+            .ok_or_else(|| invalid(PERCENTS.name, format_args!("expected numbers from [0] to [100] but got [{text}]")))
     };
     texts.iter().map(percent).collect()
 }

@@ -1,43 +1,45 @@
 //! `_export`: which events, in which order, and how they are written.
 
-use super::{Selection, fields, sort};
+use super::{fields, selection, sort};
 use crate::{
     columns::{Columns, USUAL},
     error::Failure,
     event::UnixMillis,
     http::{
-        export::Format,
+        operation::Parameter,
         parameters::{Parameters, invalid},
-        projection::Selector,
     },
-    query::{Query, Scope, Sort},
+    read::{ExportRequest, Format, Selector},
 };
 
-#[derive(Debug)]
-pub(in crate::http) struct ExportRequest {
-    selection: Selection,
-    sort: Vec<Sort>,
-    pub(in crate::http) format: Format,
-}
+const NAME: Parameter = Parameter::text("format", "`ndjson`, `json` or `csv`.").or("ndjson");
+const FIELDS: Parameter = Parameter::text(
+    "fields",
+    "Of `ndjson` and `json`: what to write of each event: paths separated by commas, with `*` for anything; an object stands for all \
+     that is in it.",
+)
+.such_as("@timestamp,event.action,user");
+const COLUMNS: Parameter = Parameter::text("columns", "Of `csv`: the columns, as paths separated by commas.")
+    .such_as("@timestamp,event.action,message");
 
-impl ExportRequest {
-    pub(in crate::http) fn parse(mut parameters: Parameters, now: UnixMillis) -> Result<Self, Failure> {
-        let format = format(&mut parameters)?;
-        let sort = sort::take(&mut parameters)?;
-        let selection = Selection::take(&mut parameters, now)?;
-        parameters.finish()?;
-        Ok(Self { selection, sort, format })
-    }
+pub(in crate::http) const FORMAT: [&Parameter; 3] = [&NAME, &FIELDS, &COLUMNS];
 
-    pub(in crate::http) fn query(&self, scope: Scope) -> Query {
-        self.selection.query(scope, self.sort.clone())
-    }
+pub(in crate::http) fn export(
+    mut parameters: Parameters,
+    is_compressed: bool,
+    now: UnixMillis,
+) -> Result<ExportRequest, Failure> {
+    let format = format(&mut parameters)?;
+    let sort = sort::take(&mut parameters)?;
+    let selection = selection::take(&mut parameters, now)?;
+    parameters.finish()?;
+    Ok(ExportRequest { selection, sort, format, is_compressed })
 }
 
 fn format(parameters: &mut Parameters) -> Result<Format, Failure> {
-    let name = parameters.take("format", "string")?;
-    let projection = fields::chosen(parameters)?;
-    let columns = fields::list(parameters, "columns")?;
+    let name = parameters.text(&NAME)?;
+    let projection = fields::chosen(parameters, &FIELDS)?;
+    let columns = fields::list(parameters, &COLUMNS)?;
     let is_csv = name.as_deref() == Some("csv");
     if columns.is_some() && !is_csv {
         return Err(invalid("columns", "belongs to the format csv; use fields for the others"));

@@ -3,11 +3,18 @@
 use crate::{
     error::Failure,
     http::{
+        operation::Parameter,
         parameters::{Parameters, invalid},
-        projection::{Projection, Selector},
     },
-    schema::{self, FIELDS, Field, closest},
+    read::{Projection, Selector},
+    schema::{self, Field, closest},
 };
+
+pub(in crate::http) const FIELDS: Parameter = Parameter::text(
+    "fields",
+    "What to return of each event: paths separated by commas, with `*` for anything; an object stands for all that is in it.",
+)
+.such_as("@timestamp,event.action,user");
 
 /// As many names as a request may have in one list.
 const MAX_NAMES: usize = 200;
@@ -17,9 +24,16 @@ pub(super) fn named(path: &str, name: &str) -> Result<&'static Field, Failure> {
     schema::field(path).ok_or_else(|| unknown(path, name))
 }
 
-/// What `fields` chooses of each document: all of it where the parameter is absent.
-pub(super) fn chosen(parameters: &mut Parameters) -> Result<Projection, Failure> {
-    match list(parameters, "fields")? {
+/// `fields` alone.
+pub(in crate::http) fn projection(mut parameters: Parameters) -> Result<Projection, Failure> {
+    let projection = chosen(&mut parameters, &FIELDS)?;
+    parameters.finish()?;
+    Ok(projection)
+}
+
+/// What the parameter chooses of each document: all of it where it is absent.
+pub(super) fn chosen(parameters: &mut Parameters, parameter: &Parameter) -> Result<Projection, Failure> {
+    match list(parameters, parameter)? {
         None => Ok(Projection::whole()),
         Some(names) => {
             let selectors: Result<Vec<_>, _> = names.iter().map(|name| selector(name)).collect();
@@ -34,24 +48,24 @@ fn selector(text: &str) -> Result<Selector, Failure> {
 }
 
 /// The names in a parameter, separated by commas, or the parameter given several times; `None` where it is absent.
-pub(super) fn list(parameters: &mut Parameters, parameter: &str) -> Result<Option<Vec<String>>, Failure> {
-    let texts = parameters.take_all(parameter);
+pub(super) fn list(parameters: &mut Parameters, parameter: &Parameter) -> Result<Option<Vec<String>>, Failure> {
+    let texts = parameters.texts(parameter);
     if texts.is_empty() {
         return Ok(None);
     }
     let names: Vec<_> = texts.iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).collect();
     if names.iter().any(String::is_empty) {
-        return Err(invalid(parameter, "expected names of fields separated by commas, found an empty one"));
+        return Err(invalid(parameter.name, "expected names of fields separated by commas, found an empty one"));
     }
     if names.len() > MAX_NAMES {
         let reason = format!("array size is [{}], but cannot be greater than [{MAX_NAMES}]", names.len());
-        return Err(invalid(parameter, reason));
+        return Err(invalid(parameter.name, reason));
     }
     Ok(Some(names))
 }
 
 pub(super) fn unknown(path: &str, name: &str) -> Failure {
-    let hint = match closest(path, FIELDS.iter().map(|field| field.path)) {
+    let hint = match closest(path, schema::FIELDS.iter().map(|field| field.path)) {
         Some(near) => format!(", did you mean [{near}]?"),
         None => String::new(),
     };

@@ -3,64 +3,60 @@
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::parameters::{Parameters, invalid},
+    http::{
+        operation::Parameter,
+        parameters::{Parameters, invalid},
+    },
     query::{
-        PAGE_BYTES, Query, Scope, Sort,
         filter::Filter,
         kql,
         moment::{self, Moment},
     },
+    read::Selection,
 };
 
-/// `start`, `end` and `filter`.
-#[derive(Debug)]
-pub(in crate::http) struct Selection {
-    pub(in crate::http) start: Option<UnixMillis>,
-    pub(in crate::http) end: Option<UnixMillis>,
-    pub(in crate::http) filter: Filter,
-    /// The filter as it was written, without the white space around it.
-    pub(super) filter_text: String,
+const START: Parameter = Parameter::text(
+    "start",
+    "The earliest `@timestamp`, inclusive: a date, a date and time, a duration before now, or date math.",
+)
+.such_as("2021-03-02");
+const END: Parameter =
+    Parameter::text("end", "The latest `@timestamp`, inclusive. A date alone is all of its day.").such_as("1h");
+pub(super) const FILTER: Parameter =
+    Parameter::text("filter", "KQL: only events that match it.").such_as("event.outcome:failure");
+
+pub(in crate::http) const SELECTION: [&Parameter; 3] = [&START, &END, &FILTER];
+
+/// The selection alone.
+pub(in crate::http) fn selection(mut parameters: Parameters, now: UnixMillis) -> Result<Selection, Failure> {
+    let selection = take(&mut parameters, now)?;
+    parameters.finish()?;
+    Ok(selection)
 }
 
-impl Selection {
-    pub(in crate::http) fn take(parameters: &mut Parameters, now: UnixMillis) -> Result<Self, Failure> {
-        let start = moment(parameters, "start", now)?.map(|start| start.first);
-        let end = moment(parameters, "end", now)?.map(|end| end.last);
-        let (filter_text, filter) = filter(parameters, now)?;
-        Ok(Self { start, end, filter, filter_text })
-    }
-
-    /// All events of the selection in this scope; the first page is empty.
-    pub(in crate::http) fn query(&self, scope: Scope, sort: Vec<Sort>) -> Query {
-        Query {
-            scope,
-            start: self.start,
-            end: self.end,
-            filter: self.filter.clone(),
-            sort,
-            after: None,
-            offset: 0,
-            limit: 0,
-            bytes: PAGE_BYTES,
-        }
-    }
+/// `start`, `end` and `filter`.
+pub(super) fn take(parameters: &mut Parameters, now: UnixMillis) -> Result<Selection, Failure> {
+    let start = moment(parameters, &START, now)?.map(|start| start.first);
+    let end = moment(parameters, &END, now)?.map(|end| end.last);
+    let (filter_text, filter) = filter(parameters, now)?;
+    Ok(Selection { start, end, filter, filter_text })
 }
 
 /// A moment, as the parameter has it.
-pub(in crate::http) fn moment(
+pub(super) fn moment(
     parameters: &mut Parameters,
-    name: &str,
+    parameter: &Parameter,
     now: UnixMillis,
 ) -> Result<Option<Moment>, Failure> {
-    let Some(text) = parameters.take(name, "string")? else {
+    let Some(text) = parameters.text(parameter)? else {
         return Ok(None);
     };
-    moment::parse(&text, now).map(Some).map_err(|bad| invalid(name, format!("expected {bad}")))
+    moment::parse(&text, now).map(Some).map_err(|bad| invalid(parameter.name, format!("expected {bad}")))
 }
 
 /// The filter and its text. A blank one is no filter, as in Kibana.
-pub(in crate::http) fn filter(parameters: &mut Parameters, now: UnixMillis) -> Result<(String, Filter), Failure> {
-    let text = parameters.take("filter", "string")?.unwrap_or_default();
+pub(super) fn filter(parameters: &mut Parameters, now: UnixMillis) -> Result<(String, Filter), Failure> {
+    let text = parameters.text(&FILTER)?.unwrap_or_default();
     let text = text.trim();
     let filter = if text.is_empty() { Filter::EVERYTHING } else { parse(text, now)? };
     Ok((text.to_owned(), filter))
@@ -71,6 +67,6 @@ fn parse(text: &str, now: UnixMillis) -> Result<Filter, Failure> {
     kql::parse(text, now).map_err(|error| {
         let pointed = error.pointed();
         let place: Vec<_> = pointed.lines().take(2).collect();
-        invalid("filter", format!("{error}\n{}", place.join("\n")))
+        invalid(FILTER.name, format!("{error}\n{}", place.join("\n")))
     })
 }

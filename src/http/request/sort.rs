@@ -6,18 +6,33 @@ use serde_json::Value;
 use super::fields;
 use crate::{
     error::Failure,
-    http::parameters::{Parameters, invalid},
+    http::{
+        operation::Parameter,
+        parameters::{Parameters, invalid},
+    },
     query::{Order, Sort},
 };
+
+const FIELD: Parameter = Parameter::text("sort_field", "Any field of a single value that is indexed.")
+    .or("@timestamp")
+    .such_as("event.action");
+const ORDER: Parameter = Parameter::text("sort_order", "`asc` or `desc`.").or("asc");
+const KEYS: Parameter = Parameter::text(
+    "sort",
+    "Several sort keys, instead of the two above: a JSON array of `{\"sort_field\", \"sort_order\"}`, or the parameter repeated with one \
+     such object each.",
+);
+
+pub(in crate::http) const SORT: [&Parameter; 3] = [&FIELD, &ORDER, &KEYS];
 
 /// As many sort keys as a request may have.
 const MAX_KEYS: usize = 10;
 
 /// One key in `sort_field` and `sort_order`, or any number of them in `sort`.
 pub(super) fn take(parameters: &mut Parameters) -> Result<Vec<Sort>, Failure> {
-    let field = parameters.take("sort_field", "string")?;
-    let order = parameters.take("sort_order", "string")?;
-    let keys = parameters.take_all("sort");
+    let field = parameters.text(&FIELD)?;
+    let order = parameters.text(&ORDER)?;
+    let keys = parameters.texts(&KEYS);
     if keys.is_empty() {
         let order = direction(order.as_deref().unwrap_or("asc"), "sort_order")?;
         return Ok(vec![key(field.as_deref().unwrap_or("@timestamp"), order, "sort_field")?]);

@@ -4,58 +4,51 @@ use axum::http::HeaderMap;
 
 use super::{
     fields,
-    selection::{filter, moment},
+    selection::{FILTER, filter, moment},
 };
 use crate::{
     error::Failure,
     event::UnixMillis,
     http::{
+        operation::Parameter,
         parameters::{Parameters, invalid},
-        projection::Projection,
-        tail::Positions,
     },
-    query::filter::Filter,
+    read::{Begin, Positions, TailRequest},
 };
 
+const SINCE: Parameter = Parameter::text(
+    "since",
+    "Begin with events that happened from then on: a date, a date and time, or a duration before now. Without it, with what is stored \
+     from now on.",
+)
+.such_as("10m");
+const LAST_EVENT_ID: Parameter = Parameter::text(
+    "last_event_id",
+    "The id of an event of a tail, to resume behind it; as the header `last-event-id`, which goes before it. `since` is then what it was.",
+);
 const HEADER: &str = "last-event-id";
-const PARAMETER: &str = "last_event_id";
 
-pub(in crate::http) struct TailRequest {
-    pub(in crate::http) filter: Filter,
-    pub(in crate::http) projection: Projection,
-    pub(in crate::http) begin: Begin,
-}
+pub(in crate::http) const TAIL: [&Parameter; 3] = [&SINCE, &LAST_EVENT_ID, &FILTER];
 
-/// Where a tail begins.
-pub(in crate::http) enum Begin {
-    /// With what is stored from now on.
-    Now,
-    /// With all events that happened from then on.
-    Since(UnixMillis),
-    /// Where another one ended.
-    Resumed(Positions),
-}
-
-impl TailRequest {
-    pub(in crate::http) fn parse(
-        mut parameters: Parameters,
-        headers: &HeaderMap,
-        now: UnixMillis,
-    ) -> Result<Self, Failure> {
-        let begin = begin(&mut parameters, headers, now)?;
-        let (_, filter) = filter(&mut parameters, now)?;
-        let projection = fields::chosen(&mut parameters)?;
-        parameters.finish()?;
-        Ok(Self { filter, projection, begin })
-    }
+pub(in crate::http) fn tail(
+    mut parameters: Parameters,
+    headers: &HeaderMap,
+    now: UnixMillis,
+) -> Result<TailRequest, Failure> {
+    let begin = begin(&mut parameters, headers, now)?;
+    let (_, filter) = filter(&mut parameters, now)?;
+    let projection = fields::chosen(&mut parameters, &fields::FIELDS)?;
+    parameters.finish()?;
+    Ok(TailRequest { filter, projection, begin })
 }
 
 /// What a browser sends when it comes back is newer than what its page was made with, so the header goes before the
 /// parameter, and either before `since`.
 fn begin(parameters: &mut Parameters, headers: &HeaderMap, now: UnixMillis) -> Result<Begin, Failure> {
-    let since = moment(parameters, "since", now)?.map(|since| since.first);
-    let parameter = parameters.take(PARAMETER, "string")?.filter(|text| !text.is_empty());
-    let of_parameter = parameter.map(|text| Positions::decode(&text).map_err(|error| invalid(PARAMETER, error)));
+    let since = moment(parameters, &SINCE, now)?.map(|since| since.first);
+    let parameter = parameters.text(&LAST_EVENT_ID)?.filter(|text| !text.is_empty());
+    let of_parameter =
+        parameter.map(|text| Positions::decode(&text).map_err(|error| invalid(LAST_EVENT_ID.name, error)));
     let of_parameter = of_parameter.transpose()?;
     if let Some(positions) = in_header(headers)?.or(of_parameter) {
         return Ok(Begin::Resumed(positions));

@@ -11,18 +11,18 @@ use axum::{
 use tokio::{task, time::Instant};
 
 use crate::{
+    access::Caller,
     error::{ErrorCode, Failure},
     event::{Space, WriteScope},
     http::{
         Shared,
         answer::{self, ErrorAnswer},
         body::{Expected, Sent},
-        guard::Caller,
         items::{self, AllRejectedAnswer, EventsAnswer, Submitted},
         parameters::{InSpace, Parameters, invalid},
-        room::Place,
     },
     intake::{Accepted, Item},
+    memory_budget::Reservation,
     writer::{Receipts, SubmitError},
 };
 
@@ -106,7 +106,7 @@ async fn take_in(
     wait: Wait,
     deadline: Instant,
 ) -> Result<Response, Failure> {
-    let (Accepted { items, contents }, room) = check(shared, from, sent).await?;
+    let (Accepted { items, contents }, memory) = check(shared, from, sent).await?;
     if !shared.services.keeps_events {
         count(shared, &items, Submitted::NotKept);
         // Where there is nothing to be found, there is nothing that is not.
@@ -114,7 +114,7 @@ async fn take_in(
         return respond(&items, Submitted::NotKept, stored);
     }
     let receipts = if contents.is_empty() { Ok(None) } else { shared.services.writer.submit(contents).await.map(Some) };
-    drop(room);
+    drop(memory);
     let receipts = match receipts {
         Ok(receipts) => receipts,
         Err(SubmitError::Dropped) => {
@@ -139,8 +139,8 @@ async fn take_in(
     respond(&items, submitted, stored)
 }
 
-/// Decompresses and checks; the room is that of the body, for the contents that were made of it.
-async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted, Place), Failure> {
+/// Decompresses and checks; the memory is that of the body, for the contents that were made of it.
+async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted, Reservation), Failure> {
     if !sent.is_large() {
         return check_now(shared, &from, sent);
     }
@@ -151,11 +151,11 @@ async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted
         .map_err(|error| Failure::internal(error.to_string()))?
 }
 
-fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, Place), Failure> {
+fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, Reservation), Failure> {
     let plain = sent.decode()?;
     shared.services.metrics.intake.bytes.inc_by(plain.bytes.len() as u64);
     let accepted = shared.services.intake.accept(&from.scope, from.space.as_ref(), &plain.bytes)?;
-    Ok((accepted, plain.into_room()))
+    Ok((accepted, plain.into_memory()))
 }
 
 /// Whether the store that is queried has the events. Where nothing was logged there is nothing to wait for.
@@ -163,8 +163,7 @@ async fn wait_stored(shared: &Shared, receipts: Option<&Receipts>, deadline: Ins
     let Some(receipts) = receipts else {
         return true;
     };
-    let left = deadline.saturating_duration_since(Instant::now());
-    shared.services.query_shipper.wait_stored(receipts.end, left).await
+    shared.services.reader.wait_until_found(receipts.end, deadline).await
 }
 
 fn count(shared: &Shared, items: &[Item], submitted: Submitted<'_>) {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    access::Permission,
-    http::{Shared, answer, guard::Caller},
+    access::{Caller, Permission},
+    http::{Shared, answer},
     ship::Progress,
 };
 

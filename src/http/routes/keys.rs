@@ -16,15 +16,14 @@ use utoipa::ToSchema;
 use super::described::BodyErrors;
 
 use crate::{
-    access::{Grant, GrantText, KeyInfo, NewKey, Role},
-    audit::Action,
+    access::{Caller, Grant, GrantText, KeyInfo, NewKey, Role},
+    audit::{Action, Record},
     error::Failure,
     event::UnixMillis,
     http::{
         MAX_QUERY_BYTES, Shared,
         answer::{self, ErrorAnswer},
         body::Expected,
-        guard::Caller,
         parameters::{Names, Parameters},
     },
     time::format_time,
@@ -157,7 +156,12 @@ pub(in crate::http) async fn create(
         let new = read(&sent.decode()?.bytes, now)?;
         let (info, text) = shared.services.access.keys().create(new, &caller.principal, now)?;
         let about = json!({"key": info.name, "grants": show(info.clone(), now).grants});
-        shared.services.audit.record(caller.did(Action::KeyCreated, format!("made the API key {}", info.name), about));
+        shared.services.audit.record(Record::by(
+            &caller,
+            Action::KeyCreated,
+            format!("made the API key {}", info.name),
+            about,
+        ));
         let answer = NewKeyAnswer { key: text.expose().to_owned(), about: show(info, now) };
         Ok::<_, Failure>(answer::json(StatusCode::CREATED, &answer))
     });
@@ -192,7 +196,8 @@ pub(in crate::http) async fn revoke(
     let work = task::spawn_blocking(move || {
         let info = shared.services.access.keys().revoke(&name)?;
         let about = json!({"key": info.name});
-        shared.services.audit.record(caller.did(
+        shared.services.audit.record(Record::by(
+            &caller,
             Action::KeyRevoked,
             format!("revoked the API key {}", info.name),
             about,

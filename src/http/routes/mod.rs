@@ -1,16 +1,34 @@
-//! One file for each resource.
+//! One file for each resource: its operations, the types of their bodies, and the handlers.
 
-pub(super) mod aggregate;
-pub(super) mod count;
+mod aggregate;
+mod count;
 pub(super) mod dead_letters;
 mod described;
-pub(super) mod event;
+mod event;
 pub(super) mod events;
-pub(super) mod export;
-pub(super) mod find;
+mod export;
+mod find;
 pub(super) mod health;
 pub(super) mod keys;
 pub(super) mod metrics;
 pub(super) mod openapi;
 pub(super) mod providers;
-pub(super) mod tail;
+mod question;
+mod tail;
+
+use super::operation::Operation;
+
+/// Every operation of the interface.
+pub(super) fn operations() -> Vec<Operation> {
+    [
+        event::operations(),
+        find::operations(),
+        count::operations(),
+        aggregate::operations(),
+        export::operations(),
+        tail::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

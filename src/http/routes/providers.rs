@@ -15,12 +15,12 @@ use utoipa::ToSchema;
 use super::described::BodyErrors;
 
 use crate::{
+    access::Caller,
     error::{ErrorCode, Failure},
     http::{
         MAX_QUERY_BYTES, Shared,
         answer::{self, ErrorAnswer},
         body::Expected,
-        guard::Caller,
         parameters::{InSpace, Names, Parameters},
     },
     intake::Registration,

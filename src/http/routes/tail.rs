@@ -3,27 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::State,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use utoipa::IntoParams;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::described::{FieldsParameter, ObjectPath, QuestionErrors};
+use super::question::{Asked, Form, Question};
 use crate::{
-    access::Permit,
     audit::Action,
     error::Failure,
     http::{
         Shared,
-        ask::Whose,
-        guard::{self, Caller},
-        parameters::Parameters,
-        request::TailRequest,
-        streams::{self, End, Gone, Sender, StreamPlace},
-        tail::{Follower, Interrupted},
+        operation::{Answer, Operation},
+        request,
+        streamed_body::{self, End, Sender},
     },
+    read::{AccessWatch, Gone, Tail, TailMessage, TailOutput},
 };
 
 /// How often something is sent, so that everyone in between sees that the connection lives.
@@ -32,94 +27,37 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A tail ends then, in order: the client comes back with the id of the last event, and is asked again who it is.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// How long after a look at the store the next one is: at least, when more is confirmed; and at most, first and last, when not.
-const SOONEST: Duration = Duration::from_millis(100);
-const SOON: Duration = Duration::from_secs(1);
-const LATEST: Duration = Duration::from_secs(5);
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "a description")]
-struct TailParameters {
-    /// Begin with events that happened from then on: a date, a date and time, or a duration before now. Without it, with what is stored from now on.
-    #[param(example = "10m")]
-    since: Option<String>,
-    /// The id of an event of a tail, to go on behind it; as the header `last-event-id`, which goes before it. `since` is then what it was.
-    last_event_id: Option<String>,
-    /// KQL: only events that match it.
-    #[param(example = "event.outcome:failure")]
-    filter: Option<String>,
+pub(super) fn operations() -> Vec<Operation> {
+    let question = Question {
+        by_id: Form {
+            path: "/api/event_log/{type}/{id}/_tail",
+            id: "tail_by_id",
+            summary: "Follow the events of a saved object",
+        },
+        visible: Form {
+            path: "/api/event_log/_tail",
+            id: "tail",
+            summary: "Follow all events that the caller may see",
+        },
+        by_ids: None,
+        details: "Each event is one message, in the order of its chain, none missing and none twice; its id is where to resume behind it. \
+                  A message `gap` tells of positions of a chain that the store did not get for a minute, and that are passed. After \
+                  15 minutes the answer ends, and the client is to come back with the last id.",
+        tag: "tail",
+        action: Action::Tail,
+        parameters: [&request::TAIL[..], &[&request::FIELDS]].concat(),
+        answer: Answer::text(200, "Server-sent events", "text/event-stream"),
+    };
+    question.operations(tail)
 }
 
-/// Follow the events of a saved object
-///
-/// As `/api/event_log/_tail`.
-#[utoipa::path(
-    get,
-    path = "/api/event_log/{type}/{id}/_tail",
-    operation_id = "tail_by_id",
-    tag = "tail",
-    params(
-        ObjectPath,
-        TailParameters,
-        FieldsParameter,
-    ),
-    responses(
-        (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-        QuestionErrors,
-    )
-)]
-pub(in crate::http) async fn by_id(
-    State(shared): State<Arc<Shared>>,
-    caller: Caller,
-    whose: Whose,
-    parameters: Parameters,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    tail(shared, &caller, whose, parameters, &headers).await
-}
-
-/// Follow all events that the caller may see
-///
-/// Under `/s/{space}` those of that space, else those of every space. Each event is one message, in the order of its chain, none missing and none
-/// twice; its id is where to go on behind it. A message `gap` tells of positions of a chain that the store did not get for a minute, and that are passed. After
-/// 15 minutes the answer ends, and the client is to come back with the last id.
-#[utoipa::path(
-    get,
-    path = "/api/event_log/_tail",
-    operation_id = "tail",
-    tag = "tail",
-    params(TailParameters, FieldsParameter),
-    responses(
-        (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-        QuestionErrors,
-    )
-)]
-pub(in crate::http) async fn visible(
-    State(shared): State<Arc<Shared>>,
-    caller: Caller,
-    whose: Whose,
-    parameters: Parameters,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    tail(shared, &caller, whose, parameters, &headers).await
-}
-
-async fn tail(
-    shared: Arc<Shared>,
-    caller: &Caller,
-    whose: Whose,
-    parameters: Parameters,
-    headers: &HeaderMap,
-) -> Result<Response, Failure> {
-    let request = TailRequest::parse(parameters, headers, shared.services.clock.now())?;
-    let deadline = shared.deadline();
-    let permit = whose.permit(&shared, caller, deadline, Action::Tail).await?;
-    let place = shared.streams.begin_tail(&caller.principal)?;
-    let follower = Follower::begin(Arc::clone(&shared), permit.clone(), request).await?;
-    let (sender, body) = streams::body();
-    let tail = Tail { shared, caller: caller.clone(), permit, _place: place };
-    tokio::spawn(tail.run(follower, sender));
+async fn tail(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
+    let Asked { caller, parameters, headers, scope, deadline, .. } = asked;
+    let request = request::tail(parameters, &headers, shared.services.clock.now())?;
+    let scope = scope.read(&shared, &headers, deadline).await?;
+    let (tail, access) = shared.services.reader.tail(&caller, scope, request, deadline).await?;
+    let (sender, body) = streamed_body::body();
+    tokio::spawn(run(shared, tail, access, sender));
     let head = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -127,35 +65,25 @@ async fn tail(
     Ok((head, body).into_response())
 }
 
-/// A tail that is being written.
-struct Tail {
-    shared: Arc<Shared>,
-    caller: Caller,
-    permit: Permit,
-    _place: StreamPlace,
-}
-
-impl Tail {
-    async fn run(self, mut follower: Follower, sender: Sender) {
-        let Self { shared, caller, permit, _place } = self;
-        let end = tokio::select! {
-            biased;
-            () = sender.closed() => shared.streams.end_without_reader(),
-            () = shared.streams.stopping.cancelled() => End::Shutdown,
-            () = tokio::time::sleep(LONGEST) => End::Complete,
-            () = guard::lost(&shared, &caller, &permit) => End::Access,
-            Gone = beat(&sender) => shared.streams.end_without_reader(),
-            Gone = follow(&shared, &mut follower, &sender) => shared.streams.end_without_reader(),
-        };
-        if end == End::Access {
-            sender.cutter().cut();
-        } else {
-            // An end is no failure: the client comes back with the last id.
-            let _ = sender.finish(HeaderMap::new()).await;
-        }
-        shared.services.metrics.http.streamed("tail", end.name());
-        tracing::debug!(by = end.name(), "a tail ended");
+async fn run(shared: Arc<Shared>, mut tail: Tail, access: AccessWatch, sender: Sender) {
+    let stopping = &shared.services.stopping;
+    let end = tokio::select! {
+        biased;
+        () = sender.closed() => End::without_reader(stopping),
+        () = stopping.cancelled() => End::Shutdown,
+        () = tokio::time::sleep(LONGEST) => End::Complete,
+        () = access.lost() => End::Access,
+        Gone = beat(&sender) => End::without_reader(stopping),
+        Gone = tail.follow(&ServerSentEvents(&sender)) => End::without_reader(stopping),
+    };
+    if end == End::Access {
+        sender.cutter().cut();
+    } else {
+        // An end is no failure: the client comes back with the last id.
+        let _ = sender.finish(HeaderMap::new()).await;
     }
+    shared.services.metrics.http.streamed("tail", end.name());
+    tracing::debug!(by = end.name(), "a tail ended");
 }
 
 /// Sends a comment from time to time.
@@ -170,43 +98,40 @@ async fn beat(sender: &Sender) -> Gone {
     }
 }
 
-/// Shows what comes, for as long as somebody reads.
-async fn follow(shared: &Shared, follower: &mut Follower, sender: &Sender) -> Gone {
-    let mut confirmations = shared.services.query_shipper.confirmations();
-    if let Err(gone) = sender.send(format!("retry: 1000\n{}", follower.place())).await {
-        return gone;
-    }
-    let mut pause = SOON;
-    loop {
-        let failed = match follower.round(sender).await {
-            Ok(true) => {
-                pause = SOON;
-                None
+struct ServerSentEvents<'a>(&'a Sender);
+
+impl TailOutput for ServerSentEvents<'_> {
+    async fn send(&self, message: TailMessage<'_>) -> Result<(), Gone> {
+        match message {
+            TailMessage::Begin { id } => self.0.send(format!("retry: 1000\nid: {id}\n\n")).await,
+            TailMessage::Event { id, document } => self.0.send(event(None, &id, &document)).await,
+            TailMessage::Gap { id, chain, from, to } => {
+                let gap = format!(r#"{{"chain":"{chain}","from":{},"to":{}}}"#, from.0, to.0);
+                self.0.send(event(Some("gap"), &id, gap.as_bytes())).await
             }
-            Ok(false) => {
-                pause = pause.mul_f32(1.5).min(LATEST);
-                None
+            TailMessage::Position { id } => self.0.send(format!("id: {id}\n\n")).await,
+            TailMessage::Waiting(error) => {
+                let Failure { code, message, cause, .. } = error.clone().into();
+                tracing::warn!(code = code.name(), cause, "a tail waits for the store");
+                self.0.send(format!(": {message}; this goes on by itself\n\n")).await
             }
-            Err(Interrupted::Reader) => return Gone,
-            Err(Interrupted::Store(failure)) => Some(failure),
-        };
-        let looked = Instant::now();
-        if let Some(failure) = failed {
-            let cause = failure.cause.as_deref();
-            tracing::warn!(code = failure.code.name(), cause, "a tail waits for the store");
-            if let Err(gone) = sender.send(format!(": {}; this goes on by itself\n\n", failure.message)).await {
-                return gone;
-            }
-            pause = (pause * 2).min(2 * LATEST);
-            sleep_until(looked + pause).await;
-            continue;
-        }
-        tokio::select! {
-            () = confirmations.more() => {
-                pause = SOON;
-                sleep_until(looked + SOONEST).await;
-            }
-            () = sleep_until(looked + pause) => {}
         }
     }
+}
+
+/// One message of a stream of server-sent events.
+fn event(kind: Option<&str>, id: &str, data: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(data.len() + id.len() + 64);
+    if let Some(kind) = kind {
+        text.extend_from_slice(format!("event: {kind}\n").as_bytes());
+    }
+    text.extend_from_slice(format!("id: {id}\n").as_bytes());
+    // Documents are one line; a store that breaks them makes no two messages of one.
+    for line in data.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
+        text.extend_from_slice(b"data: ");
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    text.push(b'\n');
+    text
 }

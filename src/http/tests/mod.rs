@@ -47,6 +47,7 @@ use crate::{
     journal,
     metrics::Metrics,
     query::{Aggregate, Aggregation, Query, ScopedQuery},
+    read::{self, Reader},
     ship::{self, Shipper, Trimmer},
     store::{
         EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target, memory::MemoryStore,
@@ -58,14 +59,8 @@ use crate::{
 /// 2021-03-02T12:00:00Z
 const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 
-const LIMITS: Limits = Limits {
-    max_batch_bytes: 100_000,
-    max_concurrent_bytes: 1 << 30,
-    max_answer_bytes: 1 << 30,
-    exports_per_caller: 8,
-    tails_per_caller: 64,
-    request_timeout: Duration::from_secs(60),
-};
+const LIMITS: Limits =
+    Limits { max_batch_bytes: 100_000, max_concurrent_bytes: 1 << 30, request_timeout: Duration::from_secs(60) };
 
 /// A log that answers in this process, with two stores, of which `main` is queried. Provider `app` with action `run` is
 /// registered.
@@ -112,15 +107,29 @@ impl Log {
         let (main, copy) = (start("main", &store), start("copy", &Arc::default()));
         let intake = intake(&folder);
         let (clock, stopping) = (Arc::new(Hand::default()), stop.child_token());
+        let access = Arc::new(Access::new(access, Arc::clone(&keys)).unwrap());
+        let audit = Audit::start(Arc::clone(&intake), Some(writer.clone()), metrics.audit.clone());
+        let reader = Reader::new(
+            Arc::clone(&store) as Arc<dyn EventIndex>,
+            main.confirmations(),
+            Arc::clone(&access),
+            audit.clone(),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            read::Limits {
+                page_bytes: 1 << 30,
+                exports_per_caller: 8,
+                tails_per_caller: 64,
+                step_timeout: limits.request_timeout,
+            },
+        );
         let services = Services {
-            audit: Audit::start(Arc::clone(&intake), Some(writer.clone()), metrics.audit.clone()),
+            reader: Arc::new(reader),
+            audit,
             proxies: Proxies::default(),
             intake,
             writer: writer.clone(),
-            stores: vec![("main".to_owned(), main.clone()), ("copy".to_owned(), copy)],
-            query_store: Arc::clone(&store) as Arc<dyn EventIndex>,
-            query_shipper: main,
-            access: Arc::new(Access::new(access, Arc::clone(&keys)).unwrap()),
+            stores: vec![("main".to_owned(), main), ("copy".to_owned(), copy)],
+            access,
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keeps_events: true,

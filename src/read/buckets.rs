@@ -1,4 +1,4 @@
-//! The spans of a histogram, as they are written: `30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1q`, `1y`.
+//! The intervals of histograms as they are written: `30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1q`, `1y`.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::{
     query::{Interval, Unit},
 };
 
-/// An automatic histogram has at most about so many spans.
+/// An automatic histogram has at most about so many buckets.
 const ENOUGH: i64 = 100;
 
 const SECOND: i64 = 1_000;
@@ -15,11 +15,11 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// A length of time and its name.
+/// An interval and how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) name: String,
-    pub(super) interval: Interval,
+pub struct NamedInterval {
+    pub name: String,
+    pub interval: Interval,
 }
 
 /// What [`auto`] chooses from, the shortest first, each with its length; months, quarters and years at their shortest.
@@ -46,19 +46,19 @@ const LADDER: [(&str, Interval, i64); 20] = [
     ("1y", Interval::Calendar(Unit::Year), 365 * DAY),
 ];
 
-/// A text that names no span.
+/// A text that is no interval.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadSpan;
+pub struct BadInterval;
 
-impl fmt::Display for BadSpan {
+impl fmt::Display for BadInterval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("expected [auto], a number of ms, s, m, h or d (30s, 5m, 1h, 1d), or one of [1w, 1M, 1q, 1y]")
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Span, BadSpan> {
-    let interval = calendar(text).or_else(|| fixed(text)).ok_or(BadSpan)?;
-    Ok(Span { name: text.to_owned(), interval })
+pub fn parse_interval(text: &str) -> Result<NamedInterval, BadInterval> {
+    let interval = calendar(text).or_else(|| fixed(text)).ok_or(BadInterval)?;
+    Ok(NamedInterval { name: text.to_owned(), interval })
 }
 
 fn calendar(text: &str) -> Option<Interval> {
@@ -80,12 +80,12 @@ fn fixed(text: &str) -> Option<Interval> {
     (1..=1_000_000 * DAY).contains(&length).then_some(Interval::Millis(length))
 }
 
-/// The shortest span of which few enough cover this time.
-pub(super) fn auto(first: UnixMillis, last: UnixMillis) -> Span {
+/// The shortest interval of which few enough buckets cover this time.
+pub(super) fn auto(first: UnixMillis, last: UnixMillis) -> NamedInterval {
     let time = last.0.saturating_sub(first.0);
     let fits = LADDER.iter().find(|(_, _, length)| time / length < ENOUGH);
     let (name, interval, _) = fits.or(LADDER.last()).copied().unwrap_or(("1y", Interval::Calendar(Unit::Year), 1));
-    Span { name: name.to_owned(), interval }
+    NamedInterval { name: name.to_owned(), interval }
 }
 
 #[cfg(test)]
@@ -106,11 +106,11 @@ mod tests {
             ("1q", Interval::Calendar(Unit::Quarter)),
             ("1y", Interval::Calendar(Unit::Year)),
         ] {
-            assert_eq!(parse(text).unwrap(), Span { name: text.to_owned(), interval });
+            assert_eq!(parse_interval(text).unwrap(), NamedInterval { name: text.to_owned(), interval });
         }
         for bad in ["", "s", "1", "0s", "-1s", "2w", "2M", "1 h", "1H", "1.5h", "99999999999d", "99999999999999999999s"]
         {
-            assert_eq!(parse(bad), Err(BadSpan), "{bad}");
+            assert_eq!(parse_interval(bad), Err(BadInterval), "{bad}");
         }
     }
 

@@ -9,21 +9,20 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
-use super::{CHAINS_AT_ONCE, CONCURRENT, Follower, positions::MOST_CHAINS, start};
+use super::{CHAINS_AT_ONCE, CONCURRENT, Tail, positions::MOST_CHAINS, start};
 use crate::{
-    error::Failure,
     event::{ChainEntry, ChainId, Sequence, UnixMillis},
-    http::ask,
     query::filter::Filter,
+    read::{ReadError, error::answered},
 };
 
 /// How many chains an id names whether they are at rest or not: so many that it is taken by what stands before a server, too.
 const NAMED: usize = 250;
 
-impl Follower {
+impl Tail {
     /// Finds the chains never heard of, and those that are no longer at rest.
-    pub(super) async fn discover(&mut self) -> Result<(), Failure> {
-        let ends = ask::answered(self.shared.deadline(), self.shared.services.query_store.chains()).await?;
+    pub(super) async fn discover(&mut self) -> Result<(), ReadError> {
+        let ends = answered(self.reader.step_deadline(), self.reader.index.chains()).await?;
         for end in &ends {
             let (chain, last) = (end.position.chain, end.position.sequence);
             if self.positions.next.contains_key(&chain) {
@@ -47,16 +46,16 @@ impl Follower {
     }
 
     /// What is to be read next of a chain that the id did not name.
-    async fn next_of_unnamed(&self, end: &ChainEntry) -> Result<Sequence, Failure> {
+    async fn next_of_unnamed(&self, end: &ChainEntry) -> Result<Sequence, ReadError> {
         let (chain, last) = (end.position.chain, end.position.sequence);
         let Some(until) = self.positions.read_until else { return Ok(Sequence(0)) };
         if end.received <= until {
             return Ok(last.next());
         }
-        let store = &self.shared.services.query_store;
+        let index = &self.reader.index;
         let is_read = async |at| {
-            let first = ask::answered(self.shared.deadline(), store.first(chain, Sequence(at))).await?;
-            Ok::<_, Failure>(first.filter(|first| first.received <= until).map(|first| first.position.sequence))
+            let first = answered(self.reader.step_deadline(), index.first(chain, Sequence(at))).await?;
+            Ok::<_, ReadError>(first.filter(|first| first.received <= until).map(|first| first.position.sequence))
         };
         // A chain never goes back in time.
         let Some(Sequence(first)) = is_read(0).await? else { return Ok(Sequence(0)) };
@@ -77,7 +76,7 @@ impl Follower {
         if excess == 0 {
             return;
         }
-        let young = start::young(&self.shared);
+        let young = start::young(&self.reader);
         let at_rest = |(chain, next): (&ChainId, &Sequence)| match self.ends.get(chain) {
             // Whatever there was of it was deleted.
             None => Some((UnixMillis(i64::MIN), *chain)),
@@ -94,19 +93,19 @@ impl Follower {
     }
 
     /// That there are not more chains to be named than an id has room for.
-    pub(super) fn fits(&self) -> Result<(), Failure> {
+    pub(super) fn fits(&self) -> Result<(), ReadError> {
         let count = self.positions.next.len();
         if count <= MOST_CHAINS {
             return Ok(());
         }
-        Err(Failure::invalid(format!(
+        Err(ReadError::TooManyChains(format!(
             "a tail follows at most {MOST_CHAINS} chains that had events within a day, or have some to show; here are \
              {count}; begin with a later [since], or without it"
         )))
     }
 
     /// Passes what there is of chains at rest that have nothing to show, so that they need not be named.
-    pub(super) async fn pass_what_rests(&mut self) -> Result<(), Failure> {
+    pub(super) async fn pass_what_rests(&mut self) -> Result<(), ReadError> {
         if self.behind(true).next().is_some() {
             let with_more = self.chains_with_more().await?;
             self.pass(&with_more);
@@ -123,7 +122,7 @@ impl Follower {
     /// The chains that the store has more of than was read, and what comes behind that; if there are too many to be named, those
     /// at rest are apart from the others.
     pub(super) fn behind(&self, are_resting: bool) -> impl Iterator<Item = (ChainId, Sequence)> {
-        let young = if self.positions.next.len() > NAMED { start::young(&self.shared) } else { UnixMillis(i64::MIN) };
+        let young = if self.positions.next.len() > NAMED { start::young(&self.reader) } else { UnixMillis(i64::MIN) };
         let ends = self.positions.next.iter().filter_map(|(chain, next)| Some((next, self.ends.get(chain)?)));
         let behind =
             ends.filter(move |(next, end)| **next <= end.position.sequence && are_resting == (end.received < young));
@@ -131,7 +130,7 @@ impl Follower {
     }
 
     /// The chains that have events to show at or behind the position to be read next.
-    pub(super) async fn chains_with_more(&self) -> Result<Vec<ChainId>, Failure> {
+    pub(super) async fn chains_with_more(&self) -> Result<Vec<ChainId>, ReadError> {
         let rests: Result<Vec<_>, _> =
             self.positions.next.iter().map(|(chain, next)| self.rest(*chain, *next)).collect();
         let rests = rests?;

@@ -1,4 +1,4 @@
-//! Answers that go on for long: how many there may be at once, in all and of one caller, and bodies whose end can be trusted.
+//! Bodies of answers that go on for long, whose end can be trusted.
 //!
 //! A reader has to go on reading: one that takes less than [`PIECE`] in [`PATIENCE`] while something waits for it is given up.
 
@@ -16,20 +16,13 @@ use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
+
 use tokio_util::sync::CancellationToken;
 
-use super::tally::{Counted, Tally};
-use crate::{
-    access::Principal,
-    error::{ErrorCode, Failure},
-};
-
-/// How many of each kind this process serves at once: each keeps something open in the store, or asks it again and again.
-const MAX_EXPORTS: usize = 8;
-const MAX_TAILS: usize = 64;
+use crate::read::Gone;
 
 /// Chunks that wait for a client which reads more slowly than the store does.
 const WAITING_CHUNKS: usize = 2;
@@ -39,15 +32,6 @@ const PIECE: usize = 64 << 10;
 
 /// How long a reader may take for a piece.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-pub(super) struct Streams {
-    exports: Places,
-    tails: Places,
-    /// Cancelled when the service begins to stop.
-    pub(super) stopping: CancellationToken,
-}
 
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +48,11 @@ pub(super) enum End {
 }
 
 impl End {
+    /// That of an answer that nobody reads any more.
+    pub(super) fn without_reader(stopping: &CancellationToken) -> Self {
+        if stopping.is_cancelled() { Self::Shutdown } else { Self::Client }
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -73,61 +62,6 @@ impl End {
             Self::Shutdown => "shutdown",
         }
     }
-}
-
-impl Streams {
-    /// With at most so many exports, and tails, of one caller.
-    pub(super) fn new(stopping: CancellationToken, exports_per_caller: usize, tails_per_caller: usize) -> Self {
-        let exports = Places::new("exports", MAX_EXPORTS, exports_per_caller);
-        Self { exports, tails: Places::new("tails", MAX_TAILS, tails_per_caller), stopping }
-    }
-
-    pub(super) fn begin_export(&self, caller: &Principal) -> Result<StreamPlace, Failure> {
-        self.exports.take(caller)
-    }
-
-    pub(super) fn begin_tail(&self, caller: &Principal) -> Result<StreamPlace, Failure> {
-        self.tails.take(caller)
-    }
-
-    /// Whose doing it is that nobody reads any more.
-    pub(super) fn end_without_reader(&self) -> End {
-        if self.stopping.is_cancelled() { End::Shutdown } else { End::Client }
-    }
-}
-
-/// Places of one kind.
-struct Places {
-    what: &'static str,
-    all: Arc<Semaphore>,
-    per_caller: usize,
-    taken: Tally<String>,
-}
-
-/// The place of one answer; free again once it is dropped.
-pub(super) struct StreamPlace {
-    _of_all: OwnedSemaphorePermit,
-    _of_the_caller: Counted<String>,
-}
-
-impl Places {
-    fn new(what: &'static str, all: usize, per_caller: usize) -> Self {
-        Self { what, all: Arc::new(Semaphore::new(all)), per_caller, taken: Tally::default() }
-    }
-
-    fn take(&self, caller: &Principal) -> Result<StreamPlace, Failure> {
-        let Some(_of_the_caller) = self.taken.add(caller.to_string(), self.per_caller) else {
-            return Err(too_many(format!("{caller} has as many {} running as it may at once", self.what)));
-        };
-        let Ok(_of_all) = Arc::clone(&self.all).try_acquire_owned() else {
-            return Err(too_many(format!("as many {} are running as may at once", self.what)));
-        };
-        Ok(StreamPlace { _of_all, _of_the_caller })
-    }
-}
-
-fn too_many(message: String) -> Failure {
-    Failure::new(ErrorCode::TooManyStreams, format!("{message}; try again later")).retry_after(RETRY_AFTER)
 }
 
 /// The writing end of a body. A body whose sender is dropped before [`Sender::finish`] breaks off: the connection is closed
@@ -164,10 +98,6 @@ impl Reader {
         *self.last_taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Nobody reads the body any more, or not fast enough.
-#[derive(Debug)]
-pub(super) struct Gone;
 
 impl Sender {
     /// Waits until there is room for the chunk.
@@ -283,7 +213,6 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::access::Realm;
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_is_given_up_and_sees_that_the_body_broke_off() {
@@ -350,20 +279,5 @@ mod tests {
         let begun = Instant::now();
         assert!(sender.send("x").await.is_err());
         assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
-    }
-
-    #[test]
-    fn a_caller_has_only_so_many_places_and_gets_them_back() {
-        let streams = Streams::new(CancellationToken::new(), 2, 1);
-        let caller = |name: &str| Principal { name: name.to_owned(), realm: Realm::ApiKey, grants: Vec::new() };
-        let taken = [streams.begin_export(&caller("a")).unwrap(), streams.begin_export(&caller("a")).unwrap()];
-        let refused = streams.begin_export(&caller("a")).err().unwrap();
-        assert_eq!(refused.code, ErrorCode::TooManyStreams);
-        assert!(refused.message.starts_with("api_key:a has as many exports"), "{}", refused.message);
-        let _other = streams.begin_export(&caller("b")).unwrap();
-        let _tail = streams.begin_tail(&caller("a")).unwrap();
-        assert!(streams.begin_tail(&caller("a")).is_err());
-        drop(taken);
-        let _again = streams.begin_export(&caller("a")).unwrap();
     }
 }

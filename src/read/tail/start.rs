@@ -10,9 +10,8 @@ use futures_util::future::try_join_all;
 
 use super::{CONCURRENT, Positions};
 use crate::{
-    error::Failure,
     event::{ChainEntry, ChainId, Sequence, UnixMillis},
-    http::{Shared, ask},
+    read::{ReadError, Reader, error::answered},
 };
 
 /// What was received longer ago, and is not in the store, is not expected any more.
@@ -25,28 +24,28 @@ const LOOK_BACK: u64 = 100_000;
 const OLD_HOLES: usize = 100;
 
 /// What was received before is not expected any more.
-pub(super) fn young(shared: &Shared) -> UnixMillis {
+pub(super) fn young(reader: &Reader) -> UnixMillis {
     let age = i64::try_from(YOUNG.as_millis()).unwrap_or(i64::MAX);
-    UnixMillis(shared.services.clock.now().0.saturating_sub(age))
+    UnixMillis(reader.clock.now().0.saturating_sub(age))
 }
 
 /// Where each chain is read from.
-pub(super) async fn now(shared: &Shared) -> Result<Positions, Failure> {
-    let store = &shared.services.query_store;
+pub(super) async fn now(reader: &Reader) -> Result<Positions, ReadError> {
+    let index = &reader.index;
     // What is stored, and not yet found, is of before.
-    ask::answered(shared.deadline(), store.refresh()).await?;
-    let ends = ask::answered(shared.deadline(), store.chains()).await?;
-    let young = young(shared);
+    answered(reader.step_deadline(), index.refresh()).await?;
+    let ends = answered(reader.step_deadline(), index.chains()).await?;
+    let young = young(reader);
     let mut positions = Positions::default();
     for ends in ends.chunks(CONCURRENT) {
-        positions.next.extend(try_join_all(ends.iter().map(|end| start(shared, end, young))).await?);
+        positions.next.extend(try_join_all(ends.iter().map(|end| start(reader, end, young))).await?);
     }
     Ok(positions)
 }
 
 /// The first hole that counts, or else behind the end.
-async fn start(shared: &Shared, end: &ChainEntry, young: UnixMillis) -> Result<(ChainId, Sequence), Failure> {
-    let store = &shared.services.query_store;
+async fn start(reader: &Reader, end: &ChainEntry, young: UnixMillis) -> Result<(ChainId, Sequence), ReadError> {
+    let index = &reader.index;
     let (chain, last) = (end.position.chain, end.position.sequence);
     let behind_end = (chain, last.next());
     if end.received < young {
@@ -54,12 +53,12 @@ async fn start(shared: &Shared, end: &ChainEntry, young: UnixMillis) -> Result<(
     }
     let mut from = Sequence(last.next().0.saturating_sub(LOOK_BACK));
     for _ in 0..OLD_HOLES {
-        let reach = ask::answered(shared.deadline(), store.reach(chain, from)).await?;
+        let reach = answered(reader.step_deadline(), index.reach(chain, from)).await?;
         let hole = reach.map_or(from, Sequence::next);
         if hole > last {
             break;
         }
-        let Some(behind) = ask::answered(shared.deadline(), store.first(chain, hole)).await? else { break };
+        let Some(behind) = answered(reader.step_deadline(), index.first(chain, hole)).await? else { break };
         if behind.received >= young {
             return Ok((chain, hole));
         }

@@ -1,6 +1,6 @@
-//! How far a tail has come, as the id of an event, from which it can be gone on with.
+//! How far a tail has come, as the id of an event, from which it can be resumed.
 //!
-//! **Format, version 1**, as the content of [`opaque`](crate::http::opaque): a byte of bits, and times (8 bytes, the highest
+//! **Format, version 1**, as the content of a [token](crate::read::token): a byte of bits, and times (8 bytes, the highest
 //! first, milliseconds since 1970): if bit 0 is set, the earliest that is wanted; if bit 1 is, until when chains that are not named were read. Then
 //! for each chain that is named its id (16 bytes) and the sequence that is to be read next, in groups of seven bits, the lowest first, with the highest
 //! bit of each byte set but the last. Of a chain that is not named, everything received until then was read; without that time, nothing.
@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 use crate::{
     event::{ChainId, Sequence, UnixMillis},
-    http::opaque::{self, BadText, take},
+    read::token::{self, BadToken, take},
 };
 
 const VERSION: u8 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::http) struct Positions {
+pub struct Positions {
     /// Events that happened before are not wanted.
     pub(super) since: Option<UnixMillis>,
     /// Of chains that are not named, what was received until then was read; if this is `None`, nothing was.
@@ -26,9 +26,9 @@ pub(in crate::http) struct Positions {
     pub(super) next: BTreeMap<ChainId, Sequence>,
 }
 
-/// A text that holds no positions.
+/// Why a text is no id of an event of a tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::http) enum BadPositions {
+pub enum BadPositions {
     #[error("expected the id of an event of a tail")]
     NoId,
     #[error("the id is of another version of this program; begin anew, with since")]
@@ -37,12 +37,12 @@ pub(in crate::http) enum BadPositions {
     Damaged,
 }
 
-impl From<BadText> for BadPositions {
-    fn from(bad: BadText) -> Self {
+impl From<BadToken> for BadPositions {
+    fn from(bad: BadToken) -> Self {
         match bad {
-            BadText::Foreign => Self::NoId,
-            BadText::OtherVersion => Self::OtherVersion,
-            BadText::Damaged => Self::Damaged,
+            BadToken::Foreign => Self::NoId,
+            BadToken::OtherVersion => Self::OtherVersion,
+            BadToken::Damaged => Self::Damaged,
         }
     }
 }
@@ -52,7 +52,7 @@ impl Positions {
         self.next.get(&chain).copied().unwrap_or(Sequence(0))
     }
 
-    pub(in crate::http) fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         let mut bytes = vec![u8::from(self.since.is_some()) | u8::from(self.read_until.is_some()) << 1];
         for time in self.since.into_iter().chain(self.read_until) {
             bytes.extend(time.0.to_be_bytes());
@@ -61,11 +61,11 @@ impl Positions {
             bytes.extend(chain.as_bytes());
             write_number(*next, &mut bytes);
         }
-        opaque::encode(VERSION, &bytes)
+        token::encode(VERSION, &bytes)
     }
 
-    pub(in crate::http) fn decode(text: &str) -> Result<Self, BadPositions> {
-        read(&opaque::decode(VERSION, text)?).ok_or(BadPositions::Damaged)
+    pub fn decode(text: &str) -> Result<Self, BadPositions> {
+        read(&token::decode(VERSION, text)?).ok_or(BadPositions::Damaged)
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
         #[test]
         fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Positions::decode(&opaque::encode(VERSION, &content));
+            let _ = Positions::decode(&token::encode(VERSION, &content));
         }
     }
 

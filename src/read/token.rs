@@ -1,4 +1,4 @@
-//! Texts that only this program reads, such as cursors: given out, kept by clients, and handed in again.
+//! Tokens: texts that only this program reads, such as cursors. Clients keep them and hand them in again.
 //!
 //! **Format.** Base64url without padding of a byte with the version, the content, and the first 8 bytes of the SHA-256 of both. That
 //! finds damage, not forgery; so nothing may be believed of a content that a caller could not as well ask for.
@@ -8,43 +8,43 @@ use sha2::{Digest, Sha256};
 
 const CHECK_BYTES: usize = 8;
 
-/// A text that holds no content of this version.
+/// Why a text is no token of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadText {
-    /// It is none of ours.
+pub(crate) enum BadToken {
+    /// It is no token at all.
     Foreign,
     OtherVersion,
     Damaged,
 }
 
-pub(super) fn encode(version: u8, content: &[u8]) -> String {
+pub(crate) fn encode(version: u8, content: &[u8]) -> String {
     let mut bytes = [&[version], content].concat();
     let check = check_of(&bytes);
     bytes.extend(check);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-pub(super) fn decode(version: u8, text: &str) -> Result<Vec<u8>, BadText> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadText::Foreign)?;
+pub(crate) fn decode(version: u8, text: &str) -> Result<Vec<u8>, BadToken> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadToken::Foreign)?;
     let is_ours = bytes.first() == Some(&version);
-    let wrong = if is_ours { BadText::Damaged } else { BadText::Foreign };
+    let wrong = if is_ours { BadToken::Damaged } else { BadToken::Foreign };
     let (checked, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(wrong)?;
     if check_of(checked) != *check {
         return Err(wrong);
     }
     match checked.split_first() {
         Some((_, content)) if is_ours => Ok(content.to_vec()),
-        Some(_) => Err(BadText::OtherVersion),
-        None => Err(BadText::Foreign),
+        Some(_) => Err(BadToken::OtherVersion),
+        None => Err(BadToken::Foreign),
     }
 }
 
 fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
-    beginning(Sha256::digest(bytes).as_slice())
+    first_bytes(Sha256::digest(bytes).as_slice())
 }
 
 /// The first bytes of a digest.
-pub(super) fn beginning<const N: usize>(digest: &[u8]) -> [u8; N] {
+pub(super) fn first_bytes<const N: usize>(digest: &[u8]) -> [u8; N] {
     digest.first_chunk().copied().unwrap_or([0; N])
 }
 
@@ -67,7 +67,7 @@ mod tests {
         fn a_content_comes_back_in_its_own_version_alone(content: Vec<u8>, version: u8) {
             let text = encode(version, &content);
             prop_assert_eq!(decode(version, &text), Ok(content));
-            prop_assert_eq!(decode(version.wrapping_add(1), &text), Err(BadText::OtherVersion));
+            prop_assert_eq!(decode(version.wrapping_add(1), &text), Err(BadToken::OtherVersion));
         }
 
         #[test]

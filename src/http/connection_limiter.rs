@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use prometheus_client::metrics::counter::Counter;
 
-use super::tally::{Counted, Tally};
-use crate::units::{Network, client_network};
+use crate::{
+    limiter::{KeyedLimiter, KeyedPermit},
+    units::{Network, client_network},
+};
 
 /// The bound on connections of one address (of IPv6, of one /64).
 #[derive(Clone, Debug)]
@@ -13,7 +15,7 @@ pub struct PerAddress {
     pub most: usize,
     /// Proxies, behind which there are many clients.
     pub exempt: Vec<Network>,
-    /// Counts those that are closed because there are as many already.
+    /// Counts the connections that are closed because their client has too many.
     pub refused: Counter,
 }
 
@@ -24,28 +26,28 @@ impl PerAddress {
     }
 }
 
-pub(super) struct Crowd {
+pub(super) struct ConnectionLimiter {
     bound: PerAddress,
-    open: Tally<IpAddr>,
+    open: KeyedLimiter<IpAddr>,
 }
 
 /// One connection of a client; counted until it is dropped.
-pub(super) type Guest = Counted<IpAddr>;
+pub(super) type ConnectionPermit = KeyedPermit<IpAddr>;
 
-impl Crowd {
+impl ConnectionLimiter {
     pub(super) fn new(bound: PerAddress) -> Self {
-        Self { bound, open: Tally::default() }
+        Self { bound, open: KeyedLimiter::default() }
     }
 
     /// `None` if the client has as many connections as it may.
-    pub(super) fn admit(&self, peer: IpAddr) -> Option<Guest> {
+    pub(super) fn admit(&self, peer: IpAddr) -> Option<ConnectionPermit> {
         let is_exempt = self.bound.exempt.iter().any(|network| network.has(peer.to_canonical()));
         let most = if is_exempt { usize::MAX } else { self.bound.most };
-        let guest = self.open.add(client_network(peer), most);
-        if guest.is_none() {
+        let permit = self.open.try_acquire(client_network(peer), most);
+        if permit.is_none() {
             self.bound.refused.inc();
-            tracing::debug!(%peer, "a client has as many connections as it may, and one more was closed");
+            tracing::debug!(%peer, "a connection was closed, as its client has as many as it may");
         }
-        guest
+        permit
     }
 }

@@ -1,4 +1,4 @@
-//! A scan of the store that is let go whichever way its reader ends.
+//! A scan of the index that is let go whichever way its reader ends.
 
 use std::time::Duration;
 
@@ -8,24 +8,31 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Shared, ask};
-use crate::{error::Failure, query::ScopedQuery, store::Scan};
+use super::{ReadError, error::answered};
+use crate::{
+    query::ScopedQuery,
+    store::{EventIndex, Scan},
+};
 
 /// How long the store may take to let go.
-const CLOSING: Duration = Duration::from_secs(30);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Closed when it is dropped, in the background.
-pub(super) struct OpenScan(Option<Box<dyn Scan>>);
+pub(crate) struct OpenScan(Option<Box<dyn Scan>>);
 
 impl OpenScan {
-    pub(super) async fn open(shared: &Shared, query: &ScopedQuery, deadline: Instant) -> Result<Self, Failure> {
-        Ok(Self(Some(ask::answered(deadline, shared.services.query_store.scan(query)).await?)))
+    pub(crate) async fn open(
+        index: &dyn EventIndex,
+        query: &ScopedQuery,
+        deadline: Instant,
+    ) -> Result<Self, ReadError> {
+        Ok(Self(Some(answered(deadline, index.scan(query)).await?)))
     }
 
     /// The next events, at most so many; none at the end.
-    pub(super) async fn next(&mut self, limit: u64, deadline: Instant) -> Result<Vec<Bytes>, Failure> {
+    pub(crate) async fn next(&mut self, limit: u64, deadline: Instant) -> Result<Vec<Bytes>, ReadError> {
         match &mut self.0 {
-            Some(scan) => ask::answered(deadline, scan.next(limit)).await,
+            Some(scan) => answered(deadline, scan.next(limit)).await,
             None => Ok(Vec::new()),
         }
     }
@@ -41,7 +48,7 @@ impl Drop for OpenScan {
 }
 
 async fn close(scan: Box<dyn Scan>) {
-    if timeout(CLOSING, scan.close()).await.is_err() {
+    if timeout(CLOSE_TIMEOUT, scan.close()).await.is_err() {
         tracing::warn!("the store did not let go of a scan in time");
     }
 }

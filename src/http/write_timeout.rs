@@ -14,36 +14,36 @@ use tokio::{
 
 /// Breaks the connection when its peer takes nothing for so long while something waits to be written: an answer must
 /// not be kept in memory, nor a place held, for a client that does not read.
-pub(super) struct Taken<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
     /// Set while a write waits.
-    overdue: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Taken<S> {
-    pub(super) fn within(limit: Duration, stream: S) -> Self {
-        Self { stream, limit, overdue: None }
+impl<S> WriteTimeout<S> {
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, limit, deadline: None }
     }
 
     fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
-            self.overdue = None;
+            self.deadline = None;
             return write;
         }
         let limit = self.limit;
-        let overdue = self.overdue.get_or_insert_with(|| Box::pin(sleep(limit)));
-        overdue.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
+        deadline.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Taken<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Taken<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.bound(cx, write)
@@ -84,14 +84,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_breaks_the_connection() {
         let (ours, _theirs) = duplex(16);
-        let error = Taken::within(LIMIT, ours).write_all(&[0; 100]).await.unwrap_err();
+        let error = WriteTimeout::new(ours, LIMIT).write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_a_little_in_time_gets_everything() {
         let (ours, mut theirs) = duplex(16);
-        let written = tokio::spawn(async move { Taken::within(LIMIT, ours).write_all(&[0; 100]).await });
+        let written = tokio::spawn(async move { WriteTimeout::new(ours, LIMIT).write_all(&[0; 100]).await });
         for _ in 0..10 {
             sleep(LIMIT - Duration::from_secs(1)).await;
             theirs.read_exact(&mut [0; 10]).await.unwrap();

@@ -11,28 +11,28 @@ use crate::{
 
 /// Which members of each document are kept.
 #[derive(Debug)]
-pub(super) struct Projection {
+pub struct Projection {
     /// `None` keeps the document as it is.
     selectors: Option<Vec<Selector>>,
 }
 
 /// Names a member by its dotted path, with `*` for anything, dots too. An object is kept with all that is in it.
 #[derive(Debug)]
-pub(super) struct Selector {
+pub struct Selector {
     pattern: Pattern,
     /// What is before the first wildcard.
     beginning: String,
 }
 
 impl Selector {
-    pub(super) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         let mut pieces = text.split('*').map(str::to_owned);
         let beginning = text.split('*').next().unwrap_or_default().to_owned();
         Self { pattern: Pattern::new(pieces.by_ref()), beginning }
     }
 
     /// Whether some document might have what is chosen.
-    pub(super) fn is_of_known_fields(&self) -> bool {
+    pub fn is_of_known_fields(&self) -> bool {
         FIELDS.iter().any(|field| {
             let is_label = field.kind == Kind::Labels && is_below(&self.beginning, field.path);
             is_label || paths_to(field.path).any(|path| self.pattern.matches(path))
@@ -59,20 +59,20 @@ fn is_below(path: &str, object: &str) -> bool {
 }
 
 impl Projection {
-    pub(super) fn whole() -> Self {
+    pub fn whole() -> Self {
         Self { selectors: None }
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.selectors.is_none()
     }
 
-    pub(super) fn of(selectors: Vec<Selector>) -> Self {
+    pub fn of(selectors: Vec<Selector>) -> Self {
         Self { selectors: Some(selectors) }
     }
 
     /// What is chosen of a document. Objects and arrays of objects of which nothing is chosen are left out.
-    pub(super) fn apply(&self, document: Bytes) -> Result<Bytes, serde_json::Error> {
+    pub fn apply(&self, document: Bytes) -> Result<Bytes, serde_json::Error> {
         let Some(selectors) = &self.selectors else {
             return Ok(document);
         };

@@ -1,4 +1,4 @@
-//! How many of something there are at once, of each by itself.
+//! How many of something each caller or address may have at once.
 
 use std::{
     collections::HashMap,
@@ -6,42 +6,42 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Has no entry for what there is none of.
-pub(super) struct Tally<K>(Arc<Mutex<HashMap<K, usize>>>);
+/// Counts permits by key; a key without permits takes no memory.
+pub(crate) struct KeyedLimiter<K>(Arc<Mutex<HashMap<K, usize>>>);
 
-/// One of those that are there; counted until it is dropped.
-pub(super) struct Counted<K: Eq + Hash> {
+/// Counted until it is dropped.
+pub(crate) struct KeyedPermit<K: Eq + Hash> {
     key: K,
-    tally: Tally<K>,
+    limiter: KeyedLimiter<K>,
 }
 
-impl<K> Default for Tally<K> {
+impl<K> Default for KeyedLimiter<K> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<K: Clone + Eq + Hash> Tally<K> {
-    /// Counts one more; `None` if there are as many as there may be.
-    pub(super) fn add(&self, key: K, most: usize) -> Option<Counted<K>> {
+impl<K: Clone + Eq + Hash> KeyedLimiter<K> {
+    /// `None` if the key has `most` permits already.
+    pub(crate) fn try_acquire(&self, key: K, most: usize) -> Option<KeyedPermit<K>> {
         let mut counts = self.counts();
         if counts.get(&key).copied().unwrap_or(0) >= most {
             return None;
         }
         *counts.entry(key.clone()).or_default() += 1;
-        Some(Counted { key, tally: Self(Arc::clone(&self.0)) })
+        Some(KeyedPermit { key, limiter: Self(Arc::clone(&self.0)) })
     }
 }
 
-impl<K> Tally<K> {
+impl<K> KeyedLimiter<K> {
     fn counts(&self) -> MutexGuard<'_, HashMap<K, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq + Hash> Drop for Counted<K> {
+impl<K: Eq + Hash> Drop for KeyedPermit<K> {
     fn drop(&mut self) {
-        let mut counts = self.tally.counts();
+        let mut counts = self.limiter.counts();
         if let Some(count) = counts.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {

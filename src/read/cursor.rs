@@ -1,11 +1,11 @@
 //! Cursors: from which place on the next events are wanted, as a text that only this program reads.
 //!
-//! **Format, version 1**, as the content of [`opaque`](crate::http::opaque); numbers have their highest byte first.
+//! **Format, version 1**, as the content of a [token](super::token); numbers have their highest byte first.
 //!
 //! | bytes | |
 //! | --- | --- |
 //! | 8 | when the first page was asked for, in milliseconds since 1970; times before now count from then on every page |
-//! | 16 | the question that the place is of: the beginning of the SHA-256 of what [`Question`] writes |
+//! | 16 | the question that the place is of: the beginning of the SHA-256 of what [`QuestionDigest`] writes |
 //! | 16, 8 | chain and sequence of the last event |
 //! | 1 | how many sort keys it has, then each of them: `0`; or `1` and an integer (8); or `2` and the bits of a number (8); or `3`, a length (2) and a text |
 //!
@@ -13,10 +13,12 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Selection;
+use super::{
+    Selection,
+    token::{self, BadToken, first_bytes, take},
+};
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Space, UnixMillis},
-    http::opaque::{self, BadText, beginning, take},
     query::{Key, Order, Place, Scope, Sort, Visible},
 };
 
@@ -26,19 +28,20 @@ const VERSION: u8 = 1;
 const LONGEST: usize = 45_000;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::http) struct Cursor {
-    pub(super) asked: UnixMillis,
-    pub(super) question: Question,
+pub struct Cursor {
+    /// When the first page was asked for.
+    pub asked: UnixMillis,
+    pub(super) question: QuestionDigest,
     pub(super) place: Place,
 }
 
 /// What a cursor belongs to: whose events, which of them, in which order. Not how many, nor which of their fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Question([u8; 16]);
+pub(super) struct QuestionDigest([u8; 16]);
 
 /// Why a text is not the cursor that is wanted here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadCursor {
+pub enum BadCursor {
     #[error("expected a cursor from the `next` of an answer, or nothing to begin")]
     NoCursor,
     #[error("the cursor is of another version of this program; begin anew")]
@@ -49,12 +52,12 @@ pub(super) enum BadCursor {
     OtherQuestion,
 }
 
-impl From<BadText> for BadCursor {
-    fn from(bad: BadText) -> Self {
+impl From<BadToken> for BadCursor {
+    fn from(bad: BadToken) -> Self {
         match bad {
-            BadText::Foreign => Self::NoCursor,
-            BadText::OtherVersion => Self::OtherVersion,
-            BadText::Damaged => Self::Damaged,
+            BadToken::Foreign => Self::NoCursor,
+            BadToken::OtherVersion => Self::OtherVersion,
+            BadToken::Damaged => Self::Damaged,
         }
     }
 }
@@ -69,18 +72,18 @@ impl Cursor {
         for key in &self.place.keys {
             write_key(&mut bytes, key.as_ref());
         }
-        opaque::encode(VERSION, &bytes)
+        token::encode(VERSION, &bytes)
     }
 
-    pub(super) fn decode(text: &str) -> Result<Self, BadCursor> {
+    pub fn decode(text: &str) -> Result<Self, BadCursor> {
         if text.len() > LONGEST {
             return Err(BadCursor::NoCursor);
         }
-        read(&opaque::decode(VERSION, text)?).ok_or(BadCursor::Damaged)
+        read(&token::decode(VERSION, text)?).ok_or(BadCursor::Damaged)
     }
 
     /// The place, if it is one in this order and the cursor belongs to this question.
-    pub(super) fn place_in(self, question: Question, sort: &[Sort]) -> Result<Place, BadCursor> {
+    pub(super) fn place_in(self, question: QuestionDigest, sort: &[Sort]) -> Result<Place, BadCursor> {
         if self.question != question {
             return Err(BadCursor::OtherQuestion);
         }
@@ -114,7 +117,7 @@ fn read(content: &[u8]) -> Option<Cursor> {
     let asked = i64::from_be_bytes(*take(&mut rest)?);
     // Times are reckoned from it.
     let asked = Some(UnixMillis(asked)).filter(|asked| asked.utc().is_some())?;
-    let question = Question(*take(&mut rest)?);
+    let question = QuestionDigest(*take(&mut rest)?);
     let chain = ChainId::from_bytes(*take(&mut rest)?);
     // Every store counts sequences in 64 bits with a sign.
     let sequence = Sequence(i64::from_be_bytes(*take(&mut rest)?).try_into().ok()?);
@@ -144,7 +147,7 @@ fn read_key(rest: &mut &[u8]) -> Option<Option<Key>> {
     }
 }
 
-impl Question {
+impl QuestionDigest {
     pub(super) fn of(scope: &Scope, selection: &Selection, order: &[Sort]) -> Self {
         let mut writer = Writer(Sha256::new());
         writer.scope(scope);
@@ -156,7 +159,7 @@ impl Question {
             writer.text(sort.field().path);
             writer.count(usize::from(sort.order == Order::Descending));
         }
-        Self(beginning(writer.0.finalize().as_slice()))
+        Self(first_bytes(writer.0.finalize().as_slice()))
     }
 }
 
@@ -223,7 +226,7 @@ mod tests {
             keys in prop::collection::vec(key(), 0..10),
         ) -> Cursor {
             let position = ChainPosition { chain: ChainId::from_bytes(chain), sequence: Sequence(sequence) };
-            Cursor { asked: UnixMillis(asked), question: Question(question), place: Place { keys, position } }
+            Cursor { asked: UnixMillis(asked), question: QuestionDigest(question), place: Place { keys, position } }
         }
     }
 
@@ -236,7 +239,7 @@ mod tests {
         /// What passes the check was made to pass it, and still must not panic.
         #[test]
         fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Cursor::decode(&opaque::encode(VERSION, &content));
+            let _ = Cursor::decode(&token::encode(VERSION, &content));
         }
     }
 
@@ -247,8 +250,8 @@ mod tests {
             let sort = Sort::by(field(path).unwrap(), Order::Ascending).unwrap();
             let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(sequence) };
             let place = Place { keys: vec![Some(key)], position };
-            let cursor = Cursor { asked: UnixMillis(5), question: Question([9; 16]), place };
-            Cursor::decode(&cursor.encode())?.place_in(Question([9; 16]), &[sort])
+            let cursor = Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), place };
+            Cursor::decode(&cursor.encode())?.place_in(QuestionDigest([9; 16]), &[sort])
         };
         let (text, longer) = ("a".repeat(1_024), "a".repeat(1_025));
         for (path, key, sequence) in [
@@ -282,7 +285,7 @@ mod tests {
         let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(0) };
         let place = Place { keys: Vec::new(), position };
         for asked in [i64::MIN, i64::MAX, 1 << 48] {
-            let cursor = Cursor { asked: UnixMillis(asked), question: Question([9; 16]), place: place.clone() };
+            let cursor = Cursor { asked: UnixMillis(asked), question: QuestionDigest([9; 16]), place: place.clone() };
             assert_eq!(Cursor::decode(&cursor.encode()), Err(BadCursor::Damaged), "{asked}");
         }
     }
@@ -291,7 +294,8 @@ mod tests {
     fn a_cursor_of_today_is_read_for_ever() {
         let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(42) };
         let keys = vec![Some(Key::Integer(1_614_686_400_000)), None, Some(Key::Text("é".to_owned()))];
-        let cursor = Cursor { asked: UnixMillis(5), question: Question([9; 16]), place: Place { keys, position } };
+        let cursor =
+            Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), place: Place { keys, position } };
         let text = "AQAAAAAAAAAFCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcAAAAAAAAAKgMBAAABd_LPLgAAAwACw6mkr_-H53TRqg";
         assert_eq!(cursor.encode(), text);
         assert_eq!(Cursor::decode(text), Ok(cursor));

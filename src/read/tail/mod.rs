@@ -1,17 +1,18 @@
 //! A tail: events as the store gets them, each once, whatever order they arrive in.
 //!
 //! It follows positions in chains, not times. Of each chain it knows the position to be read next. Events arrive out of order, as
-//! several bulks are under way at once; so of a chain only as much is read as is there without a hole ([`Store::reach`]), and that is asked
+//! several bulks are under way at once; so of a chain only as much is read as is there without a hole ([`EventIndex::reach`]), and that is asked
 //! before the events are, so that none which arrives in between is passed over. What lies behind a hole waits. **A hole that stays
 //! for [`PATIENCE`]** is announced as a gap and passed: what fills it later, such as a dead letter that is replayed, is found, and not shown.
 //!
-//! [`Store::reach`]: crate::store::Store::reach
+//! [`EventIndex::reach`]: crate::store::EventIndex::reach
 
 mod chains;
+mod follow;
 mod positions;
 mod start;
 
-pub(super) use positions::Positions;
+pub use positions::{BadPositions, Positions};
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
@@ -21,16 +22,12 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use super::{
-    Shared, ask,
-    projection::Projection,
-    request::{Begin, TailRequest},
-    scan::OpenScan,
-    streams::{Gone, Sender},
+    AccessWatch, OpenScan, Projection, ReadError, Reader, RequestedScope, error::answered, streams::StreamPermit,
 };
 use crate::{
-    access::{self, Permit},
-    error::Failure,
-    event::{ChainEntry, ChainId, ChainPosition, Sequence},
+    access::{self, Caller, Permit},
+    audit::Action,
+    event::{ChainEntry, ChainId, ChainPosition, Sequence, UnixMillis},
     query::{
         Aggregate, Aggregation, Key, Place, Query, ScopedQuery,
         filter::{Filter, Subject, Test, Value},
@@ -57,9 +54,61 @@ const CHAINS_AT_ONCE: usize = 100;
 /// Questions about chains that are under way at once.
 const CONCURRENT: usize = 4;
 
-/// Follows the chains for one client.
-pub(super) struct Follower {
-    shared: Arc<Shared>,
+/// Which events are followed, from where on, and what of each is shown.
+pub struct TailRequest {
+    pub filter: Filter,
+    pub projection: Projection,
+    pub begin: Begin,
+}
+
+/// Where a tail begins.
+pub enum Begin {
+    /// With what is stored from now on.
+    Now,
+    /// With all events that happened from then on.
+    Since(UnixMillis),
+    /// Where another one ended.
+    Resumed(Positions),
+}
+
+/// What a tail tells its reader. It can be resumed behind a message by the message's `id`.
+pub enum TailMessage<'a> {
+    /// The first message.
+    Begin {
+        id: String,
+    },
+    Event {
+        id: String,
+        document: Bytes,
+    },
+    /// Positions of a chain, both included, that the store did not get for a minute, and that are passed.
+    Gap {
+        id: String,
+        chain: ChainId,
+        from: Sequence,
+        to: Sequence,
+    },
+    /// How far the tail has come, without an event.
+    Position {
+        id: String,
+    },
+    /// The index does not answer; the tail goes on by itself.
+    Waiting(&'a ReadError),
+}
+
+/// Who reads a tail.
+pub trait TailOutput: Sync {
+    /// Waits until there is room for the message.
+    fn send(&self, message: TailMessage<'_>) -> impl Future<Output = Result<(), Gone>> + Send;
+}
+
+/// Nobody reads any more, or not fast enough.
+#[derive(Debug)]
+pub struct Gone;
+
+/// Follows the chains for one reader.
+pub struct Tail {
+    reader: Arc<Reader>,
     permit: Permit,
     filter: Filter,
     projection: Projection,
@@ -73,6 +122,7 @@ pub(super) struct Follower {
     caught_up: Instant,
     discovered: Instant,
     fields: Fields,
+    _permit: StreamPermit,
 }
 
 struct Fields {
@@ -81,9 +131,9 @@ struct Fields {
 }
 
 /// Why a round of reading ended early.
-pub(super) enum Interrupted {
+enum Interrupted {
     Reader,
-    Store(Failure),
+    Index(ReadError),
 }
 
 impl From<Gone> for Interrupted {
@@ -92,9 +142,9 @@ impl From<Gone> for Interrupted {
     }
 }
 
-impl From<Failure> for Interrupted {
-    fn from(failure: Failure) -> Self {
-        Self::Store(failure)
+impl From<ReadError> for Interrupted {
+    fn from(error: ReadError) -> Self {
+        Self::Index(error)
     }
 }
 
@@ -106,21 +156,30 @@ struct Reach {
     to: Sequence,
 }
 
-impl Follower {
-    /// Ready to follow, from where the request says; the store has answered once.
-    pub(super) async fn begin(shared: Arc<Shared>, permit: Permit, request: TailRequest) -> Result<Self, Failure> {
-        let field = |path: &str| schema::field(path).ok_or_else(|| Failure::internal(format!("no field {path}")));
+impl Reader {
+    /// Ready to follow, from where the request says; the store has answered once. The tail ends when the access that it began with is
+    /// lost, which is for its caller to watch.
+    pub async fn tail(
+        self: &Arc<Self>,
+        caller: &Caller,
+        scope: RequestedScope,
+        request: TailRequest,
+        deadline: Instant,
+    ) -> Result<(Tail, AccessWatch), ReadError> {
+        let field = |path: &str| schema::field(path).ok_or_else(|| ReadError::internal(format!("no field {path}")));
         let fields = Fields { chain: field("annals.chain")?, sequence: field("event.sequence")? };
+        let permit = self.permit(caller, scope, Action::Tail, deadline).await?;
+        let _permit = self.streams.begin_tail(&caller.principal)?;
         let TailRequest { filter, projection, begin } = request;
         let positions = match begin {
-            Begin::Now => start::now(&shared).await?,
+            Begin::Now => start::now(self).await?,
             Begin::Since(since) => Positions { since: Some(since), ..Positions::default() },
             Begin::Resumed(positions) => positions,
         };
         let now = Instant::now();
-        let mut follower = Self {
-            shared,
-            permit,
+        let mut tail = Tail {
+            reader: Arc::clone(self),
+            permit: permit.clone(),
             filter,
             projection,
             positions,
@@ -130,15 +189,18 @@ impl Follower {
             caught_up: now,
             discovered: now,
             fields,
+            _permit,
         };
-        follower.discover().await?;
-        follower.pass_what_rests().await?;
-        follower.fits()?;
-        Ok(follower)
+        tail.discover().await?;
+        tail.pass_what_rests().await?;
+        tail.fits()?;
+        Ok((tail, self.watch(caller, permit)))
     }
+}
 
+impl Tail {
     /// Shows what there is to show; whether there was anything.
-    pub(super) async fn round(&mut self, sender: &Sender) -> Result<bool, Interrupted> {
+    async fn round(&mut self, output: &impl TailOutput) -> Result<bool, Interrupted> {
         if self.discovered.elapsed() >= DISCOVER {
             self.discover().await?;
             self.fits()?;
@@ -157,46 +219,45 @@ impl Follower {
         let reaches = self.reaches(&chains).await?;
         let mut has_shown = false;
         for reaches in reaches.chunks(CHAINS_AT_ONCE) {
-            has_shown |= self.show(reaches, sender).await?;
+            has_shown |= self.show(reaches, output).await?;
         }
         for chain in with_more {
             match reaches.iter().any(|reach| reach.chain == chain) {
                 true => drop(self.waiting.remove(&chain)),
-                false => has_shown |= self.wait_at_hole(chain, sender).await?,
+                false => has_shown |= self.wait_at_hole(chain, output).await?,
             }
         }
         if is_catching_up {
             self.caught_up = Instant::now();
             self.let_rest();
-            sender.send(self.place()).await?;
+            output.send(self.position()).await?;
         }
         Ok(has_shown)
     }
 
-    /// How far it has come, for the client to come back to, without an event.
-    pub(super) fn place(&self) -> String {
-        format!("id: {}\n\n", self.positions.encode())
+    fn position(&self) -> TailMessage<'static> {
+        TailMessage::Position { id: self.positions.encode() }
     }
 
-    async fn chains_among(&self, filter: Filter) -> Result<Vec<ChainId>, Failure> {
+    async fn chains_among(&self, filter: Filter) -> Result<Vec<ChainId>, ReadError> {
         let query = self.query(filter, 0);
         let aggregation = Aggregation::Terms { field: self.fields.chain, limit: CHAINS_AT_ONCE };
-        let store = &self.shared.services.query_store;
-        let buckets = match ask::answered(self.shared.deadline(), store.aggregate(&query, &aggregation)).await? {
+        let index = &self.reader.index;
+        let buckets = match answered(self.reader.step_deadline(), index.aggregate(&query, &aggregation)).await? {
             Aggregate::Terms { buckets, .. } => buckets,
             other @ (Aggregate::Histogram(_) | Aggregate::Statistics(_) | Aggregate::Percentiles(_)) => {
-                return Err(Failure::internal(format!("the store answered another question: {other:?}")));
+                return Err(ReadError::internal(format!("the store answered another question: {other:?}")));
             }
         };
         let chain = |key: Key| match key {
-            Key::Text(text) => text.parse().map_err(|_| Failure::internal(format!("{text} names no chain"))),
-            Key::Integer(_) | Key::Number(_) => Err(Failure::internal("a chain has a text for a name")),
+            Key::Text(text) => text.parse().map_err(|_| ReadError::internal(format!("{text} names no chain"))),
+            Key::Integer(_) | Key::Number(_) => Err(ReadError::internal("a chain has a text for a name")),
         };
         buckets.into_iter().map(|bucket| chain(bucket.value)).collect()
     }
 
     /// How far each of these chains can be read; those that wait at a hole, or have nothing new, are left out.
-    async fn reaches(&self, chains: &[ChainId]) -> Result<Vec<Reach>, Failure> {
+    async fn reaches(&self, chains: &[ChainId]) -> Result<Vec<Reach>, ReadError> {
         let mut reaches = Vec::with_capacity(chains.len());
         for chains in chains.chunks(CONCURRENT) {
             reaches.extend(try_join_all(chains.iter().map(|chain| self.reach(*chain))).await?.into_iter().flatten());
@@ -204,26 +265,25 @@ impl Follower {
         Ok(reaches)
     }
 
-    async fn reach(&self, chain: ChainId) -> Result<Option<Reach>, Failure> {
+    async fn reach(&self, chain: ChainId) -> Result<Option<Reach>, ReadError> {
         let from = self.positions.of(chain);
-        let to = self.shared.services.query_store.reach(chain, from);
-        let to = ask::answered(self.shared.deadline(), to).await?;
+        let to = answered(self.reader.step_deadline(), self.reader.index.reach(chain, from)).await?;
         Ok(to.map(|to| Reach { chain, from, to }))
     }
 
     /// Shows the events within these positions; whether there were any. What comes mostly fits one page; of a backlog the
     /// rest is read in one go.
-    async fn show(&mut self, reaches: &[Reach], sender: &Sender) -> Result<bool, Interrupted> {
-        let store = Arc::clone(&self.shared.services.query_store);
+    async fn show(&mut self, reaches: &[Reach], output: &impl TailOutput) -> Result<bool, Interrupted> {
+        let index = Arc::clone(&self.reader.index);
         let query = self.query(self.within_any(reaches)?, PAGE);
-        let page = ask::answered(self.shared.deadline(), store.find(&query)).await?;
+        let page = answered(self.reader.step_deadline(), index.find(&query)).await?;
         let is_full = page.is_cut || page.documents.len() as u64 >= PAGE;
         let has_shown = !page.documents.is_empty();
         for document in page.documents {
-            self.show_event(document, sender).await?;
+            self.show_event(document, output).await?;
         }
         if is_full {
-            self.show_rest(reaches, sender).await?;
+            self.show_rest(reaches, output).await?;
         }
         for reach in reaches {
             self.positions.next.insert(reach.chain, reach.to.next());
@@ -231,34 +291,35 @@ impl Follower {
         Ok(has_shown)
     }
 
-    async fn show_rest(&mut self, reaches: &[Reach], sender: &Sender) -> Result<(), Interrupted> {
+    async fn show_rest(&mut self, reaches: &[Reach], output: &impl TailOutput) -> Result<(), Interrupted> {
         let query = self.query(self.within_any(reaches)?, PAGE);
-        let mut scan = OpenScan::open(&self.shared, &query, self.shared.deadline()).await?;
+        let mut scan = OpenScan::open(self.reader.index.as_ref(), &query, self.reader.step_deadline()).await?;
         loop {
-            let documents = scan.next(PAGE, self.shared.deadline()).await?;
+            let documents = scan.next(PAGE, self.reader.step_deadline()).await?;
             if documents.is_empty() {
                 return Ok(());
             }
             for document in documents {
-                self.show_event(document, sender).await?;
+                self.show_event(document, output).await?;
             }
         }
     }
 
-    fn within_any(&self, reaches: &[Reach]) -> Result<Filter, Failure> {
+    fn within_any(&self, reaches: &[Reach]) -> Result<Filter, ReadError> {
         let parts: Result<Vec<_>, _> = reaches.iter().map(|reach| self.within(reach)).collect();
         Ok(Filter::any(parts?))
     }
 
-    async fn show_event(&mut self, document: Bytes, sender: &Sender) -> Result<(), Interrupted> {
+    async fn show_event(&mut self, document: Bytes, output: &impl TailOutput) -> Result<(), Interrupted> {
         let ChainPosition { chain, sequence } = position_of(&document)?;
         self.positions.next.insert(chain, sequence.next());
-        let shown = self.projection.apply(document).map_err(|error| Failure::internal(error.to_string()))?;
-        Ok(sender.send(message(None, &self.positions, &shown)).await?)
+        let shown = self.projection.apply(document).map_err(|error| ReadError::internal(error))?;
+        let message = TailMessage::Event { id: self.positions.encode(), document: shown };
+        Ok(output.send(message).await?)
     }
 
     /// A chain that has something behind a hole; whether the hole was passed.
-    async fn wait_at_hole(&mut self, chain: ChainId, sender: &Sender) -> Result<bool, Interrupted> {
+    async fn wait_at_hole(&mut self, chain: ChainId, output: &impl TailOutput) -> Result<bool, Interrupted> {
         let hole = self.positions.of(chain);
         let waiting = self.waiting.entry(chain).or_insert_with(|| (hole, Instant::now()));
         if waiting.0 != hole {
@@ -272,16 +333,15 @@ impl Follower {
         self.waiting.remove(&chain);
         self.positions.next.insert(chain, next);
         tracing::warn!(%chain, from = hole.0, to = last.0, "a tail passes a hole in a chain");
-        let gap = format!(r#"{{"chain":"{chain}","from":{},"to":{}}}"#, hole.0, last.0);
-        sender.send(message(Some("gap"), &self.positions, gap.as_bytes())).await?;
+        output.send(TailMessage::Gap { id: self.positions.encode(), chain, from: hole, to: last }).await?;
         Ok(true)
     }
 
     /// The position of the first event to show that is there at or behind this one.
-    async fn first_behind(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, Failure> {
+    async fn first_behind(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, ReadError> {
         let query = self.query(self.rest(chain, from)?, 1);
-        let store = &self.shared.services.query_store;
-        let page = ask::answered(self.shared.deadline(), store.find(&query)).await?;
+        let index = &self.reader.index;
+        let page = answered(self.reader.step_deadline(), index.find(&query)).await?;
         page.documents.first().map(|document| position_of(document).map(|position| position.sequence)).transpose()
     }
 
@@ -300,7 +360,7 @@ impl Follower {
         })
     }
 
-    fn within(&self, reach: &Reach) -> Result<Filter, Failure> {
+    fn within(&self, reach: &Reach) -> Result<Filter, ReadError> {
         self.part_of(
             reach.chain,
             Bound::Included(self.positions.of(reach.chain).max(reach.from)),
@@ -308,39 +368,21 @@ impl Follower {
         )
     }
 
-    fn rest(&self, chain: ChainId, next: Sequence) -> Result<Filter, Failure> {
+    fn rest(&self, chain: ChainId, next: Sequence) -> Result<Filter, ReadError> {
         self.part_of(chain, Bound::Included(next), Bound::Unbounded)
     }
 
-    fn part_of(&self, chain: ChainId, low: Bound<Sequence>, high: Bound<Sequence>) -> Result<Filter, Failure> {
+    fn part_of(&self, chain: ChainId, low: Bound<Sequence>, high: Bound<Sequence>) -> Result<Filter, ReadError> {
         let number = |Sequence(number)| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let range = Test::Range { low: low.map(number), high: high.map(number) };
-        let value = |field, test| {
-            Filter::value(Subject::Field(field), test).map_err(|error| Failure::internal(error.to_string()))
-        };
+        let value =
+            |field, test| Filter::value(Subject::Field(field), test).map_err(|error| ReadError::internal(error));
         let is_of_chain = value(self.fields.chain, Test::OneOf(vec![Value::Text(chain.to_string())]))?;
         Ok(Filter::all([value(self.fields.sequence, range)?, is_of_chain]))
     }
 }
 
-fn position_of(document: &[u8]) -> Result<ChainPosition, Failure> {
+fn position_of(document: &[u8]) -> Result<ChainPosition, ReadError> {
     let place = serde_json::from_slice(document).ok().and_then(|document: Json| Place::of(&document, &[]));
-    place.map(|place| place.position).ok_or_else(|| Failure::internal("a stored document has no place in its chain"))
-}
-
-/// One message of a stream of server-sent events.
-fn message(kind: Option<&str>, positions: &Positions, data: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(data.len() + 128);
-    if let Some(kind) = kind {
-        text.extend_from_slice(format!("event: {kind}\n").as_bytes());
-    }
-    text.extend_from_slice(format!("id: {}\n", positions.encode()).as_bytes());
-    // Documents are one line; a store that breaks them makes no two messages of one.
-    for line in data.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
-        text.extend_from_slice(b"data: ");
-        text.extend_from_slice(line);
-        text.push(b'\n');
-    }
-    text.push(b'\n');
-    text
+    place.map(|place| place.position).ok_or_else(|| ReadError::internal("a stored document has no place in its chain"))
 }

@@ -1,0 +1,20 @@
+//! For how long events are kept.
+
+/// The retention class of an event, as it is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RetentionClass {
+    General = 0,
+    Long = 1,
+    Permanent = 2,
+}
+
+impl RetentionClass {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::General => "general",
+            Self::Long => "long",
+            Self::Permanent => "permanent",
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! An operation of the interface: its route, what a caller needs for it, what it takes, what it answers, what is recorded of it,
+//! and the handler that does it. The routes, the parsers of parameters and the API document are all made of this.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    handler::Handler,
+    middleware::from_fn_with_state,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Components, Content, HttpMethod, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
+        extensions::ExtensionsBuilder,
+        path::{OperationBuilder, ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
+        schema::{KnownFormat, SchemaFormat},
+        security::SecurityRequirement,
+    },
+};
+
+use super::{Shared, answer::ErrorAnswer, guard, parameters::NumberRange};
+use crate::{access::Permission, audit::Action};
+
+pub(super) struct Operation {
+    pub(super) path: &'static str,
+    /// Whether it is also there under `/s/{space}`.
+    pub(super) is_in_spaces: bool,
+    id: &'static str,
+    pub(super) method: HttpMethod,
+    tag: &'static str,
+    summary: &'static str,
+    description: Option<String>,
+    access: Access,
+    action: Option<Action>,
+    parameters: Vec<&'static Parameter>,
+    body: Option<BodyDescription>,
+    answers: Vec<Answer>,
+    handler: MethodRouter<Arc<Shared>>,
+}
+
+/// Who may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Needs(Permission),
+    /// Everyone; what callers with a key get beyond that is the handler's to decide.
+    Open {
+        takes_key: bool,
+    },
+}
+
+/// A parameter in the path or the query of a request.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) location: Location,
+    pub(super) kind: Kind,
+    pub(super) doc: &'static str,
+    pub(super) example: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    Path,
+    Query,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Text {
+        default: Option<&'static str>,
+    },
+    Number {
+        range: NumberRange,
+        /// The largest number that is of use, where larger ones are refused for more than their size.
+        maximum: Option<u64>,
+    },
+}
+
+/// What may be sent.
+struct BodyDescription {
+    description: Option<&'static str>,
+    contents: Vec<(&'static str, SchemaOf)>,
+}
+
+/// What may be answered.
+#[derive(Clone)]
+pub(super) struct Answer {
+    status: u16,
+    description: &'static str,
+    contents: Vec<(&'static str, SchemaOf)>,
+}
+
+/// The schema of a type, and of those that it is made of.
+#[derive(Clone, Copy)]
+enum SchemaOf {
+    Type {
+        name: fn() -> String,
+        schema: fn() -> RefOr<Schema>,
+        others: fn(&mut Vec<(String, RefOr<Schema>)>),
+    },
+    Text,
+    /// Any JSON.
+    Json,
+}
+
+impl SchemaOf {
+    fn of<T: ToSchema>() -> Self {
+        Self::Type { name: || T::name().into_owned(), schema: T::schema, others: T::schemas }
+    }
+
+    fn content(self) -> Content {
+        Content::new(Some(match self {
+            Self::Type { name, .. } => RefOr::Ref(Ref::from_schema_name(name())),
+            Self::Text => String::schema(),
+            Self::Json => serde_json::Value::schema(),
+        }))
+    }
+
+    fn add_to(self, components: &mut Components) {
+        let Self::Type { name, schema, others } = self else { return };
+        components.schemas.insert(name(), schema());
+        let mut schemas = Vec::new();
+        others(&mut schemas);
+        components.schemas.extend(schemas);
+    }
+}
+
+const JSON: &str = "application/json";
+
+impl Parameter {
+    /// A name in the path of a request.
+    pub(super) const fn path(name: &'static str, doc: &'static str, example: &'static str) -> Self {
+        let kind = Kind::Text { default: None };
+        Self { name, location: Location::Path, kind, doc, example: Some(example) }
+    }
+
+    pub(super) const fn text(name: &'static str, doc: &'static str) -> Self {
+        Self { name, location: Location::Query, kind: Kind::Text { default: None }, doc, example: None }
+    }
+
+    pub(super) const fn number(name: &'static str, range: NumberRange, doc: &'static str) -> Self {
+        Self { name, location: Location::Query, kind: Kind::Number { range, maximum: None }, doc, example: None }
+    }
+
+    /// Larger numbers are refused for more than their size.
+    pub(super) const fn of_use_up_to(self, maximum: u64) -> Self {
+        match self.kind {
+            Kind::Number { range, .. } => Self { kind: Kind::Number { range, maximum: Some(maximum) }, ..self },
+            Kind::Text { .. } => self,
+        }
+    }
+
+    pub(super) const fn or(self, default: &'static str) -> Self {
+        Self { kind: Kind::Text { default: Some(default) }, ..self }
+    }
+
+    pub(super) const fn such_as(self, example: &'static str) -> Self {
+        Self { example: Some(example), ..self }
+    }
+
+    fn describe(&self) -> utoipa::openapi::path::Parameter {
+        let schema = match &self.kind {
+            Kind::Text { default } => {
+                ObjectBuilder::new().schema_type(Type::String).default(default.map(serde_json::Value::from))
+            }
+            Kind::Number { range, maximum } => {
+                let maximum = maximum.or((range.max < super::parameters::MAX_SAFE).then_some(range.max));
+                ObjectBuilder::new()
+                    .schema_type(Type::Integer)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+                    .default(Some(range.default.into()))
+                    .minimum(Some(range.min))
+                    .maximum(maximum)
+            }
+        };
+        let (location, required) = match self.location {
+            Location::Path => (ParameterIn::Path, Required::True),
+            Location::Query => (ParameterIn::Query, Required::False),
+        };
+        ParameterBuilder::new()
+            .name(self.name)
+            .parameter_in(location)
+            .required(required)
+            .description(Some(self.doc))
+            .schema(Some(schema.build()))
+            .example(self.example.map(serde_json::Value::from))
+            .build()
+    }
+}
+
+impl Answer {
+    pub(super) fn json<T: ToSchema>(status: u16, description: &'static str) -> Self {
+        Self { status, description, contents: vec![(JSON, SchemaOf::of::<T>())] }
+    }
+
+    /// Any JSON.
+    pub(super) fn any_json(status: u16, description: &'static str) -> Self {
+        Self { status, description, contents: vec![(JSON, SchemaOf::Json)] }
+    }
+
+    pub(super) fn text(status: u16, description: &'static str, content_type: &'static str) -> Self {
+        Self { status, description, contents: vec![(content_type, SchemaOf::Text)] }
+    }
+
+    pub(super) fn or_text(mut self, content_type: &'static str) -> Self {
+        self.contents.push((content_type, SchemaOf::Text));
+        self
+    }
+
+    pub(super) fn or_json(mut self) -> Self {
+        self.contents.push((JSON, SchemaOf::Json));
+        self
+    }
+
+    pub(super) fn error(status: u16, description: &'static str) -> Self {
+        Self::json::<ErrorAnswer<'static>>(status, description)
+    }
+}
+
+/// Why a question has no answer.
+pub(super) fn question_errors() -> [Answer; 3] {
+    [
+        Answer::error(400, "The request is invalid"),
+        Answer::error(404, "No such space, or nothing that the caller may see"),
+        Answer::error(503, "The store does not answer"),
+    ]
+}
+
+/// Why a body is not read.
+pub(super) fn body_errors() -> [Answer; 2] {
+    [Answer::error(413, "The body is too large"), Answer::error(415, "The content type or encoding is not accepted")]
+}
+
+impl Operation {
+    fn new<H: Handler<T, Arc<Shared>>, T: 'static>(
+        method: HttpMethod,
+        filter: MethodFilter,
+        path: &'static str,
+        id: &'static str,
+        handler: H,
+    ) -> Self {
+        Self {
+            path,
+            is_in_spaces: false,
+            id,
+            method,
+            tag: "",
+            summary: "",
+            description: None,
+            access: Access::Open { takes_key: false },
+            action: None,
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            handler: on(filter, handler),
+        }
+    }
+
+    pub(super) fn get<H: Handler<T, Arc<Shared>>, T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: H,
+    ) -> Self {
+        Self::new(HttpMethod::Get, MethodFilter::GET, path, id, handler)
+    }
+
+    pub(super) fn post<H: Handler<T, Arc<Shared>>, T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: H,
+    ) -> Self {
+        Self::new(HttpMethod::Post, MethodFilter::POST, path, id, handler)
+    }
+
+    pub(super) fn put<H: Handler<T, Arc<Shared>>, T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: H,
+    ) -> Self {
+        Self::new(HttpMethod::Put, MethodFilter::PUT, path, id, handler)
+    }
+
+    pub(super) fn delete<H: Handler<T, Arc<Shared>>, T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: H,
+    ) -> Self {
+        Self::new(HttpMethod::Delete, MethodFilter::DELETE, path, id, handler)
+    }
+
+    pub(super) fn tagged(mut self, tag: &'static str) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    pub(super) fn summary(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    pub(super) fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// It is there under `/s/{space}`, too.
+    pub(super) fn in_spaces(mut self) -> Self {
+        self.is_in_spaces = true;
+        self
+    }
+
+    pub(super) fn needs(mut self, permission: Permission) -> Self {
+        self.access = Access::Needs(permission);
+        self
+    }
+
+    /// Without a key it answers less.
+    pub(super) fn takes_key(mut self) -> Self {
+        self.access = Access::Open { takes_key: true };
+        self
+    }
+
+    /// What is recorded of it in the log itself.
+    pub(super) fn records(mut self, action: Action) -> Self {
+        self.action = Some(action);
+        self
+    }
+
+    pub(super) fn parameters(mut self, parameters: impl IntoIterator<Item = &'static Parameter>) -> Self {
+        self.parameters.extend(parameters);
+        self
+    }
+
+    pub(super) fn json_body<T: ToSchema>(mut self, description: Option<&'static str>) -> Self {
+        self.body = Some(BodyDescription { description, contents: vec![(JSON, SchemaOf::of::<T>())] });
+        self
+    }
+
+    pub(super) fn answers(mut self, answers: impl IntoIterator<Item = Answer>) -> Self {
+        self.answers.extend(answers);
+        self
+    }
+
+    /// Whether it answers without a key.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.access, Access::Open { .. })
+    }
+
+    /// Serves it, behind the check of what a caller needs for it.
+    pub(super) fn route(&self, router: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
+        let handler = self.handler.clone();
+        let guarded = match self.access {
+            Access::Needs(permission) => handler.route_layer(from_fn_with_state(permission, guard::check)),
+            Access::Open { .. } => handler,
+        };
+        router.route(self.path, guarded)
+    }
+
+    /// Its part of the API document. The schemas that it refers to are added to the components.
+    pub(super) fn describe(&self, components: &mut Components) -> utoipa::openapi::path::Operation {
+        let mut described = OperationBuilder::new()
+            .tag(self.tag)
+            .summary(Some(self.summary))
+            .description(self.description.as_deref())
+            .operation_id(Some(self.id));
+        for parameter in &self.parameters {
+            described = described.parameter(parameter.describe());
+        }
+        if let Some(body) = &self.body {
+            let mut built = RequestBodyBuilder::new().description(body.description).required(Some(Required::True));
+            for (content_type, schema) in &body.contents {
+                schema.add_to(components);
+                built = built.content(*content_type, schema.content());
+            }
+            described = described.request_body(Some(built.build()));
+        }
+        for answer in &self.answers {
+            let mut built = ResponseBuilder::new().description(answer.description);
+            for (content_type, schema) in &answer.contents {
+                schema.add_to(components);
+                built = built.content(*content_type, schema.content());
+            }
+            described = described.response(answer.status.to_string(), built.build());
+        }
+        if let Access::Open { takes_key } = self.access {
+            described = described.security(SecurityRequirement::default());
+            if takes_key {
+                described = described.security(SecurityRequirement::new::<_, [&str; 0], &str>("api_key", []));
+            }
+        }
+        if let Some(action) = self.action {
+            described =
+                described.extensions(Some(ExtensionsBuilder::new().add("x-annals-records", action.as_str()).build()));
+        }
+        described.build()
+    }
+}

@@ -1,0 +1,178 @@
+//! Questions about events, each of which can be asked in three forms: about a saved object, about several of one type, and about all
+//! events that the caller may see.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, Version},
+    response::Response,
+};
+use serde::Deserialize;
+use tokio::{task, time::Instant};
+use utoipa::ToSchema;
+
+use crate::{
+    access::{Caller, Permission},
+    audit::Action,
+    error::Failure,
+    event::Space,
+    http::{
+        MAX_QUERY_BYTES, Shared,
+        body::Expected,
+        operation::{Answer, Operation, Parameter, body_errors, question_errors},
+        parameters::{InSpace, Names, Parameters},
+        request,
+    },
+    query::ObjectScope,
+    read::RequestedScope,
+};
+
+const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
+
+const OBJECT_TYPE: Parameter = Parameter::path("type", "Type of the saved object", "order");
+const OBJECT_ID: Parameter = Parameter::path("id", "Id of the saved object", "7");
+
+/// The saved objects in question.
+#[derive(ToSchema, Deserialize)]
+#[expect(dead_code, reason = "a description; `request::ids` reads it")]
+struct IdsBody {
+    #[serde(default)]
+    #[schema(example = json!(["7", "8"]))]
+    ids: Vec<String>,
+    /// Ids that the objects had before. They count exactly like `ids`.
+    #[serde(default, rename = "legacyIds")]
+    legacy_ids: Vec<String>,
+}
+
+/// A question, with its summary in each form.
+pub(super) struct Question {
+    pub(super) by_id: Form,
+    pub(super) visible: Form,
+    /// `None` if it cannot be asked about several objects.
+    pub(super) by_ids: Option<Form>,
+    /// What is said of [`Question::visible`] beyond which events those are.
+    pub(super) details: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) action: Action,
+    pub(super) parameters: Vec<&'static Parameter>,
+    pub(super) answer: Answer,
+}
+
+pub(super) struct Form {
+    pub(super) path: &'static str,
+    pub(super) id: &'static str,
+    pub(super) summary: &'static str,
+}
+
+/// What is asked.
+pub(super) struct Asked {
+    pub(super) caller: Caller,
+    pub(super) parameters: Parameters,
+    pub(super) version: Version,
+    pub(super) headers: HeaderMap,
+    pub(super) scope: ScopeSource,
+    /// When the answer, or its beginning, has to be there.
+    pub(super) deadline: Instant,
+}
+
+/// Where it is said which events are asked about.
+pub(super) enum ScopeSource {
+    Path(RequestedScope),
+    /// The objects that a body names.
+    Body {
+        space: Option<Space>,
+        object_type: String,
+        body: Body,
+    },
+}
+
+impl ScopeSource {
+    pub(super) async fn read(
+        self,
+        shared: &Shared,
+        headers: &HeaderMap,
+        deadline: Instant,
+    ) -> Result<RequestedScope, Failure> {
+        let (space, object_type, body) = match self {
+            Self::Path(scope) => return Ok(scope),
+            Self::Body { space, object_type, body } => (space, object_type, body),
+        };
+        let sent = shared.other_bodies.read(headers, body, JSON, deadline).await?;
+        // Many ids take some times the memory that was reserved for their text, so there are few such bodies at a time.
+        let _turn = shared.checking.acquire().await;
+        let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
+            .await
+            .map_err(|error| Failure::internal(error.to_string()))??;
+        Ok(RequestedScope::Objects(ObjectScope { space, object_type, ids }))
+    }
+}
+
+impl Question {
+    /// Its operations, all of which `answer` answers.
+    pub(super) fn operations<A, F>(self, answer: A) -> Vec<Operation>
+    where
+        A: Fn(Arc<Shared>, Asked) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Response, Failure>> + Send + 'static,
+    {
+        let by_path = {
+            let answer = answer.clone();
+            move |State(shared): State<Arc<Shared>>,
+                  caller: Caller,
+                  scope: RequestedScope,
+                  version: Version,
+                  parameters: Parameters,
+                  headers: HeaderMap| {
+                let (deadline, scope) = (shared.deadline(), ScopeSource::Path(scope));
+                answer(shared, Asked { caller, parameters, version, headers, scope, deadline })
+            }
+        };
+        let by_body = move |State(shared): State<Arc<Shared>>,
+                            caller: Caller,
+                            InSpace(space): InSpace,
+                            mut names: Names,
+                            version: Version,
+                            parameters: Parameters,
+                            headers: HeaderMap,
+                            body: Body| async move {
+            let deadline = shared.deadline();
+            let scope = ScopeSource::Body { space, object_type: names.take("type")?, body };
+            answer(shared, Asked { caller, parameters, version, headers, scope, deadline }).await
+        };
+        let described = |operation: Operation, form: &Form| {
+            operation
+                .in_spaces()
+                .tagged(self.tag)
+                .summary(form.summary)
+                .records(self.action)
+                .answers([self.answer.clone()])
+                .answers(question_errors())
+        };
+        let Form { path, id, .. } = self.visible;
+        let visible = described(Operation::get(path, id, by_path.clone()), &self.visible)
+            .description(format!(
+                "Under `/s/{{space}}` those of that space, else those of every space.{}{}",
+                if self.details.is_empty() { "" } else { " " },
+                self.details
+            ))
+            .needs(Permission::SearchEvents)
+            .parameters(self.parameters.clone());
+        let Form { path, id, .. } = self.by_id;
+        let by_id = described(Operation::get(path, id, by_path), &self.by_id)
+            .needs(Permission::FindByObject)
+            .parameters([&OBJECT_TYPE, &OBJECT_ID])
+            .parameters(self.parameters.clone());
+        let mut operations = vec![visible, by_id];
+        if let Some(form) = &self.by_ids {
+            let by_ids = described(Operation::post(form.path, form.id, by_body), form)
+                .needs(Permission::FindByObject)
+                .parameters([&OBJECT_TYPE])
+                .parameters(self.parameters)
+                .json_body::<IdsBody>(None)
+                .answers(body_errors());
+            operations.push(by_ids);
+        }
+        operations
+    }
+}

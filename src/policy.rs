@@ -1,0 +1,78 @@
+//! What is decided by rule: which stream an event goes to, in which retention class, and how a chain goes on after a restart.
+
+use crate::{
+    event::{ChainHead, ChainId, RetentionClass, Sequence, Stream},
+    integrity::Predecessor,
+};
+
+/// Where an event belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    pub stream: Stream,
+    pub class: RetentionClass,
+}
+
+/// The placement of every event: there is one class so far.
+pub fn placement() -> Placement {
+    Placement { stream: Stream::general(), class: RetentionClass::General }
+}
+
+/// The streams that events may be placed in.
+pub fn streams() -> Vec<Stream> {
+    vec![Stream::general()]
+}
+
+/// How a chain goes on that the journal knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Succession {
+    /// As it is.
+    Continue,
+    /// The journal has lost events that a store has: its folder is an old copy, or its end was damaged. The chain is closed, and a new one
+    /// goes on from what the store has.
+    FromStore(Predecessor),
+    /// A store did not answer. It might have more, and to give the positions out again would fork the chain for good: the chain is closed, and
+    /// a new one goes on from what the journal has.
+    FromJournal,
+}
+
+/// What becomes of a chain whose next sequence is `next`, by what each store has of it: `None` where a store did not answer.
+pub fn succession(chain: ChainId, next: Sequence, stores: &[Option<Vec<ChainHead>>]) -> Succession {
+    let heads = stores.iter().flatten().flatten().filter(|head| head.position.chain == chain);
+    let beyond = heads.filter(|head| head.position.sequence >= next);
+    match beyond.max_by_key(|head| head.position.sequence) {
+        Some(head) => Succession::FromStore(Predecessor {
+            chain: chain.to_string(),
+            leaf: None,
+            seal: head.seal.clone(),
+            sequence: head.position.sequence.0,
+        }),
+        None if stores.iter().all(Option::is_some) => Succession::Continue,
+        None => Succession::FromJournal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ChainPosition;
+
+    const CHAIN: ChainId = ChainId::from_bytes([1; 16]);
+
+    fn head(chain: ChainId, sequence: u64) -> ChainHead {
+        ChainHead { position: ChainPosition { chain, sequence: Sequence(sequence) }, seal: Some("s".to_owned()) }
+    }
+
+    #[test]
+    fn a_chain_goes_on_only_if_every_store_says_that_it_has_no_more_of_it() {
+        let other = ChainId::from_bytes([2; 16]);
+        let next = Sequence(10);
+        let known = |heads: &[ChainHead]| Some(heads.to_vec());
+        assert_eq!(succession(CHAIN, next, &[]), Succession::Continue);
+        let behind = known(&[head(CHAIN, 9), head(other, 50)]);
+        assert_eq!(succession(CHAIN, next, &[behind.clone(), known(&[])]), Succession::Continue);
+        assert_eq!(succession(CHAIN, next, &[behind, None]), Succession::FromJournal);
+        let further = [None, known(&[head(CHAIN, 10)]), known(&[head(CHAIN, 12), head(other, 50)])];
+        let Succession::FromStore(predecessor) = succession(CHAIN, next, &further) else { panic!() };
+        assert_eq!((predecessor.sequence, predecessor.seal.as_deref()), (12, Some("s")));
+    }
+}

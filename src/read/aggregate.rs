@@ -1,0 +1,206 @@
+//! The values of a field, their number over time, and their statistics.
+
+use tokio::time::Instant;
+
+use super::{NamedInterval, ReadError, Reader, RequestedScope, Selection, buckets, error::answered};
+use crate::{
+    access::{self, Caller},
+    audit::Action,
+    event::UnixMillis,
+    query::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, ScopedQuery, Statistics},
+    schema::Field,
+    time::format_time,
+};
+
+#[derive(Debug)]
+pub struct AggregateRequest {
+    pub selection: Selection,
+    pub requested: Requested,
+}
+
+#[derive(Debug)]
+pub enum Requested {
+    Histogram {
+        field: &'static Field,
+        buckets: Buckets,
+    },
+    /// Terms, statistics or percentiles.
+    Other(Aggregation),
+}
+
+/// How long the buckets of a histogram are.
+#[derive(Debug)]
+pub enum Buckets {
+    /// As fits the time that the events take.
+    Auto,
+    Of(NamedInterval),
+}
+
+impl Requested {
+    /// Whether the field can be aggregated so.
+    pub fn check(&self) -> Result<(), NotAggregatable> {
+        match self {
+            Self::Histogram { field, .. } => Aggregation::Histogram { field, interval: Interval::Millis(1) }.check(),
+            Self::Other(aggregation) => aggregation.check(),
+        }
+    }
+}
+
+/// What the aggregation makes of the events, besides the field what was asked for.
+#[derive(Debug)]
+pub enum Aggregated {
+    Terms {
+        field: &'static Field,
+        buckets: Vec<Bucket>,
+        distinct: u64,
+        without: u64,
+    },
+    Histogram {
+        field: &'static Field,
+        /// How the buckets' length is written.
+        interval: String,
+        /// The first instant of each bucket, from the first that has any events to the last, and how many it has.
+        buckets: Vec<(UnixMillis, u64)>,
+    },
+    Statistics {
+        field: &'static Field,
+        statistics: Statistics,
+    },
+    Percentiles {
+        field: &'static Field,
+        /// Percentages with their values; `None` where there are no values.
+        percentiles: Vec<(f64, Option<f64>)>,
+    },
+}
+
+impl Reader {
+    pub async fn aggregate(
+        &self,
+        caller: &Caller,
+        scope: RequestedScope,
+        request: AggregateRequest,
+        deadline: Instant,
+    ) -> Result<Aggregated, ReadError> {
+        let AggregateRequest { selection, requested } = request;
+        let mut query = None;
+        if !scope.is_empty() {
+            let permit = self.permit(caller, scope, Action::Find, deadline).await?;
+            query = Some(access::scope(permit, |scope| selection.query(scope, Vec::new())));
+        }
+        let events = Events { reader: self, query, deadline };
+        match requested {
+            Requested::Histogram { field, buckets } => events.histogram(&selection, field, buckets).await,
+            Requested::Other(aggregation) => {
+                let aggregate = events.aggregate(&aggregation).await?;
+                joined(aggregation, aggregate)
+            }
+        }
+    }
+}
+
+/// The events that are aggregated.
+struct Events<'a> {
+    reader: &'a Reader,
+    /// `None` if there are none.
+    query: Option<ScopedQuery>,
+    deadline: Instant,
+}
+
+impl Events<'_> {
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Aggregate, ReadError> {
+        match &self.query {
+            Some(query) => answered(self.deadline, self.reader.index.aggregate(query, aggregation)).await,
+            None => Ok(of_nothing(aggregation)),
+        }
+    }
+
+    /// The first and the last instant of a date; `None` if no event has one.
+    async fn extent(&self, field: &'static Field) -> Result<Option<(UnixMillis, UnixMillis)>, ReadError> {
+        let statistics = match self.aggregate(&Aggregation::Statistics { field }).await? {
+            Aggregate::Statistics(statistics) => statistics,
+            other @ (Aggregate::Terms { .. } | Aggregate::Histogram(_) | Aggregate::Percentiles(_)) => {
+                return Err(misfit(&other));
+            }
+        };
+        let millis = |number: f64| UnixMillis(number as i64);
+        Ok(statistics.min.zip(statistics.max).map(|(min, max)| (millis(min), millis(max))))
+    }
+
+    async fn histogram(
+        &self,
+        selection: &Selection,
+        field: &'static Field,
+        buckets: Buckets,
+    ) -> Result<Aggregated, ReadError> {
+        let bounds = selection.start.zip(selection.end).filter(|_| field.path == "@timestamp");
+        // The events may take far less time than the bounds leave them.
+        let extent = match bounds.filter(|bounds| fits(&buckets, *bounds)) {
+            Some(bounds) => Some(bounds),
+            None => self.extent(field).await?,
+        };
+        let NamedInterval { name, interval } = chosen(buckets, extent, field)?;
+        match self.aggregate(&Aggregation::Histogram { field, interval }).await? {
+            Aggregate::Histogram(buckets) => Ok(Aggregated::Histogram { field, interval: name, buckets }),
+            other @ (Aggregate::Terms { .. } | Aggregate::Statistics(_) | Aggregate::Percentiles(_)) => {
+                Err(misfit(&other))
+            }
+        }
+    }
+}
+
+fn of_nothing(aggregation: &Aggregation) -> Aggregate {
+    match aggregation {
+        Aggregation::Terms { .. } => Aggregate::Terms { buckets: Vec::new(), distinct: 0, without: 0 },
+        Aggregation::Histogram { .. } => Aggregate::Histogram(Vec::new()),
+        Aggregation::Statistics { .. } => Aggregate::Statistics(Statistics::default()),
+        Aggregation::Percentiles { percents, .. } => Aggregate::Percentiles(vec![None; percents.len()]),
+    }
+}
+
+/// Whether an answer can hold the buckets from the one instant to the other.
+fn fits(buckets: &Buckets, (first, last): (UnixMillis, UnixMillis)) -> bool {
+    match buckets {
+        Buckets::Auto => true,
+        Buckets::Of(named) => named.interval.spans(first, last).is_ok(),
+    }
+}
+
+/// The interval to use, if an answer can hold as many buckets as there would be.
+fn chosen(
+    buckets: Buckets,
+    extent: Option<(UnixMillis, UnixMillis)>,
+    field: &Field,
+) -> Result<NamedInterval, ReadError> {
+    let (first, last) = extent.unwrap_or((UnixMillis(0), UnixMillis(0)));
+    let fits = fits(&buckets, (first, last));
+    match buckets {
+        Buckets::Auto => Ok(buckets::auto(first, last)),
+        Buckets::Of(named) if fits => Ok(named),
+        Buckets::Of(named) => Err(ReadError::Interval(format!(
+            "[{}] makes more than [{MAX_BUCKETS}] spans of {} from {} to {}; expected a longer one, or [auto]",
+            named.name,
+            field.path,
+            format_time(first),
+            format_time(last)
+        ))),
+    }
+}
+
+fn joined(aggregation: Aggregation, aggregate: Aggregate) -> Result<Aggregated, ReadError> {
+    match (aggregation, aggregate) {
+        (Aggregation::Terms { field, .. }, Aggregate::Terms { buckets, distinct, without }) => {
+            Ok(Aggregated::Terms { field, buckets, distinct, without })
+        }
+        (Aggregation::Statistics { field }, Aggregate::Statistics(statistics)) => {
+            Ok(Aggregated::Statistics { field, statistics })
+        }
+        (Aggregation::Percentiles { field, percents }, Aggregate::Percentiles(values)) => {
+            Ok(Aggregated::Percentiles { field, percentiles: percents.into_iter().zip(values).collect() })
+        }
+        (_, other) => Err(misfit(&other)),
+    }
+}
+
+fn misfit(aggregate: &Aggregate) -> ReadError {
+    ReadError::internal(format!("the store answered another question: {aggregate:?}"))
+}

@@ -1,0 +1,61 @@
+//! One event by its id.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{AnswerMemory, Projection, ReadError, Reader, RequestedScope};
+use crate::{
+    access::{self, Caller},
+    audit::Action,
+    query::{
+        Order, PAGE_BYTES, Query, Scope, Sort,
+        filter::{Filter, Subject, Test, Value},
+    },
+    schema,
+};
+
+#[derive(Debug)]
+pub struct EventRequest {
+    /// `event.id`
+    pub id: String,
+    pub projection: Projection,
+}
+
+impl EventRequest {
+    /// The first in time of the events that have the id.
+    fn query(&self, scope: Scope) -> Result<Query, ReadError> {
+        let field = |path: &str| schema::field(path).ok_or_else(|| ReadError::internal(format!("no field {path}")));
+        let by_time = Sort::by(field("@timestamp")?, Order::Ascending).map_err(ReadError::internal)?;
+        let test = Test::OneOf(vec![Value::Text(self.id.clone())]);
+        let filter = Filter::value(Subject::Field(field("event.id")?), test).map_err(ReadError::internal)?;
+        Ok(Query {
+            scope,
+            start: None,
+            end: None,
+            filter,
+            sort: vec![by_time],
+            after: None,
+            offset: 0,
+            limit: 1,
+            bytes: PAGE_BYTES,
+        })
+    }
+}
+
+impl Reader {
+    /// The event as it was stored, or what is chosen of it.
+    pub async fn event(
+        &self,
+        caller: &Caller,
+        scope: RequestedScope,
+        request: EventRequest,
+        deadline: Instant,
+    ) -> Result<(Bytes, AnswerMemory), ReadError> {
+        let permit = self.permit(caller, scope, Action::Find, deadline).await?;
+        let query = access::try_scope(permit, |scope| request.query(scope))?;
+        let (page, memory) = self.pages.find(self.index.as_ref(), &query, deadline).await?;
+        let document = page.documents.into_iter().next().ok_or(ReadError::NotFound)?;
+        let document = request.projection.apply(document).map_err(ReadError::internal)?;
+        Ok((document, memory))
+    }
+}

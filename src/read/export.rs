@@ -1,0 +1,229 @@
+//! An export: all events that match, from one point in time, in one of three formats, to the end or visibly not.
+//!
+//! **Formats.** `ndjson`: one event a line. `json`: `{"data":[…],"count":…,"digest":"…","complete":true}`. `csv`: see [`columns`](crate::columns).
+//!
+//! **What says that it is whole** is the [`ExportSummary`] at its end: how many events, and `sha-256=` with the SHA-256, in hexadecimal, of all
+//! bytes before compression. In the format `json` the closing members say the same; their digest is of the bytes up to and with the bracket
+//! that closes `data`.
+
+use std::{io::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest, Sha256};
+use tokio::{task, time::Instant};
+
+use super::{AccessWatch, OpenScan, Projection, ReadError, Reader, RequestedScope, Selection, streams::StreamPermit};
+use crate::{
+    access::{self, Caller},
+    audit::Action,
+    columns::Columns,
+    event::Hex,
+    query::Sort,
+};
+
+/// Bytes of documents that are read from the store at once, about.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Events that are read at once: at first, and at least and at most later.
+const FIRST_BATCH: u64 = 500;
+const BATCH: std::ops::RangeInclusive<u64> = 10..=10_000;
+
+#[derive(Debug)]
+pub struct ExportRequest {
+    pub selection: Selection,
+    pub sort: Vec<Sort>,
+    pub format: Format,
+    /// Whether the bytes are compressed with gzip.
+    pub is_compressed: bool,
+}
+
+/// What is written of each event, and how.
+#[derive(Debug)]
+pub enum Format {
+    NdJson(Projection),
+    Json(Projection),
+    Csv(Columns),
+}
+
+/// What a whole export comes to.
+#[derive(Debug)]
+pub struct ExportSummary {
+    pub count: u64,
+    /// `sha-256=` and the digest of the bytes before compression.
+    pub digest: String,
+}
+
+/// An export that is being written.
+pub struct Export {
+    reader: Arc<Reader>,
+    scan: OpenScan,
+    /// `None` while it writes, and after it failed.
+    exporter: Option<Exporter>,
+    /// What was read and is not yet written.
+    batch: Vec<Bytes>,
+    _permit: StreamPermit,
+}
+
+impl Reader {
+    /// Begins an export; the store has answered once. The export ends when the access that it began with is lost, which is for its
+    /// caller to watch.
+    pub async fn export(
+        self: &Arc<Self>,
+        caller: &Caller,
+        scope: RequestedScope,
+        request: ExportRequest,
+        deadline: Instant,
+    ) -> Result<(Export, AccessWatch), ReadError> {
+        let ExportRequest { selection, sort, format, is_compressed } = request;
+        let permit = self.permit(caller, scope, Action::Export, deadline).await?;
+        let _permit = self.streams.begin_export(&caller.principal)?;
+        let query = access::scope(permit.clone(), |scope| selection.query(scope, sort)).within(BATCH_BYTES);
+        let mut scan = OpenScan::open(self.index.as_ref(), &query, deadline).await?;
+        let batch = scan.next(FIRST_BATCH, deadline).await?;
+        let exporter = Some(Exporter::new(format, is_compressed));
+        let export = Export { reader: Arc::clone(self), scan, exporter, batch, _permit };
+        Ok((export, self.watch(caller, permit)))
+    }
+}
+
+impl Export {
+    /// The next bytes; `None` once only those of [`Export::finish`] are left. The next events are read while those before them are made
+    /// into bytes.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+        if self.batch.is_empty() {
+            return Ok(None);
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let limit = next_limit(&batch);
+        let exporter = self.exporter.take().ok_or_else(after_failure)?;
+        let read = self.scan.next(limit, self.reader.step_deadline());
+        let (written, read) = tokio::join!(write(exporter, batch), read);
+        let (exporter, bytes) = written?;
+        self.exporter = Some(exporter);
+        self.batch = read?;
+        Ok(Some(bytes))
+    }
+
+    /// The bytes that close the export.
+    pub fn finish(self) -> Result<(Vec<u8>, ExportSummary), ReadError> {
+        self.exporter.ok_or_else(after_failure)?.finish().map_err(ReadError::internal)
+    }
+}
+
+fn after_failure() -> ReadError {
+    ReadError::internal("an export cannot be resumed after it failed")
+}
+
+/// Makes bytes of events, on a thread that may take its time.
+async fn write(mut exporter: Exporter, batch: Vec<Bytes>) -> Result<(Exporter, Vec<u8>), ReadError> {
+    let work = task::spawn_blocking(move || exporter.write(batch).map(|bytes| (exporter, bytes)));
+    work.await.map_err(ReadError::internal)?.map_err(ReadError::internal)
+}
+
+/// As many events of this size as make a batch.
+fn next_limit(batch: &[Bytes]) -> u64 {
+    let bytes: usize = batch.iter().map(Bytes::len).sum();
+    let limit = BATCH_BYTES * batch.len() / bytes.max(1);
+    u64::try_from(limit).unwrap_or(u64::MAX).clamp(*BATCH.start(), *BATCH.end())
+}
+
+/// Why events cannot be written.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("a stored document is not JSON: {0}")]
+    Document(#[from] serde_json::Error),
+    #[error("the export cannot be compressed: {0}")]
+    Compress(#[from] std::io::Error),
+}
+
+/// Makes the bytes, piece by piece.
+struct Exporter {
+    format: Format,
+    gzip: Option<GzEncoder<Vec<u8>>>,
+    digest: Sha256,
+    count: u64,
+}
+
+impl Exporter {
+    fn new(format: Format, is_compressed: bool) -> Self {
+        let gzip = is_compressed.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
+        Self { format, gzip, digest: Sha256::new(), count: 0 }
+    }
+
+    /// The bytes for the next events.
+    fn write(&mut self, documents: Vec<Bytes>) -> Result<Vec<u8>, WriteError> {
+        let mut plain = Vec::with_capacity(documents.iter().map(|document| document.len() + 1).sum());
+        if self.count == 0 {
+            self.begin(&mut plain);
+        }
+        for document in documents {
+            self.event(document, &mut plain)?;
+        }
+        Ok(self.pass(plain)?)
+    }
+
+    /// The bytes that close the export.
+    fn finish(mut self) -> Result<(Vec<u8>, ExportSummary), WriteError> {
+        let mut plain = Vec::new();
+        if self.count == 0 {
+            self.begin(&mut plain);
+        }
+        let mut bytes = Vec::new();
+        if let Format::Json(_) = self.format {
+            plain.push(b']');
+            bytes.extend(self.pass(plain)?);
+            let (count, digest) = (self.count, self.digest());
+            plain = format!(r#","count":{count},"digest":"{digest}","complete":true}}"#).into_bytes();
+        }
+        bytes.extend(self.pass(plain)?);
+        let summary = ExportSummary { count: self.count, digest: self.digest() };
+        if let Some(gzip) = self.gzip.take() {
+            bytes.extend(gzip.finish()?);
+        }
+        Ok((bytes, summary))
+    }
+
+    fn begin(&self, plain: &mut Vec<u8>) {
+        match &self.format {
+            Format::NdJson(_) => {}
+            Format::Json(_) => plain.extend_from_slice(br#"{"data":["#),
+            Format::Csv(columns) => columns.write_csv_header(plain),
+        }
+    }
+
+    fn event(&mut self, document: Bytes, plain: &mut Vec<u8>) -> Result<(), WriteError> {
+        match &self.format {
+            Format::NdJson(projection) => {
+                plain.extend_from_slice(&projection.apply(document)?);
+                plain.push(b'\n');
+            }
+            Format::Json(projection) => {
+                if self.count > 0 {
+                    plain.push(b',');
+                }
+                plain.extend_from_slice(&projection.apply(document)?);
+            }
+            Format::Csv(columns) => columns.write_csv_row(&document, plain)?,
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Counts the bytes into the digest, and compresses them if that is wanted; what comes out may be more or fewer.
+    fn pass(&mut self, plain: Vec<u8>) -> std::io::Result<Vec<u8>> {
+        self.digest.update(&plain);
+        match &mut self.gzip {
+            None => Ok(plain),
+            Some(gzip) => {
+                gzip.write_all(&plain)?;
+                Ok(std::mem::take(gzip.get_mut()))
+            }
+        }
+    }
+
+    /// Of all bytes so far.
+    fn digest(&self) -> String {
+        format!("sha-256={}", Hex(&self.digest.clone().finalize()))
+    }
+}

@@ -1,0 +1,112 @@
+//! The door to everything that is read: whoever asks, over whatever protocol, asks a [`Reader`].
+//!
+//! Requests are plain structs ([`FindRequest`], [`AggregateRequest`], [`ExportRequest`], [`TailRequest`], …), and so are results;
+//! nothing here knows HTTP. A protocol makes one of the other and writes down what comes. Whether the caller may is asked here,
+//! in [`scope`], and nowhere else; what is read is recorded there too.
+
+mod aggregate;
+mod buckets;
+mod count;
+mod cursor;
+mod error;
+mod event;
+mod export;
+mod find;
+mod pages;
+mod projection;
+mod scan;
+mod scope;
+mod selection;
+mod streams;
+mod tail;
+mod token;
+mod visibility;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use token::{decode as decode_token, encode as encode_token};
+
+pub use aggregate::{AggregateRequest, Aggregated, Buckets, Requested};
+pub use buckets::{BadInterval, NamedInterval, parse_interval};
+pub use cursor::{BadCursor, Cursor};
+pub use error::ReadError;
+pub use event::EventRequest;
+pub use export::{Export, ExportRequest, ExportSummary, Format};
+pub use find::{FindRequest, Found, Paging};
+pub use projection::{Projection, Selector};
+pub use scope::{AccessWatch, RequestedScope};
+pub use selection::Selection;
+pub use tail::{BadPositions, Begin, Gone, Positions, Tail, TailMessage, TailOutput, TailRequest};
+
+pub(crate) use scan::OpenScan;
+
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use self::{pages::PageReader, streams::StreamLimiter, visibility::Visibility};
+use crate::{
+    access::Access, audit::Audit, journal::Position, memory_budget::Reservation, ship::Confirmations,
+    store::EventIndex, time::Clock,
+};
+
+/// What reading may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of all pages of events that are being read or sent.
+    pub page_bytes: usize,
+    /// How many of each one caller may have running.
+    pub exports_per_caller: usize,
+    pub tails_per_caller: usize,
+    /// How long the index may take for one step of an answer that goes on for long.
+    pub step_timeout: Duration,
+}
+
+/// Answers questions about the events of one index.
+pub struct Reader {
+    index: Arc<dyn EventIndex>,
+    access: Arc<Access>,
+    audit: Audit,
+    clock: Arc<dyn Clock>,
+    confirmations: Confirmations,
+    pages: PageReader,
+    streams: StreamLimiter,
+    visibility: Visibility,
+    step_timeout: Duration,
+}
+
+/// What a result takes of the memory for answers; to be kept until the answer is sent.
+pub type AnswerMemory = Reservation;
+
+impl Reader {
+    /// `confirmations` are those of the index's own store.
+    pub fn new(
+        index: Arc<dyn EventIndex>,
+        confirmations: Confirmations,
+        access: Arc<Access>,
+        audit: Audit,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            visibility: Visibility::new(Arc::clone(&index), confirmations.clone()),
+            pages: PageReader::new(limits.page_bytes),
+            streams: StreamLimiter::new(limits.exports_per_caller, limits.tails_per_caller),
+            step_timeout: limits.step_timeout,
+            index,
+            access,
+            audit,
+            clock,
+            confirmations,
+        }
+    }
+
+    /// Waits until everything before this position of the journal can be found; `false` if that takes too long.
+    pub async fn wait_until_found(&self, end: Position, deadline: Instant) -> bool {
+        tokio::time::timeout_at(deadline, self.visibility.wait(end)).await.is_ok()
+    }
+
+    /// When a step of an answer that goes on for long has to be done.
+    fn step_deadline(&self) -> Instant {
+        Instant::now() + self.step_timeout
+    }
+}

@@ -1,0 +1,74 @@
+//! What the stores know of the writer's chains, before it goes on with them.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use crate::{
+    event::ChainHead,
+    policy::{self, Succession},
+    store::{EventSink, SinkError},
+    writer::{OpenError, OwnChain, Recovering},
+};
+
+/// How long the start waits for a store to say what it has of our chains.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Closes the chains that some store has more of, or may have, and begins others in their place.
+pub async fn settle_chains(
+    recovering: &mut Recovering,
+    own: &[OwnChain],
+    stores: &[(String, Arc<dyn EventSink>)],
+) -> Result<(), OpenError> {
+    let heads = join_all(stores.iter().map(|(name, store)| heads(name, store.as_ref(), own))).await;
+    for OwnChain { stream, state } in own {
+        let (chain, journal_ends_before) = (state.chain, state.next().0);
+        match policy::succession(chain, state.next(), &heads) {
+            Succession::Continue => {}
+            Succession::FromStore(predecessor) => {
+                tracing::error!(
+                    %chain,
+                    store_has = predecessor.sequence,
+                    journal_ends_before,
+                    "the journal has lost events that a store has; their chain is closed and a new one goes on from there"
+                );
+                recovering.supersede(stream, Some(predecessor))?;
+            }
+            Succession::FromJournal => {
+                tracing::warn!(
+                    %chain,
+                    journal_ends_before,
+                    "a store cannot be asked whether it has more of the chain than the journal; a new one goes on from here"
+                );
+                recovering.supersede(stream, None)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What this store has of our chains; `None` if it does not answer in time.
+async fn heads(name: &str, store: &dyn EventSink, own: &[OwnChain]) -> Option<Vec<ChainHead>> {
+    let ask = async {
+        let mut heads = Vec::new();
+        if !own.is_empty() {
+            store.setup(&policy::streams()).await?;
+        }
+        for chain in own {
+            heads.extend(store.head(chain.state.chain).await?);
+        }
+        Ok::<_, SinkError>(heads)
+    };
+    match timeout(HEAD_TIMEOUT, ask).await {
+        Ok(Ok(heads)) => Some(heads),
+        Ok(Err(error)) => {
+            tracing::warn!(store = name, %error, "the store could not be asked for its newest events");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(store = name, "the store did not say in time what its newest events are");
+            None
+        }
+    }
+}
