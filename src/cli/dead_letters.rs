@@ -11,7 +11,7 @@ use super::{
     table::{self, Table},
     zone::Zone,
 };
-use crate::client::api::{DeadLetter, DeadLetters, ReplayOutcome, StoreDeadLetters, StoreReplay};
+use crate::wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay};
 
 /// The server offers every dead letter to its store before it answers.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -97,10 +97,10 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn render(letters: &DeadLetters, time: impl Fn(&str) -> String) -> Table {
+fn render(letters: &DeadLettersAnswer, time: impl Fn(&str) -> String) -> Table {
     let mut table = Table::new(["store", "position", "refused at", "target", "reason"]);
     for StoreDeadLetters { store, items, .. } in &letters.stores {
-        for DeadLetter { position, target, reason, refused_at, .. } in items {
+        for DeadLetterAnswer { position, target, reason, refused_at, .. } in items {
             table.row([store.clone(), position.clone(), time(refused_at), target.clone(), reason.clone()]);
         }
     }
@@ -108,12 +108,12 @@ fn render(letters: &DeadLetters, time: impl Fn(&str) -> String) -> Table {
 }
 
 /// Each letter with the name of its store.
-fn lines(letters: &DeadLetters) -> serde_json::Result<String> {
+fn lines(letters: &DeadLettersAnswer) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Line<'a> {
         store: &'a str,
         #[serde(flatten)]
-        letter: &'a DeadLetter,
+        letter: &'a DeadLetterAnswer,
     }
     let mut lines = String::new();
     for StoreDeadLetters { store, items, .. } in &letters.stores {

@@ -7,7 +7,7 @@ use super::{
     table::{self, Table},
     zone::{Edge, Zone},
 };
-use crate::client::api::{CreatedKey, Grant, Key, Keys, NewKey};
+use crate::wire::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest};
 
 /// Makes, lists and revokes the server's API keys
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ struct CreateArgs {
     /// A role and where it holds, such as `auditor`, `reader:team,ops`, `writer:default:shop` or `writer:*:*`; may be
     /// repeated. Roles: admin, auditor, space-admin, space-auditor, writer, reader, monitor
     #[arg(long, required = true, value_name = "ROLE[:SPACES[:PROVIDERS]]", value_parser = grant)]
-    grant: Vec<Grant>,
+    grant: Vec<GrantRequest>,
     /// When it ends: a time, or a duration from now such as `90d`; without it the key holds until it is revoked
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
@@ -74,30 +74,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The text of a role and where it holds.
-fn grant(text: &str) -> Result<Grant, String> {
+fn grant(text: &str) -> Result<GrantRequest, String> {
     let mut parts = text.splitn(3, ':');
     let role = parts.next().filter(|role| !role.is_empty()).ok_or("expected ROLE[:SPACES[:PROVIDERS]]")?;
     let mut names = || {
         let list = parts.next().unwrap_or_default();
         list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>()
     };
-    Ok(Grant { role: role.to_owned(), spaces: names(), providers: names() })
+    Ok(GrantRequest { role: role.to_owned(), spaces: names(), providers: names() })
 }
 
 fn create(args: &CreateArgs) -> Result<(), Failure> {
     let expires = args.expires.as_ref().map(|when| args.zone.read(when, Edge::First));
-    let new = NewKey { name: args.name.clone(), grants: args.grant.clone(), expires };
+    let new = NewKeyRequest { name: args.name.clone(), grants: args.grant.clone(), expires };
     let api = args.connection.connect()?;
-    let CreatedKey { key, about } = block_on(async { Ok(api.create_key(&new).await?) })?;
+    let created = block_on(async { Ok(api.create_key(&new).await?) })?;
+    let NewKeyAnswer { key, about: KeyAnswer { name, .. } } = &created;
     if args.json {
-        let mut shown = serde_json::to_value(&about).map_err(Failure::local)?;
-        if let Some(members) = shown.as_object_mut() {
-            members.insert("key".to_owned(), key.expose().into());
-        }
-        return print_key(&about.name, &format!("{shown}\n"));
+        return print_key(name, &(serde_json::to_string(&created).map_err(Failure::local)? + "\n"));
     }
-    print_key(&about.name, &format!("{}\n", key.expose()))?;
-    output::complain(&format!("made the key {}; its text is shown this once", about.name))?;
+    print_key(name, &format!("{}\n", key.expose()))?;
+    output::complain(&format!("made the key {name}; its text is shown this once"))?;
     Ok(())
 }
 
@@ -128,12 +125,13 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn render(keys: &Keys, time: impl Fn(&str) -> String) -> Table {
+fn render(keys: &KeysAnswer, time: impl Fn(&str) -> String) -> Table {
     let mut table = Table::new(["name", "grants", "created", "by", "expires"]);
-    for Key { name, created, created_by, expires, expired, grants } in &keys.keys {
+    for KeyAnswer { name, created, created_by, expires, expired, grants } in &keys.keys {
         let expires = expires.as_deref().map_or_else(|| "never".to_owned(), &time);
         let expires = if *expired { format!("{expires}, expired") } else { expires };
-        let grants: Vec<_> = grants.iter().map(grant_text).collect();
+        let grants: Vec<_> =
+            grants.iter().map(|GrantAnswer { role, spaces, providers }| grant_text(role, spaces, providers)).collect();
         let by = created_by.clone().unwrap_or_default();
         table.row([name.clone(), grants.join(" "), time(created), by, expires]);
     }
@@ -141,8 +139,7 @@ fn render(keys: &Keys, time: impl Fn(&str) -> String) -> Table {
 }
 
 /// As [`grant`] reads it.
-fn grant_text(grant: &Grant) -> String {
-    let Grant { role, spaces, providers } = grant;
+fn grant_text(role: &String, spaces: &[String], providers: &[String]) -> String {
     [std::slice::from_ref(role), spaces, providers]
         .iter()
         .map(|names| names.join(","))
@@ -153,7 +150,7 @@ fn grant_text(grant: &Grant) -> String {
 
 fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
     let api = args.connection.connect()?;
-    let Key { name, .. } = block_on(async { Ok(api.revoke_key(&args.name).await?) })?;
+    let KeyAnswer { name, .. } = block_on(async { Ok(api.revoke_key(&args.name).await?) })?;
     output::complain(&format!("revoked the key {name}"))?;
     Ok(())
 }
@@ -166,7 +163,8 @@ mod tests {
     #[test]
     fn grants_are_read_as_they_are_shown() {
         for text in ["admin", "reader:team", "reader:default,team", "writer:*:*", "writer:a,b:c,d", "writer:a:x:y"] {
-            assert_eq!(grant_text(&grant(text).unwrap()), text);
+            let GrantRequest { role, spaces, providers } = grant(text).unwrap();
+            assert_eq!(grant_text(&role, &spaces, &providers), text);
         }
         assert!(grant("").is_err() && grant(":team").is_err());
         let many = grant("writer:a:x:y").unwrap();

@@ -20,7 +20,10 @@ use super::{
     output,
     sending::{Manner, Sender, Told},
 };
-use crate::client::api::{Item, Rejection, WaitFor};
+use crate::{
+    client::api::WaitFor,
+    wire::{EventResult, Rejection},
+};
 
 /// Logs one event from the arguments, or many from NDJSON
 ///
@@ -128,16 +131,20 @@ fn log_one(args: &Args, sender: &mut Sender, event: Value) -> Result<(), Failure
         output::print(line.as_bytes())?;
     }
     match item {
-        Item::Accepted(receipt) if !args.json => {
+        EventResult::Accepted(receipt) if !args.json => {
             let line = format!("accepted {} (chain {}, sequence {})\n", receipt.id, receipt.chain, receipt.sequence);
             output::print(line.as_bytes())?;
         }
-        Item::Accepted(_) => {}
-        Item::Filtered => output::complain("the event is below the minimum severity of its space, and was not logged")?,
-        Item::Dropped => return Err(Failure::server("the event was dropped").advise(DROPPED)),
-        Item::NotKept => output::complain(&format!("the event is valid, and {NOT_KEPT}"))?,
-        Item::Rejected(rejection) => return Err(rejected_one(&rejection)),
-        Item::Unknown => return Err(Failure::server("the server did something that this program does not know")),
+        EventResult::Accepted(_) => {}
+        EventResult::Filtered => {
+            output::complain("the event is below the minimum severity of its space, and was not logged")?
+        }
+        EventResult::Dropped => return Err(Failure::server("the event was dropped").advise(DROPPED)),
+        EventResult::NotKept => output::complain(&format!("the event is valid, and {NOT_KEPT}"))?,
+        EventResult::Rejected(rejection) => return Err(rejected_one(&rejection)),
+        EventResult::Unknown => {
+            return Err(Failure::server("the server did something that this program does not know"));
+        }
     }
     warn_of_waiting(sender)
 }
@@ -181,9 +188,9 @@ fn log_many(args: &Args, sender: &mut Sender) -> Result<(), Failure> {
 /// Rejections are printed as they come.
 fn report(bar: &ProgressBar, told: &Told<'_>) {
     let reasons = match told.item {
-        Item::Accepted(_) | Item::Filtered | Item::Dropped | Item::NotKept => return,
-        Item::Rejected(rejection) => rejection.lines(),
-        Item::Unknown => vec!["the server did something with it that this program does not know".to_owned()],
+        EventResult::Accepted(_) | EventResult::Filtered | EventResult::Dropped | EventResult::NotKept => return,
+        EventResult::Rejected(rejection) => rejection.lines(),
+        EventResult::Unknown => vec!["the server did something with it that this program does not know".to_owned()],
     };
     bar.suspend(|| {
         for reason in reasons {
@@ -231,7 +238,15 @@ fn summary(sender: &Sender) -> String {
 }
 
 fn json_line(told: &Told<'_>) -> String {
-    serde_json::to_string(told).map(|text| text + "\n").unwrap_or_default()
+    match told.item {
+        // A status of a later server, which is not known here.
+        EventResult::Unknown => json!({"line": told.line, "status": "unknown"}).to_string() + "\n",
+        EventResult::Accepted(_)
+        | EventResult::Filtered
+        | EventResult::Dropped
+        | EventResult::NotKept
+        | EventResult::Rejected(_) => serde_json::to_string(told).map(|text| text + "\n").unwrap_or_default(),
+    }
 }
 
 /// Draws on a terminal only. The bytes are those of the events, so that blank lines may leave it short of its end.

@@ -9,11 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Exit, Failure, batches::Batch};
 use crate::{
-    client::{
-        Api, ApiError, Backoff,
-        api::{Item, Logged, WaitFor},
-    },
-    intake::Registration,
+    client::{Api, ApiError, Backoff, api::WaitFor},
+    wire::{EventResult, EventsAnswer, Registration},
 };
 
 /// How to send.
@@ -41,14 +38,14 @@ pub(super) struct Counts {
 impl Counts {
     fn add(&mut self, told: &Told<'_>) {
         match told.item {
-            Item::Accepted(_) => {
+            EventResult::Accepted(_) => {
                 self.accepted += 1;
                 self.not_yet_stored += u64::from(told.stored == Some(false));
             }
-            Item::Filtered => self.filtered += 1,
-            Item::Dropped => self.dropped += 1,
-            Item::NotKept => self.not_kept += 1,
-            Item::Rejected(_) | Item::Unknown => self.rejected += 1,
+            EventResult::Filtered => self.filtered += 1,
+            EventResult::Dropped => self.dropped += 1,
+            EventResult::NotKept => self.not_kept += 1,
+            EventResult::Rejected(_) | EventResult::Unknown => self.rejected += 1,
         }
     }
 
@@ -81,7 +78,7 @@ impl Sender {
             match self.send_patiently(&part).await {
                 Ok(logged) => {
                     for (line, item) in part.lines().iter().zip(&logged.items) {
-                        let stored = logged.stored.filter(|_| matches!(item, Item::Accepted(_)));
+                        let stored = logged.stored.filter(|_| matches!(item, EventResult::Accepted(_)));
                         let told = Told { line: line.number, item, stored };
                         self.counts.add(&told);
                         tell(&told);
@@ -98,7 +95,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn send_patiently(&mut self, part: &Batch) -> Result<Logged, ApiError> {
+    async fn send_patiently(&mut self, part: &Batch) -> Result<EventsAnswer, ApiError> {
         let wait_for = self.manner.wait_for;
         self.patiently(async |api| api.log(part.body(), part.lines().len(), wait_for).await).await
     }
@@ -165,7 +162,7 @@ struct Names {
 pub(super) struct Told<'a> {
     pub(super) line: u64,
     #[serde(flatten)]
-    pub(super) item: &'a Item,
+    pub(super) item: &'a EventResult,
     /// Whether the store has it, where that was waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stored: Option<bool>,

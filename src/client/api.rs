@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, Url, header};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{event::Space, intake::Registration, units::Secret};
+use crate::{
+    event::Space,
+    units::Secret,
+    wire::{
+        DeadLettersAnswer, ErrorAnswer, EventsAnswer, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest, Registration,
+        ReplayAnswer,
+    },
+};
 
 /// No server is waited for longer, whatever it asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -62,78 +68,6 @@ pub struct Api {
     api_key: Option<header::HeaderValue>,
 }
 
-/// What became of one event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "lowercase")]
-pub enum Item {
-    Accepted(Receipt),
-    /// Below the minimum severity of its space.
-    Filtered,
-    /// Lost: the journal is full, and the server was told to drop events then.
-    Dropped,
-    /// Valid, and not logged: the server was told to keep no events.
-    #[serde(rename = "not_kept")]
-    NotKept,
-    Rejected(Rejection),
-    /// Something that a later server says.
-    #[serde(other)]
-    Unknown,
-}
-
-/// That an event was made durable, where it stands, and by its hash the proof of that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    pub id: String,
-    pub chain: String,
-    pub sequence: u64,
-    /// `None` if the server does not seal events: the receipt then proves nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hash: Option<String>,
-}
-
-/// What became of the events of one request.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Logged {
-    /// One for each event, in order.
-    pub items: Vec<Item>,
-    /// Whether the store that answers queries has them; only where the request asked to wait for that.
-    pub stored: Option<bool>,
-}
-
-/// Everything that is wrong with an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejection {
-    pub error: FirstError,
-    #[serde(default)]
-    pub errors: Vec<Violation>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstError {
-    #[serde(default)]
-    pub path: String,
-    pub reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Violation {
-    pub path: String,
-    pub expected: String,
-    pub found: String,
-}
-
-impl Rejection {
-    /// One line for each thing that is wrong.
-    pub fn lines(&self) -> Vec<String> {
-        let at = |path: &str, text: String| if path.is_empty() { text } else { format!("{path}: {text}") };
-        if self.errors.is_empty() {
-            return vec![at(&self.error.path, self.error.reason.clone())];
-        }
-        let line = |it: &Violation| at(&it.path, format!("expected {}, found {}", it.expected, it.found));
-        self.errors.iter().map(line).collect()
-    }
-}
-
 /// When the answer to a batch is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitFor {
@@ -142,110 +76,6 @@ pub enum WaitFor {
     Durable,
     /// Once the store that answers queries has them.
     Stored,
-}
-
-/// Dead letters by store.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DeadLetters {
-    pub stores: Vec<StoreDeadLetters>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct StoreDeadLetters {
-    pub store: String,
-    pub total: u64,
-    pub items: Vec<DeadLetter>,
-}
-
-/// An event that a store refused for good.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Chain and sequence.
-    pub position: String,
-    pub target: String,
-    pub reason: String,
-    pub refused_at: String,
-    pub document: Box<RawValue>,
-}
-
-/// What a replay of dead letters came to, by store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replay {
-    pub stores: Vec<StoreReplay>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreReplay {
-    pub store: String,
-    #[serde(flatten)]
-    pub outcome: ReplayOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ReplayOutcome {
-    Done {
-        stored: u64,
-        refused: u64,
-        /// Why the first of those was refused again.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    },
-    Failed {
-        error: String,
-    },
-}
-
-/// One role of a key, and where it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    pub role: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spaces: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub providers: Vec<String>,
-}
-
-/// What a new key is to be.
-#[derive(Clone, Debug, Serialize)]
-pub struct NewKey {
-    pub name: String,
-    pub grants: Vec<Grant>,
-    /// A time, or a duration from now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-}
-
-/// A key, without its text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Key {
-    pub name: String,
-    pub created: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-    pub expired: bool,
-    pub grants: Vec<Grant>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Keys {
-    pub keys: Vec<Key>,
-}
-
-/// A new key with its text, which is told this once.
-#[derive(Debug, Deserialize)]
-pub struct CreatedKey {
-    pub key: Secret,
-    #[serde(flatten)]
-    pub about: Key,
-}
-
-/// The error body, in Kibana's shape.
-#[derive(Deserialize)]
-struct ErrorBody {
-    message: String,
 }
 
 impl Api {
@@ -269,7 +99,7 @@ impl Api {
     }
 
     /// Logs events, one JSON object a line.
-    pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<Logged, ApiError> {
+    pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<EventsAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "events"])?;
         let mut request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/x-ndjson");
         if wait_for == WaitFor::Stored {
@@ -277,9 +107,9 @@ impl Api {
         }
         let answer = self.send(request.body(ndjson)).await?;
         // A batch without a good event is a 400 that has items all the same.
-        let logged = match serde_json::from_slice::<Logged>(&answer.body) {
+        let logged = match serde_json::from_slice::<EventsAnswer>(&answer.body) {
             Ok(logged) if answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST => logged,
-            _ => answer.read::<Logged>()?,
+            _ => answer.read::<EventsAnswer>()?,
         };
         if logged.items.len() != events {
             let reason = format!("{} items for {events} events", logged.items.len());
@@ -296,7 +126,12 @@ impl Api {
     }
 
     /// The dead letters of one store, or of each; `from` and `limit` count in each store by itself.
-    pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<DeadLetters, ApiError> {
+    pub async fn dead_letters(
+        &self,
+        store: Option<&str>,
+        from: u64,
+        limit: u64,
+    ) -> Result<DeadLettersAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters"])?;
         let request =
             self.request(Method::GET, url).query(&[("store", store)]).query(&[("from", from), ("limit", limit)]);
@@ -304,24 +139,24 @@ impl Api {
     }
 
     /// Offers the dead letters of one store, or of each, to it again.
-    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<Replay, ApiError> {
+    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<ReplayAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters", "_replay"])?;
         self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
     }
 
     /// The server's own keys, without their texts.
-    pub async fn keys(&self) -> Result<Keys, ApiError> {
+    pub async fn keys(&self) -> Result<KeysAnswer, ApiError> {
         self.send(self.request(Method::GET, self.url_of_server(&["api", "access", "keys"])?)).await?.read()
     }
 
-    pub async fn create_key(&self, key: &NewKey) -> Result<CreatedKey, ApiError> {
+    pub async fn create_key(&self, key: &NewKeyRequest) -> Result<NewKeyAnswer, ApiError> {
         let url = self.url_of_server(&["api", "access", "keys"])?;
         let request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(json_body(key)?)).await?.read()
     }
 
     /// What the key was.
-    pub async fn revoke_key(&self, name: &str) -> Result<Key, ApiError> {
+    pub async fn revoke_key(&self, name: &str) -> Result<KeyAnswer, ApiError> {
         let url = self.url_of_server(&["api", "access", "keys", name])?;
         self.send(self.request(Method::DELETE, url)).await?.read()
     }
@@ -413,7 +248,7 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self);
         }
-        let told = serde_json::from_slice::<ErrorBody>(&self.body).map(|body| body.message);
+        let told = serde_json::from_slice::<ErrorAnswer>(&self.body).map(|body| body.message.into_owned());
         let message = told.unwrap_or_else(|_| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
         let status = self.status.as_u16();
         Err(match self.status {

@@ -32,7 +32,7 @@ mod queue;
 mod sender;
 mod streams;
 pub mod tail;
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
@@ -43,15 +43,16 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use self::queue::{Limits, Queue};
 pub use self::{
-    api::{Api, ApiError, Endpoint, Receipt, Rejection},
+    api::{Api, ApiError, Endpoint},
     backoff::Backoff,
     event::{start_timing, stop_timing},
     queue::Stats,
 };
+pub use crate::wire::{Receipt, Registration, Rejection};
 use crate::{
     event::{BadSpace, Space},
-    intake::Registration,
     units::Secret,
+    wire::EventResult,
 };
 
 #[derive(Clone, Debug)]
@@ -243,12 +244,12 @@ impl Logger {
         let line = self.encode(event).ok_or(LogError::NotAnObject)?;
         let logged = self.api.log(line, 1, api::WaitFor::Durable).await?;
         match logged.items.into_iter().next() {
-            Some(api::Item::Accepted(receipt)) => Ok(receipt),
-            Some(api::Item::Filtered) => Err(LogError::Filtered),
-            Some(api::Item::Dropped) => Err(LogError::Dropped),
-            Some(api::Item::NotKept) => Err(LogError::NotKept),
-            Some(api::Item::Rejected(rejection)) => Err(LogError::Rejected(rejection)),
-            Some(api::Item::Unknown) | None => Err(LogError::Api(ApiError::Strange {
+            Some(EventResult::Accepted(receipt)) => Ok(receipt),
+            Some(EventResult::Filtered) => Err(LogError::Filtered),
+            Some(EventResult::Dropped) => Err(LogError::Dropped),
+            Some(EventResult::NotKept) => Err(LogError::NotKept),
+            Some(EventResult::Rejected(rejection)) => Err(LogError::Rejected(rejection)),
+            Some(EventResult::Unknown) | None => Err(LogError::Api(ApiError::Strange {
                 url: "the server".to_owned(),
                 reason: "no outcome that this client knows".to_owned(),
             })),

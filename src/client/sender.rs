@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
 
 use super::{
-    api::{Api, ApiError, Item, WaitFor},
+    api::{Api, ApiError, WaitFor},
     backoff::Backoff,
     queue::{Queue, Tally},
 };
+use crate::wire::EventResult;
 
 /// Runs until the queue is closed and empty, or `give_up` becomes true.
 pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receiver<bool>) {
@@ -94,20 +95,20 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], tally: &mut Tally) 
     }
 }
 
-fn settle_items(items: &[Item], tally: &mut Tally) {
+fn settle_items(items: &[EventResult], tally: &mut Tally) {
     for item in items {
         match item {
-            Item::Accepted(_) => tally.sent += 1,
-            Item::Filtered | Item::NotKept => tally.filtered += 1,
-            Item::Dropped => {
+            EventResult::Accepted(_) => tally.sent += 1,
+            EventResult::Filtered | EventResult::NotKept => tally.filtered += 1,
+            EventResult::Dropped => {
                 tracing::warn!("the server's journal is full; it dropped an event");
                 tally.dropped += 1;
             }
-            Item::Rejected(rejection) => {
+            EventResult::Rejected(rejection) => {
                 tracing::warn!(reasons = %rejection.lines().join("; "), "the server rejected an event");
                 tally.rejected += 1;
             }
-            Item::Unknown => {
+            EventResult::Unknown => {
                 tracing::warn!("the server did something with an event that this client does not know");
                 tally.rejected += 1;
             }
