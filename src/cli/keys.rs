@@ -1,11 +1,11 @@
 //! `annals keys create`, `annals keys list` and `annals keys revoke`
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format, Reader},
+    output::{self, OutputFormat, OutputStatus},
     table::{self, Table},
-    zone::{Edge, Zone},
+    zone::{Bound, ZoneArgs},
 };
 use crate::wire::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest};
 
@@ -39,7 +39,7 @@ struct CreateArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -49,9 +49,9 @@ struct CreateArgs {
 struct ListArgs {
     /// How to print; without it a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<Format>,
+    output: Option<OutputFormat>,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -65,7 +65,7 @@ struct RevokeArgs {
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     match &args.command {
         Command::Create(args) => create(args),
         Command::List(args) => list(args),
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The text of a role and where it holds.
+/// Parses `ROLE[:SPACES[:PROVIDERS]]`.
 fn grant(text: &str) -> Result<GrantRequest, String> {
     let mut parts = text.splitn(3, ':');
     let role = parts.next().filter(|role| !role.is_empty()).ok_or("expected ROLE[:SPACES[:PROVIDERS]]")?;
@@ -84,42 +84,43 @@ fn grant(text: &str) -> Result<GrantRequest, String> {
     Ok(GrantRequest { role: role.to_owned(), spaces: names(), providers: names() })
 }
 
-fn create(args: &CreateArgs) -> Result<(), Failure> {
-    let expires = args.expires.as_ref().map(|when| args.zone.read(when, Edge::First));
+fn create(args: &CreateArgs) -> Result<(), CliError> {
+    let expires = args.expires.as_ref().map(|when| args.zone.read(when, Bound::Start));
     let new = NewKeyRequest { name: args.name.clone(), grants: args.grant.clone(), expires };
     let api = args.connection.connect()?;
     let created = block_on(async { Ok(api.create_key(&new).await?) })?;
     let NewKeyAnswer { key, about: KeyAnswer { name, .. } } = &created;
     if args.json {
-        return print_key(name, &(serde_json::to_string(&created).map_err(Failure::local)? + "\n"));
+        return print_key(name, &(serde_json::to_string(&created).map_err(CliError::local)? + "\n"));
     }
     print_key(name, &format!("{}\n", key.expose()))?;
-    output::complain(&format!("made the key {name}; its text is shown this once"))?;
+    output::print_stderr(&format!("made the key {name}; its text is shown this once"))?;
     Ok(())
 }
 
-/// What is not seen now is never seen.
-fn print_key(name: &str, text: &str) -> Result<(), Failure> {
-    let reason = match output::show(text.as_bytes()) {
-        Ok(Reader::There) => return Ok(()),
-        Ok(Reader::Gone) => "nobody reads standard output".to_owned(),
+/// The text is shown only once, so a failure to print it is an error.
+fn print_key(name: &str, text: &str) -> Result<(), CliError> {
+    let reason = match output::write(text.as_bytes()) {
+        Ok(OutputStatus::Open) => return Ok(()),
+        Ok(OutputStatus::Closed) => "nobody reads standard output".to_owned(),
         Err(failure) => failure.message,
     };
     let advice = format!("it is of no use: annals keys revoke {name}, then make another one");
-    Err(Failure::local(format!("the key {name} was made, but its text could not be shown: {reason}")).advise(advice))
+    Err(CliError::local(format!("the key {name} was made, but its text could not be shown: {reason}"))
+        .with_advice(advice))
 }
 
-fn list(args: &ListArgs) -> Result<(), Failure> {
+fn list(args: &ListArgs) -> Result<(), CliError> {
     let api = args.connection.connect()?;
     let keys = block_on(async { Ok(api.keys().await?) })?;
-    let shown = match Format::or_usual(args.output) {
-        Format::Table => render(&keys, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
-        Format::Ndjson => {
+    let shown = match OutputFormat::or_default(args.output) {
+        OutputFormat::Table => render(&keys, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
+        OutputFormat::Ndjson => {
             let lines: Result<Vec<_>, _> = keys.keys.iter().map(serde_json::to_string).collect();
-            lines.map_err(Failure::local)?.into_iter().map(|line| line + "\n").collect::<String>().into_bytes()
+            lines.map_err(CliError::local)?.into_iter().map(|line| line + "\n").collect::<String>().into_bytes()
         }
-        Format::Json => (serde_json::to_string(&keys).map_err(Failure::local)? + "\n").into_bytes(),
-        Format::Csv => render(&keys, str::to_owned).into_csv(),
+        OutputFormat::Json => (serde_json::to_string(&keys).map_err(CliError::local)? + "\n").into_bytes(),
+        OutputFormat::Csv => render(&keys, str::to_owned).into_csv(),
     };
     output::print(&shown)?;
     Ok(())
@@ -138,7 +139,7 @@ fn render(keys: &KeysAnswer, time: impl Fn(&str) -> String) -> Table {
     table
 }
 
-/// As [`grant`] reads it.
+/// As [`grant`] parses it.
 fn grant_text(role: &String, spaces: &[String], providers: &[String]) -> String {
     [std::slice::from_ref(role), spaces, providers]
         .iter()
@@ -148,10 +149,10 @@ fn grant_text(role: &String, spaces: &[String], providers: &[String]) -> String 
         .join(":")
 }
 
-fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
+fn revoke(args: &RevokeArgs) -> Result<(), CliError> {
     let api = args.connection.connect()?;
     let KeyAnswer { name, .. } = block_on(async { Ok(api.revoke_key(&args.name).await?) })?;
-    output::complain(&format!("revoked the key {name}"))?;
+    output::print_stderr(&format!("revoked the key {name}"))?;
     Ok(())
 }
 

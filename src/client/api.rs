@@ -15,47 +15,47 @@ use crate::{
     },
 };
 
-/// No server is waited for longer, whatever it asks for.
+/// The longest `Retry-After` that is honoured.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where a server is and how to speak to it.
+/// A server's address and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// `http://host:port`, with a path if the server stands behind one.
+    /// `http://host:port`, with a path if a proxy serves it under one.
     pub url: String,
     pub api_key: Option<Secret>,
     /// `None` is the default space.
     pub space: Option<Space>,
     /// How long one request may take, its answer included.
     pub timeout: Duration,
-    /// PEM of the authorities that may have signed the server's certificate, beside the public ones.
+    /// PEM of certificate authorities to trust besides the public ones.
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// Why a request did not do what was asked; a variant for each thing that the caller does about it.
+/// Why a request failed, with one variant for each way to react.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// What the endpoint says cannot be used.
+    /// The endpoint or an argument is invalid; nothing was sent.
     #[error("{0}")]
     Endpoint(String),
     /// No connection; the server has seen nothing of the request.
     #[error("no connection to {url}: {reason}")]
     Unreachable { url: String, reason: String },
-    /// The request was sent and no answer came: what it asked for may have been done.
+    /// The request was sent, but no answer came; the server may have carried it out.
     #[error("no answer from {url}: {reason}")]
     AnswerLost { url: String, reason: String },
-    /// What came was less than a whole answer, or not what the server said that it was.
+    /// The answer is incomplete, or does not match what the server says of it.
     #[error("the answer from {url} broke off: {reason}")]
     BrokenOff { url: String, reason: String },
     /// 429 or 503: nothing was done; try again later.
     #[error("the server is busy ({status}): {message}")]
     Busy { status: u16, message: String, retry_after: Option<Duration> },
-    /// Any other status that is not success.
+    /// Any other error status.
     #[error("the server refused ({status}): {message}")]
     Refused { status: u16, message: String },
-    /// Success, and yet not what an Annals server answers.
-    #[error("the answer from {url} is not one of an Annals server: {reason}")]
-    Strange { url: String, reason: String },
+    /// A success status with a body that no Annals server sends.
+    #[error("the answer from {url} is not that of an Annals server: {reason}")]
+    UnexpectedAnswer { url: String, reason: String },
 }
 
 /// The endpoints of one server, in one space. Cheap to clone.
@@ -68,7 +68,7 @@ pub struct Api {
     api_key: Option<header::HeaderValue>,
 }
 
-/// When the answer to a batch is wanted.
+/// When the server answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitFor {
     /// Once the events are durable.
@@ -84,7 +84,7 @@ impl Api {
         let mut http = reqwest::Client::builder()
             .timeout(endpoint.timeout)
             .no_proxy()
-            // What an export sends is kept as it is, and unpacked where its digest is compared.
+            // An export is passed on as it is sent, and only decompressed to compare its digest.
             .no_gzip()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
@@ -98,7 +98,7 @@ impl Api {
         Ok(Self { http, base, timeout: endpoint.timeout, space: endpoint.space.clone(), api_key })
     }
 
-    /// Logs events, one JSON object a line.
+    /// Logs `events` events, one JSON object per line.
     pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<EventsAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "events"])?;
         let mut request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/x-ndjson");
@@ -106,14 +106,14 @@ impl Api {
             request = request.query(&[("wait_for", "stored")]);
         }
         let answer = self.send(request.body(ndjson)).await?;
-        // A batch without a good event is a 400 that has items all the same.
+        // A batch without a valid event is answered with 400, and still has items.
         let logged = match serde_json::from_slice::<EventsAnswer>(&answer.body) {
             Ok(logged) if answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST => logged,
             _ => answer.read::<EventsAnswer>()?,
         };
         if logged.items.len() != events {
             let reason = format!("{} items for {events} events", logged.items.len());
-            return Err(ApiError::Strange { url: self.base.to_string(), reason });
+            return Err(ApiError::UnexpectedAnswer { url: self.base.to_string(), reason });
         }
         Ok(logged)
     }
@@ -125,7 +125,7 @@ impl Api {
         self.send(request.body(json_body(registration)?)).await?.accept()
     }
 
-    /// The dead letters of one store, or of each; `from` and `limit` count in each store by itself.
+    /// The dead letters of one store, or of all; `from` and `limit` apply to each store separately.
     pub async fn dead_letters(
         &self,
         store: Option<&str>,
@@ -138,13 +138,13 @@ impl Api {
         self.send(request).await?.read()
     }
 
-    /// Offers the dead letters of one store, or of each, to it again.
+    /// Sends the dead letters of one store, or of all, to their stores again.
     pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<ReplayAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters", "_replay"])?;
         self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
     }
 
-    /// The server's own keys, without their texts.
+    /// The server's API keys, without their secrets.
     pub async fn keys(&self) -> Result<KeysAnswer, ApiError> {
         self.send(self.request(Method::GET, self.url_of_server(&["api", "access", "keys"])?)).await?.read()
     }
@@ -155,7 +155,7 @@ impl Api {
         self.send(request.body(json_body(key)?)).await?.read()
     }
 
-    /// What the key was.
+    /// Returns the key as it was.
     pub async fn revoke_key(&self, name: &str) -> Result<KeyAnswer, ApiError> {
         let url = self.url_of_server(&["api", "access", "keys", name])?;
         self.send(self.request(Method::DELETE, url)).await?.read()
@@ -166,7 +166,7 @@ impl Api {
         self.join(of_space.chain(segments.iter().copied()))
     }
 
-    /// What is the same in all spaces.
+    /// For endpoints outside any space.
     fn url_of_server(&self, segments: &[&str]) -> Result<Url, ApiError> {
         self.join(segments.iter().copied())
     }
@@ -198,7 +198,7 @@ impl Api {
         self.rest(response).await
     }
 
-    /// Sends the request and waits for the head of its answer.
+    /// Sends the request and waits for the headers of the answer.
     pub(super) async fn begin(&self, request: reqwest::RequestBuilder) -> Result<Response, ApiError> {
         request.send().await.map_err(|error| {
             let url = self.base.to_string();
@@ -209,7 +209,7 @@ impl Api {
         })
     }
 
-    /// The rest of an answer that has begun.
+    /// Reads the body of the answer.
     pub(super) async fn rest(&self, response: Response) -> Result<Answer, ApiError> {
         let url = self.base.to_string();
         let status = response.status();
@@ -221,7 +221,6 @@ impl Api {
         Ok(Answer { url, status, retry_after, body })
     }
 
-    /// For errors about it.
     pub(super) fn address(&self) -> String {
         self.base.to_string()
     }
@@ -237,7 +236,7 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ApiError> {
         let Self { url, body, .. } = self.into_success()?;
-        serde_json::from_slice(&body).map_err(|error| ApiError::Strange { url, reason: error.to_string() })
+        serde_json::from_slice(&body).map_err(|error| ApiError::UnexpectedAnswer { url, reason: error.to_string() })
     }
 
     fn accept(self) -> Result<(), ApiError> {
@@ -248,8 +247,9 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self);
         }
-        let told = serde_json::from_slice::<ErrorAnswer>(&self.body).map(|body| body.message.into_owned());
-        let message = told.unwrap_or_else(|_| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
+        let message = serde_json::from_slice::<ErrorAnswer>(&self.body).map(|body| body.message.into_owned());
+        let message =
+            message.unwrap_or_else(|_| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
         let status = self.status.as_u16();
         Err(match self.status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -283,7 +283,7 @@ pub(super) fn json_body(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::Endpoint(error.to_string()))
 }
 
-/// The innermost reason, which is what a person needs; the outer ones repeat the address.
+/// The innermost source, as the outer ones only repeat the address.
 pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took longer than the time allowed".to_owned();
