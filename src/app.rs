@@ -17,7 +17,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::{Access, AccessError, Keys, KeysError}, audit::{self, Audit}, config::{self, Config}, event::WriteScope, http, identity::{DataFolder, DataFolderError, Identity}, intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError}, integrity::ChainError, journal, metrics::Metrics, read::{self, Reader}, ship::{self, Shipper, ShipperTask, StartError, Trimmer}, store::{self, EventIndex, EventSink, Store}, time::{Clock, SystemClock}, writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread}, policy};
+use crate::{
+    access::{Access, AccessError, Keys, KeysError},
+    audit::{self, Audit},
+    config::{self, Config},
+    event::WriteScope,
+    http,
+    identity::{DataFolder, DataFolderError, Identity},
+    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
+    integrity::ChainError,
+    journal,
+    metrics::Metrics,
+    policy,
+    read::{self, Reader},
+    ship::{self, Shipper, ShipperTask, StartError, Trimmer},
+    store::{self, EventIndex, EventSink, Store},
+    time::{Clock, SystemClock},
+    writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread},
+};
 
 /// How soon a renewed certificate is seen.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,38 +1,71 @@
 //! Annals: a tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch, PostgreSQL or SQLite.
 //!
 //! A program sends an event; it is checked ([`intake`]), sealed ([`integrity`]), made durable ([`writer`], [`journal`]) and
-//! brought to every store ([`ship`], [`store`]). [`client`] is for programs that log; the rest is the service and its
-//! commands. `ARCHITECTURE.md` has the map, the way of an event, and which module may use which.
+//! brought to every store ([`ship`], [`store`]). [`client`] is for programs that log, and the feature `client` is that alone;
+//! the rest is the service and its commands. `ARCHITECTURE.md` has the map, the way of an event, and which module may use which.
 
-pub mod access;
-pub mod app;
-pub mod audit;
-mod buffers;
-pub mod cli;
+#[cfg(feature = "client")]
 pub mod client;
-pub mod columns;
-pub mod config;
-mod document;
-pub mod error;
+#[cfg(feature = "client")]
 pub mod event;
-mod files;
-pub mod http;
-pub mod identity;
-pub mod intake;
-pub mod integrity;
-pub mod journal;
-mod limiter;
-pub mod memory_budget;
-pub mod metrics;
-pub mod policy;
-pub mod query;
-pub mod read;
-pub mod schema;
-pub mod ship;
-pub mod store;
-pub mod telemetry;
-#[cfg(test)]
-mod tests;
-pub mod time;
+#[cfg(feature = "client")]
 pub mod units;
+#[cfg(feature = "client")]
+pub mod wire;
+
+#[cfg(feature = "server")]
+pub mod access;
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
+mod buffers;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod columns;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+mod document;
+#[cfg(feature = "server")]
+pub mod error;
+#[cfg(feature = "server")]
+mod files;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod identity;
+#[cfg(feature = "server")]
+pub mod intake;
+#[cfg(feature = "server")]
+pub mod integrity;
+#[cfg(feature = "server")]
+pub mod journal;
+#[cfg(feature = "server")]
+mod limiter;
+#[cfg(feature = "server")]
+pub mod memory_budget;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod policy;
+#[cfg(feature = "server")]
+pub mod query;
+#[cfg(feature = "server")]
+pub mod read;
+#[cfg(feature = "server")]
+pub mod schema;
+#[cfg(feature = "server")]
+pub mod ship;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+pub mod telemetry;
+#[cfg(all(test, feature = "server"))]
+mod tests;
+#[cfg(feature = "server")]
+pub mod time;
+#[cfg(feature = "server")]
 pub mod writer;

@@ -123,7 +123,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
     number.checked_mul(milliseconds).filter(|total| *total > 0).map(Duration::from_millis).ok_or(bad)
 }
 
-pub(crate) fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 

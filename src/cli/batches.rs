@@ -1,4 +1,4 @@
-//! Reads lines and makes batches of them, without waiting for more lines when none come.
+//! Batches lines, without holding them back when the input pauses.
 
 use std::{
     io::{self, BufRead, Read},
@@ -9,44 +9,44 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-/// A batch is sent at so many events, or bytes, or so long after its first line.
+/// A batch is complete at so many events, or bytes, or so long after its first line.
 const BATCH_EVENTS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
-const PATIENCE: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 
-/// A longer line is not an event that any server would take.
+/// Longer than any event that a server accepts.
 const LONGEST_LINE: u64 = 64 << 20;
 
-/// One event and where it stood.
+/// One event and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     /// From 1.
     pub(super) number: u64,
-    /// Without its end.
+    /// Without the line break.
     pub(super) text: Bytes,
 }
 
-/// Events that go in one request; never empty.
+/// The events of one request; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Batch {
     lines: Vec<Line>,
-    source: Source,
+    origin: Origin,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum Origin {
     Arguments,
     Input,
 }
 
 impl Batch {
-    /// One event that was in no line.
+    /// One event that was not read from a line.
     pub(super) fn from_arguments(text: Bytes) -> Self {
-        Self { lines: vec![Line { number: 1, text }], source: Source::Arguments }
+        Self { lines: vec![Line { number: 1, text }], origin: Origin::Arguments }
     }
 
     fn from_input(lines: Vec<Line>) -> Self {
-        Self { lines, source: Source::Input }
+        Self { lines, origin: Origin::Input }
     }
 
     pub(super) fn lines(&self) -> &[Line] {
@@ -65,31 +65,30 @@ impl Batch {
     /// Both halves in order; `None` for a single event.
     pub(super) fn halves(mut self) -> Option<(Self, Self)> {
         let second = self.lines.split_off(self.lines.len() / 2);
-        let source = self.source;
-        if self.lines.is_empty() { None } else { Some((self, Self { lines: second, source })) }
+        let origin = self.origin;
+        if self.lines.is_empty() { None } else { Some((self, Self { lines: second, origin })) }
     }
 
-    /// Where its events stood: "the event", "line 7", "lines 1 to 500".
-    pub(super) fn place(&self) -> String {
-        match (self.source, self.lines.first(), self.lines.last()) {
-            (Source::Input, Some(first), Some(last)) if first != last => {
+    /// "the event", "line 7" or "lines 1 to 500".
+    pub(super) fn location(&self) -> String {
+        match (self.origin, self.lines.first(), self.lines.last()) {
+            (Origin::Input, Some(first), Some(last)) if first != last => {
                 format!("lines {} to {}", first.number, last.number)
             }
-            (Source::Input, Some(only), _) => format!("line {}", only.number),
-            (Source::Arguments, ..) | (Source::Input, None, _) => "the event".to_owned(),
+            (Origin::Input, Some(only), _) => format!("line {}", only.number),
+            (Origin::Arguments, ..) | (Origin::Input, None, _) => "the event".to_owned(),
         }
     }
 }
 
-/// The batches of an input, in its order.
 pub(super) struct Batches {
     lines: Receiver<io::Result<Line>>,
-    /// Read already, and belonging to the next batch.
+    /// Already read, and part of the next batch.
     held: Option<io::Result<Line>>,
 }
 
 impl Batches {
-    /// Reads in a thread of its own, so that an input that pauses does not keep what it gave before.
+    /// Reads in a thread, so that a pause of the input does not hold back earlier lines.
     pub(super) fn read(input: impl BufRead + Send + 'static) -> Self {
         let (sender, lines) = sync_channel(2 * BATCH_EVENTS);
         thread::spawn(move || {
@@ -105,7 +104,7 @@ impl Batches {
         Self { lines, held: None }
     }
 
-    /// What could be read before an error comes first, then the error.
+    /// Lines read before an error come first, then the error.
     pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
         let first = match self.held.take() {
             Some(line) => line?,
@@ -114,7 +113,7 @@ impl Batches {
                 Err(_) => return Ok(None),
             },
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LINGER;
         let mut bytes = first.text.len();
         let mut batch = vec![first];
         while batch.len() < BATCH_EVENTS {
@@ -134,7 +133,7 @@ impl Batches {
     }
 }
 
-/// The next line that is not blank; counts all.
+/// The next line that is not blank; blank ones are counted too.
 fn next_line(input: &mut impl BufRead, number: &mut u64) -> io::Result<Option<Line>> {
     loop {
         let mut text = Vec::new();
@@ -202,7 +201,7 @@ mod tests {
     fn halves_keep_the_order_and_a_single_event_has_none() {
         let (first, second) = batch(&[(1, "1"), (2, "2"), (3, "3")]).halves().unwrap();
         assert_eq!((first.body(), second.body()), (Bytes::from("1\n"), Bytes::from("2\n3\n")));
-        assert_eq!((first.place(), second.place()), ("line 1".to_owned(), "lines 2 to 3".to_owned()));
+        assert_eq!((first.location(), second.location()), ("line 1".to_owned(), "lines 2 to 3".to_owned()));
         assert_eq!(first.halves(), None);
     }
 }

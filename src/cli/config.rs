@@ -1,6 +1,6 @@
 //! `annals config check`
 
-use super::{Failure, output, settings::SettingsArgs};
+use super::{CliError, output, settings::SettingsArgs};
 
 /// Works on the configuration
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ struct CheckArgs {
     settings: SettingsArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     match &args.command {
         Command::Check(args) => {
             let (_, effective) = args.settings.load_with_origins()?;

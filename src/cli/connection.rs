@@ -1,4 +1,4 @@
-//! The flags by which a command is told which server to speak to, and as whom.
+//! The flags that name the server and the credentials.
 
 use std::{
     fs, io,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Failure, settings::SettingsArgs};
+use super::{CliError, settings::SettingsArgs};
 use crate::{
     client::{Api, Endpoint},
     config::Config,
@@ -40,12 +40,12 @@ pub(super) struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    pub(super) fn connect(&self) -> Result<Api, Failure> {
+    pub(super) fn connect(&self) -> Result<Api, CliError> {
         self.connect_for(TIMEOUT)
     }
 
-    /// For requests that may take so long unless the user says otherwise.
-    pub(super) fn connect_for(&self, usual_timeout: Duration) -> Result<Api, Failure> {
+    /// With another default timeout.
+    pub(super) fn connect_for(&self, usual_timeout: Duration) -> Result<Api, CliError> {
         let read = |path: &PathBuf| fs::read(path).map_err(|error| unreadable(path, &error));
         let endpoint = Endpoint {
             url: self.url.clone(),
@@ -58,30 +58,30 @@ impl ConnectionArgs {
     }
 
     /// `None` is the default space.
-    pub(super) fn parse_space(&self) -> Result<Option<Space>, Failure> {
-        let parsed = self.space.as_deref().map(Space::parse).transpose().map_err(Failure::local)?;
+    pub(super) fn parse_space(&self) -> Result<Option<Space>, CliError> {
+        let parsed = self.space.as_deref().map(Space::parse).transpose().map_err(CliError::local)?;
         Ok(parsed.flatten())
     }
 
-    fn api_key(&self) -> Result<Option<Secret>, Failure> {
+    fn api_key(&self) -> Result<Option<Secret>, CliError> {
         if let Some(path) = &self.key_file {
             let key = read_key(path).map_err(|error| unreadable(path, &error))?;
-            return key.ok_or_else(|| Failure::local(format!("{}: there is no key in it", path.display()))).map(Some);
+            return key.ok_or_else(|| CliError::local(format!("{}: there is no key in it", path.display()))).map(Some);
         }
-        // Not an argument of clap, which would print its value in help texts and errors.
+        // Not a clap argument, as clap would print its value in help texts and errors.
         if let Some(key) = std::env::var("ANNALS_API_KEY").ok().filter(|key| !key.trim().is_empty()) {
             return Ok(Some(Secret::new(key.trim())));
         }
         if !is_on_this_machine(&self.url) {
             return Ok(None);
         }
-        // A convenience: whoever cannot read the data folder has to name a key.
+        // A convenience; a user who cannot read the data folder has to name a key.
         let Some(data_dir) = Config::data_dir_of(&SettingsArgs::of_environment().sources()) else { return Ok(None) };
         Ok(read_key(&data_dir.join("admin.key")).ok().flatten())
     }
 }
 
-/// The local administrator's key must not travel to another machine unasked.
+/// The local admin key is never sent to another machine by default.
 fn is_on_this_machine(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -95,8 +95,8 @@ fn read_key(path: &Path) -> io::Result<Option<Secret>> {
     Ok(key.map(Secret::new))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::local(format!("{}: {error}", path.display()))
+fn unreadable(path: &Path, error: &io::Error) -> CliError {
+    CliError::local(format!("{}: {error}", path.display()))
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

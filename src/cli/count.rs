@@ -1,11 +1,11 @@
 //! `annals count`
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format},
-    selection::Selection,
-    zone::Zone,
+    output::{self, OutputFormat},
+    selection::SelectionArgs,
+    zone::ZoneArgs,
 };
 
 /// Counts events
@@ -14,25 +14,25 @@ use super::{
                         annals count --kql 'event.outcome:failure' --not user.name=ann")]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     /// How to print; `table` is the number alone
     #[arg(long, short, value_enum, default_value = "table")]
-    output: Format,
+    output: OutputFormat,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let api = args.connection.connect()?;
-    let Selection { object_type, ids, .. } = &args.selection;
+    let SelectionArgs { object_type, ids, .. } = &args.selection;
     let parameters = args.selection.parameters(&args.zone)?;
     let count = block_on(async { Ok(api.count(object_type.as_deref(), ids, &parameters).await?) })?;
     let shown = match args.output {
-        Format::Table => format!("{count}\n"),
-        Format::Ndjson | Format::Json => format!("{{\"count\":{count}}}\n"),
-        Format::Csv => format!("count\r\n{count}\r\n"),
+        OutputFormat::Table => format!("{count}\n"),
+        OutputFormat::Ndjson | OutputFormat::Json => format!("{{\"count\":{count}}}\n"),
+        OutputFormat::Csv => format!("count\r\n{count}\r\n"),
     };
     output::print(shown.as_bytes())
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format},
+    output::{self, OutputFormat},
     table::{self, Table},
-    zone::Zone,
+    zone::ZoneArgs,
 };
-use crate::client::api::{DeadLetter, DeadLetters, ReplayOutcome, StoreDeadLetters, StoreReplay};
+use crate::wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay};
 
-/// The server offers every dead letter to its store before it answers.
+/// The server sends every dead letter to its store before it answers.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Shows and replays events that a store refused for good
@@ -43,9 +43,9 @@ struct ListArgs {
     limit: u64,
     /// How to print; without it a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<Format>,
+    output: Option<OutputFormat>,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -63,57 +63,59 @@ struct ReplayArgs {
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     match &args.command {
         Command::List(args) => list(args),
         Command::Replay(args) => replay(args),
     }
 }
 
-fn list(args: &ListArgs) -> Result<(), Failure> {
+fn list(args: &ListArgs) -> Result<(), CliError> {
     let api = args.connection.connect()?;
     let letters = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
-    let shown = match Format::or_usual(args.output) {
-        Format::Table => render(&letters, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
-        Format::Ndjson => lines(&letters).map_err(Failure::local)?.into_bytes(),
-        Format::Json => (serde_json::to_string(&letters).map_err(Failure::local)? + "\n").into_bytes(),
-        Format::Csv => render(&letters, str::to_owned).into_csv(),
+    let shown = match OutputFormat::or_default(args.output) {
+        OutputFormat::Table => {
+            render(&letters, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes()
+        }
+        OutputFormat::Ndjson => lines(&letters).map_err(CliError::local)?.into_bytes(),
+        OutputFormat::Json => (serde_json::to_string(&letters).map_err(CliError::local)? + "\n").into_bytes(),
+        OutputFormat::Csv => render(&letters, str::to_owned).into_csv(),
     };
     output::print(&shown)?;
     if letters.stores.iter().all(|store| store.total == 0) {
-        output::complain("no dead letters")?;
+        output::print_stderr("no dead letters")?;
     }
     for StoreDeadLetters { store, total, items } in &letters.stores {
         let last = args.from.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
         if args.from < last && last < *total {
             let first = args.from + 1;
-            output::complain(&format!(
+            output::print_stderr(&format!(
                 "{store}: dead letters {first} to {last} of {total}; --from {last} has the next"
             ))?;
         } else if items.is_empty() && *total > 0 {
-            output::complain(&format!("{store}: none shown of {total}"))?;
+            output::print_stderr(&format!("{store}: none shown of {total}"))?;
         }
     }
     Ok(())
 }
 
-fn render(letters: &DeadLetters, time: impl Fn(&str) -> String) -> Table {
+fn render(letters: &DeadLettersAnswer, time: impl Fn(&str) -> String) -> Table {
     let mut table = Table::new(["store", "position", "refused at", "target", "reason"]);
     for StoreDeadLetters { store, items, .. } in &letters.stores {
-        for DeadLetter { position, target, reason, refused_at, .. } in items {
+        for DeadLetterAnswer { position, target, reason, refused_at, .. } in items {
             table.row([store.clone(), position.clone(), time(refused_at), target.clone(), reason.clone()]);
         }
     }
     table
 }
 
-/// Each letter with the name of its store.
-fn lines(letters: &DeadLetters) -> serde_json::Result<String> {
+/// One line per letter, with the name of its store.
+fn lines(letters: &DeadLettersAnswer) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Line<'a> {
         store: &'a str,
         #[serde(flatten)]
-        letter: &'a DeadLetter,
+        letter: &'a DeadLetterAnswer,
     }
     let mut lines = String::new();
     for StoreDeadLetters { store, items, .. } in &letters.stores {
@@ -125,18 +127,18 @@ fn lines(letters: &DeadLetters) -> serde_json::Result<String> {
     Ok(lines)
 }
 
-fn replay(args: &ReplayArgs) -> Result<(), Failure> {
+fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     let api = args.connection.connect_for(REPLAY_TIMEOUT)?;
     let replay = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
     let shown = if args.json {
-        serde_json::to_string(&replay).map_err(Failure::local)? + "\n"
+        serde_json::to_string(&replay).map_err(CliError::local)? + "\n"
     } else {
         replay.stores.iter().map(|store| format!("{}: {}\n", store.store, outcome(&store.outcome))).collect()
     };
     output::print(shown.as_bytes())?;
     for StoreReplay { store, outcome } in &replay.stores {
         if let ReplayOutcome::Done { reason: Some(reason), .. } = outcome {
-            output::complain(&format!("{store}: the first was refused again because of {reason}"))?;
+            output::print_stderr(&format!("{store}: the first was refused again because of {reason}"))?;
         }
     }
     let is_left = |store: &&StoreReplay| !matches!(store.outcome, ReplayOutcome::Done { refused: 0, .. });
@@ -144,8 +146,8 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     if left.is_empty() {
         return Ok(());
     }
-    Err(Failure::server(format!("dead letters are left in {}", left.join(", ")))
-        .advise("`annals dead-letters list` has the reasons"))
+    Err(CliError::server(format!("dead letters are left in {}", left.join(", ")))
+        .with_advice("`annals dead-letters list` has the reasons"))
 }
 
 fn outcome(outcome: &ReplayOutcome) -> String {

@@ -13,23 +13,23 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Reader},
-    selection::{Filters, Object, Times},
-    sort::Sorting,
-    stopping,
-    zone::Zone,
+    output::{self, OutputStatus},
+    selection::{FilterArgs, ObjectArgs, TimeRangeArgs},
+    shutdown_signal,
+    sort::SortArgs,
+    zone::ZoneArgs,
 };
 use crate::{
     client::{
         Api,
-        export::{Export, ExportFormat, Whole},
+        export::{Export, ExportFormat, ExportSummary},
     },
     files,
 };
 
-/// How long the next part may take; the server reads it from its store.
+/// For each part of the answer, which the server reads from its store.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Exports all events that match, to the end or visibly not
@@ -43,16 +43,16 @@ const TIMEOUT: Duration = Duration::from_secs(60);
                         annals export --start 2026-01 --end 2026-03 --tz UTC --gzip --output quarter.ndjson.gz")]
 pub(super) struct Args {
     #[command(flatten)]
-    object: Object,
+    object: ObjectArgs,
     #[command(flatten)]
-    filters: Filters,
+    filters: FilterArgs,
     #[command(flatten)]
-    times: Times,
+    times: TimeRangeArgs,
     #[command(flatten)]
-    sorting: Sorting,
+    sorting: SortArgs,
     /// How to write events
     #[arg(long, value_enum, default_value = "ndjson")]
-    format: Format,
+    format: FormatArg,
     /// What to write of each event, of NDJSON and JSON: paths with commas between them, `*` for anything; an object stands
     /// for all in it
     #[arg(long, value_name = "PATHS", conflicts_with = "columns")]
@@ -68,13 +68,13 @@ pub(super) struct Args {
     #[arg(long)]
     gzip: bool,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum FormatArg {
     /// One JSON object a line
     Ndjson,
     /// One JSON object with all of them
@@ -83,47 +83,47 @@ enum Format {
     Csv,
 }
 
-impl From<Format> for ExportFormat {
-    fn from(format: Format) -> Self {
+impl From<FormatArg> for ExportFormat {
+    fn from(format: FormatArg) -> Self {
         match format {
-            Format::Ndjson => Self::NdJson,
-            Format::Json => Self::Json,
-            Format::Csv => Self::Csv,
+            FormatArg::Ndjson => Self::NdJson,
+            FormatArg::Json => Self::Json,
+            FormatArg::Csv => Self::Csv,
         }
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let api = args.connection.connect_for(TIMEOUT)?;
     block_on(async {
         tokio::select! {
             done = args.export(&api) => done,
-            stopped = stopping() => stopped.and(Err(Failure::interrupted())),
+            stopped = shutdown_signal() => stopped.and(Err(CliError::interrupted())),
         }
     })
 }
 
 impl Args {
-    async fn export(&self, api: &Api) -> Result<(), Failure> {
+    async fn export(&self, api: &Api) -> Result<(), CliError> {
         let mut parameters = self.times.parameters(&self.zone);
         parameters.extend(self.filters.parameter()?);
         parameters.extend(self.sorting.parameters()?);
         parameters.extend(self.fields.iter().map(|fields| ("fields", fields.clone())));
         parameters.extend(self.columns.iter().map(|columns| ("columns", columns.clone())));
         let export = api.export(self.object.named(), self.format.into(), self.gzip, &parameters).await?;
-        let mut target = match &self.output {
-            None => Target::Stdout,
-            Some(path) => Target::File(Part::create(path)?),
+        let mut output = match &self.output {
+            None => Output::Stdout,
+            Some(path) => Output::File(PartialFile::create(path)?),
         };
-        let whole = self.write(export, &mut target).await?;
-        let name = target.finish()?;
-        Ok(output::complain(&format!("{name}: {} events, {}", whole.events, whole.digest))?)
+        let summary = self.write(export, &mut output).await?;
+        let name = output.finish()?;
+        Ok(output::print_stderr(&format!("{name}: {} events, {}", summary.events, summary.digest))?)
     }
 
-    async fn write(&self, mut export: Export, target: &mut Target) -> Result<Whole, Failure> {
+    async fn write(&self, mut export: Export, output: &mut Output) -> Result<ExportSummary, CliError> {
         let bar = self.progress();
         while let Some(bytes) = export.next().await? {
-            target.write(&bytes)?;
+            output.write(&bytes)?;
             bar.inc(bytes.len() as u64);
             bar.set_message(format!("{} events", export.events()));
         }
@@ -131,7 +131,7 @@ impl Args {
         Ok(export.finish()?)
     }
 
-    /// Drawn on a terminal, and not among the events.
+    /// Hidden if the events themselves go to a terminal.
     fn progress(&self) -> ProgressBar {
         if self.output.is_none() && io::stdout().is_terminal() {
             return ProgressBar::hidden();
@@ -141,28 +141,28 @@ impl Args {
     }
 }
 
-enum Target {
+enum Output {
     Stdout,
-    File(Part),
+    File(PartialFile),
 }
 
-impl Target {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+impl Output {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         match self {
-            Self::Stdout => match output::show(bytes)? {
-                Reader::There => Ok(()),
-                Reader::Gone => Err(Failure::incomplete("nobody reads standard output any more")),
+            Self::Stdout => match output::write(bytes)? {
+                OutputStatus::Open => Ok(()),
+                OutputStatus::Closed => Err(CliError::incomplete("nobody reads standard output any more")),
             },
             Self::File(part) => part.file.write_all(bytes).map_err(|error| unwritable(&part.path, &error)),
         }
     }
 
-    /// What it is called.
-    fn finish(self) -> Result<String, Failure> {
+    /// Returns its name.
+    fn finish(self) -> Result<String, CliError> {
         match self {
             Self::Stdout => Ok("standard output".to_owned()),
             Self::File(part) => {
-                let name = part.whole.display().to_string();
+                let name = part.target.display().to_string();
                 part.finish()?;
                 Ok(name)
             }
@@ -170,46 +170,46 @@ impl Target {
     }
 }
 
-/// A file that is not yet whole; it is gone if it never becomes so.
-struct Part {
+/// A file that is being written; it is removed unless it is finished.
+struct PartialFile {
     file: BufWriter<File>,
     path: PathBuf,
-    whole: PathBuf,
-    is_whole: bool,
+    target: PathBuf,
+    is_finished: bool,
 }
 
-impl Part {
-    fn create(whole: &Path) -> Result<Self, Failure> {
-        let mut path = OsString::from(whole);
+impl PartialFile {
+    fn create(target: &Path) -> Result<Self, CliError> {
+        let mut path = OsString::from(target);
         path.push(".part");
         let path = PathBuf::from(path);
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
         let file = BufWriter::new(file.map_err(|error| unwritable(&path, &error))?);
-        Ok(Self { file, path, whole: whole.to_owned(), is_whole: false })
+        Ok(Self { file, path, target: target.to_owned(), is_finished: false })
     }
 
     /// Durable on return.
-    fn finish(mut self) -> Result<(), Failure> {
-        let Self { file, path, whole, is_whole } = &mut self;
+    fn finish(mut self) -> Result<(), CliError> {
+        let Self { file, path, target, is_finished } = &mut self;
         let mut put = || {
             file.flush()?;
             file.get_ref().sync_all()?;
-            fs::rename(&path, &whole)?;
-            *is_whole = true;
-            files::sync_parent(whole)
+            fs::rename(&path, &target)?;
+            *is_finished = true;
+            files::sync_parent(target)
         };
-        put().map_err(|error| unwritable(&self.whole, &error))
+        put().map_err(|error| unwritable(&self.target, &error))
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialFile {
     fn drop(&mut self) {
-        if !self.is_whole {
+        if !self.is_finished {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::local(format!("{}: {error}", path.display()))
+fn unwritable(path: &Path, error: &io::Error) -> CliError {
+    CliError::local(format!("{}: {error}", path.display()))
 }

@@ -1,18 +1,18 @@
 //! `annals find`
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format, Reader},
-    selection::{Parameters, Selection},
-    shape::Shape,
-    sort::Sorting,
-    zone::Zone,
+    display::DisplayArgs,
+    output::{self, OutputFormat, OutputStatus},
+    selection::{Parameters, SelectionArgs},
+    sort::SortArgs,
+    zone::ZoneArgs,
 };
 use crate::client::{Api, ApiError, questions::FoundPage};
 
-/// Events that are asked for at once on the way to a limit.
-const AT_ONCE: u64 = 500;
+/// Events per request when there is a limit.
+const PAGE_SIZE: u64 = 500;
 
 /// Finds events, by the saved objects that they refer to or by a filter
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ const AT_ONCE: u64 = 500;
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     /// The page, from 1
     #[arg(long, default_value_t = 1, conflicts_with = "limit")]
     page: u64,
@@ -35,55 +35,57 @@ pub(super) struct Args {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
-    sorting: Sorting,
+    sorting: SortArgs,
     #[command(flatten)]
-    shape: Shape,
+    display: DisplayArgs,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let format = args.shape.format(Format::usual())?;
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let format = args.display.format(OutputFormat::default_for_stdout())?;
     let mut parameters = args.sorting.parameters()?;
     parameters.extend(args.selection.parameters(&args.zone)?);
-    parameters.extend(args.shape.parameter(format));
-    let question = Question { args, api: args.connection.connect()?, parameters };
+    parameters.extend(args.display.parameter(format));
+    let search = Search { args, api: args.connection.connect()?, parameters };
     block_on(async {
         match args.limit {
-            None => question.page(format).await,
-            Some(limit) if format == Format::Json => question.whole(limit).await,
-            Some(limit) => question.pages(limit, format).await,
+            None => search.page(format).await,
+            Some(limit) if format == OutputFormat::Json => search.whole(limit).await,
+            Some(limit) => search.pages(limit, format).await,
         }
     })
 }
 
-struct Question<'a> {
+struct Search<'a> {
     args: &'a Args,
     api: Api,
     parameters: Parameters,
 }
 
-impl Question<'_> {
-    async fn page(&self, format: Format) -> Result<(), Failure> {
-        let Args { page, per_page, shape, zone, .. } = self.args;
+impl Search<'_> {
+    async fn page(&self, format: OutputFormat) -> Result<(), CliError> {
+        let Args { page, per_page, display, zone, .. } = self.args;
         let found = self.ask([("page", page.to_string()), ("per_page", per_page.to_string())]).await?;
         let shown = match format {
-            Format::Json => json(&found)?,
-            Format::Table | Format::Ndjson | Format::Csv => shape.printer(format, zone).lines(documents(&found))?,
+            OutputFormat::Json => json(&found)?,
+            OutputFormat::Table | OutputFormat::Ndjson | OutputFormat::Csv => {
+                display.printer(format, zone).lines(documents(&found))?
+            }
         };
         output::print(&shown)?;
         self.args.explain(*page, &found)
     }
 
-    /// Prints page after page as they come.
-    async fn pages(&self, limit: u64, format: Format) -> Result<(), Failure> {
-        let mut printer = self.args.shape.printer(format, &self.args.zone);
+    /// Prints each page as it arrives.
+    async fn pages(&self, limit: u64, format: OutputFormat) -> Result<(), CliError> {
+        let mut printer = self.args.display.printer(format, &self.args.zone);
         let mut pages = self.up_to(limit);
         let mut total = 0;
         while let Some(found) = pages.next().await? {
-            if output::show(&printer.lines(documents(&found))?)? == Reader::Gone {
+            if output::write(&printer.lines(documents(&found))?)? == OutputStatus::Closed {
                 return Ok(());
             }
             total = found.total;
@@ -92,7 +94,7 @@ impl Question<'_> {
     }
 
     /// All pages as one.
-    async fn whole(&self, limit: u64) -> Result<(), Failure> {
+    async fn whole(&self, limit: u64) -> Result<(), CliError> {
         let mut pages = self.up_to(limit);
         let Some(mut whole) = pages.next().await? else { return Ok(()) };
         while let Some(found) = pages.next().await? {
@@ -105,29 +107,29 @@ impl Question<'_> {
     }
 
     fn up_to(&self, limit: u64) -> Pages<'_> {
-        Pages { question: self, after: Some(String::new()), left: limit }
+        Pages { search: self, after: Some(String::new()), left: limit }
     }
 
-    async fn ask(&self, place: [(&'static str, String); 2]) -> Result<FoundPage, ApiError> {
-        let Selection { object_type, ids, .. } = &self.args.selection;
-        let parameters: Parameters = place.into_iter().chain(self.parameters.iter().cloned()).collect();
+    async fn ask(&self, page: [(&'static str, String); 2]) -> Result<FoundPage, ApiError> {
+        let SelectionArgs { object_type, ids, .. } = &self.args.selection;
+        let parameters: Parameters = page.into_iter().chain(self.parameters.iter().cloned()).collect();
         self.api.find(object_type.as_deref(), ids, &parameters).await
     }
 }
 
-/// The pages up to a limit of events, which is at least one.
+/// Pages up to a limit of events, which is at least 1.
 struct Pages<'a> {
-    question: &'a Question<'a>,
+    search: &'a Search<'a>,
     after: Option<String>,
     left: u64,
 }
 
 impl Pages<'_> {
-    /// `None` at the end of the events or of the limit.
+    /// `None` after the last event, or at the limit.
     async fn next(&mut self) -> Result<Option<FoundPage>, ApiError> {
         let Some(after) = self.after.take().filter(|_| self.left > 0) else { return Ok(None) };
-        let place = [("after", after), ("per_page", self.left.min(AT_ONCE).to_string())];
-        let found = self.question.ask(place).await?;
+        let page = [("after", after), ("per_page", self.left.min(PAGE_SIZE).to_string())];
+        let found = self.search.ask(page).await?;
         self.left = self.left.saturating_sub(count(&found));
         self.after.clone_from(&found.next);
         Ok(Some(found))
@@ -142,15 +144,15 @@ fn count(found: &FoundPage) -> u64 {
     u64::try_from(found.data.len()).unwrap_or(u64::MAX)
 }
 
-fn json(found: &FoundPage) -> Result<Vec<u8>, Failure> {
-    let mut text = serde_json::to_vec(found).map_err(Failure::local)?;
+fn json(found: &FoundPage) -> Result<Vec<u8>, CliError> {
+    let mut text = serde_json::to_vec(found).map_err(CliError::local)?;
     text.push(b'\n');
     Ok(text)
 }
 
 impl Args {
-    /// What the page does not show by itself, on standard error: why it is empty, or that there is more.
-    fn explain(&self, page: u64, found: &FoundPage) -> Result<(), Failure> {
+    /// Prints hints to standard error: why the page is empty, or that there is more.
+    fn explain(&self, page: u64, found: &FoundPage) -> Result<(), CliError> {
         let FoundPage { per_page, total, .. } = *found;
         let shown = count(found);
         let before = page.saturating_sub(1).saturating_mul(per_page);
@@ -165,16 +167,16 @@ impl Args {
         } else {
             return Ok(());
         };
-        Ok(output::complain(&hint)?)
+        Ok(output::print_stderr(&hint)?)
     }
 
-    fn explain_limit(&self, shown: u64, total: u64) -> Result<(), Failure> {
+    fn explain_limit(&self, shown: u64, total: u64) -> Result<(), CliError> {
         let hint = match shown < total {
             _ if total == 0 => self.explain_nothing(),
             true => format!("{shown} of {total} events; --limit shows more, and `annals export` all"),
             false => return Ok(()),
         };
-        Ok(output::complain(&hint)?)
+        Ok(output::print_stderr(&hint)?)
     }
 
     fn explain_nothing(&self) -> String {

@@ -3,12 +3,12 @@
 use std::io::{self, IsTerminal as _};
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format},
+    display::DisplayArgs,
+    output::{self, OutputFormat},
     pretty::pretty,
-    shape::Shape,
-    zone::Zone,
+    zone::ZoneArgs,
 };
 
 /// Prints one event by its `event.id`; exits with 3 if there is none to see
@@ -21,22 +21,24 @@ pub(super) struct Args {
     /// Its `event.id`
     id: String,
     #[command(flatten)]
-    shape: Shape,
+    display: DisplayArgs,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let usual = if io::stdout().is_terminal() { Format::Json } else { Format::Ndjson };
-    let format = args.shape.format(usual)?;
-    let parameters: Vec<_> = args.shape.parameter(format).into_iter().collect();
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let usual = if io::stdout().is_terminal() { OutputFormat::Json } else { OutputFormat::Ndjson };
+    let format = args.display.format(usual)?;
+    let parameters: Vec<_> = args.display.parameter(format).into_iter().collect();
     let api = args.connection.connect()?;
     let event = block_on(async { Ok(api.event(&args.id, &parameters).await?) })?;
     let shown = match format {
-        Format::Json => (pretty(event.get()) + "\n").into_bytes(),
-        Format::Table | Format::Ndjson | Format::Csv => args.shape.printer(format, &args.zone).lines([event.get()])?,
+        OutputFormat::Json => (pretty(event.get()) + "\n").into_bytes(),
+        OutputFormat::Table | OutputFormat::Ndjson | OutputFormat::Csv => {
+            args.display.printer(format, &args.zone).lines([event.get()])?
+        }
     };
     output::print(&shown)
 }

@@ -1,13 +1,13 @@
 //! `annals keys create`, `annals keys list` and `annals keys revoke`
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format, Reader},
+    output::{self, OutputFormat, OutputStatus},
     table::{self, Table},
-    zone::{Edge, Zone},
+    zone::{Bound, ZoneArgs},
 };
-use crate::client::api::{CreatedKey, Grant, Key, Keys, NewKey};
+use crate::wire::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest};
 
 /// Makes, lists and revokes the server's API keys
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ struct CreateArgs {
     /// A role and where it holds, such as `auditor`, `reader:team,ops`, `writer:default:shop` or `writer:*:*`; may be
     /// repeated. Roles: admin, auditor, space-admin, space-auditor, writer, reader, monitor
     #[arg(long, required = true, value_name = "ROLE[:SPACES[:PROVIDERS]]", value_parser = grant)]
-    grant: Vec<Grant>,
+    grant: Vec<GrantRequest>,
     /// When it ends: a time, or a duration from now such as `90d`; without it the key holds until it is revoked
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
@@ -39,7 +39,7 @@ struct CreateArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -49,9 +49,9 @@ struct CreateArgs {
 struct ListArgs {
     /// How to print; without it a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<Format>,
+    output: Option<OutputFormat>,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -65,7 +65,7 @@ struct RevokeArgs {
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     match &args.command {
         Command::Create(args) => create(args),
         Command::List(args) => list(args),
@@ -73,76 +73,74 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The text of a role and where it holds.
-fn grant(text: &str) -> Result<Grant, String> {
+/// Parses `ROLE[:SPACES[:PROVIDERS]]`.
+fn grant(text: &str) -> Result<GrantRequest, String> {
     let mut parts = text.splitn(3, ':');
     let role = parts.next().filter(|role| !role.is_empty()).ok_or("expected ROLE[:SPACES[:PROVIDERS]]")?;
     let mut names = || {
         let list = parts.next().unwrap_or_default();
         list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>()
     };
-    Ok(Grant { role: role.to_owned(), spaces: names(), providers: names() })
+    Ok(GrantRequest { role: role.to_owned(), spaces: names(), providers: names() })
 }
 
-fn create(args: &CreateArgs) -> Result<(), Failure> {
-    let expires = args.expires.as_ref().map(|when| args.zone.read(when, Edge::First));
-    let new = NewKey { name: args.name.clone(), grants: args.grant.clone(), expires };
+fn create(args: &CreateArgs) -> Result<(), CliError> {
+    let expires = args.expires.as_ref().map(|when| args.zone.read(when, Bound::Start));
+    let new = NewKeyRequest { name: args.name.clone(), grants: args.grant.clone(), expires };
     let api = args.connection.connect()?;
-    let CreatedKey { key, about } = block_on(async { Ok(api.create_key(&new).await?) })?;
+    let created = block_on(async { Ok(api.create_key(&new).await?) })?;
+    let NewKeyAnswer { key, about: KeyAnswer { name, .. } } = &created;
     if args.json {
-        let mut shown = serde_json::to_value(&about).map_err(Failure::local)?;
-        if let Some(members) = shown.as_object_mut() {
-            members.insert("key".to_owned(), key.expose().into());
-        }
-        return print_key(&about.name, &format!("{shown}\n"));
+        return print_key(name, &(serde_json::to_string(&created).map_err(CliError::local)? + "\n"));
     }
-    print_key(&about.name, &format!("{}\n", key.expose()))?;
-    output::complain(&format!("made the key {}; its text is shown this once", about.name))?;
+    print_key(name, &format!("{}\n", key.expose()))?;
+    output::print_stderr(&format!("made the key {name}; its text is shown this once"))?;
     Ok(())
 }
 
-/// What is not seen now is never seen.
-fn print_key(name: &str, text: &str) -> Result<(), Failure> {
-    let reason = match output::show(text.as_bytes()) {
-        Ok(Reader::There) => return Ok(()),
-        Ok(Reader::Gone) => "nobody reads standard output".to_owned(),
+/// The text is shown only once, so a failure to print it is an error.
+fn print_key(name: &str, text: &str) -> Result<(), CliError> {
+    let reason = match output::write(text.as_bytes()) {
+        Ok(OutputStatus::Open) => return Ok(()),
+        Ok(OutputStatus::Closed) => "nobody reads standard output".to_owned(),
         Err(failure) => failure.message,
     };
     let advice = format!("it is of no use: annals keys revoke {name}, then make another one");
-    Err(Failure::local(format!("the key {name} was made, but its text could not be shown: {reason}")).advise(advice))
+    Err(CliError::local(format!("the key {name} was made, but its text could not be shown: {reason}"))
+        .with_advice(advice))
 }
 
-fn list(args: &ListArgs) -> Result<(), Failure> {
+fn list(args: &ListArgs) -> Result<(), CliError> {
     let api = args.connection.connect()?;
     let keys = block_on(async { Ok(api.keys().await?) })?;
-    let shown = match Format::or_usual(args.output) {
-        Format::Table => render(&keys, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
-        Format::Ndjson => {
+    let shown = match OutputFormat::or_default(args.output) {
+        OutputFormat::Table => render(&keys, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
+        OutputFormat::Ndjson => {
             let lines: Result<Vec<_>, _> = keys.keys.iter().map(serde_json::to_string).collect();
-            lines.map_err(Failure::local)?.into_iter().map(|line| line + "\n").collect::<String>().into_bytes()
+            lines.map_err(CliError::local)?.into_iter().map(|line| line + "\n").collect::<String>().into_bytes()
         }
-        Format::Json => (serde_json::to_string(&keys).map_err(Failure::local)? + "\n").into_bytes(),
-        Format::Csv => render(&keys, str::to_owned).into_csv(),
+        OutputFormat::Json => (serde_json::to_string(&keys).map_err(CliError::local)? + "\n").into_bytes(),
+        OutputFormat::Csv => render(&keys, str::to_owned).into_csv(),
     };
     output::print(&shown)?;
     Ok(())
 }
 
-fn render(keys: &Keys, time: impl Fn(&str) -> String) -> Table {
+fn render(keys: &KeysAnswer, time: impl Fn(&str) -> String) -> Table {
     let mut table = Table::new(["name", "grants", "created", "by", "expires"]);
-    for Key { name, created, created_by, expires, expired, grants } in &keys.keys {
+    for KeyAnswer { name, created, created_by, expires, expired, grants } in &keys.keys {
         let expires = expires.as_deref().map_or_else(|| "never".to_owned(), &time);
         let expires = if *expired { format!("{expires}, expired") } else { expires };
-        let grants: Vec<_> = grants.iter().map(grant_text).collect();
+        let grants: Vec<_> =
+            grants.iter().map(|GrantAnswer { role, spaces, providers }| grant_text(role, spaces, providers)).collect();
         let by = created_by.clone().unwrap_or_default();
         table.row([name.clone(), grants.join(" "), time(created), by, expires]);
     }
     table
 }
 
-/// As [`grant`] reads it.
-fn grant_text(grant: &Grant) -> String {
-    let Grant { role, spaces, providers } = grant;
+/// As [`grant`] parses it.
+fn grant_text(role: &String, spaces: &[String], providers: &[String]) -> String {
     [std::slice::from_ref(role), spaces, providers]
         .iter()
         .map(|names| names.join(","))
@@ -151,10 +149,10 @@ fn grant_text(grant: &Grant) -> String {
         .join(":")
 }
 
-fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
+fn revoke(args: &RevokeArgs) -> Result<(), CliError> {
     let api = args.connection.connect()?;
-    let Key { name, .. } = block_on(async { Ok(api.revoke_key(&args.name).await?) })?;
-    output::complain(&format!("revoked the key {name}"))?;
+    let KeyAnswer { name, .. } = block_on(async { Ok(api.revoke_key(&args.name).await?) })?;
+    output::print_stderr(&format!("revoked the key {name}"))?;
     Ok(())
 }
 
@@ -166,7 +164,8 @@ mod tests {
     #[test]
     fn grants_are_read_as_they_are_shown() {
         for text in ["admin", "reader:team", "reader:default,team", "writer:*:*", "writer:a,b:c,d", "writer:a:x:y"] {
-            assert_eq!(grant_text(&grant(text).unwrap()), text);
+            let GrantRequest { role, spaces, providers } = grant(text).unwrap();
+            assert_eq!(grant_text(&role, &spaces, &providers), text);
         }
         assert!(grant("").is_err() && grant(":team").is_err());
         let many = grant("writer:a:x:y").unwrap();

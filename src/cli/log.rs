@@ -13,14 +13,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Failure,
+    CliError,
     batches::{Batch, Batches},
     block_on,
     connection::{ConnectionArgs, duration},
     output,
-    sending::{Manner, Sender, Told},
+    sending::{BatchSender, EventOutcome, SendOptions},
 };
-use crate::client::api::{Item, Rejection, WaitFor};
+use crate::{
+    client::api::WaitFor,
+    wire::{EventResult, Rejection},
+};
 
 /// Logs one event from the arguments, or many from NDJSON
 ///
@@ -39,8 +42,8 @@ pub(super) struct Args {
     #[arg(long)]
     register: bool,
     /// When to call an event logged: once it is durable, or once the store has it and it can be found
-    #[arg(long, value_enum, default_value_t = Wait::Durable, value_name = "WHEN")]
-    wait_for: Wait,
+    #[arg(long, value_enum, default_value_t = WaitArg::Durable, value_name = "WHEN")]
+    wait_for: WaitArg,
     /// How long a busy server is asked again
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     retry_for: Duration,
@@ -67,7 +70,7 @@ struct EventArgs {
     message: Option<String>,
     /// What the event is about, and is found by; may be repeated. The namespace is the space unless given
     #[arg(long, value_name = "TYPE:ID[:NAMESPACE]", value_parser = object)]
-    object: Vec<Object>,
+    object: Vec<ObjectReference>,
     /// `event.outcome`
     #[arg(long, value_parser = ["success", "failure", "unknown"])]
     outcome: Option<String>,
@@ -83,13 +86,13 @@ struct EventArgs {
 const STORED_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Wait {
+enum WaitArg {
     Durable,
     Stored,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Object {
+struct ObjectReference {
     object_type: String,
     id: String,
     namespace: Option<String>,
@@ -101,43 +104,47 @@ struct Assignment {
     value: Value,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let wait_for = match args.wait_for {
-        Wait::Durable => WaitFor::Durable,
-        Wait::Stored => WaitFor::Stored,
+        WaitArg::Durable => WaitFor::Durable,
+        WaitArg::Stored => WaitFor::Stored,
     };
-    let manner = Manner { wait_for, retry_for: args.retry_for, register: args.register };
+    let options = SendOptions { wait_for, retry_for: args.retry_for, register: args.register };
     let single = args.event.is_given().then(|| args.event.build(args.connection.space.as_deref())).transpose()?;
     let api = match wait_for {
         WaitFor::Durable => args.connection.connect()?,
         WaitFor::Stored => args.connection.connect_for(STORED_TIMEOUT)?,
     };
-    let mut sender = Sender::new(api, manner);
+    let mut sender = BatchSender::new(api, options);
     match single {
         Some(event) => log_one(args, &mut sender, event),
         None => log_many(args, &mut sender),
     }
 }
 
-fn log_one(args: &Args, sender: &mut Sender, event: Value) -> Result<(), Failure> {
+fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), CliError> {
     let mut outcome = None;
     let batch = Batch::from_arguments(Bytes::from(event.to_string()));
-    block_on(sender.send(batch, |told| outcome = Some((told.item.clone(), json_line(told)))))?;
-    let Some((item, line)) = outcome else { return Err(Failure::server("the server said nothing about the event")) };
+    block_on(sender.send(batch, |answered| outcome = Some((answered.item.clone(), json_line(answered)))))?;
+    let Some((item, line)) = outcome else { return Err(CliError::server("the server said nothing about the event")) };
     if args.json {
         output::print(line.as_bytes())?;
     }
     match item {
-        Item::Accepted(receipt) if !args.json => {
+        EventResult::Accepted(receipt) if !args.json => {
             let line = format!("accepted {} (chain {}, sequence {})\n", receipt.id, receipt.chain, receipt.sequence);
             output::print(line.as_bytes())?;
         }
-        Item::Accepted(_) => {}
-        Item::Filtered => output::complain("the event is below the minimum severity of its space, and was not logged")?,
-        Item::Dropped => return Err(Failure::server("the event was dropped").advise(DROPPED)),
-        Item::NotKept => output::complain(&format!("the event is valid, and {NOT_KEPT}"))?,
-        Item::Rejected(rejection) => return Err(rejected_one(&rejection)),
-        Item::Unknown => return Err(Failure::server("the server did something that this program does not know")),
+        EventResult::Accepted(_) => {}
+        EventResult::Filtered => {
+            output::print_stderr("the event is below the minimum severity of its space, and was not logged")?
+        }
+        EventResult::Dropped => return Err(CliError::server("the event was dropped").with_advice(DROPPED)),
+        EventResult::NotKept => output::print_stderr(&format!("the event is valid, and {NOT_KEPT}"))?,
+        EventResult::Rejected(rejection) => return Err(rejected_one(&rejection)),
+        EventResult::Unknown => {
+            return Err(CliError::server("the server answered with a status that this program does not know"));
+        }
     }
     warn_of_waiting(sender)
 }
@@ -147,82 +154,82 @@ const NOT_KEPT: &str = "the server was told to keep none (`events.enabled`, `eve
 const DROPPED: &str =
     "the server's journal is full, and it was told to drop events then; `/readyz` says what holds it up";
 
-fn rejected_one(rejection: &Rejection) -> Failure {
-    Failure::server(format!("the event was rejected\n{}", rejection.lines().join("\n")))
-        .advise("--register makes a provider and its action known; `PATH:=JSON` sets what is not a text")
+fn rejected_one(rejection: &Rejection) -> CliError {
+    CliError::server(format!("the event was rejected\n{}", rejection.lines().join("\n")))
+        .with_advice("--register makes a provider and its action known; `PATH:=JSON` sets what is not a text")
 }
 
-fn log_many(args: &Args, sender: &mut Sender) -> Result<(), Failure> {
+fn log_many(args: &Args, sender: &mut BatchSender) -> Result<(), CliError> {
     let Input { name, reader, bytes } = Input::open(args.file.as_deref())?;
     let bar = progress_bar(bytes);
     let mut batches = Batches::read(reader);
     let mut first = true;
-    while let Some(batch) = batches.next().map_err(|error| Failure::local(format!("{name}: {error}")))? {
+    while let Some(batch) = batches.next().map_err(|error| CliError::local(format!("{name}: {error}")))? {
         if std::mem::take(&mut first) && batch.lines().first().is_some_and(|line| line.text.starts_with(b"[")) {
-            return Err(Failure::local(format!("{name}: a JSON array; expected one event a line"))
-                .advise("`jq -c '.[]' FILE | annals log -` makes lines of an array"));
+            return Err(CliError::local(format!("{name}: a JSON array; expected one event a line"))
+                .with_advice("`jq -c '.[]' FILE | annals log -` makes lines of an array"));
         }
         let taken: u64 = batch.lines().iter().map(|line| line.text.len() as u64 + 1).sum();
-        let mut told = String::new();
+        let mut lines = String::new();
         block_on(sender.send(batch, |event| {
             if args.json {
-                told.push_str(&json_line(event));
+                lines.push_str(&json_line(event));
             }
             report(&bar, event);
         }))?;
         bar.inc(taken);
         bar.set_message(summary(sender));
-        output::print(told.as_bytes())?;
+        output::print(lines.as_bytes())?;
     }
     bar.finish_and_clear();
     conclude(sender, &name)
 }
 
-/// Rejections are printed as they come.
-fn report(bar: &ProgressBar, told: &Told<'_>) {
-    let reasons = match told.item {
-        Item::Accepted(_) | Item::Filtered | Item::Dropped | Item::NotKept => return,
-        Item::Rejected(rejection) => rejection.lines(),
-        Item::Unknown => vec!["the server did something with it that this program does not know".to_owned()],
+/// Prints rejections as they arrive.
+fn report(bar: &ProgressBar, outcome: &EventOutcome<'_>) {
+    let reasons = match outcome.item {
+        EventResult::Accepted(_) | EventResult::Filtered | EventResult::Dropped | EventResult::NotKept => return,
+        EventResult::Rejected(rejection) => rejection.lines(),
+        EventResult::Unknown => vec!["the server answered with a status that this program does not know".to_owned()],
     };
     bar.suspend(|| {
         for reason in reasons {
-            let _ = output::complain(&format!("line {}: {reason}", told.line));
+            let _ = output::print_stderr(&format!("line {}: {reason}", outcome.line));
         }
     });
 }
 
-fn conclude(sender: &Sender, name: &str) -> Result<(), Failure> {
+fn conclude(sender: &BatchSender, name: &str) -> Result<(), CliError> {
     let counts = sender.counts;
     if counts.total() == 0 {
-        output::complain(&format!("{name}: no events"))?;
+        output::print_stderr(&format!("{name}: no events"))?;
         return Ok(());
     }
-    output::complain(&summary(sender))?;
+    output::print_stderr(&summary(sender))?;
     warn_of_waiting(sender)?;
     if counts.dropped > 0 {
         let lost = format!("{} of {} events were dropped", counts.dropped, counts.total());
-        return Err(Failure::server(lost).advise(DROPPED));
+        return Err(CliError::server(lost).with_advice(DROPPED));
     }
     if counts.not_kept > 0 {
-        output::complain(&format!("of the valid events none was kept: {NOT_KEPT}"))?;
+        output::print_stderr(&format!("of the valid events none was kept: {NOT_KEPT}"))?;
     }
     if counts.rejected == 0 {
         return Ok(());
     }
-    Err(Failure::server(format!("{} of {} events were rejected", counts.rejected, counts.total()))
-        .advise("correct these lines and log them again; the others are logged. --register makes providers known"))
+    Err(CliError::server(format!("{} of {} events were rejected", counts.rejected, counts.total()))
+        .with_advice("correct these lines and log them again; the others are logged. --register makes providers known"))
 }
 
-fn warn_of_waiting(sender: &Sender) -> Result<(), Failure> {
+fn warn_of_waiting(sender: &BatchSender) -> Result<(), CliError> {
     if sender.counts.not_yet_stored > 0 {
         let count = sender.counts.not_yet_stored;
-        output::complain(&format!("durable, but not yet in the store: {count}; `/readyz` says why"))?;
+        output::print_stderr(&format!("durable, but not yet in the store: {count}; `/readyz` says why"))?;
     }
     Ok(())
 }
 
-fn summary(sender: &Sender) -> String {
+fn summary(sender: &BatchSender) -> String {
     let counts = sender.counts;
     let filtered = if counts.filtered > 0 { format!(", {} filtered", counts.filtered) } else { String::new() };
     let dropped = if counts.dropped > 0 { format!(", {} dropped", counts.dropped) } else { String::new() };
@@ -230,11 +237,19 @@ fn summary(sender: &Sender) -> String {
     format!("{} accepted, {} rejected{filtered}{dropped}{not_kept}", counts.accepted, counts.rejected)
 }
 
-fn json_line(told: &Told<'_>) -> String {
-    serde_json::to_string(told).map(|text| text + "\n").unwrap_or_default()
+fn json_line(outcome: &EventOutcome<'_>) -> String {
+    match outcome.item {
+        // A status of a later server.
+        EventResult::Unknown => json!({"line": outcome.line, "status": "unknown"}).to_string() + "\n",
+        EventResult::Accepted(_)
+        | EventResult::Filtered
+        | EventResult::Dropped
+        | EventResult::NotKept
+        | EventResult::Rejected(_) => serde_json::to_string(outcome).map(|text| text + "\n").unwrap_or_default(),
+    }
 }
 
-/// Draws on a terminal only. The bytes are those of the events, so that blank lines may leave it short of its end.
+/// Only on a terminal. Blank lines are not counted, so it may end short of 100%.
 fn progress_bar(bytes: Option<u64>) -> ProgressBar {
     let (bar, template) = match bytes {
         Some(bytes) => (ProgressBar::new(bytes), "{bar:30} {percent}% {msg} ({bytes_per_sec}, {eta} left)"),
@@ -252,16 +267,16 @@ struct Input {
 }
 
 impl Input {
-    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+    fn open(path: Option<&Path>) -> Result<Self, CliError> {
         match path {
             Some(path) if path != Path::new("-") => {
                 let name = path.display().to_string();
-                let file = File::open(path).map_err(|error| Failure::local(format!("{name}: {error}")))?;
+                let file = File::open(path).map_err(|error| CliError::local(format!("{name}: {error}")))?;
                 let bytes = file.metadata().ok().filter(|about| about.is_file()).map(|about| about.len());
                 Ok(Self { name, reader: Box::new(BufReader::new(file)), bytes })
             }
-            None if io::stdin().is_terminal() => Err(Failure::local("no event: neither arguments nor input")
-                .advise("give --provider and --action, a file, or `-` to type events; see `annals log --help`")),
+            None if io::stdin().is_terminal() => Err(CliError::local("no event: neither arguments nor input")
+                .with_advice("give --provider and --action, a file, or `-` to type events; see `annals log --help`")),
             Some(_) | None => {
                 let bytes = rustix::fs::fstat(io::stdin()).ok().and_then(|about| {
                     let file = rustix::fs::FileType::from_raw_mode(about.st_mode).is_file();
@@ -279,7 +294,7 @@ impl EventArgs {
         texts.iter().any(|text| text.is_some()) || !self.object.is_empty() || !self.set.is_empty()
     }
 
-    fn build(&self, space: Option<&str>) -> Result<Value, Failure> {
+    fn build(&self, space: Option<&str>) -> Result<Value, CliError> {
         let mut event = Value::Object(Map::new());
         let texts = [
             ("event.provider", &self.provider),
@@ -304,8 +319,8 @@ impl EventArgs {
     }
 }
 
-impl Object {
-    /// An event is found in a space by references of that namespace; those of the default space have none.
+impl ObjectReference {
+    /// An event is found in a space by references with that namespace; those of the default space have none.
     fn reference(&self, space: Option<&str>) -> Value {
         let mut reference = json!({"rel": "primary", "type": self.object_type, "id": self.id});
         let namespace = self.namespace.as_deref().or(space).filter(|name| *name != "default");
@@ -316,21 +331,21 @@ impl Object {
     }
 }
 
-fn set(event: &mut Value, path: &str, value: Value) -> Result<(), Failure> {
-    let mut place = event;
+fn set(event: &mut Value, path: &str, value: Value) -> Result<(), CliError> {
+    let mut target = event;
     for name in path.split('.') {
-        let Value::Object(fields) = place else {
-            return Err(Failure::local(format!(
+        let Value::Object(fields) = target else {
+            return Err(CliError::local(format!(
                 "{path}: a part of it is already set to a value that is not an object"
             )));
         };
-        place = fields.entry(name).or_insert_with(|| Value::Object(Map::new()));
+        target = fields.entry(name).or_insert_with(|| Value::Object(Map::new()));
     }
-    *place = value;
+    *target = value;
     Ok(())
 }
 
-fn object(text: &str) -> Result<Object, String> {
+fn object(text: &str) -> Result<ObjectReference, String> {
     let parts: Vec<_> = text.split(':').collect();
     let (object_type, id, namespace) = match parts.as_slice() {
         [object_type, id] => (object_type, id, None),
@@ -340,7 +355,7 @@ fn object(text: &str) -> Result<Object, String> {
     if parts.iter().any(|part| part.is_empty()) {
         return Err("expected TYPE:ID or TYPE:ID:NAMESPACE, none of them empty".to_owned());
     }
-    Ok(Object { object_type: (*object_type).to_owned(), id: (*id).to_owned(), namespace })
+    Ok(ObjectReference { object_type: (*object_type).to_owned(), id: (*id).to_owned(), namespace })
 }
 
 fn assignment(text: &str) -> Result<Assignment, String> {

@@ -6,20 +6,20 @@ mod config;
 mod connection;
 mod count;
 mod dead_letters;
+mod display;
 mod export;
 mod find;
 mod get;
 mod keys;
 mod log;
 mod output;
-mod place;
 mod pretty;
+mod resume;
 mod selection;
 mod sending;
 mod serve;
 mod settings;
 mod setup;
-mod shape;
 mod sort;
 mod table;
 mod tail;
@@ -64,13 +64,13 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = output::complain(&failure.to_string());
+            let _ = output::print_stderr(&failure.to_string());
             ExitCode::from(failure.exit as u8)
         }
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Setup(args) => setup::run(&args),
@@ -88,13 +88,12 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Runs the short work of a client to its end.
-fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// Waits until the user or the system wants the command to end.
-async fn stopping() -> Result<(), Failure> {
+/// Waits for Ctrl-C or SIGTERM.
+async fn shutdown_signal() -> Result<(), CliError> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
@@ -102,16 +101,16 @@ async fn stopping() -> Result<(), Failure> {
     }
 }
 
-/// The exit codes beside 0. What they mean to users is in [`EXIT_CODES`].
+/// The exit codes besides 0; [`EXIT_CODES`] explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Exit {
+enum ExitStatus {
     Local = 1,
-    /// Also clap's.
-    Typed = 2,
+    /// The same as clap's.
+    Usage = 2,
     Server = 3,
     Incomplete = 4,
-    /// 128 and the number of the signal, as shells have it.
+    /// 128 plus the number of the signal, as in shells.
     Interrupted = 130,
 }
 
@@ -124,66 +123,66 @@ Exit codes:
   4    an export broke off, or is not what the server says that it sent
   130  ended by Ctrl-C before it was done";
 
-/// Why a command did not do what it should: what to say, and what the user can do about it.
+/// An error message, and what the user can do about it.
 #[derive(Debug)]
-struct Failure {
-    exit: Exit,
+struct CliError {
+    exit: ExitStatus,
     message: String,
     advice: Option<String>,
 }
 
-impl Failure {
+impl CliError {
     fn local(message: impl fmt::Display) -> Self {
-        Self { exit: Exit::Local, message: message.to_string(), advice: None }
+        Self { exit: ExitStatus::Local, message: message.to_string(), advice: None }
     }
 
     fn server(message: impl fmt::Display) -> Self {
-        Self { exit: Exit::Server, message: message.to_string(), advice: None }
+        Self { exit: ExitStatus::Server, message: message.to_string(), advice: None }
     }
 
-    fn typed(message: impl fmt::Display) -> Self {
-        Self { exit: Exit::Typed, ..Self::local(message) }
+    fn usage(message: impl fmt::Display) -> Self {
+        Self { exit: ExitStatus::Usage, ..Self::local(message) }
     }
 
     fn incomplete(message: impl fmt::Display) -> Self {
-        Self { exit: Exit::Incomplete, ..Self::local(message) }
+        Self { exit: ExitStatus::Incomplete, ..Self::local(message) }
     }
 
     fn interrupted() -> Self {
-        Self { exit: Exit::Interrupted, ..Self::local("stopped before it was done") }
+        Self { exit: ExitStatus::Interrupted, ..Self::local("stopped before it was done") }
     }
 
-    fn advise(self, advice: impl Into<String>) -> Self {
+    fn with_advice(self, advice: impl Into<String>) -> Self {
         Self { advice: Some(advice.into()), ..self }
     }
 
-    /// An error with all its reasons.
+    /// An error with all its sources.
     fn from_chain(error: &dyn std::error::Error) -> Self {
         Self::local(with_reasons(error))
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
         self.advice.iter().try_for_each(|advice| write!(f, "\nadvice: {advice}"))
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         Self::local(error)
     }
 }
 
-impl From<ApiError> for Failure {
+impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
         let advice = match &error {
             ApiError::Endpoint(_) => return Self::local(error),
             ApiError::Unreachable { .. } => "start the server with `annals serve`, or name another with --url",
             ApiError::AnswerLost { .. } => "allow more time with --timeout",
             ApiError::BrokenOff { .. } => {
-                return Self::incomplete(error).advise("what came is not whole; begin anew");
+                return Self::incomplete(error).with_advice("what came is not whole; begin anew");
             }
             ApiError::Busy { .. } => "try again later; `/readyz` and `/metrics` of the server say what holds it up",
             ApiError::Refused { status: 401 | 403, .. } => {
@@ -193,9 +192,9 @@ impl From<ApiError> for Failure {
                 "check --url, --space and the names; what a key may not see is absent to it"
             }
             ApiError::Refused { .. } => return Self::server(error),
-            ApiError::Strange { .. } => "check --url: is it an Annals server, of a version that fits?",
+            ApiError::UnexpectedAnswer { .. } => "check --url: is it an Annals server, of a version that fits?",
         };
-        Self::server(error).advise(advice)
+        Self::server(error).with_advice(advice)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{fmt::Write as _, iter::Peekable, str::Chars};
 
-use super::output::steers;
+use super::output::is_terminal_control;
 
-/// A document over many lines, each value as it is written, but for what would steer a terminal.
+/// Indents a document. Values stay as they are written, except that characters that control a terminal are escaped.
 pub(super) fn pretty(json: &str) -> String {
     let mut pretty = Pretty { text: String::with_capacity(2 * json.len()), depth: 0 };
     pretty.write(json.chars().peekable());
@@ -52,12 +52,12 @@ impl Pretty {
         self.text.extend(std::iter::repeat_n("  ", self.depth));
     }
 
-    /// From behind the quote that opens it.
+    /// From after the opening quote.
     fn string(&mut self, rest: &mut Peekable<Chars<'_>>) {
         self.text.push('"');
         let mut is_escaped = false;
         for character in rest {
-            if steers(character) {
+            if is_terminal_control(character) {
                 let _ = write!(self.text, "\\u{:04x}", u32::from(character));
             } else {
                 self.text.push(character);

@@ -1,8 +1,8 @@
-//! The flags by which a command is told which events it is about; every command that asks takes the same.
+//! The flags that select events; they are the same for every query command.
 
 use super::{
-    Failure,
-    zone::{Edge, Zone},
+    CliError,
+    zone::{Bound, ZoneArgs},
 };
 use crate::{
     query::kql,
@@ -12,9 +12,9 @@ use crate::{
 /// Parameters of a request.
 pub(super) type Parameters = Vec<(&'static str, String)>;
 
-/// For the commands that ask about any number of objects.
+/// For commands about any number of objects.
 #[derive(Debug, clap::Args)]
-pub(super) struct Selection {
+pub(super) struct SelectionArgs {
     /// The type of saved objects, such as `order`; without it all events that the key may see
     #[arg(value_name = "TYPE", requires = "ids")]
     pub(super) object_type: Option<String>,
@@ -22,14 +22,14 @@ pub(super) struct Selection {
     #[arg(value_name = "ID")]
     pub(super) ids: Vec<String>,
     #[command(flatten)]
-    filters: Filters,
+    filters: FilterArgs,
     #[command(flatten)]
-    times: Times,
+    times: TimeRangeArgs,
 }
 
-/// For the commands that ask about one object, or about everything.
+/// For commands about one object, or about everything.
 #[derive(Debug, clap::Args)]
-pub(super) struct Object {
+pub(super) struct ObjectArgs {
     /// The type of a saved object, such as `order`; without it all events that the key may see
     #[arg(value_name = "TYPE", requires = "id")]
     object_type: Option<String>,
@@ -39,7 +39,7 @@ pub(super) struct Object {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Times {
+pub(super) struct TimeRangeArgs {
     /// The first moment, as a date or as a duration before now such as 24h
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start: Option<String>,
@@ -48,9 +48,9 @@ pub(super) struct Times {
     end: Option<String>,
 }
 
-/// All of them must hold.
+/// All conditions must hold.
 #[derive(Debug, clap::Args)]
-pub(super) struct Filters {
+pub(super) struct FilterArgs {
     /// A filter in the language of Kibana's search bar; dates in it are UTC
     #[arg(long, value_name = "TEXT")]
     kql: Option<String>,
@@ -65,35 +65,35 @@ pub(super) struct Filters {
     contains: Vec<(String, String)>,
 }
 
-impl Selection {
-    pub(super) fn parameters(&self, zone: &Zone) -> Result<Parameters, Failure> {
+impl SelectionArgs {
+    pub(super) fn parameters(&self, zone: &ZoneArgs) -> Result<Parameters, CliError> {
         let mut parameters = self.times.parameters(zone);
         parameters.extend(self.filters.parameter()?);
         Ok(parameters)
     }
 
-    /// Whether there is anything that keeps events out, other than whose they are.
+    /// Whether a time or a filter excludes events.
     pub(super) fn is_narrowed(&self) -> bool {
         self.times.start.is_some() || self.times.end.is_some() || !self.filters.is_empty()
     }
 }
 
-impl Object {
+impl ObjectArgs {
     pub(super) fn named(&self) -> Option<(&str, &str)> {
         Some((self.object_type.as_deref()?, self.id.as_deref()?))
     }
 }
 
-impl Times {
-    pub(super) fn parameters(&self, zone: &Zone) -> Parameters {
-        let start = self.start.iter().map(|text| ("start", zone.read(text, Edge::First)));
-        let end = self.end.iter().map(|text| ("end", zone.read(text, Edge::Last)));
+impl TimeRangeArgs {
+    pub(super) fn parameters(&self, zone: &ZoneArgs) -> Parameters {
+        let start = self.start.iter().map(|text| ("start", zone.read(text, Bound::Start)));
+        let end = self.end.iter().map(|text| ("end", zone.read(text, Bound::End)));
         start.chain(end).collect()
     }
 }
 
-impl Filters {
-    pub(super) fn parameter(&self) -> Result<Option<(&'static str, String)>, Failure> {
+impl FilterArgs {
+    pub(super) fn parameter(&self) -> Result<Option<(&'static str, String)>, CliError> {
         Ok(self.text()?.map(|text| ("filter", text)))
     }
 
@@ -105,12 +105,12 @@ impl Filters {
         self.is.is_empty() && self.not.is_empty() && self.contains.is_empty()
     }
 
-    /// A filter that stands alone goes as it was typed, so that the place of an error is the typed one. With others it is
-    /// read first, for in parentheses `a) or (b` would be something else.
-    fn text(&self) -> Result<Option<String>, Failure> {
+    /// A lone filter is sent as typed, so that the position of an error is right. One that is combined is parsed first,
+    /// since `a) or (b` means something else within parentheses.
+    fn text(&self) -> Result<Option<String>, CliError> {
         let alone = self.has_no_conditions();
         if let Some(text) = self.kql.as_ref().filter(|_| !alone) {
-            kql::parse(text, SystemClock.now()).map_err(|error| Failure::local(error.pointed()))?;
+            kql::parse(text, SystemClock.now()).map_err(|error| CliError::local(error.pointed()))?;
         }
         let typed = self.kql.iter().filter(|text| alone || !text.trim().is_empty());
         let mut parts: Vec<String> = typed.map(|text| if alone { text.clone() } else { format!("({text})") }).collect();
@@ -136,12 +136,12 @@ mod tests {
 
     use clap::Parser;
 
-    use super::Filters;
+    use super::FilterArgs;
 
     #[derive(Parser)]
     struct Typed {
         #[command(flatten)]
-        filters: Filters,
+        filters: FilterArgs,
     }
 
     #[test]

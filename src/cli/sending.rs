@@ -1,4 +1,4 @@
-//! Sends batches with patience, and tells what became of each event.
+//! Sends batches, with retries, and reports the outcome of each event.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,48 +7,43 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Exit, Failure, batches::Batch};
+use super::{CliError, ExitStatus, batches::Batch};
 use crate::{
-    client::{
-        Api, ApiError, Backoff,
-        api::{Item, Logged, WaitFor},
-    },
-    intake::Registration,
+    client::{Api, ApiError, Backoff, api::WaitFor},
+    wire::{EventResult, EventsAnswer, Registration},
 };
 
-/// How to send.
-pub(super) struct Manner {
+pub(super) struct SendOptions {
     pub(super) wait_for: WaitFor,
-    /// How long a busy server is asked again.
+    /// How long to retry while the server is busy.
     pub(super) retry_for: Duration,
     /// Register each provider and action before its first event.
     pub(super) register: bool,
 }
 
-/// What became of the events so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct OutcomeCounts {
     pub(super) accepted: u64,
     pub(super) filtered: u64,
     pub(super) rejected: u64,
     pub(super) dropped: u64,
     /// Valid, and the server was told to keep no events.
     pub(super) not_kept: u64,
-    /// Accepted, and not in the store when the server stopped waiting for that.
+    /// Accepted, but not yet in the store when the server stopped waiting.
     pub(super) not_yet_stored: u64,
 }
 
-impl Counts {
-    fn add(&mut self, told: &Told<'_>) {
-        match told.item {
-            Item::Accepted(_) => {
+impl OutcomeCounts {
+    fn add(&mut self, outcome: &EventOutcome<'_>) {
+        match outcome.item {
+            EventResult::Accepted(_) => {
                 self.accepted += 1;
-                self.not_yet_stored += u64::from(told.stored == Some(false));
+                self.not_yet_stored += u64::from(outcome.stored == Some(false));
             }
-            Item::Filtered => self.filtered += 1,
-            Item::Dropped => self.dropped += 1,
-            Item::NotKept => self.not_kept += 1,
-            Item::Rejected(_) | Item::Unknown => self.rejected += 1,
+            EventResult::Filtered => self.filtered += 1,
+            EventResult::Dropped => self.dropped += 1,
+            EventResult::NotKept => self.not_kept += 1,
+            EventResult::Rejected(_) | EventResult::Unknown => self.rejected += 1,
         }
     }
 
@@ -57,54 +52,58 @@ impl Counts {
     }
 }
 
-pub(super) struct Sender {
+pub(super) struct BatchSender {
     api: Api,
-    manner: Manner,
+    options: SendOptions,
     registered: BTreeMap<String, BTreeSet<String>>,
-    /// Once the server has answered, losing it is worth waiting for; before, the address may be wrong.
+    /// Before the first answer the address may be wrong, so only afterwards is a lost server waited for.
     answered: bool,
-    pub(super) counts: Counts,
+    pub(super) counts: OutcomeCounts,
 }
 
-impl Sender {
-    pub(super) fn new(api: Api, manner: Manner) -> Self {
-        Self { api, manner, registered: BTreeMap::new(), answered: false, counts: Counts::default() }
+impl BatchSender {
+    pub(super) fn new(api: Api, options: SendOptions) -> Self {
+        Self { api, options, registered: BTreeMap::new(), answered: false, counts: OutcomeCounts::default() }
     }
 
-    /// Sends a batch, in parts where the server takes no more at once. `tell` hears of each event, in order.
-    pub(super) async fn send(&mut self, batch: Batch, mut tell: impl FnMut(&Told<'_>)) -> Result<(), Failure> {
-        if self.manner.register {
+    /// Sends a batch, in parts if the server finds it too large. `report` is called for each event, in order.
+    pub(super) async fn send(
+        &mut self,
+        batch: Batch,
+        mut report: impl FnMut(&EventOutcome<'_>),
+    ) -> Result<(), CliError> {
+        if self.options.register {
             self.register(&batch).await?;
         }
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
-            match self.send_patiently(&part).await {
+            match self.send_with_retries(&part).await {
                 Ok(logged) => {
                     for (line, item) in part.lines().iter().zip(&logged.items) {
-                        let stored = logged.stored.filter(|_| matches!(item, Item::Accepted(_)));
-                        let told = Told { line: line.number, item, stored };
-                        self.counts.add(&told);
-                        tell(&told);
+                        let stored = logged.stored.filter(|_| matches!(item, EventResult::Accepted(_)));
+                        let outcome = EventOutcome { line: line.number, item, stored };
+                        self.counts.add(&outcome);
+                        report(&outcome);
                     }
                 }
                 Err(error @ ApiError::Refused { status: 413, .. }) => {
-                    let place = part.place();
-                    let (first, second) = part.halves().ok_or_else(|| stopped(&place, error))?;
+                    let location = part.location();
+                    let (first, second) = part.halves().ok_or_else(|| send_failure(&location, error))?;
                     parts.extend([second, first]);
                 }
-                Err(error) => return Err(stopped(&part.place(), error)),
+                Err(error) => return Err(send_failure(&part.location(), error)),
             }
         }
         Ok(())
     }
 
-    async fn send_patiently(&mut self, part: &Batch) -> Result<Logged, ApiError> {
-        let wait_for = self.manner.wait_for;
-        self.patiently(async |api| api.log(part.body(), part.lines().len(), wait_for).await).await
+    async fn send_with_retries(&mut self, part: &Batch) -> Result<EventsAnswer, ApiError> {
+        let wait_for = self.options.wait_for;
+        self.with_retries(async |api| api.log(part.body(), part.lines().len(), wait_for).await).await
     }
 
-    /// Asks again for as long as waiting may help.
-    async fn patiently<T>(&mut self, ask: impl AsyncFn(&Api) -> Result<T, ApiError>) -> Result<T, ApiError> {
+    /// Retries for as long as that may help.
+    async fn with_retries<T>(&mut self, ask: impl AsyncFn(&Api) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let started = Instant::now();
         let mut backoff = Backoff::default();
         loop {
@@ -118,18 +117,21 @@ impl Sender {
                 }
             };
             let wait = backoff.next(retry_after);
-            if started.elapsed() + wait > self.manner.retry_for {
+            if started.elapsed() + wait > self.options.retry_for {
                 return answer;
             }
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn register(&mut self, batch: &Batch) -> Result<(), Failure> {
+    async fn register(&mut self, batch: &Batch) -> Result<(), CliError> {
         let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for line in batch.lines() {
-            // What cannot be read here is rejected by the server, with the reason.
-            let Ok(Kind { event: Names { provider, action } }) = serde_json::from_slice(&line.text) else { continue };
+            // The server rejects what cannot be parsed here, with the reason.
+            let Ok(EventKind { event: ProviderAction { provider, action } }) = serde_json::from_slice(&line.text)
+            else {
+                continue;
+            };
             if !self.registered.get(&provider).is_some_and(|known| known.contains(&action)) {
                 missing.entry(provider).or_default().insert(action);
             }
@@ -137,10 +139,10 @@ impl Sender {
         for (provider, actions) in missing {
             let registration =
                 Registration { actions: actions.iter().cloned().collect(), defaults: serde_json::Map::new() };
-            match self.patiently(async |api| api.register(&provider, &registration).await).await {
-                // What is refused here is said of each event, when that is rejected.
+            match self.with_retries(async |api| api.register(&provider, &registration).await).await {
+                // If this is refused, the events are rejected too, each with its reason.
                 Ok(_) | Err(ApiError::Refused { .. } | ApiError::Endpoint(_)) => {}
-                Err(error) => return Err(stopped(&batch.place(), error)),
+                Err(error) => return Err(send_failure(&batch.location(), error)),
             }
             self.registered.entry(provider).or_default().extend(actions);
         }
@@ -148,38 +150,42 @@ impl Sender {
     }
 }
 
-/// What `--register` has to know of an event.
+/// The part of an event that `--register` needs.
 #[derive(Deserialize)]
-struct Kind {
-    event: Names,
+struct EventKind {
+    event: ProviderAction,
 }
 
 #[derive(Deserialize)]
-struct Names {
+struct ProviderAction {
     provider: String,
     action: String,
 }
 
 /// One event's outcome; `--json` prints it so.
 #[derive(Serialize)]
-pub(super) struct Told<'a> {
+pub(super) struct EventOutcome<'a> {
     pub(super) line: u64,
     #[serde(flatten)]
-    pub(super) item: &'a Item,
-    /// Whether the store has it, where that was waited for.
+    pub(super) item: &'a EventResult,
+    /// Whether the store has it, if `--wait-for stored` was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stored: Option<bool>,
 }
 
-/// Everything before was answered for; what about these events?
-fn stopped(place: &str, error: ApiError) -> Failure {
-    let fate = match error {
-        ApiError::AnswerLost { .. } | ApiError::BrokenOff { .. } | ApiError::Strange { .. } => "logged or not",
+/// Adds what happened to the events of the failed request.
+fn send_failure(location: &str, error: ApiError) -> CliError {
+    let outcome = match error {
+        ApiError::AnswerLost { .. } | ApiError::BrokenOff { .. } | ApiError::UnexpectedAnswer { .. } => "logged or not",
         ApiError::Endpoint(_) | ApiError::Unreachable { .. } | ApiError::Busy { .. } | ApiError::Refused { .. } => {
             "not logged"
         }
     };
-    let failure = Failure::from(error);
-    let rest = if place == "the event" { "" } else { ", and not sent: what comes after" };
-    Failure { exit: Exit::Server, message: format!("{}; {fate}: {place}{rest}", failure.message), ..failure }
+    let failure = CliError::from(error);
+    let rest = if location == "the event" { "" } else { ", and not sent: what comes after" };
+    CliError {
+        exit: ExitStatus::Server,
+        message: format!("{}; {outcome}: {location}{rest}", failure.message),
+        ..failure
+    }
 }

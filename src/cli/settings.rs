@@ -1,8 +1,8 @@
-//! The flags by which a command is told its configuration.
+//! The configuration flags.
 
 use std::{env, path::PathBuf};
 
-use super::Failure;
+use super::CliError;
 use crate::config::{Config, Effective, Flag, Invalid, Sources};
 
 #[derive(Debug, Default, clap::Args)]
@@ -23,15 +23,15 @@ pub(super) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    pub(super) fn load(&self) -> Result<Config, Failure> {
+    pub(super) fn load(&self) -> Result<Config, CliError> {
         Config::load(&self.sources()).map_err(failure)
     }
 
-    pub(super) fn load_with_origins(&self) -> Result<(Config, Effective), Failure> {
+    pub(super) fn load_with_origins(&self) -> Result<(Config, Effective), CliError> {
         Config::load_with_origins(&self.sources()).map_err(failure)
     }
 
-    /// What a command without these flags is told by the environment alone.
+    /// For commands without these flags: the environment alone.
     pub(super) fn of_environment() -> Self {
         Self { config: env::var_os("ANNALS_CONFIG").map(PathBuf::from), ..Self::default() }
     }
@@ -61,10 +61,11 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
-fn failure(invalid: Invalid) -> Failure {
+fn failure(invalid: Invalid) -> CliError {
     let text = match invalid.0.as_slice() {
         [only] => format!("the configuration is not valid: {only}"),
         _ => format!("the configuration is not valid\n{invalid}"),
     };
-    Failure::local(text).advise("docs/configuration.md has every key; `annals config check` tries a configuration")
+    CliError::local(text)
+        .with_advice("docs/configuration.md has every key; `annals config check` tries a configuration")
 }

@@ -1,6 +1,6 @@
 //! `annals setup`
 
-use super::{Failure, settings::SettingsArgs};
+use super::{CliError, settings::SettingsArgs};
 use crate::{app, telemetry};
 
 /// Prepares the data folder and the stores, then ends; `serve` does the same by itself
@@ -10,9 +10,9 @@ pub(super) struct Args {
     settings: SettingsArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let config = args.settings.load()?;
-    telemetry::init(&config.log).map_err(Failure::local)?;
+    telemetry::init(&config.log).map_err(CliError::local)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(app::setup(config)).map_err(|error| Failure::from_chain(&error))
+    runtime.block_on(app::setup(config)).map_err(|error| CliError::from_chain(&error))
 }

@@ -5,11 +5,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::output::printable;
 use crate::columns::{Cell, write_csv_line};
 
-/// No column but the last is wider.
+/// The widest that a column may be, except the last.
 const WIDEST: usize = 40;
 
 /// Rows under their headings, each column as wide as its widest cell so far, each line cut to the width of the terminal
-/// if there is one. Cells come from events, that is from anywhere.
+/// if there is one. Cells come from events, so they are not trusted.
 pub(super) struct Table {
     headings: Option<Vec<String>>,
     widths: Vec<usize>,
@@ -27,12 +27,12 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The rows since this was last asked, the first ones under the headings; nothing where there are none.
+    /// The rows since the last call, with the headings before the first ones; empty if there are none.
     pub(super) fn render(&mut self, terminal_width: Option<usize>) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
-        // What steers a terminal is taken out.
+        // Characters that control a terminal are replaced.
         let one_line = |cell: &String| printable(&cell.replace(['\n', '\r', '\t'], " "));
         let rows = self.headings.take().into_iter().chain(std::mem::take(&mut self.rows));
         let rows: Vec<Vec<_>> = rows.map(|row| row.iter().map(one_line).collect()).collect();
@@ -72,7 +72,7 @@ fn line(row: &[String], widths: &[usize]) -> String {
     line.trim_end().to_owned()
 }
 
-/// The text, or as much of it as fits with an ellipsis.
+/// Truncates with an ellipsis.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -90,7 +90,7 @@ fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// How wide the terminal at standard output is, if it is one.
+/// The width of standard output, if it is a terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)

@@ -6,86 +6,86 @@ use serde::Deserialize;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format, Reader},
-    place::Place,
-    selection::{Filters, Object, Parameters},
-    shape::{Printer, Shape},
-    stopping,
-    zone::{Edge, Zone},
+    display::{DisplayArgs, Printer},
+    output::{self, OutputFormat, OutputStatus},
+    resume::ResumePosition,
+    selection::{FilterArgs, ObjectArgs, Parameters},
+    shutdown_signal,
+    zone::{Bound, ZoneArgs},
 };
 use crate::client::{
     Api, ApiError, Backoff,
-    tail::{Message, Tail, Told},
+    tail::{Message, Tail, TailItem},
 };
 
-/// How often it is looked whether somebody still reads, and whether the place is to be kept.
+/// How often to check that standard output is open, and to save the position.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Follows events as they come, each once, also while the server is away for a time
+/// Follows new events, each once, even if the server is away for a while
 ///
-/// It ends by Ctrl-C, and then with 0. A connection that is lost is made again, and the tail goes on behind the last
-/// event that was printed. What else happens is told on standard error.
+/// Ctrl-C ends it, with exit code 0. A lost connection is made again, and the tail resumes after the last event that was
+/// printed. Anything else is reported on standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  annals tail\n  annals tail order 7 --since 1h\n  \
                         annals tail --kql 'event.outcome:failure' --output ndjson --resume failures.place | sendmail.sh")]
 pub(super) struct Args {
     #[command(flatten)]
-    object: Object,
+    object: ObjectArgs,
     #[command(flatten)]
-    filters: Filters,
-    /// Begins with events that happened from then on, a date or a duration before now such as 10m; without it with what is
-    /// stored from now on
+    filters: FilterArgs,
+    /// Begins with events from this time on, a date or a duration before now such as 10m; without it, with events stored
+    /// from now on
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
-    /// Keeps in this file how far the tail has come. If it is there, the tail goes on from that place, and --since is what it was. If
-    /// the program is killed, events of the last second may come once more
+    /// Keeps the position of the tail in this file. If the file exists, the tail resumes from there, with the --since of
+    /// before. If the program is killed, events of the last second may be repeated
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     #[command(flatten)]
-    shape: Shape,
+    display: DisplayArgs,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let mut following = Following::new(args)?;
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let mut follower = Follower::new(args)?;
     block_on(async {
         let ended = tokio::select! {
-            ended = following.follow() => ended,
-            stopped = stopping() => stopped,
+            ended = follower.follow() => ended,
+            stopped = shutdown_signal() => stopped,
         };
-        let kept = following.place.keep();
-        ended.and(kept)
+        let saved = follower.position.save();
+        ended.and(saved)
     })
 }
 
-/// A tail over as many connections as it takes.
-struct Following<'a> {
-    object: &'a Object,
+/// Follows a tail, and reconnects when the connection is lost.
+struct Follower<'a> {
+    object: &'a ObjectArgs,
     api: Api,
     parameters: Parameters,
     printer: Printer<'a>,
-    place: Place,
+    position: ResumePosition,
     backoff: Backoff,
-    /// Once the server has answered, losing it is worth waiting for; before, the address may be wrong.
+    /// Before the first answer the address may be wrong, so only afterwards is a lost server waited for.
     has_answered: bool,
-    /// The trouble that was told last, and is not over.
+    /// The trouble last reported, if it is not over.
     trouble: Option<String>,
 }
 
 /// How a connection ended.
-enum End {
-    NobodyReads,
-    /// By the server, in order.
-    Over,
-    Broken(ApiError),
+enum ConnectionEnd {
+    OutputClosed,
+    /// By the server, regularly.
+    Finished,
+    Failed(ApiError),
 }
 
-/// Positions of a chain that were passed.
+/// Positions of a chain that were skipped.
 #[derive(Deserialize)]
 struct Gap {
     chain: String,
@@ -93,34 +93,34 @@ struct Gap {
     to: u64,
 }
 
-impl<'a> Following<'a> {
-    fn new(args: &'a Args) -> Result<Self, Failure> {
-        let format = args.shape.format(Format::usual())?;
-        if format == Format::Json {
-            return Err(Failure::typed(
+impl<'a> Follower<'a> {
+    fn new(args: &'a Args) -> Result<Self, CliError> {
+        let format = args.display.format(OutputFormat::default_for_stdout())?;
+        if format == OutputFormat::Json {
+            return Err(CliError::usage(
                 "--output json is one answer as a whole, and a tail has no end; ndjson is for it",
             ));
         }
         let mut parameters: Parameters = args.filters.parameter()?.into_iter().collect();
-        parameters.extend(args.since.iter().map(|since| ("since", args.zone.read(since, Edge::First))));
-        parameters.extend(args.shape.parameter(format));
+        parameters.extend(args.since.iter().map(|since| ("since", args.zone.read(since, Bound::Start))));
+        parameters.extend(args.display.parameter(format));
         Ok(Self {
             object: &args.object,
             api: args.connection.connect()?,
             parameters,
-            printer: args.shape.printer(format, &args.zone),
-            place: Place::open(args.resume.clone())?,
+            printer: args.display.printer(format, &args.zone),
+            position: ResumePosition::open(args.resume.clone())?,
             backoff: Backoff::default(),
             has_answered: false,
             trouble: None,
         })
     }
 
-    /// Until nobody reads, or something happens that waiting does not heal.
-    async fn follow(&mut self) -> Result<(), Failure> {
+    /// Returns when standard output is closed, or on an error that is not transient.
+    async fn follow(&mut self) -> Result<(), CliError> {
         loop {
             let mut least_wait = None;
-            let begun = self.api.tail(self.object.named(), self.place.id(), &self.parameters).await;
+            let begun = self.api.tail(self.object.named(), self.position.id(), &self.parameters).await;
             let broken = match begun {
                 Err(error) => Some(error),
                 Ok(mut tail) => {
@@ -128,66 +128,66 @@ impl<'a> Following<'a> {
                     let end = self.read(&mut tail).await?;
                     least_wait = tail.retry();
                     match end {
-                        End::NobodyReads => return Ok(()),
-                        End::Over => None,
-                        End::Broken(error) => Some(error),
+                        ConnectionEnd::OutputClosed => return Ok(()),
+                        ConnectionEnd::Finished => None,
+                        ConnectionEnd::Failed(error) => Some(error),
                     }
                 }
             };
             if let Some(error) = broken {
-                if !self.heals(&error) {
+                if !self.is_transient(&error) {
                     return Err(error.into());
                 }
                 if let ApiError::Busy { retry_after, .. } = &error {
                     least_wait = *retry_after;
                 }
-                self.tell(&format!("{error}; this goes on by itself"))?;
+                self.report_trouble(&format!("{error}; this goes on by itself"))?;
             }
-            if wait(self.backoff.next(least_wait)).await == Reader::Gone {
+            if wait(self.backoff.next(least_wait)).await == OutputStatus::Closed {
                 return Ok(());
             }
         }
     }
 
-    async fn read(&mut self, tail: &mut Tail) -> Result<End, Failure> {
+    async fn read(&mut self, tail: &mut Tail) -> Result<ConnectionEnd, CliError> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let told = tokio::select! {
-                told = tail.next() => told,
+            let items = tokio::select! {
+                items = tail.next() => items,
                 _ = ticks.tick() => {
-                    if output::reader() == Reader::Gone {
-                        return Ok(End::NobodyReads);
+                    if output::status() == OutputStatus::Closed {
+                        return Ok(ConnectionEnd::OutputClosed);
                     }
-                    self.place.keep()?;
+                    self.position.save()?;
                     continue;
                 }
             };
-            match told {
-                Err(error) => return Ok(End::Broken(error)),
-                Ok(told) if told.is_empty() => return Ok(End::Over),
-                Ok(told) => {
-                    if self.show(told)? == Reader::Gone {
-                        return Ok(End::NobodyReads);
+            match items {
+                Err(error) => return Ok(ConnectionEnd::Failed(error)),
+                Ok(items) if items.is_empty() => return Ok(ConnectionEnd::Finished),
+                Ok(items) => {
+                    if self.show(items)? == OutputStatus::Closed {
+                        return Ok(ConnectionEnd::OutputClosed);
                     }
                 }
             }
         }
     }
 
-    /// Prints events, and only then counts them as seen.
-    fn show(&mut self, told: Vec<Told>) -> Result<Reader, Failure> {
+    /// Prints events, and only then advances the position.
+    fn show(&mut self, items: Vec<TailItem>) -> Result<OutputStatus, CliError> {
         let mut events = Vec::new();
         let mut id = None;
-        for told in told {
-            match told {
-                Told::Comment(text) => self.tell(&format!("the server says: {text}"))?,
-                Told::Place(place) => id = Some(place),
-                Told::Message(message) => {
+        for item in items {
+            match item {
+                TailItem::Comment(text) => self.report_trouble(&format!("the server says: {text}"))?,
+                TailItem::Position(position) => id = Some(position),
+                TailItem::Message(message) => {
                     id = message.id.clone().or(id);
                     match message.kind.as_str() {
                         "" => events.push(message.data),
-                        "gap" => announce(&message)?,
+                        "gap" => print_gap(&message)?,
                         _ => {}
                     }
                 }
@@ -195,57 +195,56 @@ impl<'a> Following<'a> {
         }
         if !events.is_empty() {
             let lines = self.printer.lines(events.iter().map(String::as_str))?;
-            if output::show(&lines)? == Reader::Gone {
-                return Ok(Reader::Gone);
+            if output::write(&lines)? == OutputStatus::Closed {
+                return Ok(OutputStatus::Closed);
             }
         }
         if let Some(id) = id {
-            self.place.reach(id);
+            self.position.advance(id);
             self.backoff = Backoff::default();
             if self.trouble.take().is_some() {
-                output::complain("following again")?;
+                output::print_stderr("following again")?;
             }
         }
-        Ok(Reader::There)
+        Ok(OutputStatus::Open)
     }
 
-    /// Tells of trouble, once as long as it stays the same.
-    fn tell(&mut self, trouble: &str) -> Result<(), Failure> {
+    /// Prints trouble once, for as long as it stays the same.
+    fn report_trouble(&mut self, trouble: &str) -> Result<(), CliError> {
         if self.trouble.as_deref() != Some(trouble) {
-            output::complain(trouble)?;
+            output::print_stderr(trouble)?;
             self.trouble = Some(trouble.to_owned());
         }
         Ok(())
     }
 
-    /// Whether it may be over if one waits.
-    fn heals(&self, error: &ApiError) -> bool {
+    /// Whether waiting may help.
+    fn is_transient(&self, error: &ApiError) -> bool {
         match error {
             ApiError::Busy { .. } | ApiError::BrokenOff { .. } => true,
             ApiError::Unreachable { .. } | ApiError::AnswerLost { .. } => self.has_answered,
             ApiError::Refused { status, .. } => self.has_answered && *status >= 500,
-            ApiError::Endpoint(_) | ApiError::Strange { .. } => false,
+            ApiError::Endpoint(_) | ApiError::UnexpectedAnswer { .. } => false,
         }
     }
 }
 
-async fn wait(wait: Duration) -> Reader {
+async fn wait(wait: Duration) -> OutputStatus {
     let until = Instant::now() + wait;
     while Instant::now() < until {
-        if output::reader() == Reader::Gone {
-            return Reader::Gone;
+        if output::status() == OutputStatus::Closed {
+            return OutputStatus::Closed;
         }
         sleep(TICK.min(until - Instant::now())).await;
     }
-    Reader::There
+    OutputStatus::Open
 }
 
-fn announce(gap: &Message) -> Result<(), Failure> {
+fn print_gap(gap: &Message) -> Result<(), CliError> {
     let text = match serde_json::from_str(&gap.data) {
         Ok(Gap { chain, from, to }) => format!("positions {from} to {to} of the chain {chain}"),
         Err(_) => gap.data.clone(),
     };
-    let then =
-        "did not come for a minute, and the tail goes on behind them; if they come later, `annals find` has them";
-    Ok(output::complain(&format!("gap: {text} {then}"))?)
+    let then = "did not come for a minute, and the tail goes on after them; if they come later, `annals find` has them";
+    Ok(output::print_stderr(&format!("gap: {text} {then}"))?)
 }

@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 use super::{
-    Failure, block_on,
+    CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, Format},
-    selection::Selection,
+    output::{self, OutputFormat},
+    selection::SelectionArgs,
     table::{self, Table},
-    zone::Zone,
+    zone::ZoneArgs,
 };
 use crate::{
-    client::questions::Values,
+    client::questions::FieldValues,
     columns::{Cell, write_csv_line},
 };
 
@@ -29,39 +29,39 @@ pub(super) struct Args {
     limit: u64,
     /// How to print; without it a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<Format>,
+    output: Option<OutputFormat>,
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     #[command(flatten)]
-    zone: Zone,
+    zone: ZoneArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let api = args.connection.connect()?;
-    let Selection { object_type, ids, .. } = &args.selection;
+    let SelectionArgs { object_type, ids, .. } = &args.selection;
     let mut parameters = args.selection.parameters(&args.zone)?;
     parameters.extend([("terms", args.field.clone()), ("size", args.limit.to_string())]);
     let values = block_on(async { Ok(api.values(object_type.as_deref(), ids, &parameters).await?) })?;
-    let shown = match Format::or_usual(args.output) {
-        Format::Table => render(&values).render(table::terminal_width()).into_bytes(),
-        Format::Ndjson => values.terms.iter().map(line).collect::<Result<String, _>>()?.into_bytes(),
-        Format::Json => line(&values)?.into_bytes(),
-        Format::Csv => csv(&values),
+    let shown = match OutputFormat::or_default(args.output) {
+        OutputFormat::Table => render(&values).render(table::terminal_width()).into_bytes(),
+        OutputFormat::Ndjson => values.terms.iter().map(line).collect::<Result<String, _>>()?.into_bytes(),
+        OutputFormat::Json => line(&values)?.into_bytes(),
+        OutputFormat::Csv => csv(&values),
     };
     output::print(&shown)?;
     match rest(&args.field, &values) {
-        Some(hint) => Ok(output::complain(&hint)?),
+        Some(hint) => Ok(output::print_stderr(&hint)?),
         None => Ok(()),
     }
 }
 
-fn line(value: &impl serde::Serialize) -> Result<String, Failure> {
-    Ok(serde_json::to_string(value).map_err(Failure::local)? + "\n")
+fn line(value: &impl serde::Serialize) -> Result<String, CliError> {
+    Ok(serde_json::to_string(value).map_err(CliError::local)? + "\n")
 }
 
-fn render(values: &Values) -> Table {
+fn render(values: &FieldValues) -> Table {
     let mut table = Table::new(["events", "value"]);
     for term in &values.terms {
         table.row([term.count.to_string(), cell(&term.value).into_text()]);
@@ -69,7 +69,7 @@ fn render(values: &Values) -> Table {
     table
 }
 
-fn csv(values: &Values) -> Vec<u8> {
+fn csv(values: &FieldValues) -> Vec<u8> {
     let mut lines = Vec::new();
     write_csv_line(["value", "count"].map(|name| Cell::Value(name.to_owned())), &mut lines);
     for term in &values.terms {
@@ -85,8 +85,8 @@ fn cell(value: &Value) -> Cell {
     }
 }
 
-/// What the table does not show, on standard error.
-fn rest(field: &str, values: &Values) -> Option<String> {
+/// What the table does not show.
+fn rest(field: &str, values: &FieldValues) -> Option<String> {
     let shown = u64::try_from(values.terms.len()).unwrap_or(u64::MAX);
     let more = values.distinct.saturating_sub(shown);
     let parts = [
@@ -115,7 +115,7 @@ mod tests {
         let values = |distinct: u64, without: u64| {
             let terms = r#"[{"value": "ship", "count": 2}, {"value": 7, "count": 1}]"#;
             let text = format!(r#"{{"field": "x", "terms": {terms}, "distinct": {distinct}, "without": {without}}}"#);
-            serde_json::from_str::<Values>(&text).unwrap()
+            serde_json::from_str::<FieldValues>(&text).unwrap()
         };
         assert_eq!(render(&values(2, 0)).render(None), "events  value\n2       ship\n1       7\n");
         assert_eq!(rest("x", &values(2, 0)), None);

@@ -1,37 +1,37 @@
-//! The flag by which a command is told the time zone of the person who reads and types.
+//! The flag that sets the time zone in which times are shown and read.
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{query::moment, time::format_time};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Zone {
+pub(super) struct ZoneArgs {
     /// The time zone in which a table shows times, and dates without an offset are read: `local`, `UTC`, a name such as
     /// Europe/Helsinki, or an offset such as +02:00
     #[arg(long, default_value = "local", value_parser = time_zone, allow_hyphen_values = true)]
     tz: TimeZone,
 }
 
-/// Which end of a span such as a day is meant.
+/// Which end of a period, such as a day, is meant.
 #[derive(Clone, Copy)]
-pub(super) enum Edge {
-    First,
-    Last,
+pub(super) enum Bound {
+    Start,
+    End,
 }
 
-impl Zone {
-    /// With its offset, for a local time alone may mean two moments. What is no time is shown as it is.
+impl ZoneArgs {
+    /// With its offset, since a local time alone may be ambiguous. Text that is not a time is shown unchanged.
     pub(super) fn show(&self, text: &str) -> String {
         let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
         time.to_zoned(self.tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
     }
 
-    /// As the server understands it: only a date without an offset means something else here than there.
-    pub(super) fn read(&self, text: &str, edge: Edge) -> String {
+    /// As the server understands it; only a date without an offset has to be converted.
+    pub(super) fn read(&self, text: &str, edge: Bound) -> String {
         match (moment::in_zone(text, &self.tz), edge) {
             (None, _) => text.to_owned(),
-            (Some(moment), Edge::First) => format_time(moment.first),
-            (Some(moment), Edge::Last) => format_time(moment.last),
+            (Some(moment), Bound::Start) => format_time(moment.first),
+            (Some(moment), Bound::End) => format_time(moment.last),
         }
     }
 }
@@ -56,8 +56,8 @@ mod tests {
 
     use super::*;
 
-    fn zone(text: &str) -> Zone {
-        Zone { tz: time_zone(text).unwrap() }
+    fn zone(text: &str) -> ZoneArgs {
+        ZoneArgs { tz: time_zone(text).unwrap() }
     }
 
     #[test]
@@ -74,9 +74,9 @@ mod tests {
     fn times_are_read_in_the_zone_in_which_they_are_shown() {
         let zone = zone("+05:30");
         let shown = zone.show("2026-07-01T10:20:30.400Z");
-        assert_eq!(zone.read(&shown, Edge::First), shown, "it has its offset");
-        assert_eq!(zone.read("2026-07-01", Edge::First), "2026-06-30T18:30:00.000Z");
-        assert_eq!(zone.read("2026-07-01", Edge::Last), "2026-07-01T18:29:59.999Z");
-        assert_eq!(zone.read("24h", Edge::First), "24h");
+        assert_eq!(zone.read(&shown, Bound::Start), shown, "it has its offset");
+        assert_eq!(zone.read("2026-07-01", Bound::Start), "2026-06-30T18:30:00.000Z");
+        assert_eq!(zone.read("2026-07-01", Bound::End), "2026-07-01T18:29:59.999Z");
+        assert_eq!(zone.read("24h", Bound::Start), "24h");
     }
 }

@@ -4,52 +4,58 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, Url, header};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{event::Space, intake::Registration, units::Secret};
+use crate::{
+    event::Space,
+    units::Secret,
+    wire::{
+        DeadLettersAnswer, ErrorAnswer, EventsAnswer, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest, Registration,
+        ReplayAnswer,
+    },
+};
 
-/// No server is waited for longer, whatever it asks for.
+/// The longest `Retry-After` that is honoured.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where a server is and how to speak to it.
+/// A server's address and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// `http://host:port`, with a path if the server stands behind one.
+    /// `http://host:port`, with a path if a proxy serves it under one.
     pub url: String,
     pub api_key: Option<Secret>,
     /// `None` is the default space.
     pub space: Option<Space>,
     /// How long one request may take, its answer included.
     pub timeout: Duration,
-    /// PEM of the authorities that may have signed the server's certificate, beside the public ones.
+    /// PEM of certificate authorities to trust besides the public ones.
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// Why a request did not do what was asked; a variant for each thing that the caller does about it.
+/// Why a request failed, with one variant for each way to react.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// What the endpoint says cannot be used.
+    /// The endpoint or an argument is invalid; nothing was sent.
     #[error("{0}")]
     Endpoint(String),
     /// No connection; the server has seen nothing of the request.
     #[error("no connection to {url}: {reason}")]
     Unreachable { url: String, reason: String },
-    /// The request was sent and no answer came: what it asked for may have been done.
+    /// The request was sent, but no answer came; the server may have carried it out.
     #[error("no answer from {url}: {reason}")]
     AnswerLost { url: String, reason: String },
-    /// What came was less than a whole answer, or not what the server said that it was.
+    /// The answer is incomplete, or does not match what the server says of it.
     #[error("the answer from {url} broke off: {reason}")]
     BrokenOff { url: String, reason: String },
     /// 429 or 503: nothing was done; try again later.
     #[error("the server is busy ({status}): {message}")]
     Busy { status: u16, message: String, retry_after: Option<Duration> },
-    /// Any other status that is not success.
+    /// Any other error status.
     #[error("the server refused ({status}): {message}")]
     Refused { status: u16, message: String },
-    /// Success, and yet not what an Annals server answers.
-    #[error("the answer from {url} is not one of an Annals server: {reason}")]
-    Strange { url: String, reason: String },
+    /// A success status with a body that no Annals server sends.
+    #[error("the answer from {url} is not that of an Annals server: {reason}")]
+    UnexpectedAnswer { url: String, reason: String },
 }
 
 /// The endpoints of one server, in one space. Cheap to clone.
@@ -62,79 +68,7 @@ pub struct Api {
     api_key: Option<header::HeaderValue>,
 }
 
-/// What became of one event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "lowercase")]
-pub enum Item {
-    Accepted(Receipt),
-    /// Below the minimum severity of its space.
-    Filtered,
-    /// Lost: the journal is full, and the server was told to drop events then.
-    Dropped,
-    /// Valid, and not logged: the server was told to keep no events.
-    #[serde(rename = "not_kept")]
-    NotKept,
-    Rejected(Rejection),
-    /// Something that a later server says.
-    #[serde(other)]
-    Unknown,
-}
-
-/// That an event was made durable, where it stands, and by its hash the proof of that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    pub id: String,
-    pub chain: String,
-    pub sequence: u64,
-    /// `None` if the server does not seal events: the receipt then proves nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hash: Option<String>,
-}
-
-/// What became of the events of one request.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Logged {
-    /// One for each event, in order.
-    pub items: Vec<Item>,
-    /// Whether the store that answers queries has them; only where the request asked to wait for that.
-    pub stored: Option<bool>,
-}
-
-/// Everything that is wrong with an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejection {
-    pub error: FirstError,
-    #[serde(default)]
-    pub errors: Vec<Violation>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstError {
-    #[serde(default)]
-    pub path: String,
-    pub reason: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Violation {
-    pub path: String,
-    pub expected: String,
-    pub found: String,
-}
-
-impl Rejection {
-    /// One line for each thing that is wrong.
-    pub fn lines(&self) -> Vec<String> {
-        let at = |path: &str, text: String| if path.is_empty() { text } else { format!("{path}: {text}") };
-        if self.errors.is_empty() {
-            return vec![at(&self.error.path, self.error.reason.clone())];
-        }
-        let line = |it: &Violation| at(&it.path, format!("expected {}, found {}", it.expected, it.found));
-        self.errors.iter().map(line).collect()
-    }
-}
-
-/// When the answer to a batch is wanted.
+/// When the server answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitFor {
     /// Once the events are durable.
@@ -144,117 +78,13 @@ pub enum WaitFor {
     Stored,
 }
 
-/// Dead letters by store.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DeadLetters {
-    pub stores: Vec<StoreDeadLetters>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct StoreDeadLetters {
-    pub store: String,
-    pub total: u64,
-    pub items: Vec<DeadLetter>,
-}
-
-/// An event that a store refused for good.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Chain and sequence.
-    pub position: String,
-    pub target: String,
-    pub reason: String,
-    pub refused_at: String,
-    pub document: Box<RawValue>,
-}
-
-/// What a replay of dead letters came to, by store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replay {
-    pub stores: Vec<StoreReplay>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoreReplay {
-    pub store: String,
-    #[serde(flatten)]
-    pub outcome: ReplayOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ReplayOutcome {
-    Done {
-        stored: u64,
-        refused: u64,
-        /// Why the first of those was refused again.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    },
-    Failed {
-        error: String,
-    },
-}
-
-/// One role of a key, and where it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    pub role: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spaces: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub providers: Vec<String>,
-}
-
-/// What a new key is to be.
-#[derive(Clone, Debug, Serialize)]
-pub struct NewKey {
-    pub name: String,
-    pub grants: Vec<Grant>,
-    /// A time, or a duration from now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-}
-
-/// A key, without its text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Key {
-    pub name: String,
-    pub created: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-    pub expired: bool,
-    pub grants: Vec<Grant>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Keys {
-    pub keys: Vec<Key>,
-}
-
-/// A new key with its text, which is told this once.
-#[derive(Debug, Deserialize)]
-pub struct CreatedKey {
-    pub key: Secret,
-    #[serde(flatten)]
-    pub about: Key,
-}
-
-/// The error body, in Kibana's shape.
-#[derive(Deserialize)]
-struct ErrorBody {
-    message: String,
-}
-
 impl Api {
     pub fn new(endpoint: &Endpoint) -> Result<Self, ApiError> {
         let base = base_url(&endpoint.url)?;
         let mut http = reqwest::Client::builder()
             .timeout(endpoint.timeout)
             .no_proxy()
-            // What an export sends is kept as it is, and unpacked where its digest is compared.
+            // An export is passed on as it is sent, and only decompressed to compare its digest.
             .no_gzip()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
@@ -268,22 +98,22 @@ impl Api {
         Ok(Self { http, base, timeout: endpoint.timeout, space: endpoint.space.clone(), api_key })
     }
 
-    /// Logs events, one JSON object a line.
-    pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<Logged, ApiError> {
+    /// Logs `events` events, one JSON object per line.
+    pub async fn log(&self, ndjson: Bytes, events: usize, wait_for: WaitFor) -> Result<EventsAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "events"])?;
         let mut request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/x-ndjson");
         if wait_for == WaitFor::Stored {
             request = request.query(&[("wait_for", "stored")]);
         }
         let answer = self.send(request.body(ndjson)).await?;
-        // A batch without a good event is a 400 that has items all the same.
-        let logged = match serde_json::from_slice::<Logged>(&answer.body) {
+        // A batch without a valid event is answered with 400, and still has items.
+        let logged = match serde_json::from_slice::<EventsAnswer>(&answer.body) {
             Ok(logged) if answer.status.is_success() || answer.status == StatusCode::BAD_REQUEST => logged,
-            _ => answer.read::<Logged>()?,
+            _ => answer.read::<EventsAnswer>()?,
         };
         if logged.items.len() != events {
             let reason = format!("{} items for {events} events", logged.items.len());
-            return Err(ApiError::Strange { url: self.base.to_string(), reason });
+            return Err(ApiError::UnexpectedAnswer { url: self.base.to_string(), reason });
         }
         Ok(logged)
     }
@@ -295,33 +125,38 @@ impl Api {
         self.send(request.body(json_body(registration)?)).await?.accept()
     }
 
-    /// The dead letters of one store, or of each; `from` and `limit` count in each store by itself.
-    pub async fn dead_letters(&self, store: Option<&str>, from: u64, limit: u64) -> Result<DeadLetters, ApiError> {
+    /// The dead letters of one store, or of all; `from` and `limit` apply to each store separately.
+    pub async fn dead_letters(
+        &self,
+        store: Option<&str>,
+        from: u64,
+        limit: u64,
+    ) -> Result<DeadLettersAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters"])?;
         let request =
             self.request(Method::GET, url).query(&[("store", store)]).query(&[("from", from), ("limit", limit)]);
         self.send(request).await?.read()
     }
 
-    /// Offers the dead letters of one store, or of each, to it again.
-    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<Replay, ApiError> {
+    /// Sends the dead letters of one store, or of all, to their stores again.
+    pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<ReplayAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters", "_replay"])?;
         self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
     }
 
-    /// The server's own keys, without their texts.
-    pub async fn keys(&self) -> Result<Keys, ApiError> {
+    /// The server's API keys, without their secrets.
+    pub async fn keys(&self) -> Result<KeysAnswer, ApiError> {
         self.send(self.request(Method::GET, self.url_of_server(&["api", "access", "keys"])?)).await?.read()
     }
 
-    pub async fn create_key(&self, key: &NewKey) -> Result<CreatedKey, ApiError> {
+    pub async fn create_key(&self, key: &NewKeyRequest) -> Result<NewKeyAnswer, ApiError> {
         let url = self.url_of_server(&["api", "access", "keys"])?;
         let request = self.request(Method::POST, url).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(json_body(key)?)).await?.read()
     }
 
-    /// What the key was.
-    pub async fn revoke_key(&self, name: &str) -> Result<Key, ApiError> {
+    /// Returns the key as it was.
+    pub async fn revoke_key(&self, name: &str) -> Result<KeyAnswer, ApiError> {
         let url = self.url_of_server(&["api", "access", "keys", name])?;
         self.send(self.request(Method::DELETE, url)).await?.read()
     }
@@ -331,7 +166,7 @@ impl Api {
         self.join(of_space.chain(segments.iter().copied()))
     }
 
-    /// What is the same in all spaces.
+    /// For endpoints outside any space.
     fn url_of_server(&self, segments: &[&str]) -> Result<Url, ApiError> {
         self.join(segments.iter().copied())
     }
@@ -363,7 +198,7 @@ impl Api {
         self.rest(response).await
     }
 
-    /// Sends the request and waits for the head of its answer.
+    /// Sends the request and waits for the headers of the answer.
     pub(super) async fn begin(&self, request: reqwest::RequestBuilder) -> Result<Response, ApiError> {
         request.send().await.map_err(|error| {
             let url = self.base.to_string();
@@ -374,7 +209,7 @@ impl Api {
         })
     }
 
-    /// The rest of an answer that has begun.
+    /// Reads the body of the answer.
     pub(super) async fn rest(&self, response: Response) -> Result<Answer, ApiError> {
         let url = self.base.to_string();
         let status = response.status();
@@ -386,7 +221,6 @@ impl Api {
         Ok(Answer { url, status, retry_after, body })
     }
 
-    /// For errors about it.
     pub(super) fn address(&self) -> String {
         self.base.to_string()
     }
@@ -402,7 +236,7 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ApiError> {
         let Self { url, body, .. } = self.into_success()?;
-        serde_json::from_slice(&body).map_err(|error| ApiError::Strange { url, reason: error.to_string() })
+        serde_json::from_slice(&body).map_err(|error| ApiError::UnexpectedAnswer { url, reason: error.to_string() })
     }
 
     fn accept(self) -> Result<(), ApiError> {
@@ -413,8 +247,9 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self);
         }
-        let told = serde_json::from_slice::<ErrorBody>(&self.body).map(|body| body.message);
-        let message = told.unwrap_or_else(|_| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
+        let message = serde_json::from_slice::<ErrorAnswer>(&self.body).map(|body| body.message.into_owned());
+        let message =
+            message.unwrap_or_else(|_| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
         let status = self.status.as_u16();
         Err(match self.status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -448,7 +283,7 @@ pub(super) fn json_body(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::Endpoint(error.to_string()))
 }
 
-/// The innermost reason, which is what a person needs; the outer ones repeat the address.
+/// The innermost source, as the outer ones only repeat the address.
 pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took longer than the time allowed".to_owned();

@@ -1,9 +1,10 @@
-//! What the client does to an event before it goes: defaults under it, a time, an id; and the timing of operations.
+//! What the client adds to an event before it is sent: defaults, a time, an id; and the timing of operations.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// Puts defaults under an event: objects merge name by name, anything else of the event (arrays and null too) wins whole.
+/// Merges defaults under an event: objects are merged member by member; any other value of the event, arrays and null
+/// included, takes precedence as a whole.
 pub(super) fn merge_under(event: &mut Map<String, Value>, defaults: &Map<String, Value>) {
     for (name, default) in defaults {
         match (event.get_mut(name), default) {
@@ -28,7 +29,7 @@ pub(super) fn complete(event: &mut Map<String, Value>) {
 /// A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
 fn uuid_v7(now: Timestamp) -> String {
     let mut random = [0u8; 16];
-    // Without randomness ids may collide; they tell events apart and protect nothing, so that logging goes on.
+    // Without randomness ids may collide. They protect nothing, so logging goes on.
     let _ = getrandom::fill(&mut random);
     let random = u128::from_be_bytes(random);
     let milliseconds = u128::from(now.as_millisecond().unsigned_abs()) & ((1 << 48) - 1);
@@ -47,21 +48,21 @@ pub fn start_timing(event: &mut Value) {
     }
 }
 
-/// Sets `event.end` to now and `event.duration` to the nanoseconds since `event.start`, as a decimal text, for they may
-/// pass what a JSON number holds exactly. Does nothing without a start that can be read.
+/// Sets `event.end` to now and `event.duration` to the nanoseconds since `event.start`, as a decimal string, since a JSON
+/// number may not hold them exactly. Does nothing without a valid start.
 pub fn stop_timing(event: &mut Value) {
     let end = Timestamp::now();
     let start = event.pointer("/event/start").and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
     let Some(start) = start else { return };
     if let Some(fields) = event_fields(event) {
-        // A clock that was set back in between must not make a negative duration.
+        // The clock may have been set back in between.
         let nanoseconds = end.as_nanosecond().saturating_sub(start.as_nanosecond()).max(0);
         fields.insert("end".to_owned(), Value::from(end.to_string()));
         fields.insert("duration".to_owned(), Value::from(nanoseconds.to_string()));
     }
 }
 
-/// The `event` object, made if it is absent; `None` if something else stands there.
+/// The `event` object, created if absent; `None` if it is not an object.
 fn event_fields(event: &mut Value) -> Option<&mut Map<String, Value>> {
     event.as_object_mut()?.entry("event").or_insert_with(|| Value::Object(Map::new())).as_object_mut()
 }

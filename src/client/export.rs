@@ -1,4 +1,4 @@
-//! An export, which ends well only if it is whole.
+//! An export, which succeeds only if it is complete.
 
 use std::io::{self, Write as _};
 
@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 
 use super::{
     api::ApiError,
-    streams::{Part, Stream},
+    streams::{Frame, ResponseStream},
 };
 use crate::event::Hex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
-    /// One event a line.
+    /// One event per line.
     NdJson,
     /// `{"data":[…],"count":…,"digest":"…","complete":true}`
     Json,
@@ -31,120 +31,124 @@ impl ExportFormat {
     }
 }
 
-/// An export that is under way.
+/// An export in progress.
 #[derive(Debug)]
 pub struct Export {
-    stream: Stream,
-    seen: Unpacking,
-    told: Option<Told>,
+    stream: ResponseStream,
+    received: Decoder,
+    trailer: Option<Trailer>,
 }
 
-/// What an export came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole {
+pub struct ExportSummary {
     pub events: u64,
     /// `sha-256=` and the SHA-256 of the bytes before compression, in hexadecimal.
     pub digest: String,
 }
 
-/// What the server says of an export at its end.
+/// What the server declares in the trailers.
 #[derive(Debug)]
-struct Told {
-    whole: Whole,
+struct Trailer {
+    summary: ExportSummary,
     is_complete: bool,
 }
 
 impl Export {
-    pub(super) fn new(stream: Stream, format: ExportFormat, is_compressed: bool) -> Self {
-        let seen = Seen { digest: Sha256::new(), counter: Counter::new(format) };
-        let seen = if is_compressed { Unpacking::Gzip(Box::new(GzDecoder::new(seen))) } else { Unpacking::Plain(seen) };
-        Self { stream, seen, told: None }
+    pub(super) fn new(stream: ResponseStream, format: ExportFormat, is_compressed: bool) -> Self {
+        let plain = Received { digest: Sha256::new(), counter: EventCounter::new(format) };
+        let received =
+            if is_compressed { Decoder::Gzip(Box::new(GzDecoder::new(plain))) } else { Decoder::Plain(plain) };
+        Self { stream, received, trailer: None }
     }
 
-    /// The next bytes, as they came; `None` at the end, of which [`Self::finish`] says whether it is one.
+    /// The next bytes, as they were sent; `None` at the end, which [`Self::finish`] then checks.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             match self.stream.next().await? {
                 None => return Ok(None),
-                Some(Part::Trailers(trailers)) => {
+                Some(Frame::Trailers(trailers)) => {
                     let text = |name: &str| trailers.get(name)?.to_str().ok();
-                    let whole = || {
-                        Some(Whole {
+                    let summary = || {
+                        Some(ExportSummary {
                             events: text("annals-count")?.parse().ok()?,
                             digest: text("annals-digest")?.to_owned(),
                         })
                     };
-                    self.told =
-                        whole().map(|whole| Told { whole, is_complete: text("annals-complete") == Some("true") });
+                    let is_complete = text("annals-complete") == Some("true");
+                    self.trailer = summary().map(|summary| Trailer { summary, is_complete });
                 }
-                Some(Part::Bytes(bytes)) => {
+                Some(Frame::Data(bytes)) => {
                     let wrong = |error| self.stream.broken_off(format!("it cannot be decompressed: {error}"));
-                    self.seen.write(&bytes).map_err(wrong)?;
+                    self.received.write(&bytes).map_err(wrong)?;
                     return Ok(Some(bytes));
                 }
             }
         }
     }
 
-    /// How many events have come so far.
+    /// How many events have been received so far.
     pub fn events(&self) -> u64 {
-        self.seen.so_far().counter.events()
+        self.received.received().counter.events()
     }
 
-    /// What has come, if that is all, and as many events with the same digest as the server says that it sent.
-    pub fn finish(self) -> Result<Whole, ApiError> {
-        let Self { stream, seen, told } = self;
-        let Some(Told { whole: told, is_complete: true }) = told else {
+    /// Checks that the export is complete, with the number of events and the digest that the server declares.
+    pub fn finish(self) -> Result<ExportSummary, ApiError> {
+        let Self { stream, received, trailer } = self;
+        let Some(Trailer { summary: sent, is_complete: true }) = trailer else {
             let reason = "it ended, but nothing says that it is complete; does a proxy in between drop HTTP trailers?";
             return Err(stream.broken_off(reason));
         };
-        let seen = seen.finish().map_err(|error| stream.broken_off(format!("it cannot be decompressed: {error}")))?;
-        let came = Whole { events: seen.counter.events(), digest: format!("sha-256={}", Hex(&seen.digest.finalize())) };
-        if came == told {
+        let received =
+            received.finish().map_err(|error| stream.broken_off(format!("it cannot be decompressed: {error}")))?;
+        let came = ExportSummary {
+            events: received.counter.events(),
+            digest: format!("sha-256={}", Hex(&received.digest.finalize())),
+        };
+        if came == sent {
             return Ok(came);
         }
-        let shown = |whole: &Whole| format!("{} events with {}", whole.events, whole.digest);
-        Err(stream.broken_off(format!("{} came, and {} were sent", shown(&came), shown(&told))))
+        let shown = |summary: &ExportSummary| format!("{} events with {}", summary.events, summary.digest);
+        Err(stream.broken_off(format!("{} came, and {} were sent", shown(&came), shown(&sent))))
     }
 }
 
-/// Sees what came without its compression.
+/// Decompresses if need be.
 #[derive(Debug)]
-enum Unpacking {
-    Plain(Seen),
-    Gzip(Box<GzDecoder<Seen>>),
+enum Decoder {
+    Plain(Received),
+    Gzip(Box<GzDecoder<Received>>),
 }
 
-impl Unpacking {
+impl Decoder {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Plain(seen) => seen.write_all(bytes),
+            Self::Plain(received) => received.write_all(bytes),
             Self::Gzip(decoder) => decoder.write_all(bytes),
         }
     }
 
-    fn so_far(&self) -> &Seen {
+    fn received(&self) -> &Received {
         match self {
-            Self::Plain(seen) => seen,
+            Self::Plain(received) => received,
             Self::Gzip(decoder) => decoder.get_ref(),
         }
     }
 
-    fn finish(self) -> io::Result<Seen> {
+    fn finish(self) -> io::Result<Received> {
         match self {
-            Self::Plain(seen) => Ok(seen),
+            Self::Plain(received) => Ok(received),
             Self::Gzip(decoder) => (*decoder).finish(),
         }
     }
 }
 
 #[derive(Debug)]
-struct Seen {
+struct Received {
     digest: Sha256,
-    counter: Counter,
+    counter: EventCounter,
 }
 
-impl io::Write for Seen {
+impl io::Write for Received {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.digest.update(bytes);
         self.counter.count(bytes);
@@ -158,17 +162,17 @@ impl io::Write for Seen {
 
 /// Counts events in the bytes of an export.
 #[derive(Debug)]
-struct Counter {
+struct EventCounter {
     format: ExportFormat,
     found: u64,
     /// Within quotes.
     is_quoted: bool,
     is_escaped: bool,
-    /// Of brackets and braces.
+    /// Of nested brackets and braces.
     depth: usize,
 }
 
-impl Counter {
+impl EventCounter {
     fn new(format: ExportFormat) -> Self {
         Self { format, found: 0, is_quoted: false, is_escaped: false, depth: 0 }
     }
@@ -176,7 +180,7 @@ impl Counter {
     fn events(&self) -> u64 {
         match self.format {
             ExportFormat::NdJson | ExportFormat::Json => self.found,
-            // The first line has the names.
+            // The first line is the header.
             ExportFormat::Csv => self.found.saturating_sub(1),
         }
     }
@@ -222,7 +226,7 @@ mod tests {
     fn events_are_counted_in_each_format_however_the_bytes_are_cut() {
         let check = |format, text: &str, expected| {
             for length in [1, 2, 1000] {
-                let mut counter = Counter::new(format);
+                let mut counter = EventCounter::new(format);
                 text.as_bytes().chunks(length).for_each(|bytes| counter.count(bytes));
                 assert_eq!(counter.events(), expected, "{text}");
             }

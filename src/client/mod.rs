@@ -18,10 +18,10 @@
 //! # }
 //! ```
 //!
-//! What [`Logger::log_event`] takes is kept in memory, in order, until the server has answered for it. A batch whose
-//! answer got lost on the way is sent again, so that its events may be logged twice: each carries an `event.id` made
-//! here, by which readers can tell; the server does not remove such doubles today. A program that must know that an
-//! event is durable uses [`Logger::log_event_acknowledged`].
+//! [`Logger::log_event`] keeps events in memory, in order, until the server has answered. A batch whose answer was lost
+//! is sent again, so its events may be logged twice: each has an `event.id` made here, by which readers can recognise
+//! duplicates; the server does not remove them. A program that must know that an event is durable uses
+//! [`Logger::log_event_acknowledged`].
 
 pub mod api;
 mod backoff;
@@ -32,7 +32,7 @@ mod queue;
 mod sender;
 mod streams;
 pub mod tail;
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
@@ -43,15 +43,16 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use self::queue::{Limits, Queue};
 pub use self::{
-    api::{Api, ApiError, Endpoint, Receipt, Rejection},
+    api::{Api, ApiError, Endpoint},
     backoff::Backoff,
     event::{start_timing, stop_timing},
     queue::Stats,
 };
+pub use crate::wire::{Receipt, Registration, Rejection};
 use crate::{
     event::{BadSpace, Space},
-    intake::Registration,
     units::Secret,
+    wire::EventResult,
 };
 
 #[derive(Clone, Debug)]
@@ -60,18 +61,18 @@ pub struct ClientConfig {
     pub api_key: Option<Secret>,
     /// The space that events are logged in; `default` where none is named.
     pub space: Option<String>,
-    /// The most events, and the most bytes of events, that wait at a time; new ones are dropped when there is no room.
+    /// The capacity of the queue, in events and in bytes; while it is full, new events are dropped.
     pub queue_events: usize,
     pub queue_bytes: usize,
-    /// Events are sent when so many wait, or when the oldest has waited so long.
+    /// A batch is sent once it has so many events, or once its oldest has waited so long.
     pub flush_events: usize,
     pub flush_interval: Duration,
-    /// The most bytes of events in one request.
+    /// The largest request, in bytes of events.
     pub request_bytes: usize,
     pub request_timeout: Duration,
-    /// How long [`Client::close`] waits for the server to take what is queued.
+    /// How long [`Client::close`] waits for the queue to be sent.
     pub close_timeout: Duration,
-    /// PEM of the authorities that may have signed the server's certificate, beside the public ones.
+    /// PEM of certificate authorities to trust besides the public ones.
     pub ca_pem: Option<Vec<u8>>,
 }
 
@@ -93,7 +94,6 @@ impl ClientConfig {
     }
 }
 
-/// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error(transparent)]
@@ -121,9 +121,9 @@ pub enum LogError {
     Api(#[from] ApiError),
 }
 
-/// A connection to one server, with the queue of what is to be sent there.
+/// A client of one server, with a queue of events to send.
 ///
-/// Dropping it closes it without waiting: what is queued is still sent in the background within `close_timeout`.
+/// Dropping it closes it without waiting: queued events are still sent in the background within `close_timeout`.
 #[derive(Debug)]
 pub struct Client {
     api: Api,
@@ -134,7 +134,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts the task that sends. No connection is made yet.
+    /// Starts the task that sends; does not connect yet.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ClientError::NoRuntime)?;
         let space = config.space.as_deref().map(Space::parse).transpose()?.flatten();
@@ -153,8 +153,8 @@ impl Client {
             batch_bytes: config.request_bytes,
             interval: config.flush_interval,
         }));
-        let (give_up, told) = watch::channel(false);
-        let sender = runtime.spawn(sender::run(Arc::clone(&queue), api.clone(), told));
+        let (give_up, requested) = watch::channel(false);
+        let sender = runtime.spawn(sender::run(Arc::clone(&queue), api.clone(), requested));
         Ok(Self { api, queue, sender: Some(sender), give_up, close_timeout: config.close_timeout })
     }
 
@@ -183,13 +183,13 @@ impl Client {
         self.queue.stats()
     }
 
-    /// Returns when everything logged before has been answered for, however long the server is away; bound it with
-    /// `tokio::time::timeout` where that matters.
+    /// Waits until the server has answered for every event logged before, however long that takes; use
+    /// `tokio::time::timeout` to limit it.
     pub async fn flush(&self) {
         self.queue.flush().await;
     }
 
-    /// Takes no more events, sends what is queued, and gives up what the server has not taken after `close_timeout`.
+    /// Accepts no more events and sends the queued ones; those not sent within `close_timeout` are dropped.
     pub async fn close(mut self) -> Stats {
         self.queue.close();
         if let Some(mut sender) = self.sender.take()
@@ -225,32 +225,32 @@ pub struct Logger {
 }
 
 impl Logger {
-    /// Logs an event: never waits, never fails. What the server rejects is counted and in the program's log; what finds
-    /// no room in the queue is counted as dropped.
+    /// Logs an event: never waits, never fails. Events that the server rejects are counted and reported in the program's
+    /// log; those for which the queue has no room are counted as dropped.
     pub fn log_event(&self, event: Value) {
         match self.encode(event) {
             Some(line) => self.queue.push(line),
             None => {
-                tracing::warn!("an event is a JSON object; what was logged is something else");
+                tracing::warn!("an event is a JSON object; something else was logged");
                 self.queue.count_rejected();
             }
         }
     }
 
-    /// Logs an event and returns once it is durable. It goes by itself, past the queue, in one attempt: on
-    /// [`ApiError::AnswerLost`] it may have been logged.
+    /// Logs an event and returns once it is durable. It bypasses the queue and is sent once: after
+    /// [`ApiError::AnswerLost`] it may or may not have been logged.
     pub async fn log_event_acknowledged(&self, event: Value) -> Result<Receipt, LogError> {
         let line = self.encode(event).ok_or(LogError::NotAnObject)?;
         let logged = self.api.log(line, 1, api::WaitFor::Durable).await?;
         match logged.items.into_iter().next() {
-            Some(api::Item::Accepted(receipt)) => Ok(receipt),
-            Some(api::Item::Filtered) => Err(LogError::Filtered),
-            Some(api::Item::Dropped) => Err(LogError::Dropped),
-            Some(api::Item::NotKept) => Err(LogError::NotKept),
-            Some(api::Item::Rejected(rejection)) => Err(LogError::Rejected(rejection)),
-            Some(api::Item::Unknown) | None => Err(LogError::Api(ApiError::Strange {
+            Some(EventResult::Accepted(receipt)) => Ok(receipt),
+            Some(EventResult::Filtered) => Err(LogError::Filtered),
+            Some(EventResult::Dropped) => Err(LogError::Dropped),
+            Some(EventResult::NotKept) => Err(LogError::NotKept),
+            Some(EventResult::Rejected(rejection)) => Err(LogError::Rejected(rejection)),
+            Some(EventResult::Unknown) | None => Err(LogError::Api(ApiError::UnexpectedAnswer {
                 url: "the server".to_owned(),
-                reason: "no outcome that this client knows".to_owned(),
+                reason: "a status that this client does not know".to_owned(),
             })),
         }
     }
@@ -265,7 +265,6 @@ impl Logger {
         stop_timing(event);
     }
 
-    /// The event as it is sent: one line.
     fn encode(&self, event: Value) -> Option<Bytes> {
         let Value::Object(mut event) = event else { return None };
         event::merge_under(&mut event, &self.defaults);

@@ -1,4 +1,4 @@
-//! What can be asked of a server's events.
+//! Queries about events.
 
 use reqwest::{Method, Url, header};
 use serde::{Deserialize, Serialize};
@@ -7,32 +7,32 @@ use serde_json::{Value, value::RawValue};
 use super::{
     api::{Api, ApiError, json_body},
     export::{Export, ExportFormat},
-    streams::Stream,
+    streams::ResponseStream,
     tail::{self, Tail},
 };
 
 /// One page of found events.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FoundPage {
-    /// `None` where it was asked for by a cursor.
+    /// `None` if the request had a cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u64>,
     pub per_page: u64,
     pub total: u64,
-    /// The documents, byte for byte as they came.
+    /// The documents, byte for byte as they were logged.
     pub data: Vec<Box<RawValue>>,
-    /// The cursor of the following page, if there is one and cursors were asked for.
+    /// The cursor of the next page, if there is one and the request had a cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
 /// The values of a field, the most frequent first.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Values {
+pub struct FieldValues {
     pub terms: Vec<Term>,
-    /// How many different values there are in all.
+    /// How many distinct values there are in all.
     pub distinct: u64,
-    /// How many events have none.
+    /// How many events have no value.
     pub without: u64,
 }
 
@@ -44,7 +44,7 @@ pub struct Term {
 }
 
 impl Api {
-    /// Finds events by the saved objects that they refer to. The parameters are those of the endpoint.
+    /// Finds events, by the saved objects that they refer to. The parameters are those of the endpoint.
     pub async fn find(
         &self,
         object_type: Option<&str>,
@@ -55,7 +55,7 @@ impl Api {
         self.send(request.query(parameters)).await?.read()
     }
 
-    /// How many events there are about saved objects, or of all that the caller may see.
+    /// Counts events about saved objects, or all that the caller may see.
     pub async fn count(
         &self,
         object_type: Option<&str>,
@@ -76,18 +76,18 @@ impl Api {
         object_type: Option<&str>,
         ids: &[String],
         parameters: &[(&str, String)],
-    ) -> Result<Values, ApiError> {
+    ) -> Result<FieldValues, ApiError> {
         let request = self.question(object_type, ids, "_aggregate")?;
         self.send(request.query(parameters)).await?.read()
     }
 
-    /// One event by its `event.id`, byte for byte as it came.
+    /// One event by its `event.id`, byte for byte as it was logged.
     pub async fn event(&self, id: &str, parameters: &[(&str, String)]) -> Result<Box<RawValue>, ApiError> {
         let request = self.request(Method::GET, self.url(&["api", "event_log", "events", id])?);
         self.send(request.query(parameters)).await?.read()
     }
 
-    /// All events that match, to the end. The time that the endpoint allows is for each part of the answer.
+    /// All matching events. The endpoint's timeout applies to each part of the answer.
     pub async fn export(
         &self,
         object: Option<(&str, &str)>,
@@ -99,12 +99,12 @@ impl Api {
         let request = self.request(Method::GET, self.url_about(object, "_export")?);
         let request = request.header(header::TE, "trailers").header(header::ACCEPT_ENCODING, coding);
         let request = request.query(&[("format", format.name())]).query(parameters);
-        let stream = Stream::open(self, request, self.timeout).await?;
+        let stream = ResponseStream::open(self, request, self.timeout).await?;
         let is_compressed = stream.head().get(header::CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
         Ok(Export::new(stream, format, is_compressed))
     }
 
-    /// Events as they come. `last_id` is where to go on, from a message of an earlier tail.
+    /// New events as they are stored. `last_id`, from a message of an earlier tail, resumes that one.
     pub async fn tail(
         &self,
         object: Option<(&str, &str)>,
@@ -116,7 +116,7 @@ impl Api {
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
-        let stream = Stream::open(self, request, tail::LONGEST_SILENCE.max(self.timeout)).await?;
+        let stream = ResponseStream::open(self, request, tail::IDLE_TIMEOUT.max(self.timeout)).await?;
         Tail::new(stream)
     }
 
@@ -127,7 +127,7 @@ impl Api {
         }
     }
 
-    /// About one object, several, or without a type about everything.
+    /// About one object, several objects or, without a type, everything.
     fn question(
         &self,
         object_type: Option<&str>,

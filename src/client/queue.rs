@@ -1,4 +1,4 @@
-//! The events that wait to be sent: bounded in number and bytes, in the order in which they came.
+//! The queue of events to send, bounded in number and in bytes.
 
 use std::{
     collections::VecDeque,
@@ -15,18 +15,18 @@ use tokio::{
     time::Instant,
 };
 
-/// What happened so far. Each event that was logged is in exactly one of the first five.
+/// Counts so far. Each logged event is in exactly one of the first five.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Waiting, or on their way.
+    /// Waiting or being sent.
     pub queued: u64,
     /// Made durable by the server.
     pub sent: u64,
-    /// Valid, and not logged by the server as it is configured: below the minimum severity of the space, or all are.
+    /// Valid, but not logged by the server: below the minimum severity of the space, or the server keeps no events.
     pub filtered: u64,
-    /// Refused by the server for what they are; each is in the log with the reasons.
+    /// Rejected by the server; the program's log has the reasons.
     pub rejected: u64,
-    /// Lost for want of room here or on the server, after the client was closed, or because closing took too long.
+    /// Lost: no room here or on the server, logged after the client was closed, or not sent within the close timeout.
     pub dropped: u64,
     /// Requests that had to be repeated.
     pub retries: u64,
@@ -36,9 +36,9 @@ pub struct Stats {
 pub(super) struct Queue {
     limits: Limits,
     state: Mutex<State>,
-    /// Something changed that the sender may be waiting for.
+    /// Wakes the sender.
     changed: Notify,
-    /// How many events have left the queue, for whatever reason.
+    /// How many events have left the queue.
     settled: watch::Sender<u64>,
     sent: AtomicU64,
     filtered: AtomicU64,
@@ -61,19 +61,19 @@ struct State {
     waiting: VecDeque<Bytes>,
     /// Since when the oldest has been waiting.
     since: Option<Instant>,
-    /// Of those waiting and those on their way.
+    /// Of waiting events and those in flight.
     bytes: usize,
-    on_their_way: usize,
+    in_flight: usize,
     /// How many events ever entered.
     entered: u64,
-    /// Everything up to this one is to be sent without waiting for more.
+    /// Events up to this one are sent without waiting for a full batch.
     flush_to: u64,
     closed: bool,
 }
 
-/// What became of a batch's events, in numbers.
+/// The outcomes of a batch's events.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct BatchCounts {
     pub(super) sent: u64,
     pub(super) filtered: u64,
     pub(super) rejected: u64,
@@ -95,14 +95,14 @@ impl Queue {
         }
     }
 
-    /// Takes the event, or drops it where there is no room: what came first is kept.
+    /// Adds the event, or drops it if there is no room.
     pub(super) fn push(&self, event: Bytes) {
         let mut state = self.state();
-        let events = state.waiting.len() + state.on_their_way;
+        let events = state.waiting.len() + state.in_flight;
         if state.closed || events >= self.limits.events || state.bytes.saturating_add(event.len()) > self.limits.bytes {
             drop(state);
             let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            // One line for each power of two: enough to be seen, too few to flood the log.
+            // Logged at each power of two, so that the log is not flooded.
             if dropped.is_power_of_two() {
                 tracing::warn!(dropped, "the event queue is full or closed; new events are dropped");
             }
@@ -161,36 +161,36 @@ impl Queue {
             }
             batch.extend(state.waiting.pop_front());
         }
-        state.on_their_way = batch.len();
-        // What is left has waited as long, or nearly so.
+        state.in_flight = batch.len();
+        // The remaining events have waited nearly as long.
         state.since = state.since.filter(|_| !state.waiting.is_empty());
         batch
     }
 
-    /// Lets go of the events that were on their way.
-    pub(super) fn settle(&self, batch: &[Bytes], tally: Tally) {
-        self.sent.fetch_add(tally.sent, Ordering::Relaxed);
-        self.filtered.fetch_add(tally.filtered, Ordering::Relaxed);
-        self.rejected.fetch_add(tally.rejected, Ordering::Relaxed);
-        self.dropped.fetch_add(tally.dropped, Ordering::Relaxed);
+    /// Removes the events that were in flight.
+    pub(super) fn settle(&self, batch: &[Bytes], counts: BatchCounts) {
+        self.sent.fetch_add(counts.sent, Ordering::Relaxed);
+        self.filtered.fetch_add(counts.filtered, Ordering::Relaxed);
+        self.rejected.fetch_add(counts.rejected, Ordering::Relaxed);
+        self.dropped.fetch_add(counts.dropped, Ordering::Relaxed);
         {
             let mut state = self.state();
-            state.on_their_way = state.on_their_way.saturating_sub(batch.len());
+            state.in_flight = state.in_flight.saturating_sub(batch.len());
             state.bytes = state.bytes.saturating_sub(batch.iter().map(Bytes::len).sum());
         }
         self.settled.send_modify(|settled| *settled += to_u64(batch.len()));
     }
 
-    /// Gives up what still waits.
+    /// Drops the waiting events.
     pub(super) fn drop_waiting(&self) -> u64 {
         let waiting: Vec<_> = {
             let mut state = self.state();
             let waiting: Vec<_> = state.waiting.drain(..).collect();
-            state.on_their_way += waiting.len();
+            state.in_flight += waiting.len();
             waiting
         };
         let dropped = to_u64(waiting.len());
-        self.settle(&waiting, Tally { dropped, ..Tally::default() });
+        self.settle(&waiting, BatchCounts { dropped, ..BatchCounts::default() });
         dropped
     }
 
@@ -210,11 +210,11 @@ impl Queue {
             state.entered
         };
         self.changed.notify_one();
-        // The sender of the watch lives as long as the queue, so that waiting cannot fail.
+        // The watch's sender lives as long as the queue, so waiting cannot fail.
         let _ = self.settled.subscribe().wait_for(|settled| *settled >= target).await;
     }
 
-    /// Takes no more events.
+    /// Accepts no more events.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_one();
@@ -223,7 +223,7 @@ impl Queue {
     pub(super) fn stats(&self) -> Stats {
         let queued = {
             let state = self.state();
-            to_u64(state.waiting.len() + state.on_their_way)
+            to_u64(state.waiting.len() + state.in_flight)
         };
         Stats {
             queued,

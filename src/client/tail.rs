@@ -1,4 +1,4 @@
-//! A tail: events as they come, as server-sent events.
+//! A tail: new events, as server-sent events.
 
 use std::time::Duration;
 
@@ -7,25 +7,24 @@ use reqwest::header;
 
 use super::{
     api::ApiError,
-    streams::{Part, Stream},
+    streams::{Frame, ResponseStream},
 };
 
 pub(super) const CONTENT_TYPE: &str = "text/event-stream";
 
-/// A tail that lives says something every 15 seconds.
-pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(45);
+/// The server sends something at least every 15 seconds.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// No event that any server would take makes a longer line.
+/// Longer than any event that a server accepts.
 const LONGEST_LINE: usize = 64 << 20;
 
-/// What a tail tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// An event, or something else that its kind says.
+pub enum TailItem {
+    /// An event, or something else according to its kind.
     Message(Message),
-    /// Nothing but how far the tail has come.
-    Place(String),
-    /// What a person may want to know.
+    /// The id to resume from, without a message.
+    Position(String),
+    /// A note for people.
     Comment(String),
 }
 
@@ -33,89 +32,89 @@ pub enum Told {
 pub struct Message {
     /// Empty for an event.
     pub kind: String,
-    /// Where to go on behind it.
+    /// The id to resume from after it.
     pub id: Option<String>,
     pub data: String,
 }
 
-/// A tail that is under way.
+/// A tail in progress.
 #[derive(Debug)]
 pub struct Tail {
-    stream: Stream,
-    reader: Reader,
+    stream: ResponseStream,
+    parser: MessageParser,
 }
 
 impl Tail {
-    pub(super) fn new(stream: Stream) -> Result<Self, ApiError> {
+    pub(super) fn new(stream: ResponseStream) -> Result<Self, ApiError> {
         let kind = stream.head().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.starts_with(CONTENT_TYPE) {
-            return Err(stream.strange(format!("no {CONTENT_TYPE}")));
+            return Err(stream.unexpected(format!("no {CONTENT_TYPE}")));
         }
-        Ok(Self { stream, reader: Reader::default() })
+        Ok(Self { stream, parser: MessageParser::default() })
     }
 
-    /// What is told next, at least one thing; empty at the end, after which one comes back with the last id.
-    pub async fn next(&mut self) -> Result<Vec<Told>, ApiError> {
+    /// The next items, at least one; empty at the end, after which the tail can be resumed from the last id.
+    pub async fn next(&mut self) -> Result<Vec<TailItem>, ApiError> {
         loop {
             match self.stream.next().await? {
                 None => return Ok(Vec::new()),
-                Some(Part::Trailers(_)) => {}
-                Some(Part::Bytes(bytes)) => {
-                    let told = self.reader.read(&bytes).map_err(|reason| self.stream.strange(reason))?;
-                    if !told.is_empty() {
-                        return Ok(told);
+                Some(Frame::Trailers(_)) => {}
+                Some(Frame::Data(bytes)) => {
+                    let items = self.parser.read(&bytes).map_err(|reason| self.stream.unexpected(reason))?;
+                    if !items.is_empty() {
+                        return Ok(items);
                     }
                 }
             }
         }
     }
 
-    /// How long the server wants to be left alone before one comes back.
+    /// How long to wait before reconnecting, if the server says so.
     pub fn retry(&self) -> Option<Duration> {
-        self.reader.retry
+        self.parser.retry
     }
 }
 
-/// Reads server-sent events, however their bytes are cut.
+/// Parses server-sent events from chunks of any size.
 #[derive(Debug, Default)]
-struct Reader {
+struct MessageParser {
     rest: BytesMut,
     message: Message,
     retry: Option<Duration>,
 }
 
-impl Reader {
-    fn read(&mut self, bytes: &[u8]) -> Result<Vec<Told>, String> {
-        let mut told = Vec::new();
-        let mut looked = self.rest.len();
+impl MessageParser {
+    fn read(&mut self, bytes: &[u8]) -> Result<Vec<TailItem>, String> {
+        let mut items = Vec::new();
+        let mut searched = self.rest.len();
         self.rest.extend_from_slice(bytes);
-        while let Some(at) = memchr::memchr(b'\n', self.rest.get(looked..).unwrap_or_default()) {
-            let line = self.rest.split_to(looked + at);
+        while let Some(at) = memchr::memchr(b'\n', self.rest.get(searched..).unwrap_or_default()) {
+            let line = self.rest.split_to(searched + at);
             self.rest.advance(1);
-            looked = 0;
+            searched = 0;
             let line = std::str::from_utf8(&line).map_err(|error| format!("not UTF-8: {error}"))?;
-            told.extend(self.line(line.strip_suffix('\r').unwrap_or(line)));
+            items.extend(self.line(line.strip_suffix('\r').unwrap_or(line)));
         }
         if self.rest.len() > LONGEST_LINE {
             return Err(format!("a line is longer than {LONGEST_LINE} bytes"));
         }
-        Ok(told)
+        Ok(items)
     }
 
-    /// A blank line ends a message; one that was not ended was never sent.
-    fn line(&mut self, line: &str) -> Option<Told> {
+    /// A blank line ends a message; an unfinished message is discarded.
+    fn line(&mut self, line: &str) -> Option<TailItem> {
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
             return match (message.data.is_empty(), message.id) {
-                (true, id) => id.map(Told::Place),
-                (false, id) => Some(Told::Message(Message { id, ..message })),
+                (true, id) => id.map(TailItem::Position),
+                (false, id) => Some(TailItem::Message(Message { id, ..message })),
             };
         }
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {
             "" if value.trim().is_empty() => return None,
-            "" => return Some(Told::Comment(value.trim().to_owned())),
+            "" => return Some(TailItem::Comment(value.trim().to_owned())),
             "event" => value.clone_into(&mut self.message.kind),
             "id" => self.message.id = Some(value.to_owned()),
             "data" => {
@@ -141,19 +140,19 @@ mod tests {
         let text = "retry: 1000\nid: a\n\n:\n\nid: b\ndata: {\"x\":\"ü: 1\"}\n\n: the store sleeps\n\n\
                     event: gap\r\nid:c\r\ndata: 1\r\ndata: 2\r\n\r\nother\n\nid: d\ndata: torn\n";
         let message = |kind: &str, id: &str, data: &str| {
-            Told::Message(Message { kind: kind.to_owned(), id: Some(id.to_owned()), data: data.to_owned() })
+            TailItem::Message(Message { kind: kind.to_owned(), id: Some(id.to_owned()), data: data.to_owned() })
         };
         let expected = [
-            Told::Place("a".to_owned()),
+            TailItem::Position("a".to_owned()),
             message("", "b", r#"{"x":"ü: 1"}"#),
-            Told::Comment("the store sleeps".to_owned()),
+            TailItem::Comment("the store sleeps".to_owned()),
             message("gap", "c", "1\n2"),
         ];
         for length in [1, 2, 3, 7, 1000] {
-            let mut reader = Reader::default();
-            let told: Vec<_> = text.as_bytes().chunks(length).flat_map(|bytes| reader.read(bytes).unwrap()).collect();
-            assert_eq!(told, expected);
-            assert_eq!(reader.retry, Some(Duration::from_secs(1)));
+            let mut parser = MessageParser::default();
+            let items: Vec<_> = text.as_bytes().chunks(length).flat_map(|bytes| parser.read(bytes).unwrap()).collect();
+            assert_eq!(items, expected);
+            assert_eq!(parser.retry, Some(Duration::from_secs(1)));
         }
     }
 }

@@ -322,7 +322,7 @@ async fn an_acknowledged_event_comes_with_its_receipt_or_the_reason_why_not() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(log().await, Err(LogError::Api(ApiError::Refused { status: 401, .. }))));
-    assert!(matches!(log().await, Err(LogError::Api(ApiError::Strange { .. }))));
+    assert!(matches!(log().await, Err(LogError::Api(ApiError::UnexpectedAnswer { .. }))));
     assert!(matches!(logger.log_event_acknowledged(json!(1)).await, Err(LogError::NotAnObject)));
 
     let away = Client::new(config(&nobody())).unwrap();

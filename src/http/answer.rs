@@ -6,27 +6,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::error::{ErrorCode, Failure};
+pub(super) use crate::wire::ErrorAnswer;
 
 /// An error's [`ErrorCode`], for programs; the body keeps to Kibana's three fields.
 pub(super) const ERROR_HEADER: &str = "annals-error";
-
-/// The body of every answer that is an error.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ErrorAnswer<'a> {
-    /// The HTTP status.
-    #[schema(example = 400)]
-    pub(super) status_code: u16,
-    /// The name of the status.
-    #[schema(example = "Bad Request")]
-    pub(super) error: &'a str,
-    /// What was expected and what came.
-    #[schema(example = "[request query.page]: Value must be equal to or greater than [1].")]
-    pub(super) message: &'a str,
-}
 
 /// Which error an answer carries, for the layer that counts them.
 #[derive(Clone, Copy)]
@@ -39,7 +24,11 @@ impl IntoResponse for Failure {
             tracing::warn!(code = self.code.name(), cause, "{}", self.message);
         }
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = ErrorAnswer { status_code: status.as_u16(), error: reason(status), message: &self.message };
+        let body = ErrorAnswer {
+            status_code: status.as_u16(),
+            error: reason(status).into(),
+            message: self.message.as_str().into(),
+        };
         let mut response = json(status, &body);
         mark(&mut response, &self);
         response

@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -17,21 +16,12 @@ use super::{
     scan::{Expected, Scanner, Token},
 };
 use crate::files;
-
-/// What is registered of one provider.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Registration {
-    pub actions: Vec<String>,
-    /// Default properties, merged under each event of the provider.
-    #[serde(default)]
-    pub defaults: Map<String, Value>,
-}
+pub use crate::wire::Registration;
 
 /// Why a registration was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegisterError {
-    #[error("{path}: expected {expected}, found {found}", path = .0.path, expected = .0.expected, found = .0.found)]
+    #[error("{0}")]
     Invalid(Violation),
     /// It could not be made durable.
     #[error("the registration could not be written: {0}")]

@@ -1,5 +1,7 @@
 //! What is wrong with the events of a body. What is kept of it is bounded, whatever the body is made of.
 
+pub use crate::wire::Violation;
+
 /// How much is kept of one event. The rest is counted.
 const MOST_OF_EVENT: usize = 100;
 /// Once so much of a body has been kept, only the first is of each further event.
@@ -11,15 +13,6 @@ const GUESSES_FOR_BODY: usize = 1_000;
 
 /// How much is shown of a path, in bytes. Known ones are far shorter.
 const LONGEST_PATH: usize = 500;
-
-/// One thing that is wrong with an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Dotted path, with indices for array elements: `kibana.saved_objects[0].rel`; empty for the event as a whole.
-    pub path: String,
-    pub expected: String,
-    pub found: String,
-}
 
 /// What is wrong with the present event of a body.
 #[derive(Default)]

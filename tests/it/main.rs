@@ -54,5 +54,8 @@ mod generated;
 /// What README.md and docs/integrity.md say, done.
 mod readme;
 
+/// What the client alone depends on.
+mod client_alone;
+
 /// The house rules that a machine can check.
 mod tidy;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use utoipa::ToSchema;
 
 use crate::{
     error::Failure,
@@ -15,67 +13,11 @@ use crate::{
         parameters::{InSpace, MAX_SAFE, NumberRange, Parameters, invalid},
     },
     ship::{DeadLetter, DeadLetters, Replayed, Shipper},
+    wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
 };
 
 const FROM: NumberRange = NumberRange { default: 0, min: 0, max: MAX_SAFE };
 const LIMIT: NumberRange = NumberRange { default: 100, min: 0, max: 1000 };
-
-#[derive(Serialize, ToSchema)]
-struct DeadLettersAnswer {
-    stores: Vec<StoreDeadLetters>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct StoreDeadLetters {
-    store: String,
-    total: usize,
-    /// Oldest first.
-    items: Vec<DeadLetterAnswer>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct DeadLetterAnswer {
-    /// Chain and sequence, as in the id of the document.
-    position: String,
-    /// Where the store was to put it.
-    target: String,
-    /// The store's own words.
-    reason: String,
-    refused_at: String,
-    /// The sealed event.
-    #[schema(value_type = Object)]
-    document: Box<RawValue>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct ReplayAnswer {
-    stores: Vec<StoreReplay>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct StoreReplay {
-    store: String,
-    #[serde(flatten)]
-    outcome: ReplayOutcome,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-enum ReplayOutcome {
-    Done {
-        /// Dead letters no longer.
-        stored: usize,
-        /// Refused again.
-        refused: usize,
-        /// Why the first of those was, in the store's own words.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    },
-    Failed {
-        /// Why not all were offered, in the store's own words.
-        error: String,
-    },
-}
 
 /// List what stores refused for good
 #[utoipa::path(
@@ -106,7 +48,7 @@ pub(in crate::http) async fn list(
     for (store, shipper) in chosen {
         let DeadLetters { total, items } = shipper.dead_letters(from, limit).await.map_err(Failure::internal)?;
         let items = items.into_iter().map(show).collect::<Result<_, _>>()?;
-        stores.push(StoreDeadLetters { store, total, items });
+        stores.push(StoreDeadLetters { store, total: total as u64, items });
     }
     Ok(answer::json(StatusCode::OK, &DeadLettersAnswer { stores }))
 }
@@ -138,7 +80,9 @@ pub(in crate::http) async fn replay(
         let mut stores = Vec::with_capacity(chosen.len());
         for (store, shipper) in chosen {
             let outcome = match shipper.replay_dead_letters().await {
-                Ok(Replayed { stored, refused, reason }) => ReplayOutcome::Done { stored, refused, reason },
+                Ok(Replayed { stored, refused, reason }) => {
+                    ReplayOutcome::Done { stored: stored as u64, refused: refused as u64, reason }
+                }
                 Err(error) => {
                     tracing::warn!(store, error, "the dead letters could not all be replayed");
                     ReplayOutcome::Failed { error }

@@ -18,11 +18,12 @@ use crate::{
         Shared,
         answer::{self, ErrorAnswer},
         body::{Expected, Sent},
-        items::{self, AllRejectedAnswer, EventsAnswer, Submitted},
+        items::{self, Submitted},
         parameters::{InSpace, Parameters, invalid},
     },
     intake::{Accepted, Item},
     memory_budget::Reservation,
+    wire::{AllRejectedAnswer, EventsAnswer},
     writer::{Receipts, SubmitError},
 };
 
@@ -111,7 +112,7 @@ async fn take_in(
         count(shared, &items, Submitted::NotKept);
         // Where there is nothing to be found, there is nothing that is not.
         let stored = (wait == Wait::Stored).then_some(contents.is_empty());
-        return respond(&items, Submitted::NotKept, stored);
+        return respond(items, Submitted::NotKept, stored);
     }
     let receipts = if contents.is_empty() { Ok(None) } else { shared.services.writer.submit(contents).await.map(Some) };
     drop(memory);
@@ -119,7 +120,7 @@ async fn take_in(
         Ok(receipts) => receipts,
         Err(SubmitError::Dropped) => {
             count(shared, &items, Submitted::Dropped);
-            return respond(&items, Submitted::Dropped, None);
+            return respond(items, Submitted::Dropped, None);
         }
         Err(
             error @ (SubmitError::Full { .. }
@@ -136,7 +137,7 @@ async fn take_in(
     };
     let submitted = Submitted::Sealed(receipts.as_ref().map_or(&[], |receipts| &receipts.receipts));
     count(shared, &items, submitted);
-    respond(&items, submitted, stored)
+    respond(items, submitted, stored)
 }
 
 /// Decompresses and checks; the memory is that of the body, for the contents that were made of it.
@@ -185,7 +186,7 @@ fn count(shared: &Shared, items: &[Item], submitted: Submitted<'_>) {
     metrics.rejected.inc_by(rejected);
 }
 
-fn respond(items: &[Item], submitted: Submitted<'_>, stored: Option<bool>) -> Result<Response, Failure> {
+fn respond(items: Vec<Item>, submitted: Submitted<'_>, stored: Option<bool>) -> Result<Response, Failure> {
     let (status, body) = items::write(items, submitted, stored)?;
     let mut response = answer::json_bytes(status, body).into_response();
     if status.is_client_error() {

@@ -8,10 +8,8 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task;
-use utoipa::ToSchema;
 
 use super::described::BodyErrors;
 
@@ -28,82 +26,20 @@ use crate::{
     },
     time::format_time,
     units::parse_duration,
+    wire::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
 };
 
 const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
 
-/// One role, and where it holds.
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct GrantBody {
-    /// One of `admin`, `auditor`, `space-admin`, `space-auditor`, `writer`, `reader`, `monitor`.
-    #[schema(example = "writer")]
-    role: String,
-    /// Names of spaces, or `*` alone; none for `admin`, `auditor` and `monitor`, which are the same in every space.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(example = json!(["default"]))]
-    spaces: Vec<String>,
-    /// Of a writer: names of providers, or `*` alone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(example = json!(["shop"]))]
-    providers: Vec<String>,
-}
-
-/// What a new key is to be.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewKeyBody {
-    /// 1 to 64 letters, digits, dots, hyphens and underscores.
-    #[schema(example = "shop")]
-    name: String,
-    grants: Vec<GrantBody>,
-    /// A time, or a duration from now; without it the key holds until it is revoked.
-    #[serde(default)]
-    #[schema(example = "90d")]
-    expires: Option<String>,
-}
-
-/// A key, without its text.
-#[derive(Serialize, ToSchema)]
-struct KeyAnswer {
-    name: String,
-    created: String,
-    /// Who asked for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
-    /// It has expired.
-    expired: bool,
-    grants: Vec<GrantBody>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct KeysAnswer {
-    /// In the order in which they were made.
-    keys: Vec<KeyAnswer>,
-}
-
-/// A new key.
-#[derive(Serialize, ToSchema)]
-struct NewKeyAnswer {
-    /// The text of the key, which is told this once.
-    key: String,
-    #[serde(flatten)]
-    about: KeyAnswer,
-}
-
 fn show(info: KeyInfo, now: UnixMillis) -> KeyAnswer {
     let expired = info.is_expired(now);
     let KeyInfo { name, created, created_by, expires, grants } = info;
-    let grants = grants.iter().map(Grant::text).map(GrantBody::from).collect();
+    let grants = grants.iter().map(Grant::text).map(show_grant).collect();
     KeyAnswer { name, created, created_by, expires: expires.map(format_time), expired, grants }
 }
 
-impl From<GrantText> for GrantBody {
-    fn from(GrantText { role, spaces, providers }: GrantText) -> Self {
-        Self { role: role.as_str().to_owned(), spaces, providers }
-    }
+fn show_grant(GrantText { role, spaces, providers }: GrantText) -> GrantAnswer {
+    GrantAnswer { role: role.as_str().to_owned(), spaces, providers }
 }
 
 /// List the API keys
@@ -132,7 +68,7 @@ pub(in crate::http) async fn list(
     path = "/api/access/keys",
     operation_id = "create_key",
     tag = "access",
-    request_body(content((NewKeyBody = "application/json"))),
+    request_body(content((NewKeyRequest = "application/json"))),
     responses(
         (status = 201, description = "The key", body = NewKeyAnswer),
         (status = 400, description = "The request is invalid", body = ErrorAnswer),
@@ -162,7 +98,7 @@ pub(in crate::http) async fn create(
             format!("made the API key {}", info.name),
             about,
         ));
-        let answer = NewKeyAnswer { key: text.expose().to_owned(), about: show(info, now) };
+        let answer = NewKeyAnswer { key: text, about: show(info, now) };
         Ok::<_, Failure>(answer::json(StatusCode::CREATED, &answer))
     });
     work.await.map_err(|error| Failure::internal(error.to_string()))?
@@ -209,16 +145,16 @@ pub(in crate::http) async fn revoke(
 }
 
 fn read(body: &[u8], now: UnixMillis) -> Result<NewKey, Failure> {
-    let NewKeyBody { name, grants, expires } =
+    let NewKeyRequest { name, grants, expires } =
         serde_json::from_slice(body).map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
     let grants = grants.into_iter().enumerate().map(read_grant).collect::<Result<_, _>>()?;
     let expires = expires.as_deref().map(|text| read_expiry(text, now)).transpose()?;
     Ok(NewKey { name, grants, expires })
 }
 
-fn read_grant((index, grant): (usize, GrantBody)) -> Result<Grant, Failure> {
+fn read_grant((index, grant): (usize, GrantRequest)) -> Result<Grant, Failure> {
     let wrong = |reason: String| Failure::invalid(format!("[request body.grants.{index}]: {reason}"));
-    let GrantBody { role, spaces, providers } = grant;
+    let GrantRequest { role, spaces, providers } = grant;
     let role = Role::parse(&role)
         .ok_or_else(|| wrong(format!("role: expected one of {}, found {role:?}", Role::NAMES.join(", "))))?;
     Grant::read(&GrantText { role, spaces, providers }).map_err(|error| wrong(error.to_string()))

@@ -1,6 +1,6 @@
 //! `/api/event_log/providers`: who may log which actions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -8,9 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use serde::Serialize;
 use tokio::task;
-use utoipa::ToSchema;
 
 use super::described::BodyErrors;
 
@@ -23,31 +21,10 @@ use crate::{
         body::Expected,
         parameters::{InSpace, Names, Parameters},
     },
-    intake::Registration,
+    wire::{ProviderAnswer, ProvidersAnswer, Registration},
 };
 
 const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
-
-/// What is registered of one provider.
-#[derive(Serialize, ToSchema)]
-struct ProviderAnswer {
-    actions: Vec<String>,
-    /// Default properties, merged under each event of the provider.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    defaults: serde_json::Map<String, serde_json::Value>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct ProvidersAnswer {
-    providers: BTreeMap<String, ProviderAnswer>,
-}
-
-impl From<Registration> for ProviderAnswer {
-    fn from(Registration { actions, defaults }: Registration) -> Self {
-        Self { actions, defaults }
-    }
-}
 
 /// List the registered providers
 ///
@@ -84,7 +61,7 @@ pub(in crate::http) async fn list(
     params(("provider" = String, Path, description = "`event.provider` of the events", example = "shop")),
     request_body(
         description = "`actions`, and optionally `defaults`",
-        content((ProviderAnswer = "application/json"))
+        content((Registration = "application/json"))
     ),
     responses(
         (status = 200, description = "What is registered of the provider now", body = ProviderAnswer),

@@ -1,20 +1,20 @@
-//! The flags by which a command is told what to show of events, and events shown so, one after another.
+//! The flags that say how events are displayed, and the printer of such events.
 
 use serde_json::Value;
 
 use super::{
-    Failure,
-    output::Format,
+    CliError,
+    output::OutputFormat,
     table::{self, Table},
-    zone::Zone,
+    zone::ZoneArgs,
 };
 use crate::{
     columns::{self, Cell, Columns},
     schema::{self, Kind},
 };
 
-/// The columns of a table where none are named: what a person looks for.
-const USUAL: [(&str, &str); 8] = [
+/// The columns of a table unless others are named.
+const DEFAULT_COLUMNS: [(&str, &str); 8] = [
     ("time", "@timestamp"),
     ("severity", "annals.severity"),
     ("provider", "event.provider"),
@@ -28,7 +28,7 @@ const USUAL: [(&str, &str); 8] = [
 const OBJECTS: &str = "kibana.saved_objects";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Shape {
+pub(super) struct DisplayArgs {
     /// What comes back of each event: paths with commas between them, `*` for anything; an object stands for all in it
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     fields: Vec<String>,
@@ -37,88 +37,90 @@ pub(super) struct Shape {
     columns: Vec<String>,
     /// How to print; without it for people on a terminal, and one JSON object a line elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<Format>,
+    output: Option<OutputFormat>,
 }
 
-impl Shape {
-    /// What was asked for, else what is usual.
-    pub(super) fn format(&self, usual: Format) -> Result<Format, Failure> {
+impl DisplayArgs {
+    /// The format asked for, or the default.
+    pub(super) fn format(&self, usual: OutputFormat) -> Result<OutputFormat, CliError> {
         let format = self.output.unwrap_or(usual);
-        let has_columns = matches!(format, Format::Table | Format::Csv);
+        let has_columns = matches!(format, OutputFormat::Table | OutputFormat::Csv);
         if !has_columns && !self.columns.is_empty() {
-            return Err(Failure::typed("--columns belongs to --output table and csv; --fields is for the others"));
+            return Err(CliError::usage("--columns belongs to --output table and csv; --fields is for the others"));
         }
         if has_columns && self.named().iter().any(|path| path.contains('*')) {
-            return Err(Failure::typed("a column is one path; `*` is for --output ndjson and json"));
+            return Err(CliError::usage("a column is one path; `*` is for --output ndjson and json"));
         }
         Ok(format)
     }
 
-    /// What the server is asked for: no more than is shown.
-    pub(super) fn parameter(&self, format: Format) -> Option<(&'static str, String)> {
+    /// Asks the server for no more than is shown.
+    pub(super) fn parameter(&self, format: OutputFormat) -> Option<(&'static str, String)> {
         let paths = match format {
             _ if !self.fields.is_empty() => self.fields.clone(),
-            Format::Table | Format::Csv => self.paths(format),
-            Format::Ndjson | Format::Json => return None,
+            OutputFormat::Table | OutputFormat::Csv => self.paths(format),
+            OutputFormat::Ndjson | OutputFormat::Json => return None,
         };
         Some(("fields", paths.join(",")))
     }
 
-    /// For all formats but JSON, which is one whole.
-    pub(super) fn printer<'a>(&self, format: Format, zone: &'a Zone) -> Printer<'a> {
+    /// For all formats but JSON, which is one document.
+    pub(super) fn printer<'a>(&self, format: OutputFormat, zone: &'a ZoneArgs) -> Printer<'a> {
         let columns = || Columns::new(self.paths(format));
         match format {
-            Format::Table => {
-                Printer::Table(Lines { table: self.table(), paths: self.paths(format), columns: columns(), zone })
+            OutputFormat::Table => {
+                Printer::Table(TableLines { table: self.table(), paths: self.paths(format), columns: columns(), zone })
             }
-            Format::Csv => Printer::Csv { columns: columns(), has_header: false },
-            Format::Ndjson | Format::Json => Printer::Ndjson,
+            OutputFormat::Csv => Printer::Csv { columns: columns(), has_header: false },
+            OutputFormat::Ndjson | OutputFormat::Json => Printer::Ndjson,
         }
     }
 
-    /// The columns that were asked for, if any.
+    /// The columns named by the user, if any.
     fn named(&self) -> &[String] {
         if self.columns.is_empty() { &self.fields } else { &self.columns }
     }
 
-    fn paths(&self, format: Format) -> Vec<String> {
+    fn paths(&self, format: OutputFormat) -> Vec<String> {
         match format {
             _ if !self.named().is_empty() => self.named().to_vec(),
-            Format::Csv => columns::USUAL.map(str::to_owned).to_vec(),
-            Format::Table | Format::Ndjson | Format::Json => USUAL.map(|(_, path)| path.to_owned()).to_vec(),
+            OutputFormat::Csv => columns::USUAL.map(str::to_owned).to_vec(),
+            OutputFormat::Table | OutputFormat::Ndjson | OutputFormat::Json => {
+                DEFAULT_COLUMNS.map(|(_, path)| path.to_owned()).to_vec()
+            }
         }
     }
 
     fn table(&self) -> Table {
         match self.named() {
-            [] => Table::new(USUAL.map(|(heading, _)| heading)),
+            [] => Table::new(DEFAULT_COLUMNS.map(|(heading, _)| heading)),
             paths => Table::new(paths.iter().map(String::as_str)),
         }
     }
 }
 
-/// Makes the lines of events that come one after another.
+/// Formats events, page by page.
 pub(super) enum Printer<'a> {
-    Table(Lines<'a>),
+    Table(TableLines<'a>),
     Csv { columns: Columns, has_header: bool },
     Ndjson,
 }
 
-pub(super) struct Lines<'a> {
+pub(super) struct TableLines<'a> {
     table: Table,
     paths: Vec<String>,
     columns: Columns,
-    zone: &'a Zone,
+    zone: &'a ZoneArgs,
 }
 
 impl Printer<'_> {
-    /// The lines of the next events; those before them also have the headings.
-    pub(super) fn lines<'a>(&mut self, documents: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, Failure> {
+    /// The lines of the next events, with the headings the first time.
+    pub(super) fn lines<'a>(&mut self, documents: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, CliError> {
         let mut lines = Vec::new();
         match self {
             Self::Table(shown) => {
                 for document in documents {
-                    shown.add(document).map_err(Failure::local)?;
+                    shown.add(document).map_err(CliError::local)?;
                 }
                 lines = shown.table.render(table::terminal_width()).into_bytes();
             }
@@ -127,7 +129,7 @@ impl Printer<'_> {
                     columns.write_csv_header(&mut lines);
                 }
                 for document in documents {
-                    columns.write_csv_row(document.as_bytes(), &mut lines).map_err(Failure::local)?;
+                    columns.write_csv_row(document.as_bytes(), &mut lines).map_err(CliError::local)?;
                 }
             }
             Self::Ndjson => {
@@ -141,7 +143,7 @@ impl Printer<'_> {
     }
 }
 
-impl Lines<'_> {
+impl TableLines<'_> {
     fn add(&mut self, document: &str) -> Result<(), serde_json::Error> {
         let cells = self.columns.cells(document.as_bytes())?;
         let texts = self.paths.iter().zip(cells).map(|(path, cell)| text(path, cell, self.zone));
@@ -150,8 +152,8 @@ impl Lines<'_> {
     }
 }
 
-/// What people read in place of what is stored.
-fn text(path: &str, cell: Cell, zone: &Zone) -> String {
+/// Stored values as people read them.
+fn text(path: &str, cell: Cell, zone: &ZoneArgs) -> String {
     let text = cell.into_text();
     if path == OBJECTS {
         return objects(&text);
@@ -160,7 +162,7 @@ fn text(path: &str, cell: Cell, zone: &Zone) -> String {
     if is_date { zone.show(&text) } else { text }
 }
 
-/// The primary ones; the others do not bring the event here.
+/// The primary objects, by which an event is found.
 fn objects(json: &str) -> String {
     let objects: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
     let primary = objects.iter().filter(|object| object.get("rel").is_some_and(|rel| rel == "primary"));
@@ -182,14 +184,14 @@ mod tests {
     #[derive(Parser)]
     struct Typed {
         #[command(flatten)]
-        shape: Shape,
+        display: DisplayArgs,
         #[command(flatten)]
-        zone: Zone,
+        zone: ZoneArgs,
     }
 
-    fn lines(arguments: &[&str], format: Format, document: &str) -> String {
-        let Typed { shape, zone } = Typed::try_parse_from([&["x"], arguments].concat()).unwrap();
-        let lines = shape.printer(shape.format(format).unwrap(), &zone).lines([document]).unwrap();
+    fn lines(arguments: &[&str], format: OutputFormat, document: &str) -> String {
+        let Typed { display, zone } = Typed::try_parse_from([&["x"], arguments].concat()).unwrap();
+        let lines = display.printer(display.format(format).unwrap(), &zone).lines([document]).unwrap();
         String::from_utf8(lines).unwrap()
     }
 
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_row_has_what_a_person_looks_for() {
-        let table = lines(&["--tz=UTC"], Format::Table, DOCUMENT);
+        let table = lines(&["--tz=UTC"], OutputFormat::Table, DOCUMENT);
         let row = table.lines().nth(1).unwrap().split("  ").map(str::trim).filter(|cell| !cell.is_empty());
         let expected = [
             "2026-07-01 10:20:30.456+00:00",
@@ -220,14 +222,15 @@ mod tests {
         let columns = ["--columns=@timestamp,event.duration,user.id,message", "--tz=+02:00"];
         let table = "@timestamp                     event.duration  user.id  message\n\
                      2026-07-01 12:20:30.456+02:00  -5                       =order 7 shipped\n";
-        assert_eq!(lines(&columns, Format::Table, DOCUMENT), table);
+        assert_eq!(lines(&columns, OutputFormat::Table, DOCUMENT), table);
         let csv = "@timestamp,event.duration,user.id,message\r\n2026-07-01T10:20:30.456Z,-5,,'=order 7 shipped\r\n";
-        assert_eq!(lines(&columns, Format::Csv, DOCUMENT), csv);
-        assert_eq!(lines(&["--fields=user.name"], Format::Table, DOCUMENT), "user.name\nann\n");
-        let format = |argument: &str, format| Typed::try_parse_from(["x", argument]).unwrap().shape.format(format);
+        assert_eq!(lines(&columns, OutputFormat::Csv, DOCUMENT), csv);
+        assert_eq!(lines(&["--fields=user.name"], OutputFormat::Table, DOCUMENT), "user.name\nann\n");
+        let format = |argument: &str, format| Typed::try_parse_from(["x", argument]).unwrap().display.format(format);
         assert!(
-            format("--columns=message", Format::Ndjson).is_err() && format("--fields=user.*", Format::Csv).is_err()
+            format("--columns=message", OutputFormat::Ndjson).is_err()
+                && format("--fields=user.*", OutputFormat::Csv).is_err()
         );
-        assert_eq!(format("--fields=user.*", Format::Ndjson).ok(), Some(Format::Ndjson));
+        assert_eq!(format("--fields=user.*", OutputFormat::Ndjson).ok(), Some(OutputFormat::Ndjson));
     }
 }
