@@ -1,7 +1,6 @@
 //! Who is calling, and whether the route is theirs.
 //!
-//! A route cannot be served without a [`Guarded`] around its handlers, which says what a caller needs for it. What is
-//! another space's answers as if there were nothing.
+//! An [`Operation`](super::operation::Operation) says what a caller needs for it. What is another space's answers as if there were nothing.
 
 use std::sync::Arc;
 
@@ -9,9 +8,8 @@ use axum::{
     Extension,
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, header, request::Parts},
-    middleware::{Next, from_fn_with_state},
+    middleware::Next,
     response::{IntoResponse, Response},
-    routing::MethodRouter,
 };
 use serde_json::json;
 
@@ -21,34 +19,6 @@ use crate::{
     audit::{Action, Record},
     error::{ErrorCode, Failure},
 };
-
-/// The only paths that answer without a key.
-const OPEN: [&str; 2] = ["/livez", "/readyz"];
-
-/// The handlers of a path, each behind what it needs.
-#[derive(Clone)]
-pub(super) struct Guarded(MethodRouter<Arc<Shared>>);
-
-impl Guarded {
-    /// With further methods of the same path.
-    pub(super) fn and(self, other: Self) -> Self {
-        Self(self.0.merge(other.0))
-    }
-
-    pub(super) fn into_methods(self) -> MethodRouter<Arc<Shared>> {
-        self.0
-    }
-}
-
-/// Handlers for callers who may do this.
-pub(super) fn requires(permission: Permission, methods: MethodRouter<Arc<Shared>>) -> Guarded {
-    Guarded(methods.route_layer(from_fn_with_state(permission, check)))
-}
-
-/// Handlers for everyone; for [`OPEN`].
-pub(super) fn open(methods: MethodRouter<Arc<Shared>>) -> Guarded {
-    Guarded(methods)
-}
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
@@ -65,7 +35,7 @@ pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, request: Req
         Ok(caller) => {
             parts.extensions.insert(caller);
         }
-        Err(_) if OPEN.contains(&parts.uri.path()) => {}
+        Err(_) if shared.open_paths.contains(&parts.uri.path()) => {}
         Err(failure) => return failure.into_response(),
     }
     next.run(Request::from_parts(parts, body)).await

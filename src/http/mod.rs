@@ -1,8 +1,7 @@
-//! The HTTP interface: every route and layer is on this page.
+//! The HTTP interface: every layer is on this page, every operation in the table that [`routes`] makes.
 //!
 //! A request passes the layers of [`router`] from the outside in: it is measured, a panic below becomes a 500, it is found out
-//! who is calling, and the route's own guard asks whether they may. Each file in `routes` has one resource: its handlers, their types and their
-//! description in the API document.
+//! who is calling, and the operation's own guard asks whether they may.
 
 mod address;
 mod answer;
@@ -39,7 +38,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{delete, get, post, put},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +45,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    access::{Access, Permission},
+    access::Access,
     audit::Audit,
     error::{ErrorCode, Failure},
     intake::Intake,
@@ -61,9 +59,8 @@ pub use address::{ForwardHeader, Proxies};
 use answer::Code;
 use body::Bodies;
 pub use connection_limiter::PerAddress;
+use guard::authenticate;
 pub use guard::authentication_failed;
-use guard::{Guarded, authenticate, open, requires};
-pub use openapi::document as openapi;
 use operation::Operation;
 pub use serve::{Connections, serve};
 pub use tls::{Tls, TlsError};
@@ -88,6 +85,11 @@ pub struct Services {
     pub stopping: CancellationToken,
 }
 
+/// The API document, as JSON for people.
+pub fn openapi() -> serde_json::Result<String> {
+    openapi::document(&routes::operations())
+}
+
 /// What requests may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -104,52 +106,15 @@ const REQUEST_ID: &str = "x-request-id";
 /// Bytes of a body that is not events.
 const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 
-type Route = (&'static str, Guarded);
-
-/// The routes that also exist under `/s/{space}`.
-fn in_space() -> [Route; 5] {
-    [
-        ("/api/event_log/events", requires(Permission::LogEvents, post(routes::events::log))),
-        ("/api/event_log/providers", requires(Permission::ListProviders, get(routes::providers::list))),
-        (
-            "/api/event_log/providers/{provider}",
-            requires(Permission::RegisterProviders, put(routes::providers::register)),
-        ),
-        ("/api/event_log/dead_letters", requires(Permission::ListDeadLetters, get(routes::dead_letters::list))),
-        (
-            "/api/event_log/dead_letters/_replay",
-            requires(Permission::ReplayDeadLetters, post(routes::dead_letters::replay)),
-        ),
-    ]
-}
-
-/// The routes that are about the program, not about a space.
-fn of_operation() -> [Route; 6] {
-    [
-        (
-            "/api/access/keys",
-            requires(Permission::ListKeys, get(routes::keys::list))
-                .and(requires(Permission::ChangeKeys, post(routes::keys::create))),
-        ),
-        ("/api/access/keys/{name}", requires(Permission::ChangeKeys, delete(routes::keys::revoke))),
-        ("/livez", open(get(routes::health::live))),
-        ("/readyz", open(get(routes::health::ready))),
-        ("/metrics", requires(Permission::Monitor, get(routes::metrics::scrape))),
-        ("/openapi.json", requires(Permission::ReadDescription, get(routes::openapi::document))),
-    ]
-}
-
 /// The whole interface.
 pub fn router(services: Services) -> Router {
-    let shared = Arc::new(Shared::new(services));
     let operations = routes::operations();
+    let shared = Arc::new(Shared::new(services, &operations));
     let of_spaces = || operations.iter().filter(|operation| operation.is_in_spaces);
     let route = |router, operation: &Operation| operation.route(router);
     Router::new()
-        .merge(collect(of_operation()))
-        .merge(collect(in_space()))
         .merge(operations.iter().fold(Router::new(), route))
-        .nest("/s/{space}", collect(in_space()).merge(of_spaces().fold(Router::new(), route)))
+        .nest("/s/{space}", of_spaces().fold(Router::new(), route))
         .fallback(async || Failure::not_found())
         .method_not_allowed_fallback(async |method: Method| {
             Failure::new(ErrorCode::MethodNotAllowed, format!("{method} is not allowed here"))
@@ -158,10 +123,6 @@ pub fn router(services: Services) -> Router {
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(from_fn_with_state(Arc::clone(&shared), observe))
         .with_state(shared)
-}
-
-fn collect(routes: impl IntoIterator<Item = Route>) -> Router<Arc<Shared>> {
-    routes.into_iter().fold(Router::new(), |router, (path, guarded)| router.route(path, guarded.into_methods()))
 }
 
 /// Bodies that are no events may take this part of what events may, besides it.
@@ -174,17 +135,29 @@ struct Shared {
     bodies: Bodies,
     /// Of everything else, so that nobody who may only ask keeps events out.
     other_bodies: Bodies,
+    /// The API document.
+    description: Result<String, String>,
+    /// The paths that answer without a key.
+    open_paths: Vec<&'static str>,
     /// A turn for each processor: more threads would only hold more memory.
     checking: Semaphore,
 }
 
 impl Shared {
-    fn new(services: Services) -> Self {
+    fn new(services: Services, operations: &[Operation]) -> Self {
         let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
         let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes);
         let other_bodies = Bodies::new(max_concurrent_bytes / OTHER_BODIES, MAX_QUERY_BYTES);
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self { services, bodies, other_bodies, checking: Semaphore::new(processors) }
+        let is_open = |operation: &&Operation| operation.is_open();
+        Self {
+            services,
+            bodies,
+            other_bodies,
+            description: openapi::document(operations).map_err(|error| error.to_string()),
+            open_paths: operations.iter().filter(is_open).map(|operation| operation.path).collect(),
+            checking: Semaphore::new(processors),
+        }
     }
 
     /// When a request that begins now has to be answered.

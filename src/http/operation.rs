@@ -16,7 +16,7 @@ use utoipa::{
         extensions::ExtensionsBuilder,
         path::{OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
-        schema::{KnownFormat, SchemaFormat},
+        schema::{AnyOfBuilder, ArrayBuilder, KnownFormat, SchemaFormat},
         security::SecurityRequirement,
     },
 };
@@ -101,6 +101,8 @@ enum SchemaOf {
         schema: fn() -> RefOr<Schema>,
         others: fn(&mut Vec<(String, RefOr<Schema>)>),
     },
+    /// The event of the JSON Schema in `docs/event.schema.json`.
+    Event,
     Text,
     /// Any JSON.
     Json,
@@ -114,21 +116,36 @@ impl SchemaOf {
     fn content(self) -> Content {
         Content::new(Some(match self {
             Self::Type { name, .. } => RefOr::Ref(Ref::from_schema_name(name())),
+            Self::Event => {
+                let event = || RefOr::<Schema>::Ref(Ref::from_schema_name(EVENT));
+                let events = ArrayBuilder::new().items(event());
+                AnyOfBuilder::new().item(event()).item(events).into()
+            }
             Self::Text => String::schema(),
             Self::Json => serde_json::Value::schema(),
         }))
     }
 
     fn add_to(self, components: &mut Components) {
-        let Self::Type { name, schema, others } = self else { return };
-        components.schemas.insert(name(), schema());
-        let mut schemas = Vec::new();
-        others(&mut schemas);
-        components.schemas.extend(schemas);
+        match self {
+            Self::Type { name, schema, others } => {
+                components.schemas.insert(name(), schema());
+                let mut schemas = Vec::new();
+                others(&mut schemas);
+                components.schemas.extend(schemas);
+            }
+            Self::Event => {
+                if let Ok(schema) = serde_json::from_str::<Schema>(include_str!("../../docs/event.schema.json")) {
+                    components.schemas.insert(EVENT.to_owned(), schema.into());
+                }
+            }
+            Self::Text | Self::Json => {}
+        }
     }
 }
 
 const JSON: &str = "application/json";
+const EVENT: &str = "Event";
 
 impl Parameter {
     /// A name in the path of a request.
@@ -336,6 +353,13 @@ impl Operation {
 
     pub(super) fn json_body<T: ToSchema>(mut self, description: Option<&'static str>) -> Self {
         self.body = Some(BodyDescription { description, contents: vec![(JSON, SchemaOf::of::<T>())] });
+        self
+    }
+
+    /// Events: one, an array of them, or one a line.
+    pub(super) fn events_body(mut self, description: &'static str) -> Self {
+        let contents = vec![(JSON, SchemaOf::Event), ("application/x-ndjson", SchemaOf::Text)];
+        self.body = Some(BodyDescription { description: Some(description), contents });
         self
     }
 

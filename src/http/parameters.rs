@@ -68,14 +68,6 @@ impl Parameters {
         Ok(number as u64)
     }
 
-    pub(super) fn take(&mut self, name: &'static str, _: &str) -> Result<Option<String>, Failure> {
-        self.text(&Parameter::text(name, ""))
-    }
-
-    pub(super) fn take_number(&mut self, name: &'static str, range: NumberRange) -> Result<u64, Failure> {
-        self.number(&Parameter::number(name, range, ""))
-    }
-
     /// Refuses what nobody took.
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self.pairs.first() {

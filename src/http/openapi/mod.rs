@@ -1,18 +1,18 @@
-//! The description of the interface, made of what stands beside each handler.
+//! The API document, made of the table of operations.
 
 pub(super) mod examples;
 
 use utoipa::{
-    Modify, OpenApi,
+    OpenApi,
     openapi::{
-        Components, Content, OpenApi as Document, Ref, RefOr, ResponseBuilder, ServerBuilder, ServerVariableBuilder,
-        path::{Operation, PathItem},
+        Components, Content, Ref, RefOr, ResponseBuilder, Server, ServerBuilder, ServerVariableBuilder,
+        path::{Operation as Described, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use self::examples::Examples;
-use super::{answer::ErrorAnswer, routes};
+use super::{answer::ErrorAnswer, operation::Operation};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,58 +21,39 @@ use super::{answer::ErrorAnswer, routes};
         description = "A tamper-evident event log. Every error answer has the fields `statusCode`, `error` and \
                        `message`, and its code in the header `annals-error`; docs/errors.md explains each."
     ),
-    paths(
-        routes::events::log,
-        routes::providers::list,
-        routes::providers::register,
-        routes::dead_letters::list,
-        routes::dead_letters::replay,
-        routes::keys::list,
-        routes::keys::create,
-        routes::keys::revoke,
-        routes::health::live,
-        routes::health::ready,
-        routes::metrics::scrape,
-        routes::openapi::document,
-    ),
     components(schemas(ErrorAnswer)),
     security(("api_key" = []), ("bearer" = [])),
 )]
 struct Api;
 
 /// The document, as JSON for people: indented, with a line break at its end.
-pub fn document() -> serde_json::Result<String> {
+pub(super) fn document(operations: &[Operation]) -> serde_json::Result<String> {
     let mut document = Api::openapi();
     let components = document.components.get_or_insert_with(Components::new);
-    for operation in routes::operations() {
-        let described = operation.describe(components);
+    add_security(components);
+    for operation in operations {
+        let mut described = operation.describe(components);
+        if !operation.is_open() {
+            add_unauthenticated(&mut described);
+        }
         document.paths.add_path_operation(operation.path, vec![operation.method.clone()], described);
     }
-    Common.modify(&mut document);
+    document.servers = Some(servers());
     Examples::read()?.add_to(&mut document);
     let mut text = document.to_pretty_json()?;
     text.push('\n');
     Ok(text)
 }
 
-/// What holds for every operation.
-struct Common;
-
-impl Modify for Common {
-    fn modify(&self, document: &mut Document) {
-        add_security(document.components.get_or_insert_with(Components::new));
-        document.servers = Some(vec![
-            ServerBuilder::new().url("/").description(Some("The default space")).build(),
-            ServerBuilder::new()
-                .url("/s/{space}")
-                .description(Some("Another space; for the paths under /api"))
-                .parameter("space", ServerVariableBuilder::new().default_value("default"))
-                .build(),
-        ]);
-        for path in document.paths.paths.values_mut() {
-            operations(path).for_each(add_unauthenticated);
-        }
-    }
+fn servers() -> Vec<Server> {
+    vec![
+        ServerBuilder::new().url("/").description(Some("The default space")).build(),
+        ServerBuilder::new()
+            .url("/s/{space}")
+            .description(Some("Another space; for the paths under /api"))
+            .parameter("space", ServerVariableBuilder::new().default_value("default"))
+            .build(),
+    ]
 }
 
 fn add_security(components: &mut Components) {
@@ -83,9 +64,8 @@ fn add_security(components: &mut Components) {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
 }
 
-/// An operation that says nothing of its own about security needs a key.
-fn add_unauthenticated(operation: &mut Operation) {
-    if operation.security.is_none() {
+fn add_unauthenticated(operation: &mut Described) {
+    {
         let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorAnswer"))));
         for (status, description) in [
             ("401", "The request has no credentials, or none that are known"),
@@ -102,6 +82,6 @@ fn add_unauthenticated(operation: &mut Operation) {
     }
 }
 
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Described> {
     [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().filter_map(Option::as_mut)
 }

@@ -6,43 +6,59 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
+    access::Permission,
     error::Failure,
     http::{
-        Shared,
-        answer::{self, ErrorAnswer},
+        Shared, answer,
+        operation::{Answer, Operation, Parameter},
         parameters::{InSpace, MAX_SAFE, NumberRange, Parameters, invalid},
     },
     ship::{DeadLetter, DeadLetters, Replayed, Shipper},
     wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
 };
 
-const FROM: NumberRange = NumberRange { default: 0, min: 0, max: MAX_SAFE };
-const LIMIT: NumberRange = NumberRange { default: 100, min: 0, max: 1000 };
+const STORE: Parameter = Parameter::text("store", "The name of one store; all of them without it");
+const FROM: Parameter =
+    Parameter::number("from", NumberRange { default: 0, min: 0, max: MAX_SAFE }, "How many to skip in each store");
+const LIMIT: Parameter =
+    Parameter::number("limit", NumberRange { default: 100, min: 0, max: 1000 }, "How many to list of each store");
 
-/// List what stores refused for good
-#[utoipa::path(
-    get,
-    path = "/api/event_log/dead_letters",
-    operation_id = "list_dead_letters",
-    tag = "dead letters",
-    params(
-        ("store" = Option<String>, Query, description = "The name of one store; all of them without it"),
-        ("from" = Option<u64>, Query, description = "How many to skip in each store"),
-        ("limit" = Option<u64>, Query, description = "How many to list of each store", maximum = 1000),
-    ),
-    responses(
-        (status = 200, description = "Dead letters by store", body = DeadLettersAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-    )
-)]
-pub(in crate::http) async fn list(
+pub(super) fn operations() -> Vec<Operation> {
+    let list = Operation::get("/api/event_log/dead_letters", "list_dead_letters", list)
+        .in_spaces()
+        .needs(Permission::ListDeadLetters)
+        .tagged("dead letters")
+        .summary("List what stores refused for good")
+        .parameters([&STORE, &FROM, &LIMIT])
+        .answers([
+            Answer::json::<DeadLettersAnswer>(200, "Dead letters by store"),
+            Answer::error(400, "The request is invalid"),
+        ]);
+    let replay = Operation::post("/api/event_log/dead_letters/_replay", "replay_dead_letters", replay)
+        .in_spaces()
+        .needs(Permission::ReplayDeadLetters)
+        .tagged("dead letters")
+        .summary("Offer what stores refused to them again")
+        .description(
+            "After the cause was mended. What a store takes now is a dead letter no longer. What it refuses again does not keep others \
+             from being offered, nor does a store that fails keep the others from theirs.",
+        )
+        .parameters([&STORE])
+        .answers([
+            Answer::json::<ReplayAnswer>(200, "What became of them"),
+            Answer::error(400, "The request is invalid"),
+        ]);
+    vec![list, replay]
+}
+
+async fn list(
     State(shared): State<Arc<Shared>>,
     _space: InSpace,
     mut parameters: Parameters,
 ) -> Result<Response, Failure> {
     let chosen = chosen(&shared, &mut parameters)?;
-    let from = size(parameters.take_number("from", FROM)?);
-    let limit = size(parameters.take_number("limit", LIMIT)?);
+    let from = size(parameters.number(&FROM)?);
+    let limit = size(parameters.number(&LIMIT)?);
     parameters.finish()?;
     let mut stores = Vec::with_capacity(chosen.len());
     for (store, shipper) in chosen {
@@ -53,22 +69,7 @@ pub(in crate::http) async fn list(
     Ok(answer::json(StatusCode::OK, &DeadLettersAnswer { stores }))
 }
 
-/// Offer what stores refused to them again
-///
-/// After the cause was mended. What a store takes now is a dead letter no longer. What it refuses again does not keep others
-/// from being offered, nor does a store that fails keep the others from theirs.
-#[utoipa::path(
-    post,
-    path = "/api/event_log/dead_letters/_replay",
-    operation_id = "replay_dead_letters",
-    tag = "dead letters",
-    params(("store" = Option<String>, Query, description = "The name of one store; all of them without it")),
-    responses(
-        (status = 200, description = "What became of them", body = ReplayAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-    )
-)]
-pub(in crate::http) async fn replay(
+async fn replay(
     State(shared): State<Arc<Shared>>,
     _space: InSpace,
     mut parameters: Parameters,
@@ -99,13 +100,13 @@ pub(in crate::http) async fn replay(
 /// The store that the request names, or all of them.
 fn chosen(shared: &Shared, parameters: &mut Parameters) -> Result<Vec<(String, Shipper)>, Failure> {
     let stores = &shared.services.stores;
-    let Some(wanted) = parameters.take("store", "string")? else {
+    let Some(wanted) = parameters.text(&STORE)? else {
         return Ok(stores.clone());
     };
     let chosen: Vec<_> = stores.iter().filter(|(name, _)| *name == wanted).cloned().collect();
     if chosen.is_empty() {
         let names: Vec<_> = stores.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(invalid("store", format_args!("expected one of [{}] but got [{wanted}]", names.join(", "))));
+        return Err(invalid(STORE.name, format_args!("expected one of [{}] but got [{wanted}]", names.join(", "))));
     }
     Ok(chosen)
 }

@@ -11,14 +11,14 @@ use axum::{
 use tokio::{task, time::Instant};
 
 use crate::{
-    access::Caller,
+    access::{Caller, Permission},
     error::{ErrorCode, Failure},
     event::{Space, WriteScope},
     http::{
-        Shared,
-        answer::{self, ErrorAnswer},
+        Shared, answer,
         body::{Expected, Sent},
         items::{self, Submitted},
+        operation::{Answer, Operation, Parameter},
         parameters::{InSpace, Parameters, invalid},
     },
     intake::{Accepted, Item},
@@ -29,35 +29,37 @@ use crate::{
 
 const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
 
-/// Log events
-///
-/// The body is one event, an array of events, or one event a line; it may be compressed with gzip. Each event is answered
-/// for on its own. An accepted event is sealed and on disk: it reaches every store, whatever happens. A log that was told to keep
-/// no events says `not_kept` of those that are valid.
-#[utoipa::path(
-    post,
-    path = "/api/event_log/events",
-    operation_id = "log_events",
-    tag = "events",
-    params(
-        ("wait_for" = Option<String>, Query, description = "`stored`: answer once the events can be found",
-            example = "stored"),
-    ),
-    request_body(
-        description = "Events as in the JSON Schema of this log",
-        content((serde_json::Value = "application/json"), (String = "application/x-ndjson"))
-    ),
-    responses(
-        (status = 202, description = "At least one event is valid, or none was sent", body = EventsAnswer),
-        (status = 400, description = "Every event is invalid or not for the caller to log, or the request is invalid",
-            body = AllRejectedAnswer),
-        (status = 408, description = "The body did not arrive in time", body = ErrorAnswer),
-        (status = 413, description = "The body is too large or has too many events", body = ErrorAnswer),
-        (status = 415, description = "The content type or encoding is not accepted", body = ErrorAnswer),
-        (status = 503, description = "Nothing is accepted at present; nothing was written", body = ErrorAnswer),
-    )
-)]
-pub(in crate::http) async fn log(
+const WAIT_FOR: Parameter =
+    Parameter::text("wait_for", "`stored`: answer once the events can be found").such_as("stored");
+
+pub(super) fn operations() -> Vec<Operation> {
+    let log = Operation::post("/api/event_log/events", "log_events", log)
+        .in_spaces()
+        .needs(Permission::LogEvents)
+        .tagged("events")
+        .summary("Log events")
+        .description(
+            "The body is one event, an array of events, or one event a line; it may be compressed with gzip. Each event is answered for \
+             on its own. An accepted event is sealed and on disk: it reaches every store, whatever happens. A log that was told to keep \
+             no events says `not_kept` of those that are valid.",
+        )
+        .parameters([&WAIT_FOR])
+        .events_body("Events as in the JSON Schema of this log")
+        .answers([
+            Answer::json::<EventsAnswer>(202, "At least one event is valid, or none was sent"),
+            Answer::json::<AllRejectedAnswer>(
+                400,
+                "Every event is invalid or not for the caller to log, or the request is invalid",
+            ),
+            Answer::error(408, "The body did not arrive in time"),
+            Answer::error(413, "The body is too large or has too many events"),
+            Answer::error(415, "The content type or encoding is not accepted"),
+            Answer::error(503, "Nothing is accepted at present; nothing was written"),
+        ]);
+    vec![log]
+}
+
+async fn log(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     InSpace(space): InSpace,
@@ -90,10 +92,10 @@ enum Wait {
 
 impl Wait {
     fn parse(mut parameters: Parameters) -> Result<Self, Failure> {
-        let wait = match parameters.take("wait_for", "string")?.as_deref() {
+        let wait = match parameters.text(&WAIT_FOR)?.as_deref() {
             None => Self::Durable,
             Some("stored") => Self::Stored,
-            Some(other) => return Err(invalid("wait_for", format_args!("expected [stored] but got [{other}]"))),
+            Some(other) => return Err(invalid(WAIT_FOR.name, format_args!("expected [stored] but got [{other}]"))),
         };
         parameters.finish()?;
         Ok(wait)

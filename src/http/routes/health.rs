@@ -6,37 +6,39 @@ use axum::{Extension, extract::State, http::StatusCode, response::Response};
 
 use crate::{
     access::{Caller, Permission},
-    http::{Shared, answer},
+    http::{
+        Shared, answer,
+        operation::{Answer, Operation},
+    },
     ship::Progress,
     wire::{LiveAnswer, Readiness, ReadyAnswer, StoreHealth, WriterHealth},
 };
 
-/// Whether the process runs
-#[utoipa::path(
-    get,
-    path = "/livez",
-    tag = "operation",
-    security(()),
-    responses((status = 200, description = "It does", body = LiveAnswer))
-)]
-pub(in crate::http) async fn live() -> Response {
+pub(super) fn operations() -> Vec<Operation> {
+    let live = Operation::get("/livez", "live", live)
+        .tagged("operation")
+        .summary("Whether the process runs")
+        .answers([Answer::json::<LiveAnswer>(200, "It does")]);
+    let ready = Operation::get("/readyz", "ready", ready)
+        .takes_key()
+        .tagged("operation")
+        .summary("Whether events are accepted, and how far each store is")
+        .description("To callers who may not see metrics the answer is the status alone.")
+        .answers([
+            Answer::json::<ReadyAnswer>(
+                200,
+                "Events are accepted; `degraded` if a store cannot go on, or is not set up yet",
+            ),
+            Answer::json::<ReadyAnswer>(503, "No events are accepted"),
+        ]);
+    vec![live, ready]
+}
+
+async fn live() -> Response {
     answer::json(StatusCode::OK, &LiveAnswer { status: "alive".to_owned() })
 }
 
-/// Whether events are accepted, and how far each store is
-///
-/// To callers who may not see metrics the answer is the status alone.
-#[utoipa::path(
-    get,
-    path = "/readyz",
-    tag = "operation",
-    security((), ("api_key" = [])),
-    responses(
-        (status = 200, description = "Events are accepted; `degraded` if a store cannot go on, or is not set up yet", body = ReadyAnswer),
-        (status = 503, description = "No events are accepted", body = ReadyAnswer),
-    )
-)]
-pub(in crate::http) async fn ready(State(shared): State<Arc<Shared>>, caller: Option<Extension<Caller>>) -> Response {
+async fn ready(State(shared): State<Arc<Shared>>, caller: Option<Extension<Caller>>) -> Response {
     let writer = shared.services.writer.health();
     let stores: Vec<_> = shared.services.stores.iter().map(|(name, shipper)| state(name, shipper.progress())).collect();
     let status = overall(&writer, &stores);

@@ -11,17 +11,15 @@ use axum::{
 use serde_json::json;
 use tokio::task;
 
-use super::described::BodyErrors;
-
 use crate::{
-    access::{Caller, Grant, GrantText, KeyInfo, NewKey, Role},
+    access::{Caller, Grant, GrantText, KeyInfo, NewKey, Permission, Role},
     audit::{Action, Record},
     error::Failure,
     event::UnixMillis,
     http::{
-        MAX_QUERY_BYTES, Shared,
-        answer::{self, ErrorAnswer},
+        MAX_QUERY_BYTES, Shared, answer,
         body::Expected,
+        operation::{Answer, Operation, Parameter, body_errors},
         parameters::{Names, Parameters},
     },
     time::format_time,
@@ -30,6 +28,47 @@ use crate::{
 };
 
 const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
+
+const NAME: Parameter = Parameter::path("name", "Name of the key", "shop");
+
+pub(super) fn operations() -> Vec<Operation> {
+    let list = Operation::get("/api/access/keys", "list_keys", list)
+        .needs(Permission::ListKeys)
+        .tagged("access")
+        .summary("List the API keys")
+        .answers([Answer::json::<KeysAnswer>(200, "All keys, without their texts")]);
+    let create = Operation::post("/api/access/keys", "create_key", create)
+        .needs(Permission::ChangeKeys)
+        .tagged("access")
+        .summary("Make an API key")
+        .description("The answer is the only place where its text is shown. The key holds from now on.")
+        .records(Action::KeyCreated)
+        .json_body::<NewKeyRequest>(None)
+        .answers([
+            Answer::json::<NewKeyAnswer>(201, "The key"),
+            Answer::error(400, "The request is invalid"),
+            Answer::error(409, "There is a key of this name already"),
+        ])
+        .answers(body_errors())
+        .answers([Answer::error(503, "The key could not be made durable")]);
+    let revoke = Operation::delete("/api/access/keys/{name}", "revoke_key", revoke)
+        .needs(Permission::ChangeKeys)
+        .tagged("access")
+        .summary("Revoke an API key")
+        .description(
+            "From the next request on it is unknown. The last key that is an admin's for good cannot be revoked.",
+        )
+        .records(Action::KeyRevoked)
+        .parameters([&NAME])
+        .answers([
+            Answer::json::<KeyAnswer>(200, "What the key was"),
+            Answer::error(400, "The request is invalid"),
+            Answer::error(404, "No key has this name"),
+            Answer::error(409, "It is the last admin's"),
+            Answer::error(503, "The change could not be made durable"),
+        ]);
+    vec![list, create, revoke]
+}
 
 fn show(info: KeyInfo, now: UnixMillis) -> KeyAnswer {
     let expired = info.is_expired(now);
@@ -42,42 +81,14 @@ fn show_grant(GrantText { role, spaces, providers }: GrantText) -> GrantAnswer {
     GrantAnswer { role: role.as_str().to_owned(), spaces, providers }
 }
 
-/// List the API keys
-#[utoipa::path(
-    get,
-    path = "/api/access/keys",
-    operation_id = "list_keys",
-    tag = "access",
-    responses((status = 200, description = "All keys, without their texts", body = KeysAnswer))
-)]
-pub(in crate::http) async fn list(
-    State(shared): State<Arc<Shared>>,
-    parameters: Parameters,
-) -> Result<Response, Failure> {
+async fn list(State(shared): State<Arc<Shared>>, parameters: Parameters) -> Result<Response, Failure> {
     parameters.finish()?;
     let now = shared.services.clock.now();
     let keys = shared.services.access.keys().list().into_iter().map(|info| show(info, now)).collect();
     Ok(answer::json(StatusCode::OK, &KeysAnswer { keys }))
 }
 
-/// Make an API key
-///
-/// The answer is the only place where its text is shown. The key holds from now on.
-#[utoipa::path(
-    post,
-    path = "/api/access/keys",
-    operation_id = "create_key",
-    tag = "access",
-    request_body(content((NewKeyRequest = "application/json"))),
-    responses(
-        (status = 201, description = "The key", body = NewKeyAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 409, description = "There is a key of this name already", body = ErrorAnswer),
-        BodyErrors,
-        (status = 503, description = "The key could not be made durable", body = ErrorAnswer),
-    )
-)]
-pub(in crate::http) async fn create(
+async fn create(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     parameters: Parameters,
@@ -104,31 +115,14 @@ pub(in crate::http) async fn create(
     work.await.map_err(|error| Failure::internal(error.to_string()))?
 }
 
-/// Revoke an API key
-///
-/// From the next request on it is unknown. The last key that is an admin's for good cannot be revoked.
-#[utoipa::path(
-    delete,
-    path = "/api/access/keys/{name}",
-    operation_id = "revoke_key",
-    tag = "access",
-    params(("name" = String, Path, description = "Name of the key", example = "shop")),
-    responses(
-        (status = 200, description = "What the key was", body = KeyAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        (status = 404, description = "No key has this name", body = ErrorAnswer),
-        (status = 409, description = "It is the last admin's", body = ErrorAnswer),
-        (status = 503, description = "The change could not be made durable", body = ErrorAnswer),
-    )
-)]
-pub(in crate::http) async fn revoke(
+async fn revoke(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     mut names: Names,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let name = names.take("name")?;
+    let name = names.take(NAME.name)?;
     let work = task::spawn_blocking(move || {
         let info = shared.services.access.keys().revoke(&name)?;
         let about = json!({"key": info.name});

@@ -9,24 +9,26 @@ use axum::{
 };
 
 use crate::{
+    access::Permission,
     error::Failure,
-    http::Shared,
+    http::{
+        Shared,
+        operation::{Answer, Operation},
+    },
     metrics::{CONTENT_TYPE, StoreMetrics},
     ship::Progress,
 };
 
-/// What the program counts
-#[utoipa::path(
-    get,
-    path = "/metrics",
-    operation_id = "metrics",
-    tag = "operation",
-    responses((
-        status = 200, description = "OpenMetrics text",
-        content_type = "application/openmetrics-text", body = String
-    ))
-)]
-pub(in crate::http) async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+pub(super) fn operations() -> Vec<Operation> {
+    let scrape = Operation::get("/metrics", "metrics", scrape)
+        .needs(Permission::Monitor)
+        .tagged("operation")
+        .summary("What the program counts")
+        .answers([Answer::text(200, "OpenMetrics text", "application/openmetrics-text")]);
+    vec![scrape]
+}
+
+async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
     let metrics = &shared.services.metrics;
     for (name, shipper) in &shared.services.stores {
         show(&metrics.store(name), &shipper.progress());

@@ -2,17 +2,16 @@
 
 mod aggregate;
 mod count;
-pub(super) mod dead_letters;
-mod described;
+mod dead_letters;
 mod event;
-pub(super) mod events;
+mod events;
 mod export;
 mod find;
-pub(super) mod health;
-pub(super) mod keys;
-pub(super) mod metrics;
-pub(super) mod openapi;
-pub(super) mod providers;
+mod health;
+mod keys;
+mod metrics;
+mod openapi;
+mod providers;
 mod question;
 mod tail;
 
@@ -21,12 +20,19 @@ use super::operation::Operation;
 /// Every operation of the interface.
 pub(super) fn operations() -> Vec<Operation> {
     [
+        events::operations(),
         event::operations(),
+        providers::operations(),
         find::operations(),
         count::operations(),
         aggregate::operations(),
         export::operations(),
         tail::operations(),
+        dead_letters::operations(),
+        keys::operations(),
+        health::operations(),
+        metrics::operations(),
+        openapi::operations(),
     ]
     .into_iter()
     .flatten()

@@ -1,26 +1,29 @@
 //! `/openapi.json`: this interface, described for programs.
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
-use axum::{http::StatusCode, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 
 use crate::{
+    access::Permission,
     error::Failure,
-    http::{answer, openapi},
+    http::{
+        Shared, answer,
+        operation::{Answer, Operation},
+    },
 };
 
-static DOCUMENT: LazyLock<Result<String, String>> = LazyLock::new(|| openapi().map_err(|error| error.to_string()));
+pub(super) fn operations() -> Vec<Operation> {
+    let document = Operation::get("/openapi.json", "openapi", document)
+        .needs(Permission::ReadDescription)
+        .tagged("operation")
+        .summary("The description of this interface")
+        .answers([Answer::any_json(200, "An OpenAPI 3.1 document")]);
+    vec![document]
+}
 
-/// The description of this interface
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    operation_id = "openapi",
-    tag = "operation",
-    responses((status = 200, description = "An OpenAPI 3.1 document", body = serde_json::Value))
-)]
-pub(in crate::http) async fn document() -> Result<Response, Failure> {
-    match &*DOCUMENT {
+async fn document(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+    match &shared.description {
         Ok(text) => Ok(answer::json_bytes(StatusCode::OK, text.clone().into_bytes())),
         Err(error) => Err(Failure::internal(error)),
     }

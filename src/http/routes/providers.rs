@@ -10,15 +10,13 @@ use axum::{
 };
 use tokio::task;
 
-use super::described::BodyErrors;
-
 use crate::{
-    access::Caller,
+    access::{Caller, Permission},
     error::{ErrorCode, Failure},
     http::{
-        MAX_QUERY_BYTES, Shared,
-        answer::{self, ErrorAnswer},
+        MAX_QUERY_BYTES, Shared, answer,
         body::Expected,
+        operation::{Answer, Operation, Parameter, body_errors},
         parameters::{InSpace, Names, Parameters},
     },
     wire::{ProviderAnswer, ProvidersAnswer, Registration},
@@ -26,17 +24,34 @@ use crate::{
 
 const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
 
-/// List the registered providers
-///
-/// A writer sees those that it may log as.
-#[utoipa::path(
-    get,
-    path = "/api/event_log/providers",
-    operation_id = "list_providers",
-    tag = "providers",
-    responses((status = 200, description = "All providers by name", body = ProvidersAnswer))
-)]
-pub(in crate::http) async fn list(
+const PROVIDER: Parameter = Parameter::path("provider", "`event.provider` of the events", "shop");
+
+pub(super) fn operations() -> Vec<Operation> {
+    let list = Operation::get("/api/event_log/providers", "list_providers", list)
+        .in_spaces()
+        .needs(Permission::ListProviders)
+        .tagged("providers")
+        .summary("List the registered providers")
+        .description("A writer sees those that it may log as.")
+        .answers([Answer::json::<ProvidersAnswer>(200, "All providers by name")]);
+    let register = Operation::put("/api/event_log/providers/{provider}", "register_provider", register)
+        .in_spaces()
+        .needs(Permission::RegisterProviders)
+        .tagged("providers")
+        .summary("Register a provider's actions")
+        .description("Adds the actions to those that are there. Defaults, if any are given, take the place of those that are there.")
+        .parameters([&PROVIDER])
+        .json_body::<Registration>(Some("`actions`, and optionally `defaults`"))
+        .answers([
+            Answer::json::<ProviderAnswer>(200, "What is registered of the provider now"),
+            Answer::error(400, "The request is invalid"),
+        ])
+        .answers(body_errors())
+        .answers([Answer::error(503, "The registration could not be made durable")]);
+    vec![list, register]
+}
+
+async fn list(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     _space: InSpace,
@@ -50,27 +65,7 @@ pub(in crate::http) async fn list(
     Ok(answer::json(StatusCode::OK, &ProvidersAnswer { providers }))
 }
 
-/// Register a provider's actions
-///
-/// Adds the actions to those that are there. Defaults, if any are given, take the place of those that are there.
-#[utoipa::path(
-    put,
-    path = "/api/event_log/providers/{provider}",
-    operation_id = "register_provider",
-    tag = "providers",
-    params(("provider" = String, Path, description = "`event.provider` of the events", example = "shop")),
-    request_body(
-        description = "`actions`, and optionally `defaults`",
-        content((Registration = "application/json"))
-    ),
-    responses(
-        (status = 200, description = "What is registered of the provider now", body = ProviderAnswer),
-        (status = 400, description = "The request is invalid", body = ErrorAnswer),
-        BodyErrors,
-        (status = 503, description = "The registration could not be made durable", body = ErrorAnswer),
-    )
-)]
-pub(in crate::http) async fn register(
+async fn register(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     _space: InSpace,
@@ -80,7 +75,7 @@ pub(in crate::http) async fn register(
     body: Body,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let provider = names.take("provider")?;
+    let provider = names.take(PROVIDER.name)?;
     if !caller.principal.may_register(&provider) {
         return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider"));
     }

@@ -67,6 +67,7 @@ async fn tail(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
 
 async fn run(shared: Arc<Shared>, mut tail: Tail, access: AccessWatch, sender: Sender) {
     let stopping = &shared.services.stopping;
+    let events = ServerSentEvents(&sender);
     let end = tokio::select! {
         biased;
         () = sender.closed() => End::without_reader(stopping),
@@ -74,7 +75,7 @@ async fn run(shared: Arc<Shared>, mut tail: Tail, access: AccessWatch, sender: S
         () = tokio::time::sleep(LONGEST) => End::Complete,
         () = access.lost() => End::Access,
         Gone = beat(&sender) => End::without_reader(stopping),
-        Gone = tail.follow(&ServerSentEvents(&sender)) => End::without_reader(stopping),
+        Gone = tail.follow(&events) => End::without_reader(stopping),
     };
     if end == End::Access {
         sender.cutter().cut();

@@ -369,8 +369,7 @@ async fn everything_but_health_is_closed_without_a_key() {
     let log = Log::new();
     let key = &log.key;
     let open = ["/livez", "/readyz"];
-    let mut paths: Vec<&str> =
-        super::super::in_space().iter().chain(&super::super::of_operation()).map(|(path, _)| *path).collect();
+    let mut paths: Vec<&str> = super::super::routes::operations().iter().map(|operation| operation.path).collect();
     paths.extend(["/", "/nothing", "/s/team/api/event_log/providers", "/livez/"]);
     let wrong = [
         None,
