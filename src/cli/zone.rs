@@ -23,7 +23,7 @@ impl Zone {
     /// With its offset, for a local time alone may mean two moments. What is no time is shown as it is.
     pub(super) fn show(&self, text: &str) -> String {
         let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
-        time.to_zoned(self.tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
+        time.to_zoned_datetime(self.tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
     }
 
     /// As the server understands it: only a date without an offset means something else here than there.
