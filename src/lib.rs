@@ -7,6 +7,7 @@
 pub mod access;
 pub mod app;
 pub mod audit;
+mod backoff;
 mod buffers;
 pub mod cli;
 pub mod client;

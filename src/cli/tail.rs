@@ -201,7 +201,7 @@ impl<'a> Following<'a> {
         }
         if let Some(id) = id {
             self.place.reach(id);
-            self.backoff = Backoff::default();
+            self.backoff.reset();
             if self.trouble.take().is_some() {
                 output::complain("following again")?;
             }

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use super::{
     api::{Api, ApiError, Item, WaitFor},
-    backoff::Backoff,
     queue::{Queue, Tally},
 };
+use crate::backoff::Backoff;
 
 /// Runs until the queue is closed and empty, or `give_up` becomes true.
 pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receiver<bool>) {

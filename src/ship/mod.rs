@@ -12,7 +12,6 @@ mod dead_letter;
 mod deliver;
 mod health;
 mod progress;
-mod retry;
 mod run;
 
 use std::{
@@ -39,6 +38,7 @@ pub use progress::ProgressError;
 use progress::ProgressFile;
 
 use crate::{
+    backoff::Backoff,
     event::{ChainId, ChainPosition, Sequence, Stream, UnixMillis},
     integrity::{self, VerifyError},
     journal::{JournalHandle, Position},
@@ -47,6 +47,9 @@ use crate::{
     time::Clock,
     writer::{Group, Writer},
 };
+
+/// The first wait after a failure.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// What a shipper needs to know.
 pub struct Options {
@@ -280,14 +283,14 @@ impl Shipper {
         if confirmed.wait_for(|confirmed| *confirmed >= end).await.is_err() {
             return std::future::pending().await;
         }
-        let mut backoff = retry::Backoff::default();
+        let mut backoff = Backoff::starting_at(FIRST_WAIT);
         // Whoever comes while another refreshes waits for it, and most often finds itself covered.
         let mut refreshed = self.0.refreshed.lock().await;
         while *refreshed < end {
             let covered = *self.0.confirmed.borrow();
             match self.0.store.refresh().await {
                 Ok(()) => *refreshed = covered,
-                Err(_) => tokio::time::sleep(backoff.after_failure(None, retry::random())).await,
+                Err(_) => tokio::time::sleep(backoff.next(None)).await,
             }
         }
     }
