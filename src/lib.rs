@@ -9,6 +9,7 @@ pub mod app;
 pub mod audit;
 mod backoff;
 mod buffers;
+mod ca_file;
 pub mod cli;
 pub mod client;
 mod columns;

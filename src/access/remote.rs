@@ -1,15 +1,12 @@
 //! Questions to other systems about a caller: bounded in time and in size, and never followed elsewhere.
 
-use std::{
-    error::Error,
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{error::Error, io, path::Path, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Certificate, Client, Method, StatusCode, Url, header::HeaderValue, redirect::Policy};
+use reqwest::{Client, Method, StatusCode, Url, header::HeaderValue, redirect::Policy};
 use rustls::CertificateError;
+
+use crate::ca_file::{self, CaFileError};
 
 const MAX_ANSWER: usize = 4 << 20;
 
@@ -46,10 +43,8 @@ pub struct Unavailable(pub String);
 pub enum RemoteError {
     #[error("{0:?}: expected an http or https address without user or password")]
     BadUrl(String),
-    #[error("ca_file: cannot read {}", path.display())]
-    CaFile { path: PathBuf, source: std::io::Error },
-    #[error("ca_file: expected PEM certificates in {}", path.display())]
-    BadCertificate { path: PathBuf },
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     #[error("the client cannot be made")]
     Client(#[source] reqwest::Error),
 }
@@ -68,7 +63,8 @@ impl Remote {
             .redirect(Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = ca_file {
-            http = authorities(path)?.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
+            http =
+                ca_file::read_for_reqwest(path)?.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
         }
         Ok(Self { section, http: http.build().map_err(RemoteError::Client)?, urls })
     }
@@ -146,13 +142,6 @@ impl Answer {
     pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> Unavailable {
         Unavailable(format!("unexpected answer with status {}: {what}", self.status.as_u16()))
     }
-}
-
-/// The certificates of a file, at least one.
-pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, RemoteError> {
-    let pem = std::fs::read(path).map_err(|source| RemoteError::CaFile { path: path.to_owned(), source })?;
-    let authorities = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-    if authorities.is_empty() { Err(RemoteError::BadCertificate { path: path.to_owned() }) } else { Ok(authorities) }
 }
 
 pub(super) fn parse_url(text: &str) -> Result<Url, RemoteError> {
