@@ -18,7 +18,7 @@ mod violations;
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    event::{Space, Stream, UnixMillis},
+    event::{Space, Stream, UnixMillis, Uuid},
     integrity::{ContentDigest, ContentRef, RetentionClass, Salt},
     schema::ECS_VERSION,
     time::{Clock, format_millis},
@@ -342,8 +342,8 @@ impl Batch<'_> {
         self.draft.put_name(known.retention, class.as_str().as_bytes());
         self.draft.put_name(known.stream, contents.stream.as_str().as_bytes());
         if !self.draft.has(known.id) {
-            let id = self.random.uuid_v7(self.now);
-            self.draft.put_name(known.id, &id);
+            let id = Uuid::v7(self.now, self.random.bytes());
+            self.draft.put_name(known.id, &id.text());
         }
         let id = self.draft.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
         let start = contents.bytes.len();
@@ -414,29 +414,6 @@ impl Random {
         taken.iter_mut().zip(self.pool.iter().skip(self.used)).for_each(|(to, from)| *to = *from);
         self.used += 16;
         taken
-    }
-
-    /// RFC 9562: 48 bits of Unix milliseconds, version, 74 random bits.
-    fn uuid_v7(&mut self, now: UnixMillis) -> [u8; 36] {
-        let mut bytes = self.bytes();
-        let millis = now.0.unsigned_abs().to_be_bytes();
-        bytes.iter_mut().zip(millis.iter().skip(2)).for_each(|(to, from)| *to = *from);
-        let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
-        *version = (*version & 0x0f) | 0x70;
-        *variant = (*variant & 0x3f) | 0x80;
-        let mut text = [b'-'; 36];
-        let mut places = text.iter_mut();
-        for (index, byte) in bytes.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                places.next();
-            }
-            for digit in [byte >> 4, byte & 0x0f] {
-                if let Some(place) = places.next() {
-                    *place = b'0' + digit + u8::from(digit > 9) * (b'a' - b'0' - 10);
-                }
-            }
-        }
-        text
     }
 }
 
