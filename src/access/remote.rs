@@ -19,8 +19,8 @@ pub(super) struct Remote {
     urls: Vec<Url>,
 }
 
-/// A question.
-pub(super) struct Question<'a> {
+/// What is asked of a node.
+pub(super) struct Request<'a> {
     pub(super) method: Method,
     /// Below the address of the node, without a leading slash.
     pub(super) path: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct Question<'a> {
     pub(super) body: Option<Vec<u8>>,
 }
 
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
 }
@@ -70,10 +70,10 @@ impl Remote {
     }
 
     /// The answer of the first node that gives one; a node that fails to is passed over.
-    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Unavailable> {
+    pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Response, Unavailable> {
         let mut reason = "no address is known".to_owned();
         for url in &self.urls {
-            match self.ask_node(url, question).await {
+            match self.ask_node(url, request).await {
                 Ok(answer) if answer.status.is_server_error() => reason = format!("{url} answered {}", answer.status),
                 Ok(answer) => return Ok(answer),
                 Err(error) => reason = format!("{url}: {error}"),
@@ -82,19 +82,19 @@ impl Remote {
         Err(Unavailable(reason))
     }
 
-    async fn ask_node(&self, url: &Url, question: &Question<'_>) -> Result<Answer, String> {
+    async fn ask_node(&self, url: &Url, request: &Request<'_>) -> Result<Response, String> {
         let mut at = url.clone();
-        at.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), question.path));
-        let mut request = self.http.request(question.method.clone(), at);
-        for (name, value) in &question.headers {
+        at.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), request.path));
+        let mut call = self.http.request(request.method.clone(), at);
+        for (name, value) in &request.headers {
             let mut value = HeaderValue::from_str(value).map_err(|_| format!("the header {name} cannot be sent"))?;
             value.set_sensitive(true);
-            request = request.header(*name, value);
+            call = call.header(*name, value);
         }
-        if let Some(body) = &question.body {
-            request = request.header("content-type", "application/json").body(body.clone());
+        if let Some(body) = &request.body {
+            call = call.header("content-type", "application/json").body(body.clone());
         }
-        let mut response = request.send().await.map_err(|error| self.reason(&error))?;
+        let mut response = call.send().await.map_err(|error| self.reason(&error))?;
         let status = response.status();
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.reason(&error))? {
@@ -103,7 +103,7 @@ impl Remote {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body: body.freeze() })
+        Ok(Response { status, body: body.freeze() })
     }
 
     /// The innermost reason; the outer ones repeat the address.
@@ -137,7 +137,7 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-impl Answer {
+impl Response {
     /// An answer that says nothing of the caller.
     pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> Unavailable {
         Unavailable(format!("unexpected answer with status {}: {what}", self.status.as_u16()))

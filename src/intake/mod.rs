@@ -1,18 +1,18 @@
 //! From the bytes of a request to the contents of events: parse, check, merge defaults, complete, make canonical, digest.
 //!
-//! A body is read once. An event is not turned into a tree of values: for each field of the schema the draft knows where
+//! A body is read once. An event is not turned into a tree of values: for each field of the schema the builder knows where
 //! its canonical bytes are, and the content is written from there.
 
+mod builder;
 mod canonical;
 mod complete;
 mod date;
-mod draft;
 mod known;
 mod parse;
+mod predictor;
 mod registry;
 mod scan;
 mod sender;
-mod usual;
 mod violations;
 
 use std::{ops::Range, sync::Arc};
@@ -23,8 +23,8 @@ use crate::{
     schema::ECS_VERSION,
     time::{Clock, format_millis},
 };
+use builder::EventBuilder;
 use complete::{Context, Fixed};
-use draft::Draft;
 use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
@@ -188,7 +188,7 @@ impl Intake {
             // What is set for others must not keep the log from telling of its own use.
             limits: if sender.is_log() { &Limits::DEFAULT } else { &self.limits },
             now,
-            draft: Draft::new(),
+            builder: EventBuilder::new(),
             random: Random::new(),
             accepted: Accepted { items: Vec::new(), contents: Contents::default() },
         };
@@ -223,7 +223,7 @@ struct Batch<'a> {
     context: Context<'a>,
     limits: &'a Limits,
     now: UnixMillis,
-    draft: Draft,
+    builder: EventBuilder,
     random: Random,
     accepted: Accepted,
 }
@@ -313,18 +313,18 @@ impl Batch<'_> {
         }
     }
 
-    /// Reads one value into the draft. `false` if it is not an object.
+    /// Reads one value into the builder. `false` if it is not an object.
     fn parse(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Syntax> {
-        self.draft.clear();
+        self.builder.clear();
         let token = scanner.value()?;
         if token == Token::Object {
-            parse::event(scanner, &mut self.draft, self.limits)?;
+            parse::event(scanner, &mut self.builder, self.limits)?;
             return Ok(true);
         }
         scanner.skip(token, self.limits.max_depth)?;
         let found = parse::describe(token, scanner.input());
         let expected = "an event, an object".to_owned();
-        self.draft.violations.add(|| Violation { path: String::new(), expected, found });
+        self.builder.violations.add(|| Violation { path: String::new(), expected, found });
         Ok(false)
     }
 
@@ -332,22 +332,22 @@ impl Batch<'_> {
     fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
         let known = Known::get();
-        let defaults = if is_object { complete::complete(&mut self.draft, input, &self.context) } else { None };
+        let defaults = if is_object { complete::complete(&mut self.builder, input, &self.context) } else { None };
         let Some(defaults) = defaults else {
-            self.accepted.items.push(Item::Rejected(self.draft.violations.take()));
+            self.accepted.items.push(Item::Rejected(self.builder.violations.take()));
             return Ok(());
         };
         let class = RetentionClass::General;
         let contents = &mut self.accepted.contents;
-        self.draft.put_name(known.retention, class.as_str().as_bytes());
-        self.draft.put_name(known.stream, contents.stream.as_str().as_bytes());
-        if !self.draft.has(known.id) {
+        self.builder.put_name(known.retention, class.as_str().as_bytes());
+        self.builder.put_name(known.stream, contents.stream.as_str().as_bytes());
+        if !self.builder.has(known.id) {
             let id = Uuid::v7(self.now, self.random.bytes());
-            self.draft.put_name(known.id, &id.text());
+            self.builder.put_name(known.id, &id.text());
         }
-        let id = self.draft.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
+        let id = self.builder.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
         let start = contents.bytes.len();
-        let splices = self.draft.write(input, defaults, &mut contents.bytes);
+        let splices = self.builder.write(input, defaults, &mut contents.bytes);
         let range = start..contents.bytes.len();
         let salt = Salt(self.random.bytes());
         let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());

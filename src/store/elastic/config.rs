@@ -170,7 +170,7 @@ pub enum ConfigError {
     #[error("auth: expected a secret without line breaks and other control characters")]
     BadSecret,
     #[error("the client for {url} cannot be made")]
-    Reader { url: String, source: reqwest::Error },
+    SearchClient { url: String, source: reqwest::Error },
 }
 
 impl ElasticConfig {
