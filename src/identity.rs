@@ -15,7 +15,12 @@ use ed25519_dalek::{
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{event::UnixMillis, files, integrity::SealSecret, time::format_time};
+use crate::{
+    event::{UnixMillis, Uuid},
+    files,
+    integrity::SealSecret,
+    time::format_time,
+};
 
 const WRITER_FILE: &str = "writer.json";
 
@@ -112,7 +117,7 @@ impl Identity {
 
 fn writer_file(path: &Path, now: UnixMillis) -> Result<String, DataFolderError> {
     make_if_absent(path, || {
-        let file = WriterFile { format: 1, writer: uuid_v4()?, created: format_time(now) };
+        let file = WriterFile { format: 1, writer: Uuid::v4(random()?).to_string(), created: format_time(now) };
         Ok(Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(io::Error::from)?))
     })?;
     let bytes = read(path)?;
@@ -167,12 +172,4 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
-}
-
-fn uuid_v4() -> io::Result<String> {
-    let value = u128::from_be_bytes(random::<16>()?);
-    let value = (value & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let digits = format!("{value:032x}");
-    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-    Ok([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))
 }

@@ -5,6 +5,8 @@
 //! the rest is the service and its commands. `ARCHITECTURE.md` has the map, the way of an event, and which module may use which.
 
 #[cfg(feature = "client")]
+mod backoff;
+#[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "client")]
 pub mod event;
@@ -21,6 +23,8 @@ pub mod app;
 pub mod audit;
 #[cfg(feature = "server")]
 mod buffers;
+#[cfg(feature = "server")]
+mod ca_file;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

@@ -12,7 +12,7 @@ use super::{
     config::{AccessConfig, AuthorityKind},
     identify::kibana::{INTERNAL_ORIGIN, cookie},
     principal::ALL,
-    remote::{Question, Remote, Unavailable},
+    remote::{Remote, Request, Unavailable},
     rules::matches,
 };
 use crate::{event::Space, query::ObjectScope};
@@ -148,13 +148,13 @@ async fn has_privilege(
     let asked = json!({
         "application": [{"application": application, "privileges": [privilege], "resources": [resource]}]
     });
-    let question = Question {
+    let request = Request {
         method: Method::POST,
         path: "_security/user/_has_privileges",
         headers: vec![("authorization", authorization)],
         body: Some(asked.to_string().into_bytes()),
     };
-    let answer = remote.ask(&question).await?;
+    let answer = remote.ask(&request).await?;
     match answer.status {
         StatusCode::OK => {
             let answered: Answered = serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
@@ -205,8 +205,8 @@ async fn gets_all(
     for ids in objects.ids.chunks(OBJECTS_AT_ONCE) {
         let wanted: Vec<_> = ids.iter().map(|id| Wanted { object_type: &objects.object_type, id }).collect();
         let body = serde_json::to_vec(&wanted).map_err(|error| Unavailable(error.to_string()))?;
-        let question = Question { method: Method::POST, path: &path, headers: headers.clone(), body: Some(body) };
-        let answer = remote.ask(&question).await?;
+        let request = Request { method: Method::POST, path: &path, headers: headers.clone(), body: Some(body) };
+        let answer = remote.ask(&request).await?;
         match answer.status {
             StatusCode::OK => {
                 let found: Found = serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;

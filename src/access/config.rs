@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::{
     authority::{ObjectGrant, TYPE_IN_PRIVILEGE},
-    remote::{RemoteError, authorities, parse_url},
+    remote::{RemoteError, parse_url},
     rules::{External, Rule},
 };
-use crate::units::deserialize_duration;
+use crate::{ca_file, units::deserialize_duration};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,7 +182,7 @@ impl AccessConfig {
             ("kibana", &kibana.ca_file, is_asked(AuthenticatorKind::Kibana, Some(AuthorityKind::Kibana))),
             ("oidc", &oidc.ca_file, is_asked(AuthenticatorKind::Oidc, None)),
         ] {
-            let error = ca_file.as_ref().filter(|_| is_asked).and_then(|path| authorities(path).err());
+            let error = ca_file.as_ref().filter(|_| is_asked).and_then(|path| ca_file::read_for_reqwest(path).err());
             found.extend(error.map(|error| {
                 let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
                 format!("{section}.{error}{source}")

@@ -26,7 +26,7 @@ pub use caller::Caller;
 pub use config::{AccessConfig, AccessProblem, AuthenticatorKind, AuthorityKind};
 pub use credentials::Credentials;
 pub use identify::AccessError;
-use identify::{Authenticators, Elsewhere};
+use identify::{Authenticators, ExternalIdentity};
 pub use keys::{ChangeError, KeyInfo, Keys, KeysError, Known, NewKey};
 pub use lockout::FailedAttempts;
 use lockout::{Attempt, Begun, Claim, Lockout};
@@ -109,13 +109,13 @@ impl Access {
             Ok(attempt) => attempt,
             Err(identified) => return identified,
         };
-        match self.authenticators.known_elsewhere(credentials, now).await {
-            Elsewhere::Known(principal) => {
+        match self.authenticators.ask_externals(credentials, now).await {
+            ExternalIdentity::Known(principal) => {
                 attempt.succeeded();
                 Identified::Known(principal)
             }
-            Elsewhere::Unknown => Identified::Unknown(attempt.failed()),
-            Elsewhere::Unavailable { error, was_refused } => {
+            ExternalIdentity::Unknown => Identified::Unknown(attempt.failed()),
+            ExternalIdentity::Unavailable { error, was_refused } => {
                 if !(was_refused && attempt.is_of_login) {
                     attempt.came_to_nothing();
                 }
@@ -130,10 +130,10 @@ impl Access {
         match self.authenticators.own_key(credentials, now) {
             Known::Key(found) => *found == *principal,
             Known::Expired { .. } => false,
-            Known::Unknown => match self.authenticators.known_elsewhere(credentials, now).await {
-                Elsewhere::Known(found) => *found == *principal,
-                Elsewhere::Unknown => false,
-                Elsewhere::Unavailable { .. } => true,
+            Known::Unknown => match self.authenticators.ask_externals(credentials, now).await {
+                ExternalIdentity::Known(found) => *found == *principal,
+                ExternalIdentity::Unknown => false,
+                ExternalIdentity::Unavailable { .. } => true,
             },
         }
     }
@@ -148,7 +148,7 @@ impl Access {
         let deadline = Instant::now() + TURN;
         loop {
             // Others that wait show the same, mostly: it is enough that one of them is known.
-            if let Some(principal) = self.authenticators.known_of_late(credentials) {
+            if let Some(principal) = self.authenticators.cached(credentials) {
                 return Err(Identified::Known(principal));
             }
             let ended = self.lockout.ended();

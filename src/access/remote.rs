@@ -1,15 +1,12 @@
 //! Questions to other systems about a caller: bounded in time and in size, and never followed elsewhere.
 
-use std::{
-    error::Error,
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{error::Error, io, path::Path, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{Certificate, Client, Method, StatusCode, Url, header::HeaderValue, redirect::Policy};
+use reqwest::{Client, Method, StatusCode, Url, header::HeaderValue, redirect::Policy};
 use rustls::CertificateError;
+
+use crate::ca_file::{self, CaFileError};
 
 const MAX_ANSWER: usize = 4 << 20;
 
@@ -22,8 +19,8 @@ pub(super) struct Remote {
     urls: Vec<Url>,
 }
 
-/// A question.
-pub(super) struct Question<'a> {
+/// What is asked of a node.
+pub(super) struct Request<'a> {
     pub(super) method: Method,
     /// Below the address of the node, without a leading slash.
     pub(super) path: &'a str,
@@ -31,7 +28,7 @@ pub(super) struct Question<'a> {
     pub(super) body: Option<Vec<u8>>,
 }
 
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
 }
@@ -46,10 +43,8 @@ pub struct Unavailable(pub String);
 pub enum RemoteError {
     #[error("{0:?}: expected an http or https address without user or password")]
     BadUrl(String),
-    #[error("ca_file: cannot read {}", path.display())]
-    CaFile { path: PathBuf, source: std::io::Error },
-    #[error("ca_file: expected PEM certificates in {}", path.display())]
-    BadCertificate { path: PathBuf },
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     #[error("the client cannot be made")]
     Client(#[source] reqwest::Error),
 }
@@ -68,16 +63,17 @@ impl Remote {
             .redirect(Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = ca_file {
-            http = authorities(path)?.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
+            http =
+                ca_file::read_for_reqwest(path)?.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
         }
         Ok(Self { section, http: http.build().map_err(RemoteError::Client)?, urls })
     }
 
     /// The answer of the first node that gives one; a node that fails to is passed over.
-    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Unavailable> {
+    pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Response, Unavailable> {
         let mut reason = "no address is known".to_owned();
         for url in &self.urls {
-            match self.ask_node(url, question).await {
+            match self.ask_node(url, request).await {
                 Ok(answer) if answer.status.is_server_error() => reason = format!("{url} answered {}", answer.status),
                 Ok(answer) => return Ok(answer),
                 Err(error) => reason = format!("{url}: {error}"),
@@ -86,19 +82,19 @@ impl Remote {
         Err(Unavailable(reason))
     }
 
-    async fn ask_node(&self, url: &Url, question: &Question<'_>) -> Result<Answer, String> {
+    async fn ask_node(&self, url: &Url, request: &Request<'_>) -> Result<Response, String> {
         let mut at = url.clone();
-        at.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), question.path));
-        let mut request = self.http.request(question.method.clone(), at);
-        for (name, value) in &question.headers {
+        at.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), request.path));
+        let mut call = self.http.request(request.method.clone(), at);
+        for (name, value) in &request.headers {
             let mut value = HeaderValue::from_str(value).map_err(|_| format!("the header {name} cannot be sent"))?;
             value.set_sensitive(true);
-            request = request.header(*name, value);
+            call = call.header(*name, value);
         }
-        if let Some(body) = &question.body {
-            request = request.header("content-type", "application/json").body(body.clone());
+        if let Some(body) = &request.body {
+            call = call.header("content-type", "application/json").body(body.clone());
         }
-        let mut response = request.send().await.map_err(|error| self.reason(&error))?;
+        let mut response = call.send().await.map_err(|error| self.reason(&error))?;
         let status = response.status();
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.reason(&error))? {
@@ -107,7 +103,7 @@ impl Remote {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body: body.freeze() })
+        Ok(Response { status, body: body.freeze() })
     }
 
     /// The innermost reason; the outer ones repeat the address.
@@ -141,18 +137,11 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-impl Answer {
+impl Response {
     /// An answer that says nothing of the caller.
     pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> Unavailable {
         Unavailable(format!("unexpected answer with status {}: {what}", self.status.as_u16()))
     }
-}
-
-/// The certificates of a file, at least one.
-pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, RemoteError> {
-    let pem = std::fs::read(path).map_err(|source| RemoteError::CaFile { path: path.to_owned(), source })?;
-    let authorities = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-    if authorities.is_empty() { Err(RemoteError::BadCertificate { path: path.to_owned() }) } else { Ok(authorities) }
 }
 
 pub(super) fn parse_url(text: &str) -> Result<Url, RemoteError> {

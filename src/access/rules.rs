@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::principal::{BadGrant, Grant, GrantText, Realm, Role};
+use crate::query::value_at;
 
 /// Whoever that system says this of has this grant.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,10 +70,7 @@ impl Rules {
 
 /// The claim of this name, or the one that its dotted parts lead to.
 pub(super) fn look_up<'a>(said: &'a Value, claim: &str) -> Option<&'a Value> {
-    if let Some(found) = said.get(claim) {
-        return Some(found);
-    }
-    claim.split('.').try_fold(said, |value, name| value.get(name))
+    said.get(claim).or_else(|| value_at(said, claim))
 }
 
 fn says(found: &Value, expected: &str) -> bool {

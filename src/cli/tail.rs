@@ -201,7 +201,7 @@ impl<'a> Follower<'a> {
         }
         if let Some(id) = id {
             self.position.advance(id);
-            self.backoff = Backoff::default();
+            self.backoff.reset();
             if self.trouble.take().is_some() {
                 output::print_stderr("following again")?;
             }

@@ -23,7 +23,7 @@ impl ZoneArgs {
     /// With its offset, since a local time alone may be ambiguous. Text that is not a time is shown unchanged.
     pub(super) fn show(&self, text: &str) -> String {
         let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
-        time.to_zoned(self.tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
+        time.to_zoned_datetime(self.tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
     }
 
     /// As the server understands it; only a date without an offset has to be converted.

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::event::{UnixMillis, Uuid};
+
 /// Merges defaults under an event: objects are merged member by member; any other value of the event, arrays and null
 /// included, takes precedence as a whole.
 pub(super) fn merge_under(event: &mut Map<String, Value>, defaults: &Map<String, Value>) {
@@ -26,19 +28,11 @@ pub(super) fn complete(event: &mut Map<String, Value>) {
     }
 }
 
-/// A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
 fn uuid_v7(now: Timestamp) -> String {
     let mut random = [0u8; 16];
     // Without randomness ids may collide. They protect nothing, so logging goes on.
     let _ = getrandom::fill(&mut random);
-    let random = u128::from_be_bytes(random);
-    let milliseconds = u128::from(now.as_millisecond().unsigned_abs()) & ((1 << 48) - 1);
-    let version = 7u128 << 76;
-    let variant = 2u128 << 62;
-    let kept = random & !((0xffff_ffff_ffff_f000u128 << 64) | (3 << 62));
-    let hex = format!("{:032x}", (milliseconds << 80) | version | variant | kept);
-    let part = |from, to| hex.get(from..to).unwrap_or_default();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    Uuid::v7(UnixMillis(now.as_millisecond()), random).to_string()
 }
 
 /// Sets `event.start` to now.

@@ -24,7 +24,6 @@
 //! [`Logger::log_event_acknowledged`].
 
 pub mod api;
-mod backoff;
 mod event;
 pub mod export;
 pub mod questions;
@@ -44,10 +43,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use self::queue::{Limits, Queue};
 pub use self::{
     api::{Api, ApiError, Endpoint},
-    backoff::Backoff,
     event::{start_timing, stop_timing},
     queue::Stats,
 };
+pub use crate::backoff::Backoff;
 pub use crate::wire::{Receipt, Registration, Rejection};
 use crate::{
     event::{BadSpace, Space},

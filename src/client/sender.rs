@@ -7,10 +7,9 @@ use tokio::sync::watch;
 
 use super::{
     api::{Api, ApiError, WaitFor},
-    backoff::Backoff,
     queue::{BatchCounts, Queue},
 };
-use crate::wire::EventResult;
+use crate::{backoff::Backoff, wire::EventResult};
 
 /// Runs until the queue is closed and empty, or `give_up` becomes true.
 pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receiver<bool>) {

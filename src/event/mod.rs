@@ -96,6 +96,57 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
+/// A UUID (RFC 9562). Text form: lower-case hex digits in five groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uuid([u8; 16]);
+
+impl Uuid {
+    /// The length of the text form, in bytes.
+    pub const TEXT_BYTES: usize = 36;
+
+    /// Version 4: random.
+    pub fn v4(random: [u8; 16]) -> Self {
+        Self::of_version(4, random)
+    }
+
+    /// Version 7: 48 bits of milliseconds, then random bits.
+    pub fn v7(time: UnixMillis, mut random: [u8; 16]) -> Self {
+        let millis = time.0.unsigned_abs().to_be_bytes();
+        random.iter_mut().zip(millis.iter().skip(2)).for_each(|(to, from)| *to = *from);
+        Self::of_version(7, random)
+    }
+
+    fn of_version(number: u8, mut bytes: [u8; 16]) -> Self {
+        let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+        *version = (*version & 0x0f) | (number << 4);
+        *variant = (*variant & 0x3f) | 0x80;
+        Self(bytes)
+    }
+
+    /// The text form, without an allocation.
+    pub fn text(&self) -> [u8; Self::TEXT_BYTES] {
+        let mut text = [b'-'; Self::TEXT_BYTES];
+        let mut places = text.iter_mut();
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                places.next();
+            }
+            for digit in [byte >> 4, byte & 0x0f] {
+                if let Some(place) = places.next() {
+                    *place = b'0' + digit + u8::from(digit > 9) * (b'a' - b'0' - 10);
+                }
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text().iter().try_for_each(|digit| fmt::Write::write_char(f, char::from(*digit)))
+    }
+}
+
 /// Where an event stands: the key under which every store holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChainPosition {

@@ -12,8 +12,8 @@ use crate::{
 
 use super::{
     Violation,
+    builder::{Defaults, EventBuilder},
     canonical::{self, abbreviate, put_text},
-    draft::{Defaults, Draft},
     known::Known,
     registry::Registered,
     scan::{Scanner, Token, decode},
@@ -39,77 +39,81 @@ pub(super) struct Fixed {
     pub(super) version: Vec<u8>,
 }
 
-/// Checks the rules, merges the defaults and sets what the log sets. What is wrong is added to the draft's violations.
-pub(super) fn complete<'a>(draft: &mut Draft, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
+/// Checks the rules, merges the defaults and sets what the log sets. What is wrong is added to the builder's violations.
+pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
     let known = Known::get();
     let defaults =
-        if may_log(draft, input, context) { registered_defaults(draft, input, context.registered) } else { None };
+        if may_log(builder, input, context) { registered_defaults(builder, input, context.registered) } else { None };
     if let Some(defaults) = defaults {
-        merge_labels(draft, input, defaults);
-        draft.merge_under(defaults);
+        merge_labels(builder, input, defaults);
+        builder.merge_under(defaults);
     }
     let defaults = defaults.unwrap_or(&EMPTY);
-    check_outcome(draft, input, defaults);
-    check_code(draft, input, defaults);
-    complete_references(draft, input, defaults, context);
-    complete_spaces(draft, input, defaults, context);
-    if let Some(severity) = severity(draft, input, defaults) {
-        draft.put_name(known.severity, severity.as_str().as_bytes());
+    check_outcome(builder, input, defaults);
+    check_code(builder, input, defaults);
+    complete_references(builder, input, defaults, context);
+    complete_spaces(builder, input, defaults, context);
+    if let Some(severity) = severity(builder, input, defaults) {
+        builder.put_name(known.severity, severity.as_str().as_bytes());
     }
-    if !draft.has(known.timestamp) {
-        draft.put(known.timestamp, context.now);
+    if !builder.has(known.timestamp) {
+        builder.put(known.timestamp, context.now);
     }
-    draft.put(known.ecs_version, &context.fixed.ecs_version);
-    draft.put(known.server_uuid, &context.fixed.server_uuid);
-    draft.put(known.version, &context.fixed.version);
-    draft.violations.is_empty().then_some(defaults)
+    builder.put(known.ecs_version, &context.fixed.ecs_version);
+    builder.put(known.server_uuid, &context.fixed.server_uuid);
+    builder.put(known.version, &context.fixed.version);
+    builder.violations.is_empty().then_some(defaults)
 }
 
 static EMPTY: Defaults = Defaults::NONE;
 
-fn violation(draft: &mut Draft, path: &str, expected: impl Into<String>, found: impl Into<String>) {
-    draft.violations.add(|| Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
+fn violation(builder: &mut EventBuilder, path: &str, expected: impl Into<String>, found: impl Into<String>) {
+    builder.violations.add(|| Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
 }
 
 /// Whether the sender may log as this provider. Says so before anything is said of what is registered, which is nothing to
 /// whoever may not.
-fn may_log(draft: &mut Draft, input: &[u8], context: &Context<'_>) -> bool {
+fn may_log(builder: &mut EventBuilder, input: &[u8], context: &Context<'_>) -> bool {
     let field = Known::get().provider;
-    let Some(provider) = given_name(draft, field, input) else { return true };
+    let Some(provider) = given_name(builder, field, input) else { return true };
     let may = context.sender.may_log_in(provider, context.space);
     if !may {
         let found = abbreviate(provider);
-        violation(draft, field.field().path, "a provider that the sender may log as in this space", found);
+        violation(builder, field.field().path, "a provider that the sender may log as in this space", found);
     }
     may
 }
 
-fn registered_defaults<'a>(draft: &mut Draft, input: &[u8], registered: &'a Registered) -> Option<&'a Defaults> {
+fn registered_defaults<'a>(
+    builder: &mut EventBuilder,
+    input: &[u8],
+    registered: &'a Registered,
+) -> Option<&'a Defaults> {
     let known = Known::get();
-    let provider = given_name(draft, known.provider, input).and_then(|name| registered.provider(name));
-    let action = given_name(draft, known.action, input);
+    let provider = given_name(builder, known.provider, input).and_then(|name| registered.provider(name));
+    let action = given_name(builder, known.action, input);
     if let Some(provider) = provider {
         let is_registered = match action {
             Some(action) => provider.actions.contains(action),
-            None => !draft.has(known.action) && provider.defaults.gives(known.action),
+            None => !builder.has(known.action) && provider.defaults.gives(known.action),
         };
         if is_registered {
             return Some(&provider.defaults);
         }
     }
-    refuse_names(draft, input, provider.is_some());
+    refuse_names(builder, input, provider.is_some());
     provider.map(|provider| &provider.defaults)
 }
 
 /// The quoted value of a name that is given and not empty.
-fn given_name<'a>(draft: &'a Draft, field: FieldId, input: &'a [u8]) -> Option<&'a [u8]> {
-    draft.given(field, input).filter(|name| *name != b"\"\"")
+fn given_name<'a>(builder: &'a EventBuilder, field: FieldId, input: &'a [u8]) -> Option<&'a [u8]> {
+    builder.given(field, input).filter(|name| *name != b"\"\"")
 }
 
 /// Says what is wrong with a provider and an action that are not registered with each other.
-fn refuse_names(draft: &mut Draft, input: &[u8], is_provider_registered: bool) {
+fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered: bool) {
     let known = Known::get();
-    let provider = given_name(draft, known.provider, input).map(abbreviate);
+    let provider = given_name(builder, known.provider, input).map(abbreviate);
     let registered = match &provider {
         Some(provider) => format!("an action registered for provider {provider}"),
         None => "an action of its provider".to_owned(),
@@ -120,22 +124,22 @@ fn refuse_names(draft: &mut Draft, input: &[u8], is_provider_registered: bool) {
         (known.action, !is_provider_registered, registered),
     ] {
         let path = field.field().path;
-        match draft.given(field, input).map(<[u8]>::to_vec) {
-            Some(name) if name == b"\"\"" => violation(draft, path, "a text that is not empty", "\"\""),
+        match builder.given(field, input).map(<[u8]>::to_vec) {
+            Some(name) if name == b"\"\"" => violation(builder, path, "a text that is not empty", "\"\""),
             Some(_) if is_registered => {}
-            Some(name) => violation(draft, path, registered, abbreviate(&name)),
+            Some(name) => violation(builder, path, registered, abbreviate(&name)),
             // A value of the wrong type has been reported already.
-            None if draft.violations.is_of(path) => {}
-            None => violation(draft, path, "a text that is not empty", "nothing"),
+            None if builder.violations.is_of(path) => {}
+            None => violation(builder, path, "a text that is not empty", "nothing"),
         }
     }
 }
 
 /// Labels are merged name by name, as the properties of objects are.
-fn merge_labels(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
+fn merge_labels(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
     let labels = Known::get().labels;
     let Some(under) = defaults.get(labels) else { return };
-    let Some(over) = draft.given(labels, input) else { return };
+    let Some(over) = builder.given(labels, input) else { return };
     let mut members = members(over);
     for (name, value) in self::members(under) {
         if !members.iter().any(|(given, _)| *given == name) {
@@ -145,7 +149,7 @@ fn merge_labels(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
     let mut merged = Vec::new();
     // The names are different ones, so nothing is refused.
     if canonical::put_members(members, &"labels", &mut merged).is_ok() {
-        draft.put(labels, &merged);
+        builder.put(labels, &merged);
     }
 }
 
@@ -170,39 +174,39 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
     members
 }
 
-fn check_outcome(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
+fn check_outcome(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
     let outcome = Known::get().outcome;
-    let Some(value) = draft.value(outcome, input, defaults) else { return };
+    let Some(value) = builder.value(outcome, input, defaults) else { return };
     if !matches!(value, b"\"success\"" | b"\"failure\"" | b"\"unknown\"") {
         let found = abbreviate(value);
-        violation(draft, outcome.field().path, "success, failure or unknown", found);
+        violation(builder, outcome.field().path, "success, failure or unknown", found);
     }
 }
 
-fn check_code(draft: &mut Draft, input: &[u8], defaults: &Defaults) {
+fn check_code(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
     let code = Known::get().code;
-    let Some(value) = draft.value(code, input, defaults) else { return };
+    let Some(value) = builder.value(code, input, defaults) else { return };
     let fits = std::str::from_utf8(value).is_ok_and(|text| text.parse::<i16>().is_ok());
     if !fits {
         let found = abbreviate(value);
-        violation(draft, code.field().path, "a whole number from -32768 to 32767", found);
+        violation(builder, code.field().path, "a whole number from -32768 to 32767", found);
     }
 }
 
 /// `annals.severity`, else by `log.level`, else by `event.outcome`: a failure is a warning, all else informational.
-fn severity(draft: &mut Draft, input: &[u8], defaults: &Defaults) -> Option<Severity> {
+fn severity(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) -> Option<Severity> {
     let known = Known::get();
-    if let Some(value) = draft.value(known.severity, input, defaults) {
+    if let Some(value) = builder.value(known.severity, input, defaults) {
         let named = Severity::ALL.into_iter().find(|severity| unquoted(value) == severity.as_str().as_bytes());
         if named.is_none() {
             let found = abbreviate(value);
             let expected = "debug, informational, warning, error, critical or fatal";
-            violation(draft, known.severity.field().path, expected, found);
+            violation(builder, known.severity.field().path, expected, found);
         }
         return named;
     }
-    let by_level = draft.value(known.level, input, defaults).and_then(|level| severity_of_level(unquoted(level)));
-    let failed = draft.value(known.outcome, input, defaults) == Some(b"\"failure\"");
+    let by_level = builder.value(known.level, input, defaults).and_then(|level| severity_of_level(unquoted(level)));
+    let failed = builder.value(known.outcome, input, defaults) == Some(b"\"failure\"");
     Some(by_level.unwrap_or(if failed { Severity::Warning } else { Severity::Informational }))
 }
 
@@ -222,16 +226,16 @@ fn severity_of_level(level: &[u8]) -> Option<Severity> {
 
 /// A reference's `rel` is `primary` or absent. Its `namespace` is absent for the default space; in a request to another
 /// space it is that space's, and is filled in where it is absent. In no case is it one where the sender may not log.
-fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
+fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let Context { space, sender, .. } = *context;
     let known = Known::get();
     let field = known.saved_objects;
-    let Some(value) = draft.value(field, input, defaults) else { return };
+    let Some(value) = builder.value(field, input, defaults) else { return };
     // The usual case needs no change: no reference names a space, and none is to be filled in.
     if space.is_none() && !needs_a_closer_look(value) {
         return;
     }
-    let provider = given_name(draft, known.provider, input).unwrap_or_default();
+    let provider = given_name(builder, known.provider, input).unwrap_or_default();
     let path = field.field().path;
     let mut scanner = Scanner::new(value, 1);
     let mut elements: Vec<Vec<(String, Vec<u8>)>> = Vec::new();
@@ -286,8 +290,8 @@ fn complete_references(draft: &mut Draft, input: &[u8], defaults: &Defaults, con
         let _ = canonical::put_members(element, &path, &mut text);
     }
     text.push(b']');
-    draft.put(field, &text);
-    violations.into_iter().for_each(|violation| draft.violations.add(|| violation));
+    builder.put(field, &text);
+    violations.into_iter().for_each(|violation| builder.violations.add(|| violation));
 }
 
 /// Whether some reference names a space or is of every space, or has a `rel` that is not `primary`. A text cannot hold the
@@ -303,26 +307,26 @@ fn needs_a_closer_look(references: &[u8]) -> bool {
 
 /// `kibana.space_ids` is the space of the request where it is absent, and nothing else in a request to a named space. In a
 /// request to the default one it names others only where the sender may log in them.
-fn complete_spaces(draft: &mut Draft, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
+fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let field = Known::get().space_ids;
-    match draft.value(field, input, defaults) {
-        None | Some(b"[]") => draft.put(field, context.space_ids),
+    match builder.value(field, input, defaults) {
+        None | Some(b"[]") => builder.put(field, context.space_ids),
         Some(given) if context.space.is_some() && given != context.space_ids => {
             let found = abbreviate(given);
             let own = String::from_utf8_lossy(context.space_ids);
-            violation(draft, field.field().path, format!("{own}, the space of the request, or nothing"), found);
+            violation(builder, field.field().path, format!("{own}, the space of the request, or nothing"), found);
         }
-        Some(given) if given != context.space_ids && !may_log_in_all(draft, input, given, context.sender) => {
+        Some(given) if given != context.space_ids && !may_log_in_all(builder, input, given, context.sender) => {
             let found = abbreviate(given);
-            violation(draft, field.field().path, "spaces that the sender may log in", found);
+            violation(builder, field.field().path, "spaces that the sender may log in", found);
         }
         Some(_) => {}
     }
 }
 
 /// Whether the sender may log in each of these spaces. What cannot name a space, such as `*`, is all of them.
-fn may_log_in_all(draft: &Draft, input: &[u8], space_ids: &[u8], sender: &Sender) -> bool {
-    let provider = given_name(draft, Known::get().provider, input).unwrap_or_default();
+fn may_log_in_all(builder: &EventBuilder, input: &[u8], space_ids: &[u8], sender: &Sender) -> bool {
+    let provider = given_name(builder, Known::get().provider, input).unwrap_or_default();
     let Ok(names) = serde_json::from_slice::<Vec<String>>(space_ids) else { return false };
     names.iter().all(|name| match Space::parse(name) {
         Ok(space) => sender.may_log_in(provider, space.as_ref()),

@@ -1,31 +1,31 @@
 //! From the bytes of a request to the contents of events: parse, check, merge defaults, complete, make canonical, digest.
 //!
-//! A body is read once. An event is not turned into a tree of values: for each field of the schema the draft knows where
+//! A body is read once. An event is not turned into a tree of values: for each field of the schema the builder knows where
 //! its canonical bytes are, and the content is written from there.
 
+mod builder;
 mod canonical;
 mod complete;
 mod date;
-mod draft;
 mod known;
 mod parse;
+mod predictor;
 mod registry;
 mod scan;
 mod sender;
-mod usual;
 mod violations;
 
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    event::{RetentionClass, Space, Stream, UnixMillis, WriteScope},
+    event::{RetentionClass, Space, Stream, UnixMillis, Uuid, WriteScope},
     integrity::{ContentDigest, ContentRef, Salt},
     policy::{self, Placement},
     schema::ECS_VERSION,
     time::{Clock, format_millis},
 };
+use builder::EventBuilder;
 use complete::{Context, Fixed};
-use draft::Draft;
 use known::Known;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
@@ -222,7 +222,7 @@ impl Intake {
             // What is set for others must not keep the log from telling of its own use.
             limits: if sender.is_log() { &Limits::DEFAULT } else { &self.limits },
             now,
-            draft: Draft::new(),
+            builder: EventBuilder::new(),
             random: Random::new(),
             accepted: Accepted { items: Vec::new(), contents: Contents::default() },
         };
@@ -257,7 +257,7 @@ struct Batch<'a> {
     context: Context<'a>,
     limits: &'a Limits,
     now: UnixMillis,
-    draft: Draft,
+    builder: EventBuilder,
     random: Random,
     accepted: Accepted,
 }
@@ -347,18 +347,18 @@ impl Batch<'_> {
         }
     }
 
-    /// Reads one value into the draft. `false` if it is not an object.
+    /// Reads one value into the builder. `false` if it is not an object.
     fn parse(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Syntax> {
-        self.draft.clear();
+        self.builder.clear();
         let token = scanner.value()?;
         if token == Token::Object {
-            parse::event(scanner, &mut self.draft, self.limits)?;
+            parse::event(scanner, &mut self.builder, self.limits)?;
             return Ok(true);
         }
         scanner.skip(token, self.limits.max_depth)?;
         let found = parse::describe(token, scanner.input());
         let expected = "an event, an object".to_owned();
-        self.draft.violations.add(|| Violation { path: String::new(), expected, found });
+        self.builder.violations.add(|| Violation { path: String::new(), expected, found });
         Ok(false)
     }
 
@@ -366,22 +366,22 @@ impl Batch<'_> {
     fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
         let known = Known::get();
-        let defaults = if is_object { complete::complete(&mut self.draft, input, &self.context) } else { None };
+        let defaults = if is_object { complete::complete(&mut self.builder, input, &self.context) } else { None };
         let Some(defaults) = defaults else {
-            self.accepted.items.push(Item::Rejected(self.draft.violations.take()));
+            self.accepted.items.push(Item::Rejected(self.builder.violations.take()));
             return Ok(());
         };
         let Placement { stream, class } = policy::placement();
         let contents = &mut self.accepted.contents;
-        self.draft.put_name(known.retention, class.as_str().as_bytes());
-        self.draft.put_name(known.stream, stream.as_str().as_bytes());
-        if !self.draft.has(known.id) {
-            let id = self.random.uuid_v7(self.now);
-            self.draft.put_name(known.id, &id);
+        self.builder.put_name(known.retention, class.as_str().as_bytes());
+        self.builder.put_name(known.stream, stream.as_str().as_bytes());
+        if !self.builder.has(known.id) {
+            let id = Uuid::v7(self.now, self.random.bytes());
+            self.builder.put_name(known.id, &id.text());
         }
-        let id = self.draft.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
+        let id = self.builder.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
         let start = contents.bytes.len();
-        let splices = self.draft.write(input, defaults, &mut contents.bytes);
+        let splices = self.builder.write(input, defaults, &mut contents.bytes);
         let range = start..contents.bytes.len();
         let salt = Salt(self.random.bytes());
         let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());
@@ -442,29 +442,6 @@ impl Random {
         taken.iter_mut().zip(self.pool.iter().skip(self.used)).for_each(|(to, from)| *to = *from);
         self.used += 16;
         taken
-    }
-
-    /// RFC 9562: 48 bits of Unix milliseconds, version, 74 random bits.
-    fn uuid_v7(&mut self, now: UnixMillis) -> [u8; 36] {
-        let mut bytes = self.bytes();
-        let millis = now.0.unsigned_abs().to_be_bytes();
-        bytes.iter_mut().zip(millis.iter().skip(2)).for_each(|(to, from)| *to = *from);
-        let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
-        *version = (*version & 0x0f) | 0x70;
-        *variant = (*variant & 0x3f) | 0x80;
-        let mut text = [b'-'; 36];
-        let mut places = text.iter_mut();
-        for (index, byte) in bytes.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                places.next();
-            }
-            for digit in [byte >> 4, byte & 0x0f] {
-                if let Some(place) = places.next() {
-                    *place = b'0' + digit + u8::from(digit > 9) * (b'a' - b'0' - 10);
-                }
-            }
-        }
-        text
     }
 }
 

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use super::{
     Limits, Violation,
+    builder::{EventBuilder, Slot},
     canonical::{self, Refusal, abbreviate},
     date::{canonical_date, is_fixed_form},
-    draft::{Draft, Slot},
     known::Known,
-    scan::{Expected, Scanner, Span, Syntax, Token, decode},
-    usual::Place,
+    predictor::MemberPosition,
+    scan::{ByteRange, Expected, Scanner, Syntax, Token, decode},
 };
 use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest};
 
-/// Reads one event, whose opening brace was read, into the draft. On an error nothing after it can be told apart.
-pub(super) fn event(scanner: &mut Scanner<'_>, draft: &mut Draft, limits: &Limits) -> Result<(), Syntax> {
-    Parser { scanner, draft, limits, tree: Tree::get() }.object(NodeId::ROOT, None)
+/// Reads one event, whose opening brace was read, into the builder. On an error nothing after it can be told apart.
+pub(super) fn event(scanner: &mut Scanner<'_>, builder: &mut EventBuilder, limits: &Limits) -> Result<(), Syntax> {
+    Parser { scanner, builder, limits, tree: Tree::get() }.object(NodeId::ROOT, None)
 }
 
 /// An element of a nested field: the field and the element's index.
@@ -23,7 +23,7 @@ type Element = Option<(FieldId, usize)>;
 
 struct Parser<'p, 'i> {
     scanner: &'p mut Scanner<'i>,
-    draft: &'p mut Draft,
+    builder: &'p mut EventBuilder,
     limits: &'p Limits,
     tree: &'static Tree,
 }
@@ -33,13 +33,13 @@ impl<'i> Parser<'_, 'i> {
         if self.scanner.take(b'}') {
             return Ok(());
         }
-        let mut place = Place::start_of(node);
+        let mut place = MemberPosition::start_of(node);
         loop {
             place = match self.usual_member(place) {
                 Some(member) => {
                     let token = self.scanner.value()?;
                     self.member(member, token, element)?;
-                    Place::after(member)
+                    MemberPosition::after(member)
                 }
                 None => self.any_member(node, place, element)?,
             };
@@ -50,13 +50,13 @@ impl<'i> Parser<'_, 'i> {
     }
 
     /// Reads the name of the member that usually comes here, if it does.
-    fn usual_member(&mut self, place: Place) -> Option<Member> {
-        let member = self.draft.usual.at(place)?;
+    fn usual_member(&mut self, place: MemberPosition) -> Option<Member> {
+        let member = self.builder.predictor.at(place)?;
         self.scanner.take_all(self.tree.key(member)).then_some(member)
     }
 
     /// Reads a member of any name, and returns the place after it.
-    fn any_member(&mut self, node: NodeId, place: Place, element: Element) -> Result<Place, Syntax> {
+    fn any_member(&mut self, node: NodeId, place: MemberPosition, element: Element) -> Result<MemberPosition, Syntax> {
         let (quoted, escaped) = self.scanner.string()?;
         self.scanner.expect(b':', Expected::Colon)?;
         let token = self.scanner.value()?;
@@ -64,9 +64,9 @@ impl<'i> Parser<'_, 'i> {
         let decoded = if escaped { decode(quoted.of(input)).ok() } else { None };
         let name = decoded.as_ref().map_or(quoted.inner().of(input), |text| text.as_bytes());
         if let Some(member) = self.tree.member(node, name) {
-            self.draft.usual.note(place, member);
+            self.builder.predictor.note(place, member);
             self.member(member, token, element)?;
-            return Ok(Place::after(member));
+            return Ok(MemberPosition::after(member));
         }
         match self.resolve(node, name) {
             Some(member) => self.member(member, token, element)?,
@@ -98,7 +98,7 @@ impl<'i> Parser<'_, 'i> {
         if !matches!(token, Token::Object) {
             return self.violate(path, element, "an object", token);
         }
-        if !self.draft.enter(node) {
+        if !self.builder.enter(node) {
             return self.violate(path, element, "one member of this name", token);
         }
         self.object(node, element)
@@ -111,12 +111,12 @@ impl<'i> Parser<'_, 'i> {
             SetBy::LogReplaces => return self.skip(token),
             SetBy::LogRefuses => return self.violate(field.path, element, "nothing, as the log sets it", token),
         }
-        if self.draft.has(id) {
+        if self.builder.has(id) {
             return self.violate(field.path, element, "one member of this name", token);
         }
         let slot = if field.multi { self.array(field, token, element)? } else { self.single(field, token, element)? };
         if let Some(slot) = slot {
-            self.draft.set(id, slot);
+            self.builder.set(id, slot);
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl<'i> Parser<'_, 'i> {
             return Ok(None);
         }
         let start = self.scanner.offset() - 1;
-        let mut text = self.draft.begin_array();
+        let mut text = self.builder.begin_array();
         let mut is_given = true;
         let mut count = 0_usize;
         if !self.scanner.take(b']') {
@@ -141,7 +141,7 @@ impl<'i> Parser<'_, 'i> {
                     if text.len() > 1 {
                         text.push(b',');
                     }
-                    text.extend_from_slice(self.draft.given_bytes(slot, self.scanner.input()));
+                    text.extend_from_slice(self.builder.given_bytes(slot, self.scanner.input()));
                 }
                 if !self.scanner.more(b']')? {
                     break;
@@ -149,12 +149,12 @@ impl<'i> Parser<'_, 'i> {
             }
         }
         self.check_length(field.path, element, count, self.limits.max_array_length);
-        let given = Span::new(start..self.scanner.offset());
+        let given = ByteRange::new(start..self.scanner.offset());
         let has_white_space = given.len() > text.len() + 1;
         Ok(Some(if is_given && !has_white_space {
-            self.draft.drop_array(text, given)
+            self.builder.drop_array(text, given)
         } else {
-            self.draft.keep_array(text)
+            self.builder.keep_array(text)
         }))
     }
 
@@ -163,12 +163,12 @@ impl<'i> Parser<'_, 'i> {
         if !matches!(token, Token::Array) {
             return self.violate(field.path, None, "an array of objects", token);
         }
-        if self.draft.has(id) {
+        if self.builder.has(id) {
             return self.violate(field.path, None, "one member of this name", token);
         }
         let members = Known::get().members_of(id);
         let limit = self.limits.max_array_length.min(MAX_OBJECTS);
-        let mut text = self.draft.begin_array();
+        let mut text = self.builder.begin_array();
         let mut count = 0_usize;
         if !self.scanner.take(b']') {
             loop {
@@ -182,7 +182,7 @@ impl<'i> Parser<'_, 'i> {
                     if text.len() > 1 {
                         text.push(b',');
                     }
-                    self.draft.write_element(node, members, self.scanner.input(), &mut text);
+                    self.builder.write_element(node, members, self.scanner.input(), &mut text);
                 } else {
                     self.violate(field.path, element, "an object", inner)?;
                 }
@@ -192,8 +192,8 @@ impl<'i> Parser<'_, 'i> {
             }
         }
         self.check_length(field.path, None, count, limit);
-        let slot = self.draft.keep_array(text);
-        self.draft.set(id, slot);
+        let slot = self.builder.keep_array(text);
+        self.builder.set(id, slot);
         Ok(())
     }
 
@@ -213,33 +213,33 @@ impl<'i> Parser<'_, 'i> {
                 Ok(text) => {
                     let mut quoted = Vec::with_capacity(span.len());
                     canonical::put_text(&text, &mut quoted);
-                    Ok(self.draft.keep(&quoted))
+                    Ok(self.builder.keep(&quoted))
                 }
                 Err(bad) => Err(bad.expected().to_owned()),
             },
             (Kind::Date, Token::Text(span)) if is_fixed_form(span.of(input)) => given(span),
             (Kind::Date, Token::Text(span)) => match canonical_date(span.of(input)) {
-                Some(text) => Ok(self.draft.keep(text.as_bytes())),
+                Some(text) => Ok(self.builder.keep(text.as_bytes())),
                 None => Err(plain(field.kind)),
             },
             (Kind::Long, Token::Whole(span)) if is_short_whole(span.of(input), MAX_SAFE_DIGITS) => given(span),
             (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match canonical::safe_whole(span.of(input)) {
-                Some(number) => Ok(self.draft.keep(number.to_string().as_bytes())),
+                Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
                 None => Err(plain(field.kind)),
             },
             (Kind::Long, Token::Text(span)) => {
                 match whole_number(span.inner().of(input)).filter(|number| number.abs() <= canonical::MAX_SAFE) {
-                    Some(number) => Ok(self.draft.keep(number.to_string().as_bytes())),
+                    Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
                     None => Err(plain(field.kind)),
                 }
             }
             (Kind::Long64, Token::Whole(span)) if is_short_whole(span.of(input), MAX_LONG_DIGITS) => {
-                Ok(self.draft.keep_quoted(span.of(input)))
+                Ok(self.builder.keep_quoted(span.of(input)))
             }
             (Kind::Long64, Token::Whole(span)) => self.long64(span.of(input)),
             (Kind::Long64, Token::Text(span)) => self.long64(span.inner().of(input)),
             (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => match canonical::single(span.of(input)) {
-                Some(text) => Ok(self.draft.keep(text.as_bytes())),
+                Some(text) => Ok(self.builder.keep(text.as_bytes())),
                 None => Err(plain(field.kind)),
             },
             (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
@@ -261,7 +261,7 @@ impl<'i> Parser<'_, 'i> {
         if most == 0 || slot.len() <= most + 2 {
             return Some(slot);
         }
-        let length = text_length(self.draft.given_bytes(slot, self.scanner.input()));
+        let length = text_length(self.builder.given_bytes(slot, self.scanner.input()));
         if length <= most {
             return Some(slot);
         }
@@ -272,13 +272,13 @@ impl<'i> Parser<'_, 'i> {
 
     fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
         let number = whole_number(digits).ok_or_else(|| plain(Kind::Long64))?;
-        Ok(self.draft.keep_quoted(itoa::Buffer::new().format(number).as_bytes()))
+        Ok(self.builder.keep_quoted(itoa::Buffer::new().format(number).as_bytes()))
     }
 
     fn labels(&mut self, field: &'static Field, token: Token) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         match labels(self.scanner, field, self.limits) {
-            Ok(canonical) => Ok(Some(self.draft.keep(&canonical))),
+            Ok(canonical) => Ok(Some(self.builder.keep(&canonical))),
             Err(refusal) => self.refused(token, before, refusal),
         }
     }
@@ -290,7 +290,7 @@ impl<'i> Parser<'_, 'i> {
             Ok(()) => {
                 let mut quoted = Vec::with_capacity(text.len() + 16);
                 canonical::put_text(&String::from_utf8_lossy(&text), &mut quoted);
-                let slot = self.draft.keep(&quoted);
+                let slot = self.builder.keep(&quoted);
                 Ok(self.within_length(field, slot, element))
             }
             Err(refusal) => self.refused(token, before, refusal),
@@ -302,7 +302,7 @@ impl<'i> Parser<'_, 'i> {
         match refusal {
             Refusal::Syntax(syntax) => Err(syntax),
             Refusal::Violation(violation) => {
-                self.draft.violations.add(|| violation);
+                self.builder.violations.add(|| violation);
                 *self.scanner = before;
                 self.skip(token).map(|()| None)
             }
@@ -311,8 +311,8 @@ impl<'i> Parser<'_, 'i> {
 
     fn unknown(&mut self, node: NodeId, name: &[u8], token: Token, element: Element) -> Result<(), Syntax> {
         let object = self.tree.node(node).path.as_str();
-        let may_guess = self.draft.violations.may_guess();
-        self.draft.violations.add(|| {
+        let may_guess = self.builder.violations.may_guess();
+        self.builder.violations.add(|| {
             let name = String::from_utf8_lossy(name);
             let path = if object.is_empty() { name.clone().into_owned() } else { format!("{object}.{name}") };
             let sibling = || {
@@ -337,7 +337,7 @@ impl<'i> Parser<'_, 'i> {
 
     /// What was expected and what was found.
     fn report(&mut self, path: &str, element: Element, wrong: impl FnOnce() -> (String, String)) {
-        self.draft.violations.add(|| {
+        self.builder.violations.add(|| {
             let (expected, found) = wrong();
             Violation { path: placed(path, element), expected, found }
         });

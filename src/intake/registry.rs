@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{
     Limits, Violation,
+    builder::{Defaults, EventBuilder},
     canonical::put_text,
-    draft::{Defaults, Draft},
     parse,
     scan::{Expected, Scanner, Token},
 };
@@ -143,12 +143,12 @@ fn quoted(name: &str) -> Box<[u8]> {
 fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<Defaults, Violation> {
     let input = Value::Object(defaults.clone()).to_string();
     let mut scanner = Scanner::new(input.as_bytes(), 0);
-    let mut draft = Draft::new();
+    let mut builder = EventBuilder::new();
     let parsed = match scanner.value() {
-        Ok(Token::Object) => parse::event(&mut scanner, &mut draft, limits),
+        Ok(Token::Object) => parse::event(&mut scanner, &mut builder, limits),
         Ok(_) | Err(_) => scanner.fail(Expected::Object),
     };
-    let mut violation = draft.violations.take().into_iter().next();
+    let mut violation = builder.violations.take().into_iter().next();
     if let Err(syntax) = parsed {
         let expected = syntax.expected.as_str().to_owned();
         violation = Some(Violation { path: String::new(), expected, found: "something else".to_owned() });
@@ -159,6 +159,6 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
                 if violation.path.is_empty() { "defaults".to_owned() } else { format!("defaults.{}", violation.path) };
             Err(Violation { path, ..violation })
         }
-        None => Ok(draft.into_defaults(input.as_bytes())),
+        None => Ok(builder.into_defaults(input.as_bytes())),
     }
 }

@@ -68,12 +68,12 @@ impl Expected {
 
 /// A range of the input. Bodies are bounded far below 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct ByteRange {
     start: u32,
     end: u32,
 }
 
-impl Span {
+impl ByteRange {
     pub(super) fn new(range: Range<usize>) -> Self {
         Self { start: short(range.start), end: short(range.end) }
     }
@@ -109,15 +109,15 @@ fn short(at: usize) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// A string without escapes; the range holds the quotes.
-    Text(Span),
+    Text(ByteRange),
     /// A string with a backslash in it. Escapes are checked when they are decoded.
-    Escaped(Span),
+    Escaped(ByteRange),
     /// A number with neither fraction nor exponent.
-    Whole(Span),
+    Whole(ByteRange),
     /// Any other number.
-    Fraction(Span),
-    True(Span),
-    False(Span),
+    Fraction(ByteRange),
+    True(ByteRange),
+    False(ByteRange),
     Null,
     /// `{` or `[`, which was read; what is inside is still to be read.
     Object,
@@ -218,21 +218,21 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn word(&mut self, word: &'static [u8]) -> Result<Span, Syntax> {
+    fn word(&mut self, word: &'static [u8]) -> Result<ByteRange, Syntax> {
         if !self.input[self.at..].starts_with(word) {
             return self.fail(Expected::Value);
         }
         self.at += word.len();
-        Ok(Span::new(self.at - word.len()..self.at))
+        Ok(ByteRange::new(self.at - word.len()..self.at))
     }
 
     /// A string with its quotes, and whether it holds escapes.
-    pub(super) fn string(&mut self) -> Result<(Span, bool), Syntax> {
+    pub(super) fn string(&mut self) -> Result<(ByteRange, bool), Syntax> {
         if self.peek() == Some(b'"') { self.text() } else { self.fail(Expected::Text) }
     }
 
     /// A string whose opening quote is the next byte.
-    fn text(&mut self) -> Result<(Span, bool), Syntax> {
+    fn text(&mut self) -> Result<(ByteRange, bool), Syntax> {
         let start = self.at;
         self.at += 1;
         let mut escaped = false;
@@ -241,7 +241,7 @@ impl<'a> Scanner<'a> {
             match self.input.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok((Span::new(start..self.at), escaped));
+                    return Ok((ByteRange::new(start..self.at), escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -277,7 +277,7 @@ impl<'a> Scanner<'a> {
             self.at += usize::from(matches!(self.input.get(self.at), Some(b'+' | b'-')));
             self.some_digits()?;
         }
-        let span = Span::new(start..self.at);
+        let span = ByteRange::new(start..self.at);
         Ok(if whole { Token::Whole(span) } else { Token::Fraction(span) })
     }
 

@@ -16,7 +16,7 @@ use std::{cmp::Ordering, ops::Bound};
 
 use serde_json::Value as Json;
 
-use super::{pattern::Pattern, words::words};
+use super::{order::value_at, pattern::Pattern, words::words};
 use crate::{
     event::UnixMillis,
     schema::{Field, Kind, Search},
@@ -170,7 +170,7 @@ impl<'a> Scope<'a> {
             "" => path,
             own => path.strip_prefix(own)?.strip_prefix('.')?,
         };
-        within.split('.').try_fold(self.object, |object, name| object.get(name))
+        value_at(self.object, within)
     }
 
     fn values(&self, path: &str) -> &'a [Json] {

@@ -16,6 +16,7 @@ pub use access::ScopedQuery;
 pub use aggregate::{
     Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
+pub(crate) use order::value_at;
 pub use order::{Key, NotSortable, Order, Place, Sort};
 pub use pattern::Pattern;
 

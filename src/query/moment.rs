@@ -198,7 +198,7 @@ pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
         Unit::Day => Span::new().days(1),
         _ => Span::new().milliseconds(fixed_length(unit)?),
     };
-    let millis = |time: DateTime| Some(time.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond());
+    let millis = |time: DateTime| Some(time.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_millisecond());
     Some(Moment { first: UnixMillis(millis(time)?), last: UnixMillis(millis(time.checked_add(span).ok()?)? - 1) })
 }
 

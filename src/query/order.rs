@@ -205,6 +205,7 @@ fn is_in_elements(field: &Field) -> bool {
     nested.any(|other| field.path.strip_prefix(other.path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
+/// What a dotted path leads to, through objects only.
+pub(crate) fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(document, |value, name| value.get(name))
 }

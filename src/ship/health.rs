@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{
-    Inner, lock,
-    retry::{Backoff, random},
-};
+use super::{FIRST_WAIT, Inner, lock};
+use crate::backoff::Backoff;
+
+/// The longest wait that a store can ask for.
+const LONGEST_ASKED_FOR: Duration = Duration::from_secs(600);
 
 /// What all attempts of a shipper make of its store.
 #[derive(Default)]
@@ -50,7 +51,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) fn new(inner: &Arc<Inner>) -> Self {
-        Self { inner: Arc::clone(inner), backoff: Backoff::default(), fails: false }
+        Self { inner: Arc::clone(inner), backoff: Backoff::starting_at(FIRST_WAIT), fails: false }
     }
 
     /// Says once what keeps the shipper from going on.
@@ -90,7 +91,7 @@ impl Attempt {
 
     /// How long to wait after another failure.
     pub(super) fn pause(&mut self, asked_for: Option<Duration>) -> Duration {
-        self.backoff.after_failure(asked_for, random())
+        self.backoff.next(asked_for.map(|wait| wait.min(LONGEST_ASKED_FOR)))
     }
 
     pub(super) async fn wait(&mut self, asked_for: Option<Duration>) {

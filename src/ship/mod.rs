@@ -13,7 +13,6 @@ mod deliver;
 mod health;
 mod progress;
 mod recovery;
-mod retry;
 mod run;
 
 use std::{
@@ -49,6 +48,9 @@ use crate::{
     time::Clock,
     writer::{Group, Writer},
 };
+
+/// The first wait after a failure.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// What a shipper needs to know.
 pub struct Options {

@@ -5,19 +5,19 @@ use serde_json::Value;
 
 use crate::access::{
     Credentials,
-    remote::{Question, Remote, Unavailable},
+    remote::{Remote, Request, Unavailable},
 };
 
 /// What the engine says of the caller; `None` if it does not know them.
 pub(super) async fn ask(remote: &Remote, credentials: &Credentials) -> Result<Option<Value>, Unavailable> {
     let Some(authorization) = credentials.authorization() else { return Ok(None) };
-    let question = Question {
+    let request = Request {
         method: Method::GET,
         path: "_security/_authenticate",
         headers: vec![("authorization", authorization)],
         body: None,
     };
-    let answer = remote.ask(&question).await?;
+    let answer = remote.ask(&request).await?;
     match answer.status {
         StatusCode::OK => serde_json::from_slice(&answer.body).map(Some).map_err(|error| answer.unexpected(error)),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(None),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::access::{
     Credentials,
-    remote::{Question, Remote, Unavailable},
+    remote::{Remote, Request, Unavailable},
 };
 
 /// Kibana answers its internal routes to those who say that they are of it.
@@ -25,8 +25,8 @@ pub(super) async fn ask(remote: &Remote, name: &str, credentials: &Credentials) 
         (None, Some(cookie)) => headers.push(("cookie", cookie)),
         (None, None) => return Ok(None),
     }
-    let question = Question { method: Method::GET, path: "internal/security/me", headers, body: None };
-    let answer = remote.ask(&question).await?;
+    let request = Request { method: Method::GET, path: "internal/security/me", headers, body: None };
+    let answer = remote.ask(&request).await?;
     match answer.status {
         StatusCode::OK => serde_json::from_slice(&answer.body).map(Some).map_err(|error| answer.unexpected(error)),
         // A redirect leads to the page for signing in.

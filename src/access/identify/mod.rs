@@ -40,7 +40,7 @@ pub(super) struct Authenticators {
 }
 
 /// What other systems say of a caller.
-pub(super) enum Elsewhere {
+pub(super) enum ExternalIdentity {
     Known(Arc<Principal>),
     Unknown,
     /// None of those that answered knows them.
@@ -85,21 +85,21 @@ impl Authenticators {
     }
 
     /// Whom another system knew a moment ago.
-    pub(super) fn known_of_late(&self, credentials: &Credentials) -> Option<Arc<Principal>> {
+    pub(super) fn cached(&self, credentials: &Credentials) -> Option<Arc<Principal>> {
         self.externals.iter().find_map(|external| external.cache.get(credentials))
     }
 
     /// Whom another system knows. The first who knows the caller decides.
-    pub(super) async fn known_elsewhere(&self, credentials: &Credentials, now: UnixMillis) -> Elsewhere {
+    pub(super) async fn ask_externals(&self, credentials: &Credentials, now: UnixMillis) -> ExternalIdentity {
         let (mut was_refused, mut silent) = (false, None);
         for external in &self.externals {
             match external.identify(credentials, now).await {
-                Ok(Some(principal)) => return Elsewhere::Known(principal),
+                Ok(Some(principal)) => return ExternalIdentity::Known(principal),
                 Ok(None) => was_refused |= external.judges(credentials),
                 Err(error) => silent = Some(Unavailable(format!("{}: {error}", external.realm))),
             }
         }
-        silent.map_or(Elsewhere::Unknown, |error| Elsewhere::Unavailable { error, was_refused })
+        silent.map_or(ExternalIdentity::Unknown, |error| ExternalIdentity::Unavailable { error, was_refused })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::{Json, Router, body::Body, http::Request, routing::get};
+use axum::{Router, body::Body, http::Request, routing::get};
 use serde_json::{Value, json};
 
 use super::{Answer, Log, grant, request_with};
@@ -388,7 +388,7 @@ async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
 async fn kibana() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let alice = get(async || Json(json!({"username": "alice", "roles": ["editor"]})));
+    let alice = get(async || r#"{"username":"alice","roles":["editor"]}"#);
     let router = Router::new().route("/internal/security/me", alice);
     tokio::spawn(async move { axum::serve(listener, router).await });
     url

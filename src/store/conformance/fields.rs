@@ -10,7 +10,7 @@ use crate::{
     query::{
         Aggregate, Aggregation, Bucket, Key,
         Order::{Ascending, Descending},
-        Place, Sort,
+        Place, Sort, value_at,
     },
     schema::{FIELDS, Field, Kind, Search},
     store::testing::{by, fresh_chain, fresh_name},
@@ -170,7 +170,7 @@ pub(super) async fn every_countable_field_counts(bench: &Bench<'_>) {
 fn counted(documents: &[Value], field: &Field) -> Aggregate {
     let (mut buckets, mut without): (Vec<Bucket>, u64) = (Vec::new(), 0);
     for document in documents {
-        let found = field.path.split('.').try_fold(document, |value, name| value.get(name));
+        let found = value_at(document, field.path);
         let values = match found {
             Some(Value::Array(values)) => values.clone(),
             found => found.cloned().into_iter().collect(),

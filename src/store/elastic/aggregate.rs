@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     ElasticStore,
     search::{self, Found},
-    values::{Answered, Counted, Counts, Values, read},
+    values::{AggregatedField, Answered, Counted, Counts, read},
 };
 use crate::{
     event::UnixMillis,
@@ -26,19 +26,19 @@ pub(super) async fn aggregate(
     aggregation: &Aggregation,
 ) -> Result<Aggregate, IndexError> {
     aggregation.check().map_err(|error| refused(error.to_string()))?;
-    let question = Question { store, matching: search::matching(query) };
+    let request = AggregationRequest { store, matching: search::matching(query) };
     Ok(match aggregation {
         Aggregation::Terms { field, limit } => {
             let Counted { buckets, distinct, without } =
-                Values::of(field).count(store, &question.matching, *limit).await?;
+                AggregatedField::of(field).count(store, &request.matching, *limit).await?;
             Aggregate::Terms { buckets, distinct, without }
         }
-        Aggregation::Histogram { field, interval } => Aggregate::Histogram(question.histogram(field, *interval).await?),
+        Aggregation::Histogram { field, interval } => Aggregate::Histogram(request.histogram(field, *interval).await?),
         Aggregation::Statistics { field } => {
-            Aggregate::Statistics(question.statistics(&Values::of(field)).await?.into())
+            Aggregate::Statistics(request.statistics(&AggregatedField::of(field)).await?.into())
         }
         Aggregation::Percentiles { field, percents } => {
-            Aggregate::Percentiles(question.percentiles(&Values::of(field), percents).await?)
+            Aggregate::Percentiles(request.percentiles(&AggregatedField::of(field), percents).await?)
         }
     })
 }
@@ -47,13 +47,13 @@ fn refused(reason: String) -> IndexError {
     IndexError::Refused { reason }
 }
 
-/// Of which events.
-struct Question<'a> {
+/// The events to aggregate.
+struct AggregationRequest<'a> {
     store: &'a ElasticStore,
     matching: Value,
 }
 
-impl Question<'_> {
+impl AggregationRequest<'_> {
     async fn ask<T: for<'a> Deserialize<'a> + Default>(&self, aggregations: Value) -> Result<T, IndexError> {
         let body = search::aggregations(&self.matching, &aggregations, &self.store.search_timeout());
         let answer = self.store.search(body).await?;
@@ -63,7 +63,7 @@ impl Question<'_> {
 
     /// The number of spans is seen to beforehand, because OpenSearch takes on any number, and may break down under it.
     async fn histogram(&self, field: &'static Field, interval: Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
-        let values = Values::of(field);
+        let values = AggregatedField::of(field);
         let Extent { min: Some(min), max: Some(max), .. } = self.statistics(&values).await? else {
             return Ok(Vec::new());
         };
@@ -75,7 +75,7 @@ impl Question<'_> {
         let aggregation = json!({"date_histogram": {"field": values.path(), by.0: by.1, "min_doc_count": 1}});
         let Histogram { buckets } = self.ask(values.bucketed(aggregation)).await?;
         let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
-        for Span { key, counts: events } in buckets {
+        for HistogramBucket { key, counts: events } in buckets {
             if let Some(start) = interval.start_of(UnixMillis(key)) {
                 *counts.entry(start).or_default() += events.events();
             }
@@ -83,11 +83,11 @@ impl Question<'_> {
         Ok(interval.filled(&counts)?)
     }
 
-    async fn statistics(&self, values: &Values) -> Result<Extent, IndexError> {
+    async fn statistics(&self, values: &AggregatedField) -> Result<Extent, IndexError> {
         self.ask(values.aggregated(json!({"stats": {"field": values.path()}}))).await
     }
 
-    async fn percentiles(&self, values: &Values, percents: &[f64]) -> Result<Vec<Option<f64>>, IndexError> {
+    async fn percentiles(&self, values: &AggregatedField, percents: &[f64]) -> Result<Vec<Option<f64>>, IndexError> {
         if percents.is_empty() {
             return Ok(Vec::new());
         }
@@ -116,11 +116,11 @@ const fn name(unit: Unit) -> &'static str {
 
 #[derive(Default, Deserialize)]
 struct Histogram {
-    buckets: Vec<Span>,
+    buckets: Vec<HistogramBucket>,
 }
 
 #[derive(Deserialize)]
-struct Span {
+struct HistogramBucket {
     key: i64,
     #[serde(flatten)]
     counts: Counts,

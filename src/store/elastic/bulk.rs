@@ -3,6 +3,8 @@
 //! A body is built once, into one buffer of known size, without an allocation per event: its cost per event is part of the
 //! log's throughput.
 
+use std::iter;
+
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
@@ -66,11 +68,9 @@ impl Id {
             self.text.iter_mut().zip(hex.as_bytes()).for_each(|(place, digit)| *place = *digit);
             self.chain = Some(position.chain);
         }
-        let mut rest = position.sequence.0;
-        for place in self.text.iter_mut().skip(CHAIN_BYTES + 1).rev() {
-            *place = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(position.sequence.0).bytes().rev().chain(iter::repeat(b'0'));
+        self.text.iter_mut().skip(CHAIN_BYTES + 1).rev().zip(digits).for_each(|(place, digit)| *place = digit);
         &self.text
     }
 }

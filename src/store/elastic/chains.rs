@@ -205,7 +205,7 @@ struct Extreme {
 
 #[derive(Default, Deserialize)]
 struct Spans {
-    spans: Buckets<Span>,
+    spans: Buckets<RangeBucket>,
 }
 
 #[derive(Deserialize)]
@@ -220,7 +220,7 @@ impl<T> Default for Buckets<T> {
 }
 
 #[derive(Deserialize)]
-struct Span {
+struct RangeBucket {
     key: f64,
     indices: Buckets<Index>,
 }
@@ -230,7 +230,7 @@ struct Index {
     doc_count: u64,
 }
 
-impl Span {
+impl RangeBucket {
     /// How many positions the index has that has the most.
     fn in_one_index(&self) -> u64 {
         self.indices.buckets.first().map_or(0, |index| index.doc_count)

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use super::{
     config::{ConfigError, ElasticConfig},
-    reading::{Read, Reader},
+    reading::{Read, SearchClient},
 };
 use crate::store::StoreError;
 
@@ -51,7 +51,7 @@ pub(super) struct Client {
 
 struct Node {
     transport: Transport,
-    reader: Reader,
+    search_client: SearchClient,
     url: String,
     rests_until: Mutex<Option<Instant>>,
 }
@@ -80,10 +80,10 @@ impl Client {
             if let Some(certificates) = config.certificates()? {
                 builder = builder.cert_validation(certificates);
             }
-            let reader = Reader::new(config, url.url())?;
+            let search_client = SearchClient::new(config, url.url())?;
             let url = url.url().to_string();
             let transport = builder.build().map_err(|source| ConfigError::Client { url: url.clone(), source })?;
-            nodes.push(Node { transport, reader, url, rests_until: Mutex::new(None) });
+            nodes.push(Node { transport, search_client, url, rests_until: Mutex::new(None) });
         }
         let (request_timeout, bulk_timeout) = (config.request_timeout, config.bulk_timeout);
         Ok(Self { nodes, turn: AtomicUsize::new(0), request_timeout, bulk_timeout })
@@ -209,7 +209,7 @@ impl Node {
         deadline: Instant,
     ) -> Result<Option<Answer>, StoreError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let read = self.reader.ask(path, body, most, left).await;
+        let read = self.search_client.ask(path, body, most, left).await;
         let read = read.map_err(|error| self.failure(error.is_timeout(), &error));
         self.rest(read.is_err().then(|| Instant::now() + REST));
         let Read { status, headers, body } = read?;

@@ -19,7 +19,10 @@ use zeroize::Zeroizing;
 
 use super::names::{BadName, Names};
 pub use crate::units::Secret;
-use crate::units::{ByteSize, deserialize_duration};
+use crate::{
+    ca_file::{self, CaFileError},
+    units::{ByteSize, deserialize_duration},
+};
 
 /// How to reach Elasticsearch or OpenSearch, and what Annals' resources there are called.
 ///
@@ -158,10 +161,8 @@ pub enum ConfigError {
     SecretFile { key: &'static str, path: PathBuf, source: io::Error },
     #[error("auth.api_key.encoded: expected Base64 text")]
     BadEncodedKey,
-    #[error("ca_file: cannot read {}", path.display())]
-    CaFile { path: PathBuf, source: io::Error },
-    #[error("ca_file: expected PEM certificates in {}", path.display())]
-    BadCertificate { path: PathBuf },
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     #[error(transparent)]
     Name(#[from] BadName),
     #[error("the client for {url} cannot be made")]
@@ -169,7 +170,7 @@ pub enum ConfigError {
     #[error("auth: expected a secret without line breaks and other control characters")]
     BadSecret,
     #[error("the client for {url} cannot be made")]
-    Reader { url: String, source: reqwest::Error },
+    SearchClient { url: String, source: reqwest::Error },
 }
 
 impl ElasticConfig {
@@ -197,18 +198,13 @@ impl ElasticConfig {
     }
 
     pub(super) fn certificates(&self) -> Result<Option<CertificateValidation>, ConfigError> {
-        self.of_ca_file(|pem| Certificate::from_pem(pem).ok().map(CertificateValidation::Full))
+        let parse = |pem: &[u8]| Certificate::from_pem(pem).ok().map(CertificateValidation::Full);
+        Ok(self.ca_file.as_ref().map(|path| ca_file::read(path, parse)).transpose()?)
     }
 
     /// The same, for searches.
     pub(super) fn authorities(&self) -> Result<Vec<reqwest::Certificate>, ConfigError> {
-        self.of_ca_file(|pem| reqwest::Certificate::from_pem_bundle(pem).ok()).map(Option::unwrap_or_default)
-    }
-
-    fn of_ca_file<T>(&self, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, ConfigError> {
-        let Some(path) = &self.ca_file else { return Ok(None) };
-        let pem = fs::read(path).map_err(|source| ConfigError::CaFile { path: path.clone(), source })?;
-        read(&pem).map(Some).ok_or_else(|| ConfigError::BadCertificate { path: path.clone() })
+        Ok(self.ca_file.as_deref().map(ca_file::read_for_reqwest).transpose()?.unwrap_or_default())
     }
 
     /// The header that the client makes of the credentials, for searches.

@@ -12,7 +12,7 @@ use reqwest::{
 
 use super::config::{ConfigError, ElasticConfig};
 
-pub(super) struct Reader {
+pub(super) struct SearchClient {
     http: Client,
     /// Ends in a slash.
     url: Url,
@@ -26,7 +26,7 @@ pub(super) struct Read {
     pub(super) body: Option<Bytes>,
 }
 
-impl Reader {
+impl SearchClient {
     pub(super) fn new(config: &ElasticConfig, url: &Url) -> Result<Self, ConfigError> {
         // The engine would compress every answer, which costs both sides more than to send it: they are near each other.
         let mut http = Client::builder().no_proxy().no_gzip();
@@ -37,7 +37,7 @@ impl Reader {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        let http = http.build().map_err(|source| ConfigError::Reader { url: url.to_string(), source })?;
+        let http = http.build().map_err(|source| ConfigError::SearchClient { url: url.to_string(), source })?;
         Ok(Self { http, url, authorization: config.authorization()? })
     }
 

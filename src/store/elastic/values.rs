@@ -33,7 +33,7 @@ const PAGE_VALUES: u64 = 50_000;
 const MAX_VALUES: u64 = 1_000_000;
 
 /// Whose values are counted.
-pub(super) struct Values {
+pub(super) struct AggregatedField {
     kind: Kind,
     path: String,
     /// The nested field whose elements have them.
@@ -47,7 +47,7 @@ pub(super) struct Counted {
     pub(super) without: u64,
 }
 
-impl Values {
+impl AggregatedField {
     pub(super) fn of(field: &Field) -> Self {
         let holds = |nested: &Field| {
             nested.kind == Kind::Nested
@@ -184,7 +184,7 @@ pub(super) struct Answered<T> {
     pub(super) without: u64,
 }
 
-/// Reads what [`Values::aggregated`] asked for. Where there is no index, there is no answer either.
+/// Reads what [`AggregatedField::aggregated`] asked for. Where there is no index, there is no answer either.
 pub(super) fn read<'a, T: Deserialize<'a> + Default>(
     found: &Found<'a>,
     answer: &Answer,

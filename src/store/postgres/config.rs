@@ -11,7 +11,10 @@ use serde::Deserialize;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::tls::Tls;
-use crate::units::{Secret, deserialize_duration};
+use crate::{
+    ca_file::CaFileError,
+    units::{Secret, deserialize_duration},
+};
 
 /// How to reach a database, and what our schema there is called.
 #[derive(Clone, Debug, Deserialize)]
@@ -71,10 +74,8 @@ pub enum ConfigError {
     EmptyPassword(PathBuf),
     #[error("schema: expected lower-case letters, digits and underscores, at most 48 and a letter first, found {0:?}")]
     BadSchema(String),
-    #[error("ca_file: cannot read {}", .0.display())]
-    ReadAuthorities(PathBuf, #[source] io::Error),
-    #[error("ca_file: expected PEM certificates in {}", .0.display())]
-    BadAuthorities(PathBuf),
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     #[error("ca_file: set, though tls is \"off\"")]
     AuthoritiesWithoutTls,
     #[error("TLS cannot be set up")]

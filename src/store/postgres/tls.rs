@@ -22,6 +22,7 @@ use tokio_postgres::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::config::ConfigError;
+use crate::ca_file;
 
 /// Makes encrypted connections to servers whose certificates one of its authorities has signed.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ impl Tls {
     /// With these authorities, or the public ones.
     pub(super) fn trusting(ca_file: Option<&Path>) -> Result<Self, ConfigError> {
         let roots = match ca_file {
-            Some(path) => read_authorities(path)?,
+            Some(path) => ca_file::read(path, authorities)?,
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -40,14 +41,12 @@ impl Tls {
     }
 }
 
-fn read_authorities(path: &Path) -> Result<RootCertStore, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|error| ConfigError::ReadAuthorities(path.to_owned(), error))?;
-    let bad = || ConfigError::BadAuthorities(path.to_owned());
+fn authorities(pem: &[u8]) -> Option<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
-        roots.add(certificate.map_err(|_| bad())?).map_err(|_| bad())?;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.ok()?).ok()?;
     }
-    if roots.is_empty() { Err(bad()) } else { Ok(roots) }
+    (!roots.is_empty()).then_some(roots)
 }
 
 impl MakeTlsConnect<Socket> for Tls {

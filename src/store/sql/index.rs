@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     event::UnixMillis,
-    query::words::words,
+    query::{value_at, words::words},
     schema::{self, Field, Kind},
 };
 
@@ -222,7 +222,7 @@ pub(in crate::store) fn of(document: &Value) -> Value {
         if nested_around(field.path).is_some() {
             continue;
         }
-        let Some(value) = at(document, field.path) else { continue };
+        let Some(value) = value_at(document, field.path) else { continue };
         match field.kind {
             Kind::Nested if field.path == SAVED_OBJECTS => {}
             Kind::Nested => {
@@ -248,7 +248,7 @@ pub(in crate::store) fn of(document: &Value) -> Value {
 
 /// What the index has of the elements of a nested field: a JSON array.
 fn elements(document: &Value, nested: &Field) -> Value {
-    let elements = at(document, nested.path).map(each).unwrap_or_default();
+    let elements = value_at(document, nested.path).map(each).unwrap_or_default();
     elements.iter().map(|element| element_of(element, nested)).collect()
 }
 
@@ -256,7 +256,7 @@ fn element_of(element: &Value, nested: &Field) -> Value {
     let mut index = Map::new();
     for field in schema::FIELDS.iter().filter(|field| is_within(field.path, nested.path)) {
         let path = field.path.get(nested.path.len() + 1..).unwrap_or_default();
-        if let Some(value) = at(element, path) {
+        if let Some(value) = value_at(element, path) {
             enter(&mut index, value, field);
         }
     }
@@ -294,10 +294,6 @@ pub(super) fn entry_name(field: &Field, form: Form) -> String {
         Form::Address => format!("{} address", field.path),
         Form::Words => format!("{} words", field.path),
     }
-}
-
-fn at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(document, |value, name| value.get(name))
 }
 
 pub(super) fn json(cell: Cell) -> Value {

@@ -14,7 +14,7 @@ use tokio::{sync::Mutex, time::Instant};
 use super::token::{Algorithm, Token, decode};
 use crate::access::{
     config::OidcConfig,
-    remote::{Answer, Question, Remote, RemoteError, Unavailable, parse_url},
+    remote::{Remote, RemoteError, Request, Response, Unavailable, parse_url},
 };
 
 /// After so long keys are fetched anew, so that one that was withdrawn ends.
@@ -27,13 +27,13 @@ const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Jwks(Arc<Store>);
 
 struct Store {
-    source: Source,
+    source: KeySource,
     keys: RwLock<Arc<Fetched>>,
     /// Held while keys are fetched, by one request for all; when that was last tried.
     fetching: Mutex<Option<Instant>>,
 }
 
-enum Source {
+enum KeySource {
     /// The keys themselves.
     Keys { remote: Remote, path: String },
     /// A document that says where the keys are.
@@ -91,13 +91,13 @@ impl Jwks {
         let source = match &config.jwks_url {
             Some(url) => {
                 let (remote, path) = at(url, ca_file.as_deref(), timeout)?;
-                Source::Keys { remote, path }
+                KeySource::Keys { remote, path }
             }
             None => {
                 let issuer = config.issuer.as_deref().unwrap_or_default();
                 let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
                 let (remote, path) = at(&url, ca_file.as_deref(), timeout)?;
-                Source::Discovery { remote, path, timeout, ca_file }
+                KeySource::Discovery { remote, path, timeout, ca_file }
             }
         };
         Ok(Self(Arc::new(Store { source, keys: RwLock::default(), fetching: Mutex::default() })))
@@ -161,7 +161,7 @@ fn at(url: &str, ca_file: Option<&std::path::Path>, timeout: Duration) -> Result
     Ok((Remote::new("oidc", &[node.to_string()], ca_file, timeout)?, path))
 }
 
-impl Source {
+impl KeySource {
     async fn fetch(&self) -> Result<Vec<Key>, Unavailable> {
         match self {
             Self::Keys { remote, path } => fetch_keys(remote, path).await,
@@ -187,9 +187,9 @@ async fn fetch_keys(remote: &Remote, path: &str) -> Result<Vec<Key>, Unavailable
     Ok(set.keys.into_iter().filter_map(Key::read).collect())
 }
 
-async fn get(remote: &Remote, path: &str) -> Result<Answer, Unavailable> {
+async fn get(remote: &Remote, path: &str) -> Result<Response, Unavailable> {
     let headers = vec![("accept", "application/json")];
-    let answer = remote.ask(&Question { method: Method::GET, path, headers, body: None }).await?;
+    let answer = remote.ask(&Request { method: Method::GET, path, headers, body: None }).await?;
     if answer.status == StatusCode::OK { Ok(answer) } else { Err(answer.unexpected("expected a document")) }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::schema::{FIELDS, FieldId, NodeId, Tree};
 
-use super::{known::Known, scan::Span, usual::Usual, violations::Violations};
+use super::{known::Known, predictor::MemberPredictor, scan::ByteRange, violations::Violations};
 
 /// A set of fields or objects, by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Numbers {
 
 /// Which buffer a value is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum Buffer {
     Input,
     Scratch,
     Defaults,
@@ -61,8 +61,8 @@ enum Source {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    source: Source,
-    span: Span,
+    buffer: Buffer,
+    span: ByteRange,
 }
 
 impl Defaults {
@@ -82,16 +82,16 @@ static NO_DEFAULTS: Defaults = Defaults::NONE;
 
 impl Slot {
     /// A value that is canonical as it came.
-    pub(super) const fn given(span: Span) -> Self {
-        Self { source: Source::Input, span }
+    pub(super) const fn given(span: ByteRange) -> Self {
+        Self { buffer: Buffer::Input, span }
     }
 
-    fn new(source: Source, range: Range<usize>) -> Self {
-        Self { source, span: Span::new(range) }
+    fn new(buffer: Buffer, range: Range<usize>) -> Self {
+        Self { buffer, span: ByteRange::new(range) }
     }
 
     pub(super) fn is_given(self) -> bool {
-        self.source == Source::Input
+        self.buffer == Buffer::Input
     }
 
     /// Bytes of the canonical value.
@@ -115,7 +115,7 @@ pub(super) struct Splices {
 }
 
 /// One event; made once for a body and cleared for each of its events.
-pub(super) struct Draft {
+pub(super) struct EventBuilder {
     slots: Vec<Slot>,
     set: Numbers,
     /// The objects that were met, so that one that is given twice is seen.
@@ -125,19 +125,19 @@ pub(super) struct Draft {
     pub(super) violations: Violations,
     /// Buffers for arrays that are being put together, kept for their capacity.
     spare: Vec<Vec<u8>>,
-    pub(super) usual: Usual,
+    pub(super) predictor: MemberPredictor,
 }
 
-impl Draft {
+impl EventBuilder {
     pub(super) fn new() -> Self {
         Self {
-            slots: vec![Slot::given(Span::new(0..0)); FIELDS.len()],
+            slots: vec![Slot::given(ByteRange::new(0..0)); FIELDS.len()],
             set: Numbers::default(),
             objects: Numbers::default(),
             scratch: Vec::new(),
             violations: Violations::default(),
             spare: Vec::new(),
-            usual: Usual::default(),
+            predictor: MemberPredictor::default(),
         }
     }
 
@@ -157,7 +157,7 @@ impl Draft {
     }
 
     /// Instead of [`Self::keep_array`]: the input holds the same array here.
-    pub(super) fn drop_array(&mut self, text: Vec<u8>, given: Span) -> Slot {
+    pub(super) fn drop_array(&mut self, text: Vec<u8>, given: ByteRange) -> Slot {
         self.spare.push(text);
         Slot::given(given)
     }
@@ -211,14 +211,14 @@ impl Draft {
         self.scratch.push(b'"');
         self.scratch.extend_from_slice(text);
         self.scratch.push(b'"');
-        Slot::new(Source::Scratch, start..self.scratch.len())
+        Slot::new(Buffer::Scratch, start..self.scratch.len())
     }
 
     /// Copies a canonical value to the scratch buffer.
     pub(super) fn keep(&mut self, canonical: &[u8]) -> Slot {
         let start = self.scratch.len();
         self.scratch.extend_from_slice(canonical);
-        Slot::new(Source::Scratch, start..self.scratch.len())
+        Slot::new(Buffer::Scratch, start..self.scratch.len())
     }
 
     /// The canonical bytes of a value that the event itself gave.
@@ -227,12 +227,12 @@ impl Draft {
     }
 
     fn bytes<'a>(&'a self, slot: Slot, input: &'a [u8], defaults: &'a Defaults) -> &'a [u8] {
-        let buffer = match slot.source {
-            Source::Input => input,
-            Source::Scratch => &self.scratch,
-            Source::Defaults => &defaults.bytes,
+        let bytes = match slot.buffer {
+            Buffer::Input => input,
+            Buffer::Scratch => &self.scratch,
+            Buffer::Defaults => &defaults.bytes,
         };
-        slot.span.of(buffer)
+        slot.span.of(bytes)
     }
 
     /// The canonical value of a field that the event itself gave.
@@ -249,7 +249,7 @@ impl Draft {
     pub(super) fn merge_under(&mut self, defaults: &Defaults) {
         for (field, range) in &defaults.values {
             if !self.has(*field) {
-                self.set(*field, Slot::new(Source::Defaults, range.clone()));
+                self.set(*field, Slot::new(Buffer::Defaults, range.clone()));
             }
         }
     }

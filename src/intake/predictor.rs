@@ -7,9 +7,9 @@ use crate::schema::{FIELDS, Member, NodeId};
 
 /// A place within an object: at its beginning, or after one of its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u16);
+pub(super) struct MemberPosition(u16);
 
-impl Place {
+impl MemberPosition {
     pub(super) const fn start_of(object: NodeId) -> Self {
         Self(FIELDS.len() as u16 + 2 * object.index() as u16)
     }
@@ -24,16 +24,16 @@ impl Place {
 
 /// The member that was last seen at each place.
 #[derive(Default)]
-pub(super) struct Usual(Vec<Option<Member>>);
+pub(super) struct MemberPredictor(Vec<Option<Member>>);
 
-impl Usual {
+impl MemberPredictor {
     #[inline]
-    pub(super) fn at(&self, place: Place) -> Option<Member> {
+    pub(super) fn at(&self, place: MemberPosition) -> Option<Member> {
         *self.0.get(usize::from(place.0))?
     }
 
     /// `member` is one of the object that the place is in.
-    pub(super) fn note(&mut self, place: Place, member: Member) {
+    pub(super) fn note(&mut self, place: MemberPosition, member: Member) {
         let index = usize::from(place.0);
         if self.0.len() <= index {
             self.0.resize(index + 1, None);
