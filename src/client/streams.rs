@@ -59,7 +59,8 @@ impl Stream {
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.longest_silence);
         let frame = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx));
         let Ok(frame) = tokio::time::timeout_at(deadline, frame).await else {
-            return Err(self.broken_off(format!("nothing came for {:?}", self.longest_silence)));
+            let silence = humantime::format_duration(self.longest_silence);
+            return Err(self.broken_off(format!("nothing came for {silence}")));
         };
         self.deadline = None;
         let Some(frame) = frame else { return Ok(None) };

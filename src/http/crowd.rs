@@ -39,7 +39,7 @@ impl Crowd {
 
     /// `None` if the client has as many connections as it may.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<Guest> {
-        let is_exempt = self.bound.exempt.iter().any(|network| network.has(peer.to_canonical()));
+        let is_exempt = self.bound.exempt.iter().any(|network| network.contains(peer.to_canonical()));
         let most = if is_exempt { usize::MAX } else { self.bound.most };
         let guest = self.open.add(client_network(peer), most);
         if guest.is_none() {
