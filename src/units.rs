@@ -10,6 +10,9 @@ use std::{
 use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
+/// What is expected of a size.
+pub const SIZE: &str = "a size above zero with its unit, such as \"64mb\" (b, kb, mb, gb, tb)";
+
 /// A number of bytes, written with its unit: `512b`, `64kb`, `16mb`, `4gb`, `1tb`, in powers of 1,024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
@@ -40,11 +43,11 @@ impl FromStr for ByteSize {
     type Err = BadUnit;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = BadUnit("a size above zero with its unit, such as \"64mb\" (b, kb, mb, gb, tb)");
-        let (number, unit) = number_and_unit(text).ok_or(bad)?;
-        let unit = unit.to_ascii_lowercase();
-        let (_, factor) = Self::UNITS.iter().find(|(name, _)| *name == unit).ok_or(bad)?;
-        number.checked_mul(*factor).filter(|bytes| *bytes > 0).map(Self).ok_or(bad)
+        let bad = BadUnit(SIZE);
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or(bad)?);
+        let (_, factor) = Self::UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name)).ok_or(bad)?;
+        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
+        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or(bad)
     }
 }
 
@@ -71,7 +74,7 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn has(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         let differs = |bits: u32, difference: u128| difference.checked_shr(bits - self.prefix).unwrap_or(0) != 0;
         match (self.first, address) {
             (IpAddr::V4(first), IpAddr::V4(address)) => !differs(32, u128::from(first.to_bits() ^ address.to_bits())),
@@ -108,29 +111,20 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// Reads a duration with its unit: `500ms`, `30s`, `5m`, `1h`, `7d`.
+/// What is expected of a duration.
+pub const DURATION: &str = "a duration of at least 1ms with its unit, such as \"30s\", \"1h 30m\" or \"7d\"";
+
+/// Reads a duration such as `500ms`, `30s` or `1h 30m`, of at least a millisecond: engines take a time limit of 0 ms for none.
 pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
-    let bad = BadUnit("a duration above zero with its unit, such as \"30s\" (ms, s, m, h, d)");
-    let (number, unit) = number_and_unit(text).ok_or(bad)?;
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(bad),
-    };
-    number.checked_mul(milliseconds).filter(|total| *total > 0).map(Duration::from_millis).ok_or(bad)
+    // A sum of 2^64 seconds, which takes more digits than this, makes the parser panic.
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let duration = if digits <= 15 { humantime::parse_duration(text).ok() } else { None };
+    let fits = |duration: &Duration| u64::try_from(duration.as_millis()).is_ok_and(|millis| millis > 0);
+    duration.filter(fits).ok_or(BadUnit(DURATION))
 }
 
 pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
-}
-
-fn number_and_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at_checked(digits)?;
-    Some((number.parse().ok()?, unit))
 }
 
 /// A password, token or key. It is wiped when dropped and never printed; whoever needs it asks for it by name.
@@ -167,8 +161,8 @@ mod tests {
     #[track_caller]
     fn check(network: &str, inside: &[&str], outside: &[&str]) {
         let network: Network = network.parse().unwrap();
-        assert!(inside.iter().all(|address| network.has(address.parse().unwrap())), "{network:?}");
-        assert!(!outside.iter().any(|address| network.has(address.parse().unwrap())), "{network:?}");
+        assert!(inside.iter().all(|address| network.contains(address.parse().unwrap())), "{network:?}");
+        assert!(!outside.iter().any(|address| network.contains(address.parse().unwrap())), "{network:?}");
     }
 
     #[test]
@@ -182,5 +176,28 @@ mod tests {
         for wrong in ["", "x", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0/8", "::/129", "10.0.0.0/8/8"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_duration_is_a_sum_of_numbers_with_units() {
+        let millis = |text: &str| parse_duration(text).ok().map(|duration| duration.as_millis());
+        for (text, expected) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("7d", 604_800_000),
+            ("1h 30m", 5_400_000),
+            ("2weeks", 1_209_600_000),
+            ("1.5s", 1_500),
+            ("1M", 2_630_016_000),
+        ] {
+            assert_eq!(millis(text), Some(expected), "{text}");
+        }
+        for wrong in ["", "0", "0s", "30", "s", "-1s", "999us", "1x", "1h -1m", "600000000y"] {
+            assert_eq!(parse_duration(wrong), Err(BadUnit(DURATION)), "{wrong}");
+        }
+        // The parser would panic.
+        assert_eq!(millis("18446744073709551615s 1000ms"), None);
     }
 }

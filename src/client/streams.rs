@@ -58,7 +58,8 @@ impl ResponseStream {
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.idle_timeout);
         let frame = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx));
         let Ok(frame) = tokio::time::timeout_at(deadline, frame).await else {
-            return Err(self.broken_off(format!("nothing came for {:?}", self.idle_timeout)));
+            let silence = humantime::format_duration(self.idle_timeout);
+            return Err(self.broken_off(format!("nothing came for {silence}")));
         };
         self.deadline = None;
         let Some(frame) = frame else { return Ok(None) };

@@ -1,63 +1,59 @@
 //! From layers to a configuration: the strongest value of each key, defaults for the rest, and whether they agree.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value};
+use config::{Value, ValueKind};
 
 use super::{
-    Config, Effective, Invalid, Origin, Problem, Setting, Store, TlsFiles,
-    keys::{KEYS, Key, Preset, StoreKind},
-    layers::{Given, Layers},
-    places::KeyPath,
+    Config, Effective, EffectiveValue, Invalid, Problem, Store, TlsFiles,
+    layers::{Assignment, Layers},
+    paths::KeyPath,
+    settings::{DefaultValue, SETTINGS, Setting, StoreKind},
 };
 use crate::{error::with_reasons, event::OWN_PROVIDER, identity, units::ByteSize};
 
-pub(super) fn settle(layers: Layers) -> Result<(Config, Effective), Invalid> {
-    let mut settled = Settled::of(layers);
-    settled.add_defaults();
-    settled.into_config()
+pub(super) fn resolve(layers: Layers) -> Result<(Config, Effective), Invalid> {
+    Resolver::new(layers).into_config()
 }
 
 pub(super) fn data_dir(layers: Layers) -> Option<PathBuf> {
-    let mut settled = Settled::of(layers);
-    settled.add_defaults();
-    settled.text("data_dir", "").map(PathBuf::from)
+    Resolver::new(layers).text("data_dir", "").map(PathBuf::from)
 }
 
-/// The strongest value of each key.
-struct Settled {
-    values: BTreeMap<KeyPath, Given>,
+struct Resolver {
+    defaults: Vec<Assignment>,
+    /// What the layers set, the weakest first.
+    values: Vec<Assignment>,
     /// In the order in which they were first named.
     stores: Vec<String>,
     problems: Vec<Problem>,
 }
 
-impl Settled {
-    fn of(Layers { given, problems }: Layers) -> Self {
-        let mut settled = Self { values: BTreeMap::new(), stores: Vec::new(), problems };
-        given.into_iter().for_each(|value| settled.take(value));
-        settled
-    }
-
-    fn take(&mut self, given: Given) {
-        if let [section, name, ..] = given.path.0.as_slice()
-            && section == "stores"
-            && !self.stores.contains(name)
-        {
-            self.stores.push(name.clone());
+impl Resolver {
+    fn new(Layers { values, mut problems }: Layers) -> Self {
+        let mut stores = Vec::new();
+        for Assignment { path, setting, value } in &values {
+            if let [section, name, ..] = path.0.as_slice()
+                && section == "stores"
+                && !stores.contains(name)
+            {
+                stores.push(name.clone());
+            }
+            if let Err(expected) = setting.kind.check(&value.kind) {
+                let found = setting.kind.quote(value);
+                problems.push(Problem::wrong(path, expected, &found, value.origin().unwrap_or_default()));
+            }
         }
-        if let Err(expected) = given.key.kind.check(&given.value) {
-            let found = given.key.kind.quote(&given.value);
-            self.problems.push(Problem::wrong(&given.path, expected, &found, &given.origin));
-        }
-        self.values.insert(given.path.clone(), given);
+        let mut resolver = Self { defaults: Vec::new(), values, stores, problems };
+        resolver.add_defaults();
+        resolver
     }
 
     fn add_defaults(&mut self) {
-        for key in KEYS.iter().filter(|key| !key.path.contains("<name>")) {
+        for key in SETTINGS.iter().filter(|key| !key.path.contains("<name>")) {
             self.add_default(key, "");
         }
         self.set_default("writer.version", "", env!("CARGO_PKG_VERSION"));
@@ -74,7 +70,7 @@ impl Settled {
         self.complete_engine_of_access();
         for section in ["providers", "access.rules", "access.grants"] {
             for name in self.names_in(section) {
-                for key in KEYS.iter().filter(|key| key.path.starts_with(&format!("{section}.<name>."))) {
+                for key in SETTINGS.iter().filter(|key| key.path.starts_with(&format!("{section}.<name>."))) {
                     self.add_default(key, &name);
                 }
             }
@@ -88,11 +84,11 @@ impl Settled {
             ("access.elasticsearch.urls", "stores.<name>.urls"),
             ("access.elasticsearch.ca_file", "stores.<name>.ca_file"),
         ] {
-            let Some(key) = KEYS.iter().find(|known| known.path == own) else { continue };
-            let Some(value) = self.given(of_store, &queried).map(|given| given.value.clone()) else { continue };
-            let path = KeyPath::of(key, "");
-            let given = Given { path: path.clone(), key, value, origin: Origin::Default };
-            self.values.entry(path).or_insert(given);
+            let Some(key) = SETTINGS.iter().find(|known| known.path == own) else { continue };
+            let Some(value) = self.strongest(of_store, &queried).map(|found| found.value.kind.clone()) else {
+                continue;
+            };
+            self.defaults.push(Assignment::new(KeyPath::of(key, ""), key, value, &DEFAULT.to_owned()));
         }
     }
 
@@ -108,7 +104,7 @@ impl Settled {
             return self.conflict(format!("stores.{name}.kind: not set; expected one of {}", kinds.join(", ")));
         };
         let Some(kind) = StoreKind::ALL.into_iter().find(|known| known.as_str() == kind) else { return };
-        for key in KEYS.iter().filter(|key| key.path.starts_with("stores.")) {
+        for key in SETTINGS.iter().filter(|key| key.path.starts_with("stores.")) {
             if key.stores.is_empty() || key.stores.contains(&kind) {
                 self.add_default(key, name);
             } else {
@@ -128,54 +124,51 @@ impl Settled {
         }
     }
 
-    fn refuse_foreign(&mut self, key: &'static Key, name: &str, kind: StoreKind) {
-        if let Some(given) = self.values.remove(&KeyPath::of(key, name)) {
+    fn refuse_foreign(&mut self, setting: &Setting, name: &str, kind: StoreKind) {
+        let path = KeyPath::of(setting, name);
+        if let Some(Assignment { value, .. }) = self.values.extract_if(.., |value| value.path == path).last() {
             let expected = format!("no such key, for the store is of the kind {:?}", kind.as_str());
-            self.problems.push(Problem::wrong(&given.path, expected, "a value", &given.origin));
+            self.problems.push(Problem::wrong(&path, expected, "a value", value.origin().unwrap_or_default()));
         }
     }
 
-    fn add_default(&mut self, key: &'static Key, name: &str) {
-        let path = KeyPath::of(key, name);
-        match key.default {
-            Preset::Is(text) if !self.values.contains_key(&path) => {
-                let value = key.kind.value_of(text);
-                self.values.insert(path.clone(), Given { path, key, value, origin: Origin::Default });
+    fn add_default(&mut self, setting: &'static Setting, name: &str) {
+        match setting.default {
+            DefaultValue::Fixed(text) => self.set_default(setting.path, name, text),
+            DefaultValue::Required if self.strongest(setting.path, name).is_none() => {
+                self.conflict(format!("{}: not set; expected {}", KeyPath::of(setting, name), setting.kind));
             }
-            Preset::Required if !self.values.contains_key(&path) => {
-                self.conflict(format!("{path}: not set; expected {}", key.kind));
-            }
-            Preset::Is(_) | Preset::Required | Preset::Unset(_) => {}
+            DefaultValue::Required | DefaultValue::Unset(_) => {}
         }
     }
 
-    /// A default that the table can only describe.
     fn set_default(&mut self, key: &str, name: &str, text: &str) {
-        if let Some(key) = KEYS.iter().find(|known| known.path == key) {
-            let path = KeyPath::of(key, name);
-            let given = Given { path: path.clone(), key, value: Value::from(text), origin: Origin::Default };
-            self.values.entry(path).or_insert(given);
+        if let Some(setting) = SETTINGS.iter().find(|known| known.path == key) {
+            let (path, value) = (KeyPath::of(setting, name), setting.kind.value_of(text));
+            self.defaults.push(Assignment::new(path, setting, value, &DEFAULT.to_owned()));
         }
     }
 
     fn text(&self, key: &str, name: &str) -> Option<&str> {
-        self.given(key, name)?.value.as_str()
+        match &self.strongest(key, name)?.value.kind {
+            ValueKind::String(text) => Some(text),
+            _ => None,
+        }
     }
 
-    fn given(&self, key: &str, name: &str) -> Option<&Given> {
-        let key = KEYS.iter().find(|known| known.path == key)?;
-        self.values.get(&KeyPath::of(key, name))
+    fn strongest(&self, key: &str, name: &str) -> Option<&Assignment> {
+        let setting = SETTINGS.iter().find(|known| known.path == key)?;
+        let path = KeyPath::of(setting, name);
+        self.defaults.iter().chain(&self.values).rfind(|value| value.path == path)
     }
 
-    fn names_in(&self, section: &str) -> Vec<String> {
-        let section: Vec<_> = section.split('.').collect();
-        let in_section = self.values.keys().filter_map(|path| {
-            let is_in = section.iter().zip(&path.0).all(|(part, name)| part == name);
-            (is_in && path.0.len() > section.len() + 1).then(|| path.0.get(section.len()).cloned())?
+    fn names_in(&self, section: &str) -> BTreeSet<String> {
+        let section = section.split('.').map(str::to_owned).collect::<Vec<_>>();
+        let names = self.values.iter().filter_map(|Assignment { path, .. }| {
+            let below = path.0.strip_prefix(section.as_slice());
+            below.and_then(|below| if let [name, _, ..] = below { Some(name.clone()) } else { None })
         });
-        let mut names: Vec<_> = in_section.collect();
-        names.dedup();
-        names
+        names.collect()
     }
 
     fn conflict(&mut self, message: String) {
@@ -183,14 +176,13 @@ impl Settled {
     }
 
     fn into_config(mut self) -> Result<(Config, Effective), Invalid> {
-        let mut tree = Value::Object(Map::new());
-        for given in self.values.values() {
-            plant(&mut tree, &given.path.0, given.value.clone());
-        }
-        match serde_json::from_value::<Config>(tree) {
-            Ok(config) => {
+        let layers = self.defaults.iter().chain(&self.values);
+        let merged = layers.cloned().fold(config::Config::builder(), |merged, value| merged.add_source(value)).build();
+        let read = merged.and_then(|merged| Ok((self.effective(&merged.cache), merged.try_deserialize::<Config>()?)));
+        match read {
+            Ok((effective, config)) => {
                 self.problems.extend(disagreements(&config));
-                if self.problems.is_empty() { Ok((config, self.effective())) } else { Err(Invalid(self.problems)) }
+                if self.problems.is_empty() { Ok((config, effective)) } else { Err(Invalid(self.problems)) }
             }
             // What was found wrong before is the reason, and says it better.
             Err(_) if !self.problems.is_empty() => Err(Invalid(self.problems)),
@@ -198,32 +190,28 @@ impl Settled {
         }
     }
 
-    fn effective(self) -> Effective {
-        let row = |given: &Given| KEYS.iter().position(|key| key.path == given.key.path);
-        let mut given: Vec<_> = self.values.into_values().collect();
-        given.sort_by_cached_key(|value| {
-            let named = value.key.name_at().and_then(|at| value.path.0.get(..=at)).map(<[String]>::to_vec);
-            let section = value.key.segments().next().unwrap_or_default();
-            let first = KEYS.iter().position(|key| key.segments().next() == Some(section));
-            (first, named, row(value))
+    /// In the order of the table, section by section and name by name.
+    fn effective(&self, merged: &Value) -> Effective {
+        let row = |of: &dyn Fn(&Setting) -> bool| SETTINGS.iter().position(of);
+        let all = self.defaults.iter().chain(&self.values);
+        let order: BTreeMap<_, _> = all
+            .map(|Assignment { path, setting, .. }| {
+                let named = setting.name_at().and_then(|at| path.0.get(..=at));
+                let section = setting.segments().next();
+                let place = (row(&|it| it.segments().next() == section), named, row(&|it| it.path == setting.path));
+                (place, (path, setting.kind))
+            })
+            .collect();
+        let shown = order.into_values().filter_map(|(path, kind)| {
+            let value = path.find_in(merged)?;
+            let origin = value.origin().unwrap_or_default().to_owned();
+            Some(EffectiveValue { path: path.clone(), shown: kind.show(value), origin })
         });
-        let show = |given: Given| {
-            let shown = given.key.kind.show(&given.value);
-            Setting { path: given.path, shown, origin: given.origin }
-        };
-        Effective(given.into_iter().map(show).collect())
+        Effective(shown.collect())
     }
 }
 
-fn plant(tree: &mut Value, path: &[String], value: Value) {
-    let Some((name, rest)) = path.split_first() else {
-        *tree = value;
-        return;
-    };
-    if let Value::Object(entries) = tree {
-        plant(entries.entry(name).or_insert_with(|| Value::Object(Map::new())), rest, value);
-    }
-}
+const DEFAULT: &str = "default";
 
 /// What is wrong with values that are right each by itself.
 fn disagreements(config: &Config) -> Vec<Problem> {

@@ -1,17 +1,19 @@
-//! Reads the layers, from the weakest to the strongest: file, environment, flags. Each value remembers where it came from.
+//! Reads the layers, from the weakest to the strongest: file, environment, flags.
+//!
+//! The crate `config` reads TOML and merges; a value is checked here while its layer is still known.
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
-use toml::{Spanned, de::DeTable, de::DeValue};
+use config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
+use toml::de::{DeTable, DeValue};
 
 use super::{
     Problem,
-    keys::{Key, Kind, PREFIX},
-    places::{self, KeyPath, Place},
+    paths::{self, KeyPath, Lookup},
+    settings::{Kind, PREFIX, Setting},
 };
 
 /// What a configuration is made of, as the process was given it.
@@ -35,49 +37,63 @@ pub struct Flag {
     pub value: String,
 }
 
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    File { path: PathBuf, line: usize },
-    Environment { variable: String },
-    Flag { name: String },
+/// A known key with a value, whose origin is in [`Value::origin`] in words. To the crate each is a source of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Assignment {
+    pub(super) path: KeyPath,
+    pub(super) setting: &'static Setting,
+    pub(super) value: Value,
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{} line {line}", path.display()),
-            Self::Environment { variable } => write!(f, "environment {variable}"),
-            Self::Flag { name } => write!(f, "flag {name}"),
-        }
+impl Assignment {
+    pub(super) fn new(path: KeyPath, setting: &'static Setting, value: ValueKind, origin: &String) -> Self {
+        Self { path, setting, value: Value::new(Some(origin), value) }
     }
 }
 
-/// A value of a known key.
-#[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub(super) path: KeyPath,
-    pub(super) key: &'static Key,
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+impl Source for Assignment {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        let mut root = Value::default();
+        self.collect_to(&mut root)?;
+        root.into_table()
+    }
+
+    /// Name by name: a key in the crate's own syntax cannot have a name with dots. And a table replaces the weaker
+    /// layer's table, while the crate would merge the two.
+    fn collect_to(&self, root: &mut Value) -> Result<(), ConfigError> {
+        let mut place = root;
+        for name in &self.path.0 {
+            if !matches!(place.kind, ValueKind::Table(_)) {
+                place.kind = Map::<String, Value>::new().into();
+            }
+            let ValueKind::Table(entries) = &mut place.kind else { return Ok(()) };
+            place = entries.entry(name.clone()).or_default();
+        }
+        *place = self.value.clone();
+        Ok(())
+    }
 }
 
 /// The values of all layers, the weakest first, and whatever could not be read.
 #[derive(Default)]
 pub(super) struct Layers {
-    pub(super) given: Vec<Given>,
+    pub(super) values: Vec<Assignment>,
     pub(super) problems: Vec<Problem>,
 }
 
 impl Layers {
     pub(super) fn read(sources: &Sources) -> Self {
         let mut layers = Self::default();
-        if let Some(path) = &sources.file {
-            layers.read_file(path, Absence::IsProblem);
-        } else if let Some(path) = &sources.usual_file {
-            layers.read_file(path, Absence::IsFine);
+        if let Some(path) = sources.file.as_ref().or(sources.usual_file.as_ref()) {
+            match fs::read_to_string(path) {
+                Ok(text) => layers.read_file(path, &text),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && sources.file.is_none() => {}
+                Err(error) => layers.refuse_file(path, format!("the file cannot be read: {error}")),
+            }
         }
         layers.read_environment(&sources.environment);
         for flag in &sources.flags {
@@ -86,120 +102,125 @@ impl Layers {
         layers
     }
 
-    fn read_file(&mut self, path: &Path, absence: Absence) {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && absence == Absence::IsFine => return,
+    fn read_file(&mut self, path: &Path, text: &str) {
+        let line_at = |offset| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+        let document = match DeTable::parse(text) {
+            Ok(document) => document.into_inner(),
             Err(error) => {
-                let reason = format!("the file cannot be read: {error}");
-                return self.problems.push(Problem::File { path: path.to_owned(), reason });
+                let line = error.span().map_or(1, |span| line_at(span.start));
+                return self.refuse_file(path, format!("line {line}: not TOML: {}", error.message()));
             }
         };
-        let file = File { path, text: &text };
-        match DeTable::parse(&text) {
-            Ok(table) => self.take_table(&file, &KeyPath::root(), table.get_ref()),
+        match File::from_str(text, FileFormat::Toml).collect() {
+            Ok(table) => self.take_table(&TomlFile { path, document: &document, line_at: &line_at }, &[], table),
             Err(error) => {
-                let line = error.span().map_or(1, |span| file.line(span.start));
-                let reason = format!("line {line}: not TOML: {}", error.message());
-                self.problems.push(Problem::File { path: path.to_owned(), reason });
+                let line = too_large(&document).map(|offset| format!("line {}: ", line_at(offset)));
+                self.refuse_file(path, format!("{}{error}", line.unwrap_or_default()));
             }
         }
     }
 
-    fn take_table(&mut self, file: &File<'_>, path: &KeyPath, table: &DeTable<'_>) {
-        let mut entries: Vec<_> = table.iter().collect();
-        entries.sort_by_key(|(name, _)| name.span().start);
-        for (name, value) in entries {
-            let origin = file.origin(name.span().start);
-            self.take_entry(file, &path.child(name.get_ref()), value, origin);
+    fn refuse_file(&mut self, path: &Path, reason: String) {
+        self.problems.push(Problem::File { path: path.to_owned(), reason });
+    }
+
+    fn take_table(&mut self, file: &TomlFile<'_>, above: &[String], table: Map<String, Value>) {
+        let located = table.into_iter().map(|(name, value)| {
+            let path = KeyPath([above, &[name]].concat());
+            (file.find(&path), path, value.kind)
+        });
+        let mut entries: Vec<_> = located.collect();
+        entries.sort_by_key(|((offset, _), ..)| *offset);
+        for ((offset, noun), path, value) in entries {
+            let origin = format!("{} line {}", file.path.display(), (file.line_at)(offset));
+            match (paths::look_up(&path), value) {
+                (Lookup::Setting(setting), ValueKind::Table(entries)) if setting.kind != Kind::Object => {
+                    let inside = entries.keys().min().map(|name| format!(" (with {})", path.child(name)));
+                    let found = format!("a table{}", inside.unwrap_or_default());
+                    self.problems.push(Problem::wrong(&path, setting.kind.to_string(), &found, &origin));
+                }
+                (Lookup::Setting(setting), value) => self.values.push(Assignment::new(path, setting, value, &origin)),
+                (Lookup::Section, ValueKind::Table(entries)) => self.take_table(file, &path.0, entries),
+                (Lookup::Section, _) => {
+                    let found = format!("{} {noun}", article(noun));
+                    self.problems.push(Problem::wrong(&path, "a table", &found, &origin));
+                }
+                (Lookup::NotFound, ValueKind::Table(entries)) if !entries.is_empty() => {
+                    self.take_table(file, &path.0, entries);
+                }
+                (Lookup::NotFound, _) => self.problems.push(Problem::unknown(&path, &origin)),
+            }
         }
     }
 
-    fn take_entry(&mut self, file: &File<'_>, path: &KeyPath, value: &Spanned<DeValue<'_>>, origin: Origin) {
-        match (places::look_up(path), value.get_ref()) {
-            (Place::Key(key), DeValue::Table(table)) if key.kind != Kind::Object => {
-                let inside = table.keys().next().map(|name| path.child(name.get_ref()));
-                self.problems.push(Problem::wrong(path, key.kind.to_string(), &found_table(inside), &origin));
-            }
-            (Place::Key(key), value) => {
-                self.given.push(Given { path: path.clone(), key, value: json(value), origin });
-            }
-            (Place::Section, DeValue::Table(table)) => self.take_table(file, path, table),
-            (Place::Section, other) => {
-                let found = format!("{} {}", article(other.type_str()), other.type_str());
-                self.problems.push(Problem::wrong(path, "a table".to_owned(), &found, &origin));
-            }
-            (Place::Unknown, DeValue::Table(table)) if !table.is_empty() => self.take_table(file, path, table),
-            (Place::Unknown, _) => self.problems.push(Problem::unknown(path, &origin)),
-        }
-    }
-
-    /// A variable is a key's if it has the separator `__`, or is or resembles a key. Others with our prefix are let be, for
-    /// our tools and Kubernetes (`ANNALS_PORT` beside a service named annals) make such.
+    /// A variable sets a key if it has the separator `__`, or is or resembles a key. Others with our prefix are left alone:
+    /// they are made for our tools, or by Kubernetes (`ANNALS_PORT` beside a service named annals).
     fn read_environment(&mut self, environment: &[(String, String)]) {
         let mut variables: Vec<_> = environment.iter().collect();
         variables.sort();
         for (variable, text) in variables {
             let Some(name) = variable.strip_prefix(PREFIX) else { continue };
             let path = KeyPath(name.split("__").map(str::to_lowercase).collect());
-            let origin = Origin::Environment { variable: variable.clone() };
-            let ours = name.contains("__") || places::suggest(&path).is_some();
-            if ours {
-                self.take_text(path, text, origin);
+            if name.contains("__") || paths::suggest(&path).is_some() {
+                self.take_text(path, text, &format!("environment {variable}"));
             }
         }
     }
 
     fn read_flag(&mut self, flag: &Flag) {
-        let origin = Origin::Flag { name: flag.name.clone() };
+        let origin = format!("flag {}", flag.name);
         match dotted_key(&flag.key) {
-            Some(path) => self.take_text(path, &flag.value, origin),
+            Some(path) => self.take_text(path, &flag.value, &origin),
             None => self.problems.push(Problem::unknown(&KeyPath(vec![flag.key.clone()]), &origin)),
         }
     }
 
-    fn take_text(&mut self, path: KeyPath, text: &str, origin: Origin) {
-        match places::look_up(&path) {
-            Place::Key(key) => {
-                let value = key.kind.value_of(text);
-                self.given.push(Given { path, key, value, origin });
+    fn take_text(&mut self, path: KeyPath, text: &str, origin: &String) {
+        match paths::look_up(&path) {
+            Lookup::Setting(setting) => {
+                let value = setting.kind.value_of(text);
+                self.values.push(Assignment::new(path, setting, value, origin));
             }
-            Place::Section => {
+            Lookup::Section => {
                 let expected = format!("one of the keys below it, such as {path}.…");
-                self.problems.push(Problem::wrong(&path, expected, "a value for the whole section", &origin));
+                self.problems.push(Problem::wrong(&path, expected, "a value for the whole section", origin));
             }
-            Place::Unknown => self.problems.push(Problem::unknown(&path, &origin)),
+            Lookup::NotFound => self.problems.push(Problem::unknown(&path, origin)),
         }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Absence {
-    IsFine,
-    IsProblem,
-}
-
-struct File<'a> {
+/// Where the values of a file are, which the crate does not say.
+struct TomlFile<'a> {
     path: &'a Path,
-    text: &'a str,
+    document: &'a DeTable<'a>,
+    line_at: &'a dyn Fn(usize) -> usize,
 }
 
-impl File<'_> {
-    fn origin(&self, offset: usize) -> Origin {
-        Origin::File { path: self.path.to_owned(), line: self.line(offset) }
+impl TomlFile<'_> {
+    /// Where the key begins, and what kind of value it has.
+    fn find(&self, path: &KeyPath) -> (usize, &'static str) {
+        let (mut table, mut offset, mut noun) = (Some(self.document), 0, "table");
+        for name in &path.0 {
+            let entry = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name));
+            let Some((key, value)) = entry else { break };
+            (offset, noun, table) = (key.span().start, value.get_ref().type_str(), value.get_ref().as_table());
+        }
+        (offset, noun)
     }
-
-    fn line(&self, offset: usize) -> usize {
-        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-    }
-}
-
-fn found_table(inside: Option<KeyPath>) -> String {
-    inside.map_or_else(|| "a table".to_owned(), |key| format!("a table (with {key})"))
 }
 
 fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'i']) { "an" } else { "a" }
+}
+
+/// The place of an integer beyond 64 bits, at which the crate gives a whole file up.
+fn too_large(table: &DeTable<'_>) -> Option<usize> {
+    table.iter().find_map(|(name, value)| match value.get_ref() {
+        DeValue::Table(below) => too_large(below),
+        DeValue::Integer(it) => i64::from_str_radix(it.as_str(), it.radix()).is_err().then_some(name.span().start),
+        _ => None,
+    })
 }
 
 /// A key as it is typed in TOML, with quotes where a name has dots: `providers."Admin.EventLog".actions`.
@@ -207,39 +228,14 @@ fn dotted_key(text: &str) -> Option<KeyPath> {
     if text.contains(['\n', '=', '#']) {
         return None;
     }
-    let line = format!("{text} = 0");
-    let table = DeTable::parse(&line).ok()?;
-    let mut path = KeyPath::root();
-    let mut level = table.get_ref();
+    let mut level = File::from_str(&format!("{text} = 0"), FileFormat::Toml).collect().ok()?;
+    let mut names = Vec::new();
     loop {
-        let (name, value) = level.iter().next()?;
-        path = path.child(name.get_ref());
-        match value.get_ref() {
-            DeValue::Table(below) => level = below,
-            _ => return Some(path),
+        let (name, value) = level.into_iter().next()?;
+        names.push(name);
+        match value.kind {
+            ValueKind::Table(below) => level = below,
+            _ => return Some(KeyPath(names)),
         }
     }
-}
-
-/// The JSON value of a TOML one; what JSON lacks (dates, numbers that are not numbers) becomes its text.
-fn json(value: &DeValue<'_>) -> Value {
-    match value {
-        DeValue::String(text) => Value::from(text.as_ref()),
-        DeValue::Integer(number) => integer(number.as_str(), number.radix()),
-        DeValue::Float(number) => {
-            let exact = number.as_str().parse().ok().and_then(serde_json::Number::from_f64);
-            exact.map_or_else(|| Value::from(number.as_str()), Value::Number)
-        }
-        DeValue::Boolean(flag) => Value::from(*flag),
-        DeValue::Datetime(time) => Value::from(time.to_string()),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
-        DeValue::Table(table) => {
-            Value::Object(table.iter().map(|(k, v)| (k.get_ref().to_string(), json(v.get_ref()))).collect())
-        }
-    }
-}
-
-fn integer(digits: &str, radix: u32) -> Value {
-    let digits = digits.strip_prefix('+').unwrap_or(digits);
-    i64::from_str_radix(digits, radix).map_or_else(|_| Value::from(digits), Value::from)
 }

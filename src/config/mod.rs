@@ -1,14 +1,14 @@
 //! The configuration: layered, checked as a whole before anything starts, and the same for every command.
 //!
-//! Defaults, then a TOML file, then the environment, then flags; a later layer wins key by key. [`keys::KEYS`] says what
-//! each key means and takes; the structs here are what the rest of the program reads.
+//! Defaults, then a TOML file, then the environment, then flags; a later layer wins key by key. [`settings::SETTINGS`] says
+//! what each key means and takes; the structs here are what the rest of the program reads.
 
 mod check;
-pub mod keys;
 mod kinds;
 mod layers;
-mod places;
+mod paths;
 mod reference;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +16,9 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 
 use serde::Deserialize;
 
-use self::places::KeyPath;
+use self::paths::KeyPath;
 pub use self::{
-    layers::{Flag, Origin, Sources},
+    layers::{Flag, Sources},
     reference::render as render_reference,
 };
 use crate::{
@@ -191,7 +191,7 @@ impl Config {
 
     /// The same, with what each key is and where that came from.
     pub fn load_with_origins(sources: &Sources) -> Result<(Self, Effective), Invalid> {
-        check::settle(layers::Layers::read(sources))
+        check::resolve(layers::Layers::read(sources))
     }
 
     /// The data folder that the layers name, whether or not the rest is in order.
@@ -201,19 +201,19 @@ impl Config {
 }
 
 /// Each key that has a value, in the order of the table of keys.
-pub struct Effective(Vec<Setting>);
+pub struct Effective(Vec<EffectiveValue>);
 
-struct Setting {
+struct EffectiveValue {
     path: KeyPath,
     /// TOML, secrets redacted.
     shown: String,
-    origin: Origin,
+    origin: String,
 }
 
 impl fmt::Display for Effective {
     /// A TOML file that would set the same, secrets aside, each line with where it came from.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Setting { path, shown, origin } in &self.0 {
+        for EffectiveValue { path, shown, origin } in &self.0 {
             writeln!(f, "{path} = {shown}  # {origin}")?;
         }
         Ok(())
@@ -244,21 +244,26 @@ pub enum Problem {
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
     #[error("{origin}: unknown key {key}{}", suggestion.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default())]
-    UnknownKey { key: String, origin: Origin, suggestion: Option<String> },
+    UnknownKey { key: String, origin: String, suggestion: Option<String> },
     #[error("{origin}: {key}: expected {expected}, found {found}")]
-    WrongValue { key: String, expected: String, found: String, origin: Origin },
+    WrongValue { key: String, expected: String, found: String, origin: String },
     /// Values that are right each by itself and wrong together.
     #[error("{0}")]
     Conflict(String),
 }
 
 impl Problem {
-    fn unknown(path: &KeyPath, origin: &Origin) -> Self {
-        let suggestion = places::suggest(path).map(|near| near.to_string());
-        Self::UnknownKey { key: path.to_string(), origin: origin.clone(), suggestion }
+    fn unknown(path: &KeyPath, origin: &str) -> Self {
+        let suggestion = paths::suggest(path).map(|near| near.to_string());
+        Self::UnknownKey { key: path.to_string(), origin: origin.to_owned(), suggestion }
     }
 
-    fn wrong(path: &KeyPath, expected: String, found: &str, origin: &Origin) -> Self {
-        Self::WrongValue { key: path.to_string(), expected, found: found.to_owned(), origin: origin.clone() }
+    fn wrong(path: &KeyPath, expected: impl Into<String>, found: &str, origin: &str) -> Self {
+        Self::WrongValue {
+            key: path.to_string(),
+            expected: expected.into(),
+            found: found.to_owned(),
+            origin: origin.to_owned(),
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! The reference of all keys for people: `docs/configuration.md`.
 
-use super::keys::{KEYS, Key, Kind, Preset};
+use super::settings::{DefaultValue, Kind, SETTINGS, Setting};
 
 const HEAD: &str = "\
 # Configuration
 
-<!-- Generated from src/config/keys.rs by the tests; do not edit. UPDATE_GOLDEN=1 cargo test --test it config -->
+<!-- Generated from src/config/settings.rs by the tests; do not edit. UPDATE_GOLDEN=1 cargo test --test it config -->
 
 Annals runs without any configuration. What is set is taken from four layers; a later one wins, key by key:
 
@@ -18,8 +18,9 @@ Annals runs without any configuration. What is set is taken from four layers; a 
 `annals config check` says whether a configuration is good, or everything that is wrong with it; with `--show` it prints
 the effective values and where each came from, secrets redacted. Unknown keys are refused.
 
-Durations are texts with a unit (`ms`, `s`, `m`, `h`, `d`), sizes likewise (`b`, `kb`, `mb`, `gb`, `tb`, powers of 1,024). In
-the environment and in flags, lists are separated by commas and tables are JSON objects. Relative paths start at
+Durations are numbers with units: `500ms`, `30s`, `5m`, `1h`, `7d`, also together (`1h 30m`) and in words (`2weeks`). `m` is a minute and
+`M` a month; a month has 30.44 days and a year 365.25. The least is `1ms`. Sizes are a number with a unit (`b`, `kb`, `mb`, `gb`, `tb`, powers of 1,024).
+In the environment and in flags, lists are separated by commas and tables are JSON objects. Relative paths start at
 the working directory. Names in environment variables are taken in lower case; a name that has capitals or dots
 is set in the file, or by a flag with the name in quotes.
 ";
@@ -28,7 +29,7 @@ is set in the file, or by a flag with the name in quotes.
 pub fn render() -> String {
     let mut page = HEAD.to_owned();
     let mut section = "";
-    for key in KEYS {
+    for key in SETTINGS {
         let (of_key, _) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         let of_key = of_key.split(".auth").next().unwrap_or(of_key);
         if of_key != section || page.len() == HEAD.len() {
@@ -44,11 +45,11 @@ fn heading(section: &str) -> String {
     if section.is_empty() { "\n## Top level\n".to_owned() } else { format!("\n## `{section}`\n") }
 }
 
-fn entry(key: &Key) -> String {
+fn entry(key: &Setting) -> String {
     let default = match key.default {
-        Preset::Is(text) => format!("default `{text}`"),
-        Preset::Unset(meaning) => format!("not set: {meaning}"),
-        Preset::Required => "required".to_owned(),
+        DefaultValue::Fixed(text) => format!("default `{text}`"),
+        DefaultValue::Unset(meaning) => format!("not set: {meaning}"),
+        DefaultValue::Required => "required".to_owned(),
     };
     let kinds: Vec<_> = key.stores.iter().map(|kind| format!("`{}`", kind.as_str())).collect();
     let only = if kinds.is_empty() { String::new() } else { format!("; only of kind {}", kinds.join(" or ")) };

@@ -3,9 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    Config, Flag, Invalid, LogFormat, Overflow, Sources, Store,
-    keys::{KEYS, Key, Kind, Preset, StoreKind},
-    places,
+    Config, Flag, Invalid, LogFormat, Overflow, Sources, Store, paths,
+    settings::{DefaultValue, Kind, SETTINGS, Setting, StoreKind},
 };
 use crate::store::elastic::ElasticConfig;
 
@@ -148,8 +147,8 @@ fn wrong_values_name_key_expectation_finding_and_layer() {
         "annals.toml line 6: journal.max_bytes: expected a size above zero with its unit, such as \"64mb\" \
          (b, kb, mb, gb, tb), found the number 64",
         "environment ANNALS_SERVER__MAX_DEPTH: server.max_depth: expected an integer from 4 to 128, found the text \"deep\"",
-        "flag --set: server.request_timeout: expected a duration above zero with its unit, such as \"30s\" \
-         (ms, s, m, h, d), found the text \"30\"",
+        "flag --set: server.request_timeout: expected a duration of at least 1ms with its unit, such as \"30s\", \
+         \"1h 30m\" or \"7d\", found the text \"30\"",
         "flag --set: server.listen: expected an IP address and port such as \"127.0.0.1:6780\", found the text \"localhost\"",
     ];
     check_problems(&layers, &wrong);
@@ -306,6 +305,45 @@ fn providers_come_from_the_file_under_any_name() {
 }
 
 #[test]
+fn a_flag_sets_a_key_below_a_name_with_capitals_and_dots() {
+    let layers = layers()
+        .file("[providers.\"Admin.EventLog\"]\nactions = [\"Note\"]\n[providers.Other]\nactions = [\"Note\"]\n")
+        .set("providers.\"Admin.EventLog\".actions", "first,second")
+        .set("providers.\"New.One\".actions", "third");
+    let config = layers.load().unwrap();
+    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["Admin.EventLog", "New.One", "Other"]);
+    assert_eq!(config.providers.get("Admin.EventLog").unwrap().actions, ["first", "second"]);
+    let shown = layers.show();
+    let line = "providers.\"Admin.EventLog\".actions = [\"first\", \"second\"]  # flag --set\n";
+    assert!(shown.contains(line), "{shown}");
+}
+
+#[test]
+fn a_table_replaces_that_of_a_weaker_layer() {
+    let layers = layers()
+        .file("[providers.shop]\nactions = [\"Note\"]\ndefaults = { message = \"a\", tags = [\"b\"] }\n")
+        .environment("ANNALS_PROVIDERS__SHOP__DEFAULTS", "{\"message\":\"c\"}");
+    let shown = layers.show();
+    let line = "providers.shop.defaults = { message = \"c\" }  # environment ANNALS_PROVIDERS__SHOP__DEFAULTS\n";
+    assert!(shown.contains(line), "{shown}");
+}
+
+#[test]
+fn a_wrong_value_is_reported_though_a_stronger_layer_has_a_right_one() {
+    let layers = layers().file("server.max_depth = 1\n").set("server.max_depth", "8");
+    check_problems(
+        &layers,
+        &["annals.toml line 1: server.max_depth: expected an integer from 4 to 128, found the number 1"],
+    );
+}
+
+#[test]
+fn a_number_beyond_64_bits_is_named_with_its_line() {
+    let problems = layers().file("[server]\nmax_depth = 99999999999999999999\n").problems();
+    assert!(problems.starts_with("annals.toml: line 2: number too large"), "{problems}");
+}
+
+#[test]
 fn what_is_shown_can_be_read_back() {
     let first = layers()
         .file("[providers.\"Admin.EventLog\"]\nactions = [\"Note\"]\ndefaults = { event = { kind = \"a \\\"b\\\" \\n\" } }\n")
@@ -327,7 +365,7 @@ SQnIxLngMHY3MycmXCLOk9OUZVyyeDZTErFgWrmjMNVUyQ58qgY=\n\
 -----END CERTIFICATE-----\n";
 
 /// A value for the key that is neither its default nor what [`surroundings`] say.
-fn another_value(key: &Key) -> String {
+fn another_value(key: &Setting) -> String {
     match key.kind {
         Kind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
         Kind::Text if matches!(key.path, "access.oidc.issuer" | "access.oidc.jwks_url") => "http://other".to_owned(),
@@ -337,14 +375,14 @@ fn another_value(key: &Key) -> String {
         Kind::Secret => "b3RoZXI=".to_owned(),
         Kind::Address => "127.0.0.2:1".to_owned(),
         Kind::Integer { least, .. } => (least + 5).to_string(),
-        Kind::Boolean => (key.default != Preset::Is("true")).to_string(),
+        Kind::Boolean => (key.default != DefaultValue::Fixed("true")).to_string(),
         Kind::Duration => "77s".to_owned(),
         Kind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
         Kind::Size => "3mb".to_owned(),
         Kind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),
         Kind::Choice(_) if key.path == "access.authority" => "roles".to_owned(),
         Kind::ChoiceList(_) => "oidc,api_keys".to_owned(),
-        Kind::Choice(names) => names.iter().find(|name| key.default != Preset::Is(name)).unwrap().to_string(),
+        Kind::Choice(names) => names.iter().find(|name| key.default != DefaultValue::Fixed(name)).unwrap().to_string(),
         Kind::TextList => "one,two".to_owned(),
         Kind::NetworkList => "10.0.0.0/8".to_owned(),
         Kind::UrlList => "http://other:1".to_owned(),
@@ -353,7 +391,7 @@ fn another_value(key: &Key) -> String {
 }
 
 /// A file in which the key may stand; `FOLDER` is where the files are that it names.
-fn surroundings(key: &Key) -> String {
+fn surroundings(key: &Setting) -> String {
     let mut file = "journal.segment_bytes = \"1mb\"\nstores.other = { kind = \"sqlite\", path = \"b\" }\n".to_owned();
     let address = match key.path {
         "stores.<name>.cloud_id" => "cloud_id = \"a:ZXUkYWJj\"",
@@ -387,7 +425,7 @@ fn surroundings(key: &Key) -> String {
     file
 }
 
-fn access(key: &Key) -> &'static str {
+fn access(key: &Setting) -> &'static str {
     match key.path {
         "access.authority" => "access.authority = \"kibana\"\naccess.kibana.urls = [\"http://a\"]\n",
         grants if grants.starts_with("access.grants.") => {
@@ -486,7 +524,7 @@ fn everything(config: &Config) -> String {
 #[test]
 fn every_key_of_the_table_can_be_set_from_the_environment_and_reaches_the_program() {
     // What a store is decides which other keys it has; other tests set it.
-    for key in KEYS.iter().filter(|key| key.path != "stores.<name>.kind") {
+    for key in SETTINGS.iter().filter(|key| key.path != "stores.<name>.kind") {
         let variable = key.environment_name().replace("<NAME>", "X");
         let files = tempfile::tempdir().unwrap();
         for file in ["first", "other"] {
@@ -507,12 +545,12 @@ fn every_key_of_the_table_can_be_set_from_the_environment_and_reaches_the_progra
 
 #[test]
 fn the_defaults_of_the_table_pass_its_own_checks_and_each_key_is_documented_once() {
-    for (index, key) in KEYS.iter().enumerate() {
+    for (index, key) in SETTINGS.iter().enumerate() {
         assert!(key.doc.ends_with('.') && key.doc.len() > 10, "{} has no documentation", key.path);
-        assert!(KEYS.iter().skip(index + 1).all(|other| other.path != key.path), "{} stands twice", key.path);
-        if let Preset::Is(text) = key.default {
+        assert!(SETTINGS.iter().skip(index + 1).all(|other| other.path != key.path), "{} stands twice", key.path);
+        if let DefaultValue::Fixed(text) = key.default {
             assert_eq!(key.kind.check(&key.kind.value_of(text)), Ok(()), "{}", key.path);
         }
     }
-    assert!(matches!(places::look_up(&places::KeyPath(vec!["server".to_owned()])), places::Place::Section));
+    assert!(matches!(paths::look_up(&paths::KeyPath(vec!["server".to_owned()])), paths::Lookup::Section));
 }

@@ -42,7 +42,7 @@ impl Proxies {
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.has(address))
+        self.trusted.iter().any(|network| network.contains(address))
     }
 
     fn hops(&self, headers: &HeaderMap) -> Vec<String> {

@@ -41,7 +41,7 @@ impl ConnectionLimiter {
 
     /// `None` if the client has as many connections as it may.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<ConnectionPermit> {
-        let is_exempt = self.bound.exempt.iter().any(|network| network.has(peer.to_canonical()));
+        let is_exempt = self.bound.exempt.iter().any(|network| network.contains(peer.to_canonical()));
         let most = if is_exempt { usize::MAX } else { self.bound.most };
         let permit = self.open.try_acquire(client_network(peer), most);
         if permit.is_none() {

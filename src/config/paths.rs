@@ -1,27 +1,32 @@
-//! Where values stand, and which key that is.
+//! The paths of keys, and what the table says of them.
 
 use std::fmt;
 
-use super::keys::{KEYS, Key};
+use config::{Value, ValueKind};
 
-/// The place of a value: its names from the root.
+use super::settings::{SETTINGS, Setting};
+
+/// The names of a key, from the root.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyPath(pub(super) Vec<String>);
 
 impl KeyPath {
-    pub(super) fn root() -> Self {
-        Self(Vec::new())
-    }
-
     pub(super) fn child(&self, name: &str) -> Self {
         let mut names = self.0.clone();
         names.push(name.to_owned());
         Self(names)
     }
 
-    /// The key at this place, its `<name>` being the one given.
-    pub(super) fn of(key: &Key, name: &str) -> Self {
+    /// The path of a key, with this name in place of its `<name>`.
+    pub(super) fn of(key: &Setting, name: &str) -> Self {
         Self(key.segments().map(|part| if part == "<name>" { name } else { part }.to_owned()).collect())
+    }
+
+    pub(super) fn find_in<'a>(&self, root: &'a Value) -> Option<&'a Value> {
+        self.0.iter().try_fold(root, |value, name| match &value.kind {
+            ValueKind::Table(entries) => entries.get(name),
+            _ => None,
+        })
     }
 }
 
@@ -39,37 +44,37 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// What stands at a place.
+/// What the table has at a path.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    Key(&'static Key),
+pub(super) enum Lookup {
+    Setting(&'static Setting),
     /// A table that holds keys further down.
     Section,
-    Unknown,
+    NotFound,
 }
 
-pub(super) fn look_up(path: &KeyPath) -> Place {
+pub(super) fn look_up(path: &KeyPath) -> Lookup {
     let mut section = path.0.is_empty();
-    for key in KEYS {
+    for key in SETTINGS {
         let expected: Vec<&str> = key.segments().collect();
         let agrees = path.0.iter().zip(&expected).all(|(name, part)| name == part || *part == "<name>");
         if !agrees || path.0.len() > expected.len() {
             continue;
         }
         if path.0.len() == expected.len() {
-            return Place::Key(key);
+            return Lookup::Setting(key);
         }
         section = true;
     }
-    if section { Place::Section } else { Place::Unknown }
+    if section { Lookup::Section } else { Lookup::NotFound }
 }
 
 /// The key that was probably meant: the nearest in spelling, or the only one that ends in the same name.
 pub(super) fn suggest(path: &KeyPath) -> Option<KeyPath> {
     let typed = path.0.join(".");
     let last = path.0.last()?;
-    let name_in = |key: &Key| path.0.get(key.name_at()?).map(String::as_str);
-    let candidates = KEYS.iter().map(|key| KeyPath::of(key, name_in(key).unwrap_or("<name>")));
+    let name_in = |key: &Setting| path.0.get(key.name_at()?).map(String::as_str);
+    let candidates = SETTINGS.iter().map(|key| KeyPath::of(key, name_in(key).unwrap_or("<name>")));
     let (distance, nearest) = candidates
         .clone()
         .map(|candidate| (strsim::damerau_levenshtein(&typed, &candidate.0.join(".")), candidate))
