@@ -9,44 +9,16 @@ use serde_json::json;
 
 use super::{
     AccessError, Credentials, Principal, Realm,
-    config::{AccessConfig, AuthorityKind},
+    config::{AccessConfig, AuthorityKind, TYPE_IN_PRIVILEGE},
     identify::kibana::{INTERNAL_ORIGIN, cookie},
-    principal::ALL,
+    object_grant::ObjectGrant,
     remote::{Remote, Request, Unavailable},
     rules::matches,
 };
 use crate::{event::Space, query::ObjectScope};
 
-/// What stands for the type of an object in the name of a privilege.
-pub(super) const TYPE_IN_PRIVILEGE: &str = "{type}";
 /// How many objects Kibana is asked for at once; it answers with all that they hold.
 const OBJECTS_AT_ONCE: usize = 100;
-
-/// Objects that some callers may read.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectGrant {
-    /// Patterns of `means:name`.
-    pub callers: Vec<String>,
-    pub spaces: Vec<String>,
-    pub types: Vec<String>,
-    pub ids: Vec<String>,
-}
-
-impl ObjectGrant {
-    pub(super) fn problem(&self) -> Option<String> {
-        let odd = self.spaces.iter().find(|space| *space != ALL && Space::parse(space).is_err())?;
-        Some(format!("spaces: expected names of spaces, or \"*\", found {odd:?}"))
-    }
-
-    fn is_about(&self, principal: &Principal, objects: &ObjectScope) -> bool {
-        let is_among = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(text, pattern));
-        let space = name_of(objects.space.as_ref());
-        is_among(&self.callers, &principal.to_string())
-            && self.spaces.iter().any(|name| name == ALL || name == space)
-            && is_among(&self.types, &objects.object_type)
-    }
-}
 
 fn name_of(space: Option<&Space>) -> &str {
     space.map_or("default", Space::as_str)

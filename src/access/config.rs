@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, error::Error, path::PathBuf, time::Duration};
 use serde::Deserialize;
 
 use super::{
-    authority::{ObjectGrant, TYPE_IN_PRIVILEGE},
+    object_grant::ObjectGrant,
     remote::{RemoteError, parse_url},
     rules::{External, Rule},
 };
 use crate::{ca_file, units::deserialize_duration};
+
+/// What stands for the type of an object in the name of a privilege.
+pub(super) const TYPE_IN_PRIVILEGE: &str = "{type}";
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

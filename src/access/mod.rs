@@ -10,6 +10,7 @@ mod credentials;
 mod identify;
 mod keys;
 mod lockout;
+mod object_grant;
 mod permissions;
 mod permit;
 mod principal;

@@ -21,7 +21,12 @@ use utoipa::{
     },
 };
 
-use super::{Shared, answer::ErrorAnswer, guard, parameters::NumberRange};
+use super::{
+    Shared,
+    answer::ErrorAnswer,
+    guard,
+    parameters::{Kind, Location, MAX_SAFE, Parameter},
+};
 use crate::{access::Permission, audit::Action};
 
 pub(super) struct Operation {
@@ -48,34 +53,6 @@ enum Access {
     /// Everyone; what callers with a key get beyond that is the handler's to decide.
     Open {
         takes_key: bool,
-    },
-}
-
-/// A parameter in the path or the query of a request.
-#[derive(Debug)]
-pub(super) struct Parameter {
-    pub(super) name: &'static str,
-    pub(super) location: Location,
-    pub(super) kind: Kind,
-    pub(super) doc: &'static str,
-    pub(super) example: Option<&'static str>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Location {
-    Path,
-    Query,
-}
-
-#[derive(Debug)]
-pub(super) enum Kind {
-    Text {
-        default: Option<&'static str>,
-    },
-    Number {
-        range: NumberRange,
-        /// The largest number that is of use, where larger ones are refused for more than their size.
-        maximum: Option<u64>,
     },
 }
 
@@ -147,65 +124,34 @@ impl SchemaOf {
 const JSON: &str = "application/json";
 const EVENT: &str = "Event";
 
-impl Parameter {
-    /// A name in the path of a request.
-    pub(super) const fn path(name: &'static str, doc: &'static str, example: &'static str) -> Self {
-        let kind = Kind::Text { default: None };
-        Self { name, location: Location::Path, kind, doc, example: Some(example) }
-    }
-
-    pub(super) const fn text(name: &'static str, doc: &'static str) -> Self {
-        Self { name, location: Location::Query, kind: Kind::Text { default: None }, doc, example: None }
-    }
-
-    pub(super) const fn number(name: &'static str, range: NumberRange, doc: &'static str) -> Self {
-        Self { name, location: Location::Query, kind: Kind::Number { range, maximum: None }, doc, example: None }
-    }
-
-    /// Larger numbers are refused for more than their size.
-    pub(super) const fn of_use_up_to(self, maximum: u64) -> Self {
-        match self.kind {
-            Kind::Number { range, .. } => Self { kind: Kind::Number { range, maximum: Some(maximum) }, ..self },
-            Kind::Text { .. } => self,
+/// The parameter in the API document.
+fn describe(parameter: &Parameter) -> utoipa::openapi::path::Parameter {
+    let schema = match &parameter.kind {
+        Kind::Text { default } => {
+            ObjectBuilder::new().schema_type(Type::String).default(default.map(serde_json::Value::from))
         }
-    }
-
-    pub(super) const fn or(self, default: &'static str) -> Self {
-        Self { kind: Kind::Text { default: Some(default) }, ..self }
-    }
-
-    pub(super) const fn such_as(self, example: &'static str) -> Self {
-        Self { example: Some(example), ..self }
-    }
-
-    fn describe(&self) -> utoipa::openapi::path::Parameter {
-        let schema = match &self.kind {
-            Kind::Text { default } => {
-                ObjectBuilder::new().schema_type(Type::String).default(default.map(serde_json::Value::from))
-            }
-            Kind::Number { range, maximum } => {
-                let maximum = maximum.or((range.max < super::parameters::MAX_SAFE).then_some(range.max));
-                ObjectBuilder::new()
-                    .schema_type(Type::Integer)
-                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-                    .default(Some(range.default.into()))
-                    .minimum(Some(range.min))
-                    .maximum(maximum)
-            }
-        };
-        let (location, required) = match self.location {
-            Location::Path => (ParameterIn::Path, Required::True),
-            Location::Query => (ParameterIn::Query, Required::False),
-        };
-        ParameterBuilder::new()
-            .name(self.name)
-            .parameter_in(location)
-            .required(required)
-            .description(Some(self.doc))
-            .schema(Some(schema.build()))
-            .example(self.example.map(serde_json::Value::from))
-            .build()
-    }
+        Kind::Number { range, maximum } => {
+            let maximum = maximum.or((range.max < MAX_SAFE).then_some(range.max));
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+                .default(Some(range.default.into()))
+                .minimum(Some(range.min))
+                .maximum(maximum)
+        }
+    };
+    let (location, required) = match parameter.location {
+        Location::Path => (ParameterIn::Path, Required::True),
+        Location::Query => (ParameterIn::Query, Required::False),
+    };
+    ParameterBuilder::new()
+        .name(parameter.name)
+        .parameter_in(location)
+        .required(required)
+        .description(Some(parameter.doc))
+        .schema(Some(schema.build()))
+        .example(parameter.example.map(serde_json::Value::from))
+        .build()
 }
 
 impl Answer {
@@ -391,7 +337,7 @@ impl Operation {
             .description(self.description.as_deref())
             .operation_id(Some(self.id));
         for parameter in &self.parameters {
-            described = described.parameter(parameter.describe());
+            described = described.parameter(describe(parameter));
         }
         if let Some(body) = &self.body {
             let mut built = RequestBodyBuilder::new().description(body.description).required(Some(Required::True));

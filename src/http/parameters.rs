@@ -1,15 +1,74 @@
-//! What the head of a request says: query parameters, names in the path, the space.
+//! Parameters of requests: what there may be, from which the API document is made too, and how their values are read.
 
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams},
     http::request::Parts,
 };
 
-use super::operation::{Kind, Parameter};
 use crate::{
     error::{ErrorCode, Failure},
     event::Space,
 };
+
+/// A parameter in the path or the query of a request.
+#[derive(Debug)]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) location: Location,
+    pub(super) kind: Kind,
+    pub(super) doc: &'static str,
+    pub(super) example: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    Path,
+    Query,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Text {
+        default: Option<&'static str>,
+    },
+    Number {
+        range: NumberRange,
+        /// The largest number that is of use, where larger ones are refused for more than their size.
+        maximum: Option<u64>,
+    },
+}
+
+impl Parameter {
+    /// A name in the path of a request.
+    pub(super) const fn path(name: &'static str, doc: &'static str, example: &'static str) -> Self {
+        let kind = Kind::Text { default: None };
+        Self { name, location: Location::Path, kind, doc, example: Some(example) }
+    }
+
+    pub(super) const fn text(name: &'static str, doc: &'static str) -> Self {
+        Self { name, location: Location::Query, kind: Kind::Text { default: None }, doc, example: None }
+    }
+
+    pub(super) const fn number(name: &'static str, range: NumberRange, doc: &'static str) -> Self {
+        Self { name, location: Location::Query, kind: Kind::Number { range, maximum: None }, doc, example: None }
+    }
+
+    /// Larger numbers are refused for more than their size.
+    pub(super) const fn of_use_up_to(self, maximum: u64) -> Self {
+        match self.kind {
+            Kind::Number { range, .. } => Self { kind: Kind::Number { range, maximum: Some(maximum) }, ..self },
+            Kind::Text { .. } => self,
+        }
+    }
+
+    pub(super) const fn or(self, default: &'static str) -> Self {
+        Self { kind: Kind::Text { default: Some(default) }, ..self }
+    }
+
+    pub(super) const fn such_as(self, example: &'static str) -> Self {
+        Self { example: Some(example), ..self }
+    }
+}
 
 /// The query parameters of a request, each of which a route has to take; [`Parameters::finish`] refuses the rest.
 pub(super) struct Parameters {

@@ -5,13 +5,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{DeadLetter, DeadLetterError, Inner, health::Attempt, lock, run::Part};
+use super::{DeadLetter, DeadLetterError, Inner, health::Attempt, lock};
 use crate::{
-    event::{ChainPosition, SealedEvent},
+    event::{ChainPosition, SealedEvent, Stream},
     integrity,
+    journal::Position,
     store::{Outcome, SinkError, Target},
     time::format_time,
 };
+
+/// Consecutive events that have the same target.
+pub(super) struct Part {
+    pub(super) stream: Stream,
+    pub(super) begin: Position,
+    pub(super) target: Target,
+    /// Whether some of them may be in the store already, wherever they were sent by a run that nothing is known of.
+    pub(super) may_stand: bool,
+    pub(super) events: Vec<SealedEvent>,
+}
 
 /// Returns when the store has all events of these parts, or a stub in the place of each that it refuses for good.
 pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
@@ -121,12 +132,7 @@ impl Delivery<'_> {
     }
 
     /// Sends a piece once. Returns what is still to be sent.
-    async fn try_once(
-        &mut self,
-        piece: Piece,
-        stream: &crate::event::Stream,
-        begin: crate::journal::Position,
-    ) -> Vec<Piece> {
+    async fn try_once(&mut self, piece: Piece, stream: &Stream, begin: Position) -> Vec<Piece> {
         let answer = self.send(&piece.events).await;
         let error = match answer {
             Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
@@ -296,11 +302,7 @@ impl Delivery<'_> {
     }
 
     /// Binds what goes to a target that is gone to the one that has taken its place.
-    async fn bind_anew(
-        &mut self,
-        stream: &crate::event::Stream,
-        begin: crate::journal::Position,
-    ) -> Result<(), String> {
+    async fn bind_anew(&mut self, stream: &Stream, begin: Position) -> Result<(), String> {
         // Another delivery may have done it.
         let bound = lock(&self.inner.progress).binding(stream, begin);
         if let Some(bound) = bound

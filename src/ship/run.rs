@@ -15,7 +15,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, ProgressError, Trimmer, deliver, health::Attempt, lock};
+use super::{
+    Inner, ProgressError, Trimmer,
+    deliver::{Part, deliver},
+    health::Attempt,
+    lock,
+};
 use crate::{
     event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
     journal::{JournalError, Position, Reader, Record},
@@ -46,16 +51,6 @@ pub(super) struct Unit {
     /// How many events the journal ever held before `end`.
     events: u64,
     parts: Vec<Part>,
-}
-
-/// Those of a unit that have the same target.
-pub(super) struct Part {
-    pub(super) stream: Stream,
-    pub(super) begin: Position,
-    pub(super) target: Target,
-    /// Whether some of them may be in the store already, wherever they were sent by a run that nothing is known of.
-    pub(super) may_stand: bool,
-    pub(super) events: Vec<SealedEvent>,
 }
 
 pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopOptions, shutdown: CancellationToken) {
@@ -279,7 +274,7 @@ impl Loop {
         self.note_oldest(received);
         let Some(unit) = self.unit(&records, groups).await else { return };
         let (end, events) = (unit.end, unit.events);
-        let task = tokio::spawn(deliver::deliver(Arc::clone(&self.inner), unit.parts));
+        let task = tokio::spawn(deliver(Arc::clone(&self.inner), unit.parts));
         self.in_flight.push_back(Unfinished { end, events, received, task, outcome: None });
     }
 

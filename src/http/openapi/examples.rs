@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::openapi::{Content, OpenApi as Document, RefOr, path::Operation};
-
-use super::operations;
+use utoipa::openapi::{
+    Content, OpenApi as Document, RefOr,
+    path::{Operation, PathItem},
+};
 
 /// Content type to body: of JSON as it is, else as a text.
 pub(in crate::http) type Bodies = BTreeMap<String, Value>;
@@ -59,4 +60,8 @@ fn show<'a>(contents: impl Iterator<Item = (&'a String, &'a mut RefOr<Content>)>
             content.example = bodies.get(kind).cloned();
         }
     }
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().filter_map(Option::as_mut)
 }

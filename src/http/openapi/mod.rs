@@ -6,7 +6,7 @@ use utoipa::{
     OpenApi,
     openapi::{
         Components, Content, Ref, RefOr, ResponseBuilder, Server, ServerBuilder, ServerVariableBuilder,
-        path::{Operation as Described, PathItem},
+        path::Operation as Described,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -80,8 +80,4 @@ fn add_unauthenticated(operation: &mut Described) {
             operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
         }
     }
-}
-
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Described> {
-    [&mut path.get, &mut path.put, &mut path.post, &mut path.delete].into_iter().filter_map(Option::as_mut)
 }

@@ -7,10 +7,7 @@ use super::{
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::{
-        operation::Parameter,
-        parameters::{NumberRange, Parameters, invalid},
-    },
+    http::parameters::{NumberRange, Parameter, Parameters, invalid},
     query::{Aggregation, MAX_BUCKETS},
     read::{AggregateRequest, Buckets, Requested, parse_interval},
 };

@@ -5,10 +5,7 @@ use crate::{
     columns::{Columns, USUAL},
     error::Failure,
     event::UnixMillis,
-    http::{
-        operation::Parameter,
-        parameters::{Parameters, invalid},
-    },
+    http::parameters::{Parameter, Parameters, invalid},
     read::{ExportRequest, Format, Selector},
 };
 

@@ -2,10 +2,7 @@
 
 use crate::{
     error::Failure,
-    http::{
-        operation::Parameter,
-        parameters::{Parameters, invalid},
-    },
+    http::parameters::{Parameter, Parameters, invalid},
     read::{Projection, Selector},
     schema::{self, Field, closest},
 };

@@ -4,10 +4,7 @@ use super::{fields, selection, sort};
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::{
-        operation::Parameter,
-        parameters::{MAX_SAFE, NumberRange, Parameters, invalid},
-    },
+    http::parameters::{MAX_SAFE, NumberRange, Parameter, Parameters, invalid},
     query::RESULT_WINDOW,
     read::{Cursor, FindRequest, Paging},
 };

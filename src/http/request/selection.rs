@@ -3,10 +3,7 @@
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::{
-        operation::Parameter,
-        parameters::{Parameters, invalid},
-    },
+    http::parameters::{Parameter, Parameters, invalid},
     query::{
         filter::Filter,
         kql,

@@ -6,10 +6,7 @@ use serde_json::Value;
 use super::fields;
 use crate::{
     error::Failure,
-    http::{
-        operation::Parameter,
-        parameters::{Parameters, invalid},
-    },
+    http::parameters::{Parameter, Parameters, invalid},
     query::{Order, Sort},
 };
 

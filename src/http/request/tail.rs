@@ -9,10 +9,7 @@ use super::{
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::{
-        operation::Parameter,
-        parameters::{Parameters, invalid},
-    },
+    http::parameters::{Parameter, Parameters, invalid},
     read::{Begin, Positions, TailRequest},
 };
 

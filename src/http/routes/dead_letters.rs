@@ -10,8 +10,8 @@ use crate::{
     error::Failure,
     http::{
         Shared, answer,
-        operation::{Answer, Operation, Parameter},
-        parameters::{InSpace, MAX_SAFE, NumberRange, Parameters, invalid},
+        operation::{Answer, Operation},
+        parameters::{InSpace, MAX_SAFE, NumberRange, Parameter, Parameters, invalid},
     },
     ship::{DeadLetter, DeadLetters, Replayed, Shipper},
     wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},

@@ -10,8 +10,8 @@ use crate::{
     error::Failure,
     http::{
         Shared, answer, held_body,
-        operation::{Answer, Operation, Parameter},
-        parameters::{Names, Parameters},
+        operation::{Answer, Operation},
+        parameters::{Names, Parameter, Parameters},
         request,
     },
     read::{EventRequest, RequestedScope},

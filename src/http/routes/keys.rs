@@ -19,8 +19,8 @@ use crate::{
     http::{
         MAX_QUERY_BYTES, Shared, answer,
         body::Expected,
-        operation::{Answer, Operation, Parameter, body_errors},
-        parameters::{Names, Parameters},
+        operation::{Answer, Operation, body_errors},
+        parameters::{Names, Parameter, Parameters},
     },
     time::format_time,
     units::parse_duration,

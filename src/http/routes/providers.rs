@@ -16,8 +16,8 @@ use crate::{
     http::{
         MAX_QUERY_BYTES, Shared, answer,
         body::Expected,
-        operation::{Answer, Operation, Parameter, body_errors},
-        parameters::{InSpace, Names, Parameters},
+        operation::{Answer, Operation, body_errors},
+        parameters::{InSpace, Names, Parameter, Parameters},
     },
     wire::{ProviderAnswer, ProvidersAnswer, Registration},
 };

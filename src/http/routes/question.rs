@@ -21,8 +21,8 @@ use crate::{
     http::{
         MAX_QUERY_BYTES, Shared,
         body::Expected,
-        operation::{Answer, Operation, Parameter, body_errors, question_errors},
-        parameters::{InSpace, Names, Parameters},
+        operation::{Answer, Operation, body_errors, question_errors},
+        parameters::{InSpace, Names, Parameter, Parameters},
         request,
     },
     query::ObjectScope,

@@ -1,0 +1,34 @@
+//! Saved objects that the configuration lets some callers read the events of.
+
+use serde::Deserialize;
+
+use super::{
+    principal::{ALL, Principal},
+    rules::matches,
+};
+use crate::{event::Space, query::ObjectScope};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectGrant {
+    /// Patterns of `means:name`.
+    pub callers: Vec<String>,
+    pub spaces: Vec<String>,
+    pub types: Vec<String>,
+    pub ids: Vec<String>,
+}
+
+impl ObjectGrant {
+    pub(super) fn problem(&self) -> Option<String> {
+        let odd = self.spaces.iter().find(|space| *space != ALL && Space::parse(space).is_err())?;
+        Some(format!("spaces: expected names of spaces, or \"*\", found {odd:?}"))
+    }
+
+    pub(super) fn is_about(&self, principal: &Principal, objects: &ObjectScope) -> bool {
+        let is_among = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(text, pattern));
+        let space = Space::name(objects.space.as_ref());
+        is_among(&self.callers, &principal.to_string())
+            && self.spaces.iter().any(|name| name == ALL || name == space)
+            && is_among(&self.types, &objects.object_type)
+    }
+}
