@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::tls::Tls;
+use super::tls::{Tls, TlsError};
 use crate::units::{Secret, deserialize_duration};
 
 /// How to reach a database, and what our schema there is called.
@@ -71,14 +71,10 @@ pub enum ConfigError {
     EmptyPassword(PathBuf),
     #[error("schema: expected lower-case letters, digits and underscores, at most 48 and a letter first, found {0:?}")]
     BadSchema(String),
-    #[error("ca_file: cannot read {}", .0.display())]
-    ReadAuthorities(PathBuf, #[source] io::Error),
-    #[error("ca_file: expected PEM certificates in {}", .0.display())]
-    BadAuthorities(PathBuf),
     #[error("ca_file: set, though tls is \"off\"")]
     AuthoritiesWithoutTls,
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl PostgresConfig {
@@ -165,7 +161,7 @@ impl PostgresConfig {
     pub(super) fn tls(&self) -> Result<Tls, ConfigError> {
         match (self.tls, &self.ca_file) {
             (UseTls::Off, Some(_)) => Err(ConfigError::AuthoritiesWithoutTls),
-            (UseTls::Off | UseTls::Required, ca_file) => Tls::trusting(ca_file.as_deref()),
+            (UseTls::Off | UseTls::Required, ca_file) => Ok(Tls::trusting(ca_file.as_deref())?),
         }
     }
 

@@ -5,7 +5,6 @@ use std::error::Error as _;
 use deadpool_postgres::PoolError;
 use tokio_postgres::{Error, error::SqlState};
 
-use super::setup::SetupError;
 use crate::store::StoreError;
 
 /// Why work on a connection ended.
@@ -63,8 +62,8 @@ impl Complaints {
     }
 
     /// What keeps the tables from being used does not pass by itself.
-    pub(super) fn of_setup(&self, error: &SetupError) -> StoreError {
-        StoreError::Blocked { reason: self.reason(&error.to_string()) }
+    pub(super) fn blocked(&self, what: &str) -> StoreError {
+        StoreError::Blocked { reason: self.reason(what) }
     }
 
     pub(super) fn unavailable(&self, what: &str) -> StoreError {

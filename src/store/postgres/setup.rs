@@ -31,7 +31,7 @@ pub(super) enum SetupError {
 
 /// Whether no step is left to be taken, on a server that can be used.
 pub(super) async fn is_up_to_date(connection: &mut Object, complaints: &Complaints) -> Result<bool, Fault> {
-    check_server(connection).await?.map_err(|error| complaints.of_setup(&error))?;
+    check_server(connection).await?.map_err(|error| complaints.blocked(&error.to_string()))?;
     let exists = connection.query_one("SELECT to_regclass('versions') IS NOT NULL", &[]).await?;
     if !exists.try_get::<_, bool>(0)? {
         return Ok(false);
@@ -48,7 +48,7 @@ pub(super) async fn take_steps(connection: &mut Object, schema: &str, complaints
     transaction
         .execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&format!("annals {schema}")])
         .await?;
-    let taken = steps_taken(&transaction, schema).await?.map_err(|error| complaints.of_setup(&error))?;
+    let taken = steps_taken(&transaction, schema).await?.map_err(|error| complaints.blocked(&error.to_string()))?;
     transaction.batch_execute("SET LOCAL statement_timeout TO 0").await?;
     for (step, version) in MIGRATIONS.iter().zip(1_i32..).skip(taken) {
         transaction.batch_execute(step).await?;

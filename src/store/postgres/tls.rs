@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -21,7 +21,16 @@ use tokio_postgres::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::config::ConfigError;
+/// Why TLS cannot be set up as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("ca_file: cannot read {}", .0.display())]
+    ReadAuthorities(PathBuf, #[source] io::Error),
+    #[error("ca_file: expected PEM certificates in {}", .0.display())]
+    BadAuthorities(PathBuf),
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
+}
 
 /// Makes encrypted connections to servers whose certificates one of its authorities has signed.
 #[derive(Clone)]
@@ -29,20 +38,20 @@ pub(super) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
     /// With these authorities, or the public ones.
-    pub(super) fn trusting(ca_file: Option<&Path>) -> Result<Self, ConfigError> {
+    pub(super) fn trusting(ca_file: Option<&Path>) -> Result<Self, TlsError> {
         let roots = match ca_file {
             Some(path) => read_authorities(path)?,
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(ConfigError::Tls)?;
+        let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Setup)?;
         Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
     }
 }
 
-fn read_authorities(path: &Path) -> Result<RootCertStore, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|error| ConfigError::ReadAuthorities(path.to_owned(), error))?;
-    let bad = || ConfigError::BadAuthorities(path.to_owned());
+fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let bytes = std::fs::read(path).map_err(|error| TlsError::ReadAuthorities(path.to_owned(), error))?;
+    let bad = || TlsError::BadAuthorities(path.to_owned());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
         roots.add(certificate.map_err(|_| bad())?).map_err(|_| bad())?;

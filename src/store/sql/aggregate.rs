@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
+    columns::{has_column, nested_around},
     dialect::{Bound, Cell, Dialect, Statement, Values as Bindings},
-    fields::{Values, counted_form, has_column, nested_around},
-    index::{Entry, address_of},
+    entry::Entry,
+    fields::Values,
+    form::{address_of, counted_form},
     search::{Matches, Search},
     text::original,
 };

@@ -1,6 +1,6 @@
 //! Statements, the values that go into them and come out, and what each database says in its own way.
 
-use super::{filter::Terms, text::kept};
+use super::text::kept;
 use crate::query::Pattern;
 
 /// The databases that statements are made for.
@@ -110,6 +110,22 @@ impl Values {
         match self.dialect {
             Dialect::Sqlite => format!("instr({text}, {part}) > 0"),
             Dialect::Postgres => format!("strpos({text}, {part}) > 0"),
+        }
+    }
+}
+
+/// What a full-text index is asked for.
+pub(super) enum Terms {
+    Any(Vec<String>),
+    All(Vec<String>),
+    Beginning(String),
+}
+
+impl Terms {
+    pub(super) fn is_useful(&self) -> bool {
+        match self {
+            Self::Any(words) | Self::All(words) => !words.is_empty(),
+            Self::Beginning(_) => true,
         }
     }
 }

@@ -5,9 +5,10 @@
 use std::ops::Bound as Limit;
 
 use super::{
-    dialect::{Bound, Dialect, Values as Bindings},
-    fields::{Place, SAVED_OBJECTS, Values, elements},
-    index::{Form, hexadecimal},
+    columns::SAVED_OBJECTS,
+    dialect::{Bound, Dialect, Terms, Values as Bindings},
+    fields::{Place, Values, elements},
+    form::{Form, hexadecimal},
     text::kept,
 };
 use crate::{
@@ -257,22 +258,6 @@ fn look_up(test: &Test, values: &mut Bindings) -> Option<String> {
         Test::Exists | Test::OneOf(_) | Test::Range { .. } | Test::Like(_) | Test::Phrase(_) => return None,
     };
     terms.is_useful().then(|| values.look_up_words(&terms))
-}
-
-/// What a full-text index is asked for.
-pub(super) enum Terms {
-    Any(Vec<String>),
-    All(Vec<String>),
-    Beginning(String),
-}
-
-impl Terms {
-    fn is_useful(&self) -> bool {
-        match self {
-            Self::Any(words) | Self::All(words) => !words.is_empty(),
-            Self::Beginning(_) => true,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,19 +10,23 @@
 mod aggregate;
 mod columns;
 mod dialect;
+mod entry;
 mod fields;
 mod filter;
+mod form;
 pub(super) mod index;
 mod member;
 mod order;
+mod row;
 mod scan;
 mod search;
 mod tally;
 mod text;
 
 pub(super) use aggregate::{Counting, Each};
-pub(super) use columns::{BadDocument, Object, Row};
 pub(super) use dialect::{Bound, Cell, Dialect, Statement};
+pub(super) use entry::{BadValue, Entry};
+pub(super) use row::{BadDocument, Object, Row};
 pub(super) use scan::{Reading, Step};
 pub(super) use search::Search;
 pub(super) use tally::{Tally, TooMany};

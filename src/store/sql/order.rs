@@ -78,7 +78,7 @@ const NOTHING: &str = "NULL";
 fn term(dialect: Dialect, sort: &Sort, alias: &'static str) -> Term {
     let order = sort.order;
     let place = super::fields::Place::Event { alias };
-    match Values::of(dialect, sort.field(), super::index::Form::Value, place) {
+    match Values::of(dialect, sort.field(), super::form::Form::Value, place) {
         Values::None => Term { value: NOTHING.to_owned(), is_never_null: false, order },
         Values::One { value, is_never_null, .. } => Term { value, is_never_null, order },
         Values::Many { table, on, value } => {

@@ -8,10 +8,7 @@ use rusqlite::{
 
 use crate::{
     query::Pattern,
-    store::sql::{
-        Cell,
-        index::{BadValue, Entry},
-    },
+    store::sql::{BadValue, Cell, Entry},
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{append::Tables, database::OpenError};
+use super::{append::Tables, failure::OpenError};
 use crate::{
     event::{ChainId, ChainPosition, Sequence},
     store::sql::Row,

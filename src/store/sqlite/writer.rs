@@ -11,13 +11,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    database::open_to_write,
+    database::{LOG_LIMIT, open_to_write},
     failure::{open_error, store_error, unavailable},
 };
 use crate::store::StoreError;
-
-/// The size in bytes above which the write-ahead log is emptied; SQLite itself does so only when no reader is in its way.
-pub(super) const LOG_LIMIT: i64 = 64 * 1024 * 1024;
 
 /// How long a caller waits, in the queue and for the disk together. What was asked for may still happen afterwards.
 const LIMIT: Duration = Duration::from_secs(60);
