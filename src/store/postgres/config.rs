@@ -34,7 +34,7 @@ pub struct PostgresConfig {
     pub database: Option<String>,
     /// Where our tables are; it is made if it is absent.
     pub schema: String,
-    pub tls: UseTls,
+    pub tls: TlsMode,
     /// PEM file of the authorities that may have signed the server's certificate.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -50,8 +50,8 @@ pub struct PostgresConfig {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum UseTls {
-    /// Encrypted, and the server's certificate is checked.
+pub enum TlsMode {
+    /// TlsSocket, and the server's certificate is checked.
     Required,
     Off,
 }
@@ -112,8 +112,8 @@ impl PostgresConfig {
         connection.application_name("annals").connect_timeout(self.connect_timeout);
         connection.tcp_user_timeout(self.query_timeout.max(self.append_timeout));
         connection.ssl_mode(match self.tls {
-            UseTls::Required => SslMode::Require,
-            UseTls::Off => SslMode::Disable,
+            TlsMode::Required => SslMode::Require,
+            TlsMode::Off => SslMode::Disable,
         });
         Ok(connection)
     }
@@ -160,8 +160,8 @@ impl PostgresConfig {
 
     pub(super) fn tls(&self) -> Result<Tls, ConfigError> {
         match (self.tls, &self.ca_file) {
-            (UseTls::Off, Some(_)) => Err(ConfigError::AuthoritiesWithoutTls),
-            (UseTls::Off | UseTls::Required, ca_file) => Ok(Tls::trusting(ca_file.as_deref())?),
+            (TlsMode::Off, Some(_)) => Err(ConfigError::AuthoritiesWithoutTls),
+            (TlsMode::Off | TlsMode::Required, ca_file) => Ok(Tls::trusting(ca_file.as_deref())?),
         }
     }
 

@@ -8,18 +8,18 @@ use tokio_postgres::{Error, error::SqlState};
 use crate::store::StoreError;
 
 /// Why work on a connection ended.
-pub(super) enum Fault {
+pub(super) enum OperationError {
     Database(Error),
     Store(StoreError),
 }
 
-impl From<Error> for Fault {
+impl From<Error> for OperationError {
     fn from(error: Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for OperationError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
@@ -27,22 +27,22 @@ impl From<StoreError> for Fault {
 
 /// Failures, told with the name of the database.
 #[derive(Clone)]
-pub(super) struct Complaints {
+pub(super) struct ErrorClassifier {
     /// Host, port, and database; no password.
     pub(super) name: String,
 }
 
-impl Complaints {
-    pub(super) fn of_fault(&self, fault: Fault) -> StoreError {
-        match fault {
-            Fault::Database(error) => self.of_database(&error),
-            Fault::Store(error) => error,
+impl ErrorClassifier {
+    pub(super) fn classify(&self, error: OperationError) -> StoreError {
+        match error {
+            OperationError::Database(error) => self.classify_database(&error),
+            OperationError::Store(error) => error,
         }
     }
 
     /// What the database says of a statement. Only that the request as such cannot be is a verdict; it may be on one event
     /// of many.
-    pub(super) fn of_database(&self, error: &Error) -> StoreError {
+    pub(super) fn classify_database(&self, error: &Error) -> StoreError {
         let reason = self.reason(&described(error));
         match error.code() {
             None => StoreError::Unavailable { reason, retry_after: None },
@@ -50,10 +50,10 @@ impl Complaints {
         }
     }
 
-    pub(super) fn of_pool(&self, error: PoolError) -> StoreError {
+    pub(super) fn classify_pool(&self, error: PoolError) -> StoreError {
         match error {
-            PoolError::Backend(error) => self.of_database(&error),
-            PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => self.of_database(&error),
+            PoolError::Backend(error) => self.classify_database(&error),
+            PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => self.classify_database(&error),
             PoolError::Timeout(_) => self.unavailable("no connection became free in time"),
             PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 self.unavailable(&error.to_string())
@@ -101,7 +101,7 @@ fn verdict(state: &SqlState, reason: String) -> StoreError {
         Some("22" | "54") => StoreError::Refused { reason },
         // Connection lost, rolled back, out of resources, in use, shut down or cancelled, trouble of the system.
         Some("08" | "40" | "53" | "55" | "57" | "58") => StoreError::Unavailable { reason, retry_after: None },
-        // Read-only, no such database, not our tables, damaged: someone has to see to it.
+        // PreparedRow-only, no such database, not our tables, damaged: someone has to see to it.
         _ => StoreError::Blocked { reason },
     }
 }

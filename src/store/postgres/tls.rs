@@ -60,7 +60,7 @@ fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 impl MakeTlsConnect<Socket> for Tls {
-    type Stream = Encrypted;
+    type Stream = TlsSocket;
     type TlsConnect = Handshake;
     type Error = io::Error;
 
@@ -77,32 +77,32 @@ pub(super) struct Handshake {
 }
 
 impl TlsConnect<Socket> for Handshake {
-    type Stream = Encrypted;
+    type Stream = TlsSocket;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Encrypted>>;
+    type Future = BoxFuture<'static, io::Result<TlsSocket>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        async move { Ok(Encrypted(Box::new(self.connector.connect(self.server, socket).await?))) }.boxed()
+        async move { Ok(TlsSocket(Box::new(self.connector.connect(self.server, socket).await?))) }.boxed()
     }
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted(Box<TlsStream<Socket>>);
+pub(super) struct TlsSocket(Box<TlsStream<Socket>>);
 
-impl tokio_postgres::tls::TlsStream for Encrypted {
+impl tokio_postgres::tls::TlsStream for TlsSocket {
     /// None: the server's certificate has been checked, which is what binding would prove.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-impl AsyncRead for Encrypted {
+impl AsyncRead for TlsSocket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(context, into)
     }
 }
 
-impl AsyncWrite for Encrypted {
+impl AsyncWrite for TlsSocket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }

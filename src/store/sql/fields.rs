@@ -8,9 +8,9 @@ use super::{
 };
 use crate::schema::{Field, Kind};
 
-/// Where an expression stands.
+/// What an expression is evaluated on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum Context {
     /// Over events `e`, whose time, sequence and chain are those of this alias.
     Event { alias: &'static str },
     /// Within one element `o` of this nested field.
@@ -19,33 +19,33 @@ pub(super) enum Place {
 
 /// An expression for each value of a field.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Values {
+pub(super) enum Expression {
     /// Never any.
-    None,
+    Absent,
     /// One or NULL.
-    One { value: String, is_indexed: bool, is_never_null: bool },
+    Single { value: String, is_indexed: bool, is_never_null: bool },
     /// `value` in each row of `table`, which is joined to the event by `on`.
-    Many { table: String, on: String, value: String },
+    Multiple { table: String, on: String, value: String },
 }
 
-impl Values {
+impl Expression {
     /// The values of an event as they are counted: also those in elements.
     pub(super) fn counted(dialect: Dialect, field: &'static Field, alias: &'static str) -> Self {
         match nested_around(field.path) {
             Some(nested) => Self::in_elements(dialect, field, nested),
-            None => Self::of(dialect, field, counted_form(field), Place::Event { alias }),
+            None => Self::of(dialect, field, counted_form(field), Context::Event { alias }),
         }
     }
 
-    /// The values at a place. Elements are places of their own.
-    pub(super) fn of(dialect: Dialect, field: &'static Field, form: Form, place: Place) -> Self {
-        match (place, nested_around(field.path)) {
-            (Place::Event { alias }, None) => Self::of_event(dialect, field, form, alias),
-            (Place::Element(element), Some(nested)) if element.path == nested.path => {
+    /// The values in a context. What is in an element is not seen from outside of it.
+    pub(super) fn of(dialect: Dialect, field: &'static Field, form: Form, context: Context) -> Self {
+        match (context, nested_around(field.path)) {
+            (Context::Event { alias }, None) => Self::of_event(dialect, field, form, alias),
+            (Context::Element(element), Some(nested)) if element.path == nested.path => {
                 let is_indexed = matches!(field.path, "kibana.saved_objects.id" | "kibana.saved_objects.type");
-                Self::One { value: in_element(dialect, field, form, nested), is_indexed, is_never_null: false }
+                Self::Single { value: in_element(dialect, field, form, nested), is_indexed, is_never_null: false }
             }
-            (Place::Event { .. }, Some(_)) | (Place::Element(_), _) => Self::None,
+            (Context::Event { .. }, Some(_)) | (Context::Element(_), _) => Self::Absent,
         }
     }
 
@@ -58,7 +58,7 @@ impl Values {
         }
         if form == Form::Value {
             if let Some(column) = indexed_column(field) {
-                return Self::One { value: format!("e.{column}"), is_indexed: true, is_never_null: false };
+                return Self::Single { value: format!("e.{column}"), is_indexed: true, is_never_null: false };
             }
             if let Some(column) = event_column(field) {
                 return Self::one(format!("e.{column}"));
@@ -76,7 +76,7 @@ impl Values {
                     typed("v.value", field, form),
                 ),
             };
-            return Self::Many { table, on: "TRUE".to_owned(), value };
+            return Self::Multiple { table, on: "TRUE".to_owned(), value };
         }
         Self::one(match dialect {
             Dialect::Sqlite => format!("annals_value(e.document, {name})"),
@@ -86,7 +86,7 @@ impl Values {
 
     fn in_elements(dialect: Dialect, field: &'static Field, nested: &'static Field) -> Self {
         let (table, on) = elements(dialect, nested);
-        Self::Many { table, on, value: in_element(dialect, field, counted_form(field), nested) }
+        Self::Multiple { table, on, value: in_element(dialect, field, counted_form(field), nested) }
     }
 
     /// The label that a parameter names.
@@ -98,11 +98,11 @@ impl Values {
     }
 
     fn one(value: String) -> Self {
-        Self::One { value, is_indexed: false, is_never_null: false }
+        Self::Single { value, is_indexed: false, is_never_null: false }
     }
 
     fn never_null(value: String) -> Self {
-        Self::One { value, is_indexed: false, is_never_null: true }
+        Self::Single { value, is_indexed: false, is_never_null: true }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 const LONGEST: usize = 1_024;
 
 /// A row of `events`, and those of `objects` that go with it. Texts are in the form of the tables.
-pub(in crate::store) struct Row {
+pub(in crate::store) struct EventRow {
     pub(in crate::store) chain: [u8; 16],
     pub(in crate::store) sequence: i64,
     pub(in crate::store) received: i64,
@@ -39,11 +39,11 @@ pub(in crate::store) struct Row {
     pub(in crate::store) message: Option<String>,
     /// The message's words, with a blank before and after each.
     pub(in crate::store) words: Option<String>,
-    pub(in crate::store) objects: Vec<Object>,
+    pub(in crate::store) objects: Vec<ObjectRow>,
 }
 
 /// A row of `objects`: one reference.
-pub(in crate::store) struct Object {
+pub(in crate::store) struct ObjectRow {
     /// The space in which the event is found by this reference, empty for the default one; `None` if it is not.
     pub(in crate::store) found_in: Option<String>,
     pub(in crate::store) rel: Option<String>,
@@ -67,7 +67,7 @@ pub(in crate::store) enum BadDocument {
     BadSequence(u64),
 }
 
-impl Row {
+impl EventRow {
     pub(in crate::store) fn of(event: &SealedEvent) -> Result<Self, BadDocument> {
         let sequence = event.position.sequence.0;
         let sequence = i64::try_from(sequence).map_err(|_| BadDocument::BadSequence(sequence))?;
@@ -116,11 +116,11 @@ fn visible_in(ids: &[Text<'_>]) -> Option<String> {
 }
 
 /// An event is found once, though it may refer twice to the same object.
-fn objects(references: &[SavedObject<'_>]) -> Vec<Object> {
-    let mut rows: Vec<Object> = Vec::with_capacity(references.len());
+fn objects(references: &[SavedObject<'_>]) -> Vec<ObjectRow> {
+    let mut rows: Vec<ObjectRow> = Vec::with_capacity(references.len());
     for reference in references {
         let mut row = reference.row();
-        let is_same = |other: &Object| {
+        let is_same = |other: &ObjectRow| {
             (&other.found_in, &other.object_type, &other.id) == (&row.found_in, &row.object_type, &row.id)
         };
         if rows.iter().any(is_same) {
@@ -213,8 +213,8 @@ struct SavedObject<'a> {
 }
 
 impl SavedObject<'_> {
-    fn row(&self) -> Object {
-        Object {
+    fn row(&self) -> ObjectRow {
+        ObjectRow {
             found_in: self.found_in().map(|space| kept(space).into_owned()),
             rel: short(self.rel.as_ref()),
             namespace: short(self.namespace.as_ref()),
@@ -285,8 +285,8 @@ mod tests {
         }
     }
 
-    fn row(document: &str) -> Result<Row, BadDocument> {
-        Row::at([0; 16], 0, document.as_bytes())
+    fn row(document: &str) -> Result<EventRow, BadDocument> {
+        EventRow::at([0; 16], 0, document.as_bytes())
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "journal_size_limit", LOG_LIMIT)?;
     take_steps(&mut connection)?;
     functions::register(&connection)?;
-    migrate::go_on(&mut connection)?;
+    migrate::finish(&mut connection)?;
     Ok(connection)
 }
 

@@ -25,14 +25,14 @@ const QUEUE: usize = 8;
 type Work = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
 /// A handle on the thread, which ends with it.
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     path: PathBuf,
     /// `None` only while being dropped.
     queue: Option<mpsc::Sender<Work>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Writer {
+impl WriterThread {
     pub(super) fn start(path: PathBuf) -> io::Result<Self> {
         let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
         let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
@@ -99,7 +99,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for WriterThread {
     /// Waits for what is being written, so that the file is closed when the store is gone.
     fn drop(&mut self) {
         self.queue = None;
