@@ -51,7 +51,7 @@ pub struct PostgresConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// TlsSocket, and the server's certificate is checked.
+    /// Encrypted, and the server's certificate is checked.
     Required,
     Off,
 }

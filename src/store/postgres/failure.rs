@@ -7,7 +7,7 @@ use tokio_postgres::{Error, error::SqlState};
 
 use crate::store::StoreError;
 
-/// Why work on a connection ended.
+/// Why an operation on a connection failed.
 pub(super) enum OperationError {
     Database(Error),
     Store(StoreError),
@@ -25,7 +25,7 @@ impl From<StoreError> for OperationError {
     }
 }
 
-/// Failures, told with the name of the database.
+/// What the caller is to do about a failure; its reason names the database.
 #[derive(Clone)]
 pub(super) struct ErrorClassifier {
     /// Host, port, and database; no password.
@@ -101,7 +101,7 @@ fn verdict(state: &SqlState, reason: String) -> StoreError {
         Some("22" | "54") => StoreError::Refused { reason },
         // Connection lost, rolled back, out of resources, in use, shut down or cancelled, trouble of the system.
         Some("08" | "40" | "53" | "55" | "57" | "58") => StoreError::Unavailable { reason, retry_after: None },
-        // PreparedRow-only, no such database, not our tables, damaged: someone has to see to it.
+        // Read-only, no such database, not our tables, damaged: someone has to see to it.
         _ => StoreError::Blocked { reason },
     }
 }

@@ -1,7 +1,7 @@
 //! The promises of the store, kept on a real server.
 //!
 //! They run where `ANNALS_TEST_POSTGRES` holds the address of a database. Where it does not they are skipped with a word, or
-//! fail where `ANNALS_TEST_ENGINES` is `required`. ValueScan has a schema of its own, and removes it.
+//! fail where `ANNALS_TEST_ENGINES` is `required`. Each has a schema of its own, and removes it.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! Entries of a document's index, made from its bytes when they are asked for.
+//! The values of a field, read from the bytes of a document when they are asked for.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::schema::{self, Field, Kind};
 
-/// An entry of an index that is made from the bytes of documents when it is asked for.
+/// Reads one field, in one form, from the bytes of documents.
 pub(in crate::store) struct FieldExtractor {
     field: &'static Field,
     form: Form,
@@ -20,7 +20,7 @@ pub(in crate::store) struct FieldExtractor {
 }
 
 impl FieldExtractor {
-    /// Of the field and the way that the entry is called by.
+    /// For the entry of this name.
     pub(in crate::store) fn named(name: &str) -> Option<Self> {
         let (path, form) = match name.split_once(' ') {
             Some((path, "address")) => (path, Form::Address),

@@ -1,4 +1,4 @@
-//! PagedScan on from call to call.
+//! Scans that read one batch after the other.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::HashMap};
 use super::{dialect::Cell, text::original};
 use crate::query::{Aggregate, Bucket, Key};
 
-/// What one value takes beside its text.
+/// The memory of a value beside its text.
 const OVERHEAD: usize = 64;
 
 /// How many events have each value, and how many have none.
@@ -14,7 +14,7 @@ pub(in crate::store) struct TermCounter {
     texts: HashMap<String, u64>,
     numbers: HashMap<Number, u64>,
     without: u64,
-    /// That the values may still take.
+    /// What is left for further values.
     bytes_left: usize,
 }
 
@@ -35,7 +35,7 @@ impl TermCounter {
         Self { bytes_left: bytes, ..Self::default() }
     }
 
-    /// One more event without a value.
+    /// Counts an event without a value.
     pub(in crate::store) fn add_missing(&mut self) -> Result<(), TooManyValues> {
         self.without += 1;
         Ok(())

@@ -1,4 +1,4 @@
-//! The steps of a scan.
+//! The batches of a scan.
 
 use std::sync::Arc;
 

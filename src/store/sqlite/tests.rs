@@ -412,7 +412,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(found, 1);
 }
 
-/// ValueScan part is a transaction of its own, so that this is what is left by a kill between two of them.
+/// Each part is a transaction of its own, so that this is what is left by a kill between two of them.
 #[tokio::test]
 async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end() {
     let place = TestFile::new();
