@@ -4,46 +4,46 @@ use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::{Object, Transaction};
 
-use super::failure::Fault;
+use super::failure::OperationError;
 use crate::{
     event::SealedEvent,
     store::{
         Outcome,
         occupied::outcome_at,
-        sql::{self, Row},
+        sql::{self, EventRow},
     },
 };
 
 /// An event with what the tables keep of it, or why it will never be taken.
-pub(super) struct Read {
+pub(super) struct PreparedRow {
     event: SealedEvent,
-    row: Result<(Row, String), Outcome>,
+    row: Result<(EventRow, String), Outcome>,
 }
 
-type Key = ([u8; 16], i64);
+type RowKey = ([u8; 16], i64);
 
 /// What transactions that add rows share a lock on. No lock on the table itself, for which its cleaning would have to end.
 const ADDITIONS: &str = "hashtextextended('annals additions ' || current_schema(), 0)";
 
-impl Read {
+impl PreparedRow {
     pub(super) fn of(event: SealedEvent) -> Self {
-        let row = read(&event).map_err(|reason| Outcome::Rejected { reason });
+        let row = prepare(&event).map_err(|reason| Outcome::Rejected { reason });
         Self { event, row }
     }
 
-    fn key(&self) -> Option<Key> {
+    fn key(&self) -> Option<RowKey> {
         self.row.as_ref().ok().map(|(row, _)| (row.chain, row.sequence))
     }
 }
 
-fn read(event: &SealedEvent) -> Result<(Row, String), String> {
-    let row = Row::of(event).map_err(|error| error.to_string())?;
+fn prepare(event: &SealedEvent) -> Result<(EventRow, String), String> {
+    let row = EventRow::of(event).map_err(|error| error.to_string())?;
     let document = serde_json::from_slice(&event.document).map_err(|error| error.to_string())?;
     Ok((row, sql::index::of(&document).to_string()))
 }
 
 /// All in one transaction: on disk when this returns, or not there at all.
-pub(super) async fn append(connection: &mut Object, events: &[Read]) -> Result<Vec<Outcome>, Fault> {
+pub(super) async fn append(connection: &mut Object, events: &[PreparedRow]) -> Result<Vec<Outcome>, OperationError> {
     let transaction = adding(connection).await?;
     let outcomes = store(&transaction, events).await?;
     transaction.commit().await?;
@@ -51,28 +51,28 @@ pub(super) async fn append(connection: &mut Object, events: &[Read]) -> Result<V
 }
 
 /// Puts the event in the place of its stub, or where nothing is yet.
-pub(super) async fn replace(connection: &mut Object, read: Read) -> Result<Outcome, Fault> {
-    let Some((chain, sequence)) = read.key() else {
-        return Ok(read.row.err().unwrap_or(Outcome::Stored));
+pub(super) async fn replace(connection: &mut Object, prepared: PreparedRow) -> Result<Outcome, OperationError> {
+    let Some((chain, sequence)) = prepared.key() else {
+        return Ok(prepared.row.err().unwrap_or(Outcome::Stored));
     };
     let transaction = adding(connection).await?;
     let select = "SELECT id, document FROM events WHERE chain = $1 AND sequence = $2 FOR UPDATE";
     if let Some(found) = transaction.query_opt(select, &[&chain.as_slice(), &sequence]).await? {
         let (id, stored): (i64, Vec<u8>) = (found.try_get(0)?, found.try_get(1)?);
-        let outcome = outcome_at(&stored, &read.event);
-        let is_stub = Row::at(chain, sequence, &stored).is_ok_and(|stored| stored.is_stub());
-        if outcome != Outcome::Duplicate || !is_stub || stored == read.event.document {
+        let outcome = outcome_at(&stored, &prepared.event);
+        let is_stub = EventRow::at(chain, sequence, &stored).is_ok_and(|stored| stored.is_stub());
+        if outcome != Outcome::Duplicate || !is_stub || stored == prepared.event.document {
             return Ok(outcome);
         }
         transaction.execute("DELETE FROM events WHERE id = $1", &[&id]).await?;
     }
-    let outcome = store(&transaction, std::slice::from_ref(&read)).await?.into_iter().next();
+    let outcome = store(&transaction, std::slice::from_ref(&prepared)).await?.into_iter().next();
     transaction.commit().await?;
     Ok(outcome.unwrap_or_else(gone))
 }
 
 /// A transaction that adds rows: [`last_row`] waits until those that have begun are over.
-pub(super) async fn adding(connection: &mut Object) -> Result<Transaction<'_>, Fault> {
+pub(super) async fn adding(connection: &mut Object) -> Result<Transaction<'_>, OperationError> {
     let transaction = connection.transaction().await?;
     let lock = transaction.prepare_cached(&format!("SELECT pg_advisory_xact_lock_shared({ADDITIONS})")).await?;
     transaction.execute(&lock, &[]).await?;
@@ -80,7 +80,7 @@ pub(super) async fn adding(connection: &mut Object) -> Result<Transaction<'_>, F
 }
 
 /// The newest row that there is, all rows before which are there, or never will be. (Rows are numbered before their transaction is over.)
-pub(super) async fn last_row(connection: &mut Object) -> Result<i64, Fault> {
+pub(super) async fn last_row(connection: &mut Object) -> Result<i64, OperationError> {
     let transaction = connection.transaction().await?;
     transaction.execute(&format!("SELECT pg_advisory_xact_lock({ADDITIONS})"), &[]).await?;
     let row = transaction.query_one("SELECT coalesce(max(id), 0) FROM events", &[]).await?;
@@ -88,21 +88,25 @@ pub(super) async fn last_row(connection: &mut Object) -> Result<i64, Fault> {
     Ok(row.try_get(0)?)
 }
 
-pub(super) async fn store(transaction: &Transaction<'_>, events: &[Read]) -> Result<Vec<Outcome>, Fault> {
+pub(super) async fn store(
+    transaction: &Transaction<'_>,
+    events: &[PreparedRow],
+) -> Result<Vec<Outcome>, OperationError> {
     let mut stored = insert(transaction, events).await?;
     refer(transaction, events, &stored).await?;
-    let others: HashSet<Key> = events.iter().filter_map(Read::key).filter(|key| !stored.contains_key(key)).collect();
+    let others: HashSet<RowKey> =
+        events.iter().filter_map(PreparedRow::key).filter(|key| !stored.contains_key(key)).collect();
     // Of an event that is twice in one append the first is stored.
     let twice = events.len() > stored.len() + others.len();
     let found = match others.is_empty() && !twice {
         true => HashMap::new(),
         false => documents(transaction, events).await?,
     };
-    let mut outcome = |read: &Read| match (&read.row, read.key()) {
+    let mut outcome = |prepared: &PreparedRow| match (&prepared.row, prepared.key()) {
         (Err(refused), _) => refused.clone(),
         (Ok(_), Some(key)) if stored.remove(&key).is_some() => Outcome::Stored,
         (Ok(_), key) => match key.and_then(|key| found.get(&key)) {
-            Some(document) => outcome_at(document, &read.event),
+            Some(document) => outcome_at(document, &prepared.event),
             None => gone(),
         },
     };
@@ -129,8 +133,8 @@ const INSERT: &str =
     RETURNING id, chain, sequence";
 
 /// The ids of those that were not there before.
-async fn insert(transaction: &Transaction<'_>, events: &[Read]) -> Result<HashMap<Key, i64>, Fault> {
-    let fitting = || events.iter().filter_map(|read| read.row.as_ref().ok().map(|row| (read, row)));
+async fn insert(transaction: &Transaction<'_>, events: &[PreparedRow]) -> Result<HashMap<RowKey, i64>, OperationError> {
+    let fitting = || events.iter().filter_map(|prepared| prepared.row.as_ref().ok().map(|row| (prepared, row)));
     if fitting().next().is_none() {
         return Ok(HashMap::new());
     }
@@ -140,7 +144,7 @@ async fn insert(transaction: &Transaction<'_>, events: &[Read]) -> Result<HashMa
         };
     }
     let fields: Vec<&str> = fitting().map(|(_, (_, fields))| fields.as_str()).collect();
-    let documents: Vec<&[u8]> = fitting().map(|(read, _)| &read.event.document[..]).collect();
+    let documents: Vec<&[u8]> = fitting().map(|(prepared, _)| &prepared.event.document[..]).collect();
     let insert = transaction.prepare_cached(INSERT).await?;
     let inserted = transaction
         .query(
@@ -178,10 +182,14 @@ const REFER: &str =
     SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[])";
 
-async fn refer(transaction: &Transaction<'_>, events: &[Read], stored: &HashMap<Key, i64>) -> Result<(), Fault> {
+async fn refer(
+    transaction: &Transaction<'_>,
+    events: &[PreparedRow],
+    stored: &HashMap<RowKey, i64>,
+) -> Result<(), OperationError> {
     let mut seen = HashSet::new();
     let mut references = Vec::new();
-    for (row, _) in events.iter().filter_map(|read| read.row.as_ref().ok()) {
+    for (row, _) in events.iter().filter_map(|prepared| prepared.row.as_ref().ok()) {
         let key = (row.chain, row.sequence);
         let Some(&event) = stored.get(&key).filter(|_| seen.insert(key)) else { continue };
         references.extend(row.objects.iter().zip(0_i32..).map(|(object, ordinal)| (event, ordinal, object, row)));
@@ -218,8 +226,11 @@ async fn refer(transaction: &Transaction<'_>, events: &[Read], stored: &HashMap<
 }
 
 /// What stands at the positions of these events.
-async fn documents(transaction: &Transaction<'_>, events: &[Read]) -> Result<HashMap<Key, Vec<u8>>, Fault> {
-    let keys: HashSet<Key> = events.iter().filter_map(Read::key).collect();
+async fn documents(
+    transaction: &Transaction<'_>,
+    events: &[PreparedRow],
+) -> Result<HashMap<RowKey, Vec<u8>>, OperationError> {
+    let keys: HashSet<RowKey> = events.iter().filter_map(PreparedRow::key).collect();
     let (chains, sequences): (Vec<&[u8]>, Vec<i64>) = keys.iter().map(|(chain, at)| (chain.as_slice(), *at)).unzip();
     let select = "SELECT chain, sequence, document FROM events
         JOIN unnest($1::bytea[], $2::bigint[]) AS u (chain, sequence) USING (chain, sequence)";
@@ -229,7 +240,7 @@ async fn documents(transaction: &Transaction<'_>, events: &[Read]) -> Result<Has
 }
 
 /// The position in this column and the next.
-fn key_at(row: &tokio_postgres::Row, column: usize) -> Result<Key, Fault> {
+fn key_at(row: &tokio_postgres::Row, column: usize) -> Result<RowKey, OperationError> {
     let chain: &[u8] = row.try_get(column)?;
     // The column has what was put into it: 16 bytes.
     Ok((chain.try_into().unwrap_or_default(), row.try_get(column + 1)?))

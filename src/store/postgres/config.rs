@@ -10,11 +10,8 @@ use std::{
 use serde::Deserialize;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::tls::Tls;
-use crate::{
-    ca_file::CaFileError,
-    units::{Secret, deserialize_duration},
-};
+use super::tls::{Tls, TlsError};
+use crate::units::{Secret, deserialize_duration};
 
 /// How to reach a database, and what our schema there is called.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,7 +34,7 @@ pub struct PostgresConfig {
     pub database: Option<String>,
     /// Where our tables are; it is made if it is absent.
     pub schema: String,
-    pub tls: UseTls,
+    pub tls: TlsMode,
     /// PEM file of the authorities that may have signed the server's certificate.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -53,7 +50,7 @@ pub struct PostgresConfig {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum UseTls {
+pub enum TlsMode {
     /// Encrypted, and the server's certificate is checked.
     Required,
     Off,
@@ -74,12 +71,10 @@ pub enum ConfigError {
     EmptyPassword(PathBuf),
     #[error("schema: expected lower-case letters, digits and underscores, at most 48 and a letter first, found {0:?}")]
     BadSchema(String),
-    #[error(transparent)]
-    CaFile(#[from] CaFileError),
     #[error("ca_file: set, though tls is \"off\"")]
     AuthoritiesWithoutTls,
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl PostgresConfig {
@@ -117,8 +112,8 @@ impl PostgresConfig {
         connection.application_name("annals").connect_timeout(self.connect_timeout);
         connection.tcp_user_timeout(self.query_timeout.max(self.append_timeout));
         connection.ssl_mode(match self.tls {
-            UseTls::Required => SslMode::Require,
-            UseTls::Off => SslMode::Disable,
+            TlsMode::Required => SslMode::Require,
+            TlsMode::Off => SslMode::Disable,
         });
         Ok(connection)
     }
@@ -165,8 +160,8 @@ impl PostgresConfig {
 
     pub(super) fn tls(&self) -> Result<Tls, ConfigError> {
         match (self.tls, &self.ca_file) {
-            (UseTls::Off, Some(_)) => Err(ConfigError::AuthoritiesWithoutTls),
-            (UseTls::Off | UseTls::Required, ca_file) => Tls::trusting(ca_file.as_deref()),
+            (TlsMode::Off, Some(_)) => Err(ConfigError::AuthoritiesWithoutTls),
+            (TlsMode::Off | TlsMode::Required, ca_file) => Ok(Tls::trusting(ca_file.as_deref())?),
         }
     }
 

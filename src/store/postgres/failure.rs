@@ -5,45 +5,44 @@ use std::error::Error as _;
 use deadpool_postgres::PoolError;
 use tokio_postgres::{Error, error::SqlState};
 
-use super::setup::SetupError;
 use crate::store::StoreError;
 
-/// Why work on a connection ended.
-pub(super) enum Fault {
+/// Why an operation on a connection failed.
+pub(super) enum OperationError {
     Database(Error),
     Store(StoreError),
 }
 
-impl From<Error> for Fault {
+impl From<Error> for OperationError {
     fn from(error: Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for OperationError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-/// Failures, told with the name of the database.
+/// What the caller is to do about a failure; its reason names the database.
 #[derive(Clone)]
-pub(super) struct Complaints {
+pub(super) struct ErrorClassifier {
     /// Host, port, and database; no password.
     pub(super) name: String,
 }
 
-impl Complaints {
-    pub(super) fn of_fault(&self, fault: Fault) -> StoreError {
-        match fault {
-            Fault::Database(error) => self.of_database(&error),
-            Fault::Store(error) => error,
+impl ErrorClassifier {
+    pub(super) fn classify(&self, error: OperationError) -> StoreError {
+        match error {
+            OperationError::Database(error) => self.classify_database(&error),
+            OperationError::Store(error) => error,
         }
     }
 
     /// What the database says of a statement. Only that the request as such cannot be is a verdict; it may be on one event
     /// of many.
-    pub(super) fn of_database(&self, error: &Error) -> StoreError {
+    pub(super) fn classify_database(&self, error: &Error) -> StoreError {
         let reason = self.reason(&described(error));
         match error.code() {
             None => StoreError::Unavailable { reason, retry_after: None },
@@ -51,10 +50,10 @@ impl Complaints {
         }
     }
 
-    pub(super) fn of_pool(&self, error: PoolError) -> StoreError {
+    pub(super) fn classify_pool(&self, error: PoolError) -> StoreError {
         match error {
-            PoolError::Backend(error) => self.of_database(&error),
-            PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => self.of_database(&error),
+            PoolError::Backend(error) => self.classify_database(&error),
+            PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => self.classify_database(&error),
             PoolError::Timeout(_) => self.unavailable("no connection became free in time"),
             PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
                 self.unavailable(&error.to_string())
@@ -63,8 +62,8 @@ impl Complaints {
     }
 
     /// What keeps the tables from being used does not pass by itself.
-    pub(super) fn of_setup(&self, error: &SetupError) -> StoreError {
-        StoreError::Blocked { reason: self.reason(&error.to_string()) }
+    pub(super) fn blocked(&self, what: &str) -> StoreError {
+        StoreError::Blocked { reason: self.reason(what) }
     }
 
     pub(super) fn unavailable(&self, what: &str) -> StoreError {

@@ -8,14 +8,14 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::failure::Fault;
+use super::failure::OperationError;
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, Sequence, UnixMillis},
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
         IndexError, Page,
-        sql::{Bound, CHAINS, Cell, Counting, Dialect, FIRST, HEAD, REACH, Search, Statement},
+        sql::{AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, REACH, Select, Statement},
     },
 };
 
@@ -27,8 +27,8 @@ const DOCUMENTS: &str = "SELECT document FROM (
     ) AS sized WHERE so_far - bytes < $2::bigint ORDER BY place";
 
 /// All statements see the same state, so that the page and the total agree.
-pub(super) async fn find(connection: &mut Object, query: &Query) -> Result<Page, Fault> {
-    let search = Search::of(Dialect::Postgres, query);
+pub(super) async fn find(connection: &mut Object, query: &Query) -> Result<Page, OperationError> {
+    let search = Select::of(Dialect::Postgres, query);
     let transaction = reading(connection).await?;
     let total = integer(rows(&transaction, &search.count()).await?.first())?.unsigned_abs();
     let (documents, is_cut) = if query.offset < total && query.limit > 0 {
@@ -45,8 +45,8 @@ pub(super) async fn aggregate(
     connection: &mut Object,
     query: &Query,
     aggregation: &Aggregation,
-) -> Result<Result<Aggregate, IndexError>, Fault> {
-    let counting = Counting::of(Dialect::Postgres, query, aggregation);
+) -> Result<Result<Aggregate, IndexError>, OperationError> {
+    let counting = AggregateQuery::of(Dialect::Postgres, query, aggregation);
     let transaction = reading(connection).await?;
     let rows = rows(&transaction, &counting.statement()).await?;
     let rows = rows.iter().map(cells).collect::<Result<Vec<_>, _>>()?;
@@ -54,19 +54,19 @@ pub(super) async fn aggregate(
 }
 
 /// The next documents of a scan that began when this was the last row.
-pub(super) async fn step(
+pub(super) async fn read_batch(
     connection: &mut Object,
     query: &Query,
     last_row: i64,
     after: Option<&Place>,
     limit: u64,
-) -> Result<Vec<Bytes>, Fault> {
-    let search = Search::of(Dialect::Postgres, query).up_to(last_row);
+) -> Result<Vec<Bytes>, OperationError> {
+    let search = Select::of(Dialect::Postgres, query).up_to(last_row);
     let transaction = reading(connection).await?;
     Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes).await?.0)
 }
 
-pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainEntry>, Fault> {
+pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainEntry>, OperationError> {
     connection.query(CHAINS, &[]).await?.iter().map(standing).collect()
 }
 
@@ -74,18 +74,22 @@ pub(super) async fn first(
     connection: &mut Object,
     chain: ChainId,
     from: Sequence,
-) -> Result<Option<ChainEntry>, Fault> {
+) -> Result<Option<ChainEntry>, OperationError> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
     connection.query_opt(FIRST, &[&chain.as_bytes().as_slice(), &from]).await?.as_ref().map(standing).transpose()
 }
 
-fn standing(row: &Row) -> Result<ChainEntry, Fault> {
+fn standing(row: &Row) -> Result<ChainEntry, OperationError> {
     let (chain, sequence): (&[u8], i64) = (row.try_get(0)?, row.try_get(1)?);
     let position = ChainPosition { chain: chain_of(chain), sequence: Sequence(sequence.unsigned_abs()) };
     Ok(ChainEntry { position, received: UnixMillis(row.try_get(2)?) })
 }
 
-pub(super) async fn reach(connection: &mut Object, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, Fault> {
+pub(super) async fn reach(
+    connection: &mut Object,
+    chain: ChainId,
+    from: Sequence,
+) -> Result<Option<Sequence>, OperationError> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
     let row = connection.query_opt(REACH, &[&chain.as_bytes().as_slice(), &from]).await?;
     let last: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
@@ -93,7 +97,7 @@ pub(super) async fn reach(connection: &mut Object, chain: ChainId, from: Sequenc
 }
 
 /// The end of a chain.
-pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Option<ChainHead>, Fault> {
+pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Option<ChainHead>, OperationError> {
     let Some(row) = connection.query_opt(HEAD, &[&chain.as_bytes().as_slice()]).await? else { return Ok(None) };
     let (sequence, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
     let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
@@ -101,7 +105,7 @@ pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Opti
 }
 
 /// A transaction that sees one state, and changes nothing.
-async fn reading(connection: &mut Object) -> Result<Transaction<'_>, Fault> {
+async fn reading(connection: &mut Object) -> Result<Transaction<'_>, OperationError> {
     let transaction = connection.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     Ok(transaction.start().await?)
 }
@@ -110,18 +114,18 @@ async fn reading(connection: &mut Object) -> Result<Transaction<'_>, Fault> {
 pub(super) async fn rows(
     transaction: &Transaction<'_>,
     Statement { text, values }: &Statement,
-) -> Result<Vec<Row>, Fault> {
+) -> Result<Vec<Row>, OperationError> {
     let values: Vec<_> = values.iter().map(parameter).collect();
     Ok(transaction.query_typed(text, &values).await?)
 }
 
-fn parameter(value: &Bound) -> (&(dyn ToSql + Sync), Type) {
+fn parameter(value: &Parameter) -> (&(dyn ToSql + Sync), Type) {
     match value {
-        Bound::Integer(integer) => (integer, Type::INT8),
-        Bound::Number(number) => (number, Type::FLOAT8),
-        Bound::Text(text) => (text, Type::TEXT),
-        Bound::Bytes(bytes) => (bytes, Type::BYTEA),
-        Bound::Texts(texts) => (texts, Type::TEXT_ARRAY),
+        Parameter::Integer(integer) => (integer, Type::INT8),
+        Parameter::Number(number) => (number, Type::FLOAT8),
+        Parameter::Text(text) => (text, Type::TEXT),
+        Parameter::Bytes(bytes) => (bytes, Type::BYTEA),
+        Parameter::Texts(texts) => (texts, Type::TEXT_ARRAY),
     }
 }
 
@@ -130,7 +134,7 @@ async fn documents(
     transaction: &Transaction<'_>,
     page: &Statement,
     most_bytes: usize,
-) -> Result<(Vec<Bytes>, bool), Fault> {
+) -> Result<(Vec<Bytes>, bool), OperationError> {
     let ids = rows(transaction, page).await?.iter().map(|row| integer(Some(row))).collect::<Result<Vec<_>, _>>()?;
     let select = transaction.prepare_cached(DOCUMENTS).await?;
     let most_bytes = i64::try_from(most_bytes).unwrap_or(i64::MAX);
@@ -146,11 +150,11 @@ async fn documents(
     Ok((found, is_cut))
 }
 
-fn integer(row: Option<&Row>) -> Result<i64, Fault> {
+fn integer(row: Option<&Row>) -> Result<i64, OperationError> {
     Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
 }
 
-fn cells(row: &Row) -> Result<Vec<Cell>, Fault> {
+fn cells(row: &Row) -> Result<Vec<Cell>, OperationError> {
     let cell = |(at, column): (usize, &tokio_postgres::Column)| {
         Ok(match *column.type_() {
             Type::INT8 => row.try_get::<_, Option<i64>>(at)?.map_or(Cell::Null, Cell::Integer),

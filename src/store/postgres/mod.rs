@@ -20,9 +20,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-pub use self::config::{ConfigError, PostgresConfig, UseTls};
-use self::{append::Read, pool::Connections};
-use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target, sql::Reading};
+pub use self::config::{ConfigError, PostgresConfig, TlsMode};
+use self::{append::PreparedRow, pool::Connections};
+use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target, sql::PagedScan};
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, Place, Query, ScopedQuery},
@@ -52,30 +52,30 @@ impl PostgresStore {
     }
 }
 
-async fn read(events: Vec<SealedEvent>) -> Result<Vec<Read>, StoreError> {
-    let read = tokio::task::spawn_blocking(|| events.into_iter().map(Read::of).collect()).await;
-    read.map_err(|error| StoreError::Unavailable { reason: error.to_string(), retry_after: None })
+async fn prepare(events: Vec<SealedEvent>) -> Result<Vec<PreparedRow>, StoreError> {
+    let prepared = tokio::task::spawn_blocking(|| events.into_iter().map(PreparedRow::of).collect()).await;
+    prepared.map_err(|error| StoreError::Unavailable { reason: error.to_string(), retry_after: None })
 }
 
 #[async_trait]
 impl EventSink for PostgresStore {
     async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
         self.connections.close_idle();
-        let complaints = self.connections.complaints.clone();
+        let errors = self.connections.errors.clone();
         let is_up_to_date = self
             .connections
             .run(self.append_timeout, move |connection| {
-                async move { setup::is_up_to_date(connection, &complaints).await }.boxed()
+                async move { setup::is_up_to_date(connection, &errors).await }.boxed()
             })
             .await?;
         if is_up_to_date {
             return Ok(());
         }
-        let (schema, complaints) = (Arc::clone(&self.schema), self.connections.complaints.clone());
+        let (schema, errors) = (Arc::clone(&self.schema), self.connections.errors.clone());
         Ok(self
             .connections
-            .run(setup::STEPS_LIMIT, move |connection| {
-                async move { setup::take_steps(connection, &schema, &complaints).await }.boxed()
+            .run(setup::MIGRATION_TIMEOUT, move |connection| {
+                async move { setup::migrate(connection, &schema, &errors).await }.boxed()
             })
             .await?)
     }
@@ -85,18 +85,18 @@ impl EventSink for PostgresStore {
     }
 
     async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
-        let read = read(events.to_vec()).await?;
+        let rows = prepare(events.to_vec()).await?;
         Ok(self
             .connections
-            .run(self.append_timeout, move |connection| async move { append::append(connection, &read).await }.boxed())
+            .run(self.append_timeout, move |connection| async move { append::append(connection, &rows).await }.boxed())
             .await?)
     }
 
     async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
-        let read = Read::of(event.clone());
+        let row = PreparedRow::of(event.clone());
         Ok(self
             .connections
-            .run(self.append_timeout, move |connection| append::replace(connection, read).boxed())
+            .run(self.append_timeout, move |connection| append::replace(connection, row).boxed())
             .await?)
     }
 
@@ -129,8 +129,8 @@ impl EventIndex for PostgresStore {
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         let last_row = self.ask(|connection| append::last_row(connection).boxed()).await?;
-        let steps = Steps { connections: Arc::clone(&self.connections), limit: self.query_timeout };
-        Ok(Box::new(Reading::begin(steps, query.query().clone(), last_row)))
+        let reader = ScanReader { connections: Arc::clone(&self.connections), limit: self.query_timeout };
+        Ok(Box::new(PagedScan::begin(reader, query.query().clone(), last_row)))
     }
 
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
@@ -147,14 +147,14 @@ impl EventIndex for PostgresStore {
 }
 
 /// What a scan reads by.
-struct Steps {
+struct ScanReader {
     connections: Arc<Connections>,
     limit: Duration,
 }
 
 #[async_trait]
-impl super::sql::Step for Steps {
-    async fn step(
+impl super::sql::BatchReader for ScanReader {
+    async fn read_batch(
         &self,
         query: &Arc<Query>,
         last_row: i64,
@@ -164,7 +164,7 @@ impl super::sql::Step for Steps {
         let query = Arc::clone(query);
         self.connections
             .run(self.limit, move |connection| {
-                async move { find::step(connection, &query, last_row, after.as_ref(), limit).await }.boxed()
+                async move { find::read_batch(connection, &query, last_row, after.as_ref(), limit).await }.boxed()
             })
             .await
     }

@@ -12,36 +12,39 @@ use tokio_postgres::config::Host;
 
 use super::{
     config::{ConfigError, PostgresConfig},
-    failure::{Complaints, Fault},
+    failure::{ErrorClassifier, OperationError},
     tls::Tls,
 };
 use crate::store::StoreError;
 
 /// How long a statement that was cancelled may take to end before its connection is given up.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A lock that is not to be had for so long is an answer of its own: something else is done with the tables.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is done with a connection.
 pub(super) trait Work<T>:
-    for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static
+    for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, OperationError>> + Send + 'static
 {
 }
 
-impl<T, F> Work<T> for F where F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static {}
+impl<T, F> Work<T> for F where
+    F: for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, OperationError>> + Send + 'static
+{
+}
 
 pub(super) struct Connections {
     pool: Pool,
     tls: Tls,
-    pub(super) complaints: Complaints,
+    pub(super) errors: ErrorClassifier,
 }
 
 impl Connections {
     pub(super) fn new(config: &PostgresConfig) -> Result<Self, ConfigError> {
         let connection = config.connection()?;
         let tls = config.tls()?;
-        let complaints = Complaints { name: name_of(&connection) };
+        let errors = ErrorClassifier { name: name_of(&connection) };
         let settings = settings(config);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(connection, tls.clone(), recycling);
@@ -57,7 +60,7 @@ impl Connections {
             }))
             .build();
         match pool {
-            Ok(pool) => Ok(Self { pool, tls, complaints }),
+            Ok(pool) => Ok(Self { pool, tls, errors }),
             // A runtime is given, which is all that can be missing.
             Err(_) => Err(ConfigError::Missing("runtime")),
         }
@@ -77,7 +80,7 @@ impl Connections {
             // The caller may be gone.
             let _ = answer.send(result);
         });
-        answered.await.unwrap_or_else(|_| Err(self.complaints.unavailable("the statement broke off")))
+        answered.await.unwrap_or_else(|_| Err(self.errors.unavailable("the statement broke off")))
     }
 
     async fn supervise<T: Send + 'static>(
@@ -87,12 +90,12 @@ impl Connections {
         answer: &mut oneshot::Sender<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let deadline = Instant::now() + limit;
-        let late = || self.complaints.unavailable(&format!("no answer within {} s", limit.as_secs_f64()));
+        let late = || self.errors.unavailable(&format!("no answer within {} s", limit.as_secs_f64()));
         let connected = tokio::select! {
             connected = timeout_at(deadline, self.pool.get()) => connected.map_err(|_| late())?,
             () = answer.closed() => return Err(late()),
         };
-        let mut connection = connected.map_err(|error| self.complaints.of_pool(error))?;
+        let mut connection = connected.map_err(|error| self.errors.classify_pool(error))?;
         let cancel = connection.cancel_token();
         let finished = {
             let mut running = work(&mut connection);
@@ -108,12 +111,12 @@ impl Connections {
                         let _ = cancel.cancel_query(self.tls.clone()).await;
                         let _ = running.await;
                     };
-                    if timeout(LAST_WORD, cancelled).await.is_err() { None } else { return Err(late()) }
+                    if timeout(CANCEL_TIMEOUT, cancelled).await.is_err() { None } else { return Err(late()) }
                 }
             }
         };
         match finished {
-            Some(finished) => finished.map_err(|fault| self.complaints.of_fault(fault)),
+            Some(finished) => finished.map_err(|error| self.errors.classify(error)),
             None => {
                 // Nobody knows what is still under way on it.
                 drop(Object::take(connection));

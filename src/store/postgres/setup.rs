@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio_postgres::Transaction;
 
-use super::failure::{Complaints, Fault};
+use super::failure::{ErrorClassifier, OperationError};
 
 /// What brings the tables from the version of its index to the next. Entries are added, and never changed.
 const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_reading.sql")];
@@ -14,7 +14,7 @@ const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_events.sql"), inclu
 const OLDEST_SERVER: i32 = 150_000;
 
 /// How long the steps that a schema has not taken may take: each event may have to be written anew.
-pub(super) const STEPS_LIMIT: Duration = Duration::from_secs(3_600);
+pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +30,8 @@ pub(super) enum SetupError {
 }
 
 /// Whether no step is left to be taken, on a server that can be used.
-pub(super) async fn is_up_to_date(connection: &mut Object, complaints: &Complaints) -> Result<bool, Fault> {
-    check_server(connection).await?.map_err(|error| complaints.of_setup(&error))?;
+pub(super) async fn is_up_to_date(connection: &mut Object, errors: &ErrorClassifier) -> Result<bool, OperationError> {
+    check_server(connection).await?.map_err(|error| errors.blocked(&error.to_string()))?;
     let exists = connection.query_one("SELECT to_regclass('versions') IS NOT NULL", &[]).await?;
     if !exists.try_get::<_, bool>(0)? {
         return Ok(false);
@@ -43,12 +43,16 @@ pub(super) async fn is_up_to_date(connection: &mut Object, complaints: &Complain
 const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM versions";
 
 /// Takes the steps that the schema has not taken, each with the mark that it was. Several programs may be at it at once.
-pub(super) async fn take_steps(connection: &mut Object, schema: &str, complaints: &Complaints) -> Result<(), Fault> {
+pub(super) async fn migrate(
+    connection: &mut Object,
+    schema: &str,
+    errors: &ErrorClassifier,
+) -> Result<(), OperationError> {
     let transaction = connection.transaction().await?;
     transaction
         .execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&format!("annals {schema}")])
         .await?;
-    let taken = steps_taken(&transaction, schema).await?.map_err(|error| complaints.of_setup(&error))?;
+    let taken = steps_taken(&transaction, schema).await?.map_err(|error| errors.blocked(&error.to_string()))?;
     transaction.batch_execute("SET LOCAL statement_timeout TO 0").await?;
     for (step, version) in MIGRATIONS.iter().zip(1_i32..).skip(taken) {
         transaction.batch_execute(step).await?;
@@ -57,7 +61,7 @@ pub(super) async fn take_steps(connection: &mut Object, schema: &str, complaints
     Ok(transaction.commit().await?)
 }
 
-async fn check_server(connection: &Object) -> Result<Result<(), SetupError>, Fault> {
+async fn check_server(connection: &Object) -> Result<Result<(), SetupError>, OperationError> {
     let row = connection
         .query_one(
             "SELECT current_setting('server_version_num')::int, current_setting('server_version'),
@@ -76,7 +80,7 @@ async fn check_server(connection: &Object) -> Result<Result<(), SetupError>, Fau
 }
 
 /// How many steps were taken; makes the schema if it is not there.
-async fn steps_taken(transaction: &Transaction<'_>, schema: &str) -> Result<Result<usize, SetupError>, Fault> {
+async fn steps_taken(transaction: &Transaction<'_>, schema: &str) -> Result<Result<usize, SetupError>, OperationError> {
     let exists = transaction.query_opt("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await?.is_some();
     if !exists {
         // The name is lower-case letters, digits and underscores.

@@ -21,7 +21,7 @@ use crate::{
     schema,
     store::{
         conformance,
-        sql::{Dialect, Search, Statement},
+        sql::{Dialect, Select, Statement},
         testing::{self, draft, fresh_chain, fresh_name, position},
     },
     units::Secret,
@@ -37,7 +37,7 @@ fn config(url: &str) -> PostgresConfig {
         password_file: None,
         database: None,
         schema: format!("test_{}", fresh_name()),
-        tls: UseTls::Off,
+        tls: TlsMode::Off,
         ca_file: None,
         connections: NonZeroU32::MIN.saturating_add(7),
         connect_timeout: Duration::from_secs(5),
@@ -124,7 +124,7 @@ async fn tables_of_another_program_are_left_alone() {
 }
 
 /// A statement that only this schema's test makes, and that does not end by itself.
-async fn sleep(connection: &mut deadpool_postgres::Object, schema: &str) -> Result<(), failure::Fault> {
+async fn sleep(connection: &mut deadpool_postgres::Object, schema: &str) -> Result<(), failure::OperationError> {
     Ok(connection.batch_execute(&format!("SELECT pg_sleep(600), '{schema}'")).await?)
 }
 
@@ -174,7 +174,7 @@ async fn still_running(config: &PostgresConfig, expected: i64) {
     }
 }
 
-async fn session(connection: &mut deadpool_postgres::Object) -> Result<i32, failure::Fault> {
+async fn session(connection: &mut deadpool_postgres::Object) -> Result<i32, failure::OperationError> {
     Ok(connection.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?)
 }
 
@@ -238,7 +238,7 @@ async fn is_encrypted(config: &PostgresConfig) -> Result<bool, StoreError> {
 fn encrypted(config: &PostgresConfig, ca_file: Option<PathBuf>, name: &str) -> PostgresConfig {
     let url = config.url.as_ref().unwrap().expose().replace("@127.0.0.1:", &format!("@{name}:"));
     let url = Secret::new(format!("{url}?hostaddr=127.0.0.1"));
-    PostgresConfig { url: Some(url), tls: UseTls::Required, ca_file, ..config.clone() }
+    PostgresConfig { url: Some(url), tls: TlsMode::Required, ca_file, ..config.clone() }
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
         told
     };
     let config = PostgresConfig {
-        tls: UseTls::Required,
+        tls: TlsMode::Required,
         ..config(&format!("postgres://annals:secret@127.0.0.1:{port}/annals"))
     };
     let (told, answer) = tokio::join!(server, is_encrypted(&config));
@@ -314,7 +314,7 @@ async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
         let slow = store.connections.run(Duration::from_secs(30), move |connection| {
             async move {
                 let transaction = append::adding(connection).await?;
-                append::store(&transaction, &[Read::of(first), Read::of(last)]).await?;
+                append::store(&transaction, &[PreparedRow::of(first), PreparedRow::of(last)]).await?;
                 written.send(()).unwrap();
                 is_to_end.await.unwrap();
                 Ok(transaction.commit().await?)
@@ -420,7 +420,7 @@ async fn until_a_lock_was_waited_for(config: &PostgresConfig, limit: Duration) {
 /// How the server goes about the statements of a query.
 async fn plan_of(store: &PostgresStore, query: crate::query::ScopedQuery) -> String {
     let explain = async move |connection: &mut deadpool_postgres::Object| {
-        let search = Search::of(Dialect::Postgres, query.query());
+        let search = Select::of(Dialect::Postgres, query.query());
         let mut plan = String::new();
         for statement in [search.count(), search.page(None, 0, 1)] {
             let explained = format!("EXPLAIN {}", statement.text);

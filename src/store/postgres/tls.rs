@@ -21,8 +21,16 @@ use tokio_postgres::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::config::ConfigError;
-use crate::ca_file;
+use crate::ca_file::{self, CaFileError};
+
+/// Why TLS cannot be set up as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
+}
 
 /// Makes encrypted connections to servers whose certificates one of its authorities has signed.
 #[derive(Clone)]
@@ -30,13 +38,13 @@ pub(super) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
     /// With these authorities, or the public ones.
-    pub(super) fn trusting(ca_file: Option<&Path>) -> Result<Self, ConfigError> {
+    pub(super) fn trusting(ca_file: Option<&Path>) -> Result<Self, TlsError> {
         let roots = match ca_file {
             Some(path) => ca_file::read(path, authorities)?,
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         };
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(ConfigError::Tls)?;
+        let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Setup)?;
         Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
     }
 }
@@ -50,7 +58,7 @@ fn authorities(pem: &[u8]) -> Option<RootCertStore> {
 }
 
 impl MakeTlsConnect<Socket> for Tls {
-    type Stream = Encrypted;
+    type Stream = TlsSocket;
     type TlsConnect = Handshake;
     type Error = io::Error;
 
@@ -67,32 +75,32 @@ pub(super) struct Handshake {
 }
 
 impl TlsConnect<Socket> for Handshake {
-    type Stream = Encrypted;
+    type Stream = TlsSocket;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Encrypted>>;
+    type Future = BoxFuture<'static, io::Result<TlsSocket>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        async move { Ok(Encrypted(Box::new(self.connector.connect(self.server, socket).await?))) }.boxed()
+        async move { Ok(TlsSocket(Box::new(self.connector.connect(self.server, socket).await?))) }.boxed()
     }
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted(Box<TlsStream<Socket>>);
+pub(super) struct TlsSocket(Box<TlsStream<Socket>>);
 
-impl tokio_postgres::tls::TlsStream for Encrypted {
+impl tokio_postgres::tls::TlsStream for TlsSocket {
     /// None: the server's certificate has been checked, which is what binding would prove.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }
 }
 
-impl AsyncRead for Encrypted {
+impl AsyncRead for TlsSocket {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(context, into)
     }
 }
 
-impl AsyncWrite for Encrypted {
+impl AsyncWrite for TlsSocket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    dialect::{Bound, Cell, Dialect, Statement, Values as Bindings},
-    fields::{Values, counted_form, has_column, nested_around},
-    index::{Entry, address_of},
-    search::{Matches, Search},
+    columns::{has_column, nested_around},
+    dialect::{Cell, Dialect, Parameter, Statement, StatementBuilder},
+    extractor::FieldExtractor,
+    fields::Expression,
+    form::{address_of, counted_form},
+    search::{RowSource, Select},
     text::original,
 };
 use crate::{
@@ -23,22 +25,22 @@ const DAY: i64 = 86_400_000;
 const LONGEST_SPAN: i64 = 1 << 60;
 
 /// An aggregation that becomes a statement, and the statement's rows that become an answer.
-pub(in crate::store) struct Counting<'q> {
+pub(in crate::store) struct AggregateQuery<'q> {
     dialect: Dialect,
     query: &'q Query,
     aggregation: &'q Aggregation,
 }
 
 /// A statement that has a row for each event: its value, or its document, in which an entry has the values.
-pub(in crate::store) struct Each {
+pub(in crate::store) struct ValueScan {
     pub(in crate::store) statement: Statement,
-    pub(in crate::store) entry: Option<Entry>,
+    pub(in crate::store) extractor: Option<FieldExtractor>,
     /// The most values that the answer has.
     pub(in crate::store) limit: usize,
 }
 
 /// A joined table with a row for each value; where there is none, the value is NULL.
-struct Source {
+struct ValueSource {
     from: String,
     conditions: String,
     id: &'static str,
@@ -47,41 +49,41 @@ struct Source {
     is_indexed: bool,
 }
 
-impl<'q> Counting<'q> {
+impl<'q> AggregateQuery<'q> {
     pub(in crate::store) fn of(dialect: Dialect, query: &'q Query, aggregation: &'q Aggregation) -> Self {
         Self { dialect, query, aggregation }
     }
 
     pub(in crate::store) fn statement(&self) -> Statement {
-        let mut values = Bindings::new(self.dialect);
+        let mut builder = StatementBuilder::new(self.dialect);
         let text = match self.aggregation {
-            Aggregation::Terms { field, limit } => self.terms(field, *limit, &mut values),
-            Aggregation::Histogram { field, interval } => self.histogram(field, *interval, &mut values),
-            Aggregation::Statistics { field } => self.statistics(field, &mut values),
-            Aggregation::Percentiles { field, percents } => self.percentiles(field, percents, &mut values),
+            Aggregation::Terms { field, limit } => self.terms(field, *limit, &mut builder),
+            Aggregation::Histogram { field, interval } => self.histogram(field, *interval, &mut builder),
+            Aggregation::Statistics { field } => self.statistics(field, &mut builder),
+            Aggregation::Percentiles { field, percents } => self.percentiles(field, percents, &mut builder),
         };
-        values.into_statement(text)
+        builder.build(text)
     }
 
-    /// For a [`super::Tally`] to count, where the database would sort all values to count them. SQLite does, unless the field's own
+    /// For a [`super::TermCounter`] to count, where the database would sort all values to count them. SQLite does, unless the field's own
     /// index has them in their order.
-    pub(in crate::store) fn each(&self) -> Option<Each> {
+    pub(in crate::store) fn value_scan(&self) -> Option<ValueScan> {
         let (Dialect::Sqlite, Aggregation::Terms { field, limit }) = (self.dialect, self.aggregation) else {
             return None;
         };
-        let mut values = Bindings::new(self.dialect);
-        let Matches { from, conditions, alias, .. } = Search::of(self.dialect, self.query).matches(&mut values);
-        let (each, entry) = match Values::counted(self.dialect, field, alias) {
-            Values::One { is_indexed: true, .. } if !self.is_within_time() => return None,
-            Values::One { value, .. } if has_column(field, counted_form(field)) => (value, None),
-            Values::Many { .. } if nested_around(field.path).is_some() => return None,
-            Values::One { .. } | Values::Many { .. } => {
-                ("e.document".to_owned(), Some(Entry::of(field, counted_form(field))))
+        let mut builder = StatementBuilder::new(self.dialect);
+        let RowSource { from, conditions, alias, .. } = Select::of(self.dialect, self.query).row_source(&mut builder);
+        let (each, extractor) = match Expression::counted(self.dialect, field, alias) {
+            Expression::Single { is_indexed: true, .. } if !self.is_within_time() => return None,
+            Expression::Single { value, .. } if has_column(field, counted_form(field)) => (value, None),
+            Expression::Multiple { .. } if nested_around(field.path).is_some() => return None,
+            Expression::Single { .. } | Expression::Multiple { .. } => {
+                ("e.document".to_owned(), Some(FieldExtractor::of(field, counted_form(field))))
             }
-            Values::None => return None,
+            Expression::Absent => return None,
         };
-        let statement = values.into_statement(format!("SELECT {each} FROM {from} WHERE {conditions}"));
-        Some(Each { statement, entry, limit: *limit })
+        let statement = builder.build(format!("SELECT {each} FROM {from} WHERE {conditions}"));
+        Some(ValueScan { statement, extractor, limit: *limit })
     }
 
     fn is_within_time(&self) -> bool {
@@ -114,16 +116,18 @@ impl<'q> Counting<'q> {
         answer
     }
 
-    fn source(&self, field: &'static Field, values: &mut Bindings) -> Source {
-        let Matches { from, conditions, alias, id } = Search::of(self.dialect, self.query).matches(values);
-        match Values::counted(self.dialect, field, alias) {
-            Values::None => {
-                Source { from, conditions, id, value: "NULL".to_owned(), is_many: false, is_indexed: false }
+    fn value_source(&self, field: &'static Field, builder: &mut StatementBuilder) -> ValueSource {
+        let RowSource { from, conditions, alias, id } = Select::of(self.dialect, self.query).row_source(builder);
+        match Expression::counted(self.dialect, field, alias) {
+            Expression::Absent => {
+                ValueSource { from, conditions, id, value: "NULL".to_owned(), is_many: false, is_indexed: false }
             }
-            Values::One { value, is_indexed, .. } => Source { from, conditions, id, value, is_many: false, is_indexed },
-            Values::Many { table, on, value } => {
+            Expression::Single { value, is_indexed, .. } => {
+                ValueSource { from, conditions, id, value, is_many: false, is_indexed }
+            }
+            Expression::Multiple { table, on, value } => {
                 let from = format!("{from} LEFT JOIN {table} ON {on} AND {value} IS NOT NULL");
-                Source { from, conditions, id, value, is_many: true, is_indexed: false }
+                ValueSource { from, conditions, id, value, is_many: true, is_indexed: false }
             }
         }
     }
@@ -139,8 +143,8 @@ impl<'q> Counting<'q> {
 
     /// Rows of a value, how many events have it, and how many values there are. The first row has no value if there are
     /// events without one.
-    fn terms(&self, field: &'static Field, limit: usize, values: &mut Bindings) -> String {
-        let Source { from, conditions, id, value, is_many, is_indexed } = self.source(field, values);
+    fn terms(&self, field: &'static Field, limit: usize, builder: &mut StatementBuilder) -> String {
+        let ValueSource { from, conditions, id, value, is_many, is_indexed } = self.value_source(field, builder);
         let select = format!("SELECT {value} AS value FROM {from} WHERE {conditions}");
         let each = match is_many {
             true => format!("SELECT DISTINCT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"),
@@ -148,7 +152,7 @@ impl<'q> Counting<'q> {
             false if is_indexed && !self.is_within_time() => select,
             false => self.by_itself(select),
         };
-        let limit = values.integer(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
+        let limit = builder.integer(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
         format!(
             "WITH counted AS (SELECT v.value, count(*) AS events FROM ({each}) AS v GROUP BY v.value)
             SELECT value, events, count(value) OVER () FROM counted
@@ -157,14 +161,14 @@ impl<'q> Counting<'q> {
     }
 
     /// Rows of the first instant of a span and how many events there are in it, in their order.
-    fn histogram(&self, field: &'static Field, interval: Interval, values: &mut Bindings) -> String {
-        let Source { from, conditions, id, value, is_many, .. } = self.source(field, values);
+    fn histogram(&self, field: &'static Field, interval: Interval, builder: &mut StatementBuilder) -> String {
+        let ValueSource { from, conditions, id, value, is_many, .. } = self.value_source(field, builder);
         let each = self.by_itself(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
         let (length, limit) = match interval {
             Interval::Millis(length) => (length.min(LONGEST_SPAN), MAX_BUCKETS as i64 + 1),
             Interval::Calendar(_) => (DAY, i64::MAX),
         };
-        let (length, limit) = (values.integer(length), values.integer(limit));
+        let (length, limit) = (builder.integer(length), builder.integer(limit));
         let start = format!("v.value - v.value % {length} - CASE WHEN v.value % {length} < 0 THEN {length} ELSE 0 END");
         let one = if is_many { "count(DISTINCT v.id)" } else { "count(*)" };
         format!(
@@ -173,16 +177,16 @@ impl<'q> Counting<'q> {
         )
     }
 
-    fn statistics(&self, field: &'static Field, values: &mut Bindings) -> String {
-        let each = self.each_number(field, values);
+    fn statistics(&self, field: &'static Field, builder: &mut StatementBuilder) -> String {
+        let each = self.each_number(field, builder);
         format!("SELECT count(v.value), min(v.value), max(v.value), coalesce(sum(v.value), 0) FROM ({each}) AS v")
     }
 
     /// Rows of a value's place among all, the value, and how many there are: those on both sides of each percentage.
-    fn percentiles(&self, field: &'static Field, percents: &[f64], values: &mut Bindings) -> String {
-        let each = self.each_number(field, values);
+    fn percentiles(&self, field: &'static Field, percents: &[f64], builder: &mut StatementBuilder) -> String {
+        let each = self.each_number(field, builder);
         let mut near = |percent: &f64| {
-            let share = values.bind(Bound::Number(percent / 100.0));
+            let share = builder.bind(Parameter::Number(percent / 100.0));
             format!("abs(r.place - {share} * (r.total - 1)) < 1")
         };
         let near: Vec<_> = percents.iter().map(&mut near).collect();
@@ -195,8 +199,8 @@ impl<'q> Counting<'q> {
         )
     }
 
-    fn each_number(&self, field: &'static Field, values: &mut Bindings) -> String {
-        let Source { from, conditions, value, .. } = self.source(field, values);
+    fn each_number(&self, field: &'static Field, builder: &mut StatementBuilder) -> String {
+        let ValueSource { from, conditions, value, .. } = self.value_source(field, builder);
         let float = match self.dialect {
             Dialect::Sqlite => "REAL",
             Dialect::Postgres => "float8",

@@ -1,325 +1,75 @@
-//! What the tables keep of a document beside its bytes, to find it and to sort by.
+//! Which fields have a column of their own, and which columns these are.
 
-use std::borrow::Cow;
+use super::form::Form;
+use crate::schema::{self, Field, Kind};
 
-use serde::Deserialize;
+/// The nested field that has a table of its own.
+pub(super) const SAVED_OBJECTS: &str = "kibana.saved_objects";
 
-use super::{
-    index::joined_words,
-    text::{is_short, kept},
-};
-use crate::event::{SealedEvent, Space, UnixMillis};
+/// The fields that have a column in `events`, by which they are sorted, counted and found. Also `message` has one, and
+/// another one for its words.
+const COLUMNS: [(&str, &str); 9] = [
+    ("annals.received", "received"),
+    ("annals.severity", "severity"),
+    ("event.duration", "duration"),
+    ("event.end", "ended"),
+    ("event.outcome", "outcome"),
+    ("event.provider", "provider"),
+    ("event.start", "started"),
+    ("log.level", "level"),
+    ("message", "message"),
+];
 
-/// The longest text that is found as a whole, in UTF-16 units; what is longer is absent.
-const LONGEST: usize = 1_024;
+/// Those that have an index as well, for texts of any length.
+const INDEXED_COLUMNS: [(&str, &str); 4] =
+    [("event.action", "action"), ("event.id", "event_id"), ("user.id", "user_id"), ("user.name", "user_name")];
 
-/// A row of `events`, and those of `objects` that go with it. Texts are in the form of the tables.
-pub(in crate::store) struct Row {
-    pub(in crate::store) chain: [u8; 16],
-    pub(in crate::store) sequence: i64,
-    pub(in crate::store) received: i64,
-    /// `None` in a stub, which stands for an event that some store refused and which no query finds.
-    pub(in crate::store) timestamp: Option<i64>,
-    pub(in crate::store) started: Option<i64>,
-    pub(in crate::store) ended: Option<i64>,
-    pub(in crate::store) duration: Option<i64>,
-    pub(in crate::store) event_id: Option<String>,
-    pub(in crate::store) provider: Option<String>,
-    pub(in crate::store) action: Option<String>,
-    pub(in crate::store) outcome: Option<String>,
-    pub(in crate::store) severity: Option<String>,
-    pub(in crate::store) level: Option<String>,
-    pub(in crate::store) user_id: Option<String>,
-    pub(in crate::store) user_name: Option<String>,
-    /// The spaces that it is visible in, with a comma before and after each.
-    pub(in crate::store) spaces: Option<String>,
-    pub(in crate::store) message: Option<String>,
-    /// The message's words, with a blank before and after each.
-    pub(in crate::store) words: Option<String>,
-    pub(in crate::store) objects: Vec<Object>,
-}
+/// The members of saved objects, each a column of `objects`.
+const MEMBERS: [(&str, &str); 6] = [
+    ("kibana.saved_objects.id", "object"),
+    ("kibana.saved_objects.namespace", "namespace"),
+    ("kibana.saved_objects.rel", "rel"),
+    ("kibana.saved_objects.space_agnostic", "space_agnostic"),
+    ("kibana.saved_objects.type", "type"),
+    ("kibana.saved_objects.type_id", "type_id"),
+];
 
-/// A row of `objects`: one reference.
-pub(in crate::store) struct Object {
-    /// The space in which the event is found by this reference, empty for the default one; `None` if it is not.
-    pub(in crate::store) found_in: Option<String>,
-    pub(in crate::store) rel: Option<String>,
-    pub(in crate::store) namespace: Option<String>,
-    pub(in crate::store) object_type: Option<String>,
-    pub(in crate::store) id: Option<String>,
-    pub(in crate::store) type_id: Option<String>,
-    pub(in crate::store) space_agnostic: Option<i64>,
-}
-
-/// Why a document does not fit the tables.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::store) enum BadDocument {
-    #[error("the document is not an event: {0}")]
-    NotAnEvent(#[from] serde_json::Error),
-    #[error("{field}: expected an RFC 3339 date and time, found {found:?}")]
-    BadDate { field: &'static str, found: String },
-    #[error("event.duration: expected a whole number of 64 bits in a text, found {found:?}")]
-    BadDuration { found: String },
-    #[error("the sequence {0} is beyond 2^63−1")]
-    BadSequence(u64),
-}
-
-impl Row {
-    pub(in crate::store) fn of(event: &SealedEvent) -> Result<Self, BadDocument> {
-        let sequence = event.position.sequence.0;
-        let sequence = i64::try_from(sequence).map_err(|_| BadDocument::BadSequence(sequence))?;
-        Self::at(*event.position.chain.as_bytes(), sequence, &event.document)
-    }
-
-    pub(in crate::store) fn at(chain: [u8; 16], sequence: i64, document: &[u8]) -> Result<Self, BadDocument> {
-        let document: Document<'_> = serde_json::from_slice(document)?;
-        let event = document.event;
-        let date = |field, date: Option<Text<'_>>| date.map(|date| unix_millis(field, &date)).transpose();
-        let duration = |text: Text<'_>| {
-            text.as_str().parse().map_err(|_| BadDocument::BadDuration { found: text.as_str().to_owned() })
-        };
-        Ok(Self {
-            chain,
-            sequence,
-            received: unix_millis("annals.received", &document.annals.received)?,
-            timestamp: date("@timestamp", document.timestamp)?,
-            started: date("event.start", event.start)?,
-            ended: date("event.end", event.end)?,
-            duration: event.duration.map(duration).transpose()?,
-            event_id: short(event.id.as_ref()),
-            provider: short(event.provider.as_ref()),
-            action: short(event.action.as_ref()),
-            outcome: short(event.outcome.as_ref()),
-            severity: short(document.annals.severity.as_ref()),
-            level: short(document.log.level.as_ref()),
-            user_id: short(document.user.id.as_ref()),
-            user_name: short(document.user.name.as_ref()),
-            spaces: visible_in(&document.kibana.space_ids),
-            message: short(document.message.as_ref()),
-            words: document.message.as_ref().map(|message| joined_words(message.as_str())),
-            objects: objects(&document.kibana.saved_objects),
-        })
-    }
-
-    pub(in crate::store) fn is_stub(&self) -> bool {
-        self.timestamp.is_none()
-    }
-}
-
-/// Only names that a space can have are asked for, and those have no comma.
-fn visible_in(ids: &[Text<'_>]) -> Option<String> {
-    let names: Vec<_> = ids.iter().map(Text::as_str).filter(|name| Space::parse(name).is_ok()).collect();
-    (!names.is_empty()).then(|| format!(",{},", names.join(",")))
-}
-
-/// An event is found once, though it may refer twice to the same object.
-fn objects(references: &[SavedObject<'_>]) -> Vec<Object> {
-    let mut rows: Vec<Object> = Vec::with_capacity(references.len());
-    for reference in references {
-        let mut row = reference.row();
-        let is_same = |other: &Object| {
-            (&other.found_in, &other.object_type, &other.id) == (&row.found_in, &row.object_type, &row.id)
-        };
-        if rows.iter().any(is_same) {
-            row.found_in = None;
+/// Whether this is kept in a column of events rather than in the index of the document.
+pub(super) fn has_column(field: &Field, form: Form) -> bool {
+    match form {
+        Form::Value => {
+            matches!(field.path, "@timestamp" | "event.sequence")
+                || column(&COLUMNS, field).or_else(|| column(&INDEXED_COLUMNS, field)).is_some()
         }
-        rows.push(row);
-    }
-    rows
-}
-
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow, rename = "@timestamp")]
-    timestamp: Option<Text<'a>>,
-    #[serde(borrow)]
-    annals: Annals<'a>,
-    #[serde(borrow, default)]
-    event: Event<'a>,
-    #[serde(borrow, default)]
-    kibana: Kibana<'a>,
-    #[serde(borrow, default)]
-    log: Log<'a>,
-    #[serde(borrow)]
-    message: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    user: User<'a>,
-}
-
-#[derive(Deserialize)]
-struct Annals<'a> {
-    #[serde(borrow)]
-    received: Text<'a>,
-    #[serde(borrow)]
-    severity: Option<Text<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    start: Option<Text<'a>>,
-    #[serde(borrow)]
-    end: Option<Text<'a>>,
-    #[serde(borrow)]
-    duration: Option<Text<'a>>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    provider: Option<Text<'a>>,
-    #[serde(borrow)]
-    action: Option<Text<'a>>,
-    #[serde(borrow)]
-    outcome: Option<Text<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct Log<'a> {
-    #[serde(borrow)]
-    level: Option<Text<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct User<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct Kibana<'a> {
-    #[serde(borrow, default)]
-    saved_objects: Vec<SavedObject<'a>>,
-    #[serde(borrow, default)]
-    space_ids: Vec<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct SavedObject<'a> {
-    #[serde(borrow)]
-    rel: Option<Text<'a>>,
-    #[serde(borrow)]
-    namespace: Option<Text<'a>>,
-    #[serde(borrow, rename = "type")]
-    object_type: Option<Text<'a>>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    type_id: Option<Text<'a>>,
-    space_agnostic: Option<bool>,
-}
-
-impl SavedObject<'_> {
-    fn row(&self) -> Object {
-        Object {
-            found_in: self.found_in().map(|space| kept(space).into_owned()),
-            rel: short(self.rel.as_ref()),
-            namespace: short(self.namespace.as_ref()),
-            object_type: short(self.object_type.as_ref()),
-            id: short(self.id.as_ref()),
-            type_id: short(self.type_id.as_ref()),
-            space_agnostic: self.space_agnostic.map(i64::from),
-        }
-    }
-
-    fn found_in(&self) -> Option<&str> {
-        if self.rel.as_ref()?.as_str() != "primary" {
-            return None;
-        }
-        match &self.namespace {
-            // No space has an empty name, so no query finds this; in the table it would pass for the default space.
-            Some(namespace) => Some(namespace.as_str()).filter(|name| !name.is_empty()),
-            None => Some(""),
-        }
+        Form::Words => field.path == "message",
+        Form::Address => false,
     }
 }
 
-/// A text that is borrowed if it can be. (Serde borrows a `Cow` that is a field itself, not one inside an `Option`.)
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Text<'_> {
-    fn as_str(&self) -> &str {
-        &self.0
-    }
+/// The nested field that this path leads through.
+pub(super) fn nested_around(path: &str) -> Option<&'static Field> {
+    schema::FIELDS.iter().find(|field| field.kind == Kind::Nested && is_within(path, field.path))
 }
 
-fn short(text: Option<&Text<'_>>) -> Option<String> {
-    let text = text.map(Text::as_str).filter(|text| is_short(text, LONGEST))?;
-    Some(kept(text).into_owned())
+pub(super) fn is_within(path: &str, nested: &str) -> bool {
+    path.strip_prefix(nested).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The milliseconds of a date, without what is beyond them.
-fn unix_millis(field: &'static str, date: &Text<'_>) -> Result<i64, BadDocument> {
-    let millis = UnixMillis::written(date.as_str()).map(|date| date.0);
-    millis.ok_or_else(|| BadDocument::BadDate { field, found: date.as_str().to_owned() })
+/// The column of `events` that has the values of this field.
+pub(super) fn event_column(field: &Field) -> Option<&'static str> {
+    column(&COLUMNS, field)
 }
 
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use proptest::prelude::*;
+/// The same, if the column has an index.
+pub(super) fn indexed_column(field: &Field) -> Option<&'static str> {
+    column(&INDEXED_COLUMNS, field)
+}
 
-    use super::*;
-    use crate::time::format_time;
+/// The column of `objects` that has this member of saved objects.
+pub(super) fn object_column(field: &Field) -> Option<&'static str> {
+    column(&MEMBERS, field)
+}
 
-    proptest! {
-        #[test]
-        fn every_date_that_an_event_can_have_comes_out_of_its_row(
-            millis in prop_oneof![
-                UnixMillis::FIRST.0..=UnixMillis::LAST.0,
-                Just(UnixMillis::FIRST.0),
-                UnixMillis::LAST.0 - 100_000_000..=UnixMillis::LAST.0,
-            ],
-        ) {
-            let date = format_time(UnixMillis(millis));
-            let document = format!(
-                r#"{{"@timestamp":"{date}","annals":{{"received":"{date}"}},"event":{{"start":"{date}","end":"{date}"}}}}"#
-            );
-            let row = row(&document).map_err(|error| TestCaseError::fail(error.to_string()))?;
-            prop_assert_eq!(row.received, millis);
-            prop_assert_eq!([row.timestamp, row.started, row.ended], [Some(millis); 3]);
-        }
-    }
-
-    fn row(document: &str) -> Result<Row, BadDocument> {
-        Row::at([0; 16], 0, document.as_bytes())
-    }
-
-    #[test]
-    fn texts_without_escapes_are_borrowed() {
-        let document = br#"{"@timestamp":"2026-11-24T01:02:03.004Z","annals":{"received":"2026-11-24T01:02:03.005Z"},"event":{"action":"execute"},"message":"a \"b\""}"#;
-        let document: Document<'_> = serde_json::from_slice(document).unwrap();
-        assert!(matches!(document.event.action, Some(Text(Cow::Borrowed("execute")))));
-        assert_eq!(document.message.unwrap().as_str(), "a \"b\"");
-    }
-
-    #[test]
-    fn an_object_finds_the_event_by_one_reference() {
-        let document = r#"{"annals":{"received":"2026-11-24T01:02:03.005Z"},"kibana":{"saved_objects":[
-            {"rel":"primary","type":"alert","id":"1"},{"type":"alert","id":"1"},
-            {"rel":"primary","type":"alert","id":"1"},{"rel":"primary","type":"alert","id":"1","namespace":"sales"},
-            {"rel":"primary","type":"alert","id":"1","namespace":""}]}}"#;
-        let found_in: Vec<_> = row(document).unwrap().objects.into_iter().map(|object| object.found_in).collect();
-        assert_eq!(found_in, [Some(String::new()), None, None, Some("sales".to_owned()), None]);
-    }
-
-    #[test]
-    fn dates_lose_what_is_beyond_milliseconds_also_before_1970() {
-        let millis = |date: &'static str| unix_millis("x", &Text(date.into())).unwrap();
-        assert_eq!(millis("1970-01-01T00:00:00.001999999Z"), 1);
-        assert_eq!(millis("1969-12-31T23:59:59.998000001Z"), -2);
-    }
-
-    #[test]
-    fn a_document_that_does_not_fit_says_where() {
-        let complaint = |document: &str| row(document).err().unwrap().to_string();
-        let document = r#"{"annals":{"received":"2026-11-24T01:02:03.005Z"},"event":{"duration":"1.5"}}"#;
-        assert_eq!(complaint(document), "event.duration: expected a whole number of 64 bits in a text, found \"1.5\"");
-        assert_eq!(
-            complaint(&document.replace("2026-11-24T", "yesterday ")),
-            "annals.received: expected an RFC 3339 date and time, found \"yesterday 01:02:03.005Z\""
-        );
-        assert!(complaint("{}").contains("missing field `annals`"));
-    }
+fn column(columns: &'static [(&'static str, &'static str)], field: &Field) -> Option<&'static str> {
+    columns.iter().find(|(path, _)| *path == field.path).map(|(_, column)| *column)
 }

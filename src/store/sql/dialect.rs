@@ -1,6 +1,6 @@
 //! Statements, the values that go into them and come out, and what each database says in its own way.
 
-use super::{filter::Terms, text::kept};
+use super::text::kept;
 use crate::query::Pattern;
 
 /// The databases that statements are made for.
@@ -12,7 +12,7 @@ pub(in crate::store) enum Dialect {
 
 /// A value that goes into a statement.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::store) enum Bound {
+pub(in crate::store) enum Parameter {
     Integer(i64),
     Number(f64),
     Text(String),
@@ -34,27 +34,27 @@ pub(in crate::store) enum Cell {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::store) struct Statement {
     pub(in crate::store) text: String,
-    pub(in crate::store) values: Vec<Bound>,
+    pub(in crate::store) values: Vec<Parameter>,
 }
 
-/// The values of a statement that is being made.
+/// A statement that is being made: its parameters so far, and conditions as the dialect writes them.
 #[derive(Clone, Debug)]
-pub(super) struct Values {
+pub(super) struct StatementBuilder {
     pub(super) dialect: Dialect,
-    bound: Vec<Bound>,
+    bound: Vec<Parameter>,
 }
 
 /// The characters of a text by which PostgreSQL indexes it, whose entries may not be longer than 2.7 kB. It is also in the
 /// indexes themselves.
 const INDEXED: usize = 200;
 
-impl Values {
+impl StatementBuilder {
     pub(super) fn new(dialect: Dialect) -> Self {
         Self { dialect, bound: Vec::new() }
     }
 
     /// The parameter that has this value.
-    pub(super) fn bind(&mut self, value: Bound) -> String {
+    pub(super) fn bind(&mut self, value: Parameter) -> String {
         self.bound.push(value);
         let number = self.bound.len();
         match self.dialect {
@@ -64,14 +64,14 @@ impl Values {
     }
 
     pub(super) fn text(&mut self, text: &str) -> String {
-        self.bind(Bound::Text(kept(text).into_owned()))
+        self.bind(Parameter::Text(kept(text).into_owned()))
     }
 
     pub(super) fn integer(&mut self, integer: i64) -> String {
-        self.bind(Bound::Integer(integer))
+        self.bind(Parameter::Integer(integer))
     }
 
-    pub(super) fn into_statement(self, text: String) -> Statement {
+    pub(super) fn build(self, text: String) -> Statement {
         Statement { text, values: self.bound }
     }
 
@@ -95,9 +95,9 @@ impl Values {
 
     fn is_in(&mut self, value: &str, mut kept: Vec<String>) -> String {
         if let [_] = kept.as_slice() {
-            return format!("{value} = {}", self.bind(Bound::Text(kept.remove(0))));
+            return format!("{value} = {}", self.bind(Parameter::Text(kept.remove(0))));
         }
-        let list = self.bind(Bound::Texts(kept));
+        let list = self.bind(Parameter::Texts(kept));
         match self.dialect {
             Dialect::Sqlite => format!("{value} IN (SELECT value FROM json_each({list}))"),
             Dialect::Postgres => format!("{value} = ANY({list})"),
@@ -114,12 +114,28 @@ impl Values {
     }
 }
 
+/// What a full-text index is asked for.
+pub(super) enum FullTextQuery {
+    Any(Vec<String>),
+    All(Vec<String>),
+    Beginning(String),
+}
+
+impl FullTextQuery {
+    pub(super) fn is_useful(&self) -> bool {
+        match self {
+            Self::Any(words) | Self::All(words) => !words.is_empty(),
+            Self::Beginning(_) => true,
+        }
+    }
+}
+
 /// A text of ours, as it is written in a statement.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-impl Values {
+impl StatementBuilder {
     /// That the text looks like this.
     pub(super) fn is_like(&mut self, value: &str, pattern: &Pattern) -> String {
         match self.dialect {
@@ -141,18 +157,18 @@ impl Values {
     }
 
     /// That the message has these words, by the index of its words.
-    pub(super) fn look_up_words(&mut self, terms: &Terms) -> String {
+    pub(super) fn look_up_words(&mut self, terms: &FullTextQuery) -> String {
         let dialect = self.dialect;
         let (words, operator) = match terms {
-            Terms::Any(words) => (words.as_slice(), dialect.or()),
-            Terms::All(words) => (words.as_slice(), dialect.and()),
-            Terms::Beginning(word) => (std::slice::from_ref(word), ""),
+            FullTextQuery::Any(words) => (words.as_slice(), dialect.or()),
+            FullTextQuery::All(words) => (words.as_slice(), dialect.and()),
+            FullTextQuery::Beginning(word) => (std::slice::from_ref(word), ""),
         };
         let mut asked = words.iter().map(|word| dialect.term(word)).collect::<Vec<_>>().join(operator);
-        if let Terms::Beginning(_) = terms {
+        if let FullTextQuery::Beginning(_) = terms {
             asked.push_str(dialect.and_any_end());
         }
-        let asked = self.bind(Bound::Text(asked));
+        let asked = self.bind(Parameter::Text(asked));
         match dialect {
             Dialect::Sqlite => {
                 format!("e.id IN (SELECT rowid FROM message_words WHERE message_words MATCH {asked})")
@@ -166,7 +182,7 @@ impl Values {
 
     fn pieces(&mut self, pattern: &Pattern) -> String {
         let pieces: Vec<_> = pattern.pieces().iter().map(|piece| kept(piece)).collect();
-        self.bind(Bound::Text(serde_json::Value::from_iter(pieces).to_string()))
+        self.bind(Parameter::Text(serde_json::Value::from_iter(pieces).to_string()))
     }
 
     fn like(&mut self, pattern: &Pattern) -> String {
@@ -175,7 +191,7 @@ impl Values {
             piece.replace('%', "\\%").replace('_', "\\_")
         });
         let text = escaped.collect::<Vec<_>>().join("%");
-        self.bind(Bound::Text(text))
+        self.bind(Parameter::Text(text))
     }
 }
 
@@ -219,10 +235,10 @@ mod tests {
 
     /// For PostgreSQL.
     fn is_one_of(texts: &[&str]) -> Statement {
-        let mut values = Values::new(Dialect::Postgres);
+        let mut values = StatementBuilder::new(Dialect::Postgres);
         let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
         let condition = values.indexed_is_one_of("c", &texts);
-        values.into_statement(condition)
+        values.build(condition)
     }
 
     #[test]

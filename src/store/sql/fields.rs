@@ -1,45 +1,16 @@
 //! Where the values of a field are.
 
 use super::{
+    columns::{SAVED_OBJECTS, event_column, indexed_column, nested_around, object_column},
     dialect::{Dialect, quoted},
-    index::{Form, entry_name},
+    form::{Form, counted_form},
+    index::entry_name,
 };
-use crate::schema::{self, Field, Kind};
+use crate::schema::{Field, Kind};
 
-/// The nested field that has a table of its own.
-pub(super) const SAVED_OBJECTS: &str = "kibana.saved_objects";
-
-/// The fields that have a column in `events`, by which they are sorted, counted and found. Also `message` has one, and
-/// another one for its words.
-const COLUMNS: [(&str, &str); 9] = [
-    ("annals.received", "received"),
-    ("annals.severity", "severity"),
-    ("event.duration", "duration"),
-    ("event.end", "ended"),
-    ("event.outcome", "outcome"),
-    ("event.provider", "provider"),
-    ("event.start", "started"),
-    ("log.level", "level"),
-    ("message", "message"),
-];
-
-/// Those that have an index as well, for texts of any length.
-const INDEXED_COLUMNS: [(&str, &str); 4] =
-    [("event.action", "action"), ("event.id", "event_id"), ("user.id", "user_id"), ("user.name", "user_name")];
-
-/// The members of saved objects, each a column of `objects`.
-const MEMBERS: [(&str, &str); 6] = [
-    ("kibana.saved_objects.id", "object"),
-    ("kibana.saved_objects.namespace", "namespace"),
-    ("kibana.saved_objects.rel", "rel"),
-    ("kibana.saved_objects.space_agnostic", "space_agnostic"),
-    ("kibana.saved_objects.type", "type"),
-    ("kibana.saved_objects.type_id", "type_id"),
-];
-
-/// Where an expression stands.
+/// What an expression is evaluated on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum Context {
     /// Over events `e`, whose time, sequence and chain are those of this alias.
     Event { alias: &'static str },
     /// Within one element `o` of this nested field.
@@ -48,59 +19,33 @@ pub(super) enum Place {
 
 /// An expression for each value of a field.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Values {
+pub(super) enum Expression {
     /// Never any.
-    None,
+    Absent,
     /// One or NULL.
-    One { value: String, is_indexed: bool, is_never_null: bool },
+    Single { value: String, is_indexed: bool, is_never_null: bool },
     /// `value` in each row of `table`, which is joined to the event by `on`.
-    Many { table: String, on: String, value: String },
+    Multiple { table: String, on: String, value: String },
 }
 
-/// Whether this is kept in a column of events rather than in the index of the document.
-pub(super) fn has_column(field: &Field, form: Form) -> bool {
-    match form {
-        Form::Value => {
-            matches!(field.path, "@timestamp" | "event.sequence")
-                || column(&COLUMNS, field).or_else(|| column(&INDEXED_COLUMNS, field)).is_some()
-        }
-        Form::Words => field.path == "message",
-        Form::Address => false,
-    }
-}
-
-/// What a field is counted by. Addresses are by their digits, as the same one may be written in several ways.
-pub(super) fn counted_form(field: &Field) -> Form {
-    if field.kind == Kind::Ip { Form::Address } else { Form::Value }
-}
-
-/// The nested field that this path leads through.
-pub(super) fn nested_around(path: &str) -> Option<&'static Field> {
-    schema::FIELDS.iter().find(|field| field.kind == Kind::Nested && is_within(path, field.path))
-}
-
-pub(super) fn is_within(path: &str, nested: &str) -> bool {
-    path.strip_prefix(nested).is_some_and(|rest| rest.starts_with('.'))
-}
-
-impl Values {
+impl Expression {
     /// The values of an event as they are counted: also those in elements.
     pub(super) fn counted(dialect: Dialect, field: &'static Field, alias: &'static str) -> Self {
         match nested_around(field.path) {
             Some(nested) => Self::in_elements(dialect, field, nested),
-            None => Self::of(dialect, field, counted_form(field), Place::Event { alias }),
+            None => Self::of(dialect, field, counted_form(field), Context::Event { alias }),
         }
     }
 
-    /// The values at a place. Elements are places of their own.
-    pub(super) fn of(dialect: Dialect, field: &'static Field, form: Form, place: Place) -> Self {
-        match (place, nested_around(field.path)) {
-            (Place::Event { alias }, None) => Self::of_event(dialect, field, form, alias),
-            (Place::Element(element), Some(nested)) if element.path == nested.path => {
+    /// The values in a context. What is in an element is not seen from outside of it.
+    pub(super) fn of(dialect: Dialect, field: &'static Field, form: Form, context: Context) -> Self {
+        match (context, nested_around(field.path)) {
+            (Context::Event { alias }, None) => Self::of_event(dialect, field, form, alias),
+            (Context::Element(element), Some(nested)) if element.path == nested.path => {
                 let is_indexed = matches!(field.path, "kibana.saved_objects.id" | "kibana.saved_objects.type");
-                Self::One { value: in_element(dialect, field, form, nested), is_indexed, is_never_null: false }
+                Self::Single { value: in_element(dialect, field, form, nested), is_indexed, is_never_null: false }
             }
-            (Place::Event { .. }, Some(_)) | (Place::Element(_), _) => Self::None,
+            (Context::Event { .. }, Some(_)) | (Context::Element(_), _) => Self::Absent,
         }
     }
 
@@ -112,10 +57,10 @@ impl Values {
             (Form::Value | Form::Address | Form::Words, _) => {}
         }
         if form == Form::Value {
-            if let Some(column) = column(&INDEXED_COLUMNS, field) {
-                return Self::One { value: format!("e.{column}"), is_indexed: true, is_never_null: false };
+            if let Some(column) = indexed_column(field) {
+                return Self::Single { value: format!("e.{column}"), is_indexed: true, is_never_null: false };
             }
-            if let Some(column) = column(&COLUMNS, field) {
+            if let Some(column) = event_column(field) {
                 return Self::one(format!("e.{column}"));
             }
         }
@@ -131,7 +76,7 @@ impl Values {
                     typed("v.value", field, form),
                 ),
             };
-            return Self::Many { table, on: "TRUE".to_owned(), value };
+            return Self::Multiple { table, on: "TRUE".to_owned(), value };
         }
         Self::one(match dialect {
             Dialect::Sqlite => format!("annals_value(e.document, {name})"),
@@ -141,7 +86,7 @@ impl Values {
 
     fn in_elements(dialect: Dialect, field: &'static Field, nested: &'static Field) -> Self {
         let (table, on) = elements(dialect, nested);
-        Self::Many { table, on, value: in_element(dialect, field, counted_form(field), nested) }
+        Self::Multiple { table, on, value: in_element(dialect, field, counted_form(field), nested) }
     }
 
     /// The label that a parameter names.
@@ -153,11 +98,11 @@ impl Values {
     }
 
     fn one(value: String) -> Self {
-        Self::One { value, is_indexed: false, is_never_null: false }
+        Self::Single { value, is_indexed: false, is_never_null: false }
     }
 
     fn never_null(value: String) -> Self {
-        Self::One { value, is_indexed: false, is_never_null: true }
+        Self::Single { value, is_indexed: false, is_never_null: true }
     }
 }
 
@@ -177,7 +122,7 @@ pub(super) fn elements(dialect: Dialect, nested: &Field) -> (String, String) {
 fn in_element(dialect: Dialect, field: &Field, form: Form, nested: &Field) -> String {
     if nested.path == SAVED_OBJECTS {
         // All members are keywords or booleans, which have but one form.
-        return column(&MEMBERS, field).map_or_else(|| "NULL".to_owned(), |column| format!("o.{column}"));
+        return object_column(field).map_or_else(|| "NULL".to_owned(), |column| format!("o.{column}"));
     }
     let name = quoted(&entry_name(field, form));
     match dialect {
@@ -197,8 +142,4 @@ fn typed(text: &str, field: &Field, form: Form) -> String {
         )
         | (Form::Address | Form::Words, _) => format!("{text} COLLATE \"C\""),
     }
-}
-
-fn column(columns: &'static [(&'static str, &'static str)], field: &Field) -> Option<&'static str> {
-    columns.iter().find(|(path, _)| *path == field.path).map(|(_, column)| *column)
 }

@@ -2,12 +2,13 @@
 //!
 //! A condition may be NULL where a value is missing; only what negates it has to tell that from false.
 
-use std::ops::Bound as Limit;
+use std::ops::Bound;
 
 use super::{
-    dialect::{Bound, Dialect, Values as Bindings},
-    fields::{Place, SAVED_OBJECTS, Values, elements},
-    index::{Form, hexadecimal},
+    columns::SAVED_OBJECTS,
+    dialect::{Dialect, FullTextQuery, Parameter, StatementBuilder},
+    fields::{Context, Expression, elements},
+    form::{Form, hexadecimal},
     text::kept,
 };
 use crate::{
@@ -26,31 +27,31 @@ const FALSE: &str = "FALSE";
 const LONGEST_WORD: usize = 255;
 
 /// That an event, or an element of it, matches.
-pub(super) fn condition(filter: &Filter, place: Place, values: &mut Bindings) -> String {
+pub(super) fn condition(filter: &Filter, context: Context, builder: &mut StatementBuilder) -> String {
     match filter {
-        Filter::All(parts) => joined(parts, " AND ", TRUE, place, values),
-        Filter::Any(parts) => joined(parts, " OR ", FALSE, place, values),
-        Filter::Not(inner) => format!("NOT (({}) IS TRUE)", condition(inner, place, values)),
-        Filter::Element(nested, inner) => match place {
-            Place::Event { .. } => in_some_element(nested, inner, values),
-            Place::Element(_) => FALSE.to_owned(),
+        Filter::All(parts) => joined(parts, " AND ", TRUE, context, builder),
+        Filter::Any(parts) => joined(parts, " OR ", FALSE, context, builder),
+        Filter::Not(inner) => format!("NOT (({}) IS TRUE)", condition(inner, context, builder)),
+        Filter::Element(nested, inner) => match context {
+            Context::Event { .. } => in_some_element(nested, inner, builder),
+            Context::Element(_) => FALSE.to_owned(),
         },
-        Filter::Value(subject, test) => of_subject(subject, test, place, values),
+        Filter::Value(subject, test) => of_subject(subject, test, context, builder),
     }
 }
 
-fn joined(parts: &[Filter], operator: &str, of_none: &str, place: Place, values: &mut Bindings) -> String {
-    let parts: Vec<_> = parts.iter().map(|part| condition(part, place, values)).collect();
+fn joined(parts: &[Filter], operator: &str, of_none: &str, context: Context, builder: &mut StatementBuilder) -> String {
+    let parts: Vec<_> = parts.iter().map(|part| condition(part, context, builder)).collect();
     match parts.as_slice() {
         [] => of_none.to_owned(),
         parts => format!("({})", parts.join(operator)),
     }
 }
 
-fn in_some_element(nested: &'static Field, inner: &Filter, values: &mut Bindings) -> String {
-    let dialect = values.dialect;
+fn in_some_element(nested: &'static Field, inner: &Filter, builder: &mut StatementBuilder) -> String {
+    let dialect = builder.dialect;
     let (table, on) = elements(dialect, nested);
-    let condition = condition(inner, Place::Element(nested), values);
+    let condition = condition(inner, Context::Element(nested), builder);
     // SQLite asks each event for its elements unless it is told to begin with the elements; PostgreSQL decides by itself.
     if dialect == Dialect::Sqlite && nested.path == SAVED_OBJECTS && names_objects(inner) {
         return format!("e.id IN (SELECT o.event FROM {table} WHERE {condition})");
@@ -67,44 +68,44 @@ fn names_objects(filter: &Filter) -> bool {
     }
 }
 
-fn of_subject(subject: &Subject, test: &Test, place: Place, values: &mut Bindings) -> String {
-    if let (Subject::Field(field), Test::OneOf(wanted), Place::Event { alias }) = (subject, test, place)
+fn of_subject(subject: &Subject, test: &Test, context: Context, builder: &mut StatementBuilder) -> String {
+    if let (Subject::Field(field), Test::OneOf(wanted), Context::Event { alias }) = (subject, test, context)
         && field.path == "annals.chain"
     {
-        return of_chains(wanted, alias, values);
+        return of_chains(wanted, alias, builder);
     }
     let Some(field) = subject.field() else { return FALSE.to_owned() };
-    let found = match (subject, place) {
-        (Subject::Field(field), _) => Values::of(values.dialect, field, form(field, test), place),
-        (Subject::Label(name), Place::Event { .. }) => {
-            let name = values.text(name);
-            Values::label(values.dialect, &name)
+    let found = match (subject, context) {
+        (Subject::Field(field), _) => Expression::of(builder.dialect, field, form(field, test), context),
+        (Subject::Label(name), Context::Event { .. }) => {
+            let name = builder.text(name);
+            Expression::label(builder.dialect, &name)
         }
-        (Subject::Label(_), Place::Element(_)) => Values::None,
+        (Subject::Label(_), Context::Element(_)) => Expression::Absent,
     };
     match found {
-        Values::None => FALSE.to_owned(),
-        Values::One { value, is_indexed, .. } => {
-            let passes = passes(&value, is_indexed, test, values);
-            let looked_up = if field.path == "message" { look_up(test, values) } else { None };
+        Expression::Absent => FALSE.to_owned(),
+        Expression::Single { value, is_indexed, .. } => {
+            let passes = passes(&value, is_indexed, test, builder);
+            let looked_up = if field.path == "message" { look_up(test, builder) } else { None };
             match looked_up {
                 Some(found) => format!("({found} AND {passes})"),
                 None => passes,
             }
         }
-        Values::Many { table, on, value } => {
-            format!("EXISTS (SELECT 1 FROM {table} WHERE {on} AND {})", passes(&value, false, test, values))
+        Expression::Multiple { table, on, value } => {
+            format!("EXISTS (SELECT 1 FROM {table} WHERE {on} AND {})", passes(&value, false, test, builder))
         }
     }
 }
 
 /// By the column, whose index begins with it: whoever follows the log asks chain by chain.
-fn of_chains(wanted: &[Value], alias: &str, values: &mut Bindings) -> String {
+fn of_chains(wanted: &[Value], alias: &str, builder: &mut StatementBuilder) -> String {
     let chains: Vec<String> = wanted
         .iter()
         .filter_map(text)
         .filter_map(|text| text.parse::<ChainId>().ok())
-        .map(|chain| values.bind(Bound::Bytes(chain.as_bytes().to_vec())))
+        .map(|chain| builder.bind(Parameter::Bytes(chain.as_bytes().to_vec())))
         .collect();
     if chains.is_empty() { FALSE.to_owned() } else { format!("{alias}.chain IN ({})", chains.join(", ")) }
 }
@@ -120,52 +121,57 @@ fn form(field: &Field, test: &Test) -> Form {
     }
 }
 
-fn passes(value: &str, is_indexed: bool, test: &Test, values: &mut Bindings) -> String {
+fn passes(value: &str, is_indexed: bool, test: &Test, builder: &mut StatementBuilder) -> String {
     match test {
         Test::Exists => format!("{value} IS NOT NULL"),
-        Test::OneOf(wanted) => is_one_of(value, is_indexed, wanted, values),
-        Test::Range { low, high } => is_within(value, low, high, values),
-        Test::Like(pattern) => is_like(value, is_indexed, pattern, values),
+        Test::OneOf(wanted) => is_one_of(value, is_indexed, wanted, builder),
+        Test::Range { low, high } => is_within(value, low, high, builder),
+        Test::Like(pattern) => is_like(value, is_indexed, pattern, builder),
         Test::Words(wanted) => {
             let wanted = wanted.iter().filter(|word| is_word(word));
-            let ways: Vec<_> = wanted.map(|word| values.contains(value, &format!(" {word} "))).collect();
+            let ways: Vec<_> = wanted.map(|word| builder.contains(value, &format!(" {word} "))).collect();
             if ways.is_empty() { FALSE.to_owned() } else { format!("({})", ways.join(" OR ")) }
         }
         Test::Phrase(wanted) if !wanted.is_empty() && wanted.iter().all(|word| is_word(word)) => {
-            values.contains(value, &format!(" {} ", wanted.join(" ")))
+            builder.contains(value, &format!(" {} ", wanted.join(" ")))
         }
         Test::Phrase(_) => FALSE.to_owned(),
-        Test::WordLike(pattern) => has_word_like(value, pattern, values),
+        Test::WordLike(pattern) => has_word_like(value, pattern, builder),
     }
 }
 
-fn is_one_of(value: &str, is_indexed: bool, wanted: &[Value], values: &mut Bindings) -> String {
+fn is_one_of(value: &str, is_indexed: bool, wanted: &[Value], builder: &mut StatementBuilder) -> String {
     let texts: Vec<String> = wanted.iter().filter_map(text).collect();
     if !texts.is_empty() {
         return match is_indexed {
-            true => format!("({})", values.indexed_is_one_of(value, &texts)),
-            false => values.is_one_of(value, &texts),
+            true => format!("({})", builder.indexed_is_one_of(value, &texts)),
+            false => builder.is_one_of(value, &texts),
         };
     }
-    let wanted: Vec<_> = wanted.iter().map(|wanted| values.bind(bound(wanted))).collect();
+    let wanted: Vec<_> = wanted.iter().map(|wanted| builder.bind(parameter(wanted))).collect();
     if wanted.is_empty() { FALSE.to_owned() } else { format!("{value} IN ({})", wanted.join(", ")) }
 }
 
-fn is_within(value: &str, low: &Limit<Value>, high: &Limit<Value>, values: &mut Bindings) -> String {
-    if let (Limit::Included(low), Limit::Included(high)) = (low, high) {
+fn is_within(value: &str, low: &Bound<Value>, high: &Bound<Value>, builder: &mut StatementBuilder) -> String {
+    if let (Bound::Included(low), Bound::Included(high)) = (low, high) {
         // SQLite makes a value anew wherever it is named.
-        return format!("{value} BETWEEN {} AND {}", values.bind(bound(low)), values.bind(bound(high)));
+        return format!("{value} BETWEEN {} AND {}", builder.bind(parameter(low)), builder.bind(parameter(high)));
     }
-    let limits = [limit(value, low, [">=", ">"], values), limit(value, high, ["<=", "<"], values)];
+    let limits = [limit(value, low, [">=", ">"], builder), limit(value, high, ["<=", "<"], builder)];
     let limits: Vec<_> = limits.into_iter().flatten().collect();
     if limits.is_empty() { format!("{value} IS NOT NULL") } else { format!("({})", limits.join(" AND ")) }
 }
 
-fn limit(value: &str, limit: &Limit<Value>, [included, excluded]: [&str; 2], values: &mut Bindings) -> Option<String> {
+fn limit(
+    value: &str,
+    limit: &Bound<Value>,
+    [included, excluded]: [&str; 2],
+    builder: &mut StatementBuilder,
+) -> Option<String> {
     match limit {
-        Limit::Included(limit) => Some(format!("{value} {included} {}", values.bind(bound(limit)))),
-        Limit::Excluded(limit) => Some(format!("{value} {excluded} {}", values.bind(bound(limit)))),
-        Limit::Unbounded => None,
+        Bound::Included(limit) => Some(format!("{value} {included} {}", builder.bind(parameter(limit)))),
+        Bound::Excluded(limit) => Some(format!("{value} {excluded} {}", builder.bind(parameter(limit)))),
+        Bound::Unbounded => None,
     }
 }
 
@@ -177,33 +183,33 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn bound(value: &Value) -> Bound {
+fn parameter(value: &Value) -> Parameter {
     match value {
-        Value::Text(text) => Bound::Text(kept(text).into_owned()),
-        Value::Integer(integer) => Bound::Integer(*integer),
-        Value::Number(number) => Bound::Number((*number).into()),
-        Value::Boolean(boolean) => Bound::Integer((*boolean).into()),
-        Value::Millis(millis) => Bound::Integer(millis.0),
-        Value::Address(address) => Bound::Text(hexadecimal((*address).into())),
+        Value::Text(text) => Parameter::Text(kept(text).into_owned()),
+        Value::Integer(integer) => Parameter::Integer(*integer),
+        Value::Number(number) => Parameter::Number((*number).into()),
+        Value::Boolean(boolean) => Parameter::Integer((*boolean).into()),
+        Value::Millis(millis) => Parameter::Integer(millis.0),
+        Value::Address(address) => Parameter::Text(hexadecimal((*address).into())),
     }
 }
 
-fn is_like(value: &str, is_indexed: bool, pattern: &Pattern, values: &mut Bindings) -> String {
+fn is_like(value: &str, is_indexed: bool, pattern: &Pattern, builder: &mut StatementBuilder) -> String {
     if let [exact] = pattern.pieces() {
-        return is_one_of(value, is_indexed, &[Value::Text(exact.clone())], values);
+        return is_one_of(value, is_indexed, &[Value::Text(exact.clone())], builder);
     }
     if let Some(prefix) = pattern.prefix() {
-        return begins_with(value, prefix, values);
+        return begins_with(value, prefix, builder);
     }
-    values.is_like(value, pattern)
+    builder.is_like(value, pattern)
 }
 
 /// As a range, which an index may answer.
-fn begins_with(value: &str, prefix: &str, values: &mut Bindings) -> String {
-    let first = values.text(prefix);
+fn begins_with(value: &str, prefix: &str, builder: &mut StatementBuilder) -> String {
+    let first = builder.text(prefix);
     let from = format!("{value} >= {first}");
     match behind_all(&kept(prefix)) {
-        Some(end) => format!("({from} AND {value} < {})", values.bind(Bound::Text(end))),
+        Some(end) => format!("({from} AND {value} < {})", builder.bind(Parameter::Text(end))),
         None => from,
     }
 }
@@ -224,16 +230,16 @@ fn behind_all(prefix: &str) -> Option<String> {
     None
 }
 
-fn has_word_like(value: &str, pattern: &Pattern, values: &mut Bindings) -> String {
+fn has_word_like(value: &str, pattern: &Pattern, builder: &mut StatementBuilder) -> String {
     if !pattern.pieces().iter().all(|piece| piece.is_empty() || is_word(piece)) {
         return FALSE.to_owned();
     }
     match (pattern.pieces(), pattern.prefix()) {
         ([exact], _) if exact.is_empty() => FALSE.to_owned(),
-        ([exact], _) => values.contains(value, &format!(" {exact} ")),
+        ([exact], _) => builder.contains(value, &format!(" {exact} ")),
         (_, Some("")) => format!("{value} <> ' '"),
-        (_, Some(prefix)) => values.contains(value, &format!(" {prefix}")),
-        _ => values.has_word_like(value, pattern),
+        (_, Some(prefix)) => builder.contains(value, &format!(" {prefix}")),
+        _ => builder.has_word_like(value, pattern),
     }
 }
 
@@ -245,34 +251,18 @@ fn is_word(word: &str) -> bool {
 }
 
 /// A condition on messages by their full-text index, which all that pass fulfil.
-fn look_up(test: &Test, values: &mut Bindings) -> Option<String> {
+fn look_up(test: &Test, builder: &mut StatementBuilder) -> Option<String> {
     let terms = match test {
-        Test::Words(wanted) => Terms::Any(wanted.iter().filter(|word| is_word(word)).cloned().collect()),
-        Test::Phrase(wanted) if wanted.iter().all(|word| is_word(word)) => Terms::All(wanted.clone()),
+        Test::Words(wanted) => FullTextQuery::Any(wanted.iter().filter(|word| is_word(word)).cloned().collect()),
+        Test::Phrase(wanted) if wanted.iter().all(|word| is_word(word)) => FullTextQuery::All(wanted.clone()),
         Test::WordLike(pattern) => match pattern.pieces() {
-            [exact] if is_word(exact) => Terms::All(vec![exact.clone()]),
-            [first, ..] if is_word(first) => Terms::Beginning(first.clone()),
+            [exact] if is_word(exact) => FullTextQuery::All(vec![exact.clone()]),
+            [first, ..] if is_word(first) => FullTextQuery::Beginning(first.clone()),
             _ => return None,
         },
         Test::Exists | Test::OneOf(_) | Test::Range { .. } | Test::Like(_) | Test::Phrase(_) => return None,
     };
-    terms.is_useful().then(|| values.look_up_words(&terms))
-}
-
-/// What a full-text index is asked for.
-pub(super) enum Terms {
-    Any(Vec<String>),
-    All(Vec<String>),
-    Beginning(String),
-}
-
-impl Terms {
-    fn is_useful(&self) -> bool {
-        match self {
-            Self::Any(words) | Self::All(words) => !words.is_empty(),
-            Self::Beginning(_) => true,
-        }
-    }
+    terms.is_useful().then(|| builder.look_up_words(&terms))
 }
 
 #[cfg(test)]
@@ -282,7 +272,7 @@ mod tests {
     use crate::{
         schema,
         store::{
-            sql::{Dialect, Search, Statement},
+            sql::{Dialect, Select, Statement},
             testing::{about, fresh_chain},
         },
     };
@@ -294,7 +284,7 @@ mod tests {
         let chain = Subject::Field(schema::field("annals.chain").unwrap());
         let asked = about("t", "1").with(Filter::value(chain, Test::OneOf(wanted)).unwrap()).asked();
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {
-            let Statement { text, .. } = Search::of(dialect, asked.query()).count();
+            let Statement { text, .. } = Select::of(dialect, asked.query()).count();
             assert!(text.contains(".chain IN ("), "{text}");
         }
     }

@@ -7,10 +7,10 @@ use memchr::{memchr, memchr2, memchr2_iter, memmem::Finder};
 
 /// The names that lead to a value.
 #[derive(Debug)]
-pub(in crate::store) struct Path(Vec<Name>);
+pub(in crate::store) struct MemberPath(Vec<MemberName>);
 
 #[derive(Debug)]
-pub(super) struct Name {
+pub(super) struct MemberName {
     name: String,
     /// Looks for the name in quotation marks.
     quoted: Finder<'static>,
@@ -18,34 +18,34 @@ pub(super) struct Name {
 
 /// A value as it is written. Names are left where the path leads through an array: into its elements.
 #[derive(Debug)]
-pub(super) struct Found<'d, 'p> {
+pub(super) struct FoundMember<'d, 'p> {
     pub(super) value: &'d [u8],
-    pub(super) names_left: &'p [Name],
+    pub(super) names_left: &'p [MemberName],
 }
 
 /// What was stored is no document.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored document is not a JSON object")]
-pub(in crate::store) struct NoDocument;
+pub(in crate::store) struct NotAnObject;
 
-impl Path {
+impl MemberPath {
     pub(super) fn new(dotted: &str) -> Self {
         let name = |name: &str| {
             let quoted = format!("\"{name}\"");
-            Name { name: name.to_owned(), quoted: Finder::new(quoted.as_bytes()).into_owned() }
+            MemberName { name: name.to_owned(), quoted: Finder::new(quoted.as_bytes()).into_owned() }
         };
         Self(dotted.split('.').map(name).collect())
     }
 
-    pub(super) fn find<'d>(&self, document: &'d [u8]) -> Result<Option<Found<'d, '_>>, NoDocument> {
+    pub(super) fn find<'d>(&self, document: &'d [u8]) -> Result<Option<FoundMember<'d, '_>>, NotAnObject> {
         if document.first() != Some(&b'{') {
-            return Err(NoDocument);
+            return Err(NotAnObject);
         }
-        self.seek(document).ok_or(NoDocument)
+        self.seek(document).ok_or(NotAnObject)
     }
 
     /// `None` if the document ends before its value does.
-    fn seek<'d>(&self, document: &'d [u8]) -> Option<Option<Found<'d, '_>>> {
+    fn seek<'d>(&self, document: &'d [u8]) -> Option<Option<FoundMember<'d, '_>>> {
         let (mut found, mut names_left) = (document, self.0.as_slice());
         while let Some((name, rest)) = names_left.split_first()
             && found.first() == Some(&b'{')
@@ -56,11 +56,11 @@ impl Path {
             }
         }
         let value = found.get(..length(found)?)?;
-        Some(Some(Found { value, names_left }))
+        Some(Some(FoundMember { value, names_left }))
     }
 }
 
-impl Name {
+impl MemberName {
     pub(super) fn as_str(&self) -> &str {
         &self.name
     }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn found(document: &str, path: &str) -> Option<(String, usize)> {
-        let path = Path::new(path);
+        let path = MemberPath::new(path);
         let found = path.find(document.as_bytes()).unwrap()?;
         Some((String::from_utf8(found.value.to_vec()).unwrap(), found.names_left.len()))
     }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_no_document_is_an_error() {
-        let path = Path::new("a.b");
+        let path = MemberPath::new("a.b");
         for document in ["", "null", "[]", r#"{"a":"#, r#"{"a":{"b":"c"#, r#"{"a":{"b":[1,{}"#, r#"{"a":{"b":1"#] {
             assert!(path.find(document.as_bytes()).is_err(), "{document}");
         }
@@ -262,7 +262,7 @@ mod tests {
                 let Some(Value::Object(members)) = expected else { break };
                 (expected, left) = (members.get(name), left - 1);
             }
-            let path = Path::new(path);
+            let path = MemberPath::new(path);
             let found = path.find(&written).unwrap();
             let found = found.map(|found| (serde_json::from_slice(found.value).unwrap(), found.names_left.len()));
             prop_assert_eq!(found, expected.map(|value: &Value| (json!(value), left)));

@@ -10,22 +10,26 @@
 mod aggregate;
 mod columns;
 mod dialect;
+mod extractor;
 mod fields;
 mod filter;
+mod form;
 pub(super) mod index;
 mod member;
 mod order;
+mod row;
 mod scan;
 mod search;
-mod tally;
+mod term_counter;
 mod text;
 
-pub(super) use aggregate::{Counting, Each};
-pub(super) use columns::{BadDocument, Object, Row};
-pub(super) use dialect::{Bound, Cell, Dialect, Statement};
-pub(super) use scan::{Reading, Step};
-pub(super) use search::Search;
-pub(super) use tally::{Tally, TooMany};
+pub(super) use aggregate::{AggregateQuery, ValueScan};
+pub(super) use dialect::{Cell, Dialect, Parameter, Statement};
+pub(super) use extractor::{ExtractError, FieldExtractor};
+pub(super) use row::{BadDocument, EventRow, ObjectRow};
+pub(super) use scan::{BatchReader, PagedScan};
+pub(super) use search::Select;
+pub(super) use term_counter::{TermCounter, TooManyValues};
 
 /// The chains that there are, and what stands last in each; some look-ups for each.
 pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (

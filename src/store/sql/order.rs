@@ -1,25 +1,25 @@
 //! The order of events, and what stands behind a place in it.
 
 use super::{
-    dialect::{Bound, Dialect, Values as Bindings},
-    fields::Values,
+    dialect::{Dialect, Parameter, StatementBuilder},
+    fields::Expression,
 };
 use crate::query::{Key, Order, Place, Sort};
 
 /// A sort key as an expression.
-struct Term {
+struct SortTerm {
     value: String,
     is_never_null: bool,
     order: Order,
 }
 
 /// All terms of an order, the last two being what ties end in.
-pub(super) struct Ordering {
-    terms: Vec<Term>,
+pub(super) struct OrderBy {
+    terms: Vec<SortTerm>,
     alias: &'static str,
 }
 
-impl Ordering {
+impl OrderBy {
     pub(super) fn of(dialect: Dialect, sort: &[Sort], alias: &'static str) -> Self {
         Self { terms: sort.iter().map(|sort| term(dialect, sort, alias)).collect(), alias }
     }
@@ -36,20 +36,22 @@ impl Ordering {
     }
 
     /// That an event stands behind this place.
-    pub(super) fn behind(&self, place: &Place, ties: Order, values: &mut Bindings) -> String {
-        let chain = Bound::Bytes(place.position.chain.as_bytes().to_vec());
+    pub(super) fn behind(&self, place: &Place, ties: Order, builder: &mut StatementBuilder) -> String {
+        let chain = Parameter::Bytes(place.position.chain.as_bytes().to_vec());
         // No store has a position beyond this.
-        let sequence = Bound::Integer(i64::try_from(place.position.sequence.0).unwrap_or(i64::MAX));
+        let sequence = Parameter::Integer(i64::try_from(place.position.sequence.0).unwrap_or(i64::MAX));
         let keys = self.terms.iter().zip(&place.keys).filter(|(term, _)| term.value != NOTHING);
-        let keys: Vec<(&Term, Option<Bound>)> = keys.map(|(term, key)| (term, key.as_ref().map(bound))).collect();
+        let keys: Vec<(&SortTerm, Option<Parameter>)> =
+            keys.map(|(term, key)| (term, key.as_ref().map(parameter))).collect();
         let alias = self.alias;
-        let is_row = |(term, key): &(&Term, Option<Bound>)| term.is_never_null && term.order == ties && key.is_some();
+        let is_row =
+            |(term, key): &(&SortTerm, Option<Parameter>)| term.is_never_null && term.order == ties && key.is_some();
         if keys.iter().all(is_row) {
             // One comparison, which an index answers.
             let mut columns: Vec<String> = keys.iter().map(|(term, _)| term.value.clone()).collect();
             columns.extend([format!("{alias}.sequence"), format!("{alias}.chain")]);
             let bounds = keys.into_iter().filter_map(|(_, key)| key).chain([sequence, chain]);
-            let bounds: Vec<_> = bounds.map(|bound| values.bind(bound)).collect();
+            let bounds: Vec<_> = bounds.map(|bound| builder.bind(bound)).collect();
             return format!("({}) {} ({})", columns.join(", "), beyond(ties), bounds.join(", "));
         }
         let mut ways = Vec::new();
@@ -59,13 +61,13 @@ impl Ordering {
                 equal.push(format!("{} IS NULL", term.value));
                 continue;
             };
-            let key = values.bind(key);
+            let key = builder.bind(key);
             let beyond = format!("{} {} {key}", term.value, beyond(term.order));
             let behind = if term.is_never_null { beyond } else { format!("({beyond} OR {} IS NULL)", term.value) };
             ways.push(equal.iter().cloned().chain([behind]).collect::<Vec<_>>().join(" AND "));
             equal.push(format!("{} = {key}", term.value));
         }
-        let (sequence, chain) = (values.bind(sequence), values.bind(chain));
+        let (sequence, chain) = (builder.bind(sequence), builder.bind(chain));
         equal.push(format!("({alias}.sequence, {alias}.chain) {} ({sequence}, {chain})", beyond(ties)));
         ways.push(equal.join(" AND "));
         format!("({})", ways.join(" OR "))
@@ -75,28 +77,28 @@ impl Ordering {
 /// The expression of a field that no event has a sortable value of.
 const NOTHING: &str = "NULL";
 
-fn term(dialect: Dialect, sort: &Sort, alias: &'static str) -> Term {
+fn term(dialect: Dialect, sort: &Sort, alias: &'static str) -> SortTerm {
     let order = sort.order;
-    let place = super::fields::Place::Event { alias };
-    match Values::of(dialect, sort.field(), super::index::Form::Value, place) {
-        Values::None => Term { value: NOTHING.to_owned(), is_never_null: false, order },
-        Values::One { value, is_never_null, .. } => Term { value, is_never_null, order },
-        Values::Many { table, on, value } => {
+    let context = super::fields::Context::Event { alias };
+    match Expression::of(dialect, sort.field(), super::form::Form::Value, context) {
+        Expression::Absent => SortTerm { value: NOTHING.to_owned(), is_never_null: false, order },
+        Expression::Single { value, is_never_null, .. } => SortTerm { value, is_never_null, order },
+        Expression::Multiple { table, on, value } => {
             let first = match order {
                 Order::Ascending => "min",
                 Order::Descending => "max",
             };
             let value = format!("(SELECT {first}({value}) FROM {table} WHERE {on})");
-            Term { value, is_never_null: false, order }
+            SortTerm { value, is_never_null: false, order }
         }
     }
 }
 
-fn bound(key: &Key) -> Bound {
+fn parameter(key: &Key) -> Parameter {
     match key {
-        Key::Integer(integer) => Bound::Integer(*integer),
-        Key::Number(number) => Bound::Number(*number),
-        Key::Text(text) => Bound::Text(super::text::kept(text).into_owned()),
+        Key::Integer(integer) => Parameter::Integer(*integer),
+        Key::Number(number) => Parameter::Number(*number),
+        Key::Text(text) => Parameter::Text(super::text::kept(text).into_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading on from call to call.
+//! Scans that read one batch after the other.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::{
     store::{IndexError, Scan, StoreError},
 };
 
-/// The most documents of one step.
-const LONGEST_STEP: u64 = 10_000;
+/// The most documents of one batch.
+const LARGEST_BATCH: u64 = 10_000;
 
-/// How a database reads one step.
+/// How a database reads one batch.
 #[async_trait]
-pub(in crate::store) trait Step: Send + Sync {
+pub(in crate::store) trait BatchReader: Send + Sync {
     /// The documents of the query behind this place, up to a row; none only at the end.
-    async fn step(
+    async fn read_batch(
         &self,
         query: &Arc<Query>,
         last_row: i64,
@@ -28,29 +28,29 @@ pub(in crate::store) trait Step: Send + Sync {
 
 /// A scan that holds nothing of the database from one step to the next: only the place where it is, and the last row of its
 /// beginning, before which no row is added any more.
-pub(in crate::store) struct Reading<S> {
-    steps: S,
+pub(in crate::store) struct PagedScan<S> {
+    reader: S,
     query: Arc<Query>,
     last_row: i64,
     after: Option<Place>,
     is_at_end: bool,
 }
 
-impl<S: Step> Reading<S> {
-    pub(in crate::store) fn begin(steps: S, query: Query, last_row: i64) -> Self {
+impl<S: BatchReader> PagedScan<S> {
+    pub(in crate::store) fn begin(reader: S, query: Query, last_row: i64) -> Self {
         let after = query.after.clone();
-        Self { steps, query: Arc::new(query), last_row, after, is_at_end: false }
+        Self { reader, query: Arc::new(query), last_row, after, is_at_end: false }
     }
 }
 
 #[async_trait]
-impl<S: Step> Scan for Reading<S> {
+impl<S: BatchReader> Scan for PagedScan<S> {
     async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, IndexError> {
         if self.is_at_end {
             return Ok(Vec::new());
         }
-        let limit = limit.min(LONGEST_STEP);
-        let documents = self.steps.step(&self.query, self.last_row, self.after.clone(), limit).await?;
+        let limit = limit.min(LARGEST_BATCH);
+        let documents = self.reader.read_batch(&self.query, self.last_row, self.after.clone(), limit).await?;
         match documents.last() {
             Some(last) => self.after = Some(place(last, &self.query.sort)?),
             None => self.is_at_end = limit > 0,

@@ -1,10 +1,10 @@
 //! Queries as statements.
 
 use super::{
-    dialect::{Dialect, Statement, Values as Bindings},
-    fields::Place as At,
+    dialect::{Dialect, Statement, StatementBuilder},
+    fields::Context,
     filter::condition,
-    order::Ordering,
+    order::OrderBy,
 };
 use crate::{
     event::Space,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A query that becomes statements.
-pub(in crate::store) struct Search<'q> {
+pub(in crate::store) struct Select<'q> {
     dialect: Dialect,
     query: &'q Query,
     /// Only events up to this row.
@@ -20,7 +20,7 @@ pub(in crate::store) struct Search<'q> {
 }
 
 /// Where the matches of a query come from.
-pub(super) struct Matches {
+pub(super) struct RowSource {
     /// The tables, among them `events` as `e`.
     pub(super) from: String,
     pub(super) conditions: String,
@@ -30,7 +30,7 @@ pub(super) struct Matches {
     pub(super) id: &'static str,
 }
 
-impl<'q> Search<'q> {
+impl<'q> Select<'q> {
     pub(in crate::store) fn of(dialect: Dialect, query: &'q Query) -> Self {
         Self { dialect, query, last_row: None }
     }
@@ -42,44 +42,44 @@ impl<'q> Search<'q> {
 
     /// Gives how many events match in all.
     pub(in crate::store) fn count(&self) -> Statement {
-        let mut values = Bindings::new(self.dialect);
-        let Matches { from, conditions, .. } = self.matches(&mut values);
-        values.into_statement(format!("SELECT count(*) FROM {from} WHERE {conditions}"))
+        let mut builder = StatementBuilder::new(self.dialect);
+        let RowSource { from, conditions, .. } = self.row_source(&mut builder);
+        builder.build(format!("SELECT count(*) FROM {from} WHERE {conditions}"))
     }
 
     /// Gives the rows of the page's events, in order.
     pub(in crate::store) fn page(&self, after: Option<&Place>, offset: u64, limit: u64) -> Statement {
-        let mut values = Bindings::new(self.dialect);
-        let Matches { from, conditions, alias, id } = self.matches(&mut values);
+        let mut builder = StatementBuilder::new(self.dialect);
+        let RowSource { from, conditions, alias, id } = self.row_source(&mut builder);
         let ties = Order::of_ties(&self.query.sort);
-        let ordering = Ordering::of(self.dialect, &self.query.sort, alias);
-        let behind = after.map(|place| format!(" AND {}", ordering.behind(place, ties, &mut values)));
+        let ordering = OrderBy::of(self.dialect, &self.query.sort, alias);
+        let behind = after.map(|place| format!(" AND {}", ordering.behind(place, ties, &mut builder)));
         let order = ordering.clause(ties);
-        let limit = values.integer(i64::try_from(limit).unwrap_or(i64::MAX));
-        let offset = values.integer(i64::try_from(offset).unwrap_or(i64::MAX));
-        values.into_statement(format!(
+        let limit = builder.integer(i64::try_from(limit).unwrap_or(i64::MAX));
+        let offset = builder.integer(i64::try_from(offset).unwrap_or(i64::MAX));
+        builder.build(format!(
             "SELECT {id} FROM {from} WHERE {conditions}{} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
             behind.unwrap_or_default()
         ))
     }
 
-    pub(super) fn matches(&self, values: &mut Bindings) -> Matches {
+    pub(super) fn row_source(&self, builder: &mut StatementBuilder) -> RowSource {
         let (from, mut conditions, alias, id) = match &self.query.scope {
-            Scope::Objects(objects) => self.referring_to(objects, values),
+            Scope::Objects(objects) => self.referring_to(objects, builder),
             Scope::Visible(visible) => {
                 let from = "events AS e".to_owned();
-                (from, vec![self.within_time("e", values), is_visible(visible, values)], "e", "e.id")
+                (from, vec![self.within_time("e", builder), is_visible(visible, builder)], "e", "e.id")
             }
         };
         if let Some(row) = self.last_row {
-            conditions.push(format!("{id} <= {}", values.integer(row)));
+            conditions.push(format!("{id} <= {}", builder.integer(row)));
         }
-        conditions.push(condition(&self.query.filter, At::Event { alias }, values));
+        conditions.push(condition(&self.query.filter, Context::Event { alias }, builder));
         conditions.retain(|condition| condition != "TRUE");
         if conditions.is_empty() {
             conditions.push("TRUE".to_owned());
         }
-        Matches { from, conditions: conditions.join(" AND "), alias, id }
+        RowSource { from, conditions: conditions.join(" AND "), alias, id }
     }
 
     /// Read by the index of `objects`, so that a page in the usual order costs no more than its rows. There is an event for
@@ -87,14 +87,14 @@ impl<'q> Search<'q> {
     fn referring_to(
         &self,
         objects: &ObjectScope,
-        values: &mut Bindings,
+        builder: &mut StatementBuilder,
     ) -> (String, Vec<String>, &'static str, &'static str) {
         let space = objects.space.as_ref().map_or_else(String::new, |space| space.as_str().to_owned());
         let mut conditions = vec![
-            values.indexed_is_one_of("m.object", &objects.ids),
-            values.indexed_is_one_of("m.type", std::slice::from_ref(&objects.object_type)),
-            values.indexed_is_one_of("m.found_in", &[space]),
-            self.within_time("m", values),
+            builder.indexed_is_one_of("m.object", &objects.ids),
+            builder.indexed_is_one_of("m.type", std::slice::from_ref(&objects.object_type)),
+            builder.indexed_is_one_of("m.found_in", &[space]),
+            self.within_time("m", builder),
         ];
         let joined = "LEFT JOIN events AS e ON e.id = m.event";
         if objects.ids.len() == 1 {
@@ -110,20 +110,20 @@ impl<'q> Search<'q> {
     }
 
     /// Also that there is a time: what has none is a stub.
-    fn within_time(&self, alias: &str, values: &mut Bindings) -> String {
-        let start = self.query.start.map(|start| format!("{alias}.timestamp >= {}", values.integer(start.0)));
-        let end = self.query.end.map(|end| format!("{alias}.timestamp <= {}", values.integer(end.0)));
+    fn within_time(&self, alias: &str, builder: &mut StatementBuilder) -> String {
+        let start = self.query.start.map(|start| format!("{alias}.timestamp >= {}", builder.integer(start.0)));
+        let end = self.query.end.map(|end| format!("{alias}.timestamp <= {}", builder.integer(end.0)));
         let bounds: Vec<_> = start.into_iter().chain(end).collect();
         if bounds.is_empty() { format!("{alias}.timestamp IS NOT NULL") } else { bounds.join(" AND ") }
     }
 }
 
-fn is_visible(visible: &Visible, values: &mut Bindings) -> String {
+fn is_visible(visible: &Visible, builder: &mut StatementBuilder) -> String {
     match visible {
         Visible::Everything => "TRUE".to_owned(),
         Visible::Spaces(spaces) => {
             let mut within =
-                |space: &Option<Space>| values.contains("e.spaces", &format!(",{},", Space::name(space.as_ref())));
+                |space: &Option<Space>| builder.contains("e.spaces", &format!(",{},", Space::name(space.as_ref())));
             let within: Vec<_> = spaces.iter().map(&mut within).collect();
             if within.is_empty() { "FALSE".to_owned() } else { format!("({})", within.join(" OR ")) }
         }

@@ -7,35 +7,35 @@ use crate::{
     store::{
         Outcome,
         occupied::outcome_at,
-        sql::{Object, Row},
+        sql::{EventRow, ObjectRow},
     },
 };
 
 /// An event with what the tables keep of it, or why it will never be taken. Made on other threads than the writer's, which
 /// is the one that everything waits for.
-pub(super) struct Read {
+pub(super) struct PreparedRow {
     event: SealedEvent,
-    row: Result<Row, Outcome>,
+    row: Result<EventRow, Outcome>,
 }
 
-impl Read {
+impl PreparedRow {
     pub(super) fn of(event: SealedEvent) -> Self {
-        let row = Row::of(&event).map_err(|error| Outcome::Rejected { reason: error.to_string() });
+        let row = EventRow::of(&event).map_err(|error| Outcome::Rejected { reason: error.to_string() });
         Self { event, row }
     }
 }
 
 /// All in one transaction: on disk when this returns, or not there at all.
-pub(super) fn append(connection: &mut Connection, events: &[Read]) -> rusqlite::Result<Vec<Outcome>> {
+pub(super) fn append(connection: &mut Connection, events: &[PreparedRow]) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let outcomes = {
-        let mut tables = Tables::of(&transaction)?;
-        let append = |read: &Read| match &read.row {
-            Ok(row) => tables.append(&read.event, row),
+        let mut inserter = EventInserter::of(&transaction)?;
+        let append = |prepared: &PreparedRow| match &prepared.row {
+            Ok(row) => inserter.append(&prepared.event, row),
             Err(refused) => Ok(refused.clone()),
         };
         let outcomes = events.iter().map(append).collect::<rusqlite::Result<_>>()?;
-        tables.index_words()?;
+        inserter.index_words()?;
         outcomes
     };
     transaction.commit()?;
@@ -43,16 +43,19 @@ pub(super) fn append(connection: &mut Connection, events: &[Read]) -> rusqlite::
 }
 
 /// Puts the event in the place of its stub, or where nothing is yet.
-pub(super) fn replace(connection: &mut Connection, Read { event, row }: &Read) -> rusqlite::Result<Outcome> {
+pub(super) fn replace(
+    connection: &mut Connection,
+    PreparedRow { event, row }: &PreparedRow,
+) -> rusqlite::Result<Outcome> {
     let row = match row {
         Ok(row) => row,
         Err(refused) => return Ok(refused.clone()),
     };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let outcome = {
-        let mut tables = Tables::of(&transaction)?;
-        let outcome = tables.replace(event, row)?;
-        tables.index_words()?;
+        let mut inserter = EventInserter::of(&transaction)?;
+        let outcome = inserter.replace(event, row)?;
+        inserter.index_words()?;
         outcome
     };
     transaction.commit()?;
@@ -60,7 +63,7 @@ pub(super) fn replace(connection: &mut Connection, Read { event, row }: &Read) -
 }
 
 /// The statements of one transaction, prepared once.
-pub(super) struct Tables<'t> {
+pub(super) struct EventInserter<'t> {
     insert: CachedStatement<'t>,
     refer: CachedStatement<'t>,
     /// The first row that was inserted; later ones have higher numbers.
@@ -68,7 +71,7 @@ pub(super) struct Tables<'t> {
     transaction: &'t Transaction<'t>,
 }
 
-impl<'t> Tables<'t> {
+impl<'t> EventInserter<'t> {
     pub(super) fn of(transaction: &'t Transaction<'t>) -> rusqlite::Result<Self> {
         Ok(Self {
             insert: transaction.prepare_cached(
@@ -100,7 +103,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn append(&mut self, event: &SealedEvent, row: &Row) -> rusqlite::Result<Outcome> {
+    fn append(&mut self, event: &SealedEvent, row: &EventRow) -> rusqlite::Result<Outcome> {
         if self.insert(row, &event.document)? {
             return Ok(Outcome::Stored);
         }
@@ -111,7 +114,7 @@ impl<'t> Tables<'t> {
     }
 
     /// False if something is there already.
-    pub(super) fn insert(&mut self, row: &Row, document: &[u8]) -> rusqlite::Result<bool> {
+    pub(super) fn insert(&mut self, row: &EventRow, document: &[u8]) -> rusqlite::Result<bool> {
         let inserted = self.insert.execute(params![
             row.chain,
             row.sequence,
@@ -144,7 +147,7 @@ impl<'t> Tables<'t> {
         Ok(true)
     }
 
-    fn refer(&mut self, event: i64, ordinal: i64, object: &Object, row: &Row) -> rusqlite::Result<()> {
+    fn refer(&mut self, event: i64, ordinal: i64, object: &ObjectRow, row: &EventRow) -> rusqlite::Result<()> {
         self.refer.execute(params![
             event,
             ordinal,
@@ -162,10 +165,10 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn replace(&mut self, event: &SealedEvent, row: &Row) -> rusqlite::Result<Outcome> {
+    fn replace(&mut self, event: &SealedEvent, row: &EventRow) -> rusqlite::Result<Outcome> {
         if let Some((id, stored)) = self.stored(row)? {
             let outcome = outcome_at(&stored, event);
-            let is_stub = Row::at(row.chain, row.sequence, &stored).is_ok_and(|stored| stored.is_stub());
+            let is_stub = EventRow::at(row.chain, row.sequence, &stored).is_ok_and(|stored| stored.is_stub());
             if outcome != Outcome::Duplicate || !is_stub || stored == event.document {
                 return Ok(outcome);
             }
@@ -176,7 +179,7 @@ impl<'t> Tables<'t> {
     }
 
     /// What stands there: the row's id, and the document.
-    fn stored(&self, row: &Row) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    fn stored(&self, row: &EventRow) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
         self.transaction
             .prepare_cached("SELECT id, document FROM events WHERE chain = ?1 AND sequence = ?2")?
             .query_row(params![row.chain, row.sequence], |row| Ok((row.get(0)?, row.get(1)?)))

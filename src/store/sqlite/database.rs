@@ -10,8 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{functions, migrate};
-use crate::{event::ChainPosition, store::sql::BadDocument};
+use super::{failure::OpenError, functions, migrate};
 
 /// Says in the file's header that it is ours: "ANNL".
 const APPLICATION_ID: i32 = 0x414e_4e4c;
@@ -29,26 +28,10 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a connection waits for another process to let go of the file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-const STATEMENTS_KEPT: usize = 32;
+/// The size in bytes above which the write-ahead log is emptied; SQLite itself does so only when no reader is in its way.
+pub(super) const LOG_LIMIT: i64 = 64 * 1024 * 1024;
 
-/// Why a file cannot be used. None of it passes by itself, save what SQLite says may.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("SQLite {found} is linked, and at least 3.51.3 is needed")]
-    OldLibrary { found: &'static str },
-    #[error("it cannot be created: {0}")]
-    Create(#[from] io::Error),
-    #[error("the file is the database of another program (application id {found:#010x})")]
-    Foreign { found: i32 },
-    #[error("the file has version {found}, and this program knows versions up to {known}: use a newer one")]
-    Newer { found: usize, known: usize },
-    #[error("the file is not yet brought up to date")]
-    Older,
-    #[error("the event {0} cannot be moved: {1}")]
-    BadEvent(ChainPosition, BadDocument),
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
-}
+const STATEMENTS_KEPT: usize = 32;
 
 /// Opens the file to write, after making it or bringing it up to date if need be.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
@@ -62,10 +45,10 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?; // KiB
     // SQLite reuses the log from its start, but would leave it as long as it ever was.
-    connection.pragma_update(None, "journal_size_limit", super::writer::LOG_LIMIT)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_LIMIT)?;
     take_steps(&mut connection)?;
     functions::register(&connection)?;
-    migrate::go_on(&mut connection)?;
+    migrate::finish(&mut connection)?;
     Ok(connection)
 }
 

@@ -1,11 +1,32 @@
 //! What a failure of SQLite means to the caller.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use rusqlite::ErrorCode;
 
-use super::database::OpenError;
-use crate::store::StoreError;
+use crate::{
+    event::ChainPosition,
+    store::{StoreError, sql::BadDocument},
+};
+
+/// Why a file cannot be used. None of it passes by itself, save what SQLite says may.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error("SQLite {found} is linked, and at least 3.51.3 is needed")]
+    OldLibrary { found: &'static str },
+    #[error("it cannot be created: {0}")]
+    Create(#[from] io::Error),
+    #[error("the file is the database of another program (application id {found:#010x})")]
+    Foreign { found: i32 },
+    #[error("the file has version {found}, and this program knows versions up to {known}: use a newer one")]
+    Newer { found: usize, known: usize },
+    #[error("the file is not yet brought up to date")]
+    Older,
+    #[error("the event {0} cannot be moved: {1}")]
+    BadEvent(ChainPosition, BadDocument),
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
 
 /// Nothing that SQLite says is taken as a verdict on the events: they are tried again until it takes them.
 pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {

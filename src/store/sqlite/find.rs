@@ -13,13 +13,16 @@ use crate::{
     query::{Aggregate, Aggregation, Place, Query},
     store::{
         IndexError, Page,
-        sql::{Bound, CHAINS, Cell, Counting, Dialect, Each, FIRST, HEAD, REACH, Search, Statement, Tally, TooMany},
+        sql::{
+            AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, REACH, Select, Statement, TermCounter,
+            TooManyValues, ValueScan,
+        },
     },
 };
 
 /// All statements see the same state, so that the page and the total agree.
 pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Result<Page> {
-    let search = Search::of(Dialect::Sqlite, query);
+    let search = Select::of(Dialect::Sqlite, query);
     let transaction = connection.transaction()?;
     let total = count(&transaction, &search.count())?;
     if query.offset >= total || query.limit == 0 {
@@ -47,9 +50,9 @@ fn aggregate_within(
     aggregation: &Aggregation,
     bytes: usize,
 ) -> rusqlite::Result<Result<Aggregate, IndexError>> {
-    let counting = Counting::of(Dialect::Sqlite, query, aggregation);
-    if let Some(each) = counting.each()
-        && let Ok(answer) = tally(connection, each, bytes)?
+    let counting = AggregateQuery::of(Dialect::Sqlite, query, aggregation);
+    if let Some(each) = counting.value_scan()
+        && let Ok(answer) = count_terms(connection, each, bytes)?
     {
         return Ok(Ok(counting.written(answer)));
     }
@@ -57,30 +60,36 @@ fn aggregate_within(
 }
 
 /// Counts the values as they come.
-fn tally(connection: &Connection, each: Each, bytes: usize) -> rusqlite::Result<Result<Aggregate, TooMany>> {
+fn count_terms(
+    connection: &Connection,
+    each: ValueScan,
+    bytes: usize,
+) -> rusqlite::Result<Result<Aggregate, TooManyValues>> {
     let mut statement = connection.prepare_cached(&each.statement.text)?;
     let mut rows = statement.query(parameters(each.statement.values))?;
-    let mut tally = Tally::within(bytes);
+    let mut counter = TermCounter::within(bytes);
     while let Some(row) = rows.next()? {
         let value = row.get_ref(0)?;
-        let counted = match (value, &each.entry) {
-            (ValueRef::Blob(document), Some(entry)) => entry.count(document, &mut tally).map_err(functions::failed)?,
-            (ValueRef::Integer(integer), _) => tally.integer(integer),
-            (ValueRef::Real(number), _) => tally.float(number),
-            (ValueRef::Text(_), _) => tally.text(value.as_str()?),
-            (ValueRef::Null | ValueRef::Blob(_), _) => tally.nothing(),
+        let counted = match (value, &each.extractor) {
+            (ValueRef::Blob(document), Some(extractor)) => {
+                extractor.count(document, &mut counter).map_err(functions::failed)?
+            }
+            (ValueRef::Integer(integer), _) => counter.add_integer(integer),
+            (ValueRef::Real(number), _) => counter.add_float(number),
+            (ValueRef::Text(_), _) => counter.add_text(value.as_str()?),
+            (ValueRef::Null | ValueRef::Blob(_), _) => counter.add_missing(),
         };
         if let Err(too_many) = counted {
             return Ok(Err(too_many));
         }
     }
-    Ok(Ok(tally.answer(each.limit)))
+    Ok(Ok(counter.into_aggregate(each.limit)))
 }
 
 /// However many values there are: it sorts them on disk if need be.
 fn by_the_database(
     connection: &Connection,
-    counting: &Counting<'_>,
+    counting: &AggregateQuery<'_>,
 ) -> rusqlite::Result<Result<Aggregate, IndexError>> {
     let Statement { text, values } = counting.statement();
     let mut statement = connection.prepare_cached(&text)?;
@@ -97,14 +106,14 @@ pub(super) fn last_row(connection: &mut Connection) -> rusqlite::Result<i64> {
 }
 
 /// The next documents of a scan that began when this was the last row.
-pub(super) fn step(
+pub(super) fn read_batch(
     connection: &mut Connection,
     query: &Query,
     last_row: i64,
     after: Option<&Place>,
     limit: u64,
 ) -> rusqlite::Result<Vec<Bytes>> {
-    let search = Search::of(Dialect::Sqlite, query).up_to(last_row);
+    let search = Select::of(Dialect::Sqlite, query).up_to(last_row);
     let transaction = connection.transaction()?;
     Ok(documents(&transaction, &search.page(after, 0, limit), query.bytes)?.0)
 }
@@ -174,13 +183,13 @@ fn documents(connection: &Connection, page: &Statement, most_bytes: usize) -> ru
     Ok((found, false))
 }
 
-pub(super) fn parameters(values: Vec<Bound>) -> rusqlite::ParamsFromIter<impl IntoIterator<Item = Value>> {
+pub(super) fn parameters(values: Vec<Parameter>) -> rusqlite::ParamsFromIter<impl IntoIterator<Item = Value>> {
     params_from_iter(values.into_iter().map(|value| match value {
-        Bound::Integer(integer) => Value::Integer(integer),
-        Bound::Number(number) => Value::Real(number),
-        Bound::Text(text) => Value::Text(text),
-        Bound::Bytes(bytes) => Value::Blob(bytes),
-        Bound::Texts(texts) => Value::Text(serde_json::Value::from(texts).to_string()),
+        Parameter::Integer(integer) => Value::Integer(integer),
+        Parameter::Number(number) => Value::Real(number),
+        Parameter::Text(text) => Value::Text(text),
+        Parameter::Bytes(bytes) => Value::Blob(bytes),
+        Parameter::Texts(texts) => Value::Text(serde_json::Value::from(texts).to_string()),
     }))
 }
 
@@ -212,15 +221,15 @@ mod tests {
         let mut connection = super::super::database::open_to_write(&folder.path().join("events.db")).unwrap();
         let chain = fresh_chain();
         let events: Vec<_> = drafts.into_iter().zip(0..).map(|(draft, at)| draft.sealed(position(chain, at))).collect();
-        append::append(&mut connection, &events.into_iter().map(append::Read::of).collect::<Vec<_>>()).unwrap();
+        append::append(&mut connection, &events.into_iter().map(append::PreparedRow::of).collect::<Vec<_>>()).unwrap();
         (folder, connection)
     }
 
-    fn counted(connection: &Connection, path: &str, bytes: usize) -> Result<Aggregate, TooMany> {
+    fn counted(connection: &Connection, path: &str, bytes: usize) -> Result<Aggregate, TooManyValues> {
         let query = visible_everywhere().by(&[(&SEQUENCE, Ascending)]).asked();
         let terms = Aggregation::Terms { field: schema::field(path).unwrap(), limit: 3 };
-        let counting = Counting::of(Dialect::Sqlite, query.query(), &terms);
-        let in_memory = tally(connection, counting.each().unwrap(), bytes).unwrap();
+        let counting = AggregateQuery::of(Dialect::Sqlite, query.query(), &terms);
+        let in_memory = count_terms(connection, counting.value_scan().unwrap(), bytes).unwrap();
         if let Ok(in_memory) = &in_memory {
             assert_eq!(in_memory, &by_the_database(connection, &counting).unwrap().unwrap(), "{path}");
         }
@@ -264,7 +273,7 @@ mod tests {
     #[test]
     fn more_values_than_memory_may_be_taken_for_are_left_to_the_database() {
         let (_folder, connection) = database((0..40).map(|n| draft().with("host.name", format!("host {n}"))));
-        assert_eq!(counted(&connection, "host.name", 40 * 60), Err(TooMany));
+        assert_eq!(counted(&connection, "host.name", 40 * 60), Err(TooManyValues));
         counted(&connection, "host.name", 40 * 80).unwrap();
         let (query, field) = (visible_everywhere().asked(), schema::field("host.name").unwrap());
         let terms = Aggregation::Terms { field, limit: 40 };

@@ -8,10 +8,7 @@ use rusqlite::{
 
 use crate::{
     query::Pattern,
-    store::sql::{
-        Cell,
-        index::{BadValue, Entry},
-    },
+    store::sql::{Cell, ExtractError, FieldExtractor},
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -59,7 +56,7 @@ fn document<'c>(context: &'c Context<'_>) -> rusqlite::Result<Option<&'c [u8]>> 
     Ok(context.get_raw(0).as_bytes_or_null()?)
 }
 
-pub(super) fn failed(error: BadValue) -> rusqlite::Error {
+pub(super) fn failed(error: ExtractError) -> rusqlite::Error {
     rusqlite::Error::UserFunctionError(error.into())
 }
 
@@ -67,13 +64,13 @@ fn text<'c>(context: &'c Context<'_>) -> rusqlite::Result<Option<&'c str>> {
     Ok(context.get_raw(0).as_str_or_null()?)
 }
 
-fn entry(name: ValueRef<'_>) -> Result<Entry, Error> {
+fn entry(name: ValueRef<'_>) -> Result<FieldExtractor, Error> {
     let name = name.as_str()?;
-    Entry::named(name).ok_or_else(|| format!("no field has an entry {name:?}").into())
+    FieldExtractor::named(name).ok_or_else(|| format!("no field has an entry {name:?}").into())
 }
 
-fn label(name: ValueRef<'_>) -> Result<(Entry, String), Error> {
-    let labels = Entry::named("labels").ok_or("there are no labels")?;
+fn label(name: ValueRef<'_>) -> Result<(FieldExtractor, String), Error> {
+    let labels = FieldExtractor::named("labels").ok_or("there are no labels")?;
     Ok((labels, name.as_str()?.to_owned()))
 }
 

@@ -4,15 +4,15 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{append::Tables, database::OpenError};
+use super::{append::EventInserter, failure::OpenError};
 use crate::{
     event::{ChainId, ChainPosition, Sequence},
-    store::sql::Row,
+    store::sql::EventRow,
 };
 
 /// A part is so many rows, or fewer if they come to so many bytes.
-const PART: usize = 1_000;
-const PART_BYTES: usize = 8 << 20;
+const BATCH_ROWS: usize = 1_000;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// What waits, by the table that is there as long as it does.
 const MOVE: &str = "events_1";
@@ -29,40 +29,40 @@ fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
 }
 
 /// Goes on to the end. The functions that statements call have to be known to the connection.
-pub(super) fn go_on(connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn finish(connection: &mut Connection) -> Result<(), OpenError> {
     while exists(connection, MOVE)? {
-        move_part(connection)?;
+        move_batch(connection)?;
     }
     while exists(connection, FILL)? {
-        fill_part(connection)?;
+        fill_batch(connection)?;
     }
     Ok(())
 }
 
 /// Moves the oldest rows of the first version's table; it goes when there are none. Another process may be at it as well.
-pub(super) fn move_part(connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn move_batch(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !exists(&transaction, MOVE)? {
         return Ok(());
     }
     let mut last = None;
     {
-        let mut tables = Tables::of(&transaction)?;
+        let mut inserter = EventInserter::of(&transaction)?;
         let mut select = transaction.prepare("SELECT id, chain, sequence, document FROM events_1 ORDER BY id")?;
         let mut rows = select.query([])?;
         let (mut count, mut bytes) = (0, 0);
-        while count < PART
-            && bytes < PART_BYTES
+        while count < BATCH_ROWS
+            && bytes < BATCH_BYTES
             && let Some(row) = rows.next()?
         {
             let (chain, sequence): ([u8; 16], i64) = (row.get(1)?, row.get(2)?);
             let document = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
             let at = ChainPosition { chain: ChainId::from_bytes(chain), sequence: Sequence(sequence.unsigned_abs()) };
-            let columns = Row::at(chain, sequence, document).map_err(|error| OpenError::BadEvent(at, error))?;
-            tables.insert(&columns, document)?;
+            let columns = EventRow::at(chain, sequence, document).map_err(|error| OpenError::BadEvent(at, error))?;
+            inserter.insert(&columns, document)?;
             (last, count, bytes) = (Some(row.get::<_, i64>(0)?), count + 1, bytes + document.len());
         }
-        tables.index_words()?;
+        inserter.index_words()?;
     }
     match last {
         Some(last) => transaction.execute("DELETE FROM events_1 WHERE id <= ?1", [last])?,
@@ -72,12 +72,12 @@ pub(super) fn move_part(connection: &mut Connection) -> Result<(), OpenError> {
 }
 
 /// Gives the newest rows without one their `event_id`; the table that counts them goes when there are none.
-pub(super) fn fill_part(connection: &mut Connection) -> Result<(), OpenError> {
+pub(super) fn fill_batch(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !exists(&transaction, FILL)? {
         return Ok(());
     }
-    match first_of_part(&transaction)? {
+    match first_of_batch(&transaction)? {
         Some(first) => {
             transaction.execute(
                 "UPDATE events SET event_id = annals_value(document, 'event.id')
@@ -93,18 +93,18 @@ pub(super) fn fill_part(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(transaction.commit()?)
 }
 
-fn first_of_part(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
+fn first_of_batch(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
     let mut select = transaction.prepare(
         "SELECT id, length(document) FROM events WHERE id <= (SELECT last FROM without_event_id) ORDER BY id DESC",
     )?;
     let mut rows = select.query([])?;
     let (mut first, mut count, mut bytes) = (None, 0, 0);
-    while count < PART
-        && bytes < PART_BYTES
+    while count < BATCH_ROWS
+        && bytes < BATCH_BYTES
         && let Some(row) = rows.next()?
     {
         let length: i64 = row.get(1)?;
-        (first, count, bytes) = (Some(row.get(0)?), count + 1, bytes + usize::try_from(length).unwrap_or(PART_BYTES));
+        (first, count, bytes) = (Some(row.get(0)?), count + 1, bytes + usize::try_from(length).unwrap_or(BATCH_BYTES));
     }
     Ok(first)
 }

@@ -21,8 +21,8 @@ use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use self::{append::Read, readers::Readers, scan::Steps, writer::Writer};
-use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, sql::Reading};
+use self::{append::PreparedRow, readers::Readers, writer::WriterThread};
+use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, sql::PagedScan};
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
@@ -45,7 +45,7 @@ pub struct SqliteConfig {
 
 /// Events in one SQLite file.
 pub struct SqliteStore {
-    writer: Writer,
+    writer: WriterThread,
     readers: Arc<Readers>,
 }
 
@@ -53,7 +53,7 @@ impl SqliteStore {
     /// Starts the thread that writes. The file is left alone until [`Store::setup`].
     pub fn new(config: SqliteConfig) -> std::io::Result<Self> {
         let readers = Readers::new(config.path.clone(), config.concurrent_queries, config.query_timeout);
-        Ok(Self { writer: Writer::start(config.path)?, readers: Arc::new(readers) })
+        Ok(Self { writer: WriterThread::start(config.path)?, readers: Arc::new(readers) })
     }
 }
 
@@ -70,14 +70,14 @@ impl EventSink for SqliteStore {
 
     async fn append(&self, _: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         let events = events.to_vec();
-        let read = tokio::task::spawn_blocking(|| events.into_iter().map(Read::of).collect::<Vec<_>>()).await;
-        let read = read.map_err(|error| SinkError::Unavailable { reason: error.to_string(), retry_after: None })?;
-        Ok(self.writer.run(move |connection| append::append(connection, &read)).await?)
+        let rows = tokio::task::spawn_blocking(|| events.into_iter().map(PreparedRow::of).collect::<Vec<_>>()).await;
+        let rows = rows.map_err(|error| SinkError::Unavailable { reason: error.to_string(), retry_after: None })?;
+        Ok(self.writer.run(move |connection| append::append(connection, &rows)).await?)
     }
 
     async fn replace(&self, _: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
-        let event = Read::of(event.clone());
-        Ok(self.writer.run(move |connection| append::replace(connection, &event)).await?)
+        let row = PreparedRow::of(event.clone());
+        Ok(self.writer.run(move |connection| append::replace(connection, &row)).await?)
     }
 
     async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
@@ -107,7 +107,7 @@ impl EventIndex for SqliteStore {
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         let last_row = self.readers.run(find::last_row).await?;
-        Ok(Box::new(Reading::begin(Steps(Arc::clone(&self.readers)), query.query().clone(), last_row)))
+        Ok(Box::new(PagedScan::begin(Arc::clone(&self.readers), query.query().clone(), last_row)))
     }
 
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {

@@ -1,4 +1,4 @@
-//! The steps of a scan.
+//! The batches of a scan.
 
 use std::sync::Arc;
 
@@ -8,14 +8,12 @@ use bytes::Bytes;
 use super::{find, readers::Readers};
 use crate::{
     query::{Place, Query},
-    store::{StoreError, sql::Step},
+    store::{StoreError, sql::BatchReader},
 };
 
-pub(super) struct Steps(pub(super) Arc<Readers>);
-
 #[async_trait]
-impl Step for Steps {
-    async fn step(
+impl BatchReader for Arc<Readers> {
+    async fn read_batch(
         &self,
         query: &Arc<Query>,
         last_row: i64,
@@ -23,6 +21,6 @@ impl Step for Steps {
         limit: u64,
     ) -> Result<Vec<Bytes>, StoreError> {
         let query = Arc::clone(query);
-        self.0.run(move |connection| find::step(connection, &query, last_row, after.as_ref(), limit)).await
+        self.run(move |connection| find::read_batch(connection, &query, last_row, after.as_ref(), limit)).await
     }
 }

@@ -17,16 +17,16 @@ use crate::{
     store::{
         StoreError, conformance,
         memory::MemoryStore,
-        sql::{Counting, Dialect, Row, Search, Statement},
+        sql::{AggregateQuery, Dialect, EventRow, Select, Statement},
         testing::{self, Draft, Question, draft, fresh_chain, position},
     },
 };
 
-struct Place {
+struct TestFile {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestFile {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -53,12 +53,12 @@ fn nowhere() -> Target {
 
 #[tokio::test]
 async fn conforms() {
-    conformance::suite(&Place::new().store().await).await;
+    conformance::suite(&TestFile::new().store().await).await;
 }
 
 #[tokio::test]
 async fn what_is_stored_is_there_when_the_store_is_opened_again() {
-    let place = Place::new();
+    let place = TestFile::new();
     let chain = fresh_chain();
     let event = draft().about("alert", "a").sealed(position(chain, 0));
     let appended = place.store().await.append(&nowhere(), std::slice::from_ref(&event)).await;
@@ -70,7 +70,7 @@ async fn what_is_stored_is_there_when_the_store_is_opened_again() {
 
 #[tokio::test]
 async fn a_document_that_does_not_fit_is_refused_alone() {
-    let store = Place::new().store().await;
+    let store = TestFile::new().store().await;
     let chain = fresh_chain();
     let events = [
         draft().sealed(position(chain, 0)),
@@ -101,7 +101,7 @@ async fn a_document_that_does_not_fit_is_refused_alone() {
 
 #[tokio::test]
 async fn a_stub_takes_no_events_place() {
-    let place = Place::new();
+    let place = TestFile::new();
     let store = place.store().await;
     let event = draft().about("alert", "a").sealed(position(fresh_chain(), 0));
     store.append(&nowhere(), std::slice::from_ref(&event)).await.unwrap();
@@ -115,7 +115,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
 
 #[tokio::test]
 async fn before_its_setup_a_store_is_unavailable() {
-    let place = Place::new();
+    let place = TestFile::new();
     let store = SqliteStore::new(place.config()).unwrap();
     let event = draft().sealed(position(fresh_chain(), 0));
     let appended = store.append(&nowhere(), &[event]).await;
@@ -126,7 +126,7 @@ async fn before_its_setup_a_store_is_unavailable() {
 
 #[tokio::test]
 async fn a_file_that_is_not_ours_blocks_until_it_is_gone() {
-    let place = Place::new();
+    let place = TestFile::new();
     Connection::open(place.path()).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
     let store = SqliteStore::new(place.config()).unwrap();
     let SinkError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
@@ -142,11 +142,11 @@ fn batch() -> Vec<SealedEvent> {
 
 /// What an append fails with where the connection is like this; and that nothing of it is there afterwards.
 fn failure_of_append<T>(prepare: impl FnOnce(&Connection, &Path) -> T) -> StoreError {
-    let place = Place::new();
+    let place = TestFile::new();
     let mut connection = open_to_write(&place.path()).unwrap();
     let _kept = prepare(&connection, &place.path());
-    let error =
-        append::append(&mut connection, &batch().into_iter().map(append::Read::of).collect::<Vec<_>>()).unwrap_err();
+    let error = append::append(&mut connection, &batch().into_iter().map(append::PreparedRow::of).collect::<Vec<_>>())
+        .unwrap_err();
     let rows: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
     failure::store_error(&place.path(), &error)
@@ -196,7 +196,7 @@ fn endless(connection: &mut Connection) -> rusqlite::Result<i64> {
 
 #[tokio::test]
 async fn a_query_is_given_up_when_its_time_is_over_and_the_next_one_runs() {
-    let place = Place::new();
+    let place = TestFile::new();
     let _store = place.store().await;
     let readers = Readers::new(place.path(), NonZeroU32::MIN, Duration::from_secs(1));
     let error = readers.run(endless).await.unwrap_err();
@@ -209,7 +209,7 @@ async fn a_query_is_given_up_when_its_time_is_over_and_the_next_one_runs() {
 
 #[tokio::test]
 async fn a_query_whose_caller_is_gone_makes_room() {
-    let place = Place::new();
+    let place = TestFile::new();
     let _store = place.store().await;
     let readers = Readers::new(place.path(), NonZeroU32::MIN, Duration::from_secs(600));
     let (started, starts) = tokio::sync::oneshot::channel();
@@ -226,7 +226,7 @@ async fn a_query_whose_caller_is_gone_makes_room() {
 
 #[tokio::test]
 async fn a_long_log_is_shortened() {
-    let place = Place::new();
+    let place = TestFile::new();
     let store = place.store().await;
     let log = place.path().with_extension("db-wal");
     // A reader in the way makes the log grow.
@@ -342,7 +342,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let place = Place::new();
+            let place = TestFile::new();
             let (store, reference) = (place.store().await, MemoryStore::default());
             let chains = [fresh_chain(), fresh_chain()];
             let events: Vec<_> = drafts
@@ -390,7 +390,7 @@ fn events_of_before() -> Vec<SealedEvent> {
 
 #[tokio::test]
 async fn a_file_of_the_first_version_is_brought_up_to_date() {
-    let place = Place::new();
+    let place = TestFile::new();
     let events = events_of_before();
     drop(file_of_the_first_version(&place.path(), &events));
     let store = place.store().await;
@@ -415,13 +415,13 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
 /// Each part is a transaction of its own, so that this is what is left by a kill between two of them.
 #[tokio::test]
 async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end() {
-    let place = Place::new();
+    let place = TestFile::new();
     let events = events_of_before();
     let mut connection = file_of_the_first_version(&place.path(), &events);
     connection.execute_batch(include_str!("migrations/0002_questions.sql")).unwrap();
     connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
     connection.pragma_update(None, "user_version", 3).unwrap();
-    migrate::move_part(&mut connection).unwrap();
+    migrate::move_batch(&mut connection).unwrap();
     let moved: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(moved, 1_000);
     drop(connection);
@@ -441,7 +441,7 @@ fn file_of_the_second_version(path: &Path, events: &[SealedEvent]) -> Connection
     connection.execute_batch("DROP TABLE events_1; PRAGMA user_version = 2").unwrap();
     let insert = "INSERT INTO events (chain, sequence, received, timestamp, document) VALUES (?1, ?2, 0, ?3, ?4)";
     for event in events {
-        let row = Row::of(event).unwrap();
+        let row = EventRow::of(event).unwrap();
         connection.execute(insert, (row.chain, row.sequence, row.timestamp, &event.document[..])).unwrap();
     }
     connection
@@ -461,7 +461,7 @@ fn by_id(id: &str) -> ScopedQuery {
 
 #[tokio::test]
 async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
-    let place = Place::new();
+    let place = TestFile::new();
     let mut events = with_ids(2_500);
     events[1] = testing::stub_of(&events[1]);
     let mut connection = file_of_the_second_version(&place.path(), &events);
@@ -469,7 +469,7 @@ async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
     connection.pragma_update(None, "user_version", 3).unwrap();
     super::functions::register(&connection).unwrap();
     // This is what is left by a kill between two parts.
-    migrate::fill_part(&mut connection).unwrap();
+    migrate::fill_batch(&mut connection).unwrap();
     let filled: i64 = connection.query_row("SELECT count(event_id) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(filled, 1_000);
     drop(connection);
@@ -489,7 +489,7 @@ async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
 
 /// How SQLite goes about these statements, a line for each step.
 fn plan<const N: usize>(statements: [Statement; N]) -> String {
-    let place = Place::new();
+    let place = TestFile::new();
     let connection = open_to_write(&place.path()).unwrap();
     let mut plan = String::new();
     for statement in statements {
@@ -503,7 +503,7 @@ fn plan<const N: usize>(statements: [Statement; N]) -> String {
 #[test]
 fn an_id_is_looked_up() {
     let query = by_id("id 7");
-    let search = Search::of(Dialect::Sqlite, query.query());
+    let search = Select::of(Dialect::Sqlite, query.query());
     let plan = plan([search.count(), search.page(None, 0, 1)]);
     assert_eq!(plan.matches("USING INDEX events_by_event_id (event_id=?)").count(), 2, "{plan}");
     assert!(!plan.contains("SCAN"), "{plan}");
@@ -514,8 +514,8 @@ fn the_last_hours_are_counted_from_their_index_alone() {
     for path in ["annals.severity", "log.level", "event.outcome", "event.action", "user.name"] {
         let terms = Aggregation::Terms { field: crate::schema::field(path).unwrap(), limit: 10 };
         let query = testing::visible_in(&["default"]).from(testing::NOON).asked();
-        let counting = Counting::of(Dialect::Sqlite, query.query(), &terms);
-        let plan = plan([counting.statement(), counting.each().unwrap().statement]);
+        let counting = AggregateQuery::of(Dialect::Sqlite, query.query(), &terms);
+        let plan = plan([counting.statement(), counting.value_scan().unwrap().statement]);
         let step = "SEARCH e USING COVERING INDEX events_by_time (timestamp>?)";
         assert_eq!(plan.matches(step).count(), 2, "{path}: {plan}");
     }

@@ -11,13 +11,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    database::open_to_write,
+    database::{LOG_LIMIT, open_to_write},
     failure::{open_error, store_error, unavailable},
 };
 use crate::store::StoreError;
-
-/// The size in bytes above which the write-ahead log is emptied; SQLite itself does so only when no reader is in its way.
-pub(super) const LOG_LIMIT: i64 = 64 * 1024 * 1024;
 
 /// How long a caller waits, in the queue and for the disk together. What was asked for may still happen afterwards.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -28,14 +25,14 @@ const QUEUE: usize = 8;
 type Work = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
 /// A handle on the thread, which ends with it.
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     path: PathBuf,
     /// `None` only while being dropped.
     queue: Option<mpsc::Sender<Work>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Writer {
+impl WriterThread {
     pub(super) fn start(path: PathBuf) -> io::Result<Self> {
         let (queue, mut work) = mpsc::channel::<Work>(QUEUE);
         let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
@@ -102,7 +99,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for WriterThread {
     /// Waits for what is being written, so that the file is closed when the store is gone.
     fn drop(&mut self) {
         self.queue = None;

@@ -5,16 +5,16 @@ use std::{cmp::Ordering, collections::HashMap};
 use super::{dialect::Cell, text::original};
 use crate::query::{Aggregate, Bucket, Key};
 
-/// What one value takes beside its text.
+/// The memory of a value beside its text.
 const OVERHEAD: usize = 64;
 
 /// How many events have each value, and how many have none.
 #[derive(Default)]
-pub(in crate::store) struct Tally {
+pub(in crate::store) struct TermCounter {
     texts: HashMap<String, u64>,
     numbers: HashMap<Number, u64>,
     without: u64,
-    /// That the values may still take.
+    /// What is left for further values.
     bytes_left: usize,
 }
 
@@ -27,21 +27,21 @@ enum Number {
 
 /// There are more values than are kept in memory.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::store) struct TooMany;
+pub(in crate::store) struct TooManyValues;
 
-impl Tally {
+impl TermCounter {
     /// The values may take so many bytes.
     pub(in crate::store) fn within(bytes: usize) -> Self {
         Self { bytes_left: bytes, ..Self::default() }
     }
 
-    /// One more event without a value.
-    pub(in crate::store) fn nothing(&mut self) -> Result<(), TooMany> {
+    /// Counts an event without a value.
+    pub(in crate::store) fn add_missing(&mut self) -> Result<(), TooManyValues> {
         self.without += 1;
         Ok(())
     }
 
-    pub(in crate::store) fn text(&mut self, kept: &str) -> Result<(), TooMany> {
+    pub(in crate::store) fn add_text(&mut self, kept: &str) -> Result<(), TooManyValues> {
         if let Some(events) = self.texts.get_mut(kept) {
             *events += 1;
             return Ok(());
@@ -51,19 +51,19 @@ impl Tally {
         Ok(())
     }
 
-    pub(in crate::store) fn integer(&mut self, integer: i64) -> Result<(), TooMany> {
+    pub(in crate::store) fn add_integer(&mut self, integer: i64) -> Result<(), TooManyValues> {
         self.count(Number::Integer(integer))
     }
 
-    pub(in crate::store) fn float(&mut self, float: f64) -> Result<(), TooMany> {
+    pub(in crate::store) fn add_float(&mut self, float: f64) -> Result<(), TooManyValues> {
         // Both zeros are one value.
         self.count(Number::Float((float + 0.0).to_bits()))
     }
 
     /// All values of one event, of which each counts once.
-    pub(in crate::store) fn all(&mut self, values: &[Cell]) -> Result<(), TooMany> {
+    pub(in crate::store) fn add_all(&mut self, values: &[Cell]) -> Result<(), TooManyValues> {
         if values.is_empty() {
-            return self.nothing();
+            return self.add_missing();
         }
         for (at, value) in values.iter().enumerate() {
             if values.iter().take(at).any(|earlier| earlier == value) {
@@ -71,15 +71,15 @@ impl Tally {
             }
             match value {
                 Cell::Null => {}
-                Cell::Integer(integer) => self.integer(*integer)?,
-                Cell::Number(number) => self.float(*number)?,
-                Cell::Text(text) => self.text(text)?,
+                Cell::Integer(integer) => self.add_integer(*integer)?,
+                Cell::Number(number) => self.add_float(*number)?,
+                Cell::Text(text) => self.add_text(text)?,
             }
         }
         Ok(())
     }
 
-    fn count(&mut self, number: Number) -> Result<(), TooMany> {
+    fn count(&mut self, number: Number) -> Result<(), TooManyValues> {
         if let Some(events) = self.numbers.get_mut(&number) {
             *events += 1;
             return Ok(());
@@ -89,12 +89,12 @@ impl Tally {
         Ok(())
     }
 
-    fn make_room(&mut self, bytes: usize) -> Result<(), TooMany> {
-        self.bytes_left = self.bytes_left.checked_sub(OVERHEAD + bytes).ok_or(TooMany)?;
+    fn make_room(&mut self, bytes: usize) -> Result<(), TooManyValues> {
+        self.bytes_left = self.bytes_left.checked_sub(OVERHEAD + bytes).ok_or(TooManyValues)?;
         Ok(())
     }
 
-    pub(in crate::store) fn answer(self, limit: usize) -> Aggregate {
+    pub(in crate::store) fn into_aggregate(self, limit: usize) -> Aggregate {
         let texts = self.texts.into_iter().map(|(text, events)| Bucket { value: Key::Text(original(text)), events });
         let numbers = self.numbers.into_iter().map(|(number, events)| Bucket { value: number.key(), events });
         let mut buckets: Vec<Bucket> = texts.chain(numbers).collect();

@@ -1,0 +1,181 @@
+//! Values in the forms in which the databases compare them.
+//!
+//! Texts are in the form of `text`, dates are milliseconds, booleans 0 or 1, numbers that are not whole the nearest of 32
+//! bits. What is too long to be found as a whole has no value.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::{
+    dialect::Cell,
+    text::{is_short, kept},
+};
+use crate::{
+    event::UnixMillis,
+    query::words::words,
+    schema::{Field, Kind},
+};
+
+/// How a field's values are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Form {
+    /// As they are sorted by, and counted, unless they are addresses.
+    Value,
+    /// An address as 32 hexadecimal digits, which are also what it is counted by.
+    Address,
+    /// The words of a text, with a blank before and after each. Also a text without any has them: one blank.
+    Words,
+}
+
+/// What a field is counted by. Addresses are by their digits, as the same one may be written in several ways.
+pub(super) fn counted_form(field: &Field) -> Form {
+    if field.kind == Kind::Ip { Form::Address } else { Form::Value }
+}
+
+pub(super) fn forms(field: &Field) -> impl Iterator<Item = Form> {
+    let is_address = field.kind == Kind::Ip;
+    let forms =
+        [(field.search.by_value(), Form::Value), (is_address, Form::Address), (field.search.by_words(), Form::Words)];
+    forms.into_iter().filter_map(|(has, form)| has.then_some(form))
+}
+
+/// What a field's index has of a value.
+pub(super) fn indexed(value: &Value, field: &Field, form: Form) -> Option<Cell> {
+    match (value, form) {
+        (Value::String(text), _) => indexed_text(text, field, form),
+        (Value::Number(_) | Value::Bool(_), Form::Value) if field.search.by_value() => {
+            indexed_number(value, field.kind)
+        }
+        (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_), _) => None,
+    }
+}
+
+pub(super) fn indexed_text(text: &str, field: &Field, form: Form) -> Option<Cell> {
+    match (form, field.kind) {
+        (Form::Address, _) => {
+            let address: std::net::IpAddr = text.parse().ok()?;
+            Some(Cell::Text(hexadecimal(address)))
+        }
+        (Form::Words, _) => Some(Cell::Text(joined_words(text))),
+        (Form::Value, _) if !field.search.by_value() => None,
+        (Form::Value, Kind::Date) => UnixMillis::written(text).map(|date| Cell::Integer(date.0)),
+        (Form::Value, Kind::Long64) => text.parse().ok().map(Cell::Integer),
+        (Form::Value, _) => whole(text, field).map(|text| Cell::Text(text.into_owned())),
+    }
+}
+
+/// The text of a field that has texts, as the tables keep it.
+pub(super) fn whole<'t>(text: &'t str, field: &Field) -> Option<Cow<'t, str>> {
+    match field.kind {
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels => {
+            let is_found = field.search.by_value() && is_short(text, field.longest_value());
+            is_found.then(|| kept(text))
+        }
+        Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Nested => None,
+    }
+}
+
+fn indexed_number(value: &Value, kind: Kind) -> Option<Cell> {
+    match kind {
+        Kind::Long => value.as_i64().map(Cell::Integer),
+        Kind::Boolean => value.as_bool().map(|value| Cell::Integer(value.into())),
+        Kind::Float => {
+            value.as_f64().map(|number| f64::from(number as f32)).filter(|number| number.is_finite()).map(Cell::Number)
+        }
+        Kind::Date
+        | Kind::Long64
+        | Kind::Keyword
+        | Kind::Text
+        | Kind::Json
+        | Kind::Ip
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Nested => None,
+    }
+}
+
+/// The words of a text as a filter has them, in a row.
+pub(super) fn joined_words(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len() + 2);
+    joined.push(' ');
+    for word in words(text) {
+        joined.push_str(&word);
+        joined.push(' ');
+    }
+    joined
+}
+
+/// IPv4 addresses are the IPv6 addresses that they map to.
+pub(super) fn hexadecimal(address: std::net::IpAddr) -> String {
+    let address = match address {
+        std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        std::net::IpAddr::V6(v6) => v6,
+    };
+    format!("{:032x}", u128::from(address))
+}
+
+/// The shortest text of the address that has these digits.
+pub(super) fn address_of(digits: &str) -> Option<String> {
+    let address = std::net::Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?);
+    Some(std::net::IpAddr::from(address).to_canonical().to_string())
+}
+
+pub(super) fn json(cell: Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Integer(integer) => integer.into(),
+        Cell::Number(number) => number.into(),
+        Cell::Text(text) => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        query::{Key, Order, Sort},
+        schema,
+    };
+
+    /// Behind a place whose key the index lacks, every event without the field would stand again.
+    #[test]
+    fn the_index_has_exactly_what_events_are_sorted_by() {
+        let long = "x".repeat(1_025);
+        let values = [
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(-9_007_199_254_740_991_i64),
+            json!(u64::MAX),
+            json!(0.1),
+            json!(1e-300),
+            json!(3.5e38),
+            json!(-1e300),
+            json!(""),
+            json!("\0\u{1}"),
+            json!(long),
+            json!("9223372036854775807"),
+            json!("9223372036854775808"),
+            json!("2026-11-24T12:00:00.001999Z"),
+            json!("0000-01-01T00:00:00.000Z"),
+            json!("9999-12-31T23:59:59.999Z"),
+            json!("10.0.0.1"),
+            json!({"a": "b"}),
+        ];
+        for field in &schema::FIELDS {
+            let Ok(sort) = Sort::by(field, Order::Ascending) else { continue };
+            for value in &values {
+                let document = field.path.rsplit('.').fold(value.clone(), |inner, name| json!({name: inner}));
+                let key = sort.key(&document).map(|key| match key {
+                    Key::Integer(integer) => Cell::Integer(integer),
+                    Key::Number(number) => Cell::Number(number),
+                    Key::Text(text) => Cell::Text(kept(&text).into_owned()),
+                });
+                assert_eq!(indexed(value, field, Form::Value), key, "{} of {value}", field.path);
+            }
+        }
+    }
+}
