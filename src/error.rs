@@ -438,7 +438,7 @@ impl From<IndexError> for Failure {
                 Self::new(ErrorCode::StoreDenied, "the store refuses the credentials of this log")
                     .retry_after(RETRY_AFTER)
             }
-            // The route looks beforehand; this is for what has come since.
+            // `read` looks beforehand; this is for what has come since.
             IndexError::TooManyBuckets => {
                 Self::invalid(format!("[request query.interval]: {cause}; expected a longer one, or [auto]"))
             }

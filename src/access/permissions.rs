@@ -1,4 +1,4 @@
-//! The one table of what each role may do. A route names its [`Permission`]; what is not in the table, nobody may.
+//! The one table of what each role may do. An operation names its [`Permission`]; what is not in the table, nobody may.
 
 use super::Role;
 

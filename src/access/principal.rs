@@ -269,7 +269,7 @@ fn list(roles: &[Role]) -> String {
 }
 
 impl Principal {
-    /// Whether the caller may do this, in this space if the need is about one.
+    /// Whether the caller may do this, in this space if the permission is about one.
     pub fn check(&self, permission: Permission, space: Option<&Space>) -> Result<(), Refusal> {
         let mut fitting = self.with_role_for(permission).peekable();
         if fitting.peek().is_none() {
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn every_role_has_its_name_and_means_are_told_apart() {
+    fn every_role_has_its_name_and_realms_are_told_apart() {
         assert_eq!(Role::ALL.map(Role::as_str), Role::NAMES);
         assert!(Role::ALL.iter().all(|role| Role::parse(role.as_str()) == Some(*role)));
         let names: std::collections::BTreeSet<_> = Realm::ALL.iter().map(|realm| realm.as_str()).collect();

@@ -158,8 +158,11 @@ impl Resolver {
 
     fn strongest(&self, key: &str, name: &str) -> Option<&Assignment> {
         let setting = SETTINGS.iter().find(|known| known.path == key)?;
-        let path = KeyPath::of(setting, name);
-        self.defaults.iter().chain(&self.values).rfind(|value| value.path == path)
+        self.strongest_at(&KeyPath::of(setting, name))
+    }
+
+    fn strongest_at(&self, path: &KeyPath) -> Option<&Assignment> {
+        self.defaults.iter().chain(&self.values).rfind(|value| value.path == *path)
     }
 
     fn names_in(&self, section: &str) -> BTreeSet<String> {
@@ -203,9 +206,9 @@ impl Resolver {
             })
             .collect();
         let shown = order.into_values().filter_map(|(path, kind)| {
-            let value = path.find_in(merged)?;
-            let origin = value.origin().unwrap_or_default().to_owned();
-            Some(EffectiveValue { path: path.clone(), shown: kind.show(value), origin })
+            // The crate forgets where a table came from.
+            let origin = self.strongest_at(path)?.value.origin().unwrap_or_default().to_owned();
+            Some(EffectiveValue { path: path.clone(), shown: kind.show(path.find_in(merged)?), origin })
         });
         Effective(shown.collect())
     }

@@ -1,5 +1,5 @@
-//! An operation of the interface: its route, what a caller needs for it, what it takes, what it answers, what is recorded of it,
-//! and the handler that does it. The routes, the parsers of parameters and the API document are all made of this.
+//! An operation of the interface: its route, what a caller needs for it, what it takes, what it answers, what the log records of it,
+//! and the handler that does it. The routes, their guards, the parsers of parameters and the API document are all made of this.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use axum::{
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, Content, HttpMethod, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
+        Components, Content, HttpMethod, Object, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
         extensions::ExtensionsBuilder,
         path::{OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
@@ -85,6 +85,19 @@ enum SchemaOf {
     Json,
 }
 
+/// Stands for the schema of an event, which says more than can be said here.
+fn event_placeholder() -> Object {
+    ObjectBuilder::new().schema_type(Type::Object).description(Some("docs/event.schema.json")).build()
+}
+
+/// Puts the schema of an event into the text of the API document.
+pub(super) fn with_event_schema(document: &str) -> serde_json::Result<String> {
+    const INDENT: &str = "\n      ";
+    let placeholder = serde_json::to_string_pretty(&event_placeholder())?.replace('\n', INDENT);
+    let schema = include_str!("../../docs/event.schema.json").trim_end().replace('\n', INDENT);
+    Ok(document.replacen(&placeholder, &schema, 1))
+}
+
 impl SchemaOf {
     fn of<T: ToSchema>() -> Self {
         Self::Type { name: || T::name().into_owned(), schema: T::schema, others: T::schemas }
@@ -112,9 +125,7 @@ impl SchemaOf {
                 components.schemas.extend(schemas);
             }
             Self::Event => {
-                if let Ok(schema) = serde_json::from_str::<Schema>(include_str!("../../docs/event.schema.json")) {
-                    components.schemas.insert(EVENT.to_owned(), schema.into());
-                }
+                components.schemas.insert(EVENT.to_owned(), Schema::from(event_placeholder()).into());
             }
             Self::Text | Self::Json => {}
         }
@@ -199,6 +210,7 @@ pub(super) fn body_errors() -> [Answer; 2] {
 
 impl Operation {
     fn new<H: Handler<T, Arc<Shared>>, T: 'static>(
+        access: Access,
         method: HttpMethod,
         filter: MethodFilter,
         path: &'static str,
@@ -213,7 +225,7 @@ impl Operation {
             tag: "",
             summary: "",
             description: None,
-            access: Access::Open { takes_key: false },
+            access,
             action: None,
             parameters: Vec::new(),
             body: None,
@@ -223,35 +235,48 @@ impl Operation {
     }
 
     pub(super) fn get<H: Handler<T, Arc<Shared>>, T: 'static>(
+        permission: Permission,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(HttpMethod::Get, MethodFilter::GET, path, id, handler)
+        Self::new(Access::Needs(permission), HttpMethod::Get, MethodFilter::GET, path, id, handler)
+    }
+
+    /// A `GET` for everyone.
+    pub(super) fn open<H: Handler<T, Arc<Shared>>, T: 'static>(
+        path: &'static str,
+        id: &'static str,
+        handler: H,
+    ) -> Self {
+        Self::new(Access::Open { takes_key: false }, HttpMethod::Get, MethodFilter::GET, path, id, handler)
     }
 
     pub(super) fn post<H: Handler<T, Arc<Shared>>, T: 'static>(
+        permission: Permission,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(HttpMethod::Post, MethodFilter::POST, path, id, handler)
+        Self::new(Access::Needs(permission), HttpMethod::Post, MethodFilter::POST, path, id, handler)
     }
 
     pub(super) fn put<H: Handler<T, Arc<Shared>>, T: 'static>(
+        permission: Permission,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(HttpMethod::Put, MethodFilter::PUT, path, id, handler)
+        Self::new(Access::Needs(permission), HttpMethod::Put, MethodFilter::PUT, path, id, handler)
     }
 
     pub(super) fn delete<H: Handler<T, Arc<Shared>>, T: 'static>(
+        permission: Permission,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(HttpMethod::Delete, MethodFilter::DELETE, path, id, handler)
+        Self::new(Access::Needs(permission), HttpMethod::Delete, MethodFilter::DELETE, path, id, handler)
     }
 
     pub(super) fn tagged(mut self, tag: &'static str) -> Self {
@@ -275,18 +300,13 @@ impl Operation {
         self
     }
 
-    pub(super) fn needs(mut self, permission: Permission) -> Self {
-        self.access = Access::Needs(permission);
-        self
-    }
-
     /// Without a key it answers less.
     pub(super) fn takes_key(mut self) -> Self {
         self.access = Access::Open { takes_key: true };
         self
     }
 
-    /// What is recorded of it in the log itself.
+    /// What the log records of it, where it is recorded: for the API document.
     pub(super) fn records(mut self, action: Action) -> Self {
         self.action = Some(action);
         self

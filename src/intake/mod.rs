@@ -130,7 +130,7 @@ impl Contents {
 
     /// The stream of the content at this index, and how many contents from there on are in it.
     pub fn run_at(&self, index: usize) -> Option<(&Stream, usize)> {
-        let run = self.runs.iter().find(|run| index < run.end)?;
+        let run = self.runs.get(self.runs.partition_point(|run| run.end <= index))?;
         Some((&run.stream, run.end - index))
     }
 

@@ -58,7 +58,7 @@ pub struct ExportSummary {
 pub struct Export {
     reader: Arc<Reader>,
     scan: OpenScan,
-    /// `None` while it writes, and after it failed.
+    /// `None` while it writes, and after it failed or was finished.
     exporter: Option<Exporter>,
     /// What was read and is not yet written.
     batch: Vec<Bytes>,
@@ -92,7 +92,7 @@ impl Export {
     /// into bytes.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         if self.batch.is_empty() {
-            return Ok(None);
+            return if self.exporter.is_some() { Ok(None) } else { Err(after_failure()) };
         }
         let batch = std::mem::take(&mut self.batch);
         let limit = next_limit(&batch);
@@ -100,14 +100,14 @@ impl Export {
         let read = self.scan.next(limit, self.reader.step_deadline());
         let (written, read) = tokio::join!(write(exporter, batch), read);
         let (exporter, bytes) = written?;
-        self.exporter = Some(exporter);
         self.batch = read?;
+        self.exporter = Some(exporter);
         Ok(Some(bytes))
     }
 
-    /// The bytes that close the export.
-    pub fn finish(self) -> Result<(Vec<u8>, ExportSummary), ReadError> {
-        self.exporter.ok_or_else(after_failure)?.finish().map_err(ReadError::internal)
+    /// The bytes that close the export. It counts as running until it is dropped, which is for when all of it has been taken.
+    pub fn finish(&mut self) -> Result<(Vec<u8>, ExportSummary), ReadError> {
+        self.exporter.take().ok_or_else(after_failure)?.finish().map_err(ReadError::internal)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The door to everything that is read: whoever asks, over whatever protocol, asks a [`Reader`].
 //!
 //! Requests are plain structs ([`FindRequest`], [`AggregateRequest`], [`ExportRequest`], [`TailRequest`], …), and so are results;
-//! nothing here knows HTTP. A protocol makes one of the other and writes down what comes. Whether the caller may is asked here,
-//! in [`scope`], and nowhere else; what is read is recorded there too.
+//! nothing here knows HTTP. A protocol makes one of the other and writes down what comes. Whether the caller may read these
+//! events is asked in [`scope`], where what is read is recorded too; whether they may ask at all is for the protocol to check before.
 
 mod aggregate;
 mod buckets;

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Mutex, time::sleep};
 
-use crate::{journal::Position, ship::Confirmations, store::EventIndex};
+use crate::{backoff::Backoff, journal::Position, ship::Confirmations, store::EventIndex};
 
-/// How long after a refresh that failed the next one is tried.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long after a refresh that failed the next one is tried, at first.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Makes what the store has confirmed visible, with one refresh for all who wait.
 pub(super) struct Visibility {
@@ -28,11 +28,12 @@ impl Visibility {
         confirmations.reach(end).await;
         // Whoever comes while another refreshes waits for it, and most often finds itself covered.
         let mut refreshed = self.refreshed.lock().await;
+        let mut backoff = Backoff::starting_at(FIRST_WAIT);
         while *refreshed < end {
             let covered = confirmations.confirmed();
             match self.index.refresh().await {
                 Ok(()) => *refreshed = covered,
-                Err(_) => sleep(PAUSE).await,
+                Err(_) => sleep(backoff.next(None)).await,
             }
         }
     }

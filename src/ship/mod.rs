@@ -291,8 +291,9 @@ impl Shipper {
         }
     }
 
-    /// Waits until the store has everything before `end`, which finds may see a moment later. `false` if that took longer than `limit`.
-    pub async fn wait_stored(&self, end: Position, limit: Duration) -> bool {
+    /// Waits until the store has everything before `end`. `false` if that took longer than `limit`.
+    #[cfg(test)]
+    async fn wait_stored(&self, end: Position, limit: Duration) -> bool {
         timeout(limit, self.confirmations().reach(end)).await.is_ok()
     }
 

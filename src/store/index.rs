@@ -1,6 +1,6 @@
 //! The side of a store that answers questions.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,14 +31,26 @@ pub trait EventIndex: Send + Sync {
     /// read at once MUST be bounded by the query's bytes, as a page is.
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError>;
 
-    /// The last entry of each chain that the store has anything of.
+    /// Everything that stands at these positions of a chain, in their order, as far as finds see it: events, stubs, and documents that Annals
+    /// did not write but that say to be there, several at one position if there are.
+    ///
+    /// An answer has about so many bytes at most, and MAY have fewer; but it MUST NOT end between two documents of one position, nor before the
+    /// first position that has any. A range is read by asking again behind the last position of an answer, until an answer is empty.
+    async fn at_positions(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<Sequence>,
+        bytes: usize,
+    ) -> Result<Vec<ChainDocument>, IndexError>;
+
+    /// The last entry of each chain that the store has anything of, as far as finds see it. Stubs are entries.
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError>;
 
-    /// The first entry of this chain at or behind `from`.
+    /// The first entry of this chain at or behind `from`, as far as finds see it. Stubs are entries.
     async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError>;
 
-    /// The last of the positions that follow each other in this chain from `from` on without a hole; `None` if there is nothing
-    /// at `from`.
+    /// The last of the positions that follow each other in this chain from `from` on, at all of which there is an entry that finds see
+    /// (stubs are entries); `None` if there is none at `from`.
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError>;
 }
 
@@ -50,6 +62,15 @@ pub trait Scan: Send {
 
     /// Lets go of what the store holds for it. What is not closed the store MUST let go by itself after a while.
     async fn close(self: Box<Self>);
+}
+
+/// What stands at a position of a chain, by what the store finds it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainDocument {
+    pub sequence: Sequence,
+    /// The key of the document, where the store has one that is not the position itself: the `_id` of an engine.
+    pub id: Option<String>,
+    pub document: Bytes,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -93,10 +93,11 @@ fn table() -> Vec<(String, BTreeSet<String>)> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let section = text.split("\n## Who may use whom\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-    rows.map(|row| {
-        let (module, uses) = row.split_once("` |").unwrap();
+    rows.flat_map(|row| {
+        let (modules, uses) = row.split_once("` |").unwrap();
         let uses = uses.trim_matches([' ', '|']).split(", ").filter(|name| !name.is_empty());
-        (module.to_owned(), uses.map(str::to_owned).collect())
+        let uses: BTreeSet<_> = uses.map(str::to_owned).collect();
+        modules.split("`, `").map(move |module| (module.to_owned(), uses.clone())).collect::<Vec<_>>()
     })
     .collect()
 }
@@ -131,6 +132,145 @@ fn modules_use_each_other_as_the_architecture_says() {
         complaints.extend(uses.into_iter().map(|never| format!("the table: {module} does not use {never}")));
     }
     complain(&complaints);
+}
+
+/// A file as a module: `["store", "sql", "row"]` is `src/store/sql/row.rs`.
+type Module = Vec<String>;
+
+/// The paths that a piece of code names, in lists of imports and elsewhere, from the root of the crate; `within` is the module of
+/// the code. A path may end in an item.
+fn paths_used(code: &str, within: &[String]) -> Vec<(Module, bool)> {
+    let mut paths = Vec::new();
+    let mut rest = code;
+    while let Some(at) = ["crate::", "super::", "self::"].iter().filter_map(|root| rest.find(root)).min() {
+        let is_path = !rest[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ':' | '$'));
+        let line_start = rest[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let is_export = rest[line_start..at].trim_start().starts_with("pub") && rest[line_start..at].contains("use ");
+        rest = &rest[at..];
+        let (path, after) = tree(rest);
+        if is_path {
+            paths.extend(path.into_iter().filter_map(|path| Some((rooted(&path, within)?, is_export))));
+        }
+        rest = after;
+    }
+    paths
+}
+
+/// A path or a tree of paths at the beginning of this text, and what follows it.
+fn tree(text: &str) -> (Vec<Vec<String>>, &str) {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        let mut paths = Vec::new();
+        loop {
+            rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+            if let Some(after) = rest.strip_prefix('}') {
+                return (paths, after);
+            }
+            let (more, after) = tree(rest);
+            if after.len() == rest.len() {
+                return (paths, after);
+            }
+            paths.extend(more);
+            rest = after.split_once([',', '}']).map_or(after, |(name, _)| &after[name.len()..]);
+        }
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let name = name.to_owned();
+    match rest.strip_prefix("::").map(tree) {
+        Some((below, after)) if !below.is_empty() => {
+            (below.into_iter().map(|path| [vec![name.clone()], path].concat()).collect(), after)
+        }
+        _ => (vec![vec![name]], rest),
+    }
+}
+
+/// The path from the root of the crate.
+fn rooted(path: &[String], within: &[String]) -> Option<Module> {
+    let mut base: Module = if path.first()? == "crate" { Vec::new() } else { within.to_vec() };
+    let mut names = path.iter().skip_while(|name| *name == "crate" || *name == "self").peekable();
+    while names.next_if(|name| *name == "super").is_some() {
+        base.pop()?;
+    }
+    base.extend(names.cloned());
+    Some(base)
+}
+
+/// Which files use which. What a file re-exports is that of the file where it is; and a `mod.rs` may use what is in its own folder, as it
+/// is what the folder looks like from outside.
+fn files_used() -> BTreeMap<Module, BTreeSet<Module>> {
+    let module = |path: &str| -> Module {
+        let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+        path.split('/').map(str::to_owned).collect()
+    };
+    let files: BTreeMap<Module, String> =
+        program_files().into_iter().map(|(path, code)| (module(&path), code)).collect();
+    let split = |path: &Module| -> Option<(Module, Option<String>)> {
+        let length = (1..=path.len()).rev().find(|length| files.contains_key(&path[..*length]))?;
+        Some((path[..length].to_vec(), path.get(length).cloned()))
+    };
+    let used: Vec<_> = files
+        .iter()
+        .flat_map(|(file, code)| {
+            paths_used(code, file).into_iter().map(move |(path, is_export)| (file, path, is_export))
+        })
+        .collect();
+    let exports: BTreeMap<(Module, String), Module> = used
+        .iter()
+        .filter(|(_, _, is_export)| *is_export)
+        .filter_map(|(file, path, _)| {
+            let (target, item) = split(path)?;
+            Some((((*file).clone(), item?), target))
+        })
+        .collect();
+    let mut edges: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+    for (file, path, _) in used {
+        let Some((mut target, item)) = split(&path) else { continue };
+        while let Some(further) =
+            item.clone().and_then(|item| exports.get(&(target.clone(), item))).filter(|further| **further != target)
+        {
+            target = further.clone();
+        }
+        if target != *file && !target.starts_with(file) {
+            edges.entry(file.clone()).or_default().insert(target);
+        }
+    }
+    edges
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let mut edges = files_used();
+    assert!(edges.len() > 100, "the imports are not seen");
+    // Whatever uses nothing that is left is in no circle.
+    loop {
+        let left: BTreeSet<_> = edges.keys().cloned().collect();
+        edges.values_mut().for_each(|used| used.retain(|file| left.contains(file)));
+        let before = edges.len();
+        edges.retain(|_, used| !used.is_empty());
+        if edges.len() == before {
+            break;
+        }
+    }
+    let complaints: Vec<_> = edges
+        .iter()
+        .map(|(file, used)| {
+            let used: Vec<_> = used.iter().map(|file| file.join("/")).collect();
+            format!("{} is in a circle, or behind one: it uses {}", file.join("/"), used.join(", "))
+        })
+        .collect();
+    complain(&complaints);
+}
+
+#[test]
+fn paths_are_seen_in_lists_and_in_code() {
+    let code = "use super::{a::{self, B}, c};\npub use crate::d::E;\nfn f() { crate::g::h::i(); self::j(); }";
+    let within = ["x".to_owned(), "y".to_owned()];
+    let used: Vec<_> =
+        paths_used(code, &within).into_iter().map(|(path, is_export)| (path.join("/"), is_export)).collect();
+    let expected =
+        [("x/a/self", false), ("x/a/B", false), ("x/c", false), ("d/E", true), ("g/h/i", false), ("x/y/j", false)];
+    assert_eq!(used, expected.map(|(path, is_export)| (path.to_owned(), is_export)));
 }
 
 #[test]

@@ -160,11 +160,11 @@ impl Keys {
 
     /// Who this key belongs to. Takes the same time whether and wherever it is found.
     pub fn look_up(&self, key: &str, now: UnixMillis) -> Known {
-        let credentials = hash(key);
+        let digest = hash(key);
         let keys = self.current();
         let mut found = u64::MAX;
         for (index, key) in (0_u64..).zip(keys.iter()) {
-            let same: Choice = key.sha256.ct_eq(&credentials);
+            let same: Choice = key.sha256.ct_eq(&digest);
             found.conditional_assign(&index, same);
         }
         match usize::try_from(found).ok().and_then(|index| keys.get(index)) {

@@ -12,7 +12,10 @@ use utoipa::{
 };
 
 use self::examples::Examples;
-use super::{answer::ErrorAnswer, operation::Operation};
+use super::{
+    answer::ErrorAnswer,
+    operation::{Operation, with_event_schema},
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,7 +43,7 @@ pub(super) fn document(operations: &[Operation]) -> serde_json::Result<String> {
     }
     document.servers = Some(servers());
     Examples::read()?.add_to(&mut document);
-    let mut text = document.to_pretty_json()?;
+    let mut text = with_event_schema(&document.to_pretty_json()?)?;
     text.push('\n');
     Ok(text)
 }
@@ -65,19 +68,17 @@ fn add_security(components: &mut Components) {
 }
 
 fn add_unauthenticated(operation: &mut Described) {
-    {
-        let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorAnswer"))));
-        for (status, description) in [
-            ("401", "The request has no credentials, or none that are known"),
-            ("403", "The caller is known, and may not do this"),
-            (
-                "429",
-                "Too many attempts to authenticate failed, the journal is full, or as many exports or tails are running as may",
-            ),
-        ] {
-            let response =
-                ResponseBuilder::new().description(description).content("application/json", body.clone()).build();
-            operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
-        }
+    let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorAnswer"))));
+    for (status, description) in [
+        ("401", "The request has no credentials, or none that are known"),
+        ("403", "The caller is known, and may not do this"),
+        (
+            "429",
+            "Too many attempts to authenticate failed, the journal is full, or as many exports or tails are running as may",
+        ),
+    ] {
+        let response =
+            ResponseBuilder::new().description(description).content("application/json", body.clone()).build();
+        operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
     }
 }

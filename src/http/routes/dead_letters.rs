@@ -24,9 +24,8 @@ const LIMIT: Parameter =
     Parameter::number("limit", NumberRange { default: 100, min: 0, max: 1000 }, "How many to list of each store");
 
 pub(super) fn operations() -> Vec<Operation> {
-    let list = Operation::get("/api/event_log/dead_letters", "list_dead_letters", list)
+    let list = Operation::get(Permission::ListDeadLetters, "/api/event_log/dead_letters", "list_dead_letters", list)
         .in_spaces()
-        .needs(Permission::ListDeadLetters)
         .tagged("dead letters")
         .summary("List what stores refused for good")
         .parameters([&STORE, &FROM, &LIMIT])
@@ -34,9 +33,8 @@ pub(super) fn operations() -> Vec<Operation> {
             Answer::json::<DeadLettersAnswer>(200, "Dead letters by store"),
             Answer::error(400, "The request is invalid"),
         ]);
-    let replay = Operation::post("/api/event_log/dead_letters/_replay", "replay_dead_letters", replay)
+    let replay = Operation::post(Permission::ReplayDeadLetters, "/api/event_log/dead_letters/_replay", "replay_dead_letters", replay)
         .in_spaces()
-        .needs(Permission::ReplayDeadLetters)
         .tagged("dead letters")
         .summary("Offer what stores refused to them again")
         .description(

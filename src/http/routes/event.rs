@@ -20,9 +20,8 @@ use crate::{
 const ID: Parameter = Parameter::path("id", "`event.id`", "7-paid");
 
 pub(super) fn operations() -> Vec<Operation> {
-    let get = Operation::get("/api/event_log/events/{id}", "get_event", get)
+    let get = Operation::get(Permission::SearchEvents, "/api/event_log/events/{id}", "get_event", get)
         .in_spaces()
-        .needs(Permission::SearchEvents)
         .tagged("find")
         .summary("Get one event by its id")
         .description(

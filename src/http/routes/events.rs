@@ -33,9 +33,8 @@ const WAIT_FOR: Parameter =
     Parameter::text("wait_for", "`stored`: answer once the events can be found").such_as("stored");
 
 pub(super) fn operations() -> Vec<Operation> {
-    let log = Operation::post("/api/event_log/events", "log_events", log)
+    let log = Operation::post(Permission::LogEvents, "/api/event_log/events", "log_events", log)
         .in_spaces()
-        .needs(Permission::LogEvents)
         .tagged("events")
         .summary("Log events")
         .description(

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::{http::StatusCode, response::Response};
+use bytes::Bytes;
 use serde::Deserialize;
+use tokio::task;
 use utoipa::ToSchema;
 
 use super::question::{Asked, Form, Question};
@@ -17,6 +19,9 @@ use crate::{
     },
     read::{Found, Paging},
 };
+
+/// Bytes of events whose answer is put together on a thread that may block.
+const LARGE_PAGE: usize = 1 << 20;
 
 /// One page of what was found.
 #[derive(ToSchema, Deserialize)]
@@ -70,7 +75,13 @@ async fn find(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
     let scope = scope.read(&shared, &headers, deadline).await?;
     let mut found = shared.services.reader.find(&caller, scope, request, deadline).await?;
     let memory = found.memory.take();
-    let body = write(page, per_page, found);
+    let bytes: usize = found.documents.iter().map(Bytes::len).sum();
+    let write = move || write(page, per_page, found);
+    let body = if bytes > LARGE_PAGE {
+        task::spawn_blocking(write).await.map_err(|error| Failure::internal(error.to_string()))?
+    } else {
+        write()
+    };
     Ok(match memory {
         Some(memory) => answer::json_bytes(StatusCode::OK, held_body::body(body, memory)),
         None => answer::json_bytes(StatusCode::OK, body),

@@ -15,11 +15,11 @@ use crate::{
 };
 
 pub(super) fn operations() -> Vec<Operation> {
-    let live = Operation::get("/livez", "live", live)
+    let live = Operation::open("/livez", "live", live)
         .tagged("operation")
         .summary("Whether the process runs")
         .answers([Answer::json::<LiveAnswer>(200, "It does")]);
-    let ready = Operation::get("/readyz", "ready", ready)
+    let ready = Operation::open("/readyz", "ready", ready)
         .takes_key()
         .tagged("operation")
         .summary("Whether events are accepted, and how far each store is")

@@ -32,13 +32,11 @@ const JSON: Expected = Expected { content_types: &["application/json"], limit: M
 const NAME: Parameter = Parameter::path("name", "Name of the key", "shop");
 
 pub(super) fn operations() -> Vec<Operation> {
-    let list = Operation::get("/api/access/keys", "list_keys", list)
-        .needs(Permission::ListKeys)
+    let list = Operation::get(Permission::ListKeys, "/api/access/keys", "list_keys", list)
         .tagged("access")
         .summary("List the API keys")
         .answers([Answer::json::<KeysAnswer>(200, "All keys, without their texts")]);
-    let create = Operation::post("/api/access/keys", "create_key", create)
-        .needs(Permission::ChangeKeys)
+    let create = Operation::post(Permission::ChangeKeys, "/api/access/keys", "create_key", create)
         .tagged("access")
         .summary("Make an API key")
         .description("The answer is the only place where its text is shown. The key holds from now on.")
@@ -51,8 +49,7 @@ pub(super) fn operations() -> Vec<Operation> {
         ])
         .answers(body_errors())
         .answers([Answer::error(503, "The key could not be made durable")]);
-    let revoke = Operation::delete("/api/access/keys/{name}", "revoke_key", revoke)
-        .needs(Permission::ChangeKeys)
+    let revoke = Operation::delete(Permission::ChangeKeys, "/api/access/keys/{name}", "revoke_key", revoke)
         .tagged("access")
         .summary("Revoke an API key")
         .description(

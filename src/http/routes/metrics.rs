@@ -20,8 +20,7 @@ use crate::{
 };
 
 pub(super) fn operations() -> Vec<Operation> {
-    let scrape = Operation::get("/metrics", "metrics", scrape)
-        .needs(Permission::Monitor)
+    let scrape = Operation::get(Permission::Monitor, "/metrics", "metrics", scrape)
         .tagged("operation")
         .summary("What the program counts")
         .answers([Answer::text(200, "OpenMetrics text", "application/openmetrics-text")]);

@@ -14,8 +14,7 @@ use crate::{
 };
 
 pub(super) fn operations() -> Vec<Operation> {
-    let document = Operation::get("/openapi.json", "openapi", document)
-        .needs(Permission::ReadDescription)
+    let document = Operation::get(Permission::ReadDescription, "/openapi.json", "openapi", document)
         .tagged("operation")
         .summary("The description of this interface")
         .answers([Answer::any_json(200, "An OpenAPI 3.1 document")]);

@@ -27,27 +27,32 @@ const JSON: Expected = Expected { content_types: &["application/json"], limit: M
 const PROVIDER: Parameter = Parameter::path("provider", "`event.provider` of the events", "shop");
 
 pub(super) fn operations() -> Vec<Operation> {
-    let list = Operation::get("/api/event_log/providers", "list_providers", list)
+    let list = Operation::get(Permission::ListProviders, "/api/event_log/providers", "list_providers", list)
         .in_spaces()
-        .needs(Permission::ListProviders)
         .tagged("providers")
         .summary("List the registered providers")
         .description("A writer sees those that it may log as.")
         .answers([Answer::json::<ProvidersAnswer>(200, "All providers by name")]);
-    let register = Operation::put("/api/event_log/providers/{provider}", "register_provider", register)
-        .in_spaces()
-        .needs(Permission::RegisterProviders)
-        .tagged("providers")
-        .summary("Register a provider's actions")
-        .description("Adds the actions to those that are there. Defaults, if any are given, take the place of those that are there.")
-        .parameters([&PROVIDER])
-        .json_body::<Registration>(Some("`actions`, and optionally `defaults`"))
-        .answers([
-            Answer::json::<ProviderAnswer>(200, "What is registered of the provider now"),
-            Answer::error(400, "The request is invalid"),
-        ])
-        .answers(body_errors())
-        .answers([Answer::error(503, "The registration could not be made durable")]);
+    let register = Operation::put(
+        Permission::RegisterProviders,
+        "/api/event_log/providers/{provider}",
+        "register_provider",
+        register,
+    )
+    .in_spaces()
+    .tagged("providers")
+    .summary("Register a provider's actions")
+    .description(
+        "Adds the actions to those that are there. Defaults, if any are given, take the place of those that are there.",
+    )
+    .parameters([&PROVIDER])
+    .json_body::<Registration>(Some("`actions`, and optionally `defaults`"))
+    .answers([
+        Answer::json::<ProviderAnswer>(200, "What is registered of the provider now"),
+        Answer::error(400, "The request is invalid"),
+    ])
+    .answers(body_errors())
+    .answers([Answer::error(503, "The registration could not be made durable")]);
     vec![list, register]
 }
 

@@ -150,23 +150,20 @@ impl Question {
                 .answers(question_errors())
         };
         let Form { path, id, .. } = self.visible;
-        let visible = described(Operation::get(path, id, by_path.clone()), &self.visible)
+        let visible = described(Operation::get(Permission::SearchEvents, path, id, by_path.clone()), &self.visible)
             .description(format!(
                 "Under `/s/{{space}}` those of that space, else those of every space.{}{}",
                 if self.details.is_empty() { "" } else { " " },
                 self.details
             ))
-            .needs(Permission::SearchEvents)
             .parameters(self.parameters.clone());
         let Form { path, id, .. } = self.by_id;
-        let by_id = described(Operation::get(path, id, by_path), &self.by_id)
-            .needs(Permission::FindByObject)
+        let by_id = described(Operation::get(Permission::FindByObject, path, id, by_path), &self.by_id)
             .parameters([&OBJECT_TYPE, &OBJECT_ID])
             .parameters(self.parameters.clone());
         let mut operations = vec![visible, by_id];
         if let Some(form) = &self.by_ids {
-            let by_ids = described(Operation::post(form.path, form.id, by_body), form)
-                .needs(Permission::FindByObject)
+            let by_ids = described(Operation::post(Permission::FindByObject, form.path, form.id, by_body), form)
                 .parameters([&OBJECT_TYPE])
                 .parameters(self.parameters)
                 .json_body::<IdsBody>(None)

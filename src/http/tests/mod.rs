@@ -17,6 +17,7 @@ mod tls;
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -50,7 +51,8 @@ use crate::{
     read::{self, Reader},
     ship::{self, Shipper, Trimmer},
     store::{
-        EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target, memory::MemoryStore,
+        ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target,
+        memory::MemoryStore,
     },
     time::Clock,
     writer::{self, Recovering, Writer},
@@ -432,6 +434,16 @@ impl EventIndex for Scripted {
             waits_after: *self.scan_waits_after.lock().unwrap(),
             closed: Arc::clone(&self.closed_scans),
         }))
+    }
+
+    async fn at_positions(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<Sequence>,
+        bytes: usize,
+    ) -> Result<Vec<ChainDocument>, IndexError> {
+        self.is_there()?;
+        self.memory.at_positions(chain, range, bytes).await
     }
 
     async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {

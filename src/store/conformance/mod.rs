@@ -86,6 +86,7 @@ const CASES: &[(&str, Case)] = &[
     ("pages and scans end at their bytes", |b| Box::pin(questions::bytes_are_bounded(b))),
     ("a scan of nothing ends", |b| Box::pin(questions::scans_of_nothing(b))),
     ("chains are known, and how far they reach", |b| Box::pin(questions::chains_reach(b))),
+    ("a range of a chain is read with everything in it", |b| Box::pin(questions::ranges_have_everything(b))),
     ("chains are found by their names", |b| Box::pin(questions::chains_are_found(b))),
     ("terms are counted", |b| Box::pin(questions::terms_are_counted(b))),
     ("terms of every kind are counted", |b| Box::pin(questions::terms_of_every_kind(b))),

@@ -223,6 +223,40 @@ pub(super) async fn chains_reach(bench: &Bench<'_>) {
     assert_eq!(first(other, 0).await, None);
 }
 
+pub(super) async fn ranges_have_everything(bench: &Bench<'_>) {
+    let mut all = bench.stored((0..5).map(|_| bench.draft().with("message", "x".repeat(1_000)))).await;
+    all.push(stub_of(&bench.sealed(5, bench.draft())));
+    all.push(bench.sealed(8, bench.draft()));
+    bench.append(&all[5..]).await;
+    bench.append(&[bench.draft().sealed(position(fresh_chain(), 3))]).await;
+    bench.store.refresh().await.expect("the store refreshes");
+    let read = async |from, to, bytes| {
+        let range = Sequence(from)..=Sequence(to);
+        let read = bench.store.at_positions(bench.chain, range, bytes).await.expect("the store knows its chains");
+        read.into_iter().map(|it| (it.sequence.0, it.document)).collect::<Vec<_>>()
+    };
+    let of = |sequences: &[u64]| {
+        let event = |sequence: &u64| all.iter().find(|event| event.position.sequence.0 == *sequence);
+        let events = sequences.iter().map(|sequence| event(sequence).expect("it was appended"));
+        events.map(|event| (event.position.sequence.0, event.document.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(read(0, u64::MAX, 1 << 20).await, of(&[0, 1, 2, 3, 4, 5, 8]));
+    assert_eq!(read(2, 5, 1 << 20).await, of(&[2, 3, 4, 5]));
+    assert_eq!(read(6, 7, 1 << 20).await, of(&[]));
+    assert_eq!(read(u64::MAX, u64::MAX, 1 << 20).await, of(&[]));
+    // However little is wanted at once, all of it is read in the end, each once.
+    for bytes in [0, 1, 2_500] {
+        let (mut whole, mut from) = (Vec::new(), 0);
+        loop {
+            let part = read(from, 8, bytes).await;
+            let Some((last, _)) = part.last() else { break };
+            from = last + 1;
+            whole.extend(part);
+        }
+        assert_eq!(whole, of(&[0, 1, 2, 3, 4, 5, 8]), "{bytes}");
+    }
+}
+
 pub(super) async fn chains_are_found(bench: &Bench<'_>) {
     let other = fresh_chain();
     bench.stored((0..3).map(|_| bench.draft())).await;

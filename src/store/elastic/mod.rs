@@ -22,6 +22,7 @@ mod look_up;
 mod names;
 mod order;
 mod point;
+mod range;
 mod reading;
 mod scan;
 mod search;
@@ -30,7 +31,10 @@ mod setup;
 pub(crate) mod tests;
 mod values;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -44,7 +48,7 @@ use self::{
     scan::ElasticScan,
     setup::Series,
 };
-use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target};
+use super::{ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target};
 use crate::{
     buffers::Pool,
     event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
@@ -200,6 +204,15 @@ impl EventIndex for ElasticStore {
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         Ok(Box::new(ElasticScan::open(self, query.query()).await?))
+    }
+
+    async fn at_positions(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<Sequence>,
+        bytes: usize,
+    ) -> Result<Vec<ChainDocument>, IndexError> {
+        Ok(range::read(self, chain, range, bytes).await?)
     }
 
     async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {

@@ -11,7 +11,7 @@ use crate::{
     event::{ChainHead, ChainId, ChainPosition, Sequence, Space},
     integrity::seal_of,
     query::{ObjectScope, Query, Scope, Visible, filter::Filter},
-    store::{Page, StoreError},
+    store::{ChainDocument, Page, StoreError},
 };
 
 /// Hidden indices are meant, closed ones are not, and no index at all is no error.
@@ -107,6 +107,21 @@ pub(super) fn last(chain: ChainId, timeout: &str) -> String {
         "track_total_hits": false,
         "query": {"bool": {"filter": [{"term": {"annals.chain": {"value": chain.to_string()}}}]}},
         "sort": [{"event.sequence": {"order": "desc", "missing": "_last", "unmapped_type": "long"}}],
+    })
+    .to_string()
+}
+
+/// The body that asks for what stands at these positions of a chain, both included.
+pub(super) fn at_positions(chain: ChainId, from: i64, to: i64, size: u64, timeout: &str) -> String {
+    json!({
+        "size": size,
+        "timeout": timeout,
+        "track_total_hits": false,
+        "query": {"bool": {"filter": [
+            {"term": {"annals.chain": {"value": chain.to_string()}}},
+            {"range": {"event.sequence": {"gte": from, "lte": to}}},
+        ]}},
+        "sort": [{"event.sequence": {"order": "asc", "unmapped_type": "long"}}],
     })
     .to_string()
 }
@@ -219,6 +234,17 @@ pub(super) fn read_by_ids(answer: &Answer) -> Result<Vec<(String, Bytes)>, Store
     let found = Found::read(answer)?;
     let ids = found.hits.hits.iter().map(|hit| hit.id.to_string());
     Ok(ids.zip(found.documents(answer)).collect())
+}
+
+pub(super) fn read_positions(answer: &Answer) -> Result<Vec<ChainDocument>, StoreError> {
+    let Found { hits: Hits { hits, .. }, .. } = Found::read(answer)?;
+    let read = |hit: &Hit<'_>| {
+        let sequence = hit.sort.and_then(|sort| serde_json::from_str::<[u64; 1]>(sort.get()).ok());
+        let [sequence] = sequence.ok_or_else(|| answer.unexpected("a document without a sequence"))?;
+        let document = answer.body.slice_ref(hit.source.get().as_bytes());
+        Ok(ChainDocument { sequence: Sequence(sequence), id: Some(hit.id.to_string()), document })
+    };
+    hits.iter().map(read).collect()
 }
 
 pub(super) fn read_last(answer: &Answer, chain: ChainId) -> Result<Option<ChainHead>, StoreError> {

@@ -5,6 +5,7 @@ mod aggregate;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, VecDeque},
+    ops::RangeInclusive,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,7 +13,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, occupied::outcome_at, until};
+use super::{
+    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, occupied::outcome_at,
+    until,
+};
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
@@ -150,6 +154,24 @@ impl EventIndex for MemoryStore {
             last.insert(position.chain, standing(*position, document));
         }
         Ok(last.into_values().collect())
+    }
+
+    async fn at_positions(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<Sequence>,
+        bytes: usize,
+    ) -> Result<Vec<ChainDocument>, IndexError> {
+        let documents = self.documents();
+        let at = |sequence: &Sequence| ChainPosition { chain, sequence: *sequence };
+        let mut left: VecDeque<_> = documents
+            .iter()
+            .filter(|(position, _)| (at(range.start())..=at(range.end())).contains(position))
+            .map(|(position, document)| (position.sequence, document.clone()))
+            .collect();
+        let count = until(left.iter().map(|(_, document)| document), bytes.max(1));
+        let read = |(sequence, document)| ChainDocument { sequence, id: None, document };
+        Ok(left.drain(..count).map(read).collect())
     }
 
     async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {

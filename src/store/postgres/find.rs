@@ -14,10 +14,14 @@ use crate::{
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        IndexError, Page,
-        sql::{AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, REACH, Select, Statement},
+        ChainDocument, IndexError, Page,
+        sql::{
+            AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select, Statement,
+        },
     },
 };
+
+use std::ops::RangeInclusive;
 
 /// The documents of these events in their order, until those before come to so many bytes. Sizes are known without reading them.
 const DOCUMENTS: &str = "SELECT document FROM (
@@ -77,6 +81,32 @@ pub(super) async fn first(
 ) -> Result<Option<ChainEntry>, OperationError> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
     connection.query_opt(FIRST, &[&chain.as_bytes().as_slice(), &from]).await?.as_ref().map(standing).transpose()
+}
+
+pub(super) async fn at_positions(
+    connection: &mut Object,
+    chain: ChainId,
+    range: RangeInclusive<Sequence>,
+    bytes: usize,
+) -> Result<Vec<ChainDocument>, OperationError> {
+    let Ok(from) = i64::try_from(range.start().0) else { return Ok(Vec::new()) };
+    let to = i64::try_from(range.end().0).unwrap_or(i64::MAX);
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let chain = chain.as_bytes().as_slice();
+    let values: [(&(dyn ToSql + Sync), Type); 5] = [
+        (&chain, Type::BYTEA),
+        (&from, Type::INT8),
+        (&to, Type::INT8),
+        (&RANGE_ROWS, Type::INT8),
+        (&bytes, Type::INT8),
+    ];
+    let rows = connection.query_typed(RANGE, &values).await?;
+    let read = |row: &Row| {
+        let (sequence, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
+        let document = Bytes::copy_from_slice(document);
+        Ok(ChainDocument { sequence: Sequence(sequence.unsigned_abs()), id: None, document })
+    };
+    rows.iter().map(read).collect()
 }
 
 fn standing(row: &Row) -> Result<ChainEntry, OperationError> {

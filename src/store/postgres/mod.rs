@@ -14,7 +14,7 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,7 +22,10 @@ use futures_util::FutureExt;
 
 pub use self::config::{ConfigError, PostgresConfig, TlsMode};
 use self::{append::PreparedRow, pool::Connections};
-use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target, sql::PagedScan};
+use super::{
+    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target,
+    sql::PagedScan,
+};
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, Place, Query, ScopedQuery},
@@ -135,6 +138,15 @@ impl EventIndex for PostgresStore {
 
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
         Ok(self.ask(|connection| find::chains(connection).boxed()).await?)
+    }
+
+    async fn at_positions(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<Sequence>,
+        bytes: usize,
+    ) -> Result<Vec<ChainDocument>, IndexError> {
+        Ok(self.ask(move |connection| find::at_positions(connection, chain, range, bytes).boxed()).await?)
     }
 
     async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {

@@ -43,6 +43,15 @@ pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (
         (SELECT e.received FROM events AS e WHERE e.chain = found.chain ORDER BY e.sequence DESC LIMIT 1)
     FROM found WHERE chain IS NOT NULL";
 
+/// What stands at the positions from $2 to $3 of a chain, at most $4 rows of them, until they come to $5 bytes.
+pub(super) const RANGE: &str = "SELECT sequence, document FROM (
+        SELECT sequence, document, sum(octet_length(document)) OVER (ORDER BY sequence) - octet_length(document) AS before
+        FROM (SELECT sequence, document FROM events WHERE chain = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence LIMIT $4) AS part
+    ) AS counted WHERE before < $5 OR before = 0 ORDER BY sequence";
+
+/// The most rows of one answer.
+pub(super) const RANGE_ROWS: i64 = 10_000;
+
 pub(super) const FIRST: &str =
     "SELECT chain, sequence, received FROM events WHERE chain = $1 AND sequence >= $2 ORDER BY sequence LIMIT 1";
 

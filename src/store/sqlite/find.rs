@@ -12,13 +12,15 @@ use crate::{
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        IndexError, Page,
+        ChainDocument, IndexError, Page,
         sql::{
-            AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, REACH, Select, Statement, TermCounter,
-            TooManyValues, ValueScan,
+            AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select, Statement,
+            TermCounter, TooManyValues, ValueScan,
         },
     },
 };
+
+use std::ops::RangeInclusive;
 
 /// All statements see the same state, so that the page and the total agree.
 pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Result<Page> {
@@ -130,6 +132,24 @@ pub(super) fn first(
 ) -> rusqlite::Result<Option<ChainEntry>> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
     connection.prepare_cached(FIRST)?.query_row((chain.as_bytes(), from), standing).optional()
+}
+
+pub(super) fn at_positions(
+    connection: &mut Connection,
+    chain: ChainId,
+    range: &RangeInclusive<Sequence>,
+    bytes: usize,
+) -> rusqlite::Result<Vec<ChainDocument>> {
+    let Ok(from) = i64::try_from(range.start().0) else { return Ok(Vec::new()) };
+    let to = i64::try_from(range.end().0).unwrap_or(i64::MAX);
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let mut range = connection.prepare_cached(RANGE)?;
+    let rows = range.query_map((chain.as_bytes(), from, to, RANGE_ROWS, bytes), |row| {
+        let document: Vec<u8> = row.get(1)?;
+        let sequence = Sequence(row.get::<_, i64>(0)?.unsigned_abs());
+        Ok(ChainDocument { sequence, id: None, document: document.into() })
+    })?;
+    rows.collect()
 }
 
 fn standing(row: &Row<'_>) -> rusqlite::Result<ChainEntry> {

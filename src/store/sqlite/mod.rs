@@ -16,13 +16,13 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
 use self::{append::PreparedRow, readers::Readers, writer::WriterThread};
-use super::{EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, sql::PagedScan};
+use super::{ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, sql::PagedScan};
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
@@ -112,6 +112,15 @@ impl EventIndex for SqliteStore {
 
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
         Ok(self.readers.run(find::chains).await?)
+    }
+
+    async fn at_positions(
+        &self,
+        chain: ChainId,
+        range: RangeInclusive<Sequence>,
+        bytes: usize,
+    ) -> Result<Vec<ChainDocument>, IndexError> {
+        Ok(self.readers.run(move |connection| find::at_positions(connection, chain, &range, bytes)).await?)
     }
 
     async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {

@@ -369,6 +369,30 @@ async fn a_template_that_overrides_ours_is_an_error_and_makes_no_indices() {
 }
 
 #[tokio::test]
+async fn a_range_of_a_chain_has_what_others_put_there_too() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        let chain = fresh_chain();
+        let batch = events(chain, 0..3);
+        store.stored(&target, &batch).await;
+        let foreign = json!({"annals": {"chain": chain.to_string()}, "event": {"sequence": 1}, "message": "forged"});
+        store.put(&format!("{}/_doc/forged?refresh=true", target.0), foreign.clone()).await;
+        store.refresh().await.unwrap();
+        let read = store.at_positions(chain, Sequence(0)..=Sequence(9), 1 << 20).await.unwrap();
+        let sequences: Vec<_> = read.iter().map(|document| document.sequence.0).collect();
+        assert_eq!(sequences, [0, 1, 1, 2]);
+        let forged = read.iter().find(|document| document.id.as_deref() == Some("forged")).unwrap();
+        assert_eq!(
+            (forged.sequence, serde_json::from_slice::<Value>(&forged.document).unwrap()),
+            (Sequence(1), foreign)
+        );
+        let own = read.iter().filter(|document| document.id.as_deref() != Some("forged"));
+        assert!(own.map(|document| &document.document).eq(batch.iter().map(|event| &event.document)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_index_in_the_place_of_the_alias_is_an_error() {
     on_each_engine(async |store| {
         let alias = store.names.alias(&Stream::general());
