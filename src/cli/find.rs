@@ -9,7 +9,10 @@ use super::{
     sort::SortArgs,
     zone::ZoneArgs,
 };
-use crate::client::{Api, ApiError, questions::FoundPage};
+use crate::{
+    client::{Api, ApiError},
+    wire::FindAnswer,
+};
 
 /// Events per request when there is a limit.
 const PAGE_SIZE: u64 = 500;
@@ -110,7 +113,7 @@ impl Search<'_> {
         Pages { search: self, after: Some(String::new()), left: limit }
     }
 
-    async fn ask(&self, page: [(&'static str, String); 2]) -> Result<FoundPage, ApiError> {
+    async fn ask(&self, page: [(&'static str, String); 2]) -> Result<FindAnswer, ApiError> {
         let SelectionArgs { object_type, ids, .. } = &self.args.selection;
         let parameters: Parameters = page.into_iter().chain(self.parameters.iter().cloned()).collect();
         self.api.find(object_type.as_deref(), ids, &parameters).await
@@ -126,7 +129,7 @@ struct Pages<'a> {
 
 impl Pages<'_> {
     /// `None` after the last event, or at the limit.
-    async fn next(&mut self) -> Result<Option<FoundPage>, ApiError> {
+    async fn next(&mut self) -> Result<Option<FindAnswer>, ApiError> {
         let Some(after) = self.after.take().filter(|_| self.left > 0) else { return Ok(None) };
         let page = [("after", after), ("per_page", self.left.min(PAGE_SIZE).to_string())];
         let found = self.search.ask(page).await?;
@@ -136,15 +139,15 @@ impl Pages<'_> {
     }
 }
 
-fn documents(found: &FoundPage) -> impl Iterator<Item = &str> {
+fn documents(found: &FindAnswer) -> impl Iterator<Item = &str> {
     found.data.iter().map(|document| document.get())
 }
 
-fn count(found: &FoundPage) -> u64 {
+fn count(found: &FindAnswer) -> u64 {
     u64::try_from(found.data.len()).unwrap_or(u64::MAX)
 }
 
-fn json(found: &FoundPage) -> Result<Vec<u8>, CliError> {
+fn json(found: &FindAnswer) -> Result<Vec<u8>, CliError> {
     let mut text = serde_json::to_vec(found).map_err(CliError::local)?;
     text.push(b'\n');
     Ok(text)
@@ -152,8 +155,8 @@ fn json(found: &FoundPage) -> Result<Vec<u8>, CliError> {
 
 impl Args {
     /// Prints hints to standard error: why the page is empty, or that there is more.
-    fn explain(&self, page: u64, found: &FoundPage) -> Result<(), CliError> {
-        let FoundPage { per_page, total, .. } = *found;
+    fn explain(&self, page: u64, found: &FindAnswer) -> Result<(), CliError> {
+        let FindAnswer { per_page, total, .. } = *found;
         let shown = count(found);
         let before = page.saturating_sub(1).saturating_mul(per_page);
         let hint = if total == 0 {

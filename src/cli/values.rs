@@ -11,8 +11,8 @@ use super::{
     zone::ZoneArgs,
 };
 use crate::{
-    client::questions::FieldValues,
     columns::{Cell, write_csv_line},
+    wire::TermsAnswer,
 };
 
 /// Counts events by the values of a field, the most frequent first
@@ -61,7 +61,7 @@ fn line(value: &impl serde::Serialize) -> Result<String, CliError> {
     Ok(serde_json::to_string(value).map_err(CliError::local)? + "\n")
 }
 
-fn render(values: &FieldValues) -> Table {
+fn render(values: &TermsAnswer) -> Table {
     let mut table = Table::new(["events", "value"]);
     for term in &values.terms {
         table.row([term.count.to_string(), cell(&term.value).into_text()]);
@@ -69,7 +69,7 @@ fn render(values: &FieldValues) -> Table {
     table
 }
 
-fn csv(values: &FieldValues) -> Vec<u8> {
+fn csv(values: &TermsAnswer) -> Vec<u8> {
     let mut lines = Vec::new();
     write_csv_line(["value", "count"].map(|name| Cell::Value(name.to_owned())), &mut lines);
     for term in &values.terms {
@@ -86,7 +86,7 @@ fn cell(value: &Value) -> Cell {
 }
 
 /// What the table does not show.
-fn rest(field: &str, values: &FieldValues) -> Option<String> {
+fn rest(field: &str, values: &TermsAnswer) -> Option<String> {
     let shown = u64::try_from(values.terms.len()).unwrap_or(u64::MAX);
     let more = values.distinct.saturating_sub(shown);
     let parts = [
@@ -106,7 +106,9 @@ mod tests {
     #[test]
     fn csv_has_values_that_no_spreadsheet_takes_for_formulas() {
         let terms = r#"[{"value": "=1+1, \"x\"", "count": 2}, {"value": -7, "count": 1}]"#;
-        let values = serde_json::from_str(&format!(r#"{{"terms": {terms}, "distinct": 2, "without": 0}}"#)).unwrap();
+        let values =
+            serde_json::from_str(&format!(r#"{{"field": "x", "terms": {terms}, "distinct": 2, "without": 0}}"#))
+                .unwrap();
         assert_eq!(csv(&values), b"value,count\r\n\"'=1+1, \"\"x\"\"\",2\r\n-7,1\r\n");
     }
 
@@ -115,7 +117,7 @@ mod tests {
         let values = |distinct: u64, without: u64| {
             let terms = r#"[{"value": "ship", "count": 2}, {"value": 7, "count": 1}]"#;
             let text = format!(r#"{{"field": "x", "terms": {terms}, "distinct": {distinct}, "without": {without}}}"#);
-            serde_json::from_str::<FieldValues>(&text).unwrap()
+            serde_json::from_str::<TermsAnswer>(&text).unwrap()
         };
         assert_eq!(render(&values(2, 0)).render(None), "events  value\n2       ship\n1       7\n");
         assert_eq!(rest("x", &values(2, 0)), None);

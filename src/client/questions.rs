@@ -1,8 +1,8 @@
 //! Queries about events.
 
 use reqwest::{Method, Url, header};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{
     api::{Api, ApiError, json_body},
@@ -10,38 +10,7 @@ use super::{
     streams::ResponseStream,
     tail::{self, Tail},
 };
-
-/// One page of found events.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct FoundPage {
-    /// `None` if the request had a cursor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<u64>,
-    pub per_page: u64,
-    pub total: u64,
-    /// The documents, byte for byte as they were logged.
-    pub data: Vec<Box<RawValue>>,
-    /// The cursor of the next page, if there is one and the request had a cursor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// The values of a field, the most frequent first.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct FieldValues {
-    pub terms: Vec<Term>,
-    /// How many distinct values there are in all.
-    pub distinct: u64,
-    /// How many events have no value.
-    pub without: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Term {
-    /// A text, a number or a boolean.
-    pub value: Value,
-    pub count: u64,
-}
+use crate::wire::{CountAnswer, FindAnswer, TermsAnswer};
 
 impl Api {
     /// Finds events, by the saved objects that they refer to. The parameters are those of the endpoint.
@@ -50,7 +19,7 @@ impl Api {
         object_type: Option<&str>,
         ids: &[String],
         parameters: &[(&str, String)],
-    ) -> Result<FoundPage, ApiError> {
+    ) -> Result<FindAnswer, ApiError> {
         let request = self.question(object_type, ids, "_find")?;
         self.send(request.query(parameters)).await?.read()
     }
@@ -62,12 +31,8 @@ impl Api {
         ids: &[String],
         parameters: &[(&str, String)],
     ) -> Result<u64, ApiError> {
-        #[derive(Deserialize)]
-        struct Counted {
-            count: u64,
-        }
         let request = self.question(object_type, ids, "_count")?;
-        Ok(self.send(request.query(parameters)).await?.read::<Counted>()?.count)
+        Ok(self.send(request.query(parameters)).await?.read::<CountAnswer>()?.count)
     }
 
     /// The most frequent values of a field.
@@ -76,7 +41,7 @@ impl Api {
         object_type: Option<&str>,
         ids: &[String],
         parameters: &[(&str, String)],
-    ) -> Result<FieldValues, ApiError> {
+    ) -> Result<TermsAnswer, ApiError> {
         let request = self.question(object_type, ids, "_aggregate")?;
         self.send(request.query(parameters)).await?.read()
     }

@@ -9,6 +9,7 @@ mod events;
 mod health;
 mod keys;
 mod providers;
+mod questions;
 
 pub use self::{
     dead_letters::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
@@ -17,6 +18,10 @@ pub use self::{
     health::{LiveAnswer, Readiness, ReadyAnswer, StoreHealth, WriterHealth},
     keys::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
     providers::{ProviderAnswer, ProvidersAnswer, Registration},
+    questions::{
+        AggregateAnswer, CountAnswer, FindAnswer, HistogramAnswer, Interval, Percentile, PercentilesAnswer, Statistics,
+        StatsAnswer, Term, TermsAnswer,
+    },
 };
 
 #[cfg(test)]

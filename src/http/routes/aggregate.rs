@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::{http::StatusCode, response::Response};
-use serde::Serialize;
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+use serde_json::json;
 
 use super::question::{Asked, Form, Question};
 use crate::{
@@ -17,72 +15,15 @@ use crate::{
         operation::{Answer, Operation},
         request,
     },
-    query::{Bucket, Key, Statistics},
+    query::{self, Bucket, Key},
     read::Aggregated,
     schema::{Field, Kind},
     time::format_time,
+    wire::{
+        AggregateAnswer, HistogramAnswer, Interval, Percentile, PercentilesAnswer, Statistics, StatsAnswer, Term,
+        TermsAnswer,
+    },
 };
-
-/// The answer has, besides the field, what was asked for.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-enum AggregateAnswer {
-    Terms {
-        field: &'static str,
-        terms: Vec<TermAnswer>,
-        /// How many different values there are in all.
-        distinct: u64,
-        /// How many events have none.
-        without: u64,
-    },
-    Histogram {
-        field: &'static str,
-        /// How long the spans are.
-        interval: String,
-        /// From the first that has any events to the last.
-        histogram: Vec<SpanAnswer>,
-    },
-    Stats {
-        field: &'static str,
-        stats: StatsAnswer,
-    },
-    Percentiles {
-        field: &'static str,
-        percentiles: Vec<PercentileAnswer>,
-    },
-}
-
-#[derive(Serialize, ToSchema)]
-struct TermAnswer {
-    /// As it is in events.
-    #[schema(value_type = Value)]
-    value: Value,
-    count: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-struct SpanAnswer {
-    /// The span's first instant.
-    start: String,
-    count: u64,
-}
-
-/// Dates are in milliseconds since 1970. Without values all but `count` and `sum` is null.
-#[derive(Serialize, ToSchema)]
-struct StatsAnswer {
-    count: u64,
-    min: Option<f64>,
-    max: Option<f64>,
-    sum: f64,
-    avg: Option<f64>,
-}
-
-#[derive(Serialize, ToSchema)]
-struct PercentileAnswer {
-    percent: f64,
-    /// Null where there are no values.
-    value: Option<f64>,
-}
 
 pub(super) fn operations() -> Vec<Operation> {
     let question = Question {
@@ -120,29 +61,32 @@ async fn aggregate(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failur
 
 impl From<Aggregated> for AggregateAnswer {
     fn from(aggregated: Aggregated) -> Self {
+        let path = |field: &Field| field.path.to_owned();
         match aggregated {
             Aggregated::Terms { field, buckets, distinct, without } => {
                 let terms = buckets.into_iter().map(|bucket| term(field, bucket)).collect();
-                Self::Terms { field: field.path, terms, distinct, without }
+                Self::Terms(TermsAnswer { field: path(field), terms, distinct, without })
             }
             Aggregated::Histogram { field, interval, buckets } => {
-                let span = |(start, count)| SpanAnswer { start: format_time(start), count };
-                Self::Histogram { field: field.path, interval, histogram: buckets.into_iter().map(span).collect() }
+                let interval_of = |(start, count)| Interval { start: format_time(start), count };
+                let histogram = buckets.into_iter().map(interval_of).collect();
+                Self::Histogram(HistogramAnswer { field: path(field), interval, histogram })
             }
-            Aggregated::Statistics { field, statistics: Statistics { values, min, max, sum } } => {
+            Aggregated::Statistics { field, statistics: query::Statistics { values, min, max, sum } } => {
                 let avg = (values > 0).then(|| sum / values as f64);
-                Self::Stats { field: field.path, stats: StatsAnswer { count: values, min, max, sum, avg } }
+                Self::Stats(StatsAnswer { field: path(field), stats: Statistics { count: values, min, max, sum, avg } })
             }
             Aggregated::Percentiles { field, percentiles } => {
-                let answer = |(percent, value)| PercentileAnswer { percent, value };
-                Self::Percentiles { field: field.path, percentiles: percentiles.into_iter().map(answer).collect() }
+                let percentiles =
+                    percentiles.into_iter().map(|(percent, value)| Percentile { percent, value }).collect();
+                Self::Percentiles(PercentilesAnswer { field: path(field), percentiles })
             }
         }
     }
 }
 
 /// A value as events have it.
-fn term(field: &Field, Bucket { value, events }: Bucket) -> TermAnswer {
+fn term(field: &Field, Bucket { value, events }: Bucket) -> Term {
     let value = match (value, field.kind) {
         (Key::Integer(millis), Kind::Date) => json!(format_time(UnixMillis(millis))),
         (Key::Integer(number), Kind::Long64) => json!(number.to_string()),
@@ -151,5 +95,5 @@ fn term(field: &Field, Bucket { value, events }: Bucket) -> TermAnswer {
         (Key::Number(number), _) => json!(number),
         (Key::Text(text), _) => json!(text),
     };
-    TermAnswer { value, count: events }
+    Term { value, count: events }
 }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use axum::{http::StatusCode, response::Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::question::{Asked, Form, Question};
 use crate::{
@@ -15,14 +13,8 @@ use crate::{
         operation::{Answer, Operation},
         request,
     },
+    wire::CountAnswer,
 };
-
-#[derive(Serialize, ToSchema)]
-struct CountAnswer {
-    /// How many events match, exactly.
-    #[schema(example = 2)]
-    count: u64,
-}
 
 pub(super) fn operations() -> Vec<Operation> {
     let question = Question {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use axum::{http::StatusCode, response::Response};
 use bytes::Bytes;
-use serde::Deserialize;
 use tokio::task;
-use utoipa::ToSchema;
 
 use super::question::{Asked, Form, Question};
 use crate::{
@@ -18,26 +16,11 @@ use crate::{
         request,
     },
     read::{Found, Paging},
+    wire::FindAnswer,
 };
 
 /// Bytes of events whose answer is put together on a thread that may block.
 const LARGE_PAGE: usize = 1 << 20;
-
-/// One page of what was found.
-#[derive(ToSchema, Deserialize)]
-#[expect(dead_code, reason = "a description; `write` makes the bytes")]
-struct FindAnswer {
-    /// Absent where `after` was given.
-    page: Option<u64>,
-    per_page: u64,
-    /// How many events match in all, exactly.
-    total: u64,
-    /// The events, as they were stored; of each what `fields` chooses.
-    #[schema(value_type = Vec<Object>)]
-    data: Vec<serde_json::Value>,
-    /// For `after`; null at the end. Absent where `after` was not given.
-    next: Option<String>,
-}
 
 pub(super) fn operations() -> Vec<Operation> {
     let question = Question {
@@ -88,7 +71,7 @@ async fn find(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
     })
 }
 
-/// The answer's bytes. Documents are put in as they are. Without a page it is an answer to a cursor.
+/// A [`FindAnswer`] in bytes. Documents are put in as they are. Without a page it is an answer to a cursor.
 fn write(page: Option<u64>, per_page: u64, Found { total, documents, next, .. }: Found) -> Vec<u8> {
     let head = match page {
         Some(page) => format!(r#"{{"page":{page},"per_page":{per_page},"total":{total},"data":["#),

@@ -313,7 +313,7 @@ impl Tail {
     async fn show_event(&mut self, document: Bytes, output: &impl TailOutput) -> Result<(), Interrupted> {
         let ChainPosition { chain, sequence } = position_of(&document)?;
         self.positions.next.insert(chain, sequence.next());
-        let shown = self.projection.apply(document).map_err(|error| ReadError::internal(error))?;
+        let shown = self.projection.apply(document).map_err(ReadError::internal)?;
         let message = TailMessage::Event { id: self.positions.encode(), document: shown };
         Ok(output.send(message).await?)
     }
@@ -375,8 +375,7 @@ impl Tail {
     fn part_of(&self, chain: ChainId, low: Bound<Sequence>, high: Bound<Sequence>) -> Result<Filter, ReadError> {
         let number = |Sequence(number)| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
         let range = Test::Range { low: low.map(number), high: high.map(number) };
-        let value =
-            |field, test| Filter::value(Subject::Field(field), test).map_err(|error| ReadError::internal(error));
+        let value = |field, test| Filter::value(Subject::Field(field), test).map_err(ReadError::internal);
         let is_of_chain = value(self.fields.chain, Test::OneOf(vec![Value::Text(chain.to_string())]))?;
         Ok(Filter::all([value(self.fields.sequence, range)?, is_of_chain]))
     }
