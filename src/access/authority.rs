@@ -1,7 +1,7 @@
-//! Who says whether a caller may read a saved object, and so the events about it.
+//! The authority that decides whether a caller may read a saved object, and so the events about it.
 //!
-//! Asked only about callers whose role does not let them read everything in the space, with their own credentials. Whatever
-//! is not a clear yes is a no; an authority that cannot be asked is an error, which is no yes either.
+//! It is asked, with the caller's own credentials, only about callers whose role does not let them read everything in
+//! the space. Any answer but a clear yes is a no; if the authority is unavailable, the request fails.
 
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -17,16 +17,16 @@ use super::{
 };
 use crate::{event::Space, query::ObjectScope};
 
-/// What stands for the type of an object in the name of a privilege.
+/// Placeholder for the object type in the name of a privilege.
 pub(super) const TYPE_IN_PRIVILEGE: &str = "{type}";
-/// How many objects Kibana is asked for at once; it answers with all that they hold.
+/// Maximum number of objects per request to Kibana, which answers with their full contents.
 const OBJECTS_AT_ONCE: usize = 100;
 
-/// Objects that some callers may read.
+/// Saved objects that some callers may read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectGrant {
-    /// Patterns of `means:name`.
+    /// Patterns of `realm:name`.
     pub callers: Vec<String>,
     pub spaces: Vec<String>,
     pub types: Vec<String>,
@@ -53,7 +53,7 @@ fn name_of(space: Option<&Space>) -> &str {
 }
 
 pub(super) enum Authority {
-    /// Nobody but those who read by role.
+    /// Only callers who may read by role.
     Roles,
     Grants(Vec<ObjectGrant>),
     /// Kibana's privileges, which Elasticsearch keeps.
@@ -62,7 +62,7 @@ pub(super) enum Authority {
         application: String,
         privilege: String,
     },
-    /// Whoever gets the object from Kibana may read about it.
+    /// A caller who gets the object from Kibana may read the events about it.
     Kibana {
         remote: Remote,
         cookie: String,
@@ -118,7 +118,7 @@ fn are_granted(grants: &[ObjectGrant], principal: &Principal, objects: &ObjectSc
     objects.ids.iter().all(|id| patterns().any(|pattern| matches(id, pattern)))
 }
 
-/// Credentials of others are not for Elasticsearch and Kibana to see.
+/// Other credentials must not be shown to Elasticsearch and Kibana.
 fn is_known_to_elastic(principal: &Principal) -> bool {
     match principal.realm {
         Realm::Elasticsearch | Realm::Kibana => true,
@@ -126,7 +126,7 @@ fn is_known_to_elastic(principal: &Principal) -> bool {
     }
 }
 
-/// Types come from the caller and go into names of privileges.
+/// Types come from the caller and become part of privilege names.
 fn is_plain(object_type: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     (1..=256).contains(&object_type.len()) && object_type.bytes().all(fits)
@@ -215,7 +215,8 @@ async fn gets_all(
                     return Ok(false);
                 }
             }
-            // A type that Kibana does not know or give out, a space that is not there, somebody who may not, or the page for signing in.
+            // A type that Kibana does not know or does not serve, a missing space, a caller without access, or the
+            // login page.
             StatusCode::BAD_REQUEST
             | StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
@@ -229,7 +230,7 @@ async fn gets_all(
 }
 
 impl FoundObject {
-    /// One that is missing or forbidden is in the answer too, with an error.
+    /// Missing and forbidden objects are in the answer too, with an error.
     fn is(&self, wanted: &Wanted<'_>) -> bool {
         self.error.is_none() && self.object_type == wanted.object_type && self.id == wanted.id
     }
