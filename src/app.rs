@@ -70,11 +70,11 @@ pub enum AppError {
     Tls(#[from] http::TlsError),
     #[error("the seal secret in {} does not fit the log in {}", secret_file.display(), data_dir.display())]
     SealSecret { secret_file: PathBuf, data_dir: PathBuf, source: OpenError },
-    #[error("the log in {} cannot be gone on with", data_dir.display())]
+    #[error("the log in {} cannot be resumed", data_dir.display())]
     Writer { data_dir: PathBuf, source: OpenError },
     #[error("the store {store} cannot be opened")]
     Store { store: String, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("the store {store} cannot be shipped to")]
+    #[error("shipping to the store {store} cannot start")]
     Shipper { store: String, source: StartError },
     #[error("the operating system refuses a thread or a signal handler")]
     System(#[from] io::Error),
@@ -138,7 +138,7 @@ fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     let current = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
-    tracing::debug!(files = current, "may be open at once");
+    tracing::debug!(files = current, "limit of open files");
     current
 }
 
@@ -325,7 +325,7 @@ impl Service {
     async fn stop(self, limit: Duration) {
         self.writer.close();
         if tokio::task::spawn_blocking(|| self.writer_thread.join()).await.is_err() {
-            tracing::error!("the committer could not be awaited");
+            tracing::error!("waiting for the committer failed");
         }
         let drained = join_all(self.shippers.iter().map(|running| running.shipper.drain(limit))).await;
         for (running, drained) in self.shippers.iter().zip(drained) {
@@ -470,7 +470,7 @@ fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), O
         tracing::warn!(%chain, sealed, "the chain is closed, as seal.chaining was changed; a new one follows it");
     }
     if !sealed {
-        tracing::warn!("seal.chaining is off: events are numbered, and nobody can tell whether one is changed");
+        tracing::warn!("seal.chaining is off: events are only numbered, and changes to them cannot be detected");
     }
     Ok(())
 }

@@ -174,7 +174,7 @@ impl Audit {
     pub fn record(&self, record: Record) {
         if self.queue.try_send(Message::Record(Box::new(record.plain()))).is_err() {
             self.metrics.lost.inc();
-            tracing::warn!("an event of the log's own use was lost, as too many wait to be logged");
+            tracing::warn!("an audit event was lost: the queue is full");
         }
     }
 
@@ -188,7 +188,7 @@ impl Audit {
             }
         };
         if timeout(limit, closed).await.is_err() {
-            tracing::warn!("not all events of the log's own use were logged in time");
+            tracing::warn!("not all audit events were logged in time");
         }
     }
 }
@@ -225,7 +225,7 @@ async fn log(records: &[Box<Record>], intake: &Intake, writer: Option<&Writer>, 
     let space = records.first().and_then(|record| record.space.as_ref());
     let lost = |count: usize, reason: &dyn std::fmt::Display| {
         metrics.lost.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
-        tracing::warn!(events = count, %reason, "events of the log's own use could not be logged");
+        tracing::warn!(events = count, %reason, "audit events could not be logged");
     };
     let accepted = match intake.accept(&WriteScope::Log, space, lines.as_bytes()) {
         Ok(accepted) => accepted,

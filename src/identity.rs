@@ -26,7 +26,7 @@ const WRITER_FILE: &str = "writer.json";
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    #[error("the data folder {} cannot be made", path.display())]
+    #[error("the data folder {} cannot be created", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error("cannot use {}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -124,7 +124,7 @@ fn writer_file(path: &Path, now: UnixMillis) -> Result<String, DataFolderError> 
     let invalid = |reason: String| DataFolderError::Invalid { path: path.to_owned(), reason };
     let file: WriterFile = serde_json::from_slice(&bytes).map_err(|error| invalid(format!("is not valid: {error}")))?;
     if file.format != 1 {
-        return Err(invalid(format!("is of format {}, which a newer version wrote", file.format)));
+        return Err(invalid(format!("has format {}, written by a newer version", file.format)));
     }
     Ok(file.writer)
 }
@@ -154,7 +154,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataFolderError> {
     let io = |source| DataFolderError::Io { path: path.to_owned(), source };
     let mode = fs::metadata(path).map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "others than the owner may read this file");
+        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "users other than the owner can read this file");
     }
     fs::read(path).map(Zeroizing::new).map_err(io)
 }

@@ -73,7 +73,7 @@ pub struct AuditMetrics {
 impl AuditMetrics {
     fn register(registry: &mut Registry) -> Self {
         let lost = Counter::default();
-        registry.register("audit_lost_events", "Events of the log's own use that were lost", lost.clone());
+        registry.register("audit_lost_events", "Audit events that were lost", lost.clone());
         Self { lost }
     }
 }
@@ -312,11 +312,7 @@ impl StoreFamilies {
             beyond,
         );
         let trouble = families.trouble.clone();
-        registry.register(
-            "store_trouble",
-            "1 while something keeps the store from going on, or it is not set up yet",
-            trouble,
-        );
+        registry.register("store_trouble", "1 while the store is blocked or not set up yet", trouble);
         families
     }
 

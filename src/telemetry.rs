@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 use crate::config::{Log, LogFormat, LogLevel};
 
 #[derive(Debug, thiserror::Error)]
-#[error("the log is set up once in the life of a process")]
+#[error("the log has already been set up")]
 pub struct AlreadySetUp;
 
 /// Sends the program's log to standard error, in the configured format and from the configured level.

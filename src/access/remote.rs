@@ -45,7 +45,7 @@ pub enum RemoteError {
     BadUrl(String),
     #[error(transparent)]
     CaFile(#[from] CaFileError),
-    #[error("the client cannot be made")]
+    #[error("the client cannot be created")]
     Client(#[source] reqwest::Error),
 }
 

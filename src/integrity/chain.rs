@@ -123,7 +123,7 @@ impl<'a> ContentRef<'a> {
 pub enum ChainError {
     #[error("the seal secret is not the one that chain {chain} was opened with")]
     WrongSecret { chain: ChainId },
-    #[error("the opening record of chain {chain} is of format {format}, and this program knows format 1")]
+    #[error("the opening record of chain {chain} has format {format}, but this program supports only format 1")]
     UnknownFormat { chain: ChainId, format: u32 },
 }
 

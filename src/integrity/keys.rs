@@ -21,7 +21,7 @@ pub const MAC_BYTES: usize = 16;
 pub struct SealSecret(Zeroizing<Vec<u8>>);
 
 #[derive(Debug, thiserror::Error)]
-#[error("the seal secret must be at least 32 bytes, and has {0}")]
+#[error("the seal secret must have at least 32 bytes, but has {0}")]
 pub struct ShortSecret(usize);
 
 impl SealSecret {

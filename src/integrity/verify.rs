@@ -17,10 +17,10 @@ pub struct Opened {
 /// Why a document cannot be verified.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    #[error("the document has no {0}, or not in its form")]
+    #[error("the document has no valid {0}")]
     Member(&'static str),
     /// It has a position in a chain but no seal. In a sealed chain that is a fault.
-    #[error("the document is not sealed: nothing of it can be verified")]
+    #[error("the document is not sealed and cannot be verified")]
     Unsealed,
     #[error("the content does not have the digest that the document states")]
     Digest,

@@ -325,7 +325,7 @@ impl Journal {
         if self.end > self.base
             && let Err(error) = self.begin_segment(snapshot)
         {
-            tracing::warn!(%error, "no new segment of the journal can be begun");
+            tracing::warn!(%error, "no new journal segment can be created");
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn check_joints(folder: &Path, names: &VecDeque<SegmentName>) -> Resu
         let length = file.metadata().map_err(JournalError::io(&path))?.len();
         let expected = SEGMENT_HEADER as u64 + number(&header, 16..20) + (next.base.0 - name.base.0);
         if length != expected {
-            let reason = format!("it has {length} bytes, and the segment after it begins where {expected} end");
+            let reason = format!("it has {length} bytes, but the next segment begins after {expected}");
             return Err(JournalError::Damaged { path, offset: length.min(expected), reason });
         }
     }

@@ -258,7 +258,7 @@ impl Delivery<'_> {
             }
         }
         while let Err(error) = self.keep(&letters) {
-            self.attempt.fail(&format!("a dead letter cannot be kept: {error}")).await;
+            self.attempt.fail(&format!("a dead letter cannot be saved: {error}")).await;
         }
         (stubs, trouble)
     }
@@ -291,7 +291,7 @@ impl Delivery<'_> {
         let events = stored.iter().filter(|(_, form)| matches!(form, Form::Event)).map(|(position, _)| *position);
         if let Err(error) = lock(&self.inner.dead_letters).take_back(events) {
             // The event is offered to the store once more when it is replayed, and found there.
-            tracing::warn!(store = self.inner.name, %error, "a dead letter cannot be taken back");
+            tracing::warn!(store = self.inner.name, %error, "a dead letter cannot be removed");
         }
     }
 
@@ -312,7 +312,7 @@ impl Delivery<'_> {
         self.inner.store.setup(&self.inner.streams).await.map_err(|error| error.to_string())?;
         let target = self.inner.store.target(stream).await.map_err(|error| error.to_string())?;
         if target == self.target {
-            return Err("the store names a target that it then does not take".to_owned());
+            return Err("the store refuses the target that it named".to_owned());
         }
         lock(&self.inner.progress).bind(stream, begin, &target).map_err(|error| error.to_string())?;
         self.target = target;

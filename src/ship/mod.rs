@@ -148,7 +148,7 @@ pub struct ShipperTask(JoinHandle<()>);
 impl ShipperTask {
     pub async fn join(self) {
         if let Err(error) = self.0.await {
-            tracing::error!(%error, "a shipper ended by a fault of its own");
+            tracing::error!(%error, "a shipper failed unexpectedly");
         }
     }
 }
@@ -360,7 +360,7 @@ impl Shipper {
         match self.0.store.replace(&Target(letter.target.clone()), &event).await {
             Ok(Outcome::Stored | Outcome::Duplicate) => Ok(Ok(())),
             Ok(Outcome::Rejected { reason } | Outcome::Retry { reason }) => Ok(Err(reason)),
-            Ok(Outcome::Conflict { .. }) => Ok(Err(format!("another event stands at {position}"))),
+            Ok(Outcome::Conflict { .. }) => Ok(Err(format!("another event is stored at {position}"))),
             Err(error @ (SinkError::Unavailable { .. } | SinkError::Denied { .. })) => Err(error.to_string()),
             // Others may go to another index, or be smaller.
             Err(error) => Ok(Err(error.to_string())),

@@ -31,7 +31,7 @@ pub async fn settle_chains(
                     %chain,
                     store_has = predecessor.sequence,
                     journal_ends_before,
-                    "the journal has lost events that a store has; their chain is closed and a new one goes on from there"
+                    "the journal has lost events that a store has; their chain is closed and a new one continues from there"
                 );
                 recovering.supersede(stream, Some(predecessor))?;
             }
@@ -39,7 +39,7 @@ pub async fn settle_chains(
                 tracing::warn!(
                     %chain,
                     journal_ends_before,
-                    "a store cannot be asked whether it has more of the chain than the journal; a new one goes on from here"
+                    "a store cannot be asked whether it has more of the chain than the journal; a new one continues from here"
                 );
                 recovering.supersede(stream, None)?;
             }
@@ -67,7 +67,7 @@ async fn heads(name: &str, store: &dyn EventSink, own: &[OwnChain]) -> Option<Ve
             None
         }
         Err(_) => {
-            tracing::warn!(store = name, "the store did not say in time what its newest events are");
+            tracing::warn!(store = name, "the store did not report its newest events in time");
             None
         }
     }

@@ -198,7 +198,7 @@ impl Loop {
         let predecessor = match self.inner.writer.predecessor(first.position.chain) {
             Ok(predecessor) => predecessor,
             Err(error) => {
-                tracing::error!(store = self.inner.name, %error, "what a chain goes on for cannot be read");
+                tracing::error!(store = self.inner.name, %error, "the predecessor of a chain cannot be read");
                 None
             }
         };
@@ -381,7 +381,7 @@ impl Loop {
     fn confirm(&mut self) {
         while let Some(oldest) = self.in_flight.pop_front_if(|oldest| oldest.outcome.is_some()) {
             if let Some(Err(error)) = oldest.outcome {
-                tracing::error!(store = self.inner.name, %error, "a delivery ended by a fault of its own; it starts again");
+                tracing::error!(store = self.inner.name, %error, "a delivery failed unexpectedly; it is restarted");
                 return self.start_again();
             }
             lock(&self.inner.progress).confirm(oldest.end, oldest.events);

@@ -105,7 +105,7 @@ impl Committer {
         if needed > self.journal.room()
             && let Err(error) = self.journal.make_room(&self.chains.snapshot())
         {
-            tracing::warn!(%error, "no new segment of the journal can be begun");
+            tracing::warn!(%error, "no new journal segment can be created");
         }
         needed <= self.journal.room()
     }

@@ -31,7 +31,7 @@ pub(super) const ENTRY_BYTES: usize = 36;
 const UNSEALED: [u8; 32] = [0; 32];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a journal record is not of a format that this program knows")]
+#[error("a journal record has an unknown format")]
 pub struct BadRecord;
 
 /// A decoded record.

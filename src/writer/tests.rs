@@ -324,7 +324,7 @@ fn chains_that_are_switched_go_on_as_switched_also_after_a_restart_without_an_ev
     assert_eq!(closed, [], "the switch before this start was kept, though it got no event");
     assert_eq!((unsealed.position.sequence.0, unsealed.leaf_hash), (1, None));
     let (closed, again) = log(unchained);
-    assert_eq!((closed.len(), again.position.sequence.0), (0, 3), "an unsealed chain is gone on with");
+    assert_eq!((closed.len(), again.position.sequence.0), (0, 3), "an unsealed chain is resumed");
     // After switching there and back, the empty chain in between names its own predecessor, and so does its successor.
     assert_eq!(open(&folder, &clock, OPTIONS).switch_chaining().unwrap(), [unsealed.position.chain]);
     let mut recovering = open(&folder, &clock, unchained);

@@ -41,11 +41,11 @@ impl Oidc {
     pub(super) async fn ask(&self, bearer: &str, now: UnixMillis) -> Result<Option<Value>, Unavailable> {
         let Some(token) = Token::read(bearer) else { return Ok(None) };
         if let Some(reason) = self.flaw(&token.claims, now) {
-            tracing::debug!(reason, "a token does not hold");
+            tracing::debug!(reason, "a token is not valid");
             return Ok(None);
         }
         if !self.jwks.has_signed(&token).await? {
-            tracing::debug!(key = token.key_id, "a token does not hold: none of the issuer's keys has signed it");
+            tracing::debug!(key = token.key_id, "a token is not valid: none of the issuer's keys has signed it");
             return Ok(None);
         }
         Ok(Some(token.claims))

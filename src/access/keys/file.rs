@@ -79,7 +79,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let mut keys: Vec<Key> = Vec::with_capacity(entries.len());
     for (index, entry) in entries.into_iter().enumerate() {
         if entry.name.is_empty() || keys.iter().any(|key| key.info.name == entry.name) {
-            return Err(format!("keys[{index}].name: expected a name of its own, found {:?}", entry.name));
+            return Err(format!("keys[{index}].name: expected a unique name, found {:?}", entry.name));
         }
         keys.push(read(entry).map_err(|reason| format!("keys[{index}].{reason}"))?);
     }

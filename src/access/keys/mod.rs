@@ -102,7 +102,7 @@ pub enum Known {
 pub enum KeysError {
     #[error("{}: cannot be {what}", path.display())]
     Io { path: PathBuf, what: &'static str, source: io::Error },
-    #[error("{}: {reason}; mend it, or move it away to have a new admin key made", path.display())]
+    #[error("{}: {reason}; fix it, or move it away to get a new admin key", path.display())]
     Corrupt { path: PathBuf, reason: String },
     #[error("no random bytes for a new key: {0}")]
     Random(String),
@@ -131,7 +131,7 @@ pub enum ChangeError {
     Absent(String),
     #[error("{0:?} is the last key that is an admin's for good; make another one first")]
     LastAdmin(String),
-    #[error("there are {MAX_KEYS} keys, which is the most")]
+    #[error("there are already {MAX_KEYS} keys, the maximum")]
     TooMany,
     #[error(transparent)]
     Write(#[from] KeysError),
@@ -271,7 +271,7 @@ fn random_key() -> Result<Zeroizing<String>, KeysError> {
 
 fn warn_if_exposed(path: &Path) {
     if is_exposed(path) {
-        tracing::warn!(file = %path.display(), "others than the owner can open this file: set its mode to 600");
+        tracing::warn!(file = %path.display(), "users other than the owner can open this file: set its mode to 600");
     }
 }
 
