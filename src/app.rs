@@ -1,4 +1,4 @@
-//! The composition root: configuration in, running service out, and its orderly end.
+//! The composition root: from the configuration to a running service and its orderly shutdown.
 
 use std::{
     io,
@@ -36,17 +36,17 @@ use crate::{
     writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread},
 };
 
-/// How soon a renewed certificate is seen.
+/// How often certificates are checked for renewal.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
-/// How soon it is told of failed attempts that came close to others.
+/// How often summary reports of failed attempts are logged.
 const ATTEMPTS_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
-/// For how many open files there is one connection: the others are for the journal and the stores.
+/// Number of open files per connection; the rest are for the journal and the stores.
 const FILES_FOR_CONNECTION: u64 = 2;
-/// How long a client may take for the head of a request, and to take anything of its answer.
+/// Maximum time for a client to send the head of a request, and to read any part of its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the log says about itself, under Kibana's names.
+/// The provider of the log's own events, under Kibana's names.
 const OWN_PROVIDER: &str = "eventLog";
 const STARTING: &str = "starting";
 const STOPPING: &str = "stopping";
@@ -70,17 +70,17 @@ pub enum AppError {
     Tls(#[from] http::TlsError),
     #[error("the seal secret in {} does not fit the log in {}", secret_file.display(), data_dir.display())]
     SealSecret { secret_file: PathBuf, data_dir: PathBuf, source: OpenError },
-    #[error("the log in {} cannot be gone on with", data_dir.display())]
+    #[error("the log in {} cannot be resumed", data_dir.display())]
     Writer { data_dir: PathBuf, source: OpenError },
     #[error("the store {store} cannot be opened")]
     Store { store: String, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("the store {store} cannot be shipped to")]
+    #[error("shipping to the store {store} cannot start")]
     Shipper { store: String, source: StartError },
     #[error("the operating system refuses a thread or a signal handler")]
     System(#[from] io::Error),
 }
 
-/// Runs the service until it is told to stop.
+/// Runs the service until it receives a signal to stop.
 pub async fn serve(config: Config) -> Result<(), AppError> {
     let mut stop = StopSignals::new()?;
     let address = config.server.listen;
@@ -132,13 +132,13 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Lets the process open as many files as it may allow itself, and returns how many. What most systems begin with is for programs that
-/// still count files in a bit set.
+/// Raises the limit of open files to the maximum allowed to the process, and returns it. The default of most systems
+/// suits programs that still keep files in a bit set.
 fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     let current = if setrlimit(Resource::Nofile, raised).is_ok() { raised.current } else { limit.current };
-    tracing::debug!(files = current, "may be open at once");
+    tracing::debug!(files = current, "limit of open files");
     current
 }
 
@@ -147,7 +147,7 @@ fn most_connections(files: Option<u64>) -> usize {
     most.unwrap_or(usize::MAX).min(MAX_CONNECTIONS)
 }
 
-/// Prepares the data folder and every store, and says how far it came with each.
+/// Prepares the data folder and every store, and reports the progress of each.
 pub async fn setup(config: Config) -> Result<(), AppError> {
     let folder = DataFolder::open(&config.data_dir)?;
     let clock = SystemClock;
@@ -302,7 +302,7 @@ impl Service {
         ))
     }
 
-    /// The log's own events are events like any other; if one cannot be logged, the reason is in the program's log.
+    /// The log's own events are ordinary events; if one cannot be logged, the reason goes to the program's log.
     async fn log_own_event(&self, action: &str) {
         if !self.events.enabled {
             return;
@@ -310,7 +310,7 @@ impl Service {
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
         match self.intake.accept(&WriteScope::Log, None, event.to_string().as_bytes()) {
-            // Accepting has copied it to the program's log, if that is configured.
+            // Accepting it has copied it to the program's log, if configured.
             Ok(_) if !self.events.keep => {}
             Ok(accepted) => {
                 if let Err(error) = self.writer.submit(accepted.contents).await {
@@ -321,11 +321,11 @@ impl Service {
         }
     }
 
-    /// Everything that was acknowledged is on disk already; the stores get a while to catch up.
+    /// Everything acknowledged is already on disk; the stores get a while to catch up.
     async fn stop(self, limit: Duration) {
         self.writer.close();
         if tokio::task::spawn_blocking(|| self.writer_thread.join()).await.is_err() {
-            tracing::error!("the committer could not be awaited");
+            tracing::error!("waiting for the committer failed");
         }
         let drained = join_all(self.shippers.iter().map(|running| running.shipper.drain(limit))).await;
         for (running, drained) in self.shippers.iter().zip(drained) {
@@ -346,7 +346,7 @@ impl Service {
     }
 }
 
-/// Now and then records the failed attempts that came too close to others to be told of one by one.
+/// Periodically logs the failed attempts that were not reported one by one.
 async fn tell_of_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: CancellationToken) {
     let mut turns = tokio::time::interval(ATTEMPTS_INTERVAL);
     while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
@@ -354,7 +354,7 @@ async fn tell_of_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: Ca
     }
 }
 
-/// The secret is named where it is at fault: it may have been made anew because its file was lost.
+/// Names the seal secret if it is at fault: it may have been recreated because its file was lost.
 fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppError {
     let data_dir = config.data_dir.clone();
     if matches!(source, OpenError::Chain(ChainError::WrongSecret { .. })) {
@@ -364,14 +364,14 @@ fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppE
     AppError::Writer { data_dir, source }
 }
 
-/// `None`: plain HTTP.
+/// `None` for plain HTTP.
 fn open_tls(config: &Config) -> Result<Option<Arc<http::Tls>>, AppError> {
     let files = &config.server.tls;
     let both = files.cert_file.as_ref().zip(files.key_file.as_ref());
     Ok(both.map(|(cert, key)| http::Tls::open(cert, key)).transpose()?.map(Arc::new))
 }
 
-/// What a first user can type in another terminal, in the same folder.
+/// Commands for a first user to try in another terminal, in the same folder.
 fn first_commands(config: &Config, address: SocketAddr) -> String {
     let certificate = config.server.tls.cert_file.as_ref();
     let is_usual =
@@ -438,7 +438,7 @@ fn shipper_options(
 ) -> ship::Options {
     let (bulk_bytes, concurrency) = match config.stores.get(name) {
         Some(config::Store::Elasticsearch(elastic)) => (elastic.bulk_bytes.as_usize(), elastic.concurrency),
-        // One transaction at a time, of about what the engines take; the next one is read meanwhile.
+        // One transaction at a time, about as large as an engine's requests; the next one is read in the meantime.
         Some(config::Store::Sqlite(_) | config::Store::Postgres(_)) | None => (2 << 20, 2),
     };
     ship::Options {
@@ -453,7 +453,6 @@ fn shipper_options(
     }
 }
 
-/// A store and its name in the configuration.
 type NamedStore = (String, Arc<dyn Store>);
 
 fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
@@ -464,19 +463,19 @@ fn open_stores(config: &Config) -> Result<Vec<NamedStore>, AppError> {
     config.stores.iter().map(open).collect()
 }
 
-/// Begins new chains where the configuration now wants them sealed, or now does not.
+/// Opens new chains for those whose sealing differs from the configuration.
 fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), OpenError> {
     let sealed = config.seal.chaining;
     for chain in recovering.switch_chaining()? {
         tracing::warn!(%chain, sealed, "the chain is closed, as seal.chaining was changed; a new one follows it");
     }
     if !sealed {
-        tracing::warn!("seal.chaining is off: events are numbered, and nobody can tell whether one is changed");
+        tracing::warn!("seal.chaining is off: events are only numbered, and changes to them cannot be detected");
     }
     Ok(())
 }
 
-/// SIGTERM and SIGINT, either of which ends the service in order.
+/// SIGTERM and SIGINT, both of which shut the service down in order.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,

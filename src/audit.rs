@@ -1,7 +1,7 @@
-//! What the log records of its own use, as events of its own: provider `annals`.
+//! Audit events: the log records its own use as events of provider `annals`.
 //!
-//! They go the way of every event. Whoever records one never waits: it is put into a bounded queue, and counted as lost if
-//! that is full.
+//! They take the same path as all events. Recording never waits: a record goes into a bounded queue, and is counted as
+//! lost if the queue is full.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -21,10 +21,9 @@ use crate::{
 
 const QUEUE: usize = 4096;
 const BATCH: usize = 256;
-/// Texts come from elsewhere; an event takes so many characters of each.
+/// Texts come from outside; longer ones are cut to this many characters.
 const MAX_TEXT: usize = 256;
 
-/// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     AuthenticationFailed,
@@ -67,29 +66,29 @@ impl Action {
     }
 }
 
-/// One thing that was done.
+/// One audited action.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub action: Action,
     pub message: String,
-    /// Where; `None` is the default space.
+    /// `None` is the default space.
     pub space: Option<Space>,
-    /// Who did it, or said to be so.
+    /// Who did it, or claimed to.
     pub user: Option<String>,
     pub address: Option<IpAddr>,
-    /// What else is to be known: `annals.payload`.
+    /// Further details: `annals.payload`.
     pub payload: Value,
 }
 
 impl Record {
-    /// Of what a caller did, in the default space.
+    /// A record of a caller's action in the default space.
     pub fn by(caller: &Caller, action: Action, message: String, payload: Value) -> Self {
         let user = Some(caller.principal.to_string());
         Self { action, message, space: None, user, address: caller.address, payload }
     }
 
-    /// With texts that every event may have, of bounded length: what somebody sends must neither keep the event that
-    /// tells of it from being logged, nor take the room of others.
+    /// Makes the texts valid for any event and bounds their length: input from outside must neither keep its audit
+    /// event from being logged nor crowd out others.
     fn plain(self) -> Self {
         let Self { action, message, space, user, address, payload } = self;
         let user = user.map(|user| plain_text(&user));
@@ -125,7 +124,7 @@ impl Record {
     }
 }
 
-/// U+0000, which no event may hold, becomes U+FFFD.
+/// Replaces U+0000, which no event may contain, by U+FFFD.
 fn plain_text(text: &str) -> String {
     text.chars()
         .take(MAX_TEXT)
@@ -144,13 +143,13 @@ fn plain(value: Value) -> Value {
     }
 }
 
-/// What has to be registered for these events.
+/// The registration that these events need.
 pub fn registration() -> (String, Registration) {
     let actions = Action::ALL.iter().map(|action| action.as_str().to_owned()).collect();
     (OWN_PROVIDER.to_owned(), Registration { actions, defaults: Map::new() })
 }
 
-/// Where events of this kind are put. Cheap to clone.
+/// Handle for recording audit events; cheap to clone.
 #[derive(Clone)]
 pub struct Audit {
     queue: mpsc::Sender<Message>,
@@ -159,12 +158,12 @@ pub struct Audit {
 
 enum Message {
     Record(Box<Record>),
-    /// Everything that was recorded before is to be logged, and then nothing more.
+    /// Log everything recorded so far, then stop.
     Close(oneshot::Sender<()>),
 }
 
 impl Audit {
-    /// Begins to log what is recorded; without a writer it is checked, and kept nowhere.
+    /// Starts logging records. Without a writer, they are validated and discarded.
     pub fn start(intake: Arc<Intake>, writer: Option<Writer>, metrics: AuditMetrics) -> Self {
         let (queue, recorded) = mpsc::channel(QUEUE);
         tokio::spawn(run(recorded, intake, writer, metrics.clone()));
@@ -175,21 +174,21 @@ impl Audit {
     pub fn record(&self, record: Record) {
         if self.queue.try_send(Message::Record(Box::new(record.plain()))).is_err() {
             self.metrics.lost.inc();
-            tracing::warn!("an event of the log's own use was lost, as too many wait to be logged");
+            tracing::warn!("an audit event was lost: the queue is full");
         }
     }
 
-    /// Logs what was recorded until now, for at most so long.
+    /// Logs everything recorded so far, taking at most `limit`.
     pub async fn close(&self, limit: Duration) {
         let (done, is_done) = oneshot::channel();
         let closed = async {
             if self.queue.send(Message::Close(done)).await.is_ok() {
-                // The task ends by itself, whether it says so or not.
+                // The task ends on its own, whether it answers or not.
                 let _ = is_done.await;
             }
         };
         if timeout(limit, closed).await.is_err() {
-            tracing::warn!("not all events of the log's own use were logged in time");
+            tracing::warn!("not all audit events were logged in time");
         }
     }
 }
@@ -210,7 +209,7 @@ async fn run(
                 Message::Close(done) => closing = Some(done),
             }
         }
-        // In runs of one space, so that the order is kept.
+        // In runs of the same space, so that the order is preserved.
         for of_one_space in records.chunk_by(|a, b| a.space == b.space) {
             log(of_one_space, &intake, writer.as_ref(), &metrics).await;
         }
@@ -226,7 +225,7 @@ async fn log(records: &[Box<Record>], intake: &Intake, writer: Option<&Writer>, 
     let space = records.first().and_then(|record| record.space.as_ref());
     let lost = |count: usize, reason: &dyn std::fmt::Display| {
         metrics.lost.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
-        tracing::warn!(events = count, %reason, "events of the log's own use could not be logged");
+        tracing::warn!(events = count, %reason, "audit events could not be logged");
     };
     let accepted = match intake.accept(&WriteScope::Log, space, lines.as_bytes()) {
         Ok(accepted) => accepted,

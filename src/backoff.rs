@@ -1,11 +1,11 @@
-//! How long to wait before the next attempt: exponential back-off with jitter.
+//! Exponential back-off with jitter.
 
 use std::time::Duration;
 
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Doubles with each failure up to 30 s. Each wait is drawn from the upper half, so that those who failed together do not
-/// come back together.
+/// Doubles with each failure up to 30 s. Each wait is drawn from the upper half, so that clients that failed together
+/// do not retry together.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -24,9 +24,9 @@ impl Backoff {
         Self { first, failures: 0 }
     }
 
-    /// How long to wait after another failure; at least `least`, which is what a server may ask for.
+    /// How long to wait after another failure; at least `least`, for example because a server asked for it.
     pub fn next(&mut self, least: Option<Duration>) -> Duration {
-        // Without random bytes, the middle: it costs nothing but the jitter.
+        // Without random bytes, take the middle: only the jitter is lost.
         self.draw(least, getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX)))
     }
 

@@ -1,18 +1,18 @@
-//! Large buffers that are used again: the system gives a fresh one page by page, and each page costs as much as copying
-//! several events.
+//! Reuses large buffers: the system maps fresh memory page by page, and each page costs as much as copying several
+//! events.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many buffers wait to be used again, and how large one of them may be.
+/// How many free buffers are kept, and the maximum capacity of a kept one.
 const KEPT: usize = 4;
 const LARGEST: usize = 8 << 20;
 
-/// Where buffers go when they are dropped; cheap to clone.
+/// A pool to which buffers return when dropped; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Pool {
-    /// A buffer to append to.
+    /// An empty buffer of this capacity.
     pub(crate) fn empty(&self, capacity: usize) -> Buffer {
         let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         bytes.clear();
@@ -20,16 +20,16 @@ impl Pool {
         Buffer { bytes, pool: self.clone() }
     }
 
-    /// A buffer of this length to be overwritten.
+    /// A buffer of this length with arbitrary contents, to be overwritten.
     pub(crate) fn filled(&self, length: usize) -> Buffer {
         let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        // What is there already is not set to zero again.
+        // Existing bytes are not zeroed again.
         bytes.resize(length, 0);
         Buffer { bytes, pool: self.clone() }
     }
 }
 
-/// A buffer that goes back to its pool.
+/// A buffer that returns to its pool when dropped.
 pub(crate) struct Buffer {
     pub(crate) bytes: Vec<u8>,
     pool: Pool,

@@ -1,4 +1,4 @@
-//! Files with the certificates of authorities, in PEM.
+//! PEM files with certificates of certificate authorities.
 
 use std::{
     fs, io,
@@ -7,7 +7,7 @@ use std::{
 
 use reqwest::Certificate;
 
-/// Why the file that a `ca_file` names cannot be used.
+/// Why a `ca_file` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CaFileError {
     #[error("ca_file: cannot read {}", path.display())]
@@ -16,13 +16,13 @@ pub enum CaFileError {
     NoCertificates { path: PathBuf },
 }
 
-/// What `parse` makes of the file's bytes; `None` stands for bytes that are not certificates.
+/// The file parsed by `parse`, which returns `None` for bytes that are not certificates.
 pub(crate) fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Option<T>) -> Result<T, CaFileError> {
     let pem = fs::read(path).map_err(|source| CaFileError::Read { path: path.to_owned(), source })?;
     parse(&pem).ok_or_else(|| CaFileError::NoCertificates { path: path.to_owned() })
 }
 
-/// The certificates, at least one, for a client of reqwest.
+/// The certificates, at least one, for a reqwest client.
 pub(crate) fn read_for_reqwest(path: &Path) -> Result<Vec<Certificate>, CaFileError> {
     read(path, |pem| Certificate::from_pem_bundle(pem).ok().filter(|certificates| !certificates.is_empty()))
 }

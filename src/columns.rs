@@ -1,8 +1,10 @@
-//! What events have in columns, and comma-separated values (RFC 4180): a line of names, then a line for each event; lines end in CR LF.
+//! Events as columns, and as comma-separated values (RFC 4180): a header line, then one line per event; lines end in CR
+//! LF.
 //!
-//! A text is itself, a number or a boolean as in JSON, an array or an object its JSON, what is absent nothing. A column inside the elements of
-//! an array, such as `kibana.saved_objects.id`, is the JSON array of what the elements have. **A text that a spreadsheet would take for a
-//! formula**, because it begins with `=`, `+`, `-`, `@`, a tab or a carriage return, has an apostrophe put before it in CSV; numbers do not.
+//! A text is shown as is, a number or a boolean as in JSON, an array or an object as its JSON, and an absent value as
+//! nothing. A column inside the elements of an array, such as `kibana.saved_objects.id`, is the JSON array of the
+//! elements' values. **A text that a spreadsheet would take for a formula**, because it begins with `=`, `+`, `-`, `@`,
+//! a tab or a carriage return, is prefixed with an apostrophe in CSV; numbers are not.
 
 use serde_json::value::RawValue;
 
@@ -11,7 +13,7 @@ use crate::{
     schema::{self, Kind},
 };
 
-/// The columns of CSV where none are named.
+/// The default columns of CSV.
 pub(crate) const USUAL: [&str; 12] = [
     "@timestamp",
     "annals.severity",
@@ -27,7 +29,7 @@ pub(crate) const USUAL: [&str; 12] = [
     "event.sequence",
 ];
 
-/// Columns, by the dotted paths of what they show.
+/// Columns, given by dotted paths.
 #[derive(Debug)]
 pub struct Columns {
     columns: Vec<Column>,
@@ -36,21 +38,21 @@ pub struct Columns {
 #[derive(Debug)]
 struct Column {
     path: String,
-    /// Its texts are numbers.
+    /// Its texts hold numbers.
     is_number: bool,
 }
 
-/// What an event has in one column.
+/// The values of an event in one column.
 #[derive(Default)]
 struct Found<'a> {
     values: Vec<&'a RawValue>,
     is_in_array: bool,
 }
 
-/// What a column shows of an event.
+/// The content of one cell.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
-    /// Somebody's own words.
+    /// Text from the event, to be checked for formulas.
     Text(String),
     /// A number, a boolean, the JSON of an array or an object, or nothing.
     Value(String),
@@ -90,7 +92,7 @@ impl Columns {
         Ok(())
     }
 
-    /// Puts what is at and below this path into its cells.
+    /// Adds the values at and below this path to their columns.
     fn collect<'a>(
         &self,
         value: &'a RawValue,

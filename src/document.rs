@@ -1,4 +1,4 @@
-//! Documents read for the bytes of their parts.
+//! Documents parsed into members with their original bytes.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The members of an object in their order, with their values as they are written.
+/// The members of an object in order, with their values as written.
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -19,7 +19,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 struct MembersVisitor;
 
-/// A name, borrowed where it is written without escapes.
+/// A name, borrowed if it is written without escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -1,4 +1,4 @@
-//! Small files that must be whole or absent: written beside, synced, renamed over.
+//! Small files that are replaced atomically: written to a temporary file, synced, renamed.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// Replaces the file by these bytes; durable on return. A new file can be read by its owner alone.
+/// Replaces the file's contents; durable on return. Only its owner can read a new file.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");

@@ -1,4 +1,4 @@
-//! Who this writer is, and the secrets that it seals with: made at first start, kept in the data folder.
+//! The writer's identity and the secrets it seals with: created at first start, kept in the data folder.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -24,10 +24,9 @@ use crate::{
 
 const WRITER_FILE: &str = "writer.json";
 
-/// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
-    #[error("the data folder {} cannot be made", path.display())]
+    #[error("the data folder {} cannot be created", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error("cannot use {}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -37,14 +36,14 @@ pub enum DataFolderError {
     Invalid { path: PathBuf, reason: String },
 }
 
-/// The folder that holds everything of one writer. Locked for as long as this value lives.
+/// The folder with all files of one writer, locked while this value lives.
 pub struct DataFolder {
     root: PathBuf,
     _lock: File,
 }
 
 impl DataFolder {
-    /// Makes the folder if it is not there, for its owner alone, and locks it.
+    /// Creates the folder if absent, accessible to its owner only, and locks it.
     pub fn open(root: &Path) -> Result<Self, DataFolderError> {
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -74,7 +73,7 @@ impl DataFolder {
         self.path(WRITER_FILE).exists()
     }
 
-    /// Where the seal secret is: the file that is configured, else the folder's own.
+    /// The path of the seal secret: the configured file, or else the folder's own.
     pub fn seal_secret(&self, configured: Option<&Path>) -> PathBuf {
         configured.map_or_else(|| self.path("seal.secret"), Path::to_owned)
     }
@@ -97,7 +96,8 @@ struct WriterFile {
 }
 
 impl Identity {
-    /// Reads the identity, or makes a new one. `secret_file` holds the seal secret in place of the data folder's own file.
+    /// Reads the identity or creates a new one. `secret_file`, if given, holds the seal secret instead of the data
+    /// folder's own file.
     pub fn open(folder: &DataFolder, secret_file: Option<&Path>, now: UnixMillis) -> Result<Self, DataFolderError> {
         let writer = writer_file(&folder.path(WRITER_FILE), now)?;
         let secret = folder.seal_secret(secret_file);
@@ -109,7 +109,7 @@ impl Identity {
         Ok(Self { writer, seal_secret, signing_key })
     }
 
-    /// Base64 of the Ed25519 public key that this writer's checkpoints are to be verified with.
+    /// The Ed25519 public key for this writer's checkpoints, in base64.
     pub fn verifier_key(&self) -> String {
         STANDARD.encode(self.signing_key.verifying_key().as_bytes())
     }
@@ -124,7 +124,7 @@ fn writer_file(path: &Path, now: UnixMillis) -> Result<String, DataFolderError> 
     let invalid = |reason: String| DataFolderError::Invalid { path: path.to_owned(), reason };
     let file: WriterFile = serde_json::from_slice(&bytes).map_err(|error| invalid(format!("is not valid: {error}")))?;
     if file.format != 1 {
-        return Err(invalid(format!("is of format {}, which a newer version wrote", file.format)));
+        return Err(invalid(format!("has format {}, written by a newer version", file.format)));
     }
     Ok(file.writer)
 }
@@ -140,7 +140,7 @@ fn signing_key(path: &Path) -> Result<SigningKey, DataFolderError> {
     SigningKey::from_pkcs8_pem(std::str::from_utf8(&text).map_err(|_| invalid())?).map_err(|_| invalid())
 }
 
-/// The secret's file holds its base64, or the bytes themselves.
+/// Reads a secret's file, which holds its base64 or the raw bytes.
 pub(crate) fn read_secret(path: &Path) -> Result<SealSecret, DataFolderError> {
     let bytes = read(path)?;
     let decoded = Zeroizing::new(STANDARD.decode(bytes.trim_ascii()).unwrap_or_else(|_| bytes.to_vec()));
@@ -154,7 +154,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataFolderError> {
     let io = |source| DataFolderError::Io { path: path.to_owned(), source };
     let mode = fs::metadata(path).map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "others than the owner may read this file");
+        tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "users other than the owner can read this file");
     }
     fs::read(path).map(Zeroizing::new).map_err(io)
 }

@@ -1,8 +1,9 @@
 //! Annals: a tamper-evident event log (audit trail) backed by Elasticsearch, OpenSearch, PostgreSQL or SQLite.
 //!
-//! A program sends an event; it is checked ([`intake`]), sealed ([`integrity`]), made durable ([`writer`], [`journal`]) and
-//! brought to every store ([`ship`], [`store`]). [`client`] is for programs that log, and the feature `client` is that alone;
-//! the rest is the service and its commands. `ARCHITECTURE.md` has the map, the way of an event, and which module may use which.
+//! A program sends an event; it is checked ([`intake`]), sealed ([`integrity`]), made durable ([`writer`], [`journal`])
+//! and delivered to every store ([`ship`], [`store`]). [`client`] is for programs that log, and the feature `client`
+//! builds only that; the rest is the service and its commands. `ARCHITECTURE.md` has the module map, the path of an
+//! event, and which module may use which.
 
 #[cfg(feature = "client")]
 mod backoff;

@@ -1,4 +1,4 @@
-//! How many of something each caller or address may have at once.
+//! Limits how many of something each caller or address has at once.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! Memory that is reserved before it is taken, so that all of it together is bounded.
+//! Memory is reserved before it is allocated, so that the total is bounded.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use tokio::{
 /// The unit of reservations, in bytes.
 const UNIT: usize = 1024;
 
-/// A number of bytes that can be reserved, by one after the other.
+/// A number of bytes that can be reserved in portions.
 pub struct MemoryBudget(Arc<Semaphore>);
 
-/// Bytes that were reserved; free again once this is dropped.
+/// Reserved bytes, released when dropped.
 #[derive(Debug)]
 pub struct Reservation(OwnedSemaphorePermit);
 
-/// There was not enough memory before the deadline.
+/// Not enough memory was free before the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too much memory is in use")]
 pub struct Exhausted;
@@ -27,7 +27,7 @@ impl MemoryBudget {
         Self(Arc::new(Semaphore::new(units(bytes) as usize)))
     }
 
-    /// Waits until these bytes are free, in the order of asking.
+    /// Waits until these bytes are free; requests are served in order.
     pub async fn reserve(&self, bytes: usize, deadline: Instant) -> Result<Reservation, Exhausted> {
         match timeout_at(deadline, Arc::clone(&self.0).acquire_many_owned(units(bytes))).await {
             Ok(Ok(permit)) => Ok(Reservation(permit)),
@@ -42,7 +42,7 @@ impl MemoryBudget {
 }
 
 impl Reservation {
-    /// Gives back what is reserved beyond so many bytes.
+    /// Releases all but this many of the reserved bytes.
     pub fn shrink_to(&mut self, bytes: usize) {
         let excess = self.0.num_permits().saturating_sub(units(bytes) as usize);
         drop(self.0.split(excess));

@@ -1,7 +1,7 @@
-//! Every number that the program shows: all names and labels are here.
+//! All metrics of the program, with all names and labels.
 //!
-//! Names are an interface: `annals_<noun>_<unit>[_total]`. Labels take few values, never an id, a path or a text of a caller.
-//! The handles are cheap to clone and to update; they never block.
+//! Names are an interface: `annals_<noun>_<unit>[_total]`. Labels have few values, never an id, a path or a caller's
+//! text. The handles are cheap to clone and to update; they never block.
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
@@ -45,12 +45,12 @@ impl Metrics {
         }
     }
 
-    /// The handle for one store, by its name in the configuration.
+    /// The metrics of one store, by its name in the configuration.
     pub fn store(&self, name: &str) -> StoreMetrics {
         self.stores.of(name)
     }
 
-    /// The text that a scrape gets, in the OpenMetrics format.
+    /// The response to a scrape, in the OpenMetrics format.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::with_capacity(16 * 1024);
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
@@ -64,7 +64,7 @@ impl Default for Metrics {
     }
 }
 
-/// The log's own events about its use.
+/// Audit events.
 #[derive(Clone)]
 pub struct AuditMetrics {
     pub lost: Counter,
@@ -73,7 +73,7 @@ pub struct AuditMetrics {
 impl AuditMetrics {
     fn register(registry: &mut Registry) -> Self {
         let lost = Counter::default();
-        registry.register("audit_lost_events", "Events of the log's own use that were lost", lost.clone());
+        registry.register("audit_lost_events", "Audit events that were lost", lost.clone());
         Self { lost }
     }
 }
@@ -85,7 +85,7 @@ pub struct HttpMetrics {
     seconds: Family<RouteLabel, Histogram>,
     errors: Family<CodeLabel, Counter>,
     streams: Family<StreamLabels, Counter>,
-    /// Connections that were closed because their client had as many as it may.
+    /// Connections closed because their client had reached its maximum.
     pub refused_connections: Counter,
 }
 
@@ -135,25 +135,25 @@ impl HttpMetrics {
         Self { requests, seconds, errors, streams, refused_connections }
     }
 
-    /// One request was answered. `route` is a route's pattern or `none`.
+    /// Counts an answered request. `route` is a route's pattern or `none`.
     pub fn answered(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         let route = route.to_owned();
         self.seconds.get_or_create(&RouteLabel { route: route.clone() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
-    /// An export or a tail ended.
+    /// Counts the end of an export or a tail.
     pub fn streamed(&self, kind: &'static str, end: &'static str) {
         self.streams.get_or_create(&StreamLabels { kind, end }).inc();
     }
 
-    /// The answer was an error of this code.
+    /// Counts an error answer by its code.
     pub fn failed(&self, code: &'static str) {
         self.errors.get_or_create(&CodeLabel { code }).inc();
     }
 }
 
-/// Events as they come in.
+/// Incoming events.
 #[derive(Clone)]
 pub struct IntakeMetrics {
     /// Bytes of event bodies, after decompression.
@@ -161,9 +161,9 @@ pub struct IntakeMetrics {
     pub accepted: Counter,
     pub filtered: Counter,
     pub rejected: Counter,
-    /// Dropped because the journal was full and the operator chose that.
+    /// Dropped because the journal was full and configured to drop.
     pub dropped: Counter,
-    /// Valid, and the log was told to keep none.
+    /// Valid, but the log is configured to keep no events.
     pub not_kept: Counter,
 }
 
@@ -195,15 +195,15 @@ impl IntakeMetrics {
     }
 }
 
-/// The journal; the writer keeps these.
+/// The journal; updated by the writer.
 #[derive(Clone)]
 pub struct JournalMetrics {
-    /// What the journal takes of its bound, now.
+    /// Bytes that the journal takes now.
     pub used_bytes: Gauge,
     pub limit_bytes: Gauge,
     pub appended_events: Counter,
     pub appended_bytes: Counter,
-    /// Time that one sync to disk took.
+    /// Duration of a sync to disk.
     pub sync_seconds: Histogram,
 }
 
@@ -230,21 +230,21 @@ impl JournalMetrics {
     }
 }
 
-/// One store, as its shipper meets it.
+/// One store, as seen by its shipper.
 #[derive(Clone)]
 pub struct StoreMetrics {
     /// Outcomes of single events.
     pub stored: Counter,
     pub duplicate: Counter,
     pub conflict: Counter,
-    /// Refused for good: each became a dead letter.
+    /// Permanently refused: each became a dead letter.
     pub rejected: Counter,
-    /// Refused for now, and offered again.
+    /// Refused for now, and retried.
     pub retried: Counter,
-    /// Appends that were answered, and that failed as a whole.
+    /// Appends that were answered, and those that failed as a whole.
     pub requests_answered: Counter,
     pub requests_failed: Counter,
-    /// Time of one append.
+    /// Duration of an append.
     pub request_seconds: Histogram,
     /// How far the store is behind; set from the shipper's progress at each scrape.
     pub behind_events: Gauge,
@@ -253,7 +253,7 @@ pub struct StoreMetrics {
     pub dead_letters: Gauge,
     /// Events that the store has and the journal did not know at the start.
     pub beyond_journal: Gauge,
-    /// 1 while something keeps the store from going on, or it is not set up yet.
+    /// 1 while the store is blocked or not set up yet.
     pub trouble: Gauge,
 }
 
@@ -312,11 +312,7 @@ impl StoreFamilies {
             beyond,
         );
         let trouble = families.trouble.clone();
-        registry.register(
-            "store_trouble",
-            "1 while something keeps the store from going on, or it is not set up yet",
-            trouble,
-        );
+        registry.register("store_trouble", "1 while the store is blocked or not set up yet", trouble);
         families
     }
 
@@ -342,7 +338,7 @@ impl StoreFamilies {
     }
 }
 
-/// From 0.1 ms to about 26 s, each bound four times the one before.
+/// From 0.1 ms to about 26 s, each bound four times the previous one.
 fn seconds_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 4.0, 10))
 }

@@ -1,41 +1,41 @@
-//! What is decided by rule: which stream an event goes to, in which retention class, and how a chain goes on after a restart.
+//! Decisions by rule: the stream and retention class of an event, and how a chain continues after a restart.
 
 use crate::{
     event::{ChainHead, ChainId, RetentionClass, Sequence, Stream},
     integrity::Predecessor,
 };
 
-/// Where an event belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     pub stream: Stream,
     pub class: RetentionClass,
 }
 
-/// The placement of every event: there is one class so far.
+/// The placement of every event: so far there is one class.
 pub fn placement() -> Placement {
     Placement { stream: Stream::general(), class: RetentionClass::General }
 }
 
-/// The streams that events may be placed in.
+/// All streams that events may be placed in.
 pub fn streams() -> Vec<Stream> {
     vec![Stream::general()]
 }
 
-/// How a chain goes on that the journal knows.
+/// How a chain in the journal continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Succession {
-    /// As it is.
+    /// Unchanged.
     Continue,
-    /// The journal has lost events that a store has: its folder is an old copy, or its end was damaged. The chain is closed, and a new one
-    /// goes on from what the store has.
+    /// The journal has lost events that a store has: its folder is an old copy, or its end was damaged. The chain is
+    /// closed, and a new one continues from the store's last event.
     FromStore(Predecessor),
-    /// A store did not answer. It might have more, and to give the positions out again would fork the chain for good: the chain is closed, and
-    /// a new one goes on from what the journal has.
+    /// A store did not answer. It might have more events, and reusing their positions would fork the chain: the chain
+    /// is closed, and a new one continues from the journal's last event.
     FromJournal,
 }
 
-/// What becomes of a chain whose next sequence is `next`, by what each store has of it: `None` where a store did not answer.
+/// Decides on a chain whose next sequence is `next`, by the heads in each store; `None` for a store that did not
+/// answer.
 pub fn succession(chain: ChainId, next: Sequence, stores: &[Option<Vec<ChainHead>>]) -> Succession {
     let heads = stores.iter().flatten().flatten().filter(|head| head.position.chain == chain);
     let beyond = heads.filter(|head| head.position.sequence >= next);

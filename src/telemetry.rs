@@ -1,4 +1,4 @@
-//! The program's own log: lines for people, or one JSON object a line, on standard error.
+//! The program's own log on standard error: lines for people, or one JSON object per line.
 
 use std::io::{self, IsTerminal};
 
@@ -7,12 +7,11 @@ use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// The log was set up before.
 #[derive(Debug, thiserror::Error)]
-#[error("the log is set up once in the life of a process")]
+#[error("the log has already been set up")]
 pub struct AlreadySetUp;
 
-/// Sends what the program says about itself to standard error, in the format and from the level that is configured.
+/// Sends the program's log to standard error, in the configured format and from the configured level.
 pub fn init(log: &Log) -> Result<(), AlreadySetUp> {
     let colours = if io::stderr().is_terminal() { Colours::Some } else { Colours::None };
     tracing::dispatcher::set_global_default(dispatch(log, colours, io::stderr)).map_err(|_| AlreadySetUp)
@@ -26,7 +25,7 @@ enum Colours {
 
 fn dispatch(log: &Log, colours: Colours, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> Dispatch {
     let lines = tracing_subscriber::fmt()
-        // That it cannot be written would be told on standard error too, by a panic of whoever had something to say.
+        // A failed write would be reported on standard error too, by a panic of the logging thread.
         .log_internal_errors(false)
         .with_env_filter(filter(log.level))
         .with_writer(writer)
@@ -37,7 +36,8 @@ fn dispatch(log: &Log, colours: Colours, writer: impl for<'a> MakeWriter<'a> + S
     }
 }
 
-/// The level for our own lines; what libraries say below a warning is only wanted by who asks for everything.
+/// The configured level applies to our own lines; lines of libraries below a warning appear only at the most verbose
+/// level.
 fn filter(level: LogLevel) -> EnvFilter {
     EnvFilter::new(match level {
         LogLevel::Error => "error",
@@ -71,7 +71,7 @@ mod tests {
         }
     }
 
-    /// What is written of a line of ours at info and debug, and of a library's at info.
+    /// The output for lines of ours at info and debug, and of a library's at info.
     fn written(level: LogLevel, format: LogFormat) -> String {
         let written = Written::default();
         let writer = written.clone();

@@ -7,12 +7,12 @@ use crate::event::UnixMillis;
 /// Length of a time in its fixed form, in bytes.
 pub const TIME_BYTES: usize = 24;
 
-/// Where the time of day comes from, so that tests can set it.
+/// The source of the current time, so that tests can set it.
 pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
 }
 
-/// The clock of the machine.
+/// The system clock.
 pub struct SystemClock;
 
 impl Clock for SystemClock {
@@ -23,7 +23,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The fixed form of a time in the years 0 to 9999; times outside are brought to the nearer end.
+/// The fixed form of a time in the years 0 to 9999; times outside are clamped.
 pub fn format_millis(time: UnixMillis) -> [u8; TIME_BYTES] {
     let UnixMillis(millis) = time.clamp(UnixMillis::FIRST, UnixMillis::LAST);
     let (days, of_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
@@ -52,8 +52,8 @@ pub fn format_time(time: UnixMillis) -> String {
     format_millis(time).iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar. The year is taken to
-/// begin in March, so that the leap day is its last.
+/// Year, month and day of a number of days since 1970-01-01, in the proleptic Gregorian calendar. The year is computed
+/// from March, so that the leap day is its last.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let from_era_zero = days + 719_468;
     let era = from_era_zero.div_euclid(146_097);

@@ -1,4 +1,4 @@
-//! The value types of settings that carry a unit, and the one that must never be seen.
+//! Types of settings with a unit, and of secret settings.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
-/// What is expected of a size.
+/// The expected form of a size.
 pub const SIZE: &str = "a size above zero with its unit, such as \"64mb\" (b, kb, mb, gb, tb)";
 
 /// A number of bytes, written with its unit: `512b`, `64kb`, `16mb`, `4gb`, `1tb`, in powers of 1,024.
@@ -28,13 +28,13 @@ impl ByteSize {
         self.0
     }
 
-    /// The same number for what is held in memory; more than the machine can address becomes all that it can.
+    /// The same number for sizes in memory, clamped to the address space.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-/// A text that is not what its unit asks for.
+/// A text that is not in the form that its unit requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct BadUnit(pub &'static str);
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
-/// A network of addresses, such as `10.0.0.0/8`, or one address.
+/// A network, such as `10.0.0.0/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     first: IpAddr,
@@ -84,7 +84,7 @@ impl Network {
     }
 }
 
-/// What stands for a client, by its address: whoever has one address of an IPv6 /64 has all of them.
+/// The network that identifies a client: whoever has one address of an IPv6 /64 has all of them.
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -111,10 +111,11 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// What is expected of a duration.
+/// The expected form of a duration.
 pub const DURATION: &str = "a duration of at least 1ms with its unit, such as \"30s\", \"1h 30m\" or \"7d\"";
 
-/// Reads a duration such as `500ms`, `30s` or `1h 30m`, of at least a millisecond: engines take a time limit of 0 ms for none.
+/// Parses a duration such as `500ms`, `30s` or `1h 30m`, of at least one millisecond: engines treat a time limit of 0
+/// ms as none.
 pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
     // A sum of 2^64 seconds, which takes more digits than this, makes the parser panic.
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
@@ -127,7 +128,7 @@ pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
-/// A password, token or key. It is wiped when dropped and never printed; whoever needs it asks for it by name.
+/// A password, token or key. It is wiped when dropped and never printed; reading it takes an explicit call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 

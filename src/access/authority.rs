@@ -1,7 +1,7 @@
-//! Who says whether a caller may read a saved object, and so the events about it.
+//! The authority that decides whether a caller may read a saved object, and so the events about it.
 //!
-//! Asked only about callers whose role does not let them read everything in the space, with their own credentials. Whatever
-//! is not a clear yes is a no; an authority that cannot be asked is an error, which is no yes either.
+//! It is asked, with the caller's own credentials, only about callers whose role does not let them read everything in
+//! the space. Any answer but a clear yes is a no; if the authority is unavailable, the request fails.
 
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{event::Space, query::ObjectScope};
 
-/// How many objects Kibana is asked for at once; it answers with all that they hold.
+/// Maximum number of objects per request to Kibana, which answers with their full contents.
 const OBJECTS_AT_ONCE: usize = 100;
 
 fn name_of(space: Option<&Space>) -> &str {
@@ -25,7 +25,7 @@ fn name_of(space: Option<&Space>) -> &str {
 }
 
 pub(super) enum Authority {
-    /// Nobody but those who read by role.
+    /// Only callers who may read by role.
     Roles,
     Grants(Vec<ObjectGrant>),
     /// Kibana's privileges, which Elasticsearch keeps.
@@ -34,7 +34,7 @@ pub(super) enum Authority {
         application: String,
         privilege: String,
     },
-    /// Whoever gets the object from Kibana may read about it.
+    /// A caller who gets the object from Kibana may read the events about it.
     Kibana {
         remote: Remote,
         cookie: String,
@@ -90,7 +90,7 @@ fn are_granted(grants: &[ObjectGrant], principal: &Principal, objects: &ObjectSc
     objects.ids.iter().all(|id| patterns().any(|pattern| matches(id, pattern)))
 }
 
-/// Credentials of others are not for Elasticsearch and Kibana to see.
+/// Other credentials must not be shown to Elasticsearch and Kibana.
 fn is_known_to_elastic(principal: &Principal) -> bool {
     match principal.realm {
         Realm::Elasticsearch | Realm::Kibana => true,
@@ -98,7 +98,7 @@ fn is_known_to_elastic(principal: &Principal) -> bool {
     }
 }
 
-/// Types come from the caller and go into names of privileges.
+/// Types come from the caller and become part of privilege names.
 fn is_plain(object_type: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     (1..=256).contains(&object_type.len()) && object_type.bytes().all(fits)
@@ -187,7 +187,8 @@ async fn gets_all(
                     return Ok(false);
                 }
             }
-            // A type that Kibana does not know or give out, a space that is not there, somebody who may not, or the page for signing in.
+            // A type that Kibana does not know or does not serve, a missing space, a caller without access, or the
+            // login page.
             StatusCode::BAD_REQUEST
             | StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
@@ -201,7 +202,7 @@ async fn gets_all(
 }
 
 impl FoundObject {
-    /// One that is missing or forbidden is in the answer too, with an error.
+    /// Missing and forbidden objects are in the answer too, with an error.
     fn is(&self, wanted: &Wanted<'_>) -> bool {
         self.error.is_none() && self.object_type == wanted.object_type && self.id == wanted.id
     }

@@ -1,4 +1,4 @@
-//! Who is calling, for the length of one request.
+//! The caller of one request.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,8 +7,8 @@ use super::{Credentials, Principal};
 #[derive(Clone)]
 pub struct Caller {
     pub principal: Arc<Principal>,
-    /// For an authority that is asked in the caller's name.
+    /// For an authority that is asked on the caller's behalf.
     pub credentials: Credentials,
-    /// `None` where there is no connection, as in tests.
+    /// `None` without a connection, as in tests.
     pub address: Option<IpAddr>,
 }

@@ -1,4 +1,4 @@
-//! What an operator says about access: who vouches for callers, and how.
+//! The configuration of access: who authenticates callers, and how.
 
 use std::{collections::BTreeMap, error::Error, path::PathBuf, time::Duration};
 
@@ -17,12 +17,12 @@ pub(super) const TYPE_IN_PRIVILEGE: &str = "{type}";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessConfig {
-    /// Who is asked about a caller, in order.
+    /// The authenticators to ask, in order.
     pub authenticators: Vec<AuthenticatorKind>,
-    /// How long another system may take to answer.
+    /// Maximum time for another system's answer.
     #[serde(deserialize_with = "deserialize_duration")]
     pub timeout: Duration,
-    /// How long what another system said is believed.
+    /// How long another system's answer is cached.
     #[serde(deserialize_with = "deserialize_duration")]
     pub cache: Duration,
     #[serde(default)]
@@ -32,12 +32,12 @@ pub struct AccessConfig {
     pub oidc: OidcConfig,
     #[serde(default)]
     pub rules: BTreeMap<String, Rule>,
-    /// Who says which saved objects a reader may read.
+    /// The authority on which saved objects a reader may read.
     pub authority: AuthorityKind,
     #[serde(default)]
     pub grants: BTreeMap<String, ObjectGrant>,
     pub lockout: LockoutConfig,
-    /// Log what is read by those who may read everything.
+    /// Whether to log reads by callers who may read everything.
     pub log_finds: bool,
 }
 
@@ -80,9 +80,9 @@ impl AuthenticatorKind {
 pub struct EngineConfig {
     pub urls: Vec<String>,
     pub ca_file: Option<PathBuf>,
-    /// Under which name Kibana keeps its privileges there.
+    /// The name under which Kibana registers its privileges.
     pub application: String,
-    /// What a reader of objects of `{type}` has there.
+    /// The privilege that lets a reader read objects of `{type}`.
     pub privilege: String,
 }
 
@@ -91,7 +91,7 @@ pub struct EngineConfig {
 pub struct KibanaConfig {
     pub urls: Vec<String>,
     pub ca_file: Option<PathBuf>,
-    /// The name of the session's cookie.
+    /// The name of the session cookie.
     pub cookie: String,
 }
 
@@ -106,19 +106,19 @@ pub struct OidcConfig {
     pub jwks_url: Option<String>,
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// The claim with the caller's name.
+    /// The claim that holds the caller's name.
     pub name_claim: String,
     #[serde(deserialize_with = "deserialize_duration")]
     pub leeway: Duration,
 }
 
-/// What is wrong with a configuration of access, by the key.
+/// An error in the configuration of access, with the key.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct AccessProblem(pub String);
 
 impl AccessConfig {
-    /// Everything that is wrong; reads the files that are named.
+    /// All errors in the configuration; reads the files that it names.
     pub fn problems(&self) -> Vec<AccessProblem> {
         let mut found = Vec::new();
         if self.uses(AuthenticatorKind::Elasticsearch) && self.elasticsearch.urls.is_empty() {

@@ -1,4 +1,4 @@
-//! What a caller shows to say who they are. Nothing of it is ever printed.
+//! The credentials that a caller presents. They are never printed.
 
 use base64::{
     Engine, alphabet,
@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use super::keys;
 use crate::units::Secret;
 
-/// As leniently as another system may read it, so that one password is not asked about under several spellings of its login.
+/// As lenient as another system's decoder may be, so that one password is not tried under several encodings of its
+/// login.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -22,16 +23,16 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     authorization: Option<Authorization>,
-    /// The cookie of a session in Kibana.
+    /// The cookie of a Kibana session.
     session: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]
 struct Authorization {
     scheme: Scheme,
-    /// The value of the header.
+    /// The whole header value.
     whole: Secret,
-    /// What follows the scheme.
+    /// The part after the scheme.
     credentials: Secret,
 }
 
@@ -43,7 +44,7 @@ pub(super) enum Scheme {
 }
 
 impl Credentials {
-    /// The value of an `authorization` header, if it is of a scheme that is known; and if basic, for some login.
+    /// Takes the value of an `authorization` header, if its scheme is known; basic credentials must name a login.
     pub fn with_authorization(mut self, value: &str) -> Self {
         self.authorization = Authorization::parse(value);
         self
@@ -58,12 +59,12 @@ impl Credentials {
         self.authorization.is_none() && self.session.is_none()
     }
 
-    /// Only what a browser sends by itself: whoever changes something has to show that it was meant.
+    /// Whether there is only a session cookie, which browsers send on their own: changes then need proof of intent.
     pub fn is_session_alone(&self) -> bool {
         self.authorization.is_none() && self.session.is_some()
     }
 
-    /// What may be one of this log's own keys.
+    /// The token that may be one of this log's own keys.
     pub(super) fn key(&self) -> Option<&str> {
         let authorization = self.authorization.as_ref()?;
         match authorization.scheme {
@@ -77,7 +78,7 @@ impl Credentials {
         (authorization.scheme == Scheme::Bearer).then(|| authorization.credentials.expose())
     }
 
-    /// The header as it came, unless it holds a key of this log's own, which is nobody else's to see.
+    /// The header as received, unless it holds one of this log's own keys, which no other system may see.
     pub(super) fn authorization(&self) -> Option<&str> {
         let authorization = self.authorization.as_ref()?;
         let is_own = authorization.credentials.expose().starts_with(keys::PREFIX);
@@ -88,13 +89,13 @@ impl Credentials {
         self.session.as_ref().map(Secret::expose)
     }
 
-    /// The name that basic credentials are for, whoever shows them.
+    /// The login that basic credentials name, verified or not.
     pub(super) fn login(&self) -> Option<String> {
         let authorization = self.authorization.as_ref().filter(|it| it.scheme == Scheme::Basic)?;
         login_of(authorization.credentials.expose())
     }
 
-    /// Under which these credentials may be remembered; what they are cannot be found out from it without the salt.
+    /// A hash under which the credentials may be cached; they cannot be guessed from it without the salt.
     pub(super) fn digest(&self, salt: &[u8; 32]) -> [u8; 32] {
         let mut hash = Sha256::new_with_prefix(salt);
         for part in [self.authorization(), self.session()] {
@@ -120,7 +121,7 @@ impl Authorization {
     }
 }
 
-/// The login that basic credentials are for.
+/// The login that basic credentials name.
 fn login_of(credentials: &str) -> Option<String> {
     let decoded = Zeroizing::new(LENIENT.decode(credentials).ok()?);
     let login = decoded.get(..decoded.iter().position(|byte| *byte == b':')?)?;
@@ -164,7 +165,7 @@ mod tests {
         assert!(!format!("{:?}", shown(&basic)).contains(&basic));
     }
 
-    /// Else it would be somebody different each time whom nobody counts.
+    /// Otherwise each attempt would be a new subject whose failures nobody counts.
     #[test]
     fn basic_credentials_for_nobody_are_none() {
         for nobody in ["Basic !", "Basic YWxpY2U", "Basic YWxpY2U6eA==YWxpY2U6eA", "Basic YWxp Y2U6eA=="] {

@@ -1,7 +1,7 @@
-//! Who is calling, what they may do, and what of the log they may read.
+//! Who is calling, what they may do, and which events they may read.
 //!
-//! A [`Principal`] has grants of roles; [`Permission`] is the one table of what a role may do. A query becomes a
-//! [`ScopedQuery`](crate::query::ScopedQuery) by a [`Permit`] alone. Nothing here knows HTTP.
+//! A [`Principal`] has grants of roles; [`Permission`] is the one table of what a role may do. Only a [`Permit`] turns
+//! a query into a [`ScopedQuery`](crate::query::ScopedQuery). Nothing here knows HTTP.
 
 mod authority;
 mod caller;
@@ -43,7 +43,7 @@ use crate::event::UnixMillis;
 /// How long an attempt waits for its turn behind others of the same address or login.
 const TURN: Duration = Duration::from_secs(10);
 
-/// All that is known of access while the service runs.
+/// Everything about access while the service runs.
 pub struct Access {
     keys: Arc<Keys>,
     authenticators: Authenticators,
@@ -54,15 +54,15 @@ pub struct Access {
     logs_finds: bool,
 }
 
-/// What came of the question who is calling.
+/// The result of identifying a caller.
 #[derive(Clone, Debug)]
 pub enum Identified {
     Known(Arc<Principal>),
-    /// Nobody knows these credentials; an event may have to tell of it.
+    /// No system knows these credentials. If there is a report, it is to be logged.
     Unknown(Option<FailedAttempts>),
-    /// Nobody was asked: there were too many failures before, or too many attempts are under way, and the caller has to wait for so long.
+    /// Too many failures, or too many concurrent attempts: no system was asked, and the caller has to wait this long.
     Locked(Duration),
-    /// Nobody knows them of those who could be asked, and one could not.
+    /// At least one system was unavailable, and none of the others knows these credentials.
     Unavailable(Unavailable),
 }
 
@@ -79,7 +79,7 @@ impl Access {
         })
     }
 
-    /// How long what another system said is believed.
+    /// How long another system's answer is cached.
     pub fn cache(&self) -> Duration {
         self.cache
     }
@@ -88,18 +88,19 @@ impl Access {
         &self.keys
     }
 
-    /// The name of the cookie that says who is calling, where one does.
+    /// The name of the session cookie, if sessions are accepted.
     pub fn session_cookie(&self) -> Option<&str> {
         self.session_cookie.as_deref()
     }
 
-    /// Whether finds by those who may read everything are to be logged.
+    /// Whether to log finds by callers who may read everything.
     pub fn logs_finds(&self) -> bool {
         self.logs_finds
     }
 
-    /// Finds out who is calling. Whoever failed too often has to wait, but for the log's own keys: nobody can guess one, so
-    /// that somebody else's failures behind the same address need not keep its owner out; and for those who were known a moment ago.
+    /// Identifies the caller. After too many failures, callers have to wait. That does not apply to the log's own keys,
+    /// which cannot be guessed, so failures of others behind the same address need not lock their owner out; nor to
+    /// recently identified callers.
     pub async fn identify(&self, credentials: &Credentials, address: Option<IpAddr>, now: UnixMillis) -> Identified {
         let expired_key = match self.authenticators.own_key(credentials, now) {
             Known::Key(principal) => return Identified::Known(principal),
@@ -125,8 +126,8 @@ impl Access {
         }
     }
 
-    /// Whether what was shown still makes the caller who they were found to be. Nobody fails here, so nothing counts as an attempt;
-    /// where another system does not answer, nothing has changed.
+    /// Whether the credentials still identify the caller as this principal. This never counts as an attempt; if another
+    /// system is unavailable, the answer is yes.
     pub async fn still_knows(&self, principal: &Principal, credentials: &Credentials, now: UnixMillis) -> bool {
         match self.authenticators.own_key(credentials, now) {
             Known::Key(found) => *found == *principal,
@@ -139,7 +140,7 @@ impl Access {
         }
     }
 
-    /// An attempt, once it is its turn; or what is known without one.
+    /// Begins an attempt, waiting for its turn; or returns a result that needs none.
     async fn begin(
         &self,
         credentials: &Credentials,
@@ -148,7 +149,7 @@ impl Access {
     ) -> Result<Attempt<'_>, Identified> {
         let deadline = Instant::now() + TURN;
         loop {
-            // Others that wait show the same, mostly: it is enough that one of them is known.
+            // Waiting requests mostly have the same credentials: one success is enough for all.
             if let Some(principal) = self.authenticators.cached(credentials) {
                 return Err(Identified::Known(principal));
             }
@@ -162,12 +163,12 @@ impl Access {
         }
     }
 
-    /// Failed attempts of which no event has told yet; to be asked for now and then.
+    /// Reports of failed attempts that are due; to be called periodically.
     pub fn failed_attempts(&self) -> Vec<FailedAttempts> {
         self.lockout.due()
     }
 
-    /// All of them, as nobody will ask again.
+    /// All remaining reports, at shutdown.
     pub fn last_failed_attempts(&self) -> Vec<FailedAttempts> {
         self.lockout.rest()
     }

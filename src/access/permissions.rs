@@ -1,33 +1,33 @@
-//! The one table of what each role may do. An operation names its [`Permission`]; what is not in the table, nobody may.
+//! The one table of what each role may do. An operation names its [`Permission`]; anything not in the table is forbidden.
 
 use super::Role;
 
-/// What a request is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     /// Log events in a space.
     LogEvents,
     /// Add a provider's actions and defaults.
     RegisterProviders,
-    /// See what is registered: a writer what it may register itself.
+    /// List registered providers: a writer sees those it may register itself.
     ListProviders,
-    /// Find events by saved object; whoever may not read all events of the space is asked about the objects.
+    /// Find events by saved object; unless the caller may read all events of the space, the authority is asked about
+    /// the objects.
     FindByObject,
     /// Read all events of a space.
     ReadEvents,
-    /// Ask about all events at once; what is found are those that the caller may read.
+    /// Search all events at once; the result holds only those that the caller may read.
     SearchEvents,
-    /// See what stores refused, whatever its space.
+    /// List the events that stores refused, of any space.
     ListDeadLetters,
-    /// Offer it to them again.
+    /// Offer refused events to their stores again.
     ReplayDeadLetters,
-    /// See which API keys there are.
+    /// List the API keys.
     ListKeys,
-    /// Make and revoke API keys.
+    /// Create and revoke API keys.
     ChangeKeys,
-    /// See metrics, and how far each store is.
+    /// Read metrics, and how far each store is.
     Monitor,
-    /// See the description of the interface.
+    /// Read the API description.
     ReadDescription,
 }
 
@@ -47,7 +47,7 @@ impl Permission {
         Self::ReadDescription,
     ];
 
-    /// Who may.
+    /// The roles that have it.
     pub const fn roles(self) -> &'static [Role] {
         use Role::{Admin, Auditor, Monitor, Reader, SpaceAdmin, SpaceAuditor, Writer};
         match self {
@@ -63,7 +63,7 @@ impl Permission {
         }
     }
 
-    /// Whether it is done in one space, so that a role in another one is of no use.
+    /// Whether it applies to one space, so that a role in another space does not help.
     pub const fn is_of_a_space(self) -> bool {
         match self {
             Self::LogEvents | Self::FindByObject | Self::ReadEvents => true,

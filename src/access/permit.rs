@@ -1,4 +1,4 @@
-//! From a question to one that a store will answer: only by way of a [`Permit`].
+//! A [`Permit`] is the only way from a question to a query that a store will answer.
 
 use super::{Access, Credentials, Permission, Principal, Unavailable};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     query::{ObjectScope, Query, Scope, ScopedQuery, Visible},
 };
 
-/// That a caller may read these events. Nobody but this module can make one.
+/// Proof that a caller may read these events. Only this module can make one.
 #[derive(Clone, Debug)]
 pub struct Permit {
     scope: Scope,
@@ -16,16 +16,16 @@ pub struct Permit {
 /// Why there is no permit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// To the caller it looks as if there were nothing.
+    /// The caller sees the same answer as if there were no events.
     #[error("the caller may not read these events")]
     Refused,
-    /// Whether they may cannot be found out; so they may not.
+    /// It cannot be determined whether the caller may read them, so they may not.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
 impl Permit {
-    /// Whose events it is for.
+    /// The events that it covers.
     pub fn events(&self) -> &Scope {
         &self.scope
     }
@@ -55,8 +55,8 @@ impl Access {
         Err(Denied::Refused)
     }
 
-    /// Whether the authority that gave this permit would give it again. What the caller's role gave holds as long as the caller
-    /// [is known as before](Self::still_knows); where the authority does not answer, nothing has changed.
+    /// Whether the authority would still give this permit. A permit by role is valid as long as the caller [is known as
+    /// before](Self::still_knows); if the authority is unavailable, the answer is yes.
     pub async fn still_permits(&self, principal: &Principal, credentials: &Credentials, permit: &Permit) -> bool {
         match &permit.scope {
             Scope::Objects(objects) if !permit.is_by_role => {
@@ -67,7 +67,8 @@ impl Access {
     }
 }
 
-/// Asks for all events that the caller may see by role: of this space (`Some(None)` is the default one), or of all.
+/// A permit for all events that the caller may see by role: of this space (`Some(None)` is the default space), or of
+/// all.
 pub fn permit_visible(principal: &Principal, within: Option<Option<Space>>) -> Result<Permit, Denied> {
     let visible = match within {
         None => principal.visible(),
@@ -84,13 +85,13 @@ pub fn permit_visible(principal: &Principal, within: Option<Option<Space>>) -> R
     }
 }
 
-/// The query that this makes of the permit's scope, and of no other. This is the only way from a [`Query`] to a store.
+/// Makes a query of exactly the permit's scope. This is the only way from a [`Query`] to a store.
 pub fn scope(permit: Permit, query: impl FnOnce(Scope) -> Query) -> ScopedQuery {
     let scope = permit.scope.clone();
     ScopedQuery::new(Query { scope: permit.scope, ..query(scope) })
 }
 
-/// The same, where there may be no query.
+/// Like [`scope`], for a query that may fail.
 pub fn try_scope<E>(permit: Permit, query: impl FnOnce(Scope) -> Result<Query, E>) -> Result<ScopedQuery, E> {
     let query = query(permit.scope.clone())?;
     Ok(scope(permit, |_| query))

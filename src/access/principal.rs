@@ -1,7 +1,7 @@
-//! Who is calling: by what they were known, in which roles, and where.
+//! The caller's identity: how they were authenticated, and in which roles, and where.
 //!
-//! A [`Grant`] is one role in some spaces. Its text form is the same in the file of keys, in the configuration and over HTTP:
-//! [`GrantText`], which [`Grant::read`] checks.
+//! A [`Grant`] is one role in some spaces. Its text form is the same in the key file, in the configuration and over
+//! HTTP: [`GrantText`], which [`Grant::read`] validates.
 
 use std::fmt;
 
@@ -13,16 +13,15 @@ use crate::{
     query::Visible,
 };
 
-/// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The name of the key, or what the other system calls its user.
+    /// The name of the key, or the user name in the other system.
     pub name: String,
     pub realm: Realm,
     pub grants: Vec<Grant>,
 }
 
-/// By what a caller was known.
+/// How a caller was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Realm {
     ApiKey,
@@ -50,7 +49,7 @@ impl fmt::Display for Realm {
     }
 }
 
-/// What a caller is to this log. [`Permission`] says what each may do.
+/// A caller's role in this log. [`Permission`] says what each role may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -86,7 +85,7 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 
-    /// Whether the role is the same in every space.
+    /// Whether the role applies to all spaces alike.
     const fn is_everywhere(self) -> bool {
         match self {
             Self::Admin | Self::Auditor | Self::Monitor => true,
@@ -101,7 +100,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// One role in some spaces and, for a writer, as some providers.
+/// One role in some spaces and, for a writer, for some providers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     role: Role,
@@ -109,7 +108,7 @@ pub struct Grant {
     providers: Providers,
 }
 
-/// Which spaces; `None` in the list is the default one.
+/// Some spaces; `None` in the list is the default space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Spaces {
     All,
@@ -140,30 +139,30 @@ impl Providers {
     }
 }
 
-/// What stands for all spaces or providers.
+/// Stands for all spaces or providers.
 pub(super) const ALL: &str = "*";
 
-/// A grant as it is written.
+/// A grant in text form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantText {
     pub role: Role,
-    /// Names of spaces, or `*` alone; left out for a role that is the same in every space.
+    /// Names of spaces, or only `*`; omitted for a role that applies to all spaces alike.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spaces: Vec<String>,
-    /// Of a writer: names of providers, or `*` alone.
+    /// For a writer: names of providers, or only `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
 }
 
 impl GrantText {
-    /// Of all the names together.
+    /// Total length of all names.
     pub(super) fn bytes(&self) -> usize {
         self.spaces.iter().chain(&self.providers).map(|name| name.len() + 1).sum()
     }
 }
 
-/// A grant that says nothing, or contradicts itself.
+/// An incomplete or contradictory grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: expected {expected}, found {found}")]
 pub struct BadGrant {
@@ -179,7 +178,7 @@ impl BadGrant {
 }
 
 impl Grant {
-    /// What may do everything.
+    /// Allows everything.
     pub const fn admin() -> Self {
         Self { role: Role::Admin, spaces: Spaces::All, providers: Providers::All }
     }
@@ -188,7 +187,7 @@ impl Grant {
         self.role
     }
 
-    /// The role in all spaces, as all providers.
+    /// The role in all spaces, for all providers.
     #[cfg(test)]
     pub(crate) const fn everywhere(role: Role) -> Self {
         Self { role, spaces: Spaces::All, providers: Providers::All }
@@ -252,10 +251,10 @@ fn is_all(names: &[String]) -> bool {
     matches!(names, [only] if only == ALL)
 }
 
-/// Why a caller may not.
+/// Why a caller may not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// None of the caller's roles may ever do this.
+    /// None of the caller's roles allows this anywhere.
     #[error("this needs one of the roles {}; the caller has {}", list(permission.roles()), list(has))]
     Role { permission: Permission, has: Vec<Role> },
     /// Not in this space.
@@ -269,7 +268,7 @@ fn list(roles: &[Role]) -> String {
 }
 
 impl Principal {
-    /// Whether the caller may do this, in this space if the permission is about one.
+    /// Whether the caller may do this, in this space if the permission applies to one space.
     pub fn check(&self, permission: Permission, space: Option<&Space>) -> Result<(), Refusal> {
         let mut fitting = self.with_role_for(permission).peekable();
         if fitting.peek().is_none() {
@@ -286,18 +285,18 @@ impl Principal {
         self.grants.iter().filter(move |grant| permission.roles().contains(&grant.role))
     }
 
-    /// Whether the caller may register this provider. Nobody may change what the log itself logs as.
+    /// Whether the caller may register this provider. Nobody may change the log's own provider.
     pub fn may_register(&self, provider: &str) -> bool {
         provider != OWN_PROVIDER
             && self.with_role_for(Permission::RegisterProviders).any(|grant| grant.providers.has(provider))
     }
 
-    /// Whether the caller may see what is registered of this provider.
+    /// Whether the caller may see the registration of this provider.
     pub fn may_see_provider(&self, provider: &str) -> bool {
         self.with_role_for(Permission::ListProviders).any(|grant| grant.providers.has(provider))
     }
 
-    /// What the caller may log.
+    /// The spaces and providers that the caller may log for.
     pub fn write_scope(&self) -> WriteScope {
         let scope = |grant: &Grant| ProviderScope {
             providers: match &grant.providers {
@@ -312,7 +311,7 @@ impl Principal {
         WriteScope::Limited(self.with_role_for(Permission::LogEvents).map(scope).collect())
     }
 
-    /// The events that the caller may see by role alone, without a question about the objects that they refer to.
+    /// The events that the caller may see by role alone, without asking about the objects that they refer to.
     pub fn visible(&self) -> Visible {
         let mut spaces = Vec::new();
         for grant in self.with_role_for(Permission::ReadEvents) {
@@ -328,7 +327,7 @@ impl Principal {
 }
 
 impl fmt::Display for Principal {
-    /// Names are only each system's own, so the system is part of it: `oidc:alice`.
+    /// Names are unique only within a system, so the system is part of the text: `oidc:alice`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.realm, self.name)
     }

@@ -1,4 +1,4 @@
-//! Questions to other systems about a caller: bounded in time and in size, and never followed elsewhere.
+//! Requests to other systems about a caller: bounded in time and size, and never redirected.
 
 use std::{error::Error, io, path::Path, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::ca_file::{self, CaFileError};
 
 const MAX_ANSWER: usize = 4 << 20;
 
-/// One system, by the addresses of its nodes.
+/// Another system, with the addresses of its nodes.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
     /// Its section of `access` in the configuration.
@@ -19,10 +19,10 @@ pub(super) struct Remote {
     urls: Vec<Url>,
 }
 
-/// What is asked of a node.
+/// A request to a node.
 pub(super) struct Request<'a> {
     pub(super) method: Method,
-    /// Below the address of the node, without a leading slash.
+    /// Relative to the node's address, without a leading slash.
     pub(super) path: &'a str,
     pub(super) headers: Vec<(&'static str, &'a str)>,
     pub(super) body: Option<Vec<u8>>,
@@ -33,19 +33,19 @@ pub(super) struct Response {
     pub(super) body: Bytes,
 }
 
-/// No node gave an answer that says anything of the caller. The reason holds no credentials.
+/// No node gave a usable answer about the caller. The reason contains no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(pub String);
 
-/// Why there is no way to ask.
+/// Why the client cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     #[error("{0:?}: expected an http or https address without user or password")]
     BadUrl(String),
     #[error(transparent)]
     CaFile(#[from] CaFileError),
-    #[error("the client cannot be made")]
+    #[error("the client cannot be created")]
     Client(#[source] reqwest::Error),
 }
 
@@ -69,7 +69,7 @@ impl Remote {
         Ok(Self { section, http: http.build().map_err(RemoteError::Client)?, urls })
     }
 
-    /// The answer of the first node that gives one; a node that fails to is passed over.
+    /// The answer of the first node that gives one; failing nodes are skipped.
     pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Response, Unavailable> {
         let mut reason = "no address is known".to_owned();
         for url in &self.urls {
@@ -116,7 +116,7 @@ impl Remote {
             reason = inner;
         }
         match reason.downcast_ref() {
-            // The latter is what comes of an authority that has the name of a trusted one, and another key.
+            // The latter error means an authority with the name of a trusted one but another key.
             Some(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) => format!(
@@ -129,7 +129,7 @@ impl Remote {
     }
 }
 
-/// An error of input and output has one in it that it does not give as its source.
+/// The error inside an I/O error, which does not report it as its source.
 fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
@@ -138,7 +138,7 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
 }
 
 impl Response {
-    /// An answer that says nothing of the caller.
+    /// An answer that says nothing about the caller.
     pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> Unavailable {
         Unavailable(format!("unexpected answer with status {}: {what}", self.status.as_u16()))
     }

@@ -1,4 +1,4 @@
-//! From what another system says of a caller to roles in this log.
+//! Maps another system's answer about a caller to roles in this log.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,14 +6,14 @@ use serde_json::Value;
 use super::principal::{BadGrant, Grant, GrantText, Realm, Role};
 use crate::query::value_at;
 
-/// Whoever that system says this of has this grant.
+/// Callers whose claim has one of the values get the grant.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub authenticator: External,
-    /// The name of what is said, with dots between names that lie in one another.
+    /// The name of the claim; dots separate the names of nested members.
     pub claim: String,
-    /// What it has to be, or to have one of. A `*` at the end is anything.
+    /// Values of which the claim must be, or contain, one. A trailing `*` matches anything.
     pub values: Vec<String>,
     pub role: Role,
     #[serde(default)]
@@ -22,7 +22,7 @@ pub struct Rule {
     pub providers: Vec<String>,
 }
 
-/// The systems that rules are about.
+/// The systems that have rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum External {
@@ -58,7 +58,7 @@ impl Rules {
         own.map(|rule| Ok((rule.clone(), rule.grant()?))).collect::<Result<_, _>>().map(Self)
     }
 
-    /// What a caller has of whom this is said.
+    /// The grants of a caller with these claims.
     pub(super) fn grants(&self, said: &Value) -> Vec<Grant> {
         let fits = |(rule, grant): &(Rule, Grant)| {
             let found = look_up(said, &rule.claim)?;
@@ -68,7 +68,7 @@ impl Rules {
     }
 }
 
-/// The claim of this name, or the one that its dotted parts lead to.
+/// The claim of this name, or the nested one at its dotted path.
 pub(super) fn look_up<'a>(said: &'a Value, claim: &str) -> Option<&'a Value> {
     said.get(claim).or_else(|| value_at(said, claim))
 }
@@ -83,7 +83,7 @@ fn says(found: &Value, expected: &str) -> bool {
     }
 }
 
-/// A pattern is a text, or the beginning of one with a `*` behind it.
+/// A pattern is a text, or a prefix followed by `*`.
 pub(super) fn matches(text: &str, pattern: &str) -> bool {
     pattern.strip_suffix('*').map_or(text == pattern, |beginning| text.starts_with(beginning))
 }

@@ -1,4 +1,4 @@
-//! The plain values that every other module speaks in: identities, positions, severities, times.
+//! Plain values that every other module uses: identities, positions, severities, times.
 
 mod retention;
 mod sealed;
@@ -17,7 +17,7 @@ pub use retention::RetentionClass;
 pub use sealed::{ChainEntry, ChainHead, SealedEvent};
 pub use write_scope::{OWN_PROVIDER, ProviderScope, WriteScope};
 
-/// The identity of a chain: 128 random bits made where the chain lives. Text form: 32 lower-case hex digits.
+/// The identity of a chain: 128 random bits, created with the chain. Text form: 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChainId([u8; 16]);
 
@@ -43,7 +43,6 @@ impl fmt::Debug for ChainId {
     }
 }
 
-/// A text that is not 32 lower-case hex digits.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a chain id is 32 lower-case hex digits")]
 pub struct BadChainId;
@@ -61,7 +60,7 @@ impl FromStr for ChainId {
     }
 }
 
-/// The place of an event in its chain, from 0; `event.sequence` in the document.
+/// The position of an event in its chain, from 0; `event.sequence` in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sequence(pub u64);
 
@@ -87,7 +86,7 @@ impl fmt::Debug for LeafHash {
     }
 }
 
-/// Bytes in hexadecimal, two small digits each.
+/// Formats bytes in lower-case hexadecimal.
 pub struct Hex<'a>(pub &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -101,7 +100,7 @@ impl fmt::Display for Hex<'_> {
 pub struct Uuid([u8; 16]);
 
 impl Uuid {
-    /// The length of the text form, in bytes.
+    /// Length of the text form in bytes.
     pub const TEXT_BYTES: usize = 36;
 
     /// Version 4: random.
@@ -147,7 +146,7 @@ impl fmt::Display for Uuid {
     }
 }
 
-/// Where an event stands: the key under which every store holds it.
+/// The position of an event: the key under which every store holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChainPosition {
     pub chain: ChainId,
@@ -202,7 +201,7 @@ impl FromStr for Stream {
 pub struct Space(Arc<str>);
 
 impl Space {
-    /// What the default space is called.
+    /// The name of the default space.
     pub const DEFAULT: &str = "default";
 
     /// `None` is the default space.
@@ -219,7 +218,7 @@ impl Space {
         &self.0
     }
 
-    /// What a space or, without one, the default space is called.
+    /// The name of a space, or of the default space if there is none.
     pub fn name(space: Option<&Self>) -> &str {
         space.map_or(Self::DEFAULT, Self::as_str)
     }
@@ -230,22 +229,23 @@ impl Space {
 #[error("a space's name is lower-case letters, digits, hyphens and underscores, not {0:?}")]
 pub struct BadSpace(String);
 
-/// Milliseconds since 1970-01-01T00:00:00Z: what every store can sort and compare by.
+/// Milliseconds since 1970-01-01T00:00:00Z, which every store can sort and compare by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// The first and the last that documents can have, in the years 0 and 9999. Instants of the library end a day earlier,
-    /// so times are reckoned in its calendar.
+    /// The first and the last that documents can have, in the years 0 and 9999. The time library's instants end a day
+    /// earlier, so times are computed with its calendar types.
     pub const FIRST: Self = Self(-62_167_219_200_000);
     pub const LAST: Self = Self(253_402_300_799_999);
 
-    /// Of a date and time with its offset, as documents have it. What is beyond milliseconds is cut off, before 1970 too.
+    /// Parses a date and time with its offset, as in documents. Digits beyond milliseconds are cut off, before 1970
+    /// too.
     pub fn written(date: &str) -> Option<Self> {
         Self::read(date).map(|(millis, _)| millis)
     }
 
-    /// The same, and the nanoseconds that are beyond milliseconds.
+    /// The same, with the nanoseconds beyond milliseconds.
     pub fn read(date: &str) -> Option<(Self, u32)> {
         let pieces = Pieces::parse(date).ok()?;
         let time = pieces.date().to_datetime(pieces.time()?);
@@ -254,13 +254,13 @@ impl UnixMillis {
         Some((millis, time.subsec_nanosecond().unsigned_abs() % 1_000_000))
     }
 
-    /// Of what calendar and clock say at this offset.
+    /// From calendar and clock at this offset.
     pub fn at(time: DateTime, offset: Offset) -> Self {
         let since = time.duration_since(EPOCH) - SignedDuration::from_secs(offset.seconds().into());
         Self(since.as_secs() * 1000 + i64::from(since.subsec_nanos().div_euclid(1_000_000)))
     }
 
-    /// What calendar and clock say in UTC; `None` outside of the years that they have.
+    /// Calendar and clock in UTC; `None` outside of their years.
     pub fn utc(self) -> Option<DateTime> {
         EPOCH.checked_add(SignedDuration::from_millis(self.0)).ok()
     }
@@ -268,7 +268,7 @@ impl UnixMillis {
 
 const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
-/// How grave an event is, ascending; `annals.severity` in the document.
+/// The severity of an event, ascending; `annals.severity` in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     Debug,

@@ -1,4 +1,4 @@
-//! For how long events are kept.
+//! How long events are kept.
 
 /// The retention class of an event, as it is sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,19 +1,19 @@
-//! What somebody may log: as which providers, and in which spaces.
+//! What a caller may log: for which providers, and in which spaces.
 
 use super::Space;
 
-/// The provider of the log's own events about its use. Nobody else may log as it.
+/// The provider of the log's own audit events. Nobody else may log as it.
 pub const OWN_PROVIDER: &str = "annals";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteScope {
-    /// The log itself, which may log anything and to whom no limits apply.
+    /// The log itself, which may log anything without limits.
     Log,
     /// Any of these; never as [`OWN_PROVIDER`].
     Limited(Vec<ProviderScope>),
 }
 
-/// Some providers in some spaces; `None` is all of them.
+/// Some providers in some spaces; `None` means all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderScope {
     pub providers: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! A chain at its growing end: numbers, links and seals one content after the other.
+//! The growing end of a chain: numbers, links and seals one content after another.
 
 use base64::{
     Engine,
@@ -17,23 +17,23 @@ use crate::{
     time::format_millis,
 };
 
-/// What a chain is, for ever. Its canonical JSON, hashed, is what the first event links to. The fields are in the order
-/// of RFC 8785, and hold nothing that it would write otherwise.
+/// The immutable properties of a chain. The first event links to the hash of the record's canonical JSON. The fields
+/// are in the order of RFC 8785, and none has a value that RFC 8785 would write differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpeningRecord {
     /// 32 hex digits.
     pub chain: String,
     pub epoch_ms: u64,
-    /// Version of everything that `integrity` writes: 1.
+    /// Version of all formats of `integrity`: 1.
     pub format: u32,
     /// Base64 of [`ChainKeys::check_value`].
     pub key_check: String,
     /// Unix milliseconds; epochs count from here.
     pub opened_ms: i64,
-    /// The chain that this one goes on for, if that one was closed.
+    /// The chain that this one follows, if that one was closed.
     pub predecessor: Option<Predecessor>,
-    /// Absent, which is `true`, or `false`: the events of the chain are numbered, and neither hashed, linked nor sealed.
+    /// Absent (`true`) or `false`: events are numbered, but neither hashed, linked nor sealed.
     #[serde(default = "is_sealed", skip_serializing_if = "Clone::clone")]
     pub sealed: bool,
     pub stream: String,
@@ -47,15 +47,15 @@ fn is_sealed() -> bool {
     true
 }
 
-/// The last event of a chain that is gone on with elsewhere.
+/// The last event of a closed chain, named by the chain that follows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predecessor {
     pub chain: String,
-    /// The leaf hash of that event in base64url, if the journal that was gone on with had it.
+    /// The leaf hash of that event in base64url, if the journal had it when the chain was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<String>,
-    /// The seal that a store showed at this position, if one could be asked.
+    /// The seal of the event in a store, if one could be asked.
     pub seal: Option<String>,
     pub sequence: u64,
 }
@@ -71,12 +71,12 @@ impl OpeningRecord {
     }
 }
 
-/// What is needed to go on with a chain: kept in the journal.
+/// The state needed to resume a chain, kept in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainState {
     pub chain: ChainId,
     pub previous: LeafHash,
-    /// When the last event was received; never goes back.
+    /// When the last event was received; never decreases.
     pub received: UnixMillis,
     /// Its size is the next sequence.
     pub frontier: Frontier,
@@ -87,7 +87,7 @@ impl ChainState {
         Sequence(self.frontier.size())
     }
 
-    /// Takes in an event that has its place already. One that is not sealed has no leaf, and is counted only.
+    /// Applies an event that already has its position. An unsealed event has no leaf and is only counted.
     pub fn advance(&mut self, leaf: Option<LeafHash>, received: UnixMillis) {
         let leaf = leaf.unwrap_or(LeafHash([0; 32]));
         self.frontier.push(&leaf);
@@ -96,7 +96,7 @@ impl ChainState {
     }
 }
 
-/// A content that is ready to be sealed: canonical JSON without the six seal members.
+/// A content ready to be sealed: canonical JSON without the six seal members.
 #[derive(Clone, Copy, Debug)]
 pub struct ContentRef<'a> {
     pub bytes: &'a [u8],
@@ -109,7 +109,7 @@ pub struct ContentRef<'a> {
 }
 
 impl<'a> ContentRef<'a> {
-    /// What is before, between and after the two places where members are spliced in.
+    /// The parts before, between and after the two places where members are inserted.
     fn parts(&self) -> [&'a [u8]; 3] {
         let (before, rest) = self.bytes.split_at_checked(self.annals_at).unwrap_or((self.bytes, b""));
         let (between, after) =
@@ -118,16 +118,15 @@ impl<'a> ContentRef<'a> {
     }
 }
 
-/// Why a chain cannot be gone on with.
+/// Why a chain cannot be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
     #[error("the seal secret is not the one that chain {chain} was opened with")]
     WrongSecret { chain: ChainId },
-    #[error("the opening record of chain {chain} is of format {format}, and this program knows format 1")]
+    #[error("the opening record of chain {chain} has format {format}, but this program supports only format 1")]
     UnknownFormat { chain: ChainId, format: u32 },
 }
 
-/// The growing end of a chain.
 pub struct Chain {
     state: ChainState,
     opened: UnixMillis,
@@ -138,7 +137,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Goes on where `state` is.
+    /// Resumes the chain at `state`.
     pub fn resume(record: &OpeningRecord, state: ChainState, secret: &SealSecret) -> Result<Self, ChainError> {
         let chain = state.chain;
         if record.format != 1 {
@@ -162,12 +161,12 @@ impl Chain {
         &self.state
     }
 
-    /// Whether its events are hashed, linked and sealed, and not only numbered.
+    /// Whether events are hashed, linked and sealed rather than only numbered.
     pub fn is_sealed(&self) -> bool {
         self.is_sealed
     }
 
-    /// The last event, as the chain that follows this one names it; `None` if there is none.
+    /// The last event, as the next chain's predecessor; `None` if there is none.
     pub fn last(&self) -> Option<Predecessor> {
         let ChainState { chain, previous, frontier, .. } = &self.state;
         let leaf = self.is_sealed.then(|| String::from_utf8_lossy(&encode_hash(&previous.0)).into_owned());
@@ -175,12 +174,12 @@ impl Chain {
         Some(Predecessor { chain: chain.to_string(), leaf, seal: None, sequence })
     }
 
-    /// Goes back to an earlier state, because what was sealed since could not be kept. The keys stay where they are.
+    /// Returns to an earlier state, because the events sealed since could not be written. The keys do not go back.
     pub fn restore(&mut self, state: ChainState) {
         self.state = state;
     }
 
-    /// Begins a group of events that are received at once: brings time and keys up to date.
+    /// Begins a group of events received at the same time: brings time and keys up to date.
     pub fn begin(&mut self, now: UnixMillis) -> Sealing<'_> {
         let received = now.max(self.state.received);
         self.state.received = received;
@@ -203,9 +202,8 @@ impl Sealing<'_> {
         self.received
     }
 
-    /// Appends the document to `out`: the content with the seal members spliced in as the first members of `annals` and
-    /// of `event`. In a chain that is not sealed they are those three that say where it stands and since when, and there
-    /// is no leaf.
+    /// Appends the document to `out`: the content with the seal members inserted as the first members of `annals` and
+    /// of `event`. In an unsealed chain these are only chain, time received and sequence, and there is no leaf.
     pub fn seal(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> (ChainPosition, Option<LeafHash>) {
         if !self.chain.is_sealed {
             return (self.place(content, out), None);
@@ -251,7 +249,7 @@ impl Sealing<'_> {
         (ChainPosition { chain: self.chain.state.chain, sequence }, Some(leaf))
     }
 
-    /// Gives an event its place and nothing else.
+    /// Adds an event's position without sealing it.
     fn place(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> ChainPosition {
         let sequence = self.chain.state.next();
         self.chain.state.advance(None, self.received);
@@ -271,7 +269,7 @@ impl Sealing<'_> {
     }
 }
 
-/// At most this many bytes are added to a content by sealing it.
+/// Maximum number of bytes that sealing adds to a content.
 pub const SEAL_OVERHEAD: usize = 330;
 
 fn encode_seal(salt: &Salt, mac: &[u8; 16]) -> [u8; 43] {

@@ -1,8 +1,8 @@
 //! The keys that seal events.
 //!
-//! S, the event seal secret, is at least 32 random bytes and is kept with the deployment's other secrets, never in a
+//! S, the event seal secret, has at least 32 random bytes and is kept with the deployment's other secrets, never in a
 //! store. Each chain has its own sequence of keys: K(0) = HKDF-SHA-256(S, salt = chain id, info = "annals seal 1"),
-//! K(n+1) = HMAC(K(n), "next"), and what seals the events of epoch n is M = HMAC(K(n), "mac").
+//! K(n+1) = HMAC(K(n), "next"). The events of epoch n are sealed with M = HMAC(K(n), "mac").
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,15 +14,14 @@ use crate::event::{ChainId, LeafHash};
 
 type HmacSha256 = Hmac<Sha256>;
 
-/// Bytes of the mac that a seal keeps.
+/// Length of the MAC in a seal.
 pub const MAC_BYTES: usize = 16;
 
 /// S, the event seal secret.
 pub struct SealSecret(Zeroizing<Vec<u8>>);
 
-/// A secret that is too short to protect anything.
 #[derive(Debug, thiserror::Error)]
-#[error("the seal secret must be at least 32 bytes, and has {0}")]
+#[error("the seal secret must have at least 32 bytes, but has {0}")]
 pub struct ShortSecret(usize);
 
 impl SealSecret {
@@ -31,11 +30,11 @@ impl SealSecret {
     }
 }
 
-/// The keys of one chain, at one epoch; they only go forward.
+/// The keys of one chain at one epoch; they only move forward.
 pub struct ChainKeys {
     epoch: Epoch,
     key: Zeroizing<[u8; 32]>,
-    /// Prepared with M, so that the key schedule is not repeated for every event.
+    /// Initialised with M, so that the key schedule is not repeated for every event.
     mac: HmacSha256,
     check: [u8; MAC_BYTES],
 }
@@ -51,7 +50,8 @@ impl ChainKeys {
         Self { epoch: Epoch(0), key, mac, check }
     }
 
-    /// Tells a wrong secret from tampering: HMAC(K(0), "annals key check 1"), kept in the chain's opening record.
+    /// Distinguishes a wrong secret from tampering: HMAC(K(0), "annals key check 1"), kept in the chain's opening
+    /// record.
     pub fn check_value(&self) -> [u8; MAC_BYTES] {
         self.check
     }
@@ -60,7 +60,7 @@ impl ChainKeys {
         self.epoch
     }
 
-    /// Goes forward to this epoch, for good; an epoch that is past changes nothing.
+    /// Moves forward to this epoch, irreversibly; a past epoch changes nothing.
     pub fn advance(&mut self, epoch: Epoch) {
         if epoch <= self.epoch {
             return;

@@ -1,14 +1,13 @@
-//! The record that is hashed for each event, and the text that is stored of it.
+//! The leaf record hashed for each event, and the text form of hashes.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use crate::event::{ChainId, LeafHash, RetentionClass, Sequence, UnixMillis};
 
-/// Bytes of leaf data.
 pub const LEAF_BYTES: usize = 110;
 
-/// Random bytes that keep a content's digest from being guessed once the content was erased.
+/// Random bytes that keep an erased content from being guessed by its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Salt(pub [u8; 16]);
 
@@ -27,7 +26,6 @@ impl ContentDigest {
     }
 }
 
-/// What a leaf stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum LeafKind {
@@ -35,7 +33,7 @@ pub enum LeafKind {
     LedgerRecord = 2,
 }
 
-/// The number of a key in the sequence of a chain's keys: whole epochs since the chain was opened.
+/// Index of a key in a chain's key sequence: whole epochs since the chain was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u32);
 
@@ -92,7 +90,7 @@ pub fn node_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The text form of 32 bytes in a document: base64url without padding, 43 characters.
+/// 32 bytes as text in a document: base64url without padding, 43 characters.
 pub fn encode_hash(hash: &[u8; 32]) -> [u8; 43] {
     let mut text = [0; 43];
     // 32 bytes are always 43 characters, so the slice always fits.
@@ -100,7 +98,7 @@ pub fn encode_hash(hash: &[u8; 32]) -> [u8; 43] {
     text
 }
 
-/// Strict inverse of [`encode_hash`]: any other text, also one with spare bits set, is `None`.
+/// Strict inverse of [`encode_hash`]: `None` for any other text, including one with spare bits set.
 pub fn decode_hash(text: &str) -> Option<[u8; 32]> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }

@@ -1,18 +1,18 @@
-//! The sealed record: what is hashed, linked and sealed, and how. The formats here are for ever; format 1 is this.
+//! The sealed record: what is hashed, linked and sealed, and how. The formats here never change; this is format 1.
 //!
 //! - The **content** of an event is its canonical JSON (RFC 8785) without the six seal members `annals.chain`,
-//!   `annals.previous`, `annals.received`, `annals.seal`, `event.hash` and `event.sequence`. The stored document is the content
-//!   with those members spliced in, in two places, so the content can be cut out of it again byte for byte.
-//! - The **digest** is SHA-256("annals content 1\n" ‖ salt ‖ content), with 16 random bytes of salt per event; it is
-//!   `event.hash`, in base64url without padding.
-//! - The **leaf hash** covers chain, sequence, time received, kind, class, key epoch, the previous leaf hash and the digest
-//!   ([`Leaf`]). It is the leaf of the chain's RFC 6962 tree, and the next event's `annals.previous`.
-//! - The **seal** is `<epoch>.<base64url(salt ‖ mac)>`, the mac being the first 16 bytes of HMAC-SHA-256 over the leaf hash
-//!   under the chain's key of that epoch ([`ChainKeys`]).
+//!   `annals.previous`, `annals.received`, `annals.seal`, `event.hash` and `event.sequence`. The stored document is the
+//!   content with those members inserted in two places, so that the content can be extracted byte for byte.
+//! - The **digest** is SHA-256("annals content 1\n" ‖ salt ‖ content), with 16 random bytes of salt per event. It is
+//!   stored as `event.hash`, in base64url without padding.
+//! - The **leaf hash** covers chain, sequence, time received, kind, class, key epoch, the previous leaf hash and the
+//!   digest ([`Leaf`]). It is the leaf of the chain's RFC 6962 tree, and the next event's `annals.previous`.
+//! - The **seal** is `<epoch>.<base64url(salt ‖ mac)>`, where the MAC is the first 16 bytes of HMAC-SHA-256 over the
+//!   leaf hash under the chain's key of that epoch ([`ChainKeys`]).
 //! - The first event of a chain links to the hash of its [`OpeningRecord`].
-//! - In a chain whose opening record says `"sealed":false` there is no digest, leaf, link or seal: its documents have
-//!   `annals.chain`, `annals.received` and `event.sequence` only.
-//! - A **stub** stands in the place of an event that a store refuses for good: the same seal members, and the content as
+//! - A chain whose opening record says `"sealed":false` has no digest, leaf, link or seal: its documents have only
+//!   `annals.chain`, `annals.received` and `event.sequence`.
+//! - A **stub** replaces an event that a store permanently refuses: it has the same seal members, and the content as
 //!   text in `annals.content`.
 
 mod chain;
@@ -31,10 +31,10 @@ pub use verify::{Opened, VerifyError, open};
 
 use serde::Deserialize;
 
-/// The seal of a stored document, `annals.seal`; `None` if the bytes are no document or hold none.
+/// The seal of a stored document, `annals.seal`; `None` if the bytes are not a document or hold no seal.
 ///
-/// The seal ends in a mac over the leaf hash, which covers position, link and content: two documents with the same seal
-/// are the same event, also if one of them is the stub of the other.
+/// The seal ends in a MAC over the leaf hash, which covers position, link and content: two documents with the same seal
+/// are the same event, even if one of them is the stub of the other.
 pub fn seal_of(document: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Document {
@@ -47,9 +47,9 @@ pub fn seal_of(document: &[u8]) -> Option<String> {
     serde_json::from_slice::<Document>(document).ok().map(|document| document.annals.seal)
 }
 
-/// Whether two documents that stand at the same position are the same event, also if one is the stub of the other.
+/// Whether two documents at the same position are the same event, even if one is the stub of the other.
 ///
-/// Seals tell. Without them the bytes have to be the same, those of a stub being what they are made of.
+/// Compares seals. Unsealed documents are compared byte for byte, a stub by the document that it was made from.
 pub fn is_same_event(one: &[u8], other: &[u8]) -> bool {
     if one == other {
         return true;

@@ -1,15 +1,15 @@
-//! What takes the place of an event that a store refuses for good, so that its chain has no hole there.
+//! Stubs, which replace events that a store permanently refuses, so that their chains have no gaps.
 
 use super::verify::{content_of, parse};
 
 /// A document with the seal members of `document` and its content as text in `annals.content`, a field that no engine
-/// reads. `None` if `document` has no place in a chain.
+/// indexes. `None` if `document` has no position in a chain.
 pub fn stub(document: &[u8]) -> Option<Vec<u8>> {
     build(document, Some(&String::from_utf8(content_of(document)?).ok()?))
 }
 
-/// The same without the content, for a store that takes nothing of that size. Its digest can be checked against the dead
-/// letter only; chain, link and seal can be checked as ever.
+/// A stub without the content, for a store that accepts nothing of that size. Its digest can be checked only against
+/// the dead letter; chain, link and seal can be checked as usual.
 pub fn stub_without_content(document: &[u8]) -> Option<Vec<u8>> {
     build(document, None)
 }

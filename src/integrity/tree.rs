@@ -1,10 +1,10 @@
-//! The right edge of an RFC 6962 Merkle tree: all that is needed to go on with it and to state its root.
+//! The right edge of an RFC 6962 Merkle tree: enough to append leaves and to compute the root.
 
 use super::leaf::node_hash;
 use crate::event::LeafHash;
 
-/// The roots of the perfect subtrees that a tree of `size` leaves consists of, the largest (leftmost) first: one for each
-/// bit that is set in `size`.
+/// The roots of the perfect subtrees of a tree of `size` leaves, largest (leftmost) first: one for each bit set in
+/// `size`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
@@ -12,7 +12,7 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// `None` unless there are as many roots as a tree of this size has.
+    /// `None` if the number of roots does not fit the size.
     pub fn from_parts(size: u64, roots: Vec<[u8; 32]>) -> Option<Self> {
         (roots.len() == size.count_ones() as usize).then_some(Self { size, roots })
     }
@@ -27,7 +27,7 @@ impl Frontier {
 
     pub fn push(&mut self, leaf: &LeafHash) {
         let mut node = leaf.0;
-        // Each trailing one of the size is a subtree as large as the node, to the left of it.
+        // Each trailing one of the size is a subtree of the node's size to the left of it.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.roots.pop() {
                 node = node_hash(&left, &node);

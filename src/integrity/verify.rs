@@ -1,4 +1,4 @@
-//! Takes a stored document apart again: its content, and the leaf that its seal members claim.
+//! Decomposes a stored document into its content and the leaf that its seal members claim.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::leaf::{ContentDigest, Epoch, Leaf, LeafKind, Salt, decode_hash, encode_hash};
 use crate::event::{ChainId, LeafHash, RetentionClass, Sequence, UnixMillis};
 
-/// A stored document, taken apart.
+/// A decomposed document.
 #[derive(Debug)]
 pub struct Opened {
     pub leaf: Leaf,
@@ -14,20 +14,20 @@ pub struct Opened {
     pub mac: [u8; 16],
 }
 
-/// What makes a document unverifiable.
+/// Why a document cannot be verified.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    #[error("the document has no {0}, or not in its form")]
+    #[error("the document has no valid {0}")]
     Member(&'static str),
-    /// It has a place in a chain, and nothing that could be checked. In a chain that is sealed that is a fault.
-    #[error("the document is not sealed: nothing of it can be verified")]
+    /// It has a position in a chain but no seal. In a sealed chain that is a fault.
+    #[error("the document is not sealed and cannot be verified")]
     Unsealed,
     #[error("the content does not have the digest that the document states")]
     Digest,
 }
 
-/// Reads the seal members, cuts the content out and checks its digest. Works on documents byte for byte as they were
-/// written, and on stubs that keep their content.
+/// Reads the seal members, extracts the content and checks its digest. Works on documents exactly as written, and on
+/// stubs that have their content.
 pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     let Members { chain, received, sequence, seal, .. } = parse(document)?;
     let seal = seal.ok_or(VerifyError::Unsealed)?;
@@ -59,12 +59,12 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     Ok(Opened { leaf, salt, mac })
 }
 
-/// The members that the log itself sets, which documents and stubs alike have. None of their texts holds an escape.
+/// The members set by the log itself, which documents and stubs have in common. None of their texts contains an escape.
 pub(super) struct Members<'a> {
     pub(super) chain: &'a str,
     pub(super) received: &'a str,
     pub(super) sequence: u64,
-    /// `None` in a chain that is not sealed.
+    /// `None` in an unsealed chain.
     pub(super) seal: Option<SealMembers<'a>>,
     content: Option<String>,
 }
@@ -113,7 +113,7 @@ pub(super) fn parse(document: &[u8]) -> Result<Members<'_>, VerifyError> {
 }
 
 impl Members<'_> {
-    /// The members of `annals` and of `event` as they are spliced in, between comma and comma.
+    /// The inserted members of `annals` and of `event`, without the commas around them.
     pub(super) fn spliced(&self) -> (String, String) {
         let Self { chain, received, sequence, .. } = self;
         match &self.seal {
@@ -128,7 +128,7 @@ impl Members<'_> {
     }
 }
 
-/// The content of a document, or of a stub that kept it: the bytes that are hashed.
+/// The content of a document, or of a stub that has it: the hashed bytes.
 pub(super) fn content_of(document: &[u8]) -> Option<Vec<u8>> {
     let members = parse(document).ok()?;
     let (annals, event) = members.spliced();
@@ -151,7 +151,7 @@ fn retention_of(content: &[u8]) -> Option<String> {
     serde_json::from_slice::<Content>(content).ok().map(|content| content.annals.retention)
 }
 
-/// `document` without `spliced` and the comma after it, which must follow directly on the first `opening`.
+/// `document` without `spliced` and the comma after it, which must directly follow the first `opening`.
 fn cut(document: &[u8], opening: &[u8], spliced: &str) -> Option<Vec<u8>> {
     let found = memchr::memmem::find(document, opening)?;
     let (before, rest) = document.split_at_checked(found + opening.len())?;
@@ -162,7 +162,7 @@ fn parse_seal(seal: &str) -> Option<(Epoch, Salt, [u8; 16])> {
     let (epoch, both) = seal.split_once('.')?;
     let number: u32 = epoch.parse().ok()?;
     let both: [u8; 32] = URL_SAFE_NO_PAD.decode(both).ok()?.try_into().ok()?;
-    // One seal has one text: no sign, no leading zeros, no spare bits.
+    // A seal has exactly one text form: no sign, no leading zeros, no spare bits.
     (number.to_string() == epoch && encode_hash(&both).as_slice() == seal.split_once('.')?.1.as_bytes())
         .then_some(())?;
     let (salt, mac) = both.split_at_checked(16)?;

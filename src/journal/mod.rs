@@ -1,11 +1,11 @@
-//! The writer's durable queue: records of opaque bytes, on disk before they are acknowledged, read by every shipper from
-//! its own place, removed when the last of them has passed.
+//! The writer's durable queue: records of opaque bytes, on disk before they are acknowledged. Every shipper reads it at
+//! its own position; records that the last shipper has passed are removed.
 //!
 //! # Format 1
 //!
-//! The journal is a folder of segments. A segment is named after the position of its first record, in 20 digits, with the
-//! extension `journal`. Positions count the bytes of records, headers included, since the journal's beginning; they never
-//! go back. All numbers are big-endian.
+//! The journal is a folder of segments. A segment is named after the position of its first record, in 20 digits, with
+//! the extension `journal`. Positions count the bytes of records, headers included, since the journal's beginning; they
+//! never decrease. All numbers are big-endian.
 //!
 //! ```text
 //! segment:  "ANNJRNL1" | base position u64 | snapshot length u32 | CRC-32C of the 20 bytes before and of the snapshot u32
@@ -13,19 +13,19 @@
 //! record:   "ANRC" | payload length u32 | position u64 | CRC-32C of the 12 bytes before and of the payload u32 | payload
 //! ```
 //!
-//! The snapshot is what the owner of the journal needs to understand the segment without those before it.
+//! The snapshot holds what the owner of the journal needs to interpret the segment without the earlier ones.
 //!
-//! # Promises
+//! # Guarantees
 //!
-//! - A record is durable when [`Journal::append`] has returned: the data was synced, and so was the folder when the segment
-//!   was made. A failed sync closes the journal, because what the disk holds is then unknown.
-//! - What was appended is read only once it is published; a failure takes back everything since then, so that records which
-//!   belong together are there all or not at all.
-//! - One append writes one record, so a crash can damage the last record of the newest segment only. Opening cuts such a
-//!   record off: it was never acknowledged. Damage anywhere else is an error that names file and offset.
-//! - Where the disk is full, what is left is not used up to the last block: appending goes on only while a reserve can be
-//!   held beside the segments. After a failure it is let go, so that there is room to note what stores have confirmed, and
-//!   a new segment is begun, so that the one before can be removed.
+//! - A record is durable when [`Journal::append`] has returned: its data is synced, and so was the folder when the
+//!   segment was created. A failed sync closes the journal, because the contents of the disk are then unknown.
+//! - Readers see appended records only once they are published. A failure removes all unpublished records, so that
+//!   records which belong together are either all present or all absent.
+//! - One append writes one record, so a crash can damage only the last record of the newest segment. Opening cuts such
+//!   a record off: it was never acknowledged. Damage anywhere else is an error that names file and offset.
+//! - The journal does not use a full disk up to its last block: it appends only while it holds a reserve file beside
+//!   the segments. After a failure it releases the reserve, so that there is room to save the stores' progress, and
+//!   begins a new segment, so that the previous one can be removed.
 //! - The bytes on disk are bounded: an append beyond the bound is refused before anything is written.
 
 mod reader;
@@ -49,19 +49,18 @@ pub use reader::{Reader, Record};
 use reserve::Reserve;
 use segment::{RECORD_HEADER, Scan, SegmentName, record_header};
 
-/// A place in the journal, in bytes since its beginning.
+/// An offset in bytes since the journal's beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// All segments together.
+    /// Maximum size of all segments together.
     pub max_bytes: u64,
-    /// A segment that has reached this size is followed by a new one.
+    /// A segment that reaches this size is closed and a new one begun.
     pub segment_bytes: u64,
 }
 
-/// Why the journal cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error("{}: {source}", path.display())]
@@ -80,24 +79,24 @@ impl JournalError {
     }
 }
 
-/// What opening found.
+/// The result of opening a journal.
 #[derive(Debug, Default)]
 pub struct Recovered {
     /// The snapshot of the newest segment; empty if the journal is new.
     pub snapshot: Vec<u8>,
-    /// The payloads of the newest segment.
+    /// The records of the newest segment.
     pub payloads: Vec<Vec<u8>>,
-    /// The bytes that were cut off because they were never acknowledged.
+    /// Bytes cut off because they were never acknowledged.
     pub cut: u64,
 }
 
-/// The journal as its readers see it.
+/// State shared by the journal and its readers.
 pub(crate) struct Shared {
     folder: PathBuf,
     segments: Mutex<VecDeque<SegmentName>>,
-    /// Up to where nobody needs the records any more, as far as that was ever said.
+    /// All records before this position may be removed.
     passed: AtomicU64,
-    /// Where the published records end.
+    /// The end of the published records.
     end: watch::Sender<Position>,
 }
 
@@ -106,12 +105,12 @@ impl Shared {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the oldest record that is still there begins.
+    /// The position of the oldest record that still exists.
     fn begin(&self) -> Position {
         self.segments().front().map_or(Position(0), |segment| segment.base)
     }
 
-    /// Removes the segments that end at or before where nobody needs them, but never the newest.
+    /// Removes the segments that end at or before `passed`, except the newest.
     fn trim(&self) -> Result<(), JournalError> {
         let position = Position(self.passed.load(Ordering::Relaxed));
         let mut removed = Vec::new();
@@ -137,22 +136,22 @@ impl Shared {
 pub struct JournalHandle(Arc<Shared>);
 
 impl JournalHandle {
-    /// A reader that begins at `position`, or where the journal begins if that is later.
+    /// A reader that begins at `position`, or at the journal's beginning if that is later.
     pub fn reader(&self, position: Position) -> Reader {
         Reader::new(Arc::clone(&self.0), position.max(self.0.begin()))
     }
 
-    /// Where the oldest record that is still there begins.
+    /// The position of the oldest record that still exists.
     pub fn begin(&self) -> Position {
         self.0.begin()
     }
 
-    /// Where the durable records end that can be read.
+    /// The end of the published records.
     pub fn end(&self) -> Position {
         *self.0.end.borrow()
     }
 
-    /// Tells of everything that is published.
+    /// Notifies of published records.
     pub fn watch(&self) -> watch::Receiver<Position> {
         self.0.end.subscribe()
     }
@@ -162,30 +161,31 @@ impl JournalHandle {
         self.end().0.saturating_sub(self.0.begin().0)
     }
 
-    /// Nobody needs the records before `position` any more: removes the segments that end there or before, but never the newest.
+    /// Declares the records before `position` unneeded: removes the segments that end at or before it, except the
+    /// newest.
     pub fn trim(&self, position: Position) -> Result<(), JournalError> {
         self.0.passed.fetch_max(position.0, Ordering::Relaxed);
         self.0.trim()
     }
 }
 
-/// The appending end; there is one.
+/// The only writer of the journal.
 pub struct Journal {
     shared: Arc<Shared>,
     options: Options,
     file: File,
     path: PathBuf,
-    /// Where the records of the segment begin in the file.
+    /// Offset of the segment's first record in the file.
     records_at: u64,
     base: Position,
-    /// Where the durable records end, published or not.
+    /// The end of the durable records, published or not.
     end: Position,
     reserve: Reserve,
     closed: Option<String>,
 }
 
 impl Journal {
-    /// Opens the journal in this folder, or begins one.
+    /// Opens the journal in this folder, or creates one.
     pub fn open(folder: &Path, options: Options) -> Result<(Self, Recovered), JournalError> {
         fs::create_dir_all(folder).map_err(JournalError::io(folder))?;
         let reserve = Reserve::free(folder);
@@ -226,12 +226,12 @@ impl Journal {
         JournalHandle(Arc::clone(&self.shared))
     }
 
-    /// Whether the next append should go to a new segment. What belongs together stays in one.
+    /// Whether the next append should go to a new segment. Unpublished records stay together in one segment.
     pub fn is_segment_full(&self) -> bool {
         self.end == self.published() && self.end.0 - self.base.0 >= self.options.segment_bytes
     }
 
-    /// Begins a new segment. `snapshot` is what is to be known at this place.
+    /// Begins a new segment. `snapshot` is the owner's state at this position.
     pub fn begin_segment(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
         self.check_open()?;
         let name = SegmentName { base: self.end };
@@ -258,7 +258,7 @@ impl Journal {
         *self.shared.end.borrow()
     }
 
-    /// Removes the newest segment too if nobody needs any of it. `snapshot` is what is to be known at the end.
+    /// Lets the newest segment be removed too if none of it is needed. `snapshot` is the owner's state at the end.
     pub fn make_room(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
         let is_passed = self.shared.passed.load(Ordering::Relaxed) >= self.end.0;
         if is_passed && self.end > self.base {
@@ -272,8 +272,8 @@ impl Journal {
         self.options
     }
 
-    /// Writes one record and returns once it is durable; it is not read before [`Journal::publish`]. On failure, nothing is
-    /// left of what was appended since that was called last.
+    /// Writes one record and returns once it is durable; readers see it after [`Journal::publish`]. On failure, all
+    /// unpublished records are removed.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), JournalError> {
         self.check_open()?;
         let appended = self.write(payload);
@@ -299,13 +299,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Lets everything that was appended be read, and returns where it ends.
+    /// Makes all appended records visible to readers and returns their end.
     pub fn publish(&mut self) -> Position {
         self.shared.end.send_replace(self.end);
         self.end
     }
 
-    /// Nobody was told that it is there. If this fails nothing more can be appended, as what the file holds is unknown.
+    /// Removes the unpublished records. If that fails the journal closes, because the contents of the file are unknown.
     fn take_back(&mut self, cause: &JournalError) {
         self.end = self.published();
         if let Err(error) = self.file.set_len(self.sound_length()).and_then(|()| self.file.sync_all()) {
@@ -313,23 +313,23 @@ impl Journal {
         }
     }
 
-    /// Of the newest segment's file, up to the end of the journal.
+    /// Length of the newest segment's file up to the end of the journal.
     fn sound_length(&self) -> u64 {
         self.records_at + (self.end.0 - self.base.0)
     }
 
-    /// After an append has failed: makes it possible that the disk has room again. `snapshot` is what is to be known at the
-    /// end. Whether that works or not, the next append will tell.
+    /// After a failed append: frees what disk space it can. `snapshot` is the owner's state at the end. The next append
+    /// shows whether that was enough.
     pub fn give_way(&mut self, snapshot: &[u8]) {
         self.reserve.let_go();
         if self.end > self.base
             && let Err(error) = self.begin_segment(snapshot)
         {
-            tracing::warn!(%error, "no new segment of the journal can be begun");
+            tracing::warn!(%error, "no new journal segment can be created");
         }
     }
 
-    /// Whether nothing can be appended any more until the journal is opened again.
+    /// Whether nothing can be appended until the journal is opened again.
     pub fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
@@ -339,7 +339,7 @@ impl Journal {
     }
 }
 
-/// A segment appears under its name whole or not at all.
+/// Creates the segment's file atomically.
 fn create_segment(folder: &Path, name: SegmentName, snapshot: &[u8]) -> Result<(File, PathBuf, u64), JournalError> {
     let path = name.path(folder);
     let bytes = [segment::segment_header(name.base, snapshot).as_slice(), snapshot].concat();

@@ -1,4 +1,4 @@
-//! Reads records from any place on, from disk: at the tail they come from the page cache.
+//! Reads records from any position, from disk; at the tail they come from the page cache.
 
 use std::{fs::File, os::unix::fs::FileExt as _, sync::Arc};
 
@@ -10,7 +10,6 @@ use super::{
 };
 use crate::buffers::Pool;
 
-/// A record as it was appended.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub begin: Position,
@@ -18,7 +17,6 @@ pub struct Record {
     pub payload: Bytes,
 }
 
-/// Reads forward from its position.
 pub struct Reader {
     shared: Arc<Shared>,
     position: Position,
@@ -57,18 +55,19 @@ impl Reader {
                 }
                 Ok(None) => break,
                 Err(error) if records.is_empty() => return Err(error),
-                // What was read before it must not be lost. The failure comes again with the next read, or is over.
+                // The records read so far must not be lost. If the failure persists, the next read returns it.
                 Err(_) => break,
             }
         }
         if self.position == end {
-            // Nobody knows when there is more to read; and a file that is trimmed meanwhile would keep its room on the disk.
+            // It is unknown when there will be more to read, and an open file would keep its disk space after it is
+            // trimmed.
             self.open = None;
         }
         Ok(records)
     }
 
-    /// The next record, unless it is longer than `room`. On failure the position stays.
+    /// The next record, unless it is longer than `room`. On failure the position is unchanged.
     fn read_next(&mut self, room: usize) -> Result<Option<Record>, JournalError> {
         let length = self.peek_length()?;
         if length > room { Ok(None) } else { self.read_record(length).map(Some) }
@@ -111,7 +110,7 @@ impl Reader {
         }
     }
 
-    /// The segment that holds the position.
+    /// The segment that contains the position.
     fn segment(&mut self) -> Result<&OpenSegment, JournalError> {
         let name = {
             let segments = self.shared.segments();

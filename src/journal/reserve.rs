@@ -1,11 +1,11 @@
-//! A little of the disk that is held, so that it can be let go.
+//! A little disk space that is held, so that it can be released when the disk is full.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// More than the small files take that have to be written for the journal to be trimmed.
+/// More than the small files that must be written before the journal can be trimmed.
 const BYTES: usize = 256 << 10;
 
 pub(super) struct Reserve {
@@ -14,7 +14,7 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// Lets go what an earlier run held: a start may need it.
+    /// Releases the reserve of an earlier run: a start may need the space.
     pub(super) fn free(folder: &Path) -> Self {
         let mut reserve = Self { path: folder.join("reserve"), is_held: true };
         reserve.let_go();
@@ -25,7 +25,7 @@ impl Reserve {
         &self.path
     }
 
-    /// Succeeds exactly if there is room for it.
+    /// Succeeds if and only if there is room for it.
     pub(super) fn hold(&mut self) -> io::Result<()> {
         if !self.is_held {
             let held = fs::write(&self.path, vec![0; BYTES]);
@@ -40,7 +40,7 @@ impl Reserve {
 
     pub(super) fn let_go(&mut self) {
         if self.is_held {
-            // There may be none; and where it cannot be removed, appending will fail with a better reason.
+            // The file may not exist; if it cannot be removed, appending will fail with a better reason.
             let _ = fs::remove_file(&self.path);
             self.is_held = false;
         }

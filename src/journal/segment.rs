@@ -14,7 +14,6 @@ const RECORD_MAGIC: &[u8; 4] = b"ANRC";
 pub(super) const SEGMENT_HEADER: usize = 24;
 pub(super) const RECORD_HEADER: usize = 20;
 
-/// A segment is known by the position of its first record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SegmentName {
     pub(super) base: Position,
@@ -26,7 +25,7 @@ impl SegmentName {
     }
 }
 
-/// The segments of a folder, oldest first. Other files are left alone.
+/// The segments of a folder, oldest first. Ignores other files.
 pub(super) fn list(folder: &Path) -> Result<VecDeque<SegmentName>, JournalError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(JournalError::io(folder))? {
@@ -38,7 +37,7 @@ pub(super) fn list(folder: &Path) -> Result<VecDeque<SegmentName>, JournalError>
     Ok(names.into())
 }
 
-/// Each segment must end where the next one begins, or a segment was lost.
+/// Checks that each segment ends where the next one begins; otherwise a segment was lost.
 pub(super) fn check_joints(folder: &Path, names: &VecDeque<SegmentName>) -> Result<(), JournalError> {
     for (name, next) in names.iter().zip(names.iter().skip(1)) {
         let path = name.path(folder);
@@ -48,7 +47,7 @@ pub(super) fn check_joints(folder: &Path, names: &VecDeque<SegmentName>) -> Resu
         let length = file.metadata().map_err(JournalError::io(&path))?.len();
         let expected = SEGMENT_HEADER as u64 + number(&header, 16..20) + (next.base.0 - name.base.0);
         if length != expected {
-            let reason = format!("it has {length} bytes, and the segment after it begins where {expected} end");
+            let reason = format!("it has {length} bytes, but the next segment begins after {expected}");
             return Err(JournalError::Damaged { path, offset: length.min(expected), reason });
         }
     }
@@ -88,7 +87,7 @@ fn number(bytes: &[u8], range: std::ops::Range<usize>) -> u64 {
     bytes.get(range).unwrap_or_default().iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// The record that begins `bytes`, if it is whole, sound and at this position: its payload.
+/// The payload of the record at the start of `bytes`, if the record is complete, sound and at this position.
 pub(super) fn parse_record(bytes: &[u8], position: Position) -> Result<&[u8], &'static str> {
     let header = bytes.get(..RECORD_HEADER).ok_or("the record's header is cut short")?;
     if !header.starts_with(RECORD_MAGIC) {
@@ -103,7 +102,7 @@ pub(super) fn parse_record(bytes: &[u8], position: Position) -> Result<&[u8], &'
     if crc == number(header, 16..20) { Ok(payload) } else { Err("the record's checksum is wrong") }
 }
 
-/// The length of the payload that a sound header announces.
+/// The payload length stated in a sound header.
 pub(super) fn announced_length(header: &[u8; RECORD_HEADER]) -> usize {
     number(header, 4..8) as usize
 }
@@ -113,12 +112,12 @@ pub(super) struct Scan {
     pub(super) snapshot: Vec<u8>,
     pub(super) payloads: Vec<Vec<u8>>,
     pub(super) records_at: u64,
-    /// Where the sound records end.
+    /// The end of the sound records.
     pub(super) end: Position,
 }
 
 impl Scan {
-    /// Reads the newest segment. Bytes at its end that are not a sound record are left out, unless a sound record follows
+    /// Reads the newest segment. Ignores bytes at its end that are not a sound record, unless a sound record follows
     /// them: then they are damage.
     pub(super) fn of(bytes: &[u8], base: Position, path: &Path) -> Result<Self, JournalError> {
         let damaged = |offset: usize, reason: &str| JournalError::Damaged {

@@ -10,7 +10,7 @@ fn open(folder: &Path) -> (Journal, Recovered) {
     Journal::open(folder, SMALL).unwrap()
 }
 
-/// Appends, beginning a segment with the number of records so far as its snapshot when the one before is full.
+/// Appends a record. If the segment is full, first begins a new one whose snapshot is the number of records so far.
 fn append(journal: &mut Journal, before: usize, payload: &[u8]) {
     if journal.is_segment_full() {
         journal.begin_segment(&(before as u64).to_be_bytes()).unwrap();
@@ -98,7 +98,7 @@ fn trimming_removes_whole_segments_and_never_the_newest() {
     assert_eq!(read_all(&journal.handle(), Position(0)), recovered.payloads);
 }
 
-/// Else the disk would stay as full as it was.
+/// Otherwise trimming would not free any disk space.
 #[test]
 fn a_reader_that_has_read_everything_keeps_no_file_that_is_trimmed() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,7 +168,7 @@ fn a_lost_segment_is_an_error() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever part of the last write got to the disk, all records before it are there and nothing else is.
+    /// Whatever part of the last write reached the disk, exactly the records before it are there.
     #[test]
     fn a_torn_tail_is_cut_to_the_last_whole_record(count in 1..12usize, keep in 0.0..1.0f64, zeroed in any::<bool>()) {
         let folder = tempfile::tempdir().unwrap();

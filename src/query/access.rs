@@ -2,7 +2,7 @@
 
 use super::Query;
 
-/// A query that the caller may ask. Stores take nothing else, so no route can skip the check.
+/// A query that the caller may ask. Stores accept nothing else, so no route can skip the check.
 #[derive(Clone, Debug)]
 pub struct ScopedQuery(Query);
 
@@ -15,7 +15,7 @@ impl ScopedQuery {
         &self.0
     }
 
-    /// The same question, with this bound on the bytes of its answer.
+    /// The same query, with this bound on the size of the answer.
     pub fn within(mut self, bytes: usize) -> Self {
         self.0.bytes = bytes;
         self

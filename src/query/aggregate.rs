@@ -1,4 +1,4 @@
-//! Questions about many events at once, and their answers.
+//! Aggregations over events, and their results.
 
 use std::{collections::BTreeMap, iter};
 
@@ -14,25 +14,28 @@ use crate::{
     schema::{Field, Kind},
 };
 
-/// The most buckets that one answer may have.
+/// Maximum number of buckets in one result.
 pub const MAX_BUCKETS: usize = 10_000;
 
-/// What to make of the events that match.
+/// What to compute from the matching events.
 #[derive(Clone, Debug)]
 pub enum Aggregation {
-    /// The values of a field, an address or a version as text, each with the number of events that have it: the most frequent first, equally frequent
-    /// ones in the order of the values. An event counts once for each of its values. `limit` is at least 1.
+    /// The values of a field, addresses and versions as text, each with the number of events that have it: the most
+    /// frequent first, equally frequent ones in the order of the values. An event counts once for each of its values.
+    /// `limit` is at least 1.
     Terms { field: &'static Field, limit: usize },
-    /// How many events there are in each span of time, from the first that has any to the last, empty ones included.
+    /// The number of events in each interval of time, from the first non-empty interval to the last, empty ones
+    /// included.
     Histogram { field: &'static Field, interval: Interval },
-    /// Of a number or a duration: how many values there are, the least, the greatest, their sum and their mean.
+    /// For a number or a duration: count, minimum, maximum, sum and mean of the values.
     Statistics { field: &'static Field },
-    /// Of a number or a duration: the values below which these percentages (0 to 100) of the values lie. The engines
+    /// For a number or a duration: the values below which these percentages (0 to 100) of the values lie. The engines
     /// estimate them.
     Percentiles { field: &'static Field, percents: Vec<f64> },
 }
 
-/// The spans of a histogram: so many milliseconds, counted from the beginning of 1970, or a unit of the calendar in UTC.
+/// The interval of a histogram: a number of milliseconds, counted from the beginning of 1970, or a calendar unit in
+/// UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interval {
     /// At least 1.
@@ -42,7 +45,7 @@ pub enum Interval {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// From Monday on.
+    /// Starting on Monday.
     Week,
     Month,
     Quarter,
@@ -58,7 +61,7 @@ pub struct NotAggregatable {
 }
 
 impl Aggregation {
-    /// Whether it fits its field. Stores take only those that do.
+    /// Whether the aggregation fits its field. Stores accept only those that do.
     pub fn check(&self) -> Result<(), NotAggregatable> {
         match self {
             Self::Terms { field, .. } if !has_terms(field) => Err(misfit(field, "its values cannot be counted")),
@@ -75,7 +78,7 @@ const fn misfit(field: &Field, reason: &'static str) -> NotAggregatable {
     NotAggregatable { field: field.path, reason }
 }
 
-/// Texts count as a whole, as far as they are not too long to be indexed so.
+/// Texts are counted as a whole, unless they are too long to be indexed that way.
 fn has_terms(field: &Field) -> bool {
     if !field.search.by_value() {
         return false;
@@ -93,7 +96,7 @@ const fn is_number(field: &Field) -> bool {
 }
 
 impl Interval {
-    /// The first instant of the span that this one is in; `None` where the calendar ends.
+    /// The first instant of the interval that contains this one; `None` beyond the end of the calendar.
     pub fn start_of(self, instant: UnixMillis) -> Option<UnixMillis> {
         match self {
             Self::Millis(length) => Some(UnixMillis(instant.0.div_euclid(length).checked_mul(length)?)),
@@ -101,7 +104,7 @@ impl Interval {
         }
     }
 
-    /// The first instant of the span after the one that begins here.
+    /// The first instant of the interval after the one that begins here.
     pub fn next(self, start: UnixMillis) -> Option<UnixMillis> {
         match self {
             Self::Millis(length) => start.0.checked_add(length).map(UnixMillis),
@@ -110,19 +113,19 @@ impl Interval {
     }
 }
 
-/// That there would be more than [`MAX_BUCKETS`] spans.
+/// There would be more than [`MAX_BUCKETS`] intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManySpans;
 
 impl Interval {
-    /// The first instant of each span from the one that `first` is in to the one that `last` is in.
+    /// The first instant of each interval from the one that contains `first` to the one that contains `last`.
     pub fn spans(self, first: UnixMillis, last: UnixMillis) -> Result<Vec<UnixMillis>, TooManySpans> {
         let starts = iter::successors(self.start_of(first), |start| self.next(*start));
         let starts: Vec<_> = starts.take_while(|start| *start <= last).take(MAX_BUCKETS + 1).collect();
         if starts.len() > MAX_BUCKETS { Err(TooManySpans) } else { Ok(starts) }
     }
 
-    /// What was counted by the first instant of its span, and with 0 all spans in between.
+    /// The counts by first instant of their intervals, with 0 for all intervals in between.
     pub fn filled(self, counts: &BTreeMap<UnixMillis, u64>) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
         let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
             return Ok(Vec::new());
@@ -160,15 +163,15 @@ fn first_instant(date: Date) -> UnixMillis {
 pub enum Aggregate {
     Terms {
         buckets: Vec<Bucket>,
-        /// How many different values there are in all.
+        /// The number of different values.
         distinct: u64,
-        /// How many events have none.
+        /// The number of events without a value.
         without: u64,
     },
-    /// The first instant of each span, and how many events there are in it.
+    /// The first instant of each interval, with its number of events.
     Histogram(Vec<(UnixMillis, u64)>),
     Statistics(Statistics),
-    /// In the order asked for; `None` where no event has a value.
+    /// In the order asked for; `None` if no event has a value.
     Percentiles(Vec<Option<f64>>),
 }
 
@@ -181,7 +184,7 @@ pub struct Bucket {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Statistics {
     pub values: u64,
-    /// `None` where there is no value.
+    /// `None` if there is no value.
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub sum: f64,

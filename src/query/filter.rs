@@ -1,15 +1,18 @@
-//! The one tree that every filter becomes, whatever it was written in, and what it means.
+//! The one tree that every filter is translated to, whatever syntax it was written in, and its semantics.
 //!
-//! [`Filter::matches`] is the definition: a store translates the tree, and finds exactly the documents for which it is true.
-//! It says as plainly as possible what the engines answer with the mappings of `mappings/`:
+//! [`Filter::matches`] is the definition: a store translates the tree, and finds exactly the documents for which it is
+//! true. It is the simplest statement of what the engines answer with the mappings of `mappings/`:
 //!
-//! - A document without `@timestamp` is a stub. No filter finds it, nor does the negation of one.
-//! - Of a field with several values, one value has to pass a test by itself.
-//! - A text longer than [`Field::longest_value`] has no value: it neither equals anything nor exists. Its words are found.
-//! - `Kind::Text` and `Kind::Json` exist whatever their length. They have both a value, which is the whole text, and words.
-//! - Dates compare in milliseconds, what is beyond being cut off; `Kind::Float` in 32 bits, and a number beyond these is no value; texts by code point, case and all;
-//!   IPv4 addresses as the IPv6 addresses that they map to.
-//! - Inside [`Filter::Element`] only that element is seen, by the same dotted paths; outside, nothing in elements is.
+//! - A document without `@timestamp` is a stub. No filter finds it, nor does a negated filter.
+//! - If a field has several values, a single one has to pass the test.
+//! - A text longer than [`Field::longest_value`] has no value: it neither equals anything nor exists. Its words are
+//!   found.
+//! - `Kind::Text` and `Kind::Json` exist whatever their length. They have both a value, which is the whole text, and
+//!   words.
+//! - Dates compare in milliseconds, truncated; `Kind::Float` in 32 bits, and a number beyond their range is no value;
+//!   texts by code point, case-sensitively; IPv4 addresses as the IPv6 addresses that they map to.
+//! - Inside [`Filter::Element`] only that element is visible, by the same dotted paths; outside, nothing inside
+//!   elements is.
 
 use core::net::{IpAddr, Ipv6Addr};
 use std::{cmp::Ordering, ops::Bound};
@@ -22,68 +25,69 @@ use crate::{
     schema::{Field, Kind, Search},
 };
 
-/// The longest pattern after its first wildcard, in characters. Engines refuse patterns that need a large automaton.
+/// Maximum length of a pattern after its first wildcard, in characters. Engines refuse patterns that need a large
+/// automaton.
 pub const LONGEST_PATTERN: usize = 128;
 
-/// A condition on events. A [`Filter::Value`] that comes from outside is made by [`Filter::value`].
+/// A condition on events. Create a [`Filter::Value`] from outside input with [`Filter::value`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// Each of them holds; of an empty list, everything.
+    /// All of them hold; true for an empty list.
     All(Vec<Filter>),
-    /// One of them holds; of an empty list, nothing.
+    /// At least one of them holds; false for an empty list.
     Any(Vec<Filter>),
     Not(Box<Filter>),
-    /// For one element of this nested field all of it holds.
+    /// The whole filter holds for one element of this nested field.
     Element(&'static Field, Box<Filter>),
     /// Some value of the subject passes.
     Value(Subject, Test),
 }
 
-/// Whose values are tested.
+/// The values to test.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
-    /// Of `labels`: any label's value.
+    /// For `labels`: the value of any label.
     Field(&'static Field),
     /// The label of this name.
     Label(String),
 }
 
-/// What is asked of a value, or of the words of a text.
+/// A test of a value, or of the words of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     Exists,
-    /// It is one of these.
+    /// It equals one of these.
     OneOf(Vec<Value>),
     Range {
         low: Bound<Value>,
         high: Bound<Value>,
     },
-    /// The whole value looks like this.
+    /// The whole value matches the pattern.
     Like(Pattern),
-    /// One of these is among the words.
+    /// One of these words occurs.
     Words(Vec<String>),
-    /// The words have these in a row; more than one.
+    /// These words occur in a row; more than one.
     Phrase(Vec<String>),
-    /// Some word looks like this. The pattern is in lower case, as words are.
+    /// Some word matches the pattern, which is in lower case, as words are.
     WordLike(Pattern),
 }
 
-/// A value by the kind of field that can have it.
+/// A value, by the kind of field that can have it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Of keywords, texts, JSON, versions and labels.
+    /// For keywords, texts, JSON, versions and labels.
     Text(String),
-    /// Of `Kind::Long` and `Kind::Long64`.
+    /// For `Kind::Long` and `Kind::Long64`.
     Integer(i64),
-    /// Of `Kind::Float`. Zero and negative zero are the same here; where a store tells them apart, it takes both for 0.
+    /// For `Kind::Float`. Zero and negative zero are the same here; a store that distinguishes them treats both as 0.
     Number(f32),
     Boolean(bool),
     Millis(UnixMillis),
-    /// IPv4 mapped.
+    /// IPv4 is mapped to IPv6.
     Address(Ipv6Addr),
 }
 
-/// Why a test cannot be asked of a subject, on no store.
+/// Why no store can apply a test to a subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unsupported(String);
@@ -92,7 +96,7 @@ impl Filter {
     pub const EVERYTHING: Self = Self::All(Vec::new());
     pub const NOTHING: Self = Self::Any(Vec::new());
 
-    /// All of these, as one list without lists of its kind in it.
+    /// The conjunction of these, as one list with nested conjunctions flattened.
     pub fn all(filters: impl IntoIterator<Item = Self>) -> Self {
         let parts = filters.into_iter().flat_map(|filter| match filter {
             Self::All(parts) => parts,
@@ -101,7 +105,7 @@ impl Filter {
         only(parts.collect()).unwrap_or_else(Self::All)
     }
 
-    /// Any of these, likewise.
+    /// The disjunction of these, likewise.
     pub fn any(filters: impl IntoIterator<Item = Self>) -> Self {
         let parts = filters.into_iter().flat_map(|filter| match filter {
             Self::Any(parts) => parts,
@@ -110,7 +114,7 @@ impl Filter {
         only(parts.collect()).unwrap_or_else(Self::Any)
     }
 
-    /// The opposite. Stubs match neither.
+    /// The negation. Stubs match neither.
     pub fn negated(self) -> Self {
         match self {
             Self::Not(inner) => *inner,
@@ -153,12 +157,12 @@ impl Filter {
     }
 }
 
-/// The one part of a list of one, else the list.
+/// The element of a one-element list, else the list.
 fn only(mut parts: Vec<Filter>) -> Result<Filter, Vec<Filter>> {
     if parts.len() == 1 { parts.pop().ok_or(parts) } else { Err(parts) }
 }
 
-/// An object, and the path that leads to it.
+/// An object, and its path.
 struct Scope<'a> {
     path: &'static str,
     object: &'a Json,
@@ -195,7 +199,7 @@ impl Subject {
         crate::schema::field("labels")
     }
 
-    /// As it is written in a filter.
+    /// The name as written in a filter.
     pub fn name(&self) -> String {
         match self {
             Self::Field(field) => field.path.to_owned(),
@@ -231,7 +235,7 @@ impl Test {
         }
     }
 
-    /// What every store can answer, and the reason where one cannot.
+    /// Whether every store can answer the test, and if not, why.
     fn fits(&self, subject: &Subject) -> Result<(), Unsupported> {
         let Some(field) = subject.field() else { return Err(Unsupported("there are no labels".to_owned())) };
         let name = subject.name();
@@ -272,8 +276,8 @@ impl Test {
     }
 }
 
-/// Versions would go by their numbers in one store and by their letters in another, and labels are texts even where
-/// they look like numbers.
+/// Versions would be ordered numerically in one store and alphabetically in another, and labels are texts even if they
+/// look like numbers.
 fn has_order(kind: Kind) -> bool {
     match kind {
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Ip => {
@@ -283,7 +287,7 @@ fn has_order(kind: Kind) -> bool {
     }
 }
 
-/// Whether the engines look for the field itself, which takes texts of any length, rather than for its keyword.
+/// Whether the engines search the field itself, which takes texts of any length, rather than its keyword.
 fn is_found_at_any_length(field: &Field) -> bool {
     matches!(field.kind, Kind::Text | Kind::Json) || field.search == Search::Words
 }
@@ -294,7 +298,7 @@ fn text_of<'a>(value: &'a Json, field: &Field) -> Option<&'a str> {
 }
 
 impl Value {
-    /// What the field's index holds of a value; `None` if it holds nothing.
+    /// The indexed form of a value; `None` if it is not indexed.
     fn of(value: &Json, field: &Field) -> Option<Self> {
         if !field.search.by_value() {
             return None;

@@ -1,4 +1,4 @@
-//! Moments as people write them in a question: a date, a date and time, or what is reckoned from now.
+//! Moments as people write them in a question: a date, a date and time, or a time relative to now.
 
 use std::fmt;
 
@@ -10,21 +10,22 @@ use jiff::{
 
 use crate::event::UnixMillis;
 
-/// The span that a text names, first and last millisecond: `2021` is a whole year, `10:15` a whole minute, `now` one instant.
+/// The span that a text denotes, first and last millisecond: `2021` is a whole year, `10:15` a whole minute, `now` one
+/// instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     pub first: UnixMillis,
     pub last: UnixMillis,
 }
 
-/// Whence a unit begins, which math moves as a whole: a month that is moved is as long as the month that it becomes.
+/// The start of a unit. Date math moves the unit as a whole: a moved month is as long as the month it becomes.
 #[derive(Clone, Copy)]
 struct Start {
     first: UnixMillis,
     unit: Unit,
 }
 
-/// A text that names no moment.
+/// A text that denotes no moment.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadMoment;
 
@@ -37,13 +38,13 @@ impl fmt::Display for BadMoment {
     }
 }
 
-/// One of these:
+/// Parses one of these:
 ///
-/// - a date, or the year or the month of one; or a date and time, or the beginning of one, with an offset, or in UTC;
+/// - a date, or just its year or month; or a date and time, or a prefix of one, with an offset, or in UTC;
 /// - milliseconds since 1970, of five digits or more;
 /// - a duration before `now`: `1h`, `1d12h`, in `ms`, `s`, `m`, `h`, `d` and `w`;
-/// - `now`, or a date with `||` after it, and then date math as the engines have it: `+1M`, `-2h`, `/d`, in `y`, `M`, `w`, `d`,
-///   `h` or `H`, `m`, `s` and `ms`. Calendar units are of UTC, weeks begin on Monday. `/d` stands for all of the day.
+/// - `now`, or a date followed by `||`, and then date math as in the engines: `+1M`, `-2h`, `/d`, in `y`, `M`, `w`,
+///   `d`, `h` or `H`, `m`, `s` and `ms`. Calendar units are in UTC, weeks begin on Monday. `/d` denotes the whole day.
 pub fn parse(text: &str, now: UnixMillis) -> Result<Moment, BadMoment> {
     let text = text.trim();
     let found = if let Some(math) = text.strip_prefix("now") {
@@ -69,7 +70,7 @@ fn before(now: UnixMillis, text: &str) -> Option<Moment> {
     (rest.is_empty() && is_exact).then_some(Moment { first: at, last: at })
 }
 
-/// Date math after a moment.
+/// Applies date math to a moment.
 fn reckon(start: Start, math: &str) -> Option<Start> {
     let (mut at, mut rest) = (start, math);
     while let Some(sign) = rest.chars().next() {
@@ -91,7 +92,7 @@ fn reckon(start: Start, math: &str) -> Option<Start> {
     Some(at)
 }
 
-/// `1d12h` and what is after it.
+/// Parses durations such as `1d12h`; also returns the rest of the text.
 fn durations(text: &str) -> Option<(Vec<(i64, Unit)>, &str)> {
     let mut steps = Vec::new();
     let mut rest = text;
@@ -128,7 +129,7 @@ impl Start {
         Some(Self { first: later(self.first, count, unit)?, ..self })
     }
 
-    /// All of the unit that it is in, or all of its own if that is longer: the days of a month are the month.
+    /// The whole unit that contains it, or its own unit if that is longer: the days of a month are the month.
     fn whole(self, unit: Unit) -> Option<Self> {
         Some(Self { first: floor(self.first, unit)?, unit: self.unit.max(unit) })
     }
@@ -138,7 +139,7 @@ impl Start {
     }
 }
 
-/// The last instant of the unit that begins here. The calendar's last day, month and year have none after them.
+/// The last instant of the unit that begins here. Nothing follows the calendar's last day, month and year.
 fn last_of(first: UnixMillis, unit: Unit) -> UnixMillis {
     later(first, 1, unit).map_or(first.max(UnixMillis::LAST), |next| UnixMillis(next.0 - 1))
 }
@@ -156,7 +157,7 @@ fn later(from: UnixMillis, count: i64, unit: Unit) -> Option<UnixMillis> {
     Some(UnixMillis::at(from.utc()?.checked_add(span).ok()?, Offset::UTC))
 }
 
-/// In milliseconds, as every day of UTC is as long as any other.
+/// In milliseconds, as every UTC day has the same length.
 fn fixed_length(unit: Unit) -> Option<i64> {
     Some(match unit {
         Unit::Millisecond => 1,
@@ -181,15 +182,16 @@ fn floor(time: UnixMillis, unit: Unit) -> Option<UnixMillis> {
     Some(UnixMillis::at(first.to_datetime(Time::midnight()), Offset::UTC))
 }
 
-/// A date and time, or the beginning of one.
+/// Parses a date and time, or a prefix of one.
 fn written(text: &str) -> Option<Start> {
     let Written { time, offset, unit } = read(text)?;
-    // Not rounded, as the unit is of the offset's calendar.
+    // Not rounded, as the unit belongs to the offset's calendar.
     Some(Start { first: UnixMillis::at(time, offset.unwrap_or(Offset::UTC)), unit })
 }
 
-/// A date and time without an offset, or the beginning of one, by the clocks of this zone; `None` for whatever says by itself when it is.
-/// Where a clock is put back, the first of two such times; where it is put forward, the time after.
+/// Parses a date and time without an offset, or a prefix of one, in this time zone; `None` for texts that are
+/// independent of the zone. Of a time that occurs twice, the first is taken; a time that a clock change skips is taken
+/// as the one after the change.
 pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
     let Written { time, offset: None, unit } = read(text.trim())? else { return None };
     let span = match unit {
@@ -202,7 +204,7 @@ pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
     Some(Moment { first: UnixMillis(millis(time)?), last: UnixMillis(millis(time.checked_add(span).ok()?)? - 1) })
 }
 
-/// A text as it was written, and the unit that it goes down to.
+/// A parsed text, and its smallest unit.
 struct Written {
     time: DateTime,
     offset: Option<Offset>,
@@ -223,7 +225,7 @@ fn read(text: &str) -> Option<Written> {
     (unit == Unit::Day).then_some(Written { time: date.to_datetime(time), offset, unit: of_time })
 }
 
-/// `2021`, `2021-03`, `2021-03-02`, with what it stands for.
+/// `2021`, `2021-03`, `2021-03-02`, with its unit.
 fn parse_date(text: &str) -> Option<(Date, Unit)> {
     let mut parts = text.split('-');
     let year = digits(parts.next()?, 4)?;
@@ -233,7 +235,7 @@ fn parse_date(text: &str) -> Option<(Date, Unit)> {
     parts.next().is_none().then_some((date, unit))
 }
 
-/// `10`, `10:15`, `10:15:30`, `10:15:30.123…`, with what it stands for. What is beyond milliseconds is cut off.
+/// `10`, `10:15`, `10:15:30`, `10:15:30.123…`, with its unit. Digits beyond milliseconds are cut off.
 fn parse_time(text: &str) -> Option<(Time, Unit)> {
     let (whole, fraction) = match text.split_once(['.', ',']) {
         Some((whole, fraction)) => (whole, Some(fraction)),
@@ -262,8 +264,7 @@ fn millis(fraction: &str) -> Option<i32> {
     padded.get(..3)?.parse().ok()
 }
 
-/// The time and its offset, if it has one. A blank stands for the plus sign that it was before someone put it into
-/// a URL as it is.
+/// The time and its offset, if it has one. A blank stands for a plus sign that was put into a URL unencoded.
 fn split_offset(text: &str) -> Option<(&str, Option<Offset>)> {
     if let Some(time) = text.strip_suffix(['Z', 'z']) {
         return Some((time, Some(Offset::UTC)));
@@ -376,7 +377,7 @@ mod tests {
         };
         check("2021-07", "2021-06-30T22:00:00Z", "2021-07-31T21:59:59.999Z");
         check("2021-07-01 10:15", "2021-07-01T08:15:00Z", "2021-07-01T08:15:59.999Z");
-        // The day on which the clocks are put forward has 23 hours.
+        // The day on which clocks go forward has 23 hours.
         check("2021-03-28", "2021-03-27T23:00:00Z", "2021-03-28T21:59:59.999Z");
         for text in
             ["24h", "now/d", "2021-07-01T10:15Z", "2021-07-01T10:15+02:00", "1614686400000", "2021-07-01||/M", "x"]

@@ -1,4 +1,4 @@
-//! The order of events: what they compare by, and places in that order.
+//! The order of events: their sort keys, and places in that order.
 
 use std::{
     cmp::Ordering,
@@ -12,10 +12,9 @@ use crate::{
     schema::{FIELDS, Field, Kind},
 };
 
-/// A text of more UTF-16 units than this is not sorted by.
+/// Longer texts, in UTF-16 units, are not sorted by.
 const LONGEST_SORTED: usize = 1_024;
 
-/// A field that events are sorted by.
 #[derive(Clone, Copy, Debug)]
 pub struct Sort {
     field: &'static Field,
@@ -33,7 +32,7 @@ pub enum Order {
 #[error("events cannot be sorted by {0}")]
 pub struct NotSortable(pub &'static str);
 
-/// What a field's value compares by: texts by code point, which is the order of their bytes.
+/// The sort key of a field's value. Texts compare by code point, which is the order of their bytes.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 pub enum Key {
     /// Also a boolean (0 or 1), and a date in milliseconds since 1970.
@@ -43,8 +42,8 @@ pub enum Key {
 }
 
 impl Key {
-    /// By which a value is counted. Versions count by their texts, addresses by the shortest of theirs, numbers of a field
-    /// that is not whole by the nearest that has 32 bits, as the engines keep it.
+    /// The key under which a value is counted. Versions count by their texts, addresses by their shortest form, numbers
+    /// of a floating-point field by the nearest 32-bit number, as the engines store them.
     pub fn counted(value: &Value, field: &Field) -> Option<Self> {
         match field.kind {
             Kind::Version => Some(Self::Text(value.as_str()?.to_owned())),
@@ -65,7 +64,7 @@ impl Key {
         }
     }
 
-    /// The order of values that are counted equally often: that of the values, addresses by their 128 bits.
+    /// The order of equally frequent values: that of the values, addresses by their 128 bits.
     pub fn compare_counted(&self, other: &Self, kind: Kind) -> Ordering {
         let address = |key: &Self| match key {
             Self::Text(text) if kind == Kind::Ip => text.parse::<IpAddr>().ok().map(mapped),
@@ -76,7 +75,7 @@ impl Key {
     }
 }
 
-/// Where an event stands in an order: its key for each [`Sort`], `None` where it has no such field, and what ties end in.
+/// An event's place in an order: its key for each [`Sort`], `None` where it lacks the field, and the tie breakers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     pub keys: Vec<Option<Key>>,
@@ -92,7 +91,7 @@ impl Sort {
         self.field
     }
 
-    /// Whether there may be an event that has this key.
+    /// Whether an event can have this key.
     pub fn may_have(&self, key: &Key) -> bool {
         match key {
             Key::Integer(integer) => match self.field.kind {
@@ -105,7 +104,7 @@ impl Sort {
         }
     }
 
-    /// The key of a document: of several values the one that comes first in this order.
+    /// The key of a document: of several values, the first in this order.
     pub fn key(&self, document: &Value) -> Option<Key> {
         let keys = match value_at(document, self.field.path)? {
             Value::Array(values) => values.iter().filter_map(|value| key(value, self.field)).collect(),
@@ -141,7 +140,7 @@ impl Place {
         Some(Self { keys, position: ChainPosition { chain, sequence } })
     }
 
-    /// How two events stand to each other in this order, which both places are of.
+    /// Compares two places of this order.
     pub fn compare(&self, other: &Self, sort: &[Sort]) -> Ordering {
         let keys = self.keys.iter().zip(&other.keys).zip(sort);
         let by_keys = keys.map(|((one, other), sort)| compare_keys(one.as_ref(), other.as_ref(), sort.order));
@@ -179,7 +178,7 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// The nearest number of 32 bits, as the engines keep it; beyond all of them it is infinite.
+/// The nearest 32-bit number, as the engines store it; infinite beyond their range.
 fn as_kept(number: f64) -> f64 {
     f64::from(number as f32)
 }
@@ -188,7 +187,7 @@ fn is_sorted_by(text: &str) -> bool {
     text.encode_utf16().count() <= LONGEST_SORTED
 }
 
-/// A field inside the elements of a nested one has a value for each, none of which is the event's.
+/// A field inside the elements of a nested field has a value per element, so the event itself has none.
 fn is_sortable(field: &Field) -> bool {
     if !field.search.by_value() || is_in_elements(field) {
         return false;
@@ -205,7 +204,7 @@ fn is_in_elements(field: &Field) -> bool {
     nested.any(|other| field.path.strip_prefix(other.path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// What a dotted path leads to, through objects only.
+/// The value at a dotted path, through objects only.
 pub(crate) fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(document, |value, name| value.get(name))
 }

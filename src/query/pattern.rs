@@ -1,12 +1,12 @@
-//! A text with wildcards in it.
+//! Texts with wildcards.
 
-/// Pieces of text in their order, with anything or nothing between one and the next. A single piece is the text itself.
-/// The first and the last piece are empty where the pattern begins or ends with a wildcard; no other piece is.
+/// Pieces of text in order, with anything or nothing between them. A single piece is the text itself. The first and
+/// last pieces are empty if the pattern begins or ends with a wildcard; no other piece is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Vec<String>);
 
 impl Pattern {
-    /// Of the pieces between wildcards. Wildcards in a row are one.
+    /// A pattern of the pieces between wildcards. Consecutive wildcards are one.
     pub fn new(pieces: impl IntoIterator<Item = String>) -> Self {
         let mut pieces: Vec<String> = pieces.into_iter().collect();
         let last = pieces.len().saturating_sub(1);
@@ -22,7 +22,7 @@ impl Pattern {
         Self(pieces)
     }
 
-    /// A text that this is a part of.
+    /// A pattern of all texts that contain this part.
     pub fn containing(part: &str) -> Self {
         Self::new([String::new(), part.to_owned(), String::new()])
     }
@@ -31,12 +31,11 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether there is no wildcard.
     pub fn is_exact(&self) -> bool {
         self.0.len() == 1
     }
 
-    /// What it begins with, if the only wildcard is at its end.
+    /// The prefix, if the only wildcard is at the end.
     pub fn prefix(&self) -> Option<&str> {
         match self.0.as_slice() {
             [prefix, end] if end.is_empty() => Some(prefix),
@@ -44,7 +43,7 @@ impl Pattern {
         }
     }
 
-    /// Characters after the first wildcard, which is what an engine has to keep in mind for it.
+    /// Number of characters after the first wildcard, which determines the engines' cost.
     pub fn open_length(&self) -> usize {
         self.0.iter().skip(1).map(|piece| piece.chars().count() + 1).sum()
     }

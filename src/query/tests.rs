@@ -1,4 +1,4 @@
-//! What filters find, said in documents.
+//! What filters find, shown on documents.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -24,7 +24,7 @@ fn event(more: Json) -> Json {
     event
 }
 
-/// Each filter on this event.
+/// Checks each filter on this event.
 #[track_caller]
 fn check(event: &Json, finding: &[&str], missing: &[&str]) {
     for text in finding {
@@ -253,7 +253,6 @@ fn lists_have_no_lists_of_their_kind_in_them() {
     assert_eq!(one.clone().negated().negated(), one);
 }
 
-/// A value of each type.
 fn values() -> [Value; 6] {
     [
         Value::Text("x".to_owned()),

@@ -1,4 +1,4 @@
-//! Events that a store refused for good, each with the reason, until they are replayed.
+//! Events that a store permanently refused, each with the reason, until they are replayed.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{event::ChainPosition, files};
 
-/// An event that a store refused for good.
+/// An event that a store permanently refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetter {
@@ -20,13 +20,12 @@ pub struct DeadLetter {
     pub position: String,
     pub target: String,
     pub reason: String,
-    /// When it was refused, RFC 3339.
+    /// When the store refused it, RFC 3339.
     pub refused_at: String,
     /// The sealed document.
     pub document: String,
 }
 
-/// Why the dead letters cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
     #[error("{}: {source}", path.display())]
@@ -35,10 +34,10 @@ pub enum DeadLetterError {
     Invalid { path: PathBuf, line: usize, reason: String },
 }
 
-/// The dead letters of one store: a file of one JSON object a line. In memory there is the place of each line only.
+/// The dead letters of one store: a file with one JSON object per line. Memory holds only the location of each line.
 pub(super) struct DeadLetters {
     path: PathBuf,
-    /// Offset and length of each letter's line, by position, which is in the order of chains.
+    /// Offset and length of each letter's line, by position. Positions sort in chain order.
     lines: BTreeMap<String, (u64, usize)>,
     length: u64,
 }
@@ -55,7 +54,8 @@ impl DeadLetters {
         let mut offset = 0;
         for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             if !line.ends_with(b"\n") {
-                // The letter was being written; its event is still in the journal, and will be refused again.
+                // The crash came while the letter was being written; its event is still in the journal and will be
+                // refused again.
                 OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(offset)).map_err(io)?;
                 break;
             }
@@ -74,7 +74,7 @@ impl DeadLetters {
         self.lines.len()
     }
 
-    /// Keeps letters, durably; one that is kept already is kept once.
+    /// Adds letters durably; a letter that exists already is not added twice.
     pub(super) fn add(&mut self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
         let mut bytes = Vec::new();
         let mut lines = Vec::new();
@@ -101,7 +101,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Forgets the letters of events that are not refused after all, and rewrites the file if there were any.
+    /// Removes the letters of events that the store accepted after all; rewrites the file if there were any.
     pub(super) fn take_back(&mut self, events: impl Iterator<Item = ChainPosition>) -> Result<(), DeadLetterError> {
         let before = self.lines.len();
         if before > 0 {
@@ -110,7 +110,7 @@ impl DeadLetters {
         if self.lines.len() < before { self.compact() } else { Ok(()) }
     }
 
-    /// The letters in the order of their positions, from the index `from` on.
+    /// The letters in the order of their positions, from index `from`.
     pub(super) fn list(&self, from: usize, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
         use std::os::unix::fs::FileExt as _;
         if self.lines.is_empty() {
@@ -127,12 +127,12 @@ impl DeadLetters {
         Ok(letters)
     }
 
-    /// Forgets a letter whose event the store has taken. The file is rewritten by [`Self::compact`].
+    /// Removes a letter whose event the store has accepted. [`Self::compact`] rewrites the file.
     pub(super) fn remove(&mut self, position: &str) {
         self.lines.remove(position);
     }
 
-    /// Rewrites the file with what was not removed.
+    /// Rewrites the file without the removed letters.
     pub(super) fn compact(&mut self) -> Result<(), DeadLetterError> {
         let letters = self.list(0, usize::MAX)?;
         let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Brings events to the store, whatever it answers, until each of them or its stub is there.
+//! Delivers events to the store, retrying until each of them or its stub is stored.
 
 use std::sync::Arc;
 
@@ -19,12 +19,13 @@ pub(super) struct Part {
     pub(super) stream: Stream,
     pub(super) begin: Position,
     pub(super) target: Target,
-    /// Whether some of them may be in the store already, wherever they were sent by a run that nothing is known of.
+    /// Whether some of them may already be in the store, at a target that an earlier run chose and this one does not
+    /// know.
     pub(super) may_stand: bool,
     pub(super) events: Vec<SealedEvent>,
 }
 
-/// Returns when the store has all events of these parts, or a stub in the place of each that it refuses for good.
+/// Returns when the store has all events of these parts, or stubs in place of those that it permanently refuses.
 pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
     for part in parts {
         let attempt = Attempt::new(&inner);
@@ -41,23 +42,23 @@ pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
     }
 }
 
-/// Events that are sent in one request.
+/// Events sent in one request.
 #[derive(Default)]
 struct Piece {
     events: Vec<SealedEvent>,
-    /// In what form each of them is sent.
+    /// The form in which each event is sent.
     forms: Vec<Form>,
 }
 
-/// An event that a store refuses is sent in the next form. If the last is refused too, it cannot be for what the event is;
-/// so it is the event's turn again.
+/// A refused event is sent in the next form. If the last form is refused too, the cause cannot be the event, so the
+/// event itself is tried again.
 enum Form {
     Event,
     Stub(Refused),
     StubWithoutContent(Refused),
 }
 
-/// An event that a stub stands for.
+/// An event that is replaced by a stub.
 struct Refused {
     document: Bytes,
     reason: String,
@@ -78,7 +79,7 @@ impl Piece {
         self.events.into_iter().zip(self.forms)
     }
 
-    /// The second half first, so that taking from the end takes the first half first.
+    /// The second half comes first, so that popping from the end yields the first half first.
     fn halves(mut self) -> Vec<Self> {
         let at = self.events.len() / 2;
         let second = Self { events: self.events.split_off(at), forms: self.forms.split_off(at) };
@@ -90,12 +91,12 @@ struct Delivery<'a> {
     inner: &'a Inner,
     target: Target,
     attempt: Attempt,
-    /// Whether it was said that the chain has forked.
+    /// Whether the fork of the chain was reported.
     has_forked: bool,
 }
 
 impl Delivery<'_> {
-    /// Those of the events that the store does not have yet, in any index.
+    /// The events that the store does not have in any index.
     async fn missing(&mut self, events: Vec<SealedEvent>) -> Vec<SealedEvent> {
         loop {
             let standing = match self.inner.store.look_up(&events).await {
@@ -121,7 +122,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Says, once, that the chain has forked; what to say of it from then on.
+    /// Reports the fork of the chain once. Returns the reason to report from then on.
     fn report_fork(&mut self, event: &SealedEvent, found_seal: &str) -> String {
         self.inner.metrics.conflict.inc();
         let position = event.position;
@@ -131,7 +132,7 @@ impl Delivery<'_> {
         format!("the chain has forked at {position}: the store holds another event there")
     }
 
-    /// Sends a piece once. Returns what is still to be sent.
+    /// Sends a piece once. Returns the pieces that remain to be sent.
     async fn try_once(&mut self, piece: Piece, stream: &Stream, begin: Position) -> Vec<Piece> {
         let answer = self.send(&piece.events).await;
         let error = match answer {
@@ -174,9 +175,9 @@ impl Delivery<'_> {
         }
     }
 
-    /// Makes one request once it is this delivery's turn.
+    /// Makes one request once a permit is free.
     async fn send(&self, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
-        // The semaphore is never closed; and without a permit there would be one request more, not a wrong one.
+        // The semaphore is never closed; even without a permit the request would be one too many, not wrong.
         let _permit = self.inner.requests.acquire().await;
         let started = Instant::now();
         let answer = self.inner.store.append(&self.target, events).await;
@@ -184,7 +185,7 @@ impl Delivery<'_> {
         answer
     }
 
-    /// Takes in what became of each event of a piece.
+    /// Processes the outcome of each event of a piece.
     async fn settle(&mut self, piece: Piece, outcomes: Vec<Outcome>) -> Vec<Piece> {
         let metrics = &self.inner.metrics;
         metrics.requests_answered.inc();
@@ -231,8 +232,8 @@ impl Delivery<'_> {
         vec![again, stubs]
     }
 
-    /// Keeps events that the store refuses as dead letters, durably, and puts the stub of each into the piece that is
-    /// returned. Those that are refused as stubs too are put into `again` as they were, and what to say of it is returned.
+    /// Saves refused events as dead letters, durably, and returns a piece with their stubs. Events refused even as
+    /// stubs are put into `again` unchanged; the reason is returned with the piece.
     async fn refuse(
         &mut self,
         refused: Vec<(SealedEvent, Form, String)>,
@@ -264,7 +265,7 @@ impl Delivery<'_> {
             }
         }
         while let Err(error) = self.keep(&letters) {
-            self.attempt.fail(&format!("a dead letter cannot be kept: {error}")).await;
+            self.attempt.fail(&format!("a dead letter cannot be saved: {error}")).await;
         }
         (stubs, trouble)
     }
@@ -283,7 +284,7 @@ impl Delivery<'_> {
         if letters.is_empty() { Ok(()) } else { lock(&self.inner.dead_letters).add(letters) }
     }
 
-    /// Says that an event is refused for good, once the store has taken its stub.
+    /// Reports that an event is permanently refused, once the store has accepted its stub.
     fn report_stub(&self, position: ChainPosition, form: &Form) {
         if let Form::Stub(Refused { reason, .. }) | Form::StubWithoutContent(Refused { reason, .. }) = form {
             self.inner.metrics.rejected.inc();
@@ -291,17 +292,17 @@ impl Delivery<'_> {
         }
     }
 
-    /// An event that was refused even as a stub, and that the store took in the end, is no dead letter. One that was there
-    /// already may be: it may be its stub that is there.
+    /// Removes the dead letters of events that were refused even as stubs but stored in the end. A duplicate does not
+    /// count: the stored document may be the stub.
     fn take_letters_back(&self, stored: &[(ChainPosition, Form)]) {
         let events = stored.iter().filter(|(_, form)| matches!(form, Form::Event)).map(|(position, _)| *position);
         if let Err(error) = lock(&self.inner.dead_letters).take_back(events) {
-            // It is offered to the store once more when it is replayed, and found there.
-            tracing::warn!(store = self.inner.name, %error, "a dead letter cannot be taken back");
+            // The event is offered to the store once more when it is replayed, and found there.
+            tracing::warn!(store = self.inner.name, %error, "a dead letter cannot be removed");
         }
     }
 
-    /// Binds what goes to a target that is gone to the one that has taken its place.
+    /// Binds the events of a lost target to its successor.
     async fn bind_anew(&mut self, stream: &Stream, begin: Position) -> Result<(), String> {
         // Another delivery may have done it.
         let bound = lock(&self.inner.progress).binding(stream, begin);
@@ -314,7 +315,7 @@ impl Delivery<'_> {
         self.inner.store.setup(&self.inner.streams).await.map_err(|error| error.to_string())?;
         let target = self.inner.store.target(stream).await.map_err(|error| error.to_string())?;
         if target == self.target {
-            return Err("the store names a target that it then does not take".to_owned());
+            return Err("the store refuses the target that it named".to_owned());
         }
         lock(&self.inner.progress).bind(stream, begin, &target).map_err(|error| error.to_string())?;
         self.target = target;

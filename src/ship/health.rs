@@ -1,4 +1,4 @@
-//! How a store is, as far as its shipper knows.
+//! The health of a store, as its shipper sees it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,23 +7,23 @@ use tokio::time::sleep;
 use super::{FIRST_WAIT, Inner, lock};
 use crate::backoff::Backoff;
 
-/// The longest wait that a store can ask for.
+/// Upper bound on the wait that a store can ask for.
 const LONGEST_ASKED_FOR: Duration = Duration::from_secs(600);
 
-/// What all attempts of a shipper make of its store.
+/// The health of a store, combined from all attempts of its shipper.
 #[derive(Default)]
 pub(super) struct Health {
     condition: Condition,
-    /// How many attempts are under way that failed the last time.
+    /// Number of current attempts whose last try failed.
     failing: usize,
 }
 
 #[derive(Default)]
 enum Condition {
-    /// It is yet to be set up for the first time since the start: nobody knows whether it is there.
+    /// Not set up since the start: it is unknown whether the store is there.
     #[default]
     Unmet,
-    /// An attempt failed. Before the store was ever set up, that is no news of a change.
+    /// An attempt failed. If the store was never set up, this is not reported as a change.
     Ill {
         reason: String,
         was_met: bool,
@@ -41,8 +41,8 @@ impl Health {
     }
 }
 
-/// Something that is tried until it succeeds. A success makes the store well unless something else fails that is under
-/// way: otherwise requests that succeed and others that fail would take turns in saying how it is.
+/// Something that is retried until it succeeds. A success makes the store well only if no other current attempt fails:
+/// otherwise the reported condition would flap between requests that succeed and others that fail.
 pub(super) struct Attempt {
     inner: Arc<Inner>,
     backoff: Backoff,
@@ -54,7 +54,7 @@ impl Attempt {
         Self { inner: Arc::clone(inner), backoff: Backoff::starting_at(FIRST_WAIT), fails: false }
     }
 
-    /// Says once what keeps the shipper from going on.
+    /// Reports, once, what blocks the shipper.
     pub(super) fn report_trouble(&mut self, reason: &str) {
         let store = &self.inner.name;
         let mut health = lock(&self.inner.health);
@@ -84,7 +84,7 @@ impl Attempt {
         }
     }
 
-    /// The next wait is a short one again.
+    /// Makes the next wait short again.
     pub(super) fn reset(&mut self) {
         self.backoff.reset();
     }
@@ -98,7 +98,7 @@ impl Attempt {
         sleep(self.pause(asked_for)).await;
     }
 
-    /// Says what went wrong, and waits before the next try.
+    /// Reports a failure and waits before the next try.
     pub(super) async fn fail(&mut self, reason: &str) {
         self.report_trouble(reason);
         self.wait(None).await;
@@ -106,7 +106,7 @@ impl Attempt {
 }
 
 impl Drop for Attempt {
-    /// What is given up has not succeeded: it says nothing more of the store.
+    /// An abandoned attempt has not succeeded; it only no longer counts as failing.
     fn drop(&mut self) {
         lock(&self.inner.health).failing -= usize::from(self.fails);
     }

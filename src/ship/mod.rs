@@ -1,12 +1,12 @@
-//! From the journal to each store, in order, for as long as it takes.
+//! Ships events from the journal to each store, in order, retrying until they are stored.
 //!
-//! Each store has a shipper of its own, with its own place in the journal, so a store that is slow or away holds up neither
-//! the others nor the intake. A shipper reads records, sends their events in a few requests at a time, and confirms in the
-//! order of the journal; the journal is trimmed behind the slowest.
+//! Each store has its own shipper with its own position in the journal, so a slow or unavailable store delays neither
+//! the others nor the intake. A shipper reads records, sends their events in a few concurrent requests, and confirms in
+//! the order of the journal; the journal is trimmed behind the slowest store.
 //!
-//! An event is bound to one target for life, and the binding is on disk before the event is sent ([`progress`]): whatever
-//! answers get lost, and whatever rolls over meanwhile, a repetition goes to where the first attempt went, and is found out
-//! there by its position.
+//! An event is bound to one target forever, and the binding is on disk before the event is sent ([`progress`]). Even if
+//! answers are lost or indices roll over in between, a retry goes to the same target as the first attempt, where its
+//! position identifies it as a duplicate.
 
 mod dead_letter;
 mod deliver;
@@ -49,27 +49,24 @@ use crate::{
     writer::{Group, Writer},
 };
 
-/// The first wait after a failure.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
-/// What a shipper needs to know.
 pub struct Options {
     /// The store's name in the configuration.
     pub name: String,
-    /// The file of its progress, and the one of its dead letters.
+    /// The files of its progress and of its dead letters.
     pub progress_file: PathBuf,
     pub dead_letter_file: PathBuf,
     pub streams: Vec<Stream>,
-    /// The writer's chains as the journal had them at the start, each with the sequence that would have come next.
+    /// The writer's chains as recorded in the journal at the start, each with its next sequence.
     pub own_chains: Vec<(ChainId, Sequence)>,
-    /// Bytes of documents that one request takes up, about.
+    /// Approximate bytes of documents per request.
     pub bulk_bytes: usize,
-    /// Requests at a time.
+    /// Maximum number of concurrent requests.
     pub concurrency: usize,
     pub metrics: StoreMetrics,
 }
 
-/// Why a shipper cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -81,7 +78,7 @@ pub enum StartError {
 /// Trims the journal behind the slowest of several shippers.
 pub struct Trimmer {
     journal: JournalHandle,
-    /// How many shippers there are going to be; nothing is trimmed before each has said where it is.
+    /// Expected number of shippers; nothing is trimmed before each has reported its position.
     shippers: usize,
     confirmed: Mutex<Vec<Position>>,
 }
@@ -101,7 +98,7 @@ impl Trimmer {
         index
     }
 
-    /// Notes how far one store is, durably so, and removes what every store has.
+    /// Records how far a store has durably confirmed, and removes what every store has.
     fn confirm(&self, index: usize, confirmed: Position) {
         let slowest = {
             let mut all = lock(&self.confirmed);
@@ -118,7 +115,7 @@ impl Trimmer {
     }
 }
 
-/// What a shipper's tasks and its callers share.
+/// State shared by a shipper's tasks and its callers.
 struct Inner {
     name: String,
     store: Arc<dyn EventSink>,
@@ -132,43 +129,43 @@ struct Inner {
     confirmed: watch::Sender<Position>,
     confirmed_events: AtomicU64,
     metrics: StoreMetrics,
-    /// One permit for each request at a time.
+    /// One permit per concurrent request.
     requests: Semaphore,
-    /// When the oldest event was received that was read and is not confirmed.
+    /// When the oldest event was received that is read but not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
     health: Mutex<Health>,
-    /// Events that the store has of this writer's chains and the journal does not know.
+    /// Events of this writer's chains that the store has and the journal does not know.
     beyond_journal: AtomicU64,
 }
 
-/// One store's shipper, as others see it.
+/// Handle on one store's shipper.
 #[derive(Clone)]
 pub struct Shipper(Arc<Inner>);
 
-/// A shipper's task, to be awaited after its token was cancelled.
+/// A shipper's task; join it after cancelling its token.
 pub struct ShipperTask(JoinHandle<()>);
 
 impl ShipperTask {
     pub async fn join(self) {
         if let Err(error) = self.0.await {
-            tracing::error!(%error, "a shipper ended by a fault of its own");
+            tracing::error!(%error, "a shipper failed unexpectedly");
         }
     }
 }
 
-/// News of what a store has confirmed. That find sees it may take a moment longer.
+/// Notifies of what a store has confirmed. Finds may see it a moment later.
 #[derive(Clone)]
 pub struct Confirmations(watch::Receiver<Position>);
 
 impl Confirmations {
-    /// The same, of which only what is confirmed from now on is new.
+    /// A copy that reports only confirmations from now on.
     pub fn from_now(&self) -> Self {
         let mut confirmed = self.0.clone();
         confirmed.mark_unchanged();
         Self(confirmed)
     }
 
-    /// Everything before this is confirmed.
+    /// Everything before this position is confirmed.
     pub fn confirmed(&self) -> Position {
         *self.0.borrow()
     }
@@ -180,7 +177,7 @@ impl Confirmations {
         }
     }
 
-    /// Waits until there has been more since the last call.
+    /// Waits until more has been confirmed since the last call.
     pub async fn more(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending().await
@@ -188,20 +185,21 @@ impl Confirmations {
     }
 }
 
-/// How far a store is.
+/// How far a store has got.
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub store: String,
     /// Bytes and events in the journal that this store has not confirmed.
     pub behind_bytes: u64,
     pub behind_events: u64,
-    /// Age of the oldest of them that was read from the journal.
+    /// Age of the oldest unconfirmed event that was read from the journal.
     pub behind_for: Option<Duration>,
-    /// What keeps it from going on, if anything does: the last failure since it last went forward, or that it is yet to be
-    /// set up for the first time since the start.
+    /// What blocks the store, if anything: the last failure since it last made progress, or that it has not been set up
+    /// since the start.
     pub trouble: Option<String>,
     pub dead_letters: u64,
-    /// Events that the store has of this writer's chains, and the journal did not know at the start: the data folder is an old copy.
+    /// Events of this writer's chains that the store has and the journal did not know at the start: the data folder is
+    /// an old copy.
     pub beyond_journal: u64,
 }
 
@@ -214,12 +212,12 @@ pub struct DeadLetters {
 pub struct Replayed {
     pub stored: usize,
     pub refused: usize,
-    /// Why the first of those was refused again.
+    /// Why the first refused event was refused again.
     pub reason: Option<String>,
 }
 
 impl Shipper {
-    /// Starts shipping where the store's progress file says, until the token is cancelled.
+    /// Starts shipping at the position in the store's progress file, until the token is cancelled.
     pub fn start(
         options: Options,
         store: Arc<dyn EventSink>,
@@ -297,7 +295,7 @@ impl Shipper {
         timeout(limit, self.confirmations().reach(end)).await.is_ok()
     }
 
-    /// Tells, from now on, when the store has confirmed more.
+    /// Reports the store's confirmations from now on.
     pub fn confirmations(&self) -> Confirmations {
         Confirmations(self.0.confirmed.subscribe())
     }
@@ -309,7 +307,7 @@ impl Shipper {
         timeout(limit, confirmed.wait_for(|confirmed| *confirmed >= end)).await.is_ok_and(|result| result.is_ok())
     }
 
-    /// What the store refused for good, in the order of chains, from the index `from` on.
+    /// The events that the store permanently refused, in chain order, from index `from`.
     pub async fn dead_letters(&self, from: usize, limit: usize) -> Result<DeadLetters, String> {
         let inner = Arc::clone(&self.0);
         let list = move || {
@@ -320,7 +318,7 @@ impl Shipper {
         tokio::task::spawn_blocking(list).await.map_err(|error| error.to_string())?
     }
 
-    /// Offers all dead letters to the store again; those that it takes are dead letters no longer.
+    /// Offers all dead letters to the store again and removes those that it accepts.
     pub async fn replay_dead_letters(&self) -> Result<Replayed, String> {
         let mut replayed = Replayed::default();
         let outcome = self.replay_into(&mut replayed).await;
@@ -354,14 +352,15 @@ impl Shipper {
         }
     }
 
-    /// Offers one to the store; why it is refused again, or why the store takes none at present.
+    /// Offers one letter to the store. The inner error says why it is refused again; the outer, why the store accepts
+    /// none at present.
     async fn replay(&self, letter: &DeadLetter) -> Result<Result<(), String>, String> {
         let position = &letter.position;
         let Some(event) = event_of(letter) else { return Ok(Err(format!("{position} holds no sealed event"))) };
         match self.0.store.replace(&Target(letter.target.clone()), &event).await {
             Ok(Outcome::Stored | Outcome::Duplicate) => Ok(Ok(())),
             Ok(Outcome::Rejected { reason } | Outcome::Retry { reason }) => Ok(Err(reason)),
-            Ok(Outcome::Conflict { .. }) => Ok(Err(format!("another event stands at {position}"))),
+            Ok(Outcome::Conflict { .. }) => Ok(Err(format!("another event is stored at {position}"))),
             Err(error @ (SinkError::Unavailable { .. } | SinkError::Denied { .. })) => Err(error.to_string()),
             // Others may go to another index, or be smaller.
             Err(error) => Ok(Err(error.to_string())),
@@ -370,8 +369,8 @@ impl Shipper {
 }
 
 impl Inner {
-    /// Says that the store has more of a chain than the journal had at the start. The writer does not go on with such a
-    /// chain, so nothing is wrong with what comes; but somebody should know.
+    /// Reports that the store has more of a chain than the journal had at the start. The writer does not resume such a
+    /// chain, so new events are fine; but the operator should know.
     fn report_beyond(&self, chain: ChainId, next: Sequence, head: Sequence) {
         let events = head.0 - next.0 + 1;
         self.beyond_journal.fetch_add(events, Ordering::Relaxed);
@@ -385,7 +384,7 @@ impl Inner {
     }
 }
 
-/// How many events the journal held before this place, as far as it can say.
+/// How many events the journal held before this position, as far as known.
 fn events_before(journal: &JournalHandle, at: Position, writer: &Writer) -> u64 {
     let first = journal.reader(at).read(1).ok().and_then(|records| records.into_iter().next());
     let group = first.and_then(|record| Group::decode(&record.payload).ok());
@@ -404,7 +403,7 @@ fn event_of(letter: &DeadLetter) -> Option<SealedEvent> {
     Some(SealedEvent { position, leaf_hash, document: Bytes::from(letter.document.clone()) })
 }
 
-/// A panic of another holder leaves nothing half done here.
+/// Ignores poisoning: a panicking holder leaves nothing half done here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

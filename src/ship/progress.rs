@@ -1,4 +1,4 @@
-//! What a shipper keeps on disk: how far its store is, and where each part of the journal goes.
+//! A shipper's file: how far its store has confirmed, and where each part of the journal goes.
 
 use std::{
     fs, io,
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{event::Stream, files, journal::Position, store::Target};
 
-/// From a place in the journal on, the events of a stream go to this target.
+/// From this position in the journal, the events of a stream go to this target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Binding {
@@ -24,13 +24,12 @@ struct Contents {
     format: u32,
     /// The store has everything before this position of the journal.
     confirmed: u64,
-    /// And that is this many events.
+    /// Number of those events.
     confirmed_events: u64,
     /// Ascending by `from`.
     bindings: Vec<Binding>,
 }
 
-/// Why a shipper's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgressError {
     #[error("{}: {source}", path.display())]
@@ -39,14 +38,14 @@ pub enum ProgressError {
     Invalid { path: PathBuf, reason: String },
 }
 
-/// The file, and what it holds.
+/// The file and its contents.
 pub(super) struct ProgressFile {
     path: PathBuf,
     contents: Contents,
 }
 
 impl ProgressFile {
-    /// Reads the file; a store that is new begins at `begin`, where the journal does.
+    /// Reads the file. A new store begins at `begin`, the start of the journal.
     pub(super) fn open(path: &Path, begin: Position, events: u64) -> Result<Self, ProgressError> {
         let contents = match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -67,22 +66,22 @@ impl ProgressFile {
         self.contents.confirmed_events
     }
 
-    /// The store has everything before `position`.
+    /// Records that the store has everything before `position`.
     pub(super) fn confirm(&mut self, position: Position, events: u64) {
         self.contents.confirmed = position.0;
         self.contents.confirmed_events = events;
     }
 
-    /// Where the events of this stream at this place of the journal go, if that was fixed.
+    /// The target of this stream's events at this position of the journal, if bound.
     pub(super) fn binding(&self, stream: &Stream, at: Position) -> Option<Target> {
         let bindings = self.contents.bindings.iter().rev();
         let mut of_stream = bindings.filter(|binding| binding.stream == stream.as_str() && binding.from <= at.0);
         of_stream.next().map(|binding| Target(binding.target.clone()))
     }
 
-    /// Fixes where the events of this stream go from this place on, durably: call it before the first of them is sent.
-    /// What cannot be saved is not bound, but it may be on the disk all the same: nothing may go from this place on to
-    /// another target until a binding was saved.
+    /// Durably binds the stream's events from this position on to a target; call it before the first of them is sent.
+    /// If saving fails, the binding does not hold, but it may still be on disk: no event from this position on may go
+    /// to another target until a binding is saved.
     pub(super) fn bind(&mut self, stream: &Stream, from: Position, target: &Target) -> Result<(), ProgressError> {
         let binding = Binding { from: from.0, stream: stream.to_string(), target: target.0.clone() };
         let bindings = &mut self.contents.bindings;
@@ -97,7 +96,7 @@ impl ProgressFile {
         saved
     }
 
-    /// Writes the file, without the bindings that no event needs any more.
+    /// Writes the file, without bindings that no event needs any more.
     pub(super) fn save(&mut self) -> Result<(), ProgressError> {
         let confirmed = self.contents.confirmed;
         let bindings = &self.contents.bindings;

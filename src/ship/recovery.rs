@@ -1,4 +1,4 @@
-//! What the stores know of the writer's chains, before it goes on with them.
+//! Compares the writer's chains with the stores before the writer resumes them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     writer::{OpenError, OwnChain, Recovering},
 };
 
-/// How long the start waits for a store to say what it has of our chains.
+/// How long the start waits for a store's answer about our chains.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Closes the chains that some store has more of, or may have, and begins others in their place.
+/// Supersedes the chains of which some store has, or may have, more than the journal.
 pub async fn settle_chains(
     recovering: &mut Recovering,
     own: &[OwnChain],
@@ -31,7 +31,7 @@ pub async fn settle_chains(
                     %chain,
                     store_has = predecessor.sequence,
                     journal_ends_before,
-                    "the journal has lost events that a store has; their chain is closed and a new one goes on from there"
+                    "the journal has lost events that a store has; their chain is closed and a new one continues from there"
                 );
                 recovering.supersede(stream, Some(predecessor))?;
             }
@@ -39,7 +39,7 @@ pub async fn settle_chains(
                 tracing::warn!(
                     %chain,
                     journal_ends_before,
-                    "a store cannot be asked whether it has more of the chain than the journal; a new one goes on from here"
+                    "a store cannot be asked whether it has more of the chain than the journal; a new one continues from here"
                 );
                 recovering.supersede(stream, None)?;
             }
@@ -48,7 +48,7 @@ pub async fn settle_chains(
     Ok(())
 }
 
-/// What this store has of our chains; `None` if it does not answer in time.
+/// The store's heads of our chains; `None` if it does not answer in time.
 async fn heads(name: &str, store: &dyn EventSink, own: &[OwnChain]) -> Option<Vec<ChainHead>> {
     let ask = async {
         let mut heads = Vec::new();
@@ -67,7 +67,7 @@ async fn heads(name: &str, store: &dyn EventSink, own: &[OwnChain]) -> Option<Ve
             None
         }
         Err(_) => {
-            tracing::warn!(store = name, "the store did not say in time what its newest events are");
+            tracing::warn!(store = name, "the store did not report its newest events in time");
             None
         }
     }

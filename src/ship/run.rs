@@ -28,27 +28,27 @@ use crate::{
     writer::{BadRecord, Group, Section},
 };
 
-/// How old the knowledge may be of where a stream's events go.
+/// How long a stream's target is taken as current before the store is asked again.
 const TARGET_AGE: Duration = Duration::from_secs(5);
-/// How often the progress is written to disk, at most.
+/// Minimum interval between writes of the progress to disk.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(10);
-/// For each request at a time, how many units may be delivered or under way behind one that is not: a slow one must not
-/// leave the others idle, nor may much have to be sent again after a restart.
+/// How many units per concurrent request may be delivered or in flight behind an unfinished one. A slow unit must not
+/// leave the other requests idle, nor may a restart have to send much again.
 const UNCONFIRMED: usize = 4;
 
 pub(super) struct LoopOptions {
     pub(super) bulk_bytes: usize,
-    /// Requests at a time. One more unit is kept ready, so that the next request follows at once.
+    /// Maximum number of concurrent requests. One more unit is kept ready, so that the next request follows at once.
     pub(super) concurrency: usize,
-    /// The shipper's place with the trimmer.
+    /// The shipper's index at the trimmer.
     pub(super) index: usize,
 }
 
-/// Consecutive events that go to the store together.
+/// Consecutive events that are sent together.
 pub(super) struct Unit {
     end: Position,
-    /// How many events the journal ever held before `end`.
+    /// Number of events ever written to the journal before `end`.
     events: u64,
     parts: Vec<Part>,
 }
@@ -71,13 +71,12 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
     };
     let worked = shutdown.run_until_cancelled(shipper.work()).await;
     debug_assert!(worked.is_none(), "the work ends by cancellation alone");
-    // What is under way may come to its end or not: it is in the journal, and will be sent again.
+    // Unfinished deliveries may be aborted: their events are in the journal and will be sent again.
     shipper.in_flight.iter().for_each(|unfinished| unfinished.task.abort());
     shipper.save().await;
 }
 
-/// Waits until units under way have come to their end, and notes how; in whatever order they do. Never returns if there
-/// are none.
+/// Waits for units in flight to finish, in any order, and records their outcomes. Never returns if there are none.
 async fn note_finished(in_flight: &mut VecDeque<Unfinished>) {
     poll_fn(|context| {
         let mut noted = Poll::Pending;
@@ -92,7 +91,7 @@ async fn note_finished(in_flight: &mut VecDeque<Unfinished>) {
     .await;
 }
 
-/// A chain never goes back in time, so this is about the oldest.
+/// Times never decrease within a chain, so this is approximately the oldest.
 fn first_received(groups: &[Group]) -> Option<UnixMillis> {
     groups.iter().flat_map(|group| &group.sections).map(|section| section.received).min()
 }
@@ -103,15 +102,16 @@ struct Loop {
     options: LoopOptions,
     /// `None` while a thread reads.
     reader: Option<Reader>,
-    /// What is before this may have been sent already, to where it was bound.
+    /// Records before this may already have been sent to their bound targets.
     bound_until: Position,
-    /// What is before this was there at the start. Its bindings may be lost, or those of an old copy of the data folder.
+    /// Records before this existed at the start. Their bindings may be lost, or come from an old copy of the data
+    /// folder.
     unsure_until: Position,
-    /// Up to where the store had each chain at the start. What is beyond was in no index of it.
+    /// The store's head of each chain at the start. Later events were in none of its indices.
     heads: Vec<(ChainId, Option<Sequence>)>,
-    /// The chains of which it is known whether the store has more than the journal had.
+    /// The chains already compared: whether the store has more of them than the journal had.
     compared: Vec<ChainId>,
-    /// What each stream was last found to be bound to, and when the store was asked, whether it answered or not.
+    /// The last known target of each stream, and when the store was last asked, successfully or not.
     targets: Vec<(Stream, Target, Instant)>,
     /// In the order of the journal, which is the order of confirmation.
     in_flight: VecDeque<Unfinished>,
@@ -119,7 +119,7 @@ struct Loop {
     is_saved: bool,
 }
 
-/// A unit that is being delivered, or that waits for one before it to be.
+/// A unit that is being delivered, or is delivered and waits for an earlier one.
 struct Unfinished {
     end: Position,
     events: u64,
@@ -149,7 +149,7 @@ impl Loop {
         }
     }
 
-    /// Sets the store up and asks it for its heads, however long it is away.
+    /// Sets the store up and asks for its heads, retrying while it is unavailable.
     async fn prepare(&mut self) {
         let mut attempt = Attempt::new(&self.inner);
         while let Err(error) = self.meet_store().await {
@@ -157,7 +157,7 @@ impl Loop {
             let again = Instant::now() + attempt.pause(None);
             let mut appended = self.inner.journal.watch();
             self.look_ahead().await;
-            // What comes in while nothing waits yet is what waits longest from then on.
+            // If nothing is waiting yet, the next event to come in becomes the oldest.
             while lock(&self.inner.oldest).is_none() && timeout_at(again, appended.changed()).await.is_ok() {
                 self.look_ahead().await;
             }
@@ -174,7 +174,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Says so if the store has this chain beyond where the journal had it.
+    /// Reports if the store has this chain beyond the end that the journal had.
     async fn compare_head(&mut self, chain: ChainId, next: Sequence) -> Result<(), SinkError> {
         if !self.compared.contains(&chain) {
             let head = self.head(chain).await?;
@@ -186,13 +186,13 @@ impl Loop {
         Ok(())
     }
 
-    /// A chain that begins goes on for one that the writer may have closed because it could not ask this store.
+    /// A new chain may follow one that the writer closed because it could not ask this store: compares that one.
     async fn compare_predecessor(&mut self, events: &[SealedEvent]) {
         let Some(first) = events.first().filter(|first| first.position.sequence == Sequence(0)) else { return };
         let predecessor = match self.inner.writer.predecessor(first.position.chain) {
             Ok(predecessor) => predecessor,
             Err(error) => {
-                tracing::error!(store = self.inner.name, %error, "what a chain goes on for cannot be read");
+                tracing::error!(store = self.inner.name, %error, "the predecessor of a chain cannot be read");
                 None
             }
         };
@@ -204,7 +204,7 @@ impl Loop {
         }
     }
 
-    /// Up to where the store had this chain when it was first asked.
+    /// The store's head of this chain when it was first asked.
     async fn head(&mut self, chain: ChainId) -> Result<Option<Sequence>, SinkError> {
         if let Some((_, head)) = self.heads.iter().find(|(known, _)| *known == chain) {
             return Ok(*head);
@@ -214,7 +214,7 @@ impl Loop {
         Ok(head)
     }
 
-    /// Whether some of these events may be in the store, in an index that they are not known to be bound to.
+    /// Whether some of these events may be in the store in an index that they are not known to be bound to.
     async fn may_stand(&mut self, at: Position, events: &[SealedEvent]) -> bool {
         let Some(first) = events.first().filter(|_| at < self.unsure_until) else { return false };
         let ChainPosition { chain, sequence } = first.position;
@@ -227,13 +227,13 @@ impl Loop {
         }
     }
 
-    /// Finds out since when the oldest event waits, though nothing can be sent yet.
+    /// Finds out how long the oldest event has waited, even while nothing can be sent.
     async fn look_ahead(&mut self) {
         let is_known = lock(&self.inner.oldest).is_some();
         if is_known || self.inner.journal.end() <= *self.inner.confirmed.borrow() {
             return;
         }
-        // What is wrong with the journal is said when its events are to be sent.
+        // A fault of the journal is reported when its events are due to be sent.
         if let Ok(records) = self.read().await {
             let groups: Vec<_> = records.iter().flat_map(|record| Group::decode(&record.payload)).collect();
             self.note_oldest(first_received(&groups));
@@ -241,7 +241,8 @@ impl Loop {
         self.start_again();
     }
 
-    /// While a request is under way another one is worth it if it is a full one; small ones would only be more of them.
+    /// While a request is in flight, another one is worth sending only if it is full; small ones would just be more
+    /// requests.
     fn is_worth_reading(&self) -> bool {
         let at = self.reader.as_ref().map_or(Position(u64::MAX), Reader::position);
         let available = self.inner.journal.end().0.saturating_sub(at.0);
@@ -278,7 +279,7 @@ impl Loop {
         self.in_flight.push_back(Unfinished { end, events, received, task, outcome: None });
     }
 
-    /// Notes since when the oldest event waits: one of those under way, or else one that was read at least.
+    /// Records since when the oldest event has waited: of those in flight, or else of those read.
     fn note_oldest(&self, read: Option<UnixMillis>) {
         let under_way = self.in_flight.front().and_then(|unfinished| unfinished.received);
         *lock(&self.inner.oldest) = under_way.or(read);
@@ -327,7 +328,7 @@ impl Loop {
         Some(unit)
     }
 
-    /// Where the events of this stream at this place of the journal go; fixed on disk before this returns.
+    /// The target of this stream's events at this position of the journal; on disk before this returns.
     async fn target(&mut self, stream: &Stream, at: Position) -> Target {
         let bound = lock(&self.inner.progress).binding(stream, at);
         let known = self.targets.iter().find(|(known, ..)| known == stream);
@@ -349,7 +350,7 @@ impl Loop {
         target
     }
 
-    /// Where the store wants the events of this stream, or where they are bound to already if it does not say.
+    /// The store's target for this stream, or the bound one if the store does not answer.
     async fn ask_target(&self, stream: &Stream, bound: Option<&Target>) -> Target {
         let mut attempt = Attempt::new(&self.inner);
         loop {
@@ -358,7 +359,7 @@ impl Loop {
                 Err(error) => error,
             };
             attempt.report_trouble(&error.to_string());
-            // What answers no question may still take events.
+            // A store that answers no questions may still accept events.
             if let Some(bound) = bound {
                 return bound.clone();
             }
@@ -370,11 +371,11 @@ impl Loop {
         lock(&self.inner.progress).bind(stream, at, target)
     }
 
-    /// Takes in how the oldest units ended, up to one that is still under way.
+    /// Processes the outcomes of the oldest units, up to the first unfinished one.
     fn confirm(&mut self) {
         while let Some(oldest) = self.in_flight.pop_front_if(|oldest| oldest.outcome.is_some()) {
             if let Some(Err(error)) = oldest.outcome {
-                tracing::error!(store = self.inner.name, %error, "a delivery ended by a fault of its own; it starts again");
+                tracing::error!(store = self.inner.name, %error, "a delivery failed unexpectedly; it is restarted");
                 return self.start_again();
             }
             lock(&self.inner.progress).confirm(oldest.end, oldest.events);
@@ -385,7 +386,7 @@ impl Loop {
         }
     }
 
-    /// Goes back to what the store has confirmed. What was sent since stays bound to where it went.
+    /// Returns to the last confirmed position. Everything sent since stays bound to its target.
     fn start_again(&mut self) {
         self.bound_until = self.inner.journal.end();
         self.in_flight.drain(..).for_each(|unfinished| unfinished.task.abort());
@@ -404,8 +405,8 @@ impl Loop {
             }
             saved.is_ok()
         };
-        // It ends by a panic alone, and that has been reported by the runtime. What cannot be written now is tried again:
-        // the journal is not trimmed before.
+        // It fails only by panicking, which the runtime has reported. Failed writes are retried; the journal is not
+        // trimmed before.
         self.is_saved = tokio::task::spawn_blocking(save).await.unwrap_or(false);
         self.saved = Instant::now();
     }

@@ -1,5 +1,5 @@
-//! Where events live. A store is a sink of events for its shipper, and an index of them for whoever asks; each side has a
-//! contract of its own, and errors of its own.
+//! Where events are stored. A store is a sink for its shipper and an index for queries; each side has its own contract
+//! and its own errors.
 
 pub mod elastic;
 pub mod memory;
@@ -25,12 +25,11 @@ pub use sink::{EventSink, Outcome, SinkError, Target};
 
 use index::until;
 
-/// Both sides of one store.
 pub trait Store: EventSink + EventIndex {}
 
 impl<S: EventSink + EventIndex> Store for S {}
 
-/// What may befall any call to a store, on either side.
+/// An error of any call to a store, on either side.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     #[error("{reason}")]
@@ -39,7 +38,7 @@ pub(crate) enum StoreError {
     Blocked { reason: String },
     #[error("{reason}")]
     Denied { reason: String },
-    /// What events are kept in (a table, an index) is gone.
+    /// The table or index that holds events is missing.
     #[error("{reason}")]
     Lost { reason: String },
     #[error("{reason}")]

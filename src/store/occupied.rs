@@ -1,4 +1,4 @@
-//! What an append comes to where an event stands already.
+//! The outcome of an append to an occupied position.
 
 use super::Outcome;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     integrity::{is_same_event, seal_of},
 };
 
-/// The same event was there already; anything else is a fork of the chain.
+/// A duplicate if it is the same event; anything else is a fork of the chain.
 pub(super) fn outcome_at(stored: &[u8], event: &SealedEvent) -> Outcome {
     if is_same_event(stored, &event.document) {
         return Outcome::Duplicate;

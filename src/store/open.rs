@@ -1,11 +1,11 @@
-//! From a store's configuration to the store: the only place that names them all.
+//! Opens a store from its configuration: the only place that names all stores.
 
 use std::{error::Error, sync::Arc};
 
 use super::{Store, elastic::ElasticStore, postgres::PostgresStore, sqlite::SqliteStore};
 use crate::config;
 
-/// Opens a store; its own set-up waits for [`Store::setup`].
+/// Opens a store without setting it up; [`Store::setup`] does that.
 pub fn open(config: &config::Store) -> Result<Arc<dyn Store>, Box<dyn Error + Send + Sync>> {
     Ok(match config {
         config::Store::Sqlite(sqlite) => Arc::new(SqliteStore::new(sqlite.clone())?),

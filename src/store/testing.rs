@@ -1,4 +1,4 @@
-//! Documents and queries for tests of stores. The seals are made up.
+//! Documents and queries for tests of stores, with made-up seals.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -29,14 +29,14 @@ const fn field(path: &'static str, kind: Kind) -> Field {
     Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
-/// When events happen that do not say.
+/// The time of events without one.
 pub(crate) const NOON: &str = "2026-11-24T12:00:00.000Z";
 
 pub(crate) fn fresh_chain() -> ChainId {
     ChainId::from_bytes(random())
 }
 
-/// A name that nothing else has.
+/// A unique name.
 pub(crate) fn fresh_name() -> String {
     fresh_chain().to_string()
 }
@@ -51,11 +51,11 @@ pub(crate) fn position(chain: ChainId, sequence: u64) -> ChainPosition {
     ChainPosition { chain, sequence: Sequence(sequence) }
 }
 
-/// An event in the making.
+/// An event under construction.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft(Value);
 
-/// An event of a provider and an action, at noon, that refers to nothing.
+/// An event with provider and action, at noon, without references.
 pub(crate) fn draft() -> Draft {
     Draft(json!({
         "@timestamp": NOON,
@@ -109,7 +109,7 @@ impl Draft {
         self.written(position, |document| document.to_string())
     }
 
-    /// In a chain that is not sealed.
+    /// As an event of an unsealed chain.
     pub(crate) fn unsealed(self, position: ChainPosition) -> SealedEvent {
         let place = |document: &Value| {
             let text = document.to_string();
@@ -120,7 +120,7 @@ impl Draft {
         SealedEvent { position, leaf_hash: None, document: place(&self.0).into() }
     }
 
-    /// Sealed, and written by this in the place of the usual way.
+    /// Sealed, with a custom serialisation.
     pub(crate) fn written(self, position: ChainPosition, write: impl Fn(&Value) -> String) -> SealedEvent {
         let leaf_hash = LeafHash(random());
         let document = self
@@ -135,7 +135,7 @@ impl Draft {
     }
 }
 
-/// What stands for an event that a store refused.
+/// The stub of an event that a store refused.
 pub(crate) fn stub_of(event: &SealedEvent) -> SealedEvent {
     let stub = json!({
         "annals": {
@@ -150,7 +150,7 @@ pub(crate) fn stub_of(event: &SealedEvent) -> SealedEvent {
     SealedEvent { document: Bytes::from(stub.to_string()), ..event.clone() }
 }
 
-/// A question in the making: the first ten events about an object, by time.
+/// A query under construction: the first ten events about an object, by time.
 #[derive(Clone, Debug)]
 pub(crate) struct Question(Query);
 
@@ -176,14 +176,13 @@ pub(crate) fn by(field: &'static Field, order: Order) -> Sort {
     Sort::by(field, order).expect("the field can be sorted by")
 }
 
-/// The first ten of all events that are in these spaces.
+/// The first ten of all events in these spaces.
 pub(crate) fn visible_in(spaces: &[&str]) -> Question {
     let spaces = spaces.iter().map(|space| Space::parse(space).expect("a space's name")).collect();
     let Question(query) = about_any("", Vec::new());
     Question(Query { scope: Scope::Visible(Visible::Spaces(spaces)), ..query })
 }
 
-/// The first ten of all events.
 pub(crate) fn visible_everywhere() -> Question {
     let Question(query) = about_any("", Vec::new());
     Question(Query { scope: Scope::Visible(Visible::Everything), ..query })

@@ -1,4 +1,4 @@
-//! The writer's chains: one for each stream, opened when the stream gets its first event, gone on with after a restart.
+//! The writer's chains, one per stream: opened with the stream's first event, resumed after a restart.
 
 use std::{
     fs,
@@ -19,14 +19,13 @@ use crate::{
     journal::Recovered,
 };
 
-/// A chain that was gone on with, as the journal has it.
+/// A resumed chain, as recorded in the journal.
 #[derive(Clone, Debug)]
 pub struct OwnChain {
     pub stream: Stream,
     pub state: ChainState,
 }
 
-/// What a chain is opened with.
 #[derive(Clone, Copy)]
 pub(super) struct ChainOptions {
     epoch_ms: u64,
@@ -40,17 +39,17 @@ impl ChainOptions {
 }
 
 pub(super) struct Chains {
-    /// Where the opening records are.
+    /// Folder of the opening records.
     pub(super) folder: PathBuf,
     identity: Identity,
     options: ChainOptions,
     chains: Vec<(Stream, Chain)>,
-    /// How many events the journal ever held.
+    /// Number of events ever written to the journal.
     pub(super) events: u64,
 }
 
 impl Chains {
-    /// Goes on where the journal ends.
+    /// Resumes the chains at the end of the journal.
     pub(super) fn recover(
         folder: &Path,
         identity: Identity,
@@ -87,7 +86,7 @@ impl Chains {
             .collect()
     }
 
-    /// Goes back to where the chains were before a record that could not be written.
+    /// Returns the chains to their state before a record that could not be written.
     pub(super) fn restore(&mut self, before: &[OwnChain], events: u64) {
         self.events = events;
         self.chains.retain(|(stream, _)| before.iter().any(|own| own.stream == *stream));
@@ -102,7 +101,7 @@ impl Chains {
         Snapshot::encode(self.events, self.chains.iter().map(|(stream, chain)| (stream, chain.state())))
     }
 
-    /// The chain of this stream; opens one if there is none.
+    /// The stream's chain; opens one if there is none.
     pub(super) fn chain(&mut self, stream: &Stream, now: UnixMillis) -> Result<&mut Chain, OpenError> {
         let found = self.chains.iter().position(|(own, _)| own == stream);
         let index = match found {
@@ -117,7 +116,8 @@ impl Chains {
         Ok(chain)
     }
 
-    /// Closes a stream's chain and goes on with a new one, which names what a store has of it, or else its end.
+    /// Closes a stream's chain and opens a new one, whose predecessor is the event that a store holds or else the
+    /// chain's own end.
     pub(super) fn supersede(
         &mut self,
         stream: &Stream,
@@ -135,7 +135,7 @@ impl Chains {
         Ok(())
     }
 
-    /// Closes the chains that are sealed and are not to be, or the other way round: those that were closed.
+    /// Closes the chains whose sealing differs from the configuration and returns their ids.
     pub(super) fn switch_chaining(&mut self, now: UnixMillis) -> Result<Vec<ChainId>, OpenError> {
         let mut closed = Vec::new();
         let mut chains = Vec::new();
@@ -152,7 +152,7 @@ impl Chains {
         Ok(closed)
     }
 
-    /// What the chain that follows this one names: its last event, or what it followed itself if it has none.
+    /// The predecessor for the successor of this chain: its last event, or its own predecessor if it is empty.
     fn predecessor_after(&self, chain: &Chain) -> Result<Option<Predecessor>, OpenError> {
         match chain.last() {
             Some(last) => Ok(Some(last)),
@@ -204,7 +204,8 @@ pub(super) fn read_record(folder: &Path, id: ChainId) -> Result<OpeningRecord, O
     serde_json::from_slice(&bytes).map_err(|error| OpenError::OpeningRecord { path, reason: error.to_string() })
 }
 
-/// Takes an event of the journal into the state of its chain. A stream's first event of another chain begins anew.
+/// Applies an event from the journal to the state of its chain. A stream's first event of another chain resets the
+/// state.
 fn advance(states: &mut Vec<(Stream, ChainState)>, stream: &Stream, event: &SealedEvent, received: UnixMillis) {
     let known = states.iter().position(|(own, state)| own == stream && state.chain == event.position.chain);
     let index = known.unwrap_or_else(|| {

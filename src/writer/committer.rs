@@ -1,5 +1,5 @@
-//! The one thread that gives events their places: seals what came, writes it as one record, answers after the sync.
-//! While a sync runs, what comes in waits and makes up the next record.
+//! The one thread that places events in their chains: it seals waiting submissions, writes them as one record, and
+//! answers after the sync. Submissions that arrive during a sync form the next record.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
@@ -24,7 +24,7 @@ pub(super) struct Submission {
     pub(super) answer: oneshot::Sender<Result<Receipts, SubmitError>>,
 }
 
-/// A submission of which some events may have been written already.
+/// A submission, parts of which may already be written.
 struct Pending {
     submission: Submission,
     receipts: Vec<Receipt>,
@@ -40,7 +40,7 @@ impl Pending {
     }
 
     fn answer(self, end: Position) {
-        // Whoever asked may have gone; the events are in the journal all the same.
+        // The caller may be gone; the events are in the journal all the same.
         let _ = self.submission.answer.send(Ok(Receipts { receipts: self.receipts, end }));
     }
 
@@ -56,12 +56,12 @@ pub(super) struct Committer {
     pub(super) overflow: Overflow,
     pub(super) state: Arc<State>,
     pub(super) metrics: JournalMetrics,
-    /// The record that is being built; kept for its capacity.
+    /// Buffer for the record being built; kept for its capacity.
     pub(super) payload: Vec<u8>,
 }
 
 impl Committer {
-    /// Runs until every sender is gone and everything that was sent is answered.
+    /// Runs until all senders are dropped and every submission is answered.
     pub(super) fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
         while let Some(first) = submissions.blocking_recv() {
             let mut bytes = first.contents.total_bytes();
@@ -105,7 +105,7 @@ impl Committer {
         if needed > self.journal.room()
             && let Err(error) = self.journal.make_room(&self.chains.snapshot())
         {
-            tracing::warn!(%error, "no new segment of the journal can be begun");
+            tracing::warn!(%error, "no new journal segment can be created");
         }
         needed <= self.journal.room()
     }
@@ -125,7 +125,8 @@ impl Committer {
         }
     }
 
-    /// Seals and writes one record of what waits, or one submission that is larger than that, and answers; or else leaves nothing of it.
+    /// Seals and writes one record of waiting submissions (or one larger submission), and answers. On failure, nothing
+    /// of it remains.
     fn write(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
         let before: Vec<_> = self.chains.own();
         let events_before = self.chains.events;
@@ -150,7 +151,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Writes records until none of the submissions is there in part.
+    /// Writes records until no submission is partly written.
     fn write_records(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
         if self.journal.is_segment_full() {
             let snapshot = self.chains.snapshot();
@@ -167,8 +168,8 @@ impl Committer {
         }
     }
 
-    /// Builds one record of what waits, oldest first, up to about [`GROUP_BYTES`]: of whole submissions, and the first of them may
-    /// be there in part.
+    /// Builds one record from the waiting submissions, oldest first, up to about [`GROUP_BYTES`]. It holds whole
+    /// submissions; only the first may be partly written already.
     fn seal(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
         let now = self.clock.now();
         let events_before = self.chains.events;
@@ -219,14 +220,14 @@ impl Committer {
     }
 }
 
-/// What a submission takes in the journal at most.
+/// Upper bound of the bytes that a submission takes in the journal.
 fn space_for(contents: &Contents) -> u64 {
     let events = sealed_bytes(contents);
     let records = events / GROUP_BYTES + 2;
     (events + records * (RECORD_OVERHEAD + SECTION_OVERHEAD + 64)) as u64
 }
 
-/// What the events of a submission take in records at most.
+/// Upper bound of the bytes that a submission's events take in records.
 fn sealed_bytes(contents: &Contents) -> usize {
     contents.total_bytes()
         + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES)

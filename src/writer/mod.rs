@@ -1,4 +1,4 @@
-//! Numbers, seals and journals events: what is acknowledged is on disk.
+//! Numbers, seals and journals events: every acknowledged event is on disk.
 
 mod chains;
 mod committer;
@@ -31,27 +31,27 @@ use chains::{ChainOptions, Chains};
 use committer::{Committer, Submission};
 pub use record::{BadRecord, Group, Section};
 
-/// A record of the journal takes up to about this many bytes, one request's events at least one of them.
+/// Target size of a journal record. A record holds the events of at least one request, so it may be larger.
 pub(crate) const GROUP_BYTES: usize = 2 << 20;
 
-/// A record is this large at most where that keeps a request in one.
+/// Maximum size of a record, if that keeps a request in one record.
 const PAYLOAD_BYTES: usize = GROUP_BYTES + (GROUP_BYTES >> 2);
 
-/// How many submissions may wait for the committer; those that wait to be let in hold their requests open.
+/// How many submissions may wait for the committer; further ones block and hold their requests open.
 const QUEUE: usize = 256;
 
-/// When to try again after the journal was full.
+/// How long clients should wait after the journal was full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// For how long it is said that the journal cannot be written, unless it is tried again meanwhile.
+/// How long a write failure is reported, unless a write is attempted earlier.
 const TROUBLE_LASTS: Duration = Duration::from_secs(10);
 
-/// What happens to events for which the journal has no room.
+/// How to treat events for which the journal has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// Refused, for the client to try again.
+    /// Reject them; the client may retry.
     Reject,
-    /// Dropped, counted and logged.
+    /// Drop, count and log them.
     Drop,
 }
 
@@ -59,13 +59,13 @@ pub enum Overflow {
 pub struct Options {
     pub journal: journal::Options,
     pub overflow: Overflow,
-    /// For how long one key seals, in milliseconds; fixed for a chain when it is opened.
+    /// How long one key seals, in milliseconds; fixed when a chain is opened.
     pub epoch_ms: u64,
-    /// Whether events are hashed, linked and sealed, and not only numbered.
+    /// Whether events are hashed, linked and sealed rather than only numbered.
     pub chaining: bool,
 }
 
-/// Why a writer cannot go on where it was.
+/// Why a writer cannot resume.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(transparent)]
@@ -84,13 +84,13 @@ pub enum OpenError {
     NoChain,
 }
 
-/// A writer that has found its place, and can still be told that a store knows better.
+/// A writer that has recovered its chains but not started. Its chains can still be superseded where a store has more.
 pub struct Recovering {
     journal: Journal,
     chains: Chains,
     clock: Arc<dyn Clock>,
     options: Options,
-    /// Bytes that were cut off the journal because they were never acknowledged.
+    /// Bytes cut off the journal because they were never acknowledged.
     pub cut: u64,
 }
 
@@ -113,18 +113,18 @@ impl Recovering {
         self.journal.handle()
     }
 
-    /// How many events the journal ever held.
+    /// Number of events ever written to the journal.
     pub fn events(&self) -> u64 {
         self.chains.events
     }
 
-    /// The chains as the journal has them.
+    /// The chains as recorded in the journal.
     pub fn own_chains(&self) -> Vec<OwnChain> {
         self.chains.own()
     }
 
-    /// Goes on with a new chain. `seen` is what a store holds of this stream's chain that the journal has lost; without it
-    /// the new chain names the end that the journal knows.
+    /// Opens a new chain for the stream. Its predecessor is `seen`, the event of the old chain that a store holds and
+    /// the journal has lost, or else the last event in the journal.
     pub fn supersede(&mut self, stream: &Stream, seen: Option<Predecessor>) -> Result<(), OpenError> {
         let now = self.clock.now();
         self.chains.supersede(stream, seen, now)?;
@@ -133,8 +133,7 @@ impl Recovering {
         Ok(self.journal.begin_segment(&snapshot)?)
     }
 
-    /// Closes every chain that is sealed though none is to be, or the other way round, and goes on with one that names it.
-    /// Returns those that were closed.
+    /// Supersedes every chain whose sealing differs from the configuration. Returns the closed chains.
     pub fn switch_chaining(&mut self) -> Result<Vec<ChainId>, OpenError> {
         let now = self.clock.now();
         let closed = self.chains.switch_chaining(now)?;
@@ -145,7 +144,6 @@ impl Recovering {
         Ok(closed)
     }
 
-    /// Starts the committer.
     pub fn start(self, metrics: JournalMetrics) -> io::Result<(Writer, WriterThread)> {
         metrics.limit_bytes.set(i64::try_from(self.options.journal.max_bytes).unwrap_or(i64::MAX));
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -168,11 +166,11 @@ impl Recovering {
     }
 }
 
-/// The committer's thread, to be awaited after [`Writer::close`].
+/// The committer's thread; join it after [`Writer::close`].
 pub struct WriterThread(JoinHandle<()>);
 
 impl WriterThread {
-    /// Waits until everything that was submitted is on disk.
+    /// Waits until every submission is on disk.
     pub fn join(self) {
         if self.0.join().is_err() {
             tracing::error!("the committer panicked");
@@ -186,14 +184,14 @@ pub struct Writer {
     sender: Arc<Mutex<Option<mpsc::Sender<Submission>>>>,
     state: Arc<State>,
     journal: JournalHandle,
-    /// The bound of the journal, in bytes.
+    /// Maximum size of the journal in bytes.
     limit: u64,
-    /// Where the opening records are.
+    /// Folder of the opening records.
     chains_folder: PathBuf,
 }
 
 impl Writer {
-    /// Seals the contents, in order, and returns once they are on disk. Completes even if the caller goes away.
+    /// Seals the contents in order and returns once they are on disk. Completes even if the caller goes away.
     pub async fn submit(&self, contents: Contents) -> Result<Receipts, SubmitError> {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (answer, receipts) = oneshot::channel();
@@ -203,17 +201,17 @@ impl Writer {
         receipts.await.unwrap_or(Err(SubmitError::Closed))
     }
 
-    /// Takes no more submissions; those that were taken are completed.
+    /// Accepts no more submissions; those already accepted are completed.
     pub fn close(&self) {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// The last event of the chain that this one goes on for, as this writer knew it when it closed that one.
+    /// The last event of this chain's predecessor, as the writer knew it when it closed the predecessor.
     pub fn predecessor(&self, chain: ChainId) -> Result<Option<Predecessor>, OpenError> {
         Ok(chains::read_record(&self.chains_folder, chain)?.predecessor)
     }
 
-    /// Whether events are being accepted, and if not, why.
+    /// Whether events are accepted, and if not, why.
     pub fn health(&self) -> Result<(), String> {
         if self.sender.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Err("the writer is shutting down".to_owned());
@@ -242,7 +240,7 @@ impl Writer {
     }
 }
 
-/// Counts since the journal began, or, of what was dropped, since the process started.
+/// Counts since the journal was created; `dropped` counts since the process started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterStats {
     pub events: u64,
@@ -250,26 +248,26 @@ pub struct WriterStats {
     pub journal_bytes: u64,
 }
 
-/// What the committer tells others.
+/// State that the committer shares with the handles.
 struct State {
     events: AtomicU64,
     dropped: AtomicU64,
-    /// What the last submission would have taken, if it was refused for want of room; else 0.
+    /// Bytes needed by the last submission if the journal had no room for it; else 0.
     refused_bytes: AtomicU64,
     trouble: Mutex<Option<Trouble>>,
 }
 
-/// Why the journal could not be written when that was last tried.
+/// Why the last write to the journal failed.
 struct Trouble {
     reason: String,
     at: Instant,
-    /// Until a restart.
+    /// Whether it lasts until a restart.
     is_final: bool,
 }
 
 impl Trouble {
-    /// Old news are none: events have to come for it to be tried again, and would not if it were said for ever that none
-    /// are taken.
+    /// A failure expires: a write is attempted only when events come, and none would come if the failure were reported
+    /// forever.
     fn is_current(&self, now: Instant) -> bool {
         self.is_final || now.saturating_duration_since(self.at) < TROUBLE_LASTS
     }
@@ -308,19 +306,18 @@ impl State {
     }
 }
 
-/// Proof that events are in their chains and on disk.
 #[derive(Debug)]
 pub struct Receipts {
-    /// One for each content, in order.
+    /// One per content, in order.
     pub receipts: Vec<Receipt>,
-    /// Where the journal ends after them: what to wait for until a store has them.
+    /// Where the journal ends after them: a store that has confirmed this position has them all.
     pub end: JournalPosition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub position: ChainPosition,
-    /// `None` in a chain that is not sealed.
+    /// `None` in an unsealed chain.
     pub leaf_hash: Option<LeafHash>,
 }
 
@@ -328,19 +325,18 @@ pub use crate::journal::Position as JournalPosition;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The journal has reached its bound: 429, and nothing was written.
+    /// The journal is full: 429; nothing was written.
     #[error("the journal is full: {used} of {limit} bytes wait for a store")]
     Full { used: u64, limit: u64, retry_after: Duration },
-    /// The events take more than the journal may ever hold: 413, and nothing was written.
+    /// The events are larger than the whole journal may be: 413; nothing was written.
     #[error("the events take {needed} bytes in the journal, which may hold {limit}")]
     TooLarge { needed: u64, limit: u64 },
-    /// The journal is full and the operator chose to drop: counted and logged, nothing was written.
+    /// The journal is full and configured to drop: counted and logged; nothing was written.
     #[error("the journal is full and the events were dropped, as configured")]
     Dropped,
-    /// Shutting down.
     #[error("the writer is shutting down")]
     Closed,
-    /// The disk failed. If it was a sync that failed, nothing more is accepted until a restart.
+    /// The disk failed. After a failed sync, nothing is accepted until a restart.
     #[error("the journal cannot be written: {reason}")]
     Failed { reason: String },
 }

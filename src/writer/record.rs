@@ -1,4 +1,4 @@
-//! What the journal's records and snapshots hold.
+//! The format of the journal's records and snapshots.
 //!
 //! # Format 1
 //!
@@ -21,24 +21,23 @@ use crate::{
 };
 
 const VERSION: u8 = 1;
-/// Bytes that a record has besides its sections.
+/// Bytes of a record besides its sections.
 pub(super) const RECORD_OVERHEAD: usize = 9;
-/// Bytes that a section has besides its events, at most.
+/// Maximum bytes of a section besides its events.
 pub(super) const SECTION_OVERHEAD: usize = 69;
-/// Bytes that an event has besides its document.
+/// Bytes of an event besides its document.
 pub(super) const ENTRY_BYTES: usize = 36;
-/// What stands in the place of a leaf hash where there is none.
+/// Placeholder for the leaf hash of an unsealed event.
 const UNSEALED: [u8; 32] = [0; 32];
 
-/// Bytes that are not of this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a journal record is not of a format that this program knows")]
+#[error("a journal record has an unknown format")]
 pub struct BadRecord;
 
-/// A record taken apart.
+/// A decoded record.
 #[derive(Debug)]
 pub struct Group {
-    /// How many events the journal ever held before this record.
+    /// Number of events written to the journal before this record.
     pub events_before: u64,
     pub sections: Vec<Section>,
 }
@@ -101,7 +100,7 @@ pub(super) fn put_record_header(out: &mut Vec<u8>, events_before: u64) {
     out.extend_from_slice(&events_before.to_be_bytes());
 }
 
-/// A section that is being written: its entries are filled in as its documents are appended.
+/// A section being written: its entries are filled in as its documents are appended.
 pub(super) struct SectionWriter {
     next_entry: usize,
 }
@@ -124,7 +123,7 @@ impl SectionWriter {
         Self { next_entry }
     }
 
-    /// Notes that a document of this length was appended.
+    /// Fills in the next entry, for an appended document of this length.
     pub(super) fn note(&mut self, out: &mut [u8], length: usize, leaf: Option<LeafHash>) {
         let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
         let entry = out.iter_mut().skip(self.next_entry);
@@ -134,7 +133,7 @@ impl SectionWriter {
     }
 }
 
-/// What a segment begins with.
+/// The snapshot at the start of a segment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
     pub(super) events: u64,
@@ -156,7 +155,7 @@ impl Snapshot {
         out
     }
 
-    /// No bytes are the snapshot of a new journal.
+    /// An empty snapshot is that of a new journal.
     pub(super) fn decode(bytes: Vec<u8>) -> Result<Self, BadRecord> {
         let mut bytes = Bytes::from(bytes);
         if bytes.is_empty() {

@@ -62,7 +62,7 @@ fn documents(journal: &JournalHandle) -> Vec<Bytes> {
     }
 }
 
-/// Every document verifies, links to the one before, and has the mac of its epoch.
+/// Verifies every document, its link to its predecessor, and the MAC of its epoch.
 fn verify(documents: &[Bytes], folder: &DataFolder) {
     let identity = Identity::open(folder, None, UnixMillis(0)).unwrap();
     let mut previous: Option<integrity::Leaf> = None;
@@ -94,7 +94,7 @@ fn contents_of_several_streams_go_to_a_chain_each_and_are_answered_for_in_their_
     let clock = Arc::new(TestClock(AtomicI64::new(10_000)));
     let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
     let streams: [Stream; 2] = [Stream::general(), "long".parse().unwrap()];
-    // The second one takes more than a record.
+    // The second submission takes more than one record.
     let pattern = [0, 0, 1, 0, 1, 1, 1, 0];
     let mut receipts = Vec::new();
     for (count, padding) in [(8, 10), (64, 50_000), (8, 10)] {
@@ -324,8 +324,8 @@ fn chains_that_are_switched_go_on_as_switched_also_after_a_restart_without_an_ev
     assert_eq!(closed, [], "the switch before this start was kept, though it got no event");
     assert_eq!((unsealed.position.sequence.0, unsealed.leaf_hash), (1, None));
     let (closed, again) = log(unchained);
-    assert_eq!((closed.len(), again.position.sequence.0), (0, 3), "an unsealed chain is gone on with");
-    // Switched there and back, the empty chain between names what it followed, and so does the one after it.
+    assert_eq!((closed.len(), again.position.sequence.0), (0, 3), "an unsealed chain is resumed");
+    // After switching there and back, the empty chain in between names its own predecessor, and so does its successor.
     assert_eq!(open(&folder, &clock, OPTIONS).switch_chaining().unwrap(), [unsealed.position.chain]);
     let mut recovering = open(&folder, &clock, unchained);
     assert_eq!(recovering.switch_chaining().unwrap().len(), 1);

@@ -90,7 +90,7 @@ fn an_address_in_use_is_named() {
 fn a_data_folder_that_cannot_be_made_is_named() {
     let home = Home::on_sqlite();
     fs::write(home.data(), "a file").unwrap();
-    assert!(refusal(&home).starts_with("error: the data folder DATA cannot be made: "), "{}", refusal(&home));
+    assert!(refusal(&home).starts_with("error: the data folder DATA cannot be created: "), "{}", refusal(&home));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who was known a moment ago, so that not each request asks another system.
+//! A cache of identified callers, so that not every request asks another system.
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,14 @@ use crate::access::{Credentials, Principal};
 
 const MAX_ENTRIES: usize = 10_000;
 
-/// Callers by a salted hash of their credentials, which are themselves kept nowhere.
+/// Callers by a salted hash of their credentials. The credentials themselves are not stored.
 pub(super) struct Cache {
     salt: [u8; 32],
     holds_for: Duration,
     known: Mutex<HashMap<[u8; 32], Entry>>,
 }
 
-/// Who, and until when that holds.
+/// The caller, and when the entry expires.
 type Entry = (Arc<Principal>, Instant);
 
 impl Cache {

@@ -8,7 +8,7 @@ use crate::access::{
     remote::{Remote, Request, Unavailable},
 };
 
-/// What the engine says of the caller; `None` if it does not know them.
+/// Elasticsearch's description of the caller; `None` if it does not know them.
 pub(super) async fn ask(remote: &Remote, credentials: &Credentials) -> Result<Option<Value>, Unavailable> {
     let Some(authorization) = credentials.authorization() else { return Ok(None) };
     let request = Request {

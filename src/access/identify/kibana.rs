@@ -1,4 +1,4 @@
-//! Kibana's users, by session or credentials: `GET internal/security/me` with what the caller showed.
+//! Kibana's users, by session or credentials: `GET internal/security/me` with the caller's credentials.
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -8,15 +8,15 @@ use crate::access::{
     remote::{Remote, Request, Unavailable},
 };
 
-/// Kibana answers its internal routes to those who say that they are of it.
+/// Kibana answers its internal routes only to requests with this header.
 pub(in crate::access) const INTERNAL_ORIGIN: (&str, &str) = ("x-elastic-internal-origin", "annals");
 
-/// What of a caller's credentials Kibana takes; `None` if nothing.
+/// The cookie for Kibana; `None` without a session.
 pub(in crate::access) fn cookie(credentials: &Credentials, name: &str) -> Option<String> {
     credentials.session().map(|session| format!("{name}={session}"))
 }
 
-/// What Kibana says of the caller; `None` if it does not know them.
+/// Kibana's description of the caller; `None` if it does not know them.
 pub(super) async fn ask(remote: &Remote, name: &str, credentials: &Credentials) -> Result<Option<Value>, Unavailable> {
     let cookie = cookie(credentials, name);
     let mut headers = vec![INTERNAL_ORIGIN];
@@ -29,7 +29,7 @@ pub(super) async fn ask(remote: &Remote, name: &str, credentials: &Credentials) 
     let answer = remote.ask(&request).await?;
     match answer.status {
         StatusCode::OK => serde_json::from_slice(&answer.body).map(Some).map_err(|error| answer.unexpected(error)),
-        // A redirect leads to the page for signing in.
+        // A redirect leads to the login page.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::FOUND | StatusCode::SEE_OTHER => Ok(None),
         _ => Err(answer.unexpected("expected who is calling")),
     }

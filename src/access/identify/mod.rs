@@ -1,4 +1,4 @@
-//! Who a caller is: the authenticators, asked in the order in which they are configured.
+//! Identifies callers: asks the authenticators in the configured order.
 
 mod cache;
 mod engine;
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::event::UnixMillis;
 
-/// Why nobody can be asked.
+/// Why authentication cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     #[error("access.{section}")]
@@ -33,30 +33,30 @@ pub enum AccessError {
     Random(#[from] getrandom::Error),
 }
 
-/// All who vouch for callers. The log's own keys are nobody else's to know, so their place in the order makes no difference.
+/// All authenticators. No other system knows the log's own keys, so their place in the order makes no difference.
 pub(super) struct Authenticators {
     keys: Option<Arc<Keys>>,
     externals: Vec<External>,
 }
 
-/// What other systems say of a caller.
+/// The answer of other systems about a caller.
 pub(super) enum ExternalIdentity {
     Known(Arc<Principal>),
     Unknown,
-    /// None of those that answered knows them.
+    /// None of the systems that answered knows them.
     Unavailable {
         error: Unavailable,
-        /// Whether one of them was shown the credentials, and answered.
+        /// Whether a system received the credentials and answered.
         was_refused: bool,
     },
 }
 
-/// Another system, what its words mean here, and whom it knew a moment ago.
+/// Another system, how its answers map to grants here, and its recent answers.
 struct External {
     realm: Realm,
     system: System,
     rules: Rules,
-    /// Where in its words the caller's name is.
+    /// Where its answers hold the caller's name.
     name_claim: String,
     cache: Cache,
 }
@@ -76,7 +76,7 @@ impl Authenticators {
         })
     }
 
-    /// Whether it is one of this log's own keys, which costs next to nothing to find out, and which nobody can guess.
+    /// Checks for one of this log's own keys. That is cheap, and a key cannot be guessed.
     pub(super) fn own_key(&self, credentials: &Credentials, now: UnixMillis) -> Known {
         match (&self.keys, credentials.key()) {
             (Some(keys), Some(key)) => keys.look_up(key, now),
@@ -84,12 +84,12 @@ impl Authenticators {
         }
     }
 
-    /// Whom another system knew a moment ago.
+    /// The caller if another system identified them recently.
     pub(super) fn cached(&self, credentials: &Credentials) -> Option<Arc<Principal>> {
         self.externals.iter().find_map(|external| external.cache.get(credentials))
     }
 
-    /// Whom another system knows. The first who knows the caller decides.
+    /// Asks the other systems. The first one that knows the caller decides.
     pub(super) async fn ask_externals(&self, credentials: &Credentials, now: UnixMillis) -> ExternalIdentity {
         let (mut was_refused, mut silent) = (false, None);
         for external in &self.externals {
@@ -132,12 +132,12 @@ fn external(kind: AuthenticatorKind, config: &AccessConfig) -> Option<Result<Ext
 impl External {
     fn new(realm: Realm, system: System, name_claim: &str, config: &AccessConfig) -> Result<Self, AccessError> {
         let rules = Rules::of(realm, config.rules.values())?;
-        // A token is verified here each time, so that it ends when it says.
+        // A token is verified here each time, so that it ends when it expires.
         let holds_for = if realm == Realm::Oidc { Duration::ZERO } else { config.cache };
         Ok(Self { realm, system, rules, name_claim: name_claim.to_owned(), cache: Cache::new(holds_for)? })
     }
 
-    /// Whether these are credentials that it is asked about.
+    /// Whether it is asked about these credentials.
     fn judges(&self, credentials: &Credentials) -> bool {
         match &self.system {
             System::Engine(_) => credentials.authorization().is_some(),
@@ -169,7 +169,7 @@ impl External {
         Ok(principal)
     }
 
-    /// Whoever has no name is nobody.
+    /// `None` if the answer has no name.
     fn principal(&self, said: &Value) -> Option<Principal> {
         let name = look_up(said, &self.name_claim)?.as_str().filter(|name| !name.is_empty())?.to_owned();
         Some(Principal { name, realm: self.realm, grants: self.rules.grants(said) })

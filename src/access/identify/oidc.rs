@@ -1,8 +1,8 @@
 //! Bearer tokens of an OpenID Connect issuer: signed JWTs, verified here with the keys that the issuer publishes.
 //!
-//! A token holds if its signature is by one of the issuer's keys with RS256, ES256 or EdDSA (the key's own kind, whatever
-//! the token says), its issuer and audience are those configured, and its time is now. A token of another
-//! issuer is not ours to judge.
+//! A token is valid if it is signed by one of the issuer's keys with RS256, ES256 or EdDSA (the key's own kind,
+//! whatever the token says), has the configured issuer and audience, and is within its time of validity. Tokens of
+//! other issuers are ignored.
 
 mod jwks;
 mod token;
@@ -20,7 +20,6 @@ use crate::{
     event::UnixMillis,
 };
 
-/// One issuer.
 pub(super) struct Oidc {
     issuer: String,
     audience: Vec<String>,
@@ -38,21 +37,21 @@ impl Oidc {
         })
     }
 
-    /// What the token says of the caller; `None` if it does not hold. Why not is for the operator alone to know.
+    /// The claims of a valid token, else `None`. Only the operator learns why a token is invalid.
     pub(super) async fn ask(&self, bearer: &str, now: UnixMillis) -> Result<Option<Value>, Unavailable> {
         let Some(token) = Token::read(bearer) else { return Ok(None) };
         if let Some(reason) = self.flaw(&token.claims, now) {
-            tracing::debug!(reason, "a token does not hold");
+            tracing::debug!(reason, "a token is not valid");
             return Ok(None);
         }
         if !self.jwks.has_signed(&token).await? {
-            tracing::debug!(key = token.key_id, "a token does not hold: none of the issuer's keys has signed it");
+            tracing::debug!(key = token.key_id, "a token is not valid: none of the issuer's keys has signed it");
             return Ok(None);
         }
         Ok(Some(token.claims))
     }
 
-    /// What is wrong with the claims; the signature comes last, as it costs more.
+    /// The first error in the claims; the signature is checked last, as it costs more.
     fn flaw(&self, claims: &Value, now: UnixMillis) -> Option<&'static str> {
         let is_ours = |audience: &Value| {
             audience.as_str().is_some_and(|audience| self.audience.iter().any(|ours| ours == audience))

@@ -50,7 +50,7 @@ async fn elasticsearch_vouches_for_its_users_and_rules_give_them_roles() {
     let seen = engine.seen();
     assert_eq!((seen.len(), seen[0].0.as_str()), (1, "GET /_security/_authenticate"));
     assert_eq!(seen[0].1["authorization"], basic("alice").as_str());
-    // Believed for a while: these credentials, and no others.
+    // Cached: these credentials, and no others.
     assert_eq!(log.name(&basic("alice")).await.as_deref(), Some("elasticsearch:alice"));
     assert!(engine.seen().is_empty());
     engine.answers([(200, user("carol", &["viewer"]))]);
@@ -59,7 +59,7 @@ async fn elasticsearch_vouches_for_its_users_and_rules_give_them_roles() {
 
     engine.answers([(401, json!({"error": {}}))]);
     assert!(matches!(log.ask(&shown(&basic("mallory"))).await, Identified::Unknown(_)));
-    // Not believed: who was refused is asked about again.
+    // Not cached: a refused caller is asked about again.
     assert_eq!(log.name(&basic("mallory")).await, None);
     assert_eq!(engine.seen().len(), 2);
 }
@@ -93,7 +93,7 @@ async fn a_system_that_does_not_answer_leaves_the_question_open() {
         assert!(!matches!(identified, Identified::Known(_)));
         assert!(!format!("{identified:?}").contains(&basic("alice")));
     }
-    // The dead first node is passed over; and one system's silence does not keep the next from answering.
+    // A dead first node is skipped, and one unavailable system does not keep the next from answering.
     engine.answers([(200, user("alice", &[]))]);
     assert_eq!(log.name(&basic("alice")).await.as_deref(), Some("elasticsearch:alice"));
     let log = Log::new(&[
@@ -129,7 +129,7 @@ async fn kibana_vouches_for_sessions_and_credentials() {
     assert_eq!(log.name(&basic("alice")).await.as_deref(), Some("kibana:alice"));
     assert_eq!(kibana.seen()[0].1["authorization"], basic("alice").as_str());
 
-    // To whom Kibana does not know, it shows the page for signing in.
+    // Kibana redirects unknown callers to the login page.
     for status in [401, 302] {
         kibana.answers([(status, json!({}))]);
         assert!(matches!(log.ask(&Credentials::default().with_session("old")).await, Identified::Unknown(_)));
@@ -138,7 +138,7 @@ async fn kibana_vouches_for_sessions_and_credentials() {
     assert!(matches!(log.ask(&Credentials::default().with_session("old")).await, Identified::Unavailable(_)));
 }
 
-/// A signer of tokens, and its public half as an issuer publishes it.
+/// A signer of tokens, with its public key as an issuer publishes it.
 struct Signer {
     id: &'static str,
     algorithm: &'static str,
@@ -276,7 +276,7 @@ async fn a_token_that_is_not_for_us_or_not_now_or_not_by_the_issuer_does_not_hol
     issuer.answers([key_set(&[&signer, &rsa])]);
     let log = oidc(&format!("{}/keys", issuer.url));
     assert!(log.name(&bearer(&signer.sign(&claims(json!({}))))).await.is_some());
-    // Within the leeway of a minute.
+    // Within the leeway of one minute.
     for edge in [json!({"exp": NOW_SECONDS - 59}), json!({"nbf": NOW_SECONDS + 60}), json!({"exp": 1_700_000_000.5})] {
         assert!(log.name(&bearer(&signer.sign(&claims(edge.clone())))).await.is_some(), "{edge}");
     }
@@ -304,7 +304,7 @@ async fn a_token_that_is_not_for_us_or_not_now_or_not_by_the_issuer_does_not_hol
     let (signed, _) = token.rsplit_once('.').unwrap();
     let secret = URL_SAFE_NO_PAD.decode(signer.jwk()["x"].as_str().unwrap()).unwrap();
     let shared_secret = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret), signed.as_bytes());
-    // Signed with what everybody knows, as if that were a secret.
+    // Signed with the public key used as a shared secret.
     let rsa_key = rsa.jwk();
     let texts =
         [rsa_key["n"].as_str().unwrap().to_owned(), rsa_key.to_string(), signer.jwk().to_string(), String::new()];
@@ -337,7 +337,7 @@ async fn a_token_that_is_not_for_us_or_not_now_or_not_by_the_issuer_does_not_hol
     for token in forged {
         assert_eq!(log.name(&bearer(&token)).await, None, "{}", token.chars().take(80).collect::<String>());
     }
-    // A token is no API key, and the other way round.
+    // A token is no API key, and vice versa.
     assert_eq!(log.name(&format!("ApiKey {token}")).await, None);
 }
 
@@ -355,7 +355,7 @@ async fn an_issuer_may_change_its_keys_and_be_away_for_a_while() {
     tokio::time::advance(Duration::from_secs(11)).await;
     issuer.answers([key_set(&[&first])]);
     assert!(matches!(log.ask(&token(&first)).await, Identified::Known(_)));
-    // A key that is not known yet makes us ask, but not for each token that names one.
+    // An unknown key id leads to a new request, but not for every token that names one.
     issuer.answers([key_set(&[&second])]);
     for _ in 0..3 {
         assert!(matches!(log.ask(&token(&third)).await, Identified::Unknown(_)));
@@ -401,7 +401,7 @@ async fn the_keys_come_over_tls_from_an_issuer_whose_authority_is_trusted_and_fr
         std::fs::write(&path, certificate).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    // It has the same name, as rcgen gives each.
+    // It has the same name, as rcgen gives every certificate.
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
     let (own, other) = (ca_file("own.pem", &authority), ca_file("other.pem", &other));
     for (ca_file, is_trusted) in [(Some(&own), true), (Some(&other), false), (None, false)] {

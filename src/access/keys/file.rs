@@ -1,8 +1,9 @@
 //! `api-keys.json` in the data folder, mode 0600.
 //!
 //! Version 2: `{"version": 2, "keys": [{"name", "sha256", "created", "created_by"?, "expires"?, "grants": [{"role",
-//! "spaces"?, "providers"?}]}]}`. `sha256` is that of the key's text, in lower-case hex; times are as in events; `created_by` is who asked for
-//! the key. In version 1 a key had neither `created_by`, `expires` nor `grants`, and might do everything, as an admin may.
+//! "spaces"?, "providers"?}]}]}`. `sha256` is the hash of the key's text, in lower-case hex; times are as in events;
+//! `created_by` is the caller who created the key. In version 1 a key had neither `created_by`, `expires` nor `grants`,
+//! and had the rights of an admin.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,10 +52,10 @@ struct FirstKeyEntry {
     created: String,
 }
 
-/// What a file held.
+/// The contents of a file.
 pub(super) struct Parsed {
     pub(super) keys: Vec<Key>,
-    /// It was of an older version, and is to be written anew.
+    /// Whether it has an older version and needs rewriting.
     pub(super) is_old: bool,
 }
 
@@ -78,7 +79,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let mut keys: Vec<Key> = Vec::with_capacity(entries.len());
     for (index, entry) in entries.into_iter().enumerate() {
         if entry.name.is_empty() || keys.iter().any(|key| key.info.name == entry.name) {
-            return Err(format!("keys[{index}].name: expected a name of its own, found {:?}", entry.name));
+            return Err(format!("keys[{index}].name: expected a unique name, found {:?}", entry.name));
         }
         keys.push(read(entry).map_err(|reason| format!("keys[{index}].{reason}"))?);
     }

@@ -1,9 +1,9 @@
-//! The API keys of this log itself.
+//! The log's own API keys.
 //!
-//! A key is `annals_` and 256 random bits in base64url, so a plain hash is enough to keep of it: there is nothing to guess.
-//! Its text is nowhere but with its owner. The first start makes one key, `admin`, and leaves its text in `admin.key`, mode
-//! 0600, from where the operator takes it. Keys are made and revoked while the service runs, by its own interface alone,
-//! and a change is on disk before it holds.
+//! A key is `annals_` and 256 random bits in base64url. It cannot be guessed, so a plain hash of it is enough; only its
+//! owner has its text. The first start creates one key, `admin`, and writes its text to `admin.key`, mode 0600, for the
+//! operator to collect. Keys are created and revoked only through the service's API while it runs; a change is on disk
+//! before it takes effect.
 
 mod file;
 #[cfg(test)]
@@ -28,18 +28,17 @@ use crate::{event::UnixMillis, files, time::format_time, units::Secret};
 const KEYS_FILE: &str = "api-keys.json";
 const ADMIN_FILE: &str = "admin.key";
 const ADMIN: &str = "admin";
-/// What each key's text begins with, so that one that went astray is recognised, and never shown to another system.
+/// Prefix of every key, so that a leaked key is recognised and no key is ever shown to another system.
 pub(super) const PREFIX: &str = "annals_";
-/// The most keys; each request compares with all of them.
+/// Maximum number of keys; each request is compared with all of them.
 const MAX_KEYS: usize = 10_000;
-/// Of one key, as texts: they are in an event, too.
+/// Maximum size of one key's grants as text: they are in an event, too.
 const MAX_GRANTS_BYTES: usize = 64 << 10;
 
-/// The keys that are known.
 pub struct Keys {
     path: PathBuf,
     current: RwLock<Arc<Vec<Key>>>,
-    /// Held while the file is written, so that two changes do not lose one another.
+    /// Held while the file is written, so that concurrent changes do not overwrite one another.
     changing: Mutex<()>,
 }
 
@@ -57,7 +56,7 @@ impl Key {
     }
 }
 
-/// What may be known of a key.
+/// The public properties of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
     pub name: String,
@@ -78,7 +77,7 @@ impl KeyInfo {
     }
 }
 
-/// What a new key is to be.
+/// The properties of a key to create.
 #[derive(Clone, Debug)]
 pub struct NewKey {
     pub name: String,
@@ -86,24 +85,24 @@ pub struct NewKey {
     pub expires: Option<UnixMillis>,
 }
 
-/// What a text is to this log.
+/// The result of looking up a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// A key that holds.
+    /// A valid key.
     Key(Arc<Principal>),
-    /// The key of this name, which holds no longer.
+    /// The key of this name has expired.
     Expired {
         name: String,
     },
     Unknown,
 }
 
-/// Why the keys cannot be read or made.
+/// Why the keys cannot be read or created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     #[error("{}: cannot be {what}", path.display())]
     Io { path: PathBuf, what: &'static str, source: io::Error },
-    #[error("{}: {reason}; mend it, or move it away to have a new admin key made", path.display())]
+    #[error("{}: {reason}; fix it, or move it away to get a new admin key", path.display())]
     Corrupt { path: PathBuf, reason: String },
     #[error("no random bytes for a new key: {0}")]
     Random(String),
@@ -115,7 +114,7 @@ impl KeysError {
     }
 }
 
-/// Why the keys were not changed.
+/// Why a change of the keys was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error("name: expected 1 to 64 letters, digits, dots, hyphens and underscores, and not dots alone; found {0:?}")]
@@ -132,14 +131,14 @@ pub enum ChangeError {
     Absent(String),
     #[error("{0:?} is the last key that is an admin's for good; make another one first")]
     LastAdmin(String),
-    #[error("there are {MAX_KEYS} keys, which is the most")]
+    #[error("there are already {MAX_KEYS} keys, the maximum")]
     TooMany,
     #[error(transparent)]
     Write(#[from] KeysError),
 }
 
 impl Keys {
-    /// Reads the keys of this data folder; makes the folder and the admin key if there are no keys yet.
+    /// Reads the keys of this data folder; creates the folder and the admin key if there are no keys yet.
     pub fn open(data_dir: &Path, now: UnixMillis) -> Result<Self, KeysError> {
         let path = data_dir.join(KEYS_FILE);
         let bytes = match fs::read(&path) {
@@ -158,7 +157,7 @@ impl Keys {
         Ok(Self { path, current: RwLock::new(Arc::new(keys)), changing: Mutex::new(()) })
     }
 
-    /// Who this key belongs to. Takes the same time whether and wherever it is found.
+    /// The owner of this key. Takes the same time wherever the key is found, and if it is not.
     pub fn look_up(&self, key: &str, now: UnixMillis) -> Known {
         let digest = hash(key);
         let keys = self.current();
@@ -174,12 +173,12 @@ impl Keys {
         }
     }
 
-    /// Every key, in the order in which they were made.
+    /// All keys, in order of creation.
     pub fn list(&self) -> Vec<KeyInfo> {
         self.current().iter().map(|key| key.info.clone()).collect()
     }
 
-    /// Makes a key, which holds and is on disk on return. Its text is given out this once. Blocks on the disk.
+    /// Creates a key, which is valid and on disk on return. Its text is returned only here. Blocks on the disk.
     pub fn create(&self, new: NewKey, by: &Principal, now: UnixMillis) -> Result<(KeyInfo, Secret), ChangeError> {
         check_new(&new, now)?;
         let NewKey { name, grants, expires } = new;
@@ -199,7 +198,7 @@ impl Keys {
         Ok((info, Secret::new(text.as_str())))
     }
 
-    /// From the next request on the key is unknown. Blocks on the disk.
+    /// Revokes a key from the next request on. Blocks on the disk.
     pub fn revoke(&self, name: &str) -> Result<KeyInfo, ChangeError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = self.current().to_vec();
@@ -228,7 +227,7 @@ impl Keys {
 fn check_new(new: &NewKey, now: UnixMillis) -> Result<(), ChangeError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     let is_plain = (1..=64).contains(&new.name.len()) && new.name.bytes().all(fits);
-    // A path cannot end in these.
+    // Otherwise the name could not be the end of a URL path.
     if !is_plain || new.name.bytes().all(|byte| byte == b'.') {
         return Err(ChangeError::BadName(new.name.chars().take(64).collect()));
     }
@@ -242,8 +241,8 @@ fn check_new(new: &NewKey, now: UnixMillis) -> Result<(), ChangeError> {
     if new.expires.is_some_and(|expires| expires <= now) { Err(ChangeError::Past) } else { Ok(()) }
 }
 
-/// The text goes to disk before its hash does: a crash between the two leads to a new key at the next start, never to a
-/// log that nobody can open.
+/// Writes the key's text to disk before its hash: a crash in between leads to a new key at the next start, never to a
+/// log that nobody can access.
 fn create(data_dir: &Path, path: &Path, now: UnixMillis) -> Result<Vec<u8>, KeysError> {
     fs::create_dir_all(data_dir).map_err(|source| KeysError::io(data_dir, "created", source))?;
     let admin = data_dir.join(ADMIN_FILE);
@@ -257,7 +256,7 @@ fn create(data_dir: &Path, path: &Path, now: UnixMillis) -> Result<Vec<u8>, Keys
     Ok(bytes)
 }
 
-/// The bytes that are in the file then.
+/// Returns the bytes written.
 fn write(path: &Path, keys: &[Key]) -> Result<Vec<u8>, KeysError> {
     let bytes = file::write(keys).map_err(|error| KeysError::io(path, "written", error.into()))?;
     files::replace(path, &bytes).map_err(|source| KeysError::io(path, "written", source))?;
@@ -272,7 +271,7 @@ fn random_key() -> Result<Zeroizing<String>, KeysError> {
 
 fn warn_if_exposed(path: &Path) {
     if is_exposed(path) {
-        tracing::warn!(file = %path.display(), "others than the owner can open this file: set its mode to 600");
+        tracing::warn!(file = %path.display(), "users other than the owner can open this file: set its mode to 600");
     }
 }
 

@@ -92,7 +92,7 @@ fn a_key_holds_until_it_expires() {
     }
 }
 
-/// However far its end is, it is written as a time that can be read again.
+/// However late its expiry, it is written as a time that can be read again.
 #[test]
 fn a_key_may_hold_to_the_end_of_the_calendar() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,18 +1,20 @@
-//! Who fails to say who they are is made to wait, longer each time.
+//! Makes callers who fail to authenticate wait, longer each time.
 //!
-//! **What is counted.** Failures count for three things: the *pair* of the client's address (of IPv6, its /64) and the login that basic
-//! credentials name, or the very credentials of other kinds; the *address*, whatever it shows; and the *login*, wherever it is tried.
-//! From the limit on, each further failure doubles the wait, from one second up to the longest. An address has five times the limit of
-//! a pair, so that one person's failures keep nobody else out who comes by the same address; a login has a hundred times, so that it takes
-//! some hundred addresses to keep its owner out. Failures are forgotten when none has been added for the longest wait.
+//! **What is counted.** Failures count against three subjects: the *pair* of the client's address (for IPv6, its /64)
+//! and the login named by basic credentials, or the exact credentials of other kinds; the *address*, whatever
+//! credentials it presents; and the *login*, from whatever address. From the limit on, each further failure doubles the
+//! wait, from one second up to a maximum. An address has five times the limit of a pair, so that one person's failures
+//! do not lock out others behind the same address; a login has a hundred times the limit, so that locking its owner out
+//! takes about a hundred addresses. Failures are forgotten when none has been added for the longest wait.
 //!
-//! **Who is let in is remembered.** A pair that was let in has for a day to wait for nobody's failures but its own. So neither a guesser at
-//! the same address nor one with many addresses keeps out whoever is at their usual place.
+//! **Successes are remembered.** For a day after a success, a pair waits only because of its own failures. So neither
+//! an attacker at the same address nor one with many addresses locks out users at their usual place.
 //!
-//! **An attempt is counted before it is made.** At most so many are under way that all of them may fail without going beyond a limit,
-//! and one where the limit is reached; further ones wait for their turn. An attempt that is let in gives its place back. One of which nobody hears the
-//! end, as the client hung up, has failed. Where no system could be asked, nothing was learnt, and nothing is counted; where one said no to a login
-//! and another was silent, the password was tried, and that counts.
+//! **Attempts are counted before they are made.** The number of concurrent attempts is bounded so that even if all
+//! fail, no limit is exceeded, or to one where the limit is reached; further attempts wait for their turn. A successful
+//! attempt gives its place back. An abandoned one, because the client hung up, counts as failed. If no system was
+//! available, nothing was learnt and nothing is counted; if one system refused a login and another was unavailable, the
+//! password was tried, and that counts.
 
 mod reports;
 mod subjects;
@@ -39,7 +41,7 @@ use self::{
 use super::Credentials;
 use crate::units::client_network;
 
-/// The limits of an address, and of a login, in limits of a pair.
+/// The limits of an address and of a login, as multiples of a pair's limit.
 const ADDRESS_FACTOR: u32 = 5;
 const LOGIN_FACTOR: u32 = 100;
 
@@ -47,7 +49,7 @@ pub(super) struct Lockout {
     limit: u32,
     salt: [u8; 32],
     state: Mutex<State>,
-    /// Told whenever an attempt has ended.
+    /// Notified whenever an attempt has ended.
     ended: Notify,
 }
 
@@ -56,33 +58,33 @@ struct State {
     reports: Reports,
 }
 
-/// Who tries: from where, and what they show.
+/// A caller's address and credentials.
 pub(super) struct Claim<'a> {
     pub(super) address: Option<IpAddr>,
     pub(super) credentials: &'a Credentials,
-    /// For reports, where the credentials name none.
+    /// The name of an expired key, for reports; its credentials name no login.
     pub(super) expired_key: Option<String>,
 }
 
-/// What comes of a claim.
+/// The result of trying to begin an attempt.
 pub(super) enum Begun<'a> {
     Attempt(Attempt<'a>),
-    /// There were too many failures; so long is left.
+    /// Too many failures; this is the remaining wait.
     Locked(Duration),
-    /// As many attempts are under way as may be.
+    /// Too many concurrent attempts.
     Full,
 }
 
-/// An attempt under way. Dropped without an outcome, it has failed.
+/// An attempt in progress. Dropping it without an outcome counts as a failure.
 pub(super) struct Attempt<'a> {
     lockout: &'a Lockout,
-    /// Where there is no connection, there is no address and no pair.
+    /// Without a connection there is no address and no pair.
     pair: Option<Subject>,
     others: Vec<(Subject, u32)>,
     address: Option<IpAddr>,
     /// For reports.
     login: Option<String>,
-    /// Whether it may guess at something that a person chose.
+    /// Whether it may be guessing a secret chosen by a person.
     pub(super) is_of_login: bool,
     is_settled: bool,
 }
@@ -95,13 +97,13 @@ impl Lockout {
         Ok(Self { limit, salt, state: Mutex::new(state), ended: Notify::new() })
     }
 
-    /// Lets an attempt begin, if it may.
+    /// Begins an attempt, if allowed.
     pub(super) fn begin(&self, claim: Claim<'_>) -> Begun<'_> {
         let now = Instant::now();
         let Claim { address, credentials, expired_key } = claim;
         let address = address.map(client_network);
         let login = credentials.login();
-        // Spellings that some system may take for the same login are the same one here.
+        // Different spellings that some system may accept for the same login count together.
         let counted = login.as_deref().map(str::to_lowercase);
         let shown = match &counted {
             Some(login) => subjects::Shown::Login(login.clone()),
@@ -128,24 +130,24 @@ impl Lockout {
         Begun::Attempt(Attempt { lockout: self, pair, others, address, login, is_of_login, is_settled: false })
     }
 
-    /// What the attempt counts for besides its pair, with the limits.
+    /// The subjects of the attempt other than its pair, with their limits.
     fn others(&self, address: Option<IpAddr>, login: Option<String>) -> Vec<(Subject, u32)> {
         let address = address.map(|address| (Subject::Address(address), self.limit.saturating_mul(ADDRESS_FACTOR)));
         let login = login.map(|login| (Subject::Login(login), self.limit.saturating_mul(LOGIN_FACTOR)));
         address.into_iter().chain(login).collect()
     }
 
-    /// Waits until an attempt has ended, from now on.
+    /// Waits until an attempt ends, from now on.
     pub(super) fn ended(&self) -> Notified<'_> {
         self.ended.notified()
     }
 
-    /// Reports of what came since the last ones; to be asked for now and then.
+    /// The reports that are due; to be called periodically.
     pub(super) fn due(&self) -> Vec<FailedAttempts> {
         self.state().reports.due(Instant::now())
     }
 
-    /// What is left of them, at the end.
+    /// The remaining reports, at shutdown.
     pub(super) fn rest(&self) -> Vec<FailedAttempts> {
         self.state().reports.rest(Instant::now())
     }
@@ -156,7 +158,7 @@ impl Lockout {
 }
 
 impl Attempt<'_> {
-    /// Somebody knows the caller.
+    /// The caller was identified.
     pub(super) fn succeeded(mut self) {
         let now = Instant::now();
         self.settle(|state, attempt| {
@@ -165,14 +167,14 @@ impl Attempt<'_> {
         });
     }
 
-    /// Nobody could say anything.
+    /// No system was available.
     pub(super) fn came_to_nothing(mut self) {
         self.settle(|state, attempt| {
             attempt.subjects().for_each(|subject| state.subjects.give_back(subject));
         });
     }
 
-    /// Nobody knows the caller. A report is due now, or will come with a later one.
+    /// The caller is unknown. Returns a report, unless it is left for a later one.
     pub(super) fn failed(mut self) -> Option<FailedAttempts> {
         self.fail();
         self.lockout.state().reports.report(self.address, Instant::now())

@@ -1,21 +1,22 @@
-//! Each failed attempt is told of, but not each by itself: the first of an address at once, the others of a minute together.
+//! Reports every failed attempt, but not each one separately: an address's first at once, those of the next minute
+//! together.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
 
-/// How many addresses are remembered.
+/// Maximum number of addresses remembered.
 const MAX_ADDRESSES: usize = 10_000;
-/// An address is told of once in so long, and this many of them.
+/// An address is reported at most once per interval, and at most this many addresses are.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_REPORTS: u32 = 60;
 
-/// What an event is to tell.
+/// The contents of a report event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedAttempts {
-    /// `None` if it is not known, or they are of many.
+    /// `None` if unknown, or if the attempts are from several addresses.
     pub address: Option<IpAddr>,
-    /// What the latest of them said to be.
+    /// The login or key of the latest attempt.
     pub login: Option<String>,
     pub attempts: u64,
 }
@@ -24,7 +25,7 @@ pub struct FailedAttempts {
 pub(super) struct Reports {
     addresses: HashMap<Option<IpAddr>, Record>,
     budget: Budget,
-    /// Attempts that no report tells of, as there would be too many.
+    /// Attempts left out of all reports so far, because there would have been too many.
     untold: u64,
 }
 
@@ -37,7 +38,7 @@ struct Record {
     login: Option<String>,
 }
 
-/// How many reports there were in the interval that began then.
+/// Number of reports in the interval that began at this time.
 #[derive(Default)]
 struct Budget {
     since: Option<Instant>,
@@ -55,7 +56,7 @@ impl Budget {
 }
 
 impl Reports {
-    /// Counts an attempt, for a later report.
+    /// Counts an attempt for a later report.
     pub(super) fn note(&mut self, address: Option<IpAddr>, login: Option<&str>, now: Instant) {
         if !self.addresses.contains_key(&address) {
             self.make_room(now);
@@ -67,7 +68,7 @@ impl Reports {
         record.login = login.map(str::to_owned).or_else(|| record.login.take());
     }
 
-    /// What there is to tell of an address, unless it was told of a moment ago.
+    /// A report for this address, unless it was reported within the interval.
     pub(super) fn report(&mut self, address: Option<IpAddr>, now: Instant) -> Option<FailedAttempts> {
         let record = self.addresses.get_mut(&address)?;
         if record.reported.is_some_and(|reported| now - reported < REPORT_INTERVAL) {
@@ -83,7 +84,7 @@ impl Reports {
         None
     }
 
-    /// Everything that may be told by now.
+    /// All reports that are due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<FailedAttempts> {
         let waiting = self.addresses.iter().filter(|(_, record)| record.attempts > 0);
         let waiting: Vec<_> = waiting.map(|(address, _)| *address).collect();
@@ -95,13 +96,13 @@ impl Reports {
         due
     }
 
-    /// Everything that was not told yet, at the end.
+    /// All unreported attempts, at shutdown.
     pub(super) fn rest(&mut self, now: Instant) -> Vec<FailedAttempts> {
         self.addresses.values_mut().for_each(|record| record.reported = None);
         self.due(now)
     }
 
-    /// Forgets whom there is nothing to tell of; else whoever was quiet for longest.
+    /// Removes addresses without anything to report, or else the address that was quiet the longest.
     fn make_room(&mut self, now: Instant) {
         if self.addresses.len() < MAX_ADDRESSES {
             return;

@@ -1,16 +1,16 @@
-//! Whose failures are counted, and for how long they are remembered.
+//! The subjects whose failures are counted, and for how long.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
 
-/// How many are remembered.
+/// Maximum number of subjects remembered.
 pub(super) const MAX_SUBJECTS: usize = 10_000;
-/// How many are forgotten at once where there is no room.
+/// How many subjects are removed at once if there is no room.
 const FORGOTTEN_AT_ONCE: usize = MAX_SUBJECTS / 20;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// How long it is remembered that somebody was let in.
+/// How long a success is remembered.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ pub(super) enum Subject {
     Pair(IpAddr, Shown),
 }
 
-/// What an address shows.
+/// The credentials that an address presents.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Shown {
     /// The login that basic credentials name, whatever the password.
@@ -36,12 +36,12 @@ pub(super) struct Subjects {
 
 struct Record {
     failures: u32,
-    /// Attempts that are under way.
+    /// Attempts in progress.
     pending: u32,
     last: Instant,
     locked_until: Option<Instant>,
     known_until: Option<Instant>,
-    /// From so many failures on it has to wait.
+    /// Number of failures from which the subject has to wait.
     limit: u32,
 }
 
@@ -59,7 +59,8 @@ impl Record {
         self.pending == 0 && !has_failed && !self.is_known(now)
     }
 
-    /// What is forgotten first where there is no room. That somebody was let in is worth as much as failures up to the limit.
+    /// Subjects of the least worth are removed first. A remembered success is worth as much as failures up to the
+    /// limit.
     fn worth(&self, now: Instant) -> (bool, bool, u32, Instant) {
         let known = if self.is_known(now) { self.limit } else { 0 };
         (self.pending > 0, self.is_locked(now), self.failures.max(known), self.last)
@@ -71,7 +72,7 @@ impl Subjects {
         Self { longest: longest.max(FIRST_WAIT), records: HashMap::new() }
     }
 
-    /// How long it still has to wait.
+    /// How long the subject still has to wait.
     pub(super) fn wait(&self, subject: &Subject, now: Instant) -> Option<Duration> {
         let until = self.records.get(subject)?.locked_until?;
         until.checked_duration_since(now).filter(|left| !left.is_zero())
@@ -81,15 +82,15 @@ impl Subjects {
         self.records.get(subject).is_some_and(|record| record.is_known(now))
     }
 
-    /// Whether one more attempt may be under way: so many that all of them may fail without exceeding the limit, and one
-    /// at least.
+    /// Whether one more attempt may be in progress: as many that all may fail without exceeding the limit, but at least
+    /// one.
     pub(super) fn has_room(&self, subject: &Subject, limit: u32, now: Instant) -> bool {
         let Some(record) = self.records.get(subject) else { return true };
         let failures = if now - record.last > self.longest { 0 } else { record.failures };
         record.pending < limit.saturating_sub(failures).max(1)
     }
 
-    /// An attempt is under way.
+    /// Records that an attempt has begun.
     pub(super) fn begin(&mut self, subject: &Subject, limit: u32, now: Instant) {
         if !self.records.contains_key(subject) {
             self.make_room(now);
@@ -98,14 +99,14 @@ impl Subjects {
         self.records.entry(subject.clone()).or_insert(fresh).pending += 1;
     }
 
-    /// An attempt ended in nothing.
+    /// Records that an attempt ended without a result.
     pub(super) fn give_back(&mut self, subject: &Subject) {
         if let Some(record) = self.records.get_mut(subject) {
             record.pending = record.pending.saturating_sub(1);
         }
     }
 
-    /// An attempt failed. From the limit on, each further one doubles the wait.
+    /// Records a failure. From the limit on, each further one doubles the wait.
     pub(super) fn fail(&mut self, subject: &Subject, now: Instant) {
         self.give_back(subject);
         let Some(record) = self.records.get_mut(subject) else { return };
@@ -120,7 +121,7 @@ impl Subjects {
         }
     }
 
-    /// An attempt of this pair was let in.
+    /// Records a success of this pair.
     pub(super) fn succeed(&mut self, pair: &Subject, now: Instant) {
         self.give_back(pair);
         if let Some(record) = self.records.get_mut(pair) {
@@ -140,7 +141,7 @@ impl Subjects {
         let mut worth: Vec<_> = self.records.values().map(|record| record.worth(now)).collect();
         worth.sort_unstable();
         let Some(least_kept) = worth.get(excess).copied() else { return };
-        // What is worth the same is forgotten or kept together, but for room.
+        // Subjects of equal worth are removed or kept together, as far as there is room.
         let mut left = excess;
         self.records.retain(|_, record| {
             let goes = left > 0 && record.worth(now) <= least_kept && record.pending == 0;

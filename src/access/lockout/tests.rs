@@ -44,7 +44,7 @@ impl Lockout {
         self.attempt(address, credentials).succeeded();
     }
 
-    /// How long one has to wait; looking counts for nothing.
+    /// The remaining wait; asking for it counts nothing.
     fn wait(&self, address: Option<IpAddr>, credentials: &Credentials) -> Option<Duration> {
         match self.claim(address, credentials) {
             Begun::Attempt(attempt) => {
@@ -73,7 +73,7 @@ async fn past_the_limit_each_failure_doubles_the_wait_of_its_pair_alone() {
         advance(SECOND * expected).await;
         assert_eq!(lockout.wait(at(1), &alice), None);
     }
-    // Forgotten once it was quiet for long enough.
+    // Forgotten after a long enough quiet time.
     advance(LONGEST + SECOND).await;
     lockout.fails(at(1), &alice);
     assert_eq!(lockout.wait(at(1), &alice), None);
@@ -145,7 +145,7 @@ async fn no_more_attempts_are_under_way_than_may_fail() {
     let mut under_way: Vec<_> = (0..3).map(|_| lockout.attempt(at(1), &alice)).collect();
     assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));
     assert!(matches!(lockout.claim(at(1), &basic("bob")), Begun::Attempt(_)));
-    // One that is let in makes room; so does one that came to nothing.
+    // A successful attempt makes room, and so does one without a result.
     under_way.pop().unwrap().came_to_nothing();
     under_way.push(lockout.attempt(at(1), &alice));
     assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));

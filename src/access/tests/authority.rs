@@ -88,7 +88,8 @@ async fn elasticsearch_is_asked_in_the_callers_name_for_the_privilege_in_the_spa
         engine.answers([(status, body.clone())]);
         assert_eq!(ask("team", "rule").await, Asked::Unavailable, "{status} {body}");
     }
-    // Nothing that could be another privilege, and nobody whom the engine does not know, is asked about.
+    // The engine is asked neither about types that could form another privilege's name nor about callers it does not
+    // know.
     engine.seen();
     engine.answers([answer(true)]);
     for odd in ["*", "rule/get", "a b", "é"] {
@@ -100,7 +101,7 @@ async fn elasticsearch_is_asked_in_the_callers_name_for_the_privilege_in_the_spa
     }
     let session = Credentials::default().with_session("x");
     assert_eq!(log.permit(&alice, &session, "team", "rule", &["1"]).await, Asked::Refused);
-    // Nor whoever is a reader elsewhere.
+    // Nor about a reader of another space.
     let elsewhere = caller(Realm::Elasticsearch, "alice", &[text(Role::Reader, &["other"])]);
     assert_eq!(log.permit(&elsewhere, &credentials, "team", "rule", &["1"]).await, Asked::Refused);
     assert!(engine.seen().is_empty());
@@ -147,7 +148,7 @@ async fn kibana_has_to_give_every_object_to_the_caller() {
         kibana.answers([(status, body)]);
         assert_eq!(ask("team", &["1"]).await, Asked::Unavailable, "{status}");
     }
-    // Many are asked for in parts, and each part has to be given.
+    // Many objects are requested in batches, and every batch has to be allowed.
     let many: Vec<String> = (0..150).map(|id| id.to_string()).collect();
     let ids: Vec<_> = many.iter().map(String::as_str).collect();
     let part = |range: std::ops::Range<usize>| given(&many[range].iter().map(|id| object(id)).collect::<Vec<_>>());

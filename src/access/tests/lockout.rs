@@ -1,4 +1,4 @@
-//! Failures of callers whom other systems judge.
+//! Failures of callers whom other systems authenticate.
 
 use futures_util::future::join_all;
 use serde_json::json;

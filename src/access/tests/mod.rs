@@ -1,4 +1,4 @@
-//! Access as a whole, with other systems that answer by script, and with the real secured engine.
+//! Access as a whole, with other systems that follow a script, and with the real secured engine.
 
 mod authority;
 mod lockout;
@@ -30,7 +30,7 @@ use crate::config::{Config, Flag, Sources};
 
 pub(in crate::access) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
-/// Another system: it answers by script, its last line for ever, and remembers the heads of requests.
+/// Another system: it answers by script, repeating the last line forever, and records request heads.
 pub(in crate::access) struct Other {
     pub(in crate::access) url: String,
     seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,
@@ -44,7 +44,7 @@ impl Other {
         Self::at(url, listener)
     }
 
-    /// It speaks TLS, with a certificate by an authority of its own, whose certificate is the other thing returned.
+    /// Starts one that speaks TLS with a certificate of its own authority; also returns the authority's certificate.
     pub(in crate::access) async fn start_over_tls() -> (Self, String) {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}", tcp.local_addr().unwrap().port());
@@ -78,7 +78,7 @@ impl Other {
         Self { url, seen, script }
     }
 
-    /// From now on.
+    /// Replaces the script from now on.
     pub(in crate::access) fn answers(&self, script: impl IntoIterator<Item = (u16, Value)>) {
         *self.script.lock().unwrap() = script.into_iter().collect();
     }
@@ -100,7 +100,7 @@ impl Listener for TlsListener {
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         loop {
             let (stream, address) = self.tcp.accept().await.unwrap();
-            // Whoever does not trust it hangs up.
+            // A client that does not trust it hangs up.
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, address);
             }
@@ -158,7 +158,7 @@ pub(in crate::access) fn text(role: Role, spaces: &[&str]) -> GrantText {
     GrantText { role, spaces: spaces.iter().map(|name| (*name).to_owned()).collect(), providers: Vec::new() }
 }
 
-/// What becomes of the question whether a reader may read these objects.
+/// The result of asking whether a reader may read these objects.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::access) enum Asked {
     ByRole,

@@ -13,7 +13,7 @@ use crate::{
     tests::{SecuredEngine, secured_engine},
 };
 
-/// `elastic` may do everything there; each test has names of its own.
+/// `elastic` may do everything there; each test uses its own names.
 struct Secured {
     url: String,
     ca_file: String,
@@ -27,7 +27,7 @@ fn basic(login: &str, password: &str) -> String {
 }
 
 impl Secured {
-    /// `None`, which is said, where there is no such engine.
+    /// `None`, with a message, if there is no such engine.
     fn from_environment() -> Option<Self> {
         let SecuredEngine { url, ca_file, password_file } = secured_engine()?;
         let password = fs::read_to_string(password_file).unwrap();

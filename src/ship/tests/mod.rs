@@ -22,7 +22,7 @@ use crate::{
     writer::{self, Overflow, Recovering, WriterThread},
 };
 
-/// What goes wrong with one append.
+/// The fault of one append.
 #[derive(Clone, Debug)]
 enum Fault {
     Nothing,
@@ -30,43 +30,43 @@ enum Fault {
     Fails(SinkError),
     /// Everything is stored, and the answer is lost.
     AnswerLost,
-    /// Every event is refused for good, or so it says.
+    /// Every event is reported as permanently refused.
     RejectsAll,
     /// The event at this index (modulo their number) is refused for now.
     ItemRetry(usize),
     /// The answer is one event short.
     ShortAnswer,
-    /// The target is gone; from now on there is another.
+    /// The target is lost and replaced by another.
     TargetLost,
 }
 
-/// A store that does as the script says, and then what it should.
+/// A store that plays a script of faults and then behaves correctly.
 struct Scripted {
     memory: MemoryStore,
-    /// So many attempts to set it up fail.
+    /// Number of attempts to set it up that fail.
     failing_setups: AtomicU64,
-    /// So many questions for the target fail; and how many there were in all.
+    /// Number of target questions that fail, and how many there were in all.
     failing_targets: AtomicU64,
     target_questions: AtomicU64,
-    /// Whether no append succeeds, whatever the script says.
+    /// Whether every append fails, whatever the script says.
     is_away: AtomicBool,
-    /// Whether no append of the first event succeeds.
+    /// Whether every append of the first event fails.
     refuses_first: AtomicBool,
-    /// Whether every event and every stub is refused for good, whatever the script says.
+    /// Whether every event and every stub is permanently refused, whatever the script says.
     refuses_all: AtomicBool,
     script: Mutex<VecDeque<Fault>>,
-    /// Replaces fail so first.
+    /// Errors of the first replaces.
     failing_replaces: Mutex<VecDeque<SinkError>>,
     generation: AtomicU64,
-    /// Events whose message is this are refused for good; stubs are taken.
+    /// Events with this message are permanently refused; stubs are accepted.
     poison: &'static str,
     /// Requests of more events than this are too large.
     max_events: usize,
-    /// Where each append went: target and first position.
+    /// Target and first position of each append.
     appends: Mutex<Vec<(Target, u64)>>,
-    /// The append of the first event is answered once there were so many appends of others.
+    /// The append of the first event is answered after this many appends of others.
     first_waits_for: usize,
-    /// How many appends are under way, and how many there ever were at once.
+    /// How many appends are in flight, and the maximum so far.
     under_way: AtomicU64,
     most_under_way: AtomicU64,
     another: tokio::sync::Notify,
@@ -95,11 +95,11 @@ impl Scripted {
         }
     }
 
-    /// Takes its time over the append that begins at this position.
+    /// Delays the append that begins at this position.
     async fn dawdle(&self, first: u64) {
         let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_under_way.fetch_max(now, Ordering::Relaxed);
-        // Others get their chance to come at the same time.
+        // Let others run at the same time.
         tokio::task::yield_now().await;
         self.another.notify_waiters();
         while first == 0 && lock(&self.appends).len() <= self.first_waits_for {
@@ -118,7 +118,7 @@ impl Scripted {
     }
 }
 
-/// Takes one of so many, if some are left.
+/// Decrements the counter unless it is zero.
 fn takes_one(left: &AtomicU64) -> bool {
     left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
@@ -205,7 +205,7 @@ impl EventSink for Scripted {
     }
 }
 
-/// A writer in a folder of its own.
+/// A writer in its own folder.
 struct Bench {
     root: tempfile::TempDir,
     folder: DataFolder,
@@ -271,13 +271,14 @@ fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
 
 const FOREVER: Duration = Duration::from_secs(100_000);
 
-/// Every event of the chain is in the store, or its stub is, at its position and with its seal.
+/// Asserts that the store has every event of the chain, or its stub, at its position and with its seal.
 async fn assert_complete(store: &Scripted, receipts: &[writer::Receipt]) {
     for receipt in receipts {
         let stored = store.memory.get(receipt.position).unwrap();
         match integrity::open(&stored) {
             Ok(opened) => assert_eq!(Some(opened.leaf.hash()), receipt.leaf_hash),
-            // A store that takes nothing of an event's size gets a stub without the content, which still has the seal.
+            // A store that accepts nothing of an event's size gets a stub without the content, which still has the
+            // seal.
             Err(_) => assert!(integrity::seal_of(&stored).is_some() && stored.len() < 400),
         }
     }
@@ -304,7 +305,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever goes wrong on the way, each event is in the store once, and the journal is trimmed behind it.
+    /// Whatever goes wrong, each event is stored once, and the journal is trimmed behind it.
     #[test]
     fn every_event_arrives_once_whatever_goes_wrong(script in prop::collection::vec(any_fault(), 0..12)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -319,7 +320,7 @@ proptest! {
             }
             let end = bench.trimmer.journal.end();
             assert!(shipper.wait_stored(end, FOREVER).await);
-            // A single event that is too large becomes a dead letter, so its stub may stand in its place.
+            // A single event that is too large becomes a dead letter, so its stub may replace it.
             assert_complete(&store, &receipts).await;
             assert_eq!(shipper.progress().behind_events, 0);
             shutdown.cancel();
@@ -356,7 +357,7 @@ async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up()
     bench.finish();
 }
 
-/// Waits until the shipper tells of this trouble, or of none.
+/// Waits until the shipper reports this trouble, or none.
 async fn await_trouble(shipper: &Shipper, expected: Option<&str>) {
     let told = async {
         while shipper.progress().trouble.as_deref() != expected {
@@ -376,7 +377,7 @@ async fn after_a_restart_events_go_to_the_target_they_were_bound_to() {
     assert!(!shipper.wait_stored(receipts.end, Duration::from_secs(60)).await);
     shutdown.cancel();
     task.join().await;
-    // What was sent may have arrived, so it must go to the same target again, whatever the alias points to now.
+    // The first attempt may have arrived, so the retry must go to the same target, wherever the alias now points.
     lock(&store.script).clear();
     lock(&store.appends).clear();
     let shutdown = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! A store that refuses for good what it would take at another time.
+//! A store that permanently refuses events that it would accept at another time.
 
 use super::*;
 

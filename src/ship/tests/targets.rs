@@ -1,8 +1,8 @@
-//! Where events go while the store does not say, or the disk does not keep it.
+//! Where events go when the store does not name a target, or the disk cannot save it.
 
 use super::*;
 
-/// A paused clock would go on whenever the writer's thread is waited for.
+/// A paused clock would advance whenever the test waits for the writer's thread.
 #[tokio::test]
 async fn a_target_that_cannot_be_asked_for_is_not_asked_for_with_each_record() {
     let bench = Bench::new(1);

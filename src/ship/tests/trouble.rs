@@ -1,4 +1,4 @@
-//! What a shipper says of its store.
+//! What a shipper reports about its store.
 
 use super::*;
 

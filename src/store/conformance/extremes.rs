@@ -1,10 +1,10 @@
-//! What the intake lets through at most, no store may refuse.
+//! No store may refuse the largest events that the intake accepts.
 
 use serde_json::{Map, Value, json};
 
 use super::Bench;
 
-/// An event of about 1 MiB, which is the most unless configured otherwise.
+/// An event of about 1 MiB, the default maximum.
 pub(super) async fn are_taken(bench: &Bench<'_>) {
     let text = |one: &str, bytes: usize| one.repeat(bytes / one.len());
     let words: Vec<_> = (0..150_000).map(|number| format!("{number:x}")).collect();

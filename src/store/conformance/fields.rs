@@ -16,10 +16,10 @@ use crate::{
     store::testing::{by, fresh_chain, fresh_name},
 };
 
-/// How many events have a value of every field; one more has none.
+/// Number of events that have a value of every field; one more has none.
 const EVENTS: u64 = 14;
 
-/// Values that a field of this kind may have: small, large, equal, and what is too long to be found.
+/// Values for a field of this kind: small, large, equal, and too long to be found.
 fn values(field: &Field) -> Vec<Value> {
     let texts = |more: &[&str]| more.iter().map(|text| json!(text)).collect::<Vec<_>>();
     match field.kind {
@@ -37,7 +37,8 @@ fn values(field: &Field) -> Vec<Value> {
             "9999-12-31T23:59:59.999Z",
         ]),
         Kind::Long => [-9_007_199_254_740_991_i64, -1, 0, 7, 7, 9_007_199_254_740_991].map(Value::from).to_vec(),
-        // Some are between two neighbours of floating point, some come back from the shortest text of one only if that is read right.
+        // Some lie between two neighbouring floating-point numbers; some are the shortest text of one and must be
+        // parsed exactly.
         Kind::Long64 => texts(&[
             "-9223372036854775808",
             "-9007199254740993",
@@ -60,14 +61,15 @@ fn values(field: &Field) -> Vec<Value> {
     }
 }
 
-/// The value of the field in the event of this number. Of several values there are two.
+/// The value of the field in the event of this number, or two values if the field may have several.
 fn value(field: &Field, event: u64) -> Option<Value> {
     let values = values(field);
     let at = |place: u64| values.get(usize::try_from(place).ok()? % values.len().max(1)).cloned();
     if field.multi { Some(json!([at(event)?, at(event + 3)?])) } else { at(event) }
 }
 
-/// What the event's place and its being found depend on stays as it is; elements have several values.
+/// Whether the test may set the field: it must not change the event's place or visibility; elements have several
+/// values.
 fn is_free(field: &Field) -> bool {
     field.search != Search::Never
         && !matches!(field.path, "@timestamp" | "annals.chain" | "event.sequence")
@@ -77,7 +79,7 @@ fn is_free(field: &Field) -> bool {
         })
 }
 
-/// The fields in parts, each with its own events, which are small then.
+/// The fields in parts, each with its own events, to keep these small.
 fn parts<'a>(bench: &Bench<'a>) -> impl Iterator<Item = (&'static [Field], Bench<'a>)> {
     let (store, target) = (bench.store, bench.target.clone());
     FIELDS
@@ -85,7 +87,7 @@ fn parts<'a>(bench: &Bench<'a>) -> impl Iterator<Item = (&'static [Field], Bench
         .map(move |fields| (fields, Bench { store, target: target.clone(), chain: fresh_chain(), id: fresh_name() }))
 }
 
-/// Stores the events with these fields, and returns the documents.
+/// Stores the events with these fields and returns the documents.
 async fn stored(bench: &Bench<'_>, fields: &[Field]) -> Vec<Value> {
     let drafts = (0..=EVENTS).map(|event| {
         fields.iter().filter(|field| is_free(field)).fold(bench.draft(), |draft, field| {
@@ -101,7 +103,7 @@ async fn stored(bench: &Bench<'_>, fields: &[Field]) -> Vec<Value> {
     events.iter().map(|event| parse(&event.document)).collect()
 }
 
-/// In small pages, by a scan and by places. It ends also where a store would go round in circles.
+/// In small pages, by a scan and by places. It terminates even if a store goes round in circles.
 pub(super) async fn every_sortable_field_divides(bench: &Bench<'_>) {
     let mut failed = BTreeSet::new();
     for (fields, bench) in parts(bench) {

@@ -1,4 +1,4 @@
-//! Random filters over random events: a store finds exactly those that the definition finds, [`Filter::matches`].
+//! Random filters over random events: a store finds exactly the events that [`Filter::matches`] defines.
 
 use std::{net::IpAddr, ops::Bound};
 
@@ -27,7 +27,7 @@ use crate::{
 const EVENTS: usize = 120;
 const FILTERS: usize = 400;
 
-/// Few, so that filters meet them; of every kind, and odd.
+/// Few texts, so that filters hit them; of every kind, including odd ones.
 const TEXTS: [&str; 14] = [
     "execute",
     "Execute",
@@ -69,7 +69,7 @@ const DATES: [&str; 6] = [
 const ADDRESSES: [&str; 6] = ["10.0.0.1", "10.0.0.255", "192.168.1.1", "2001:db8::1", "::1", "::ffff:10.0.0.1"];
 const LABELS: [&str; 4] = ["env", "a.b", "Env", "n"];
 
-/// The same at each run, so that a failure can be looked into.
+/// The same in every run, so that failures can be reproduced.
 fn generated(base: Draft) -> (Vec<Draft>, Vec<Filter>) {
     let mut runner = TestRunner::deterministic();
     let strategy = (vec(draft_of(base), EVENTS), vec(filter(), FILTERS));
@@ -106,7 +106,7 @@ pub(super) async fn random_filters(bench: &Bench<'_>) {
     assert!(divide > FILTERS / 4, "only {divide} filters divide the events");
 }
 
-/// A draft with any of the fields that filters ask for.
+/// A draft with random fields of those that filters use.
 fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
     let set = |path: &'static str, values: BoxedStrategy<Json>| {
         option::weighted(0.6, values).prop_map(move |value| value.map(|value| (path, value)))
@@ -196,7 +196,7 @@ fn tree(leaf: BoxedStrategy<Filter>, depth: u32) -> BoxedStrategy<Filter> {
     .boxed()
 }
 
-/// A test that the subject allows.
+/// A random test that the subject allows.
 fn leaf(subjects: BoxedStrategy<Subject>) -> BoxedStrategy<Filter> {
     let tested = subjects.prop_flat_map(|subject| {
         let kind = subject.field().expect("subjects have fields").kind;
@@ -236,7 +236,7 @@ fn test(kind: Kind) -> BoxedStrategy<Test> {
     .boxed()
 }
 
-/// The text with wildcards in the place of some of it.
+/// The text with parts replaced by wildcards.
 fn pattern(text: String) -> impl Strategy<Value = Pattern> {
     let letters: Vec<char> = text.chars().collect();
     (vec(any::<bool>(), letters.len()), any::<bool>()).prop_map(move |(keep, open)| {

@@ -1,4 +1,4 @@
-//! One suite that every store passes. It takes a store as it finds it: each case has a chain and objects of its own.
+//! One test suite for all stores. It makes no assumption about existing data: each case has its own chain and objects.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -30,7 +30,7 @@ use crate::{
     schema::Field,
 };
 
-/// Runs all cases, and fails with the names of those that failed.
+/// Runs all cases and fails with the names of the failed ones.
 pub(crate) async fn suite(store: &dyn Store) {
     let general = Stream::general();
     store.setup(std::slice::from_ref(&general)).await.expect("the store sets itself up");
@@ -49,7 +49,7 @@ pub(crate) async fn suite(store: &dyn Store) {
 type Case = for<'a> fn(&'a Bench<'a>) -> BoxFuture<'a, ()>;
 
 const CASES: &[(&str, Case)] = &[
-    // First, as they ask often, and one store goes through all that is in it.
+    // First, as it makes many queries, and one store scans everything for each.
     ("every field that is sorted by divides into pages", |b| Box::pin(fields::every_sortable_field_divides(b))),
     ("every field that is counted is counted alike", |b| Box::pin(fields::every_countable_field_counts(b))),
     ("documents come back byte for byte", |b| Box::pin(bytes_come_back(b))),
@@ -104,7 +104,7 @@ const CASES: &[(&str, Case)] = &[
     ("what events may hold at most is taken", |b| Box::pin(extremes::are_taken(b))),
 ];
 
-/// A store, and names that are the case's own.
+/// A store, with names unique to the case.
 struct Bench<'a> {
     store: &'a dyn Store,
     target: Target,
@@ -128,7 +128,7 @@ impl Bench<'_> {
         outcomes
     }
 
-    /// Appends them from the position 0 on, and sees them stored.
+    /// Appends the drafts from position 0 on, and asserts that they are stored.
     async fn stored(&self, drafts: impl IntoIterator<Item = Draft>) -> Vec<SealedEvent> {
         let events: Vec<_> =
             drafts.into_iter().zip(0..).map(|(draft, sequence)| self.sealed(sequence, draft)).collect();
@@ -145,7 +145,7 @@ impl Bench<'_> {
         self.store.find(&question.asked()).await.expect("the store answers")
     }
 
-    /// The sequences of the events found, in order; all on one page.
+    /// The sequences of the found events, in order; all on one page.
     async fn order(&self, question: Question) -> Vec<u64> {
         let page = self.find(question).await;
         assert_eq!(page.total, page.documents.len() as u64, "the total is that of the page");
@@ -162,7 +162,6 @@ impl Bench<'_> {
     }
 }
 
-/// No sequences.
 const NONE: [u64; 0] = [];
 
 fn parse(document: &Bytes) -> Value {
@@ -180,7 +179,7 @@ fn documents(events: &[SealedEvent]) -> Vec<Bytes> {
 async fn bytes_come_back(bench: &Bench<'_>) {
     let texts = ["Grüße, 世界 🦀 \u{2028} \u{7f}", "\"\\/\u{8}\t\n\u{c}\r\u{1}", &"long ".repeat(20_000), ""];
     let mut events = bench.stored(texts.map(|text| bench.draft().with("message", text))).await;
-    // Not canonical, and kept as it is all the same.
+    // Not canonical, but kept unchanged.
     let odd =
         bench.draft().with("message", "number").with("annals.code", 7).written(position(bench.chain, 4), |value| {
             let text = value.to_string().replace("\"number\"", " \"\\u0041 \\/ \\ud83e\\udd80\"  ");
@@ -323,7 +322,7 @@ async fn bounds_in_milliseconds(bench: &Bench<'_>) {
     assert_eq!(bench.order(within("2026-11-24T12:00:00.002Z")).await, NONE);
 }
 
-/// Three values of a field, ascending.
+/// Three values per field, ascending.
 fn values() -> Vec<(&'static Field, [Value; 3])> {
     let dates = ["2026-11-24T11:59:59.999Z", "2026-11-24T12:00:00.000Z", "2026-11-24T12:00:00.001Z"];
     let texts = ["Zoë", "a", "ß"];

@@ -1,4 +1,4 @@
-//! The cases about questions beyond a page: what is visible, places, scans, chains and aggregations.
+//! Cases beyond a single page: visibility, places, scans, chains and aggregations.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ impl Bench<'_> {
         self.store.aggregate(&self.about_it().asked(), &aggregation).await.expect("the store counts")
     }
 
-    /// The values of a field with their counts, how many there are, and how many events have none.
+    /// The values of a field with their counts, the number of values, and the number of events without one.
     async fn terms(&self, path: &str, limit: usize) -> (Vec<(Key, u64)>, u64, u64) {
         match self.aggregate(Aggregation::Terms { field: field(path), limit }).await {
             Aggregate::Terms { buckets, distinct, without } => {
@@ -95,7 +95,7 @@ pub(super) async fn what_is_visible(bench: &Bench<'_>) {
     assert_eq!(bench.order(visible_in(&[])).await, NONE);
 }
 
-/// Every event of every order is the end of a page once.
+/// Every event is the end of a page once, in every order.
 pub(super) async fn places_divide_orders(bench: &Bench<'_>) {
     for (field, [low, middle, high]) in values() {
         let bench = Bench { chain: fresh_chain(), id: fresh_name(), target: bench.target.clone(), ..*bench };
@@ -143,7 +143,7 @@ pub(super) async fn scans_are_whole(bench: &Bench<'_>) {
         let documents = scan.next(limit).await.expect("the scan goes on");
         assert!(documents.len() as u64 <= limit);
         found.extend(documents.iter().map(sequence));
-        // What comes later is not part of it.
+        // Events stored later are not part of it.
         let later = bench.sealed(100 + limit, bench.draft().with("event.action", "even"));
         bench.append(&[later]).await;
         bench.store.refresh().await.expect("the store refreshes");
@@ -154,7 +154,7 @@ pub(super) async fn scans_are_whole(bench: &Bench<'_>) {
     assert_eq!(found, expected);
 }
 
-/// Small events first, so that nobody can guess from them how large the others are.
+/// Small events first, so that the size of the others cannot be guessed from them.
 pub(super) async fn bytes_are_bounded(bench: &Bench<'_>) {
     const LARGE: usize = 60_000;
     let large = "x".repeat(LARGE);
@@ -330,7 +330,7 @@ pub(super) async fn terms_of_every_kind(bench: &Bench<'_>) {
     }
 }
 
-/// An event counts once, however many elements of it have the value.
+/// An event counts once, however many of its elements have the value.
 pub(super) async fn terms_in_elements(bench: &Bench<'_>) {
     let with = |types: &[&str]| {
         let about = bench.draft();
@@ -343,7 +343,7 @@ pub(super) async fn terms_in_elements(bench: &Bench<'_>) {
     assert_eq!(bench.terms("kibana.saved_objects.rel", 10).await, (expected, 1, 0));
 }
 
-/// More values than an engine returns without being told to.
+/// More values than an engine returns by default.
 pub(super) async fn terms_in_any_number(bench: &Bench<'_>) {
     let code = |n: u64| bench.draft().with("event.code", format!("{:03}", n % 150));
     bench.stored((0..301).map(code)).await;

@@ -1,4 +1,4 @@
-//! Aggregations, counted out one by one.
+//! Aggregations, computed naively.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,6 @@ use crate::{
     schema::Field,
 };
 
-/// What the aggregation makes of these documents.
 pub(super) fn of(documents: &[Value], aggregation: &Aggregation) -> Result<Aggregate, TooManySpans> {
     Ok(match aggregation {
         Aggregation::Terms { field, limit } => terms(documents, field, *limit),
@@ -95,7 +94,7 @@ fn statistics(numbers: &[f64]) -> Statistics {
     }
 }
 
-/// Between two values their distance is shared out evenly.
+/// Interpolates linearly between neighbouring values.
 fn percentiles(documents: &[Value], field: &'static Field, percents: &[f64]) -> Vec<Option<f64>> {
     let mut numbers = numbers(documents, field);
     numbers.sort_by(f64::total_cmp);

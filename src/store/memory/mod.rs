@@ -1,4 +1,4 @@
-//! The reference store: what the answers of every store have to be, said as plainly as possible. For tests.
+//! The reference store: the plainest statement of what every store must answer. For tests.
 
 mod aggregate;
 
@@ -49,7 +49,7 @@ impl MemoryStore {
         parsed.filter(|(document, _)| matches(document, query)).collect()
     }
 
-    /// How many events match, and those of them that stand behind the query's place, in order.
+    /// The number of matching events, and those after the query's place, in order.
     fn ordered(&self, query: &Query) -> (u64, Vec<Bytes>) {
         let matching = self.matching(query);
         let total = matching.len() as u64;
@@ -195,11 +195,11 @@ fn standing(position: ChainPosition, document: &[u8]) -> ChainEntry {
 
 struct MemoryScan {
     left: VecDeque<Bytes>,
-    /// Of documents that are read at once.
+    /// Maximum bytes of a batch.
     bytes: usize,
 }
 
-/// The first ones, at most so many, and none once those before it come to so many bytes.
+/// The first documents: at most `limit`, and none once the earlier ones reach `most_bytes`.
 fn take(left: &mut VecDeque<Bytes>, limit: usize, most_bytes: usize) -> Vec<Bytes> {
     let count = until(left.iter().take(limit), most_bytes);
     left.drain(..count).collect()
@@ -218,7 +218,7 @@ fn parse(document: &[u8]) -> Option<Value> {
     serde_json::from_slice(document).ok()
 }
 
-/// A document without a time stands for an event that some store refused. No query finds it.
+/// A document without a time is the stub of an event that some store refused. No query finds it.
 fn is_stub(document: &Value) -> bool {
     document.get("@timestamp").is_none()
 }
