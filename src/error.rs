@@ -1,6 +1,6 @@
-//! What can go wrong, as callers see it: the one table of codes, and what each module's errors become.
+//! Errors as callers see them: the one table of codes, and the mapping of each module's errors to them.
 //!
-//! A [`Failure`] has a message that is safe to show and a cause that only the log gets.
+//! A [`Failure`] has a message that is safe to show, and a cause that only goes to the log.
 
 use std::{error::Error, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     writer::SubmitError,
 };
 
-/// How long a caller is asked to wait when nobody knows better.
+/// Default wait that a caller is asked for.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What went wrong, for programs. A code keeps its name and its status for ever.
+/// Machine-readable error code. A code never changes its name or status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     InvalidRequest,
@@ -46,12 +46,12 @@ pub enum ErrorCode {
     StoreRefused,
 }
 
-/// One line of the table.
+/// One row of the table.
 struct Row {
     name: &'static str,
     status: u16,
     meaning: &'static str,
-    /// What whoever gets it is to do.
+    /// What the caller should do.
     remedy: &'static str,
 }
 
@@ -244,12 +244,12 @@ impl ErrorCode {
         Row { name, status, meaning, remedy }
     }
 
-    /// As the `annals-error` header and the metrics have it.
+    /// The name in the `annals-error` header and in the metrics.
     pub const fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// The status of the HTTP answer.
+    /// The HTTP status.
     pub const fn status(self) -> u16 {
         self.row().status
     }
@@ -268,7 +268,7 @@ Every error answer is JSON with `statusCode`, `error` and `message`. Its code is
 | --- | --- | --- | --- |
 ";
 
-/// All codes for people: `docs/errors.md`.
+/// The reference of all codes: `docs/errors.md`.
 pub fn render_reference() -> String {
     let mut page = REFERENCE_HEAD.to_owned();
     for Row { name, status, meaning, remedy } in ErrorCode::ALL.map(ErrorCode::row) {
@@ -277,7 +277,7 @@ pub fn render_reference() -> String {
     page
 }
 
-/// What a caller is told, and what the log is told beyond that.
+/// An error: a message for the caller, and a cause for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -285,7 +285,7 @@ pub struct Failure {
     /// Safe to show to any caller.
     pub message: String,
     pub retry_after: Option<Duration>,
-    /// For the log alone.
+    /// Only for the log.
     pub cause: Option<String>,
 }
 
@@ -298,12 +298,12 @@ impl Failure {
         Self::new(ErrorCode::InvalidRequest, message)
     }
 
-    /// What is not there, and what the caller may not see.
+    /// For anything that does not exist or that the caller may not see.
     pub fn not_found() -> Self {
         Self::new(ErrorCode::NotFound, "Not Found")
     }
 
-    /// A fault of ours: the caller learns no more than that.
+    /// An internal error: the caller learns no details.
     pub fn internal(cause: impl Into<String>) -> Self {
         Self::new(ErrorCode::Internal, "An internal server error occurred").because(cause)
     }
@@ -319,7 +319,7 @@ impl Failure {
     }
 }
 
-/// The error and what led to it, in one line. A reason that the text before it ends with is not said again.
+/// The error and its sources in one line. A source that the preceding text already ends with is not repeated.
 pub fn with_reasons(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -354,7 +354,7 @@ impl From<RegisterError> for Failure {
     }
 }
 
-/// The other system's words can hold host names and the like, so they go to the log alone.
+/// The other system's message may contain host names and the like, so it only goes to the log.
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
         Self::new(ErrorCode::AccessUnavailable, "who is calling, or what they may read, cannot be found out at present")
@@ -381,7 +381,8 @@ impl From<ChangeError> for Failure {
     }
 }
 
-/// `Dropped` is no failure to the caller of a log that was told to drop; a route that can meet it answers for itself.
+/// `Dropped` is not an error for the caller if the log is configured to drop; a route that can get it handles it
+/// itself.
 impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         match &error {
@@ -417,7 +418,7 @@ impl From<ReadError> for Failure {
     }
 }
 
-/// For a question. A store's own words can hold host names and the like, so they go to the log alone.
+/// For queries. A store's message may contain host names and the like, so it only goes to the log.
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
         let cause = error.to_string();
@@ -438,7 +439,7 @@ impl From<IndexError> for Failure {
                 Self::new(ErrorCode::StoreDenied, "the store refuses the credentials of this log")
                     .retry_after(RETRY_AFTER)
             }
-            // `read` looks beforehand; this is for what has come since.
+            // `read` checks beforehand; this covers events that came in since.
             IndexError::TooManyBuckets => {
                 Self::invalid(format!("[request query.interval]: {cause}; expected a longer one, or [auto]"))
             }
