@@ -221,7 +221,7 @@ impl Service {
         let audit = Audit::start(Arc::clone(&intake), kept_by, metrics.audit.clone());
 
         let shutdown = CancellationToken::new();
-        tokio::spawn(tell_of_failed_attempts(Arc::clone(&access), audit.clone(), shutdown.clone()));
+        tokio::spawn(audit_failed_attempts(Arc::clone(&access), audit.clone(), shutdown.clone()));
         let mut shippers = Vec::new();
         for (name, store) in stores {
             let options = shipper_options(config, &folder, &name, &own, &metrics);
@@ -347,7 +347,7 @@ impl Service {
 }
 
 /// Periodically logs the failed attempts that were not reported one by one.
-async fn tell_of_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: CancellationToken) {
+async fn audit_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: CancellationToken) {
     let mut turns = tokio::time::interval(ATTEMPTS_INTERVAL);
     while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
         access.failed_attempts().into_iter().map(http::authentication_failed).for_each(|record| audit.record(record));

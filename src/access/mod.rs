@@ -119,7 +119,7 @@ impl Access {
             ExternalIdentity::Unknown => Identified::Unknown(attempt.failed()),
             ExternalIdentity::Unavailable { error, was_refused } => {
                 if !(was_refused && attempt.is_of_login) {
-                    attempt.came_to_nothing();
+                    attempt.cancel();
                 }
                 Identified::Unavailable(error)
             }

@@ -320,8 +320,8 @@ impl Journal {
 
     /// After a failed append: frees what disk space it can. `snapshot` is the owner's state at the end. The next append
     /// shows whether that was enough.
-    pub fn give_way(&mut self, snapshot: &[u8]) {
-        self.reserve.let_go();
+    pub fn free_disk_space(&mut self, snapshot: &[u8]) {
+        self.reserve.release();
         if self.end > self.base
             && let Err(error) = self.begin_segment(snapshot)
         {

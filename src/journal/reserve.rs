@@ -17,7 +17,7 @@ impl Reserve {
     /// Releases the reserve of an earlier run: a start may need the space.
     pub(super) fn free(folder: &Path) -> Self {
         let mut reserve = Self { path: folder.join("reserve"), is_held: true };
-        reserve.let_go();
+        reserve.release();
         reserve
     }
 
@@ -31,14 +31,14 @@ impl Reserve {
             let held = fs::write(&self.path, vec![0; BYTES]);
             self.is_held = true;
             if held.is_err() {
-                self.let_go();
+                self.release();
             }
             return held;
         }
         Ok(())
     }
 
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn release(&mut self) {
         if self.is_held {
             // The file may not exist; if it cannot be removed, appending will fail with a better reason.
             let _ = fs::remove_file(&self.path);

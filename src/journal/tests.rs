@@ -214,7 +214,7 @@ fn nothing_is_appended_where_no_reserve_can_be_held_and_it_goes_on_in_a_new_segm
     let (mut journal, _) = open(folder.path());
     let end = publish(&mut journal, b"first");
     assert!(fs::metadata(folder.path().join("reserve")).unwrap().len() > 100_000);
-    journal.give_way(b"snapshot");
+    journal.free_disk_space(b"snapshot");
     assert!(!folder.path().join("reserve").exists(), "it is let go after a failure");
     assert_eq!(segment::list(folder.path()).unwrap().len(), 2);
     journal.handle().trim(end).unwrap();
@@ -223,7 +223,7 @@ fn nothing_is_appended_where_no_reserve_can_be_held_and_it_goes_on_in_a_new_segm
     fs::create_dir(folder.path().join("reserve")).unwrap();
     let refused = journal.append(b"second").unwrap_err();
     assert!(refused.to_string().contains("reserve"), "{refused}");
-    journal.give_way(b"snapshot");
+    journal.free_disk_space(b"snapshot");
     fs::remove_dir(folder.path().join("reserve")).unwrap();
     publish(&mut journal, b"second");
     assert_eq!(read_all(&journal.handle(), Position(0)), [b"second".to_vec()]);

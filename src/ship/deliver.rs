@@ -21,7 +21,7 @@ pub(super) struct Part {
     pub(super) target: Target,
     /// Whether some of them may already be in the store, at a target that an earlier run chose and this one does not
     /// know.
-    pub(super) may_stand: bool,
+    pub(super) may_be_stored: bool,
     pub(super) events: Vec<SealedEvent>,
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
     for part in parts {
         let attempt = Attempt::new(&inner);
         let mut delivery = Delivery { inner: &inner, target: part.target, attempt, has_forked: false };
-        let events = if part.may_stand { delivery.missing(part.events).await } else { part.events };
+        let events = if part.may_be_stored { delivery.missing(part.events).await } else { part.events };
         let mut pieces = vec![Piece::of(events)];
         while let Some(piece) = pieces.pop() {
             if !piece.events.is_empty() {
@@ -99,21 +99,21 @@ impl Delivery<'_> {
     /// The events that the store does not have in any index.
     async fn missing(&mut self, events: Vec<SealedEvent>) -> Vec<SealedEvent> {
         loop {
-            let standing = match self.inner.store.look_up(&events).await {
-                Ok(standing) => standing,
+            let outcomes = match self.inner.store.look_up(&events).await {
+                Ok(outcomes) => outcomes,
                 Err(error) => {
                     self.attempt.fail(&error.to_string()).await;
                     continue;
                 }
             };
-            let forked = events.iter().zip(&standing).find_map(|(event, standing)| match standing {
+            let forked = events.iter().zip(&outcomes).find_map(|(event, outcome)| match outcome {
                 Some(Outcome::Conflict { found_seal }) => Some((event, found_seal)),
                 Some(Outcome::Stored | Outcome::Duplicate | Outcome::Rejected { .. } | Outcome::Retry { .. })
                 | None => None,
             });
             let Some((event, found_seal)) = forked else {
-                let missing = events.into_iter().zip(standing);
-                let (missing, known): (Vec<_>, Vec<_>) = missing.partition(|(_, standing)| standing.is_none());
+                let missing = events.into_iter().zip(outcomes);
+                let (missing, known): (Vec<_>, Vec<_>) = missing.partition(|(_, outcome)| outcome.is_none());
                 self.inner.metrics.duplicate.inc_by(known.len() as u64);
                 return missing.into_iter().map(|(event, _)| event).collect();
             };

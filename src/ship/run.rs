@@ -215,7 +215,7 @@ impl Loop {
     }
 
     /// Whether some of these events may be in the store in an index that they are not known to be bound to.
-    async fn may_stand(&mut self, at: Position, events: &[SealedEvent]) -> bool {
+    async fn may_be_stored(&mut self, at: Position, events: &[SealedEvent]) -> bool {
         let Some(first) = events.first().filter(|_| at < self.unsure_until) else { return false };
         let ChainPosition { chain, sequence } = first.position;
         let mut attempt = Attempt::new(&self.inner);
@@ -311,16 +311,18 @@ impl Loop {
             for section in group.sections {
                 let target = self.target(&section.stream, record.begin).await;
                 self.compare_predecessor(&section.events).await;
-                let may_stand = self.may_stand(record.begin, &section.events).await;
+                let may_be_stored = self.may_be_stored(record.begin, &section.events).await;
                 match unit.parts.last_mut() {
                     Some(part)
-                        if part.stream == section.stream && part.target == target && part.may_stand == may_stand =>
+                        if part.stream == section.stream
+                            && part.target == target
+                            && part.may_be_stored == may_be_stored =>
                     {
                         part.events.extend(section.events);
                     }
                     _ => {
                         let Section { stream, events, .. } = section;
-                        unit.parts.push(Part { stream, begin: record.begin, target, may_stand, events });
+                        unit.parts.push(Part { stream, begin: record.begin, target, may_be_stored, events });
                     }
                 }
             }

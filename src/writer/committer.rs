@@ -133,7 +133,7 @@ impl Committer {
         if let Err(reason) = self.write_records(pending) {
             // Nothing of it is in the journal, so nothing of it may stay in the chains.
             self.chains.restore(&before, events_before);
-            self.journal.give_way(&self.chains.snapshot());
+            self.journal.free_disk_space(&self.chains.snapshot());
             return Err(reason);
         }
         let begin = self.journal.handle().end();

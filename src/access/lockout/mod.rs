@@ -168,7 +168,7 @@ impl Attempt<'_> {
     }
 
     /// No system was available.
-    pub(super) fn came_to_nothing(mut self) {
+    pub(super) fn cancel(mut self) {
         self.settle(|state, attempt| {
             attempt.subjects().for_each(|subject| state.subjects.give_back(subject));
         });

@@ -26,7 +26,7 @@ pub(super) struct Reports {
     addresses: HashMap<Option<IpAddr>, Record>,
     budget: Budget,
     /// Attempts left out of all reports so far, because there would have been too many.
-    untold: u64,
+    unreported: u64,
 }
 
 struct Record {
@@ -80,7 +80,7 @@ impl Reports {
         if self.budget.take(now) {
             return Some(FailedAttempts { address, login, attempts });
         }
-        self.untold += attempts;
+        self.unreported += attempts;
         None
     }
 
@@ -89,8 +89,8 @@ impl Reports {
         let waiting = self.addresses.iter().filter(|(_, record)| record.attempts > 0);
         let waiting: Vec<_> = waiting.map(|(address, _)| *address).collect();
         let mut due: Vec<_> = waiting.into_iter().filter_map(|address| self.report(address, now)).collect();
-        if self.untold > 0 {
-            let attempts = std::mem::take(&mut self.untold);
+        if self.unreported > 0 {
+            let attempts = std::mem::take(&mut self.unreported);
             due.push(FailedAttempts { address: None, login: None, attempts });
         }
         due
@@ -113,7 +113,7 @@ impl Reports {
         if self.addresses.len() >= MAX_ADDRESSES
             && let Some(record) = quiet.and_then(|quiet| self.addresses.remove(&quiet))
         {
-            self.untold += record.attempts;
+            self.unreported += record.attempts;
         }
     }
 }

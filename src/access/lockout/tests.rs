@@ -48,7 +48,7 @@ impl Lockout {
     fn wait(&self, address: Option<IpAddr>, credentials: &Credentials) -> Option<Duration> {
         match self.claim(address, credentials) {
             Begun::Attempt(attempt) => {
-                attempt.came_to_nothing();
+                attempt.cancel();
                 None
             }
             Begun::Locked(wait) => Some(wait),
@@ -146,7 +146,7 @@ async fn no_more_attempts_are_under_way_than_may_fail() {
     assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));
     assert!(matches!(lockout.claim(at(1), &basic("bob")), Begun::Attempt(_)));
     // A successful attempt makes room, and so does one without a result.
-    under_way.pop().unwrap().came_to_nothing();
+    under_way.pop().unwrap().cancel();
     under_way.push(lockout.attempt(at(1), &alice));
     assert!(matches!(lockout.claim(at(1), &alice), Begun::Full));
     for attempt in under_way {

@@ -96,7 +96,7 @@ impl Scripted {
     }
 
     /// Delays the append that begins at this position.
-    async fn dawdle(&self, first: u64) {
+    async fn delay(&self, first: u64) {
         let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_under_way.fetch_max(now, Ordering::Relaxed);
         // Let others run at the same time.
@@ -144,7 +144,7 @@ impl EventSink for Scripted {
     async fn append(&self, target: &Target, events: &[SealedEvent]) -> Result<Vec<Outcome>, SinkError> {
         let first = events[0].position.sequence.0;
         lock(&self.appends).push((target.clone(), first));
-        self.dawdle(first).await;
+        self.delay(first).await;
         if self.is_away.load(Ordering::Relaxed) || first == 0 && self.refuses_first.load(Ordering::Relaxed) {
             return Err(away());
         }

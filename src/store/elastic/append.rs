@@ -107,17 +107,17 @@ async fn settle(
         .filter(|(_, item)| matches!(item, Item::Taken) || moved_on && matches!(item, Item::Blocked(_)))
         .map(|(event, _)| event)
         .collect();
-    let mut standing = standing_at(store, target, &asked).await.map_err(passing)?.into_iter();
+    let mut stored = stored_at(store, target, &asked).await.map_err(passing)?.into_iter();
     let outcomes: Vec<Outcome> = events
         .iter()
         .zip(items)
         .map(|(event, item)| match item {
             Item::Stored => Outcome::Stored,
-            Item::Taken => match standing.next().flatten() {
+            Item::Taken => match stored.next().flatten() {
                 Some(found) => outcome_at(&found, event),
                 None => Outcome::Retry { reason: "an event stands there that cannot be read".to_owned() },
             },
-            Item::Blocked(reason) if moved_on => match standing.next().flatten() {
+            Item::Blocked(reason) if moved_on => match stored.next().flatten() {
                 Some(found) => outcome_at(&found, event),
                 None => Outcome::Retry { reason: stranded(target, &reason) },
             },
@@ -171,9 +171,9 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
     }
     let Document { seq_no, primary_term, source } = answer.json().map_err(passing)?;
     let source = source.get().as_bytes();
-    let standing = outcome_at(source, event);
-    if standing != Outcome::Duplicate || !is_stub(source) {
-        return Ok(standing);
+    let outcome = outcome_at(source, event);
+    if outcome != Outcome::Duplicate || !is_stub(source) {
+        return Ok(outcome);
     }
     let mut items = send(store, target, bulk::overwrite(event, seq_no, primary_term), 1).await?;
     match items.pop() {
@@ -203,7 +203,7 @@ fn is_stub(source: &[u8]) -> bool {
 
 /// What stands at the positions of these events, or of it at least the seal; `None` where there is nothing, or it cannot
 /// be read.
-async fn standing_at(
+async fn stored_at(
     store: &ElasticStore,
     target: &Target,
     events: &[&SealedEvent],

@@ -59,12 +59,12 @@ pub(super) async fn first(
     let least = |field| json!({"min": {"field": field}});
     let first = json!({"first": least(SEQUENCE), "received": least(RECEIVED)});
     let First { first, received } = Positions { store, chain }.ask(from, end, first).await?;
-    let standing = |(first, received): (f64, f64)| {
+    let entry = |(first, received): (f64, f64)| {
         let position = ChainPosition { chain, sequence: Sequence(first as u64) };
         // A chain never goes back in time, so the earliest is that of the first.
         ChainEntry { position, received: UnixMillis(received as i64) }
     };
-    Ok(first.value.zip(received.value).map(standing))
+    Ok(first.value.zip(received.value).map(entry))
 }
 
 pub(super) async fn reach(

@@ -26,8 +26,8 @@ pub(super) async fn look_up(store: &ElasticStore, events: &[SealedEvent]) -> Res
         let seals_suffice = events.iter().all(|event| seal_of(&event.document).is_some());
         let body = search::by_ids(&ids, seals_suffice, &store.search_timeout());
         let answer = store.search(body).await?;
-        let standing: HashMap<String, Bytes> = search::read_by_ids(&answer)?.into_iter().collect();
-        let of_event = |(id, event): (&String, &SealedEvent)| standing.get(id).map(|found| outcome_at(found, event));
+        let stored: HashMap<String, Bytes> = search::read_by_ids(&answer)?.into_iter().collect();
+        let of_event = |(id, event): (&String, &SealedEvent)| stored.get(id).map(|found| outcome_at(found, event));
         outcomes.extend(ids.iter().zip(events).map(of_event));
     }
     Ok(outcomes)

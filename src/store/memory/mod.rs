@@ -151,7 +151,7 @@ impl EventIndex for MemoryStore {
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {
         let mut last = BTreeMap::new();
         for (position, document) in self.documents().iter() {
-            last.insert(position.chain, standing(*position, document));
+            last.insert(position.chain, chain_entry(*position, document));
         }
         Ok(last.into_values().collect())
     }
@@ -177,7 +177,7 @@ impl EventIndex for MemoryStore {
     async fn first(&self, chain: ChainId, from: Sequence) -> Result<Option<ChainEntry>, IndexError> {
         let documents = self.documents();
         let mut rest = documents.range(ChainPosition { chain, sequence: from }..);
-        Ok(rest.next().filter(|(position, _)| position.chain == chain).map(|(at, document)| standing(*at, document)))
+        Ok(rest.next().filter(|(position, _)| position.chain == chain).map(|(at, document)| chain_entry(*at, document)))
     }
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
@@ -187,7 +187,7 @@ impl EventIndex for MemoryStore {
     }
 }
 
-fn standing(position: ChainPosition, document: &[u8]) -> ChainEntry {
+fn chain_entry(position: ChainPosition, document: &[u8]) -> ChainEntry {
     let document = parse(document).unwrap_or_default();
     let received = document.pointer("/annals/received").and_then(Value::as_str).and_then(UnixMillis::written);
     ChainEntry { position, received: received.unwrap_or(UnixMillis(0)) }

@@ -71,7 +71,7 @@ pub(super) async fn read_batch(
 }
 
 pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainEntry>, OperationError> {
-    connection.query(CHAINS, &[]).await?.iter().map(standing).collect()
+    connection.query(CHAINS, &[]).await?.iter().map(chain_entry).collect()
 }
 
 pub(super) async fn first(
@@ -80,7 +80,7 @@ pub(super) async fn first(
     from: Sequence,
 ) -> Result<Option<ChainEntry>, OperationError> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
-    connection.query_opt(FIRST, &[&chain.as_bytes().as_slice(), &from]).await?.as_ref().map(standing).transpose()
+    connection.query_opt(FIRST, &[&chain.as_bytes().as_slice(), &from]).await?.as_ref().map(chain_entry).transpose()
 }
 
 pub(super) async fn at_positions(
@@ -109,7 +109,7 @@ pub(super) async fn at_positions(
     rows.iter().map(read).collect()
 }
 
-fn standing(row: &Row) -> Result<ChainEntry, OperationError> {
+fn chain_entry(row: &Row) -> Result<ChainEntry, OperationError> {
     let (chain, sequence): (&[u8], i64) = (row.try_get(0)?, row.try_get(1)?);
     let position = ChainPosition { chain: chain_of(chain), sequence: Sequence(sequence.unsigned_abs()) };
     Ok(ChainEntry { position, received: UnixMillis(row.try_get(2)?) })

@@ -122,7 +122,7 @@ pub(super) fn read_batch(
 
 pub(super) fn chains(connection: &mut Connection) -> rusqlite::Result<Vec<ChainEntry>> {
     let mut chains = connection.prepare_cached(CHAINS)?;
-    chains.query_map([], standing)?.collect()
+    chains.query_map([], chain_entry)?.collect()
 }
 
 pub(super) fn first(
@@ -131,7 +131,7 @@ pub(super) fn first(
     from: Sequence,
 ) -> rusqlite::Result<Option<ChainEntry>> {
     let Ok(from) = i64::try_from(from.0) else { return Ok(None) };
-    connection.prepare_cached(FIRST)?.query_row((chain.as_bytes(), from), standing).optional()
+    connection.prepare_cached(FIRST)?.query_row((chain.as_bytes(), from), chain_entry).optional()
 }
 
 pub(super) fn at_positions(
@@ -152,7 +152,7 @@ pub(super) fn at_positions(
     rows.collect()
 }
 
-fn standing(row: &Row<'_>) -> rusqlite::Result<ChainEntry> {
+fn chain_entry(row: &Row<'_>) -> rusqlite::Result<ChainEntry> {
     let (chain, sequence) = (ChainId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?);
     let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
     Ok(ChainEntry { position, received: UnixMillis(row.get(2)?) })

@@ -289,7 +289,7 @@ async fn a_shard_that_is_away_is_an_error_and_never_a_short_answer() {
     .await;
 }
 
-async fn let_go(store: &ElasticStore, scan: &ElasticScan) {
+async fn release(store: &ElasticStore, scan: &ElasticScan) {
     let id = scan.point.as_ref().and_then(Point::id).unwrap().to_owned();
     store.flavor().await.unwrap().product.close_point(&store.client, &id).await;
 }
@@ -302,7 +302,7 @@ async fn a_scan_whose_point_in_time_is_gone_says_so() {
         store.refresh().await.unwrap();
         let mut scan = ElasticScan::open(store, &everything()).await.unwrap();
         assert_eq!(scan.next(2).await.unwrap().len(), 2);
-        let_go(store, &scan).await;
+        release(store, &scan).await;
         for _ in 0..2 {
             let error = scan.next(2).await.unwrap_err();
             assert!(
@@ -319,7 +319,7 @@ async fn a_scan_whose_point_in_time_is_gone_says_so() {
 }
 
 /// Waits until the engine holds this point in time no longer.
-async fn is_let_go_of(store: &ElasticStore, id: &str) {
+async fn is_released(store: &ElasticStore, id: &str) {
     let search = json!({"size": 0, "pit": {"id": id}}).to_string();
     while store.client.post("_search", search.clone()).await.unwrap().status != 404 {}
 }
@@ -338,13 +338,13 @@ async fn the_engine_is_told_when_a_scan_ends() {
         };
         let (closed, id) = open().await;
         closed.close().await;
-        is_let_go_of(store, &id).await;
+        is_released(store, &id).await;
         let (dropped, id) = open().await;
         drop(dropped);
-        is_let_go_of(store, &id).await;
+        is_released(store, &id).await;
         let (mut ended, id) = open().await;
         assert_eq!(ended.next(2).await.unwrap().len(), 1);
-        is_let_go_of(store, &id).await;
+        is_released(store, &id).await;
         assert_eq!(ended.next(2).await.unwrap(), Vec::<Bytes>::new());
     })
     .await;
