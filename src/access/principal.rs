@@ -220,7 +220,7 @@ fn read_spaces(role: Role, spaces: &[String]) -> Result<Spaces, BadGrant> {
         return Ok(Spaces::All);
     }
     if role.is_everywhere() {
-        return Err(BadGrant::new("spaces", format!("none, for {role} is the same in every space"), spaces));
+        return Err(BadGrant::new("spaces", format!("none, because {role} applies to every space"), spaces));
     }
     if spaces.is_empty() {
         return Err(BadGrant::new("spaces", format!("the spaces of the {role}, or \"*\""), spaces));
@@ -234,7 +234,7 @@ fn read_spaces(role: Role, spaces: &[String]) -> Result<Spaces, BadGrant> {
 fn read_providers(role: Role, providers: &[String]) -> Result<Providers, BadGrant> {
     match (role == Role::Writer, providers.is_empty()) {
         (false, true) => Ok(Providers::All),
-        (false, false) => Err(BadGrant::new("providers", format!("none, for a {role} has none"), providers)),
+        (false, false) => Err(BadGrant::new("providers", format!("none, because a {role} has none"), providers)),
         (true, true) => Err(BadGrant::new("providers", "the providers of the writer, or \"*\"", providers)),
         (true, false) if is_all(providers) => Ok(Providers::All),
         (true, false) => {
@@ -361,12 +361,12 @@ mod tests {
             assert_eq!(read.text(), GrantText { role, spaces: texts(spaces), providers: texts(providers) });
         }
         let bad: [(Role, &[&str], &[&str], &str); 9] = [
-            (Role::Admin, &["team"], &[], "spaces: expected none, for admin is the same in every space"),
+            (Role::Admin, &["team"], &[], "spaces: expected none, because admin applies to every space"),
             (Role::Admin, &[], &["crm"], "providers: expected none"),
             (Role::Reader, &[], &[], "spaces: expected the spaces of the reader"),
             (Role::Reader, &["*", "team"], &[], "spaces: expected names of spaces, or \"*\" alone"),
             (Role::Reader, &["Team"], &[], "found \"Team\""),
-            (Role::Reader, &["team"], &["crm"], "providers: expected none, for a reader has none"),
+            (Role::Reader, &["team"], &["crm"], "providers: expected none, because a reader has none"),
             (Role::Writer, &["team"], &[], "providers: expected the providers of the writer"),
             (Role::Writer, &["team"], &["crm", "*"], "or \"*\" alone"),
             (Role::Writer, &["team"], &[""], "names of providers"),

@@ -120,7 +120,7 @@ impl Remote {
             Some(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) => format!(
-                "its certificate is by no authority that is trusted; the certificate of one of your own goes into the file \
+                "its certificate is not from a trusted authority; put the certificate of your own authority into the file \
                  that access.{}.ca_file names",
                 self.section
             ),

@@ -149,7 +149,7 @@ fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), Cl
     warn_of_waiting(sender)
 }
 
-const NOT_KEPT: &str = "the server was told to keep none (`events.enabled`, `events.keep`)";
+const NOT_KEPT: &str = "the server is configured not to keep events (`events.enabled`, `events.keep`)";
 
 const DROPPED: &str =
     "the server's journal is full, and it was told to drop events then; `/readyz` says what holds it up";

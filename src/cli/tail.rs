@@ -141,7 +141,7 @@ impl<'a> Follower<'a> {
                 if let ApiError::Busy { retry_after, .. } = &error {
                     least_wait = *retry_after;
                 }
-                self.report_trouble(&format!("{error}; this goes on by itself"))?;
+                self.report_trouble(&format!("{error}; this continues by itself"))?;
             }
             if wait(self.backoff.next(least_wait)).await == OutputStatus::Closed {
                 return Ok(());

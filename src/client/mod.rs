@@ -114,7 +114,7 @@ pub enum LogError {
     Filtered,
     #[error("the server's journal is full, and it drops events then")]
     Dropped,
-    #[error("the event is valid, and the server was told to keep none")]
+    #[error("the event is valid, and the server is configured not to keep events")]
     NotKept,
     #[error(transparent)]
     Api(#[from] ApiError),

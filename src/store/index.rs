@@ -110,7 +110,7 @@ pub enum IndexError {
     #[error("{reason}")]
     NotSetUp { reason: String },
     /// A histogram whose intervals are too short for the time between its first and last event.
-    #[error("there would be more than {MAX_BUCKETS} spans of time")]
+    #[error("there would be more than {MAX_BUCKETS} intervals")]
     TooManyBuckets,
     /// The store will never answer this question.
     #[error("{reason}")]

@@ -132,7 +132,7 @@ fn a_tail_shows_each_event_once_and_in_order_whatever_becomes_of_the_server() {
     let (rest, stderr, exit) = tail.interrupt();
     assert_eq!(seen, numbered(0..20).collect::<Vec<_>>());
     assert_eq!((rest, exit), (vec![], 0), "{stderr}");
-    assert!(stderr.contains("; this goes on by itself\n") && stderr.contains("\nfollowing again\n"), "{stderr}");
+    assert!(stderr.contains("; this continues by itself\n") && stderr.contains("\nfollowing again\n"), "{stderr}");
 }
 
 #[test]
@@ -256,12 +256,12 @@ fn a_tail_tells_what_happens_on_standard_error_and_waits_only_for_what_may_heal(
     assert_eq!((events, exit), (vec![r#"{"message":"one"}"#.to_owned()], 3), "{stderr}");
     let lines: Vec<_> = stderr.lines().map(|line| line.split(": ").collect::<Vec<_>>()).collect();
     let begins = |number: usize, expected: &[&str]| assert!(lines[number].starts_with(expected), "{stderr}");
-    begins(0, &["the server is busy (503)", "told 503; this goes on by itself"]);
+    begins(0, &["the server is busy (503)", "told 503; this continues by itself"]);
     begins(1, &["the server says", "the store does not answer"]);
     assert!(lines[2][0] == "gap" && lines[2][1].starts_with("positions 5 to 7 of the chain x "), "{stderr}");
     begins(3, &["following again"]);
-    begins(4, &["the server refused (502)", "told 502; this goes on by itself"]);
-    begins(5, &["the server is busy (503)", "told 503; this goes on by itself"]);
+    begins(4, &["the server refused (502)", "told 502; this continues by itself"]);
+    begins(5, &["the server is busy (503)", "told 503; this continues by itself"]);
     begins(6, &["error", "the server refused (401)", "told 401"]);
     server.join().unwrap();
     assert_eq!(fs::read_to_string(home.data().with_file_name("place")).unwrap(), "c\n");

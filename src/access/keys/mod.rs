@@ -123,13 +123,13 @@ pub enum ChangeError {
     NoGrants,
     #[error("grants: expected at most {MAX_GRANTS_BYTES} bytes of roles, spaces and providers; found {0}")]
     LargeGrants(usize),
-    #[error("expires: expected a time to come")]
+    #[error("expires: expected a time in the future")]
     Past,
     #[error("there is a key named {0:?} already")]
     NameTaken(String),
     #[error("no key is named {0:?}")]
     Absent(String),
-    #[error("{0:?} is the last key that is an admin's for good; make another one first")]
+    #[error("{0:?} is the last admin key without expiry; create another one first")]
     LastAdmin(String),
     #[error("there are already {MAX_KEYS} keys, the maximum")]
     TooMany,

@@ -23,7 +23,7 @@ const SIZE: Parameter = Parameter::number(
     "With `terms`: how many values.",
 );
 const HISTOGRAM: Parameter =
-    Parameter::text("histogram", "A date: how many events there are in each span of time.").such_as("@timestamp");
+    Parameter::text("histogram", "A date: how many events there are in each interval.").such_as("@timestamp");
 const INTERVAL: Parameter = Parameter::text(
     "interval",
     "With `histogram`: `auto` (at most about 100 spans), a number of `ms`, `s`, `m`, `h` or `d`, or one of `1w`, `1M`, `1q`, `1y` of \

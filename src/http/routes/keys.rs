@@ -52,9 +52,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let revoke = Operation::delete(Permission::ChangeKeys, "/api/access/keys/{name}", "revoke_key", revoke)
         .tagged("access")
         .summary("Revoke an API key")
-        .description(
-            "From the next request on it is unknown. The last key that is an admin's for good cannot be revoked.",
-        )
+        .description("From the next request on it is unknown. The last admin key without expiry cannot be revoked.")
         .records(Action::KeyRevoked)
         .parameters([&NAME])
         .answers([

@@ -373,7 +373,7 @@ async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
         (r#"{"name":"x","grants":[{"role":"admin"}],"expires":"soon"}"#, "[request body.expires]: expected a time"),
         (
             r#"{"name":"x","grants":[{"role":"admin"}],"expires":"2021-03-02T12:00:00Z"}"#,
-            "expires: expected a time to come",
+            "expires: expected a time in the future",
         ),
     ];
     for (body, message) in cases {

@@ -431,7 +431,7 @@ async fn a_store_that_is_away_is_waited_for_and_nothing_is_passed() {
             break comment;
         }
     };
-    assert_eq!(said, "the store does not answer at present; try again later; this goes on by itself");
+    assert_eq!(said, "the store does not answer at present; try again later; this continues by itself");
     log.store.be_away(None);
     assert_eq!(tail.ids(1).await, ["1.1"]);
 }
