@@ -2,7 +2,8 @@
 
 use super::Query;
 
-/// A query that the caller may ask. Stores accept nothing else, so no route can skip the check.
+/// A query that the caller may ask. A question of a caller reaches a store only as this, so no protocol can skip the
+/// check.
 #[derive(Clone, Debug)]
 pub struct ScopedQuery(Query);
 

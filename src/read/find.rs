@@ -62,7 +62,7 @@ impl FindRequest {
 
     pub(crate) fn query(&self, scope: Scope, after: Option<Place>) -> Query {
         let (offset, limit) = match self.paging {
-            Paging::Page { page, per_page } => ((page - 1) * per_page, per_page),
+            Paging::Page { page, per_page } => (page.saturating_sub(1).saturating_mul(per_page), per_page),
             Paging::Cursor { per_page, .. } => (0, per_page),
         };
         Query { after, offset, limit, ..self.selection.query(scope, self.sort.clone()) }

@@ -1,4 +1,4 @@
-//! Opens a store from its configuration: the only place that names all stores.
+//! Opens a store from its configuration.
 
 use std::{error::Error, sync::Arc};
 

@@ -59,7 +59,7 @@ pub(super) fn operations() -> Vec<Operation> {
             Answer::json::<KeyAnswer>(200, "What the key was"),
             Answer::error(400, "The request is invalid"),
             Answer::error(404, "No key has this name"),
-            Answer::error(409, "It is the last admin's"),
+            Answer::error(409, "It is the last admin key without expiry"),
             Answer::error(503, "The change could not be made durable"),
         ]);
     vec![list, create, revoke]

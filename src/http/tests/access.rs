@@ -355,7 +355,7 @@ async fn keys_are_made_listed_and_revoked_over_http() {
     assert_eq!(delete("shop").await.status, 404);
     let last = delete("admin").await;
     assert_eq!(last.status, 409);
-    assert!(last.error().contains("make another one first"));
+    assert!(last.error().contains("create another one first"));
 }
 
 #[tokio::test]
