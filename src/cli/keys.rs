@@ -105,7 +105,7 @@ fn print_key(name: &str, text: &str) -> Result<(), CliError> {
         Ok(OutputStatus::Closed) => "nobody reads standard output".to_owned(),
         Err(failure) => failure.message,
     };
-    let advice = format!("it is of no use: annals keys revoke {name}, then make another one");
+    let advice = format!("it is unusable: annals keys revoke {name}, then create another one");
     Err(CliError::local(format!("the key {name} was made, but its text could not be shown: {reason}"))
         .with_advice(advice))
 }

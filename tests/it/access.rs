@@ -37,7 +37,7 @@ fn keys_are_made_and_revoked_by_command_while_the_service_runs_and_outlast_it() 
     assert_eq!(home.run(&annals, &["keys", "revoke", "shop"]).exit, 0);
     assert_eq!(log(&annals.url, &key), 401);
     let last = home.run(&annals, &["keys", "revoke", "admin"]);
-    assert_eq!((last.exit, last.stderr.contains("make another one first")), (3, true), "{}", last.stderr);
+    assert_eq!((last.exit, last.stderr.contains("create another one first")), (3, true), "{}", last.stderr);
 }
 
 #[test]
