@@ -393,6 +393,26 @@ async fn a_range_of_a_chain_has_what_others_put_there_too() {
 }
 
 #[tokio::test]
+async fn a_position_that_many_large_documents_claim_is_read_as_a_whole() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        let chain = fresh_chain();
+        store.stored(&target, &events(chain, 0..3)).await;
+        let message = "x ".repeat(1 << 20);
+        for number in 0..3 {
+            let (chain, event) = (chain.to_string(), json!({"sequence": 1}));
+            let foreign = json!({"annals": {"chain": chain}, "event": event, "message": message});
+            store.put(&format!("{}/_doc/forged-{number}", target.0), foreign).await;
+        }
+        store.refresh().await.unwrap();
+        let read = store.at_positions(chain, Sequence(1)..=Sequence(9), 1).await.unwrap();
+        let sequences: Vec<_> = read.iter().map(|document| document.sequence.0).collect();
+        assert_eq!(sequences, [1, 1, 1, 1]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_index_in_the_place_of_the_alias_is_an_error() {
     on_each_engine(async |store| {
         let alias = store.names.alias(&Stream::general());
