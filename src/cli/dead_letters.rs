@@ -77,8 +77,8 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
         OutputFormat::Table => {
             render(&letters, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes()
         }
-        OutputFormat::Ndjson => lines(&letters).map_err(CliError::local)?.into_bytes(),
-        OutputFormat::Json => (serde_json::to_string(&letters).map_err(CliError::local)? + "\n").into_bytes(),
+        OutputFormat::Ndjson => lines(&letters)?.into_bytes(),
+        OutputFormat::Json => output::json_line(&letters)?.into_bytes(),
         OutputFormat::Csv => render(&letters, str::to_owned).into_csv(),
     };
     output::print(&shown)?;
@@ -110,7 +110,7 @@ fn render(letters: &DeadLettersAnswer, time: impl Fn(&str) -> String) -> Table {
 }
 
 /// One line per letter, with the name of its store.
-fn lines(letters: &DeadLettersAnswer) -> serde_json::Result<String> {
+fn lines(letters: &DeadLettersAnswer) -> Result<String, CliError> {
     #[derive(Serialize)]
     struct Line<'a> {
         store: &'a str,
@@ -120,8 +120,7 @@ fn lines(letters: &DeadLettersAnswer) -> serde_json::Result<String> {
     let mut lines = String::new();
     for StoreDeadLetters { store, items, .. } in &letters.stores {
         for letter in items {
-            lines += &serde_json::to_string(&Line { store, letter })?;
-            lines.push('\n');
+            lines += &output::json_line(&Line { store, letter })?;
         }
     }
     Ok(lines)
@@ -131,7 +130,7 @@ fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     let api = args.connection.connect_for(REPLAY_TIMEOUT)?;
     let replay = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
     let shown = if args.json {
-        serde_json::to_string(&replay).map_err(CliError::local)? + "\n"
+        output::json_line(&replay)?
     } else {
         replay.stores.iter().map(|store| format!("{}: {}\n", store.store, outcome(&store.outcome))).collect()
     };

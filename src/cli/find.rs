@@ -73,7 +73,7 @@ impl Search<'_> {
         let Args { page, per_page, display, zone, .. } = self.args;
         let found = self.ask([("page", page.to_string()), ("per_page", per_page.to_string())]).await?;
         let shown = match format {
-            OutputFormat::Json => json(&found)?,
+            OutputFormat::Json => output::json_line(&found)?.into_bytes(),
             OutputFormat::Table | OutputFormat::Ndjson | OutputFormat::Csv => {
                 display.printer(format, zone).lines(documents(&found))?
             }
@@ -105,7 +105,7 @@ impl Search<'_> {
             whole.next = found.next;
         }
         whole.per_page = limit;
-        output::print(&json(&whole)?)?;
+        output::print(output::json_line(&whole)?.as_bytes())?;
         self.args.explain_limit(count(&whole), whole.total)
     }
 
@@ -145,12 +145,6 @@ fn documents(found: &FindAnswer) -> impl Iterator<Item = &str> {
 
 fn count(found: &FindAnswer) -> u64 {
     u64::try_from(found.data.len()).unwrap_or(u64::MAX)
-}
-
-fn json(found: &FindAnswer) -> Result<Vec<u8>, CliError> {
-    let mut text = serde_json::to_vec(found).map_err(CliError::local)?;
-    text.push(b'\n');
-    Ok(text)
 }
 
 impl Args {

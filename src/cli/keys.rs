@@ -91,7 +91,7 @@ fn create(args: &CreateArgs) -> Result<(), CliError> {
     let created = block_on(async { Ok(api.create_key(&new).await?) })?;
     let NewKeyAnswer { key, about: KeyAnswer { name, .. } } = &created;
     if args.json {
-        return print_key(name, &(serde_json::to_string(&created).map_err(CliError::local)? + "\n"));
+        return print_key(name, &output::json_line(&created)?);
     }
     print_key(name, &format!("{}\n", key.expose()))?;
     output::print_stderr(&format!("made the key {name}; its text is shown this once"))?;
@@ -115,11 +115,8 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
     let keys = block_on(async { Ok(api.keys().await?) })?;
     let shown = match OutputFormat::or_default(args.output) {
         OutputFormat::Table => render(&keys, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
-        OutputFormat::Ndjson => {
-            let lines: Result<Vec<_>, _> = keys.keys.iter().map(serde_json::to_string).collect();
-            lines.map_err(CliError::local)?.into_iter().map(|line| line + "\n").collect::<String>().into_bytes()
-        }
-        OutputFormat::Json => (serde_json::to_string(&keys).map_err(CliError::local)? + "\n").into_bytes(),
+        OutputFormat::Ndjson => keys.keys.iter().map(output::json_line).collect::<Result<String, _>>()?.into_bytes(),
+        OutputFormat::Json => output::json_line(&keys)?.into_bytes(),
         OutputFormat::Csv => render(&keys, str::to_owned).into_csv(),
     };
     output::print(&shown)?;

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
 
 use super::CliError;
 
@@ -38,6 +39,11 @@ pub(super) enum OutputStatus {
     Open,
     /// `head`, for example, closes it once it has enough.
     Closed,
+}
+
+/// A value as one line of JSON, with its line break.
+pub(super) fn json_line(value: &impl Serialize) -> Result<String, CliError> {
+    Ok(serde_json::to_string(value).map_err(CliError::local)? + "\n")
 }
 
 /// Prints to standard output. A closed pipe is not an error.

@@ -46,8 +46,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let values = block_on(async { Ok(api.values(object_type.as_deref(), ids, &parameters).await?) })?;
     let shown = match OutputFormat::or_default(args.output) {
         OutputFormat::Table => render(&values).render(table::terminal_width()).into_bytes(),
-        OutputFormat::Ndjson => values.terms.iter().map(line).collect::<Result<String, _>>()?.into_bytes(),
-        OutputFormat::Json => line(&values)?.into_bytes(),
+        OutputFormat::Ndjson => values.terms.iter().map(output::json_line).collect::<Result<String, _>>()?.into_bytes(),
+        OutputFormat::Json => output::json_line(&values)?.into_bytes(),
         OutputFormat::Csv => csv(&values),
     };
     output::print(&shown)?;
@@ -55,10 +55,6 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         Some(hint) => Ok(output::print_stderr(&hint)?),
         None => Ok(()),
     }
-}
-
-fn line(value: &impl serde::Serialize) -> Result<String, CliError> {
-    Ok(serde_json::to_string(value).map_err(CliError::local)? + "\n")
 }
 
 fn render(values: &TermsAnswer) -> Table {
