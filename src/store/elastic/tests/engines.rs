@@ -5,10 +5,12 @@
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, resume_unwind},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::join_all};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{config, event, event_with, events, fresh_chain};
 use crate::{
@@ -405,7 +407,8 @@ async fn a_position_that_many_large_documents_claim_is_read_as_a_whole() {
             store.put(&format!("{}/_doc/forged-{number}", target.0), foreign).await;
         }
         store.refresh().await.unwrap();
-        let read = store.at_positions(chain, Sequence(1)..=Sequence(9), 1).await.unwrap();
+        let asked = store.at_positions(chain, Sequence(1)..=Sequence(9), 1);
+        let read = timeout(Duration::from_secs(60), asked).await.expect("it ends").unwrap();
         let sequences: Vec<_> = read.iter().map(|document| document.sequence.0).collect();
         assert_eq!(sequences, [1, 1, 1, 1]);
     })
