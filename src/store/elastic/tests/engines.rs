@@ -408,7 +408,7 @@ async fn a_position_that_many_large_documents_claim_is_read_as_a_whole() {
         }
         store.refresh().await.unwrap();
         let asked = store.at_positions(chain, Sequence(1)..=Sequence(9), 1);
-        let read = timeout(Duration::from_secs(60), asked).await.expect("it ends").unwrap();
+        let read = timeout(Duration::from_secs(60), asked).await.unwrap().unwrap();
         let sequences: Vec<_> = read.iter().map(|document| document.sequence.0).collect();
         assert_eq!(sequences, [1, 1, 1, 1]);
     })
