@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Access, AccessError, Keys, KeysError},
-    audit::{self, Audit},
+    audit::{self, Audit, Record},
     config::{self, Config},
-    event::WriteScope,
     http,
     identity::{DataFolder, DataFolderError, Identity},
+    ingest::Ingest,
     intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
     integrity::ChainError,
     journal,
@@ -124,7 +124,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     http::serve(listener, tls, router, stopped, connections, per_address).await;
     tracing::info!("stopping");
     let last = service.access.last_failed_attempts();
-    last.into_iter().map(http::authentication_failed).for_each(|record| service.audit.record(record));
+    last.into_iter().map(Record::of_failed_attempts).for_each(|record| service.audit.record(record));
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
@@ -166,7 +166,7 @@ pub async fn setup(config: Config) -> Result<(), AppError> {
 /// Everything that runs besides the HTTP server.
 struct Service {
     folder: DataFolder,
-    intake: Arc<Intake>,
+    ingest: Arc<Ingest>,
     access: Arc<Access>,
     audit: Audit,
     metrics: Arc<Metrics>,
@@ -176,7 +176,6 @@ struct Service {
     shippers: Vec<RunningShipper>,
     shutdown: CancellationToken,
     is_first_start: bool,
-    events: config::Events,
 }
 
 struct RunningShipper {
@@ -195,7 +194,7 @@ impl Service {
         let keys = Arc::new(Keys::open(&config.data_dir, clock.now())?);
         let access = Arc::new(Access::new(&config.access, keys)?);
         let metrics = Arc::new(Metrics::new());
-        let intake = Arc::new(open_intake(config, &folder, &identity.writer, Arc::clone(&clock))?);
+        let intake = open_intake(config, &folder, &identity.writer, Arc::clone(&clock))?;
 
         let (journal_folder, chains_folder) = (folder.path("journal"), folder.path("chains"));
         let options = writer_options(config);
@@ -218,7 +217,8 @@ impl Service {
         let trimmer = Trimmer::new(recovering.journal(), stores.len());
         let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
         let kept_by = config.events.are_kept().then(|| writer.clone());
-        let audit = Audit::start(Arc::clone(&intake), kept_by, metrics.audit.clone());
+        let ingest = Arc::new(Ingest::new(intake, kept_by, metrics.intake.clone()));
+        let audit = Audit::start(Arc::clone(&ingest), metrics.audit.clone());
 
         let shutdown = CancellationToken::new();
         tokio::spawn(audit_failed_attempts(Arc::clone(&access), audit.clone(), shutdown.clone()));
@@ -238,7 +238,7 @@ impl Service {
         }
         Ok(Self {
             folder,
-            intake,
+            ingest,
             access,
             audit,
             metrics,
@@ -248,14 +248,13 @@ impl Service {
             shippers,
             shutdown,
             is_first_start,
-            events: config.events,
         })
     }
 
     fn services(&self, config: &Config, stopping: CancellationToken) -> http::Services {
         let server = &config.server;
         http::Services {
-            intake: Arc::clone(&self.intake),
+            ingest: Arc::clone(&self.ingest),
             writer: self.writer.clone(),
             stores: self.shippers.iter().map(|running| (running.name.clone(), running.shipper.clone())).collect(),
             reader: self.reader(config),
@@ -270,7 +269,6 @@ impl Service {
             },
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
-            keeps_events: self.events.are_kept(),
             limits: http::Limits {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
                 max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
@@ -302,22 +300,12 @@ impl Service {
         ))
     }
 
-    /// The log's own events are ordinary events; if one cannot be logged, the reason goes to the program's log.
+    /// An event of the log's own is an ordinary event; if it cannot be logged, the reason goes to the program's log.
     async fn log_own_event(&self, action: &str) {
-        if !self.events.enabled {
-            return;
-        }
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
-        match self.intake.accept(&WriteScope::Log, None, event.to_string().as_bytes()) {
-            // Accepting it has copied it to the program's log, if configured.
-            Ok(_) if !self.events.keep => {}
-            Ok(accepted) => {
-                if let Err(error) = self.writer.submit(accepted.contents).await {
-                    tracing::warn!(action, %error, "the log's own event could not be logged");
-                }
-            }
-            Err(error) => tracing::error!(action, %error, "the log's own event is not valid"),
+        if let Err(error) = self.ingest.log_own(None, event.to_string().as_bytes()).await {
+            tracing::warn!(action, %error, "the log's own event could not be logged");
         }
     }
 
@@ -350,7 +338,7 @@ impl Service {
 async fn audit_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: CancellationToken) {
     let mut turns = tokio::time::interval(ATTEMPTS_INTERVAL);
     while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
-        access.failed_attempts().into_iter().map(http::authentication_failed).for_each(|record| audit.record(record));
+        access.failed_attempts().into_iter().map(Record::of_failed_attempts).for_each(|record| audit.record(record));
     }
 }
 
@@ -436,19 +424,15 @@ fn shipper_options(
     own: &[OwnChain],
     metrics: &Metrics,
 ) -> ship::Options {
-    let (bulk_bytes, concurrency) = match config.stores.get(name) {
-        Some(config::Store::Elasticsearch(elastic)) => (elastic.bulk_bytes.as_usize(), elastic.concurrency),
-        // One transaction at a time, about as large as an engine's requests; the next one is read in the meantime.
-        Some(config::Store::Sqlite(_) | config::Store::Postgres(_)) | None => (2 << 20, 2),
-    };
+    let requests = config.stores.get(name).map(config::Store::append_requests).unwrap_or_default();
     ship::Options {
         name: name.to_owned(),
         progress_file: folder.path(&format!("store-{name}.json")),
         dead_letter_file: folder.path(&format!("store-{name}.dead-letters.jsonl")),
         streams: policy::streams(),
         own_chains: own.iter().map(|own| (own.state.chain, own.state.next())).collect(),
-        bulk_bytes,
-        concurrency,
+        bulk_bytes: requests.bytes,
+        concurrency: requests.concurrency,
         metrics: metrics.store(name),
     }
 }

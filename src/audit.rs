@@ -6,17 +6,18 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
+use strum::VariantArray;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
 use crate::{
-    access::Caller,
-    event::{OWN_PROVIDER, Space, WriteScope},
-    intake::{Intake, Item, Registration},
+    access::{Caller, FailedAttempts},
+    event::{OWN_PROVIDER, Space},
+    ingest::{Ingest, OwnEventError},
+    intake::Registration,
     metrics::AuditMetrics,
-    writer::Writer,
 };
 
 const QUEUE: usize = 4096;
@@ -24,7 +25,7 @@ const BATCH: usize = 256;
 /// Texts come from outside; longer ones are cut to this many characters.
 const MAX_TEXT: usize = 256;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Action {
     AuthenticationFailed,
     KeyCreated,
@@ -35,8 +36,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 6] =
-        [Self::AuthenticationFailed, Self::KeyCreated, Self::KeyRevoked, Self::Find, Self::Export, Self::Tail];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// `event.action`
     pub const fn as_str(self) -> &'static str {
@@ -85,6 +85,20 @@ impl Record {
     pub fn by(caller: &Caller, action: Action, message: String, payload: Value) -> Self {
         let user = Some(caller.principal.to_string());
         Self { action, message, space: None, user, address: caller.address, payload }
+    }
+
+    /// A record of failed attempts to authenticate.
+    pub fn of_failed_attempts(attempts: FailedAttempts) -> Self {
+        let FailedAttempts { address, login, attempts } = attempts;
+        let from = address.map_or_else(|| "several addresses".to_owned(), |address| address.to_string());
+        Self {
+            action: Action::AuthenticationFailed,
+            message: format!("{attempts} attempts to authenticate from {from} failed"),
+            space: None,
+            user: login,
+            address,
+            payload: json!({"attempts": attempts}),
+        }
     }
 
     /// Makes the texts valid for any event and bounds their length: input from outside must neither keep its audit
@@ -163,10 +177,10 @@ enum Message {
 }
 
 impl Audit {
-    /// Starts logging records. Without a writer, they are validated and discarded.
-    pub fn start(intake: Arc<Intake>, writer: Option<Writer>, metrics: AuditMetrics) -> Self {
+    /// Starts logging records.
+    pub fn start(ingest: Arc<Ingest>, metrics: AuditMetrics) -> Self {
         let (queue, recorded) = mpsc::channel(QUEUE);
-        tokio::spawn(run(recorded, intake, writer, metrics.clone()));
+        tokio::spawn(run(recorded, ingest, metrics.clone()));
         Self { queue, metrics }
     }
 
@@ -193,12 +207,7 @@ impl Audit {
     }
 }
 
-async fn run(
-    mut recorded: mpsc::Receiver<Message>,
-    intake: Arc<Intake>,
-    writer: Option<Writer>,
-    metrics: AuditMetrics,
-) {
+async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics: AuditMetrics) {
     let mut messages = Vec::with_capacity(BATCH);
     while recorded.recv_many(&mut messages, BATCH).await > 0 {
         let mut records = Vec::new();
@@ -211,7 +220,7 @@ async fn run(
         }
         // In runs of the same space, so that the order is preserved.
         for of_one_space in records.chunk_by(|a, b| a.space == b.space) {
-            log(of_one_space, &intake, writer.as_ref(), &metrics).await;
+            log(of_one_space, &ingest, &metrics).await;
         }
         if let Some(done) = closing {
             let _ = done.send(());
@@ -220,28 +229,15 @@ async fn run(
     }
 }
 
-async fn log(records: &[Box<Record>], intake: &Intake, writer: Option<&Writer>, metrics: &AuditMetrics) {
+async fn log(records: &[Box<Record>], ingest: &Ingest, metrics: &AuditMetrics) {
     let lines: String = records.iter().map(|record| record.event().to_string() + "\n").collect();
     let space = records.first().and_then(|record| record.space.as_ref());
-    let lost = |count: usize, reason: &dyn std::fmt::Display| {
-        metrics.lost.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
-        tracing::warn!(events = count, %reason, "audit events could not be logged");
-    };
-    let accepted = match intake.accept(&WriteScope::Log, space, lines.as_bytes()) {
-        Ok(accepted) => accepted,
-        Err(error) => return lost(records.len(), &error),
-    };
-    for item in &accepted.items {
-        if let Item::Rejected(violations) = item {
-            let first = violations.first().map(|violation| violation.path.clone()).unwrap_or_default();
-            lost(1, &format_args!("{first} is not valid"));
-        }
-    }
-    let events = accepted.contents.len();
-    if events > 0
-        && let Some(writer) = writer
-        && let Err(error) = writer.submit(accepted.contents).await
-    {
-        lost(events, &error);
+    if let Err(error) = ingest.log_own(space, lines.as_bytes()).await {
+        let lost = match &error {
+            OwnEventError::Rejected { events, .. } => *events,
+            OwnEventError::Body(_) | OwnEventError::Submit(_) => records.len(),
+        };
+        metrics.lost.inc_by(u64::try_from(lost).unwrap_or(u64::MAX));
+        tracing::warn!(events = lost, %error, "audit events could not be logged");
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! A [`Failure`] has a message that is safe to show, and a cause that only goes to the log.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, fmt::Display, time::Duration};
+
+use strum::VariantArray;
 
 use crate::{
     access::{ChangeError, Unavailable},
@@ -16,7 +18,7 @@ use crate::{
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Machine-readable error code. A code never changes its name or status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum ErrorCode {
     InvalidRequest,
     PageTooLarge,
@@ -56,34 +58,7 @@ struct Row {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 26] = [
-        Self::InvalidRequest,
-        Self::PageTooLarge,
-        Self::EventsRejected,
-        Self::Unauthenticated,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::BodyTimeout,
-        Self::Conflict,
-        Self::TooLarge,
-        Self::UnsupportedMediaType,
-        Self::JournalFull,
-        Self::TooManyAttempts,
-        Self::TooManyStreams,
-        Self::Internal,
-        Self::Busy,
-        Self::ShuttingDown,
-        Self::JournalFailed,
-        Self::RegistryFailed,
-        Self::KeysFailed,
-        Self::AccessUnavailable,
-        Self::StoreUnavailable,
-        Self::StoreBlocked,
-        Self::StoreDenied,
-        Self::StoreTimeout,
-        Self::StoreRefused,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     const fn row(self) -> Row {
         let (name, status, meaning, remedy) = match self {
@@ -271,7 +246,7 @@ Every error answer is JSON with `statusCode`, `error` and `message`. Its code is
 /// The reference of all codes: `docs/errors.md`.
 pub fn render_reference() -> String {
     let mut page = REFERENCE_HEAD.to_owned();
-    for Row { name, status, meaning, remedy } in ErrorCode::ALL.map(ErrorCode::row) {
+    for Row { name, status, meaning, remedy } in ErrorCode::ALL.iter().map(|code| code.row()) {
         page.push_str(&format!("| `{name}` | {status} | {meaning} | {remedy} |\n"));
     }
     page
@@ -282,6 +257,8 @@ pub fn render_reference() -> String {
 #[error("{message}")]
 pub struct Failure {
     pub code: ErrorCode,
+    /// The parameter that is at fault, if it is a single one. Each protocol has its own way to name it in the message.
+    pub parameter: Option<String>,
     /// Safe to show to any caller.
     pub message: String,
     pub retry_after: Option<Duration>,
@@ -291,11 +268,16 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, cause: None }
+        Self { code, parameter: None, message: message.into(), retry_after: None, cause: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, message)
+    }
+
+    /// For a parameter that is not as described.
+    pub fn parameter(name: impl Into<String>, reason: impl Display) -> Self {
+        Self { parameter: Some(name.into()), ..Self::invalid(reason.to_string()) }
     }
 
     /// For anything that does not exist or that the caller may not see.
@@ -410,8 +392,8 @@ impl From<ReadError> for Failure {
             ReadError::Busy => Self::new(ErrorCode::Busy, message).retry_after(Duration::from_secs(1)),
             ReadError::TooManyStreams(_) => Self::new(ErrorCode::TooManyStreams, message).retry_after(RETRY_AFTER),
             ReadError::PageTooLarge => Self::new(ErrorCode::PageTooLarge, message),
-            ReadError::Cursor(_) => Self::invalid(format!("[request query.after]: {message}")),
-            ReadError::Interval(_) => Self::invalid(format!("[request query.interval]: {message}")),
+            ReadError::Cursor(_) => Self::parameter("after", message),
+            ReadError::Interval(_) => Self::parameter("interval", message),
             ReadError::TooManyChains(_) => Self::invalid(message),
             ReadError::Internal(cause) => Self::internal(cause),
         }
@@ -441,7 +423,7 @@ impl From<IndexError> for Failure {
             }
             // `read` checks beforehand; this covers events that came in since.
             IndexError::TooManyBuckets => {
-                Self::invalid(format!("[request query.interval]: {cause}; expected a longer one, or [auto]"))
+                Self::parameter("interval", format_args!("{cause}; expected a longer one, or [auto]"))
             }
             IndexError::Refused { .. } => Self::new(ErrorCode::StoreRefused, "the store refuses this query"),
         };

@@ -43,6 +43,8 @@ pub mod http;
 #[cfg(feature = "server")]
 pub mod identity;
 #[cfg(feature = "server")]
+pub mod ingest;
+#[cfg(feature = "server")]
 pub mod intake;
 #[cfg(feature = "server")]
 pub mod integrity;

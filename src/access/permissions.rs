@@ -32,21 +32,6 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Self; 12] = [
-        Self::LogEvents,
-        Self::RegisterProviders,
-        Self::ListProviders,
-        Self::FindByObject,
-        Self::ReadEvents,
-        Self::SearchEvents,
-        Self::ListDeadLetters,
-        Self::ReplayDeadLetters,
-        Self::ListKeys,
-        Self::ChangeKeys,
-        Self::Monitor,
-        Self::ReadDescription,
-    ];
-
     /// The roles that have it.
     pub const fn roles(self) -> &'static [Role] {
         use Role::{Admin, Auditor, Monitor, Reader, SpaceAdmin, SpaceAuditor, Writer};

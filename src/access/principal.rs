@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use super::permissions::Permission;
 use crate::{
@@ -22,7 +23,7 @@ pub struct Principal {
 }
 
 /// How a caller was authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, VariantArray)]
 pub enum Realm {
     ApiKey,
     Elasticsearch,
@@ -31,7 +32,7 @@ pub enum Realm {
 }
 
 impl Realm {
-    pub const ALL: [Self; 4] = [Self::ApiKey, Self::Elasticsearch, Self::Kibana, Self::Oidc];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +51,7 @@ impl fmt::Display for Realm {
 }
 
 /// A caller's role in this log. [`Permission`] says what each role may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     Admin,
@@ -63,8 +64,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Self; 7] =
-        [Self::Admin, Self::Auditor, Self::SpaceAdmin, Self::SpaceAuditor, Self::Writer, Self::Reader, Self::Monitor];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const NAMES: &'static [&'static str] =
         &["admin", "auditor", "space-admin", "space-auditor", "writer", "reader", "monitor"];
@@ -82,7 +82,7 @@ impl Role {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
+        Self::ALL.iter().copied().find(|role| role.as_str() == text)
     }
 
     /// Whether the role applies to all spaces alike.
@@ -395,7 +395,8 @@ mod tests {
 
     #[test]
     fn every_role_has_its_name_and_realms_are_told_apart() {
-        assert_eq!(Role::ALL.map(Role::as_str), Role::NAMES);
+        let names: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
+        assert_eq!(names, Role::NAMES);
         assert!(Role::ALL.iter().all(|role| Role::parse(role.as_str()) == Some(*role)));
         let names: std::collections::BTreeSet<_> = Realm::ALL.iter().map(|realm| realm.as_str()).collect();
         assert_eq!(names.len(), Realm::ALL.len());

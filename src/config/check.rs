@@ -100,10 +100,10 @@ impl Resolver {
             ));
         }
         let Some(kind) = self.text("stores.<name>.kind", name) else {
-            let kinds: Vec<_> = StoreKind::ALL.iter().map(|kind| format!("{:?}", kind.as_str())).collect();
+            let kinds: Vec<_> = StoreKind::NAMES.iter().map(|name| format!("{name:?}")).collect();
             return self.conflict(format!("stores.{name}.kind: not set; expected one of {}", kinds.join(", ")));
         };
-        let Some(kind) = StoreKind::ALL.into_iter().find(|known| known.as_str() == kind) else { return };
+        let Some(kind) = StoreKind::ALL.iter().copied().find(|known| known.as_str() == kind) else { return };
         for key in SETTINGS.iter().filter(|key| key.path.starts_with("stores.")) {
             if key.stores.is_empty() || key.stores.contains(&kind) {
                 self.add_default(key, name);

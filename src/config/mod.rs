@@ -176,6 +176,33 @@ pub enum Store {
     Postgres(Box<PostgresConfig>),
 }
 
+/// The requests that append to a store.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendRequests {
+    /// Bytes of events in one request.
+    pub bytes: usize,
+    /// Maximum number of requests at once.
+    pub concurrency: usize,
+}
+
+impl Default for AppendRequests {
+    /// One transaction at a time, about as large as an engine's requests; the next one is read in the meantime.
+    fn default() -> Self {
+        Self { bytes: 2 << 20, concurrency: 2 }
+    }
+}
+
+impl Store {
+    pub fn append_requests(&self) -> AppendRequests {
+        match self {
+            Self::Sqlite(_) | Self::Postgres(_) => AppendRequests::default(),
+            Self::Elasticsearch(elastic) => {
+                AppendRequests { bytes: elastic.bulk_bytes.as_usize(), concurrency: elastic.concurrency }
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {

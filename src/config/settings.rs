@@ -3,6 +3,8 @@
 //! Values are checked against this table and the reference (`docs/configuration.md`) is printed from it. `<name>` stands
 //! for a name that the operator chooses.
 
+use strum::VariantArray;
+
 use self::DefaultValue::{Fixed, Required, Unset};
 use crate::access::{AuthenticatorKind, AuthorityKind, Role};
 
@@ -58,7 +60,7 @@ pub enum DefaultValue {
     Required,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum StoreKind {
     Sqlite,
     Elasticsearch,
@@ -66,7 +68,10 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
-    pub const ALL: [Self; 3] = [Self::Sqlite, Self::Elasticsearch, Self::Postgres];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    pub const NAMES: &'static [&'static str] =
+        &[Self::Sqlite.as_str(), Self::Elasticsearch.as_str(), Self::Postgres.as_str()];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -262,7 +267,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "stores.<name>.kind",
-        Kind::Choice(&["sqlite", "elasticsearch", "postgres"]),
+        Kind::Choice(StoreKind::NAMES),
         Required,
         "What the store is; `elasticsearch` is OpenSearch as well. With no store configured there is one of kind `sqlite`, \
          named `sqlite`.",

@@ -1,5 +1,7 @@
 //! Answers in bytes: JSON, and errors in the shape that Kibana gives them.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -19,19 +21,24 @@ pub(super) struct Code(pub(super) ErrorCode);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let message = message(&self);
         if self.code.status() >= 500 {
             let cause = self.cause.as_deref();
-            tracing::warn!(code = self.code.name(), cause, "{}", self.message);
+            tracing::warn!(code = self.code.name(), cause, "{message}");
         }
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = ErrorAnswer {
-            status_code: status.as_u16(),
-            error: reason(status).into(),
-            message: self.message.as_str().into(),
-        };
+        let body = ErrorAnswer { status_code: status.as_u16(), error: reason(status).into(), message };
         let mut response = json(status, &body);
         mark(&mut response, &self);
         response
+    }
+}
+
+/// The message of an error, with the parameter at fault named as Kibana does.
+pub(super) fn message(failure: &Failure) -> Cow<'_, str> {
+    match &failure.parameter {
+        Some(name) => format!("[request query.{name}]: {}", failure.message).into(),
+        None => failure.message.as_str().into(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use axum::http::{HeaderMap, HeaderValue};
 
-use super::{parameters::Parameters, request};
+use super::{answer, parameters::Parameters, request};
 use crate::{
     error::Failure,
     event::UnixMillis,
@@ -66,5 +66,5 @@ pub fn opened(text: &str) -> Option<Vec<u8>> {
 }
 
 fn message(failure: Failure) -> String {
-    failure.message
+    answer::message(&failure).into_owned()
 }

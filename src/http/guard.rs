@@ -2,21 +2,19 @@
 //!
 //! An [`Operation`](super::operation::Operation) says what a caller needs for it. What is another space's answers as if there were nothing.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    Extension,
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use serde_json::json;
 
 use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
-    access::{Caller, Credentials, FailedAttempts, Identified, Permission, Refusal},
-    audit::{Action, Record},
+    access::{Caller, Credentials, Identified, Permission, Principal, Refusal},
+    audit::Record,
     error::{ErrorCode, Failure},
 };
 
@@ -28,42 +26,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Finds out who is calling, and turns away whoever cannot say.
-pub(super) async fn authenticate(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+/// Identifies the caller, and refuses requests without known credentials, unless they are for an open operation.
+pub(super) async fn authenticate(
+    State(shared): State<Arc<Shared>>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_open = path.is_some_and(|path| shared.open_paths.contains(&path.as_str()));
     let (mut parts, body) = request.into_parts();
     match identify(&shared, &parts).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
         }
-        Err(_) if shared.open_paths.contains(&parts.uri.path()) => {}
+        Err(_) if is_open => {}
         Err(failure) => return failure.into_response(),
     }
     next.run(Request::from_parts(parts, body)).await
 }
 
-async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
-    let Services { access, proxies, clock, .. } = &shared.services;
-    let Parts { method, headers, extensions, .. } = parts;
+async fn identify(shared: &Shared, Parts { method, headers, extensions, .. }: &Parts) -> Result<Caller, Failure> {
+    let Services { access, proxies, .. } = &shared.services;
     let credentials = credentials(headers, access.session_cookie());
-    if credentials.is_empty() {
-        return Err(unauthenticated());
-    }
-    let peer = extensions.get::<Peer>();
-    let address = peer.map(|peer| proxies.client(peer.0, headers));
-    let principal = match access.identify(&credentials, address, clock.now()).await {
-        Identified::Known(principal) => principal,
-        Identified::Unknown(attempts) => {
-            if let Some(attempts) = attempts {
-                shared.services.audit.record(authentication_failed(attempts));
-            }
-            return Err(unauthenticated());
-        }
-        Identified::Locked(wait) => {
-            let message = "too many attempts failed; try again later";
-            return Err(Failure::new(ErrorCode::TooManyAttempts, message).retry_after(wait));
-        }
-        Identified::Unavailable(error) => return Err(error.into()),
-    };
+    let address = extensions.get::<Peer>().map(|peer| proxies.client(peer.0, headers));
+    let principal = authenticated(shared, &credentials, address).await?;
     // A browser sends a session by itself, also for a page of somebody else's.
     let is_meant = method.is_safe() || ["kbn-xsrf", "kbn-version"].iter().any(|name| headers.contains_key(*name));
     if credentials.is_session_alone() && !is_meant {
@@ -72,17 +58,29 @@ async fn identify(shared: &Shared, parts: &Parts) -> Result<Caller, Failure> {
     Ok(Caller { principal, credentials, address })
 }
 
-/// The event of the log's own that tells of failed attempts.
-pub fn authentication_failed(attempts: FailedAttempts) -> Record {
-    let FailedAttempts { address, login, attempts } = attempts;
-    let from = address.map_or_else(|| "several addresses".to_owned(), |address| address.to_string());
-    Record {
-        action: Action::AuthenticationFailed,
-        message: format!("{attempts} attempts to authenticate from {from} failed"),
-        space: None,
-        user: login,
-        address,
-        payload: json!({"attempts": attempts}),
+/// Records failed attempts.
+async fn authenticated(
+    shared: &Shared,
+    credentials: &Credentials,
+    address: Option<IpAddr>,
+) -> Result<Arc<Principal>, Failure> {
+    if credentials.is_empty() {
+        return Err(unauthenticated());
+    }
+    let Services { access, audit, clock, .. } = &shared.services;
+    match access.identify(credentials, address, clock.now()).await {
+        Identified::Known(principal) => Ok(principal),
+        Identified::Unknown(attempts) => {
+            if let Some(attempts) = attempts {
+                audit.record(Record::of_failed_attempts(attempts));
+            }
+            Err(unauthenticated())
+        }
+        Identified::Locked(wait) => {
+            let message = "too many attempts failed; try again later";
+            Err(Failure::new(ErrorCode::TooManyAttempts, message).retry_after(wait))
+        }
+        Identified::Unavailable(error) => Err(error.into()),
     }
 }
 
@@ -116,7 +114,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub(super) async fn check(
     State(permission): State<Permission>,
     InSpace(space): InSpace,
-    Extension(caller): Extension<Caller>,
+    caller: Caller,
     request: Request,
     next: Next,
 ) -> Response {

@@ -11,6 +11,7 @@ use super::answer::reason;
 use crate::{
     error::Failure,
     event::ChainId,
+    ingest::Outcome,
     intake::{Item, Violation},
     wire::{ErrorAnswer, EventResult, Rejection},
     writer::Receipt,
@@ -24,6 +25,18 @@ pub(super) enum Submitted<'a> {
     Dropped,
     /// Nothing: it was not asked.
     NotKept,
+}
+
+impl<'a> From<&'a Outcome> for Submitted<'a> {
+    fn from(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Sealed(receipts) => {
+                Self::Sealed(receipts.as_ref().map_or(&[], |receipts| receipts.receipts.as_slice()))
+            }
+            Outcome::Dropped => Self::Dropped,
+            Outcome::NotKept => Self::NotKept,
+        }
+    }
 }
 
 /// The status and body of the answer.

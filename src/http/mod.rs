@@ -48,7 +48,7 @@ use crate::{
     access::Access,
     audit::Audit,
     error::{ErrorCode, Failure},
-    intake::Intake,
+    ingest::Ingest,
     metrics::Metrics,
     read::Reader,
     ship::Shipper,
@@ -60,14 +60,13 @@ use answer::Code;
 use body::Bodies;
 pub use connection_limiter::PerAddress;
 use guard::authenticate;
-pub use guard::authentication_failed;
 use operation::Operation;
 pub use serve::{Connections, serve};
 pub use tls::{Tls, TlsError};
 
 /// What the routes work with.
 pub struct Services {
-    pub intake: Arc<Intake>,
+    pub ingest: Arc<Ingest>,
     pub writer: Writer,
     /// Every store by its name in the configuration, with its shipper.
     pub stores: Vec<(String, Shipper)>,
@@ -78,8 +77,6 @@ pub struct Services {
     pub proxies: Proxies,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
-    /// Whether valid events are made durable, and not only answered.
-    pub keeps_events: bool,
     pub limits: Limits,
     /// Cancelled when the service begins to stop: answers that go on for long then end.
     pub stopping: CancellationToken,
@@ -137,7 +134,7 @@ struct Shared {
     other_bodies: Bodies,
     /// The API document.
     description: Result<String, String>,
-    /// The paths that answer without a key.
+    /// The routes that answer without credentials.
     open_paths: Vec<&'static str>,
     /// A turn for each processor: more threads would only hold more memory.
     checking: Semaphore,

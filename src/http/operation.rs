@@ -46,14 +46,22 @@ pub(super) struct Operation {
     handler: MethodRouter<Arc<Shared>>,
 }
 
-/// Who may.
+/// Who may use an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
+    /// Callers with this permission.
     Needs(Permission),
-    /// Everyone; what callers with a key get beyond that is the handler's to decide.
-    Open {
-        takes_key: bool,
-    },
+    /// Everyone.
+    Open,
+    /// Everyone, but the handler answers more to callers that it knows, by the credentials of the request or, as in JSON-RPC, of
+    /// the body.
+    OpenWithCredentials,
+}
+
+impl From<Permission> for Access {
+    fn from(permission: Permission) -> Self {
+        Self::Needs(permission)
+    }
 }
 
 /// What may be sent.
@@ -210,9 +218,8 @@ pub(super) fn body_errors() -> [Answer; 2] {
 
 impl Operation {
     fn new<H: Handler<T, Arc<Shared>>, T: 'static>(
-        access: Access,
-        method: HttpMethod,
-        filter: MethodFilter,
+        (method, filter): (HttpMethod, MethodFilter),
+        access: impl Into<Access>,
         path: &'static str,
         id: &'static str,
         handler: H,
@@ -225,7 +232,7 @@ impl Operation {
             tag: "",
             summary: "",
             description: None,
-            access,
+            access: access.into(),
             action: None,
             parameters: Vec::new(),
             body: None,
@@ -235,48 +242,39 @@ impl Operation {
     }
 
     pub(super) fn get<H: Handler<T, Arc<Shared>>, T: 'static>(
-        permission: Permission,
+        access: impl Into<Access>,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(Access::Needs(permission), HttpMethod::Get, MethodFilter::GET, path, id, handler)
-    }
-
-    /// A `GET` for everyone.
-    pub(super) fn open<H: Handler<T, Arc<Shared>>, T: 'static>(
-        path: &'static str,
-        id: &'static str,
-        handler: H,
-    ) -> Self {
-        Self::new(Access::Open { takes_key: false }, HttpMethod::Get, MethodFilter::GET, path, id, handler)
+        Self::new((HttpMethod::Get, MethodFilter::GET), access, path, id, handler)
     }
 
     pub(super) fn post<H: Handler<T, Arc<Shared>>, T: 'static>(
-        permission: Permission,
+        access: impl Into<Access>,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(Access::Needs(permission), HttpMethod::Post, MethodFilter::POST, path, id, handler)
+        Self::new((HttpMethod::Post, MethodFilter::POST), access, path, id, handler)
     }
 
     pub(super) fn put<H: Handler<T, Arc<Shared>>, T: 'static>(
-        permission: Permission,
+        access: impl Into<Access>,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(Access::Needs(permission), HttpMethod::Put, MethodFilter::PUT, path, id, handler)
+        Self::new((HttpMethod::Put, MethodFilter::PUT), access, path, id, handler)
     }
 
     pub(super) fn delete<H: Handler<T, Arc<Shared>>, T: 'static>(
-        permission: Permission,
+        access: impl Into<Access>,
         path: &'static str,
         id: &'static str,
         handler: H,
     ) -> Self {
-        Self::new(Access::Needs(permission), HttpMethod::Delete, MethodFilter::DELETE, path, id, handler)
+        Self::new((HttpMethod::Delete, MethodFilter::DELETE), access, path, id, handler)
     }
 
     pub(super) fn tagged(mut self, tag: &'static str) -> Self {
@@ -297,12 +295,6 @@ impl Operation {
     /// It is there under `/s/{space}`, too.
     pub(super) fn in_spaces(mut self) -> Self {
         self.is_in_spaces = true;
-        self
-    }
-
-    /// Without a key it answers less.
-    pub(super) fn takes_key(mut self) -> Self {
-        self.access = Access::Open { takes_key: true };
         self
     }
 
@@ -336,7 +328,10 @@ impl Operation {
 
     /// Whether it answers without a key.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.access, Access::Open { .. })
+        match self.access {
+            Access::Needs(_) => false,
+            Access::Open | Access::OpenWithCredentials => true,
+        }
     }
 
     /// Serves it, behind the check of what a caller needs for it.
@@ -344,7 +339,7 @@ impl Operation {
         let handler = self.handler.clone();
         let guarded = match self.access {
             Access::Needs(permission) => handler.route_layer(from_fn_with_state(permission, guard::check)),
-            Access::Open { .. } => handler,
+            Access::Open | Access::OpenWithCredentials => handler,
         };
         router.route(self.path, guarded)
     }
@@ -375,11 +370,15 @@ impl Operation {
             }
             described = described.response(answer.status.to_string(), built.build());
         }
-        if let Access::Open { takes_key } = self.access {
-            described = described.security(SecurityRequirement::default());
-            if takes_key {
-                described = described.security(SecurityRequirement::new::<_, [&str; 0], &str>("api_key", []));
+        let security: &[SecurityRequirement] = match self.access {
+            Access::Needs(_) => &[],
+            Access::Open => &[SecurityRequirement::default()],
+            Access::OpenWithCredentials => {
+                &[SecurityRequirement::default(), SecurityRequirement::new::<_, [&str; 0], &str>("api_key", [])]
             }
+        };
+        for requirement in security {
+            described = described.security(requirement.clone());
         }
         if let Some(action) = self.action {
             described =

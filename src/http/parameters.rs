@@ -93,7 +93,7 @@ impl Parameters {
             Kind::Text { .. } => "string",
             Kind::Number { .. } => "number",
         };
-        Err(invalid(parameter.name, format_args!("expected value of type [{expected}] but got [Array]")))
+        Err(Failure::parameter(parameter.name, format_args!("expected value of type [{expected}] but got [Array]")))
     }
 
     pub(super) fn has(&self, parameter: &Parameter) -> bool {
@@ -114,15 +114,22 @@ impl Parameters {
         let Some(text) = self.text(parameter)? else {
             return Ok(range.default);
         };
-        let number = number(&text).ok_or_else(|| invalid(name, "expected value of type [number] but got [string]"))?;
+        let number = number(&text)
+            .ok_or_else(|| Failure::parameter(name, "expected value of type [number] but got [string]"))?;
         if number < range.min as f64 {
-            return Err(invalid(name, format_args!("Value must be equal to or greater than [{}].", range.min)));
+            return Err(Failure::parameter(
+                name,
+                format_args!("Value must be equal to or greater than [{}].", range.min),
+            ));
         }
         if number > range.max as f64 {
-            return Err(invalid(name, format_args!("Value must be equal to or lower than [{}].", range.max)));
+            return Err(Failure::parameter(
+                name,
+                format_args!("Value must be equal to or lower than [{}].", range.max),
+            ));
         }
         if number.fract() != 0.0 {
-            return Err(invalid(name, format_args!("expected a whole number but got [{}]", text.trim())));
+            return Err(Failure::parameter(name, format_args!("expected a whole number but got [{}]", text.trim())));
         }
         Ok(number as u64)
     }
@@ -131,7 +138,7 @@ impl Parameters {
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self.pairs.first() {
             None => Ok(()),
-            Some((name, _)) => Err(invalid(name, "definition for this key is missing")),
+            Some((name, _)) => Err(Failure::parameter(name, "definition for this key is missing")),
         }
     }
 }
@@ -146,11 +153,6 @@ pub(super) struct NumberRange {
 
 /// The largest whole number that every JSON reader keeps exactly.
 pub(super) const MAX_SAFE: u64 = (1 << 53) - 1;
-
-/// An error about a query parameter, worded as Kibana does.
-pub(super) fn invalid(name: &str, reason: impl std::fmt::Display) -> Failure {
-    Failure::invalid(format!("[request query.{name}]: {reason}"))
-}
 
 fn number(text: &str) -> Option<f64> {
     let text = text.trim();

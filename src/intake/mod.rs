@@ -73,6 +73,19 @@ pub enum Item {
     Rejected(Vec<Violation>),
 }
 
+impl Item {
+    pub fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
+    }
+
+    pub fn violations(&self) -> Option<&[Violation]> {
+        match self {
+            Self::Rejected(violations) => Some(violations),
+            Self::Accepted { .. } | Self::Filtered => None,
+        }
+    }
+}
+
 /// Why a body as a whole cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {

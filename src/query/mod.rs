@@ -17,7 +17,7 @@ pub use aggregate::{
     Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
 pub(crate) use order::value_at;
-pub use order::{Key, NotSortable, Order, Place, Sort};
+pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, Place, Sort, SortKeys};
 pub use pattern::Pattern;
 
 use self::filter::Filter;
@@ -29,6 +29,20 @@ pub const RESULT_WINDOW: u64 = 10_000;
 
 /// Maximum bytes of events on one page, from any store. Smaller pages reach the rest.
 pub const PAGE_BYTES: usize = 64 << 20;
+
+/// A list in a question is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("array size is [{found}], but cannot be greater than [{max}]")]
+pub struct TooMany {
+    pub found: usize,
+    pub max: usize,
+}
+
+impl TooMany {
+    pub(crate) fn check(found: usize, max: usize) -> Result<(), Self> {
+        if found > max { Err(Self { found, max }) } else { Ok(()) }
+    }
+}
 
 /// Which events, in which order, and which part of them to return.
 #[derive(Clone, Debug)]

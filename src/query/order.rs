@@ -3,10 +3,12 @@
 use std::{
     cmp::Ordering,
     net::{IpAddr, Ipv6Addr},
+    ops::Deref,
 };
 
 use serde_json::Value;
 
+use super::TooMany;
 use crate::{
     event::{ChainId, ChainPosition, Sequence, UnixMillis},
     schema::{FIELDS, Field, Kind},
@@ -19,6 +21,38 @@ const LONGEST_SORTED: usize = 1_024;
 pub struct Sort {
     field: &'static Field,
     pub order: Order,
+}
+
+/// The most sort keys that a question may have.
+pub const MAX_SORT_KEYS: usize = 10;
+
+/// The sort keys of a question, at most [`MAX_SORT_KEYS`].
+#[derive(Clone, Debug)]
+pub struct SortKeys(Vec<Sort>);
+
+impl SortKeys {
+    pub fn new(keys: Vec<Sort>) -> Result<Self, TooMany> {
+        TooMany::check(keys.len(), MAX_SORT_KEYS)?;
+        Ok(Self(keys))
+    }
+
+    pub fn into_vec(self) -> Vec<Sort> {
+        self.0
+    }
+}
+
+impl From<Sort> for SortKeys {
+    fn from(key: Sort) -> Self {
+        Self(vec![key])
+    }
+}
+
+impl Deref for SortKeys {
+    type Target = [Sort];
+
+    fn deref(&self) -> &[Sort] {
+        &self.0
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

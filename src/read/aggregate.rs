@@ -7,7 +7,7 @@ use crate::{
     access::{self, Caller},
     audit::Action,
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, ScopedQuery, Statistics},
+    query::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, ScopedQuery, Statistics, TooMany},
     schema::Field,
     time::format_time,
 };
@@ -18,14 +18,35 @@ pub struct AggregateRequest {
     pub requested: Requested,
 }
 
+/// An aggregation that fits its field and keeps the limits of an answer.
 #[derive(Debug)]
-pub enum Requested {
+pub struct Requested(Kind);
+
+#[derive(Debug)]
+enum Kind {
     Histogram {
         field: &'static Field,
         buckets: Buckets,
     },
     /// Terms, statistics or percentiles.
     Other(Aggregation),
+}
+
+/// The most percentages in one request.
+const MAX_PERCENTS: usize = 20;
+
+/// An aggregation that cannot be asked for.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum BadAggregation {
+    #[error(transparent)]
+    Field(#[from] NotAggregatable),
+    /// The number of terms.
+    #[error("expected a number from [1] to [{MAX_BUCKETS}]")]
+    Limit,
+    #[error(transparent)]
+    TooManyPercents(#[from] TooMany),
+    #[error("expected numbers from [0] to [100] but got [{0}]")]
+    Percent(f64),
 }
 
 /// How long the buckets of a histogram are.
@@ -37,12 +58,36 @@ pub enum Buckets {
 }
 
 impl Requested {
-    /// Whether the field can be aggregated so.
-    pub fn check(&self) -> Result<(), NotAggregatable> {
-        match self {
-            Self::Histogram { field, .. } => Aggregation::Histogram { field, interval: Interval::Millis(1) }.check(),
-            Self::Other(aggregation) => aggregation.check(),
+    /// The `limit` most frequent values of a field.
+    pub fn terms(field: &'static Field, limit: usize) -> Result<Self, BadAggregation> {
+        if !(1..=MAX_BUCKETS).contains(&limit) {
+            return Err(BadAggregation::Limit);
         }
+        Self::other(Aggregation::Terms { field, limit })
+    }
+
+    /// The number of events over time, by a date.
+    pub fn histogram(field: &'static Field, buckets: Buckets) -> Result<Self, BadAggregation> {
+        Aggregation::Histogram { field, interval: Interval::Millis(1) }.check()?;
+        Ok(Self(Kind::Histogram { field, buckets }))
+    }
+
+    pub fn statistics(field: &'static Field) -> Result<Self, BadAggregation> {
+        Self::other(Aggregation::Statistics { field })
+    }
+
+    /// `percents` are from 0 to 100.
+    pub fn percentiles(field: &'static Field, percents: Vec<f64>) -> Result<Self, BadAggregation> {
+        TooMany::check(percents.len(), MAX_PERCENTS)?;
+        match percents.iter().find(|percent| !(0.0..=100.0).contains(*percent)) {
+            Some(percent) => Err(BadAggregation::Percent(*percent)),
+            None => Self::other(Aggregation::Percentiles { field, percents }),
+        }
+    }
+
+    fn other(aggregation: Aggregation) -> Result<Self, BadAggregation> {
+        aggregation.check()?;
+        Ok(Self(Kind::Other(aggregation)))
     }
 }
 
@@ -88,9 +133,9 @@ impl Reader {
             query = Some(access::scope(permit, |scope| selection.query(scope, Vec::new())));
         }
         let events = Events { reader: self, query, deadline };
-        match requested {
-            Requested::Histogram { field, buckets } => events.histogram(&selection, field, buckets).await,
-            Requested::Other(aggregation) => {
+        match requested.0 {
+            Kind::Histogram { field, buckets } => events.histogram(&selection, field, buckets).await,
+            Kind::Other(aggregation) => {
                 let aggregate = events.aggregate(&aggregation).await?;
                 joined(aggregation, aggregate)
             }
@@ -203,4 +248,33 @@ fn joined(aggregation: Aggregation, aggregate: Aggregate) -> Result<Aggregated, 
 
 fn misfit(aggregate: &Aggregate) -> ReadError {
     ReadError::internal(format!("the store answered another question: {aggregate:?}"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn what_a_field_or_an_answer_does_not_allow_cannot_be_asked_for() {
+        let (action, time) = (schema::field("event.action").unwrap(), schema::field("@timestamp").unwrap());
+        let duration = schema::field("event.duration").unwrap();
+        for (limit, is_ok) in [(0, false), (1, true), (MAX_BUCKETS, true), (MAX_BUCKETS + 1, false)] {
+            assert_eq!(Requested::terms(action, limit).is_ok(), is_ok, "{limit}");
+        }
+        assert!(matches!(Requested::histogram(action, Buckets::Auto), Err(BadAggregation::Field(_))));
+        assert!(Requested::histogram(time, Buckets::Auto).is_ok());
+        assert!(matches!(Requested::statistics(action), Err(BadAggregation::Field(_))));
+        for (percents, is_ok) in [
+            (vec![0.0, 100.0], true),
+            (vec![50.0; MAX_PERCENTS], true),
+            (vec![50.0; MAX_PERCENTS + 1], false),
+            (vec![-0.1], false),
+            (vec![100.1], false),
+            (vec![f64::NAN], false),
+        ] {
+            assert_eq!(Requested::percentiles(duration, percents.clone()).is_ok(), is_ok, "{percents:?}");
+        }
+    }
 }

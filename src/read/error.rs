@@ -27,11 +27,7 @@ pub enum ReadError {
     #[error("{0}; try again later")]
     TooManyStreams(String),
     /// What is left out of a page would never be seen.
-    #[error(
-        "the page would have more than {} MiB of events: ask for fewer with [per_page], or with an empty [after], whose pages end where \
-         they are full, or for all with _export",
-        PAGE_BYTES >> 20
-    )]
+    #[error("the page would have more than {} MiB of events", PAGE_BYTES >> 20)]
     PageTooLarge,
     #[error(transparent)]
     Cursor(#[from] BadCursor),

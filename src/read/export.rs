@@ -13,13 +13,17 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tokio::{task, time::Instant};
 
-use super::{AccessWatch, OpenScan, Projection, ReadError, Reader, RequestedScope, Selection, streams::StreamPermit};
+use super::{
+    AccessWatch, BadFields, MAX_FIELDS, OpenScan, Projection, ReadError, Reader, RequestedScope, Selection,
+    projection::Selector, streams::StreamPermit,
+};
 use crate::{
     access::{self, Caller},
     audit::Action,
-    columns::Columns,
+    columns::{Columns, USUAL},
     event::Hex,
-    query::Sort,
+    query::{SortKeys, TooMany},
+    schema::UnknownField,
 };
 
 /// Bytes of documents that are read from the store at once, about.
@@ -32,7 +36,7 @@ const BATCH: std::ops::RangeInclusive<u64> = 10..=10_000;
 #[derive(Debug)]
 pub struct ExportRequest {
     pub selection: Selection,
-    pub sort: Vec<Sort>,
+    pub sort: SortKeys,
     pub format: Format,
     /// Whether the bytes are compressed with gzip.
     pub is_compressed: bool,
@@ -43,7 +47,28 @@ pub struct ExportRequest {
 pub enum Format {
     NdJson(Projection),
     Json(Projection),
-    Csv(Columns),
+    Csv(CsvColumns),
+}
+
+/// The columns of CSV: known fields, at most [`MAX_FIELDS`].
+#[derive(Debug)]
+pub struct CsvColumns(Columns);
+
+impl CsvColumns {
+    pub fn new(paths: Vec<String>) -> Result<Self, BadFields> {
+        TooMany::check(paths.len(), MAX_FIELDS)?;
+        let is_known = |path: &&String| !path.contains('*') && Selector::new(path).is_ok();
+        match paths.iter().find(|path| !is_known(path)) {
+            Some(path) => Err(UnknownField::new(path).into()),
+            None => Ok(Self(Columns::new(paths))),
+        }
+    }
+}
+
+impl Default for CsvColumns {
+    fn default() -> Self {
+        Self(Columns::new(USUAL.map(str::to_owned)))
+    }
 }
 
 /// What a whole export comes to.
@@ -78,7 +103,7 @@ impl Reader {
         let ExportRequest { selection, sort, format, is_compressed } = request;
         let permit = self.permit(caller, scope, Action::Export, deadline).await?;
         let _permit = self.streams.begin_export(&caller.principal)?;
-        let query = access::scope(permit.clone(), |scope| selection.query(scope, sort)).within(BATCH_BYTES);
+        let query = access::scope(permit.clone(), |scope| selection.query(scope, sort.into_vec())).within(BATCH_BYTES);
         let mut scan = OpenScan::open(self.index.as_ref(), &query, deadline).await?;
         let batch = scan.next(FIRST_BATCH, deadline).await?;
         let exporter = Some(Exporter::new(format, is_compressed));
@@ -188,7 +213,7 @@ impl Exporter {
         match &self.format {
             Format::NdJson(_) => {}
             Format::Json(_) => plain.extend_from_slice(br#"{"data":["#),
-            Format::Csv(columns) => columns.write_csv_header(plain),
+            Format::Csv(CsvColumns(columns)) => columns.write_csv_header(plain),
         }
     }
 
@@ -204,7 +229,7 @@ impl Exporter {
                 }
                 plain.extend_from_slice(&projection.apply(document)?);
             }
-            Format::Csv(columns) => columns.write_csv_row(&document, plain)?,
+            Format::Csv(CsvColumns(columns)) => columns.write_csv_row(&document, plain)?,
         }
         self.count += 1;
         Ok(())

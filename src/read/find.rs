@@ -9,7 +9,7 @@ use crate::{
     access::{self, Caller},
     audit::Action,
     event::UnixMillis,
-    query::{Place, Query, Scope, ScopedQuery, Sort},
+    query::{Place, Query, RESULT_WINDOW, Scope, ScopedQuery, SortKeys},
     store::Page,
 };
 
@@ -17,26 +17,89 @@ use crate::{
 #[derive(Debug)]
 pub struct FindRequest {
     pub selection: Selection,
-    pub sort: Vec<Sort>,
+    pub sort: SortKeys,
     pub paging: Paging,
     pub projection: Projection,
 }
 
-/// Which of the events that match.
+/// Which of the matching events to return: a numbered page, or the events behind a cursor.
 #[derive(Debug)]
-pub enum Paging {
-    Page {
-        /// From 1.
-        page: u64,
-        per_page: u64,
-    },
-    /// The first ones, or those behind the cursor.
+pub struct Paging {
+    per_page: u64,
+    start: Start,
+}
+
+#[derive(Debug)]
+enum Start {
+    /// From 1.
+    Page(u64),
     Cursor {
-        per_page: u64,
         /// When the first page was asked for.
         asked: UnixMillis,
+        /// `None` for the first page.
         behind: Option<Box<Cursor>>,
     },
+}
+
+/// A page that cannot be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadPaging {
+    #[error("expected a page from [1]")]
+    Zero,
+    #[error("page × per_page reaches at most [{RESULT_WINDOW}]")]
+    BeyondWindow,
+    #[error("expected a number from [1] to [{RESULT_WINDOW}]")]
+    PerPage,
+}
+
+impl Paging {
+    /// A page, counted from 1. `per_page` may be 0, for the total alone.
+    pub fn page(page: u64, per_page: u64) -> Result<Self, BadPaging> {
+        if page == 0 {
+            return Err(BadPaging::Zero);
+        }
+        if page.checked_mul(per_page).is_none_or(|last| last > RESULT_WINDOW) {
+            return Err(BadPaging::BeyondWindow);
+        }
+        Ok(Self { per_page, start: Start::Page(page) })
+    }
+
+    /// The first page of those that cursors connect.
+    pub fn first(per_page: u64, now: UnixMillis) -> Result<Self, BadPaging> {
+        Self::by_cursor(per_page, Start::Cursor { asked: now, behind: None })
+    }
+
+    pub fn behind(cursor: Cursor, per_page: u64) -> Result<Self, BadPaging> {
+        Self::by_cursor(per_page, Start::Cursor { asked: cursor.asked, behind: Some(Box::new(cursor)) })
+    }
+
+    fn by_cursor(per_page: u64, start: Start) -> Result<Self, BadPaging> {
+        if (1..=RESULT_WINDOW).contains(&per_page) { Ok(Self { per_page, start }) } else { Err(BadPaging::PerPage) }
+    }
+
+    /// The number of the page; `None` with a cursor.
+    pub fn number(&self) -> Option<u64> {
+        match self.start {
+            Start::Page(page) => Some(page),
+            Start::Cursor { .. } => None,
+        }
+    }
+
+    pub fn per_page(&self) -> u64 {
+        self.per_page
+    }
+
+    /// The instant that relative times of the question count from, which is the same on all of its pages.
+    pub fn asked(&self, now: UnixMillis) -> UnixMillis {
+        match self.start {
+            Start::Page(_) => now,
+            Start::Cursor { asked, .. } => asked,
+        }
+    }
+
+    fn offset(&self) -> u64 {
+        self.number().map_or(0, |page| (page - 1) * self.per_page)
+    }
 }
 
 /// One page of what was found.
@@ -54,24 +117,21 @@ pub struct Found {
 impl FindRequest {
     /// Where the request's cursor leads; refused if it belongs to another question.
     pub(crate) fn after(&self, scope: &Scope) -> Result<Option<Place>, ReadError> {
-        let Paging::Cursor { behind: Some(cursor), .. } = &self.paging else {
+        let Start::Cursor { behind: Some(cursor), .. } = &self.paging.start else {
             return Ok(None);
         };
         Ok(Some(cursor.clone().place_in(self.digest(scope), &self.sort)?))
     }
 
     pub(crate) fn query(&self, scope: Scope, after: Option<Place>) -> Query {
-        let (offset, limit) = match self.paging {
-            Paging::Page { page, per_page } => (page.saturating_sub(1).saturating_mul(per_page), per_page),
-            Paging::Cursor { per_page, .. } => (0, per_page),
-        };
-        Query { after, offset, limit, ..self.selection.query(scope, self.sort.clone()) }
+        let (offset, limit) = (self.paging.offset(), self.paging.per_page);
+        Query { after, offset, limit, ..self.selection.query(scope, self.sort.to_vec()) }
     }
 
     /// The cursor for what comes behind this document, the last one of an answer about this scope.
     pub(crate) fn cursor_behind(&self, document: &[u8], scope: &Scope) -> Result<String, ReadError> {
         let place = serde_json::from_slice(document).ok().and_then(|document: Value| Place::of(&document, &self.sort));
-        let (Some(place), Paging::Cursor { asked, .. }) = (place, &self.paging) else {
+        let (Some(place), Start::Cursor { asked, .. }) = (place, &self.paging.start) else {
             return Err(ReadError::internal("a stored document has no place in its chain"));
         };
         Ok(Cursor { asked: *asked, question: self.digest(scope), place }.encode())
@@ -82,8 +142,10 @@ impl FindRequest {
     }
 
     fn next(&self, query: &ScopedQuery, page: &Page) -> Result<Option<String>, ReadError> {
-        let Paging::Cursor { per_page, .. } = self.paging else { return Ok(None) };
-        let is_full = page.is_cut || page.documents.len() as u64 >= per_page;
+        if self.paging.number().is_some() {
+            return Ok(None);
+        }
+        let is_full = page.is_cut || page.documents.len() as u64 >= self.paging.per_page;
         let last = page.documents.last().filter(|_| is_full);
         last.map(|last| self.cursor_behind(last, &query.query().scope)).transpose()
     }
@@ -104,8 +166,7 @@ impl Reader {
         let after = request.after(permit.events())?;
         let query = access::scope(permit, |scope| request.query(scope, after));
         let (page, memory) = self.pages.find(self.index.as_ref(), &query, deadline).await?;
-        let may_be_short = matches!(request.paging, Paging::Cursor { .. });
-        if page.is_cut && !may_be_short {
+        if page.is_cut && request.paging.number().is_some() {
             return Err(ReadError::PageTooLarge);
         }
         let next = request.next(&query, &page)?;
@@ -122,4 +183,28 @@ async fn projected(projection: Projection, documents: Vec<Bytes>) -> Result<Vec<
     let apply = move || documents.into_iter().map(|document| projection.apply(document)).collect::<Result<Vec<_>, _>>();
     let applied = task::spawn_blocking(apply).await.map_err(ReadError::internal)?;
     applied.map_err(|error| ReadError::internal(format!("a stored document: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_begin_at_one_and_end_with_the_window() {
+        for (page, per_page, bad) in [
+            (0, 10, Some(BadPaging::Zero)),
+            (0, 0, Some(BadPaging::Zero)),
+            (1, 0, None),
+            (u64::MAX, 0, None),
+            (1, RESULT_WINDOW, None),
+            (1_000, 10, None),
+            (1_001, 10, Some(BadPaging::BeyondWindow)),
+            (u64::MAX, u64::MAX, Some(BadPaging::BeyondWindow)),
+        ] {
+            assert_eq!(Paging::page(page, per_page).err(), bad, "{page} × {per_page}");
+        }
+        for (per_page, bad) in [(0, true), (1, false), (RESULT_WINDOW, false), (RESULT_WINDOW + 1, true)] {
+            assert_eq!(Paging::first(per_page, UnixMillis(0)).is_err(), bad, "{per_page}");
+        }
+    }
 }

@@ -25,15 +25,15 @@ mod visibility;
 #[cfg(any(test, fuzzing))]
 pub(crate) use token::{decode as decode_token, encode as encode_token};
 
-pub use aggregate::{AggregateRequest, Aggregated, Buckets, Requested};
+pub use aggregate::{AggregateRequest, Aggregated, BadAggregation, Buckets, Requested};
 pub use buckets::{BadInterval, NamedInterval, parse_interval};
 pub use cursor::{BadCursor, Cursor};
 pub use error::ReadError;
 pub use event::EventRequest;
-pub use export::{Export, ExportRequest, ExportSummary, Format};
-pub use find::{FindRequest, Found, Paging};
-pub use projection::{Projection, Selector};
-pub use scope::{AccessWatch, RequestedScope};
+pub use export::{CsvColumns, Export, ExportRequest, ExportSummary, Format};
+pub use find::{BadPaging, FindRequest, Found, Paging};
+pub use projection::{BadFields, MAX_FIELDS, Projection};
+pub use scope::{AccessWatch, MAX_IDS, ObjectIds, RequestedScope};
 pub use selection::Selection;
 pub use tail::{BadPositions, Begin, Gone, Positions, Tail, TailMessage, TailOutput, TailRequest};
 

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     document::Members,
-    query::Pattern,
-    schema::{FIELDS, Kind},
+    query::{Pattern, TooMany},
+    schema::{FIELDS, Kind, UnknownField},
 };
 
 /// Which members of each document are kept.
@@ -16,23 +16,40 @@ pub struct Projection {
     selectors: Option<Vec<Selector>>,
 }
 
-/// Names a member by its dotted path, with `*` for anything, dots too. An object is kept with all that is in it.
+/// The most fields or columns that a request may name.
+pub const MAX_FIELDS: usize = 200;
+
+/// Fields that cannot be returned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadFields {
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    #[error(transparent)]
+    Unknown(#[from] UnknownField),
+}
+
+/// Selects a member by its dotted path, in which `*` matches anything, dots included. An object is selected with all
+/// of its members.
 #[derive(Debug)]
-pub struct Selector {
+pub(super) struct Selector {
     pattern: Pattern,
-    /// What is before the first wildcard.
+    /// The text before the first wildcard.
     beginning: String,
 }
 
 impl Selector {
-    pub fn new(text: &str) -> Self {
-        let mut pieces = text.split('*').map(str::to_owned);
-        let beginning = text.split('*').next().unwrap_or_default().to_owned();
-        Self { pattern: Pattern::new(pieces.by_ref()), beginning }
+    /// Fails if no document has such a member.
+    pub(super) fn new(text: &str) -> Result<Self, UnknownField> {
+        let selector = Self::parse(text);
+        if selector.is_of_known_fields() { Ok(selector) } else { Err(UnknownField::new(text)) }
     }
 
-    /// Whether some document might have what is chosen.
-    pub fn is_of_known_fields(&self) -> bool {
+    fn parse(text: &str) -> Self {
+        let beginning = text.split('*').next().unwrap_or_default().to_owned();
+        Self { pattern: Pattern::new(text.split('*').map(str::to_owned)), beginning }
+    }
+
+    fn is_of_known_fields(&self) -> bool {
         FIELDS.iter().any(|field| {
             let is_label = field.kind == Kind::Labels && is_below(&self.beginning, field.path);
             is_label || paths_to(field.path).any(|path| self.pattern.matches(path))
@@ -67,8 +84,11 @@ impl Projection {
         self.selectors.is_none()
     }
 
-    pub fn of(selectors: Vec<Selector>) -> Self {
-        Self { selectors: Some(selectors) }
+    /// The members that these paths select, as `event.action`, `user` or `kibana.*`.
+    pub fn of(paths: &[impl AsRef<str>]) -> Result<Self, BadFields> {
+        TooMany::check(paths.len(), MAX_FIELDS)?;
+        let selectors: Result<_, _> = paths.iter().map(|path| Selector::new(path.as_ref())).collect();
+        Ok(Self { selectors: Some(selectors?) })
     }
 
     /// What is chosen of a document. Objects and arrays of objects of which nothing is chosen are left out.
@@ -146,7 +166,7 @@ mod tests {
     const DOCUMENT: &str = r#"{"@timestamp":"t","event":{"action":"a\u0041","duration":"12","id":"i"},"kibana":{"saved_objects":[{"id":"1","rel":"primary"},{"rel":"primary"},{"id":"2"}],"version":"1.0.0"},"labels":{"a.b":"x","c":"y"},"tags":["one","two"],"x":1.50}"#;
 
     fn of(names: &[&str]) -> String {
-        let projection = Projection::of(names.iter().map(|name| Selector::new(name)).collect());
+        let projection = Projection { selectors: Some(names.iter().map(|name| Selector::parse(name)).collect()) };
         String::from_utf8(projection.apply(Bytes::from_static(DOCUMENT.as_bytes())).unwrap().to_vec()).unwrap()
     }
 
@@ -179,10 +199,10 @@ mod tests {
     #[test]
     fn names_that_no_document_can_have_are_known() {
         for known in ["event", "event.action", "event.*", "*", "labels.any.thing", "kibana.saved_objects.*", "*.id"] {
-            assert!(Selector::new(known).is_of_known_fields(), "{known}");
+            assert!(Selector::new(known).is_ok(), "{known}");
         }
         for unknown in ["", "evnt", "event.acton", "event.", "labels.", "foo*", "event.action.x", "labelsx"] {
-            assert!(!Selector::new(unknown).is_of_known_fields(), "{unknown}");
+            assert!(Selector::new(unknown).is_err(), "{unknown}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which events a question is about, and whether the caller may ask that.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -10,24 +10,62 @@ use crate::{
     access::{self, Caller, Permit, Unavailable},
     audit::{Action, Record},
     event::Space,
-    query::{ObjectScope, Scope, Visible},
+    query::{ObjectScope, Scope, TooMany, Visible},
 };
 
-/// Which events a question is about.
-#[derive(Clone, Debug)]
+/// The events that a question is about.
+#[derive(Debug)]
 pub enum RequestedScope {
-    Objects(ObjectScope),
+    /// Events of saved objects of one type.
+    Objects {
+        /// `None` is the default space.
+        space: Option<Space>,
+        object_type: String,
+        ids: ObjectIds,
+    },
     /// All events of this space that the caller may see; `None` is the default space.
     Space(Option<Space>),
     /// All events that the caller may see.
     Everything,
 }
 
+/// The most ids of one question: an engine takes no more in one list of terms.
+pub const MAX_IDS: usize = 65_536;
+
+/// Ids of saved objects, each once, at most [`MAX_IDS`].
+#[derive(Debug, Default)]
+pub struct ObjectIds {
+    ids: Vec<String>,
+    known: HashSet<String>,
+    /// Repeated ids included.
+    count: usize,
+}
+
+impl ObjectIds {
+    pub fn one(id: String) -> Self {
+        Self { ids: vec![id], ..Self::default() }
+    }
+
+    /// Adds an id. Repeated ids count, but are kept once: an authority is asked about each.
+    pub fn add(&mut self, id: String) -> Result<(), TooMany> {
+        TooMany::check(self.count + 1, MAX_IDS)?;
+        self.count += 1;
+        if self.known.insert(id.clone()) {
+            self.ids.push(id);
+        }
+        Ok(())
+    }
+
+    pub fn as_slice(&self) -> &[String] {
+        &self.ids
+    }
+}
+
 impl RequestedScope {
-    /// There are no objects in it: there is nothing to find, and nothing to ask permission for.
+    /// Whether it names no objects: there is nothing to find, and no permission to ask for.
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Self::Objects(objects) => objects.ids.is_empty(),
+            Self::Objects { ids, .. } => ids.as_slice().is_empty(),
             Self::Space(_) | Self::Everything => false,
         }
     }
@@ -47,7 +85,8 @@ impl Reader {
         deadline: Instant,
     ) -> Result<Permit, ReadError> {
         let permit = match scope {
-            RequestedScope::Objects(objects) => {
+            RequestedScope::Objects { space, object_type, ids } => {
+                let objects = ObjectScope { space, object_type, ids: ids.ids };
                 let asked = self.access.permit(&caller.principal, &caller.credentials, objects);
                 let late = |_| Err(Unavailable("it took too long".to_owned()).into());
                 timeout_at(deadline, asked).await.unwrap_or_else(late)

@@ -6,7 +6,7 @@ mod table;
 mod tree;
 
 pub use field::{Field, Kind, Search, SetBy};
-pub use suggest::closest;
+pub use suggest::{UnknownField, closest};
 pub use table::{ECS_VERSION, FIELDS};
 pub use tree::{FieldId, Member, NodeId, Tree};
 

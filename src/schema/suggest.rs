@@ -1,5 +1,36 @@
 //! "Did you mean": the known name nearest to a misspelt one.
 
+use super::FIELDS;
+
+/// A path that no event has, with the nearest one that events have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no field [{path}]{}", hint(*.nearest))]
+pub struct UnknownField {
+    /// At most 100 characters of the path.
+    path: String,
+    nearest: Option<&'static str>,
+}
+
+impl UnknownField {
+    pub fn new(path: &str) -> Self {
+        let nearest = closest(path, FIELDS.iter().map(|field| field.path));
+        Self { path: shortened(path), nearest }
+    }
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|near| format!(", did you mean [{near}]?")).unwrap_or_default()
+}
+
+/// A caller's own text, shortened for a message.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 100;
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    text.chars().take(LONGEST).chain(['…']).collect()
+}
+
 /// The nearest of these names, if it is near enough to be what was meant.
 pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > 100 {

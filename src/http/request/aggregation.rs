@@ -7,9 +7,9 @@ use super::{
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::parameters::{NumberRange, Parameter, Parameters, invalid},
-    query::{Aggregation, MAX_BUCKETS},
-    read::{AggregateRequest, Buckets, Requested, parse_interval},
+    http::parameters::{NumberRange, Parameter, Parameters},
+    query::MAX_BUCKETS,
+    read::{AggregateRequest, BadAggregation, Buckets, Requested, parse_interval},
 };
 
 const TERMS: Parameter = Parameter::text(
@@ -48,7 +48,6 @@ pub(in crate::http) const AGGREGATION: [&Parameter; 7] =
     [&TERMS, &SIZE, &HISTOGRAM, &INTERVAL, &STATS, &PERCENTILES, &PERCENTS];
 
 const DEFAULT_PERCENTS: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
-const MAX_PERCENTS: usize = 20;
 
 /// The kinds of aggregation, each with the parameter that belongs to it.
 const KINDS: [(&Parameter, Option<&Parameter>); 4] =
@@ -66,17 +65,23 @@ fn requested(parameters: &mut Parameters) -> Result<Requested, Failure> {
     let path = parameters.text(kind)?.unwrap_or_default();
     let field = named(&path, kind.name)?;
     let requested = if kind.name == TERMS.name {
-        let limit = usize::try_from(parameters.number(&SIZE)?).unwrap_or(MAX_BUCKETS);
-        Requested::Other(Aggregation::Terms { field, limit })
+        let limit = usize::try_from(parameters.number(&SIZE)?).unwrap_or(usize::MAX);
+        Requested::terms(field, limit)
     } else if kind.name == HISTOGRAM.name {
-        Requested::Histogram { field, buckets: buckets(parameters)? }
+        Requested::histogram(field, buckets(parameters)?)
     } else if kind.name == STATS.name {
-        Requested::Other(Aggregation::Statistics { field })
+        Requested::statistics(field)
     } else {
-        Requested::Other(Aggregation::Percentiles { field, percents: percents(parameters)? })
+        Requested::percentiles(field, percents(parameters)?)
     };
-    requested.check().map_err(|error| invalid(kind.name, error))?;
-    Ok(requested)
+    requested.map_err(|error| {
+        let parameter = match error {
+            BadAggregation::Field(_) => kind,
+            BadAggregation::Limit => &SIZE,
+            BadAggregation::TooManyPercents(_) | BadAggregation::Percent(_) => &PERCENTS,
+        };
+        Failure::parameter(parameter.name, error)
+    })
 }
 
 /// The one kind that is asked for. What belongs to another kind is refused.
@@ -85,7 +90,7 @@ fn kind(parameters: &Parameters) -> Result<&'static Parameter, Failure> {
     let kind = match (given.next(), given.next()) {
         (Some(kind), None) => kind,
         (Some(kind), Some(other)) => {
-            return Err(invalid(other.name, format_args!("cannot be given together with {}", kind.name)));
+            return Err(Failure::parameter(other.name, format_args!("cannot be given together with {}", kind.name)));
         }
         (None, _) => {
             let message = "[request query]: expected one of [terms, histogram, stats, percentiles], with a field";
@@ -95,7 +100,7 @@ fn kind(parameters: &Parameters) -> Result<&'static Parameter, Failure> {
     for (other, companion) in KINDS {
         if let Some(companion) = companion.filter(|companion| other.name != kind.name && parameters.has(companion)) {
             let reason = format_args!("belongs to {}, and {} is asked for", other.name, kind.name);
-            return Err(invalid(companion.name, reason));
+            return Err(Failure::parameter(companion.name, reason));
         }
     }
     Ok(kind)
@@ -104,7 +109,7 @@ fn kind(parameters: &Parameters) -> Result<&'static Parameter, Failure> {
 fn buckets(parameters: &mut Parameters) -> Result<Buckets, Failure> {
     match parameters.text(&INTERVAL)?.as_deref() {
         None | Some("auto") => Ok(Buckets::Auto),
-        Some(text) => parse_interval(text).map(Buckets::Of).map_err(|error| invalid(INTERVAL.name, error)),
+        Some(text) => parse_interval(text).map(Buckets::Of).map_err(|error| Failure::parameter(INTERVAL.name, error)),
     }
 }
 
@@ -112,14 +117,10 @@ fn percents(parameters: &mut Parameters) -> Result<Vec<f64>, Failure> {
     let Some(texts) = fields::list(parameters, &PERCENTS)? else {
         return Ok(DEFAULT_PERCENTS.to_vec());
     };
-    if texts.len() > MAX_PERCENTS {
-        let reason = format!("array size is [{}], but cannot be greater than [{MAX_PERCENTS}]", texts.len());
-        return Err(invalid(PERCENTS.name, reason));
-    }
     let percent = |text: &String| {
-        let number = text.parse().ok().filter(|number| (0.0..=100.0).contains(number));
-        number
-            .ok_or_else(|| invalid(PERCENTS.name, format_args!("expected numbers from [0] to [100] but got [{text}]")))
+        let bad =
+            |_| Failure::parameter(PERCENTS.name, format_args!("expected numbers from [0] to [100] but got [{text}]"));
+        text.parse().map_err(bad)
     };
     texts.iter().map(percent).collect()
 }

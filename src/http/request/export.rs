@@ -2,11 +2,10 @@
 
 use super::{fields, selection, sort};
 use crate::{
-    columns::{Columns, USUAL},
     error::Failure,
     event::UnixMillis,
-    http::parameters::{Parameter, Parameters, invalid},
-    read::{ExportRequest, Format, Selector},
+    http::parameters::{Parameter, Parameters},
+    read::{CsvColumns, ExportRequest, Format},
 };
 
 const NAME: Parameter = Parameter::text("format", "`ndjson`, `json` or `csv`.").or("ndjson");
@@ -39,25 +38,20 @@ fn format(parameters: &mut Parameters) -> Result<Format, Failure> {
     let columns = fields::list(parameters, &COLUMNS)?;
     let is_csv = name.as_deref() == Some("csv");
     if columns.is_some() && !is_csv {
-        return Err(invalid("columns", "belongs to the format csv; use fields for the others"));
+        return Err(Failure::parameter("columns", "belongs to the format csv; use fields for the others"));
     }
     match name.as_deref() {
         None | Some("ndjson") => Ok(Format::NdJson(projection)),
         Some("json") => Ok(Format::Json(projection)),
         Some("csv") if !projection.is_whole() => {
-            Err(invalid("fields", "belongs to the other formats; use columns for csv"))
+            Err(Failure::parameter("fields", "belongs to the other formats; use columns for csv"))
         }
-        Some("csv") => known(columns).map(Format::Csv),
-        Some(other) => Err(invalid("format", format_args!("expected one of [ndjson, json, csv] but got [{other}]"))),
-    }
-}
-
-fn known(columns: Option<Vec<String>>) -> Result<Columns, Failure> {
-    let columns = columns.unwrap_or_else(|| USUAL.map(str::to_owned).to_vec());
-    for column in &columns {
-        if column.contains('*') || !Selector::new(column).is_of_known_fields() {
-            return Err(fields::unknown(column, "columns"));
+        Some("csv") => Ok(Format::Csv(match columns {
+            Some(columns) => CsvColumns::new(columns).map_err(|error| Failure::parameter(COLUMNS.name, error))?,
+            None => CsvColumns::default(),
+        })),
+        Some(other) => {
+            Err(Failure::parameter("format", format_args!("expected one of [ndjson, json, csv] but got [{other}]")))
         }
     }
-    Ok(Columns::new(columns))
 }

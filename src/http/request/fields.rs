@@ -2,9 +2,9 @@
 
 use crate::{
     error::Failure,
-    http::parameters::{Parameter, Parameters, invalid},
-    read::{Projection, Selector},
-    schema::{self, Field, closest},
+    http::parameters::{Parameter, Parameters},
+    read::Projection,
+    schema::{self, Field, UnknownField},
 };
 
 pub(in crate::http) const FIELDS: Parameter = Parameter::text(
@@ -13,12 +13,9 @@ pub(in crate::http) const FIELDS: Parameter = Parameter::text(
 )
 .such_as("@timestamp,event.action,user");
 
-/// As many names as a request may have in one list.
-const MAX_NAMES: usize = 200;
-
 /// The field of this path, which the parameter `name` holds.
 pub(super) fn named(path: &str, name: &str) -> Result<&'static Field, Failure> {
-    schema::field(path).ok_or_else(|| unknown(path, name))
+    schema::field(path).ok_or_else(|| Failure::parameter(name, UnknownField::new(path)))
 }
 
 /// `fields` alone.
@@ -28,20 +25,12 @@ pub(in crate::http) fn projection(mut parameters: Parameters) -> Result<Projecti
     Ok(projection)
 }
 
-/// What the parameter chooses of each document: all of it where it is absent.
+/// The members of each document that the parameter selects; without it the whole document.
 pub(super) fn chosen(parameters: &mut Parameters, parameter: &Parameter) -> Result<Projection, Failure> {
     match list(parameters, parameter)? {
         None => Ok(Projection::whole()),
-        Some(names) => {
-            let selectors: Result<Vec<_>, _> = names.iter().map(|name| selector(name)).collect();
-            Ok(Projection::of(selectors?))
-        }
+        Some(names) => Projection::of(&names).map_err(|error| Failure::parameter(parameter.name, error)),
     }
-}
-
-fn selector(text: &str) -> Result<Selector, Failure> {
-    let selector = Selector::new(text);
-    if selector.is_of_known_fields() { Ok(selector) } else { Err(unknown(text, "fields")) }
 }
 
 /// The names in a parameter, separated by commas, or the parameter given several times; `None` where it is absent.
@@ -52,28 +41,10 @@ pub(super) fn list(parameters: &mut Parameters, parameter: &Parameter) -> Result
     }
     let names: Vec<_> = texts.iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).collect();
     if names.iter().any(String::is_empty) {
-        return Err(invalid(parameter.name, "expected names of fields separated by commas, found an empty one"));
-    }
-    if names.len() > MAX_NAMES {
-        let reason = format!("array size is [{}], but cannot be greater than [{MAX_NAMES}]", names.len());
-        return Err(invalid(parameter.name, reason));
+        return Err(Failure::parameter(
+            parameter.name,
+            "expected names of fields separated by commas, found an empty one",
+        ));
     }
     Ok(Some(names))
-}
-
-pub(super) fn unknown(path: &str, name: &str) -> Failure {
-    let hint = match closest(path, schema::FIELDS.iter().map(|field| field.path)) {
-        Some(near) => format!(", did you mean [{near}]?"),
-        None => String::new(),
-    };
-    invalid(name, format_args!("there is no field [{}]{hint}", shortened(path)))
-}
-
-/// A caller's own text, as far as it helps to be told it.
-fn shortened(text: &str) -> String {
-    const LONGEST: usize = 100;
-    if text.chars().count() <= LONGEST {
-        return text.to_owned();
-    }
-    text.chars().take(LONGEST).chain(['…']).collect()
 }

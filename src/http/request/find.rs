@@ -4,9 +4,9 @@ use super::{fields, selection, sort};
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::parameters::{MAX_SAFE, NumberRange, Parameter, Parameters, invalid},
+    http::parameters::{MAX_SAFE, NumberRange, Parameter, Parameters},
     query::RESULT_WINDOW,
-    read::{Cursor, FindRequest, Paging},
+    read::{BadPaging, Cursor, FindRequest, Paging},
 };
 
 const PAGE: Parameter = Parameter::number(
@@ -32,7 +32,7 @@ pub(in crate::http) const PAGING: [&Parameter; 3] = [&PAGE, &PER_PAGE, &AFTER];
 pub(in crate::http) fn find(mut parameters: Parameters, now: UnixMillis) -> Result<FindRequest, Failure> {
     let paging = paging(&mut parameters, now)?;
     let sort = sort::take(&mut parameters)?;
-    let selection = selection::take(&mut parameters, asked(&paging, now))?;
+    let selection = selection::take(&mut parameters, paging.asked(now))?;
     let projection = fields::chosen(&mut parameters, &fields::FIELDS)?;
     parameters.finish()?;
     Ok(FindRequest { selection, sort, paging, projection })
@@ -43,37 +43,28 @@ fn paging(parameters: &mut Parameters, now: UnixMillis) -> Result<Paging, Failur
     let page = parameters.number(&PAGE)?;
     let per_page = parameters.number(&PER_PAGE)?;
     let Some(after) = parameters.text(&AFTER)? else {
-        return numbered(page, per_page);
+        return Paging::page(page, per_page).map_err(bad_paging);
     };
     if has_page {
-        return Err(invalid("after", "cannot be given together with page"));
+        return Err(Failure::parameter("after", "cannot be given together with page"));
     }
-    if !(1..=RESULT_WINDOW).contains(&per_page) {
-        let reason = format!("expected a number from [1] to [{RESULT_WINDOW}] together with after");
-        return Err(invalid("per_page", reason));
-    }
-    if after.is_empty() {
-        return Ok(Paging::Cursor { per_page, asked: now, behind: None });
-    }
-    let cursor = Cursor::decode(&after).map_err(|error| invalid("after", error))?;
-    Ok(Paging::Cursor { per_page, asked: cursor.asked, behind: Some(Box::new(cursor)) })
+    let paging = if after.is_empty() {
+        Paging::first(per_page, now)
+    } else {
+        let cursor = Cursor::decode(&after).map_err(|error| Failure::parameter("after", error))?;
+        Paging::behind(cursor, per_page)
+    };
+    paging.map_err(bad_paging)
 }
 
-fn numbered(page: u64, per_page: u64) -> Result<Paging, Failure> {
-    if page.checked_mul(per_page).is_none_or(|last| last > RESULT_WINDOW) {
-        let reason = format!(
-            "page × per_page reaches at most [{RESULT_WINDOW}]; to go on from there, ask with an empty [after] \
-             instead of [page] and follow the [next] of each answer"
-        );
-        return Err(invalid("page", reason));
-    }
-    Ok(Paging::Page { page, per_page })
-}
-
-/// What times before now count from: a question stays the same on all of its pages.
-fn asked(paging: &Paging, now: UnixMillis) -> UnixMillis {
-    match paging {
-        Paging::Page { .. } => now,
-        Paging::Cursor { asked, .. } => *asked,
+fn bad_paging(error: BadPaging) -> Failure {
+    match error {
+        BadPaging::Zero => Failure::parameter(PAGE.name, error),
+        BadPaging::BeyondWindow => {
+            let remedy =
+                "to go on from there, ask with an empty [after] instead of [page] and follow the [next] of each answer";
+            Failure::parameter(PAGE.name, format_args!("{error}; {remedy}"))
+        }
+        BadPaging::PerPage => Failure::parameter(PER_PAGE.name, format_args!("{error} together with after")),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is read by a visitor that keeps the ids alone, and stops at the first thing that is wrong, or one too many.
 
-use std::{collections::HashSet, fmt};
+use std::fmt;
 
 use serde::{
     Deserializer,
@@ -10,14 +10,11 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::error::Failure;
-
-/// As many ids as an engine takes in one list of terms.
-const MAX_IDS: usize = 65_536;
+use crate::{error::Failure, query::TooMany, read::ObjectIds};
 
 /// The `ids` and `legacyIds` of a body in one list, each once. An id that an object had before is an id like any other: what
 /// refers to it is found, and the caller must be allowed to read it.
-pub(in crate::http) fn ids(body: &[u8]) -> Result<Vec<String>, Failure> {
+pub(in crate::http) fn ids(body: &[u8]) -> Result<ObjectIds, Failure> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(wrong_body("expected a plain object value, but found [null] instead."));
     }
@@ -37,31 +34,22 @@ pub(in crate::http) fn ids(body: &[u8]) -> Result<Vec<String>, Failure> {
     Ok(read.ids)
 }
 
-/// What was read so far, each id once, as an authority is asked about each of them.
+/// The ids read so far.
 #[derive(Default)]
 struct Ids {
-    ids: Vec<String>,
-    known: HashSet<String>,
-    /// With those that are there twice.
-    count: usize,
+    ids: ObjectIds,
     failure: Option<Failure>,
 }
 
 impl Ids {
     fn add(&mut self, name: &str, index: usize, element: &RawValue) -> Result<(), Failure> {
-        self.count += 1;
-        if self.count > MAX_IDS {
-            let reason = format_args!("array size is [{}] or more, but cannot be greater than [{MAX_IDS}]", self.count);
-            return Err(wrong(name, reason));
-        }
         let id: String = serde_json::from_str(element.get()).map_err(|_| {
             let found = type_name(element);
             wrong(&format!("{name}.{index}"), format_args!("expected value of type [string] but got [{found}]"))
         })?;
-        if self.known.insert(id.clone()) {
-            self.ids.push(id);
-        }
-        Ok(())
+        self.ids.add(id).map_err(|TooMany { found, max }| {
+            wrong(name, format_args!("array size is [{found}] or more, but cannot be greater than [{max}]"))
+        })
     }
 
     /// An array, or its JSON in a text.
@@ -168,17 +156,18 @@ fn type_name(value: &RawValue) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::read::MAX_IDS;
 
     /// The messages of refusals are in the tests of the interface.
     #[test]
     fn nothing_is_held_of_ids_behind_the_first_one_too_many() {
         let all: Vec<_> = (0..MAX_IDS).map(|id| id.to_string()).collect();
         let body = |ids: &[String]| serde_json::json!({"ids": ids}).to_string();
-        assert_eq!(ids(body(&all).as_bytes()), Ok(all.clone()));
+        assert!(ids(body(&all).as_bytes()).is_ok_and(|ids| ids.as_slice() == all));
         let mut read = Ids::default();
         let many = format!("[{}]", vec!["\"x\""; 2 * MAX_IDS].join(","));
         let many = RawValue::from_string(many).map(|many| read.list("ids", &many));
         assert!(many.is_ok_and(|read| read.is_err_and(|failure| failure.message.contains("[65537] or more"))));
-        assert_eq!((read.count, read.ids.len()), (MAX_IDS + 1, 1));
+        assert_eq!(read.ids.as_slice(), ["x"]);
     }
 }

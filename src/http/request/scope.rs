@@ -5,8 +5,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use crate::{
     error::Failure,
     http::parameters::{InSpace, Names},
-    query::ObjectScope,
-    read::RequestedScope,
+    read::{ObjectIds, RequestedScope},
 };
 
 /// The saved object that the path names, or everything, in the space that it begins with or in all.
@@ -18,7 +17,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestedScope {
         let mut names = Names::from_request_parts(parts, state).await?;
         let is_in_space = names.take("space").is_ok();
         Ok(match (names.take("type"), names.take("id")) {
-            (Ok(object_type), Ok(id)) => Self::Objects(ObjectScope { space, object_type, ids: vec![id] }),
+            (Ok(object_type), Ok(id)) => Self::Objects { space, object_type, ids: ObjectIds::one(id) },
             (Ok(_), Err(_)) | (Err(_), _) if is_in_space => Self::Space(space),
             (Ok(_), Err(_)) | (Err(_), _) => Self::Everything,
         })

@@ -3,7 +3,7 @@
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::parameters::{Parameter, Parameters, invalid},
+    http::parameters::{Parameter, Parameters},
     query::{
         filter::Filter,
         kql,
@@ -48,7 +48,7 @@ pub(super) fn moment(
     let Some(text) = parameters.text(parameter)? else {
         return Ok(None);
     };
-    moment::parse(&text, now).map(Some).map_err(|bad| invalid(parameter.name, format!("expected {bad}")))
+    moment::parse(&text, now).map(Some).map_err(|bad| Failure::parameter(parameter.name, format!("expected {bad}")))
 }
 
 /// The filter and its text. A blank one is no filter, as in Kibana.
@@ -64,6 +64,6 @@ fn parse(text: &str, now: UnixMillis) -> Result<Filter, Failure> {
     kql::parse(text, now).map_err(|error| {
         let pointed = error.pointed();
         let place: Vec<_> = pointed.lines().take(2).collect();
-        invalid(FILTER.name, format!("{error}\n{}", place.join("\n")))
+        Failure::parameter(FILTER.name, format!("{error}\n{}", place.join("\n")))
     })
 }

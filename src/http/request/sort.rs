@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::fields;
 use crate::{
     error::Failure,
-    http::parameters::{Parameter, Parameters, invalid},
-    query::{Order, Sort},
+    http::parameters::{Parameter, Parameters},
+    query::{Order, Sort, SortKeys},
 };
 
 const FIELD: Parameter = Parameter::text("sort_field", "Any field of a single value that is indexed.")
@@ -22,27 +22,20 @@ const KEYS: Parameter = Parameter::text(
 
 pub(in crate::http) const SORT: [&Parameter; 3] = [&FIELD, &ORDER, &KEYS];
 
-/// As many sort keys as a request may have.
-const MAX_KEYS: usize = 10;
-
 /// One key in `sort_field` and `sort_order`, or any number of them in `sort`.
-pub(super) fn take(parameters: &mut Parameters) -> Result<Vec<Sort>, Failure> {
+pub(super) fn take(parameters: &mut Parameters) -> Result<SortKeys, Failure> {
     let field = parameters.text(&FIELD)?;
     let order = parameters.text(&ORDER)?;
     let keys = parameters.texts(&KEYS);
     if keys.is_empty() {
         let order = direction(order.as_deref().unwrap_or("asc"), "sort_order")?;
-        return Ok(vec![key(field.as_deref().unwrap_or("@timestamp"), order, "sort_field")?]);
+        return Ok(key(field.as_deref().unwrap_or("@timestamp"), order, "sort_field")?.into());
     }
     if field.is_some() || order.is_some() {
-        return Err(invalid("sort", "cannot be given together with sort_field or sort_order"));
+        return Err(Failure::parameter("sort", "cannot be given together with sort_field or sort_order"));
     }
-    let keys = objects(&keys)?;
-    if keys.len() > MAX_KEYS {
-        let reason = format!("array size is [{}], but cannot be greater than [{MAX_KEYS}]", keys.len());
-        return Err(invalid("sort", reason));
-    }
-    keys.into_iter().enumerate().map(from_object).collect()
+    let keys: Result<_, _> = objects(&keys)?.into_iter().enumerate().map(from_object).collect();
+    SortKeys::new(keys?).map_err(|error| Failure::parameter("sort", error))
 }
 
 #[derive(Deserialize)]
@@ -54,7 +47,7 @@ struct SortKey {
 
 fn from_object((index, object): (usize, Value)) -> Result<Sort, Failure> {
     let SortKey { sort_field, sort_order } =
-        serde_json::from_value(object).map_err(|error| invalid(&format!("sort.{index}"), error))?;
+        serde_json::from_value(object).map_err(|error| Failure::parameter(format!("sort.{index}"), error))?;
     let order = direction(&sort_order, &format!("sort.{index}.sort_order"))?;
     key(&sort_field, order, &format!("sort.{index}.sort_field"))
 }
@@ -62,23 +55,24 @@ fn from_object((index, object): (usize, Value)) -> Result<Sort, Failure> {
 /// The parameter once holds the text of an array; more than once, the text of one object each.
 fn objects(texts: &[String]) -> Result<Vec<Value>, Failure> {
     if let [text] = texts {
-        return serde_json::from_str(text).map_err(|_| invalid("sort", "could not parse array value from json input"));
+        return serde_json::from_str(text)
+            .map_err(|_| Failure::parameter("sort", "could not parse array value from json input"));
     }
     let parse = |(index, text): (usize, &String)| {
         serde_json::from_str(text)
-            .map_err(|_| invalid(&format!("sort.{index}"), "could not parse object value from json input"))
+            .map_err(|_| Failure::parameter(format!("sort.{index}"), "could not parse object value from json input"))
     };
     texts.iter().enumerate().map(parse).collect()
 }
 
 fn key(path: &str, order: Order, name: &str) -> Result<Sort, Failure> {
-    Sort::by(fields::named(path, name)?, order).map_err(|error| invalid(name, error))
+    Sort::by(fields::named(path, name)?, order).map_err(|error| Failure::parameter(name, error))
 }
 
 fn direction(text: &str, name: &str) -> Result<Order, Failure> {
     match text {
         "asc" => Ok(Order::Ascending),
         "desc" => Ok(Order::Descending),
-        other => Err(invalid(name, format_args!("expected one of [asc, desc] but got [{other}]"))),
+        other => Err(Failure::parameter(name, format_args!("expected one of [asc, desc] but got [{other}]"))),
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Failure,
     event::UnixMillis,
-    http::parameters::{Parameter, Parameters, invalid},
+    http::parameters::{Parameter, Parameters},
     read::{Begin, Positions, TailRequest},
 };
 
@@ -45,7 +45,7 @@ fn begin(parameters: &mut Parameters, headers: &HeaderMap, now: UnixMillis) -> R
     let since = moment(parameters, &SINCE, now)?.map(|since| since.first);
     let parameter = parameters.text(&LAST_EVENT_ID)?.filter(|text| !text.is_empty());
     let of_parameter =
-        parameter.map(|text| Positions::decode(&text).map_err(|error| invalid(LAST_EVENT_ID.name, error)));
+        parameter.map(|text| Positions::decode(&text).map_err(|error| Failure::parameter(LAST_EVENT_ID.name, error)));
     let of_parameter = of_parameter.transpose()?;
     if let Some(positions) = in_header(headers)?.or(of_parameter) {
         return Ok(Begin::Resumed(positions));

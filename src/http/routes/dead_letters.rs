@@ -11,7 +11,7 @@ use crate::{
     http::{
         Shared, answer,
         operation::{Answer, Operation},
-        parameters::{InSpace, MAX_SAFE, NumberRange, Parameter, Parameters, invalid},
+        parameters::{InSpace, MAX_SAFE, NumberRange, Parameter, Parameters},
     },
     ship::{DeadLetter, DeadLetters, Replayed, Shipper},
     wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
@@ -104,7 +104,10 @@ fn chosen(shared: &Shared, parameters: &mut Parameters) -> Result<Vec<(String, S
     let chosen: Vec<_> = stores.iter().filter(|(name, _)| *name == wanted).cloned().collect();
     if chosen.is_empty() {
         let names: Vec<_> = stores.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(invalid(STORE.name, format_args!("expected one of [{}] but got [{wanted}]", names.join(", "))));
+        return Err(Failure::parameter(
+            STORE.name,
+            format_args!("expected one of [{}] but got [{wanted}]", names.join(", ")),
+        ));
     }
     Ok(chosen)
 }

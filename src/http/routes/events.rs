@@ -19,12 +19,12 @@ use crate::{
         body::{Expected, Sent},
         items::{self, Submitted},
         operation::{Answer, Operation},
-        parameters::{InSpace, Parameter, Parameters, invalid},
+        parameters::{InSpace, Parameter, Parameters},
     },
+    ingest::{Logged, Outcome},
     intake::{Accepted, Item},
     memory_budget::Reservation,
     wire::{AllRejectedAnswer, EventsAnswer},
-    writer::{Receipts, SubmitError},
 };
 
 const CONTENT_TYPES: &[&str] = &["application/json", "application/x-ndjson"];
@@ -94,7 +94,9 @@ impl Wait {
         let wait = match parameters.text(&WAIT_FOR)?.as_deref() {
             None => Self::Durable,
             Some("stored") => Self::Stored,
-            Some(other) => return Err(invalid(WAIT_FOR.name, format_args!("expected [stored] but got [{other}]"))),
+            Some(other) => {
+                return Err(Failure::parameter(WAIT_FOR.name, format_args!("expected [stored] but got [{other}]")));
+            }
         };
         parameters.finish()?;
         Ok(wait)
@@ -108,37 +110,14 @@ async fn take_in(
     wait: Wait,
     deadline: Instant,
 ) -> Result<Response, Failure> {
-    let (Accepted { items, contents }, memory) = check(shared, from, sent).await?;
-    if !shared.services.keeps_events {
-        count(shared, &items, Submitted::NotKept);
-        // Where there is nothing to be found, there is nothing that is not.
-        let stored = (wait == Wait::Stored).then_some(contents.is_empty());
-        return respond(items, Submitted::NotKept, stored);
-    }
-    let receipts = if contents.is_empty() { Ok(None) } else { shared.services.writer.submit(contents).await.map(Some) };
+    let (accepted, memory) = check(shared, from, sent).await?;
+    let logged = shared.services.ingest.log(accepted).await?;
     drop(memory);
-    let receipts = match receipts {
-        Ok(receipts) => receipts,
-        Err(SubmitError::Dropped) => {
-            count(shared, &items, Submitted::Dropped);
-            return respond(items, Submitted::Dropped, None);
-        }
-        Err(
-            error @ (SubmitError::Full { .. }
-            | SubmitError::TooLarge { .. }
-            | SubmitError::Closed
-            | SubmitError::Failed { .. }),
-        ) => {
-            return Err(error.into());
-        }
-    };
     let stored = match wait {
         Wait::Durable => None,
-        Wait::Stored => Some(wait_stored(shared, receipts.as_ref(), deadline).await),
+        Wait::Stored => is_stored(shared, &logged, deadline).await,
     };
-    let submitted = Submitted::Sealed(receipts.as_ref().map_or(&[], |receipts| &receipts.receipts));
-    count(shared, &items, submitted);
-    respond(items, submitted, stored)
+    respond(logged, stored)
 }
 
 /// Decompresses and checks; the memory is that of the body, for the contents that were made of it.
@@ -155,40 +134,22 @@ async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted
 
 fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, Reservation), Failure> {
     let plain = sent.decode()?;
-    shared.services.metrics.intake.bytes.inc_by(plain.bytes.len() as u64);
-    let accepted = shared.services.intake.accept(&from.scope, from.space.as_ref(), &plain.bytes)?;
+    let accepted = shared.services.ingest.check(&from.scope, from.space.as_ref(), &plain.bytes)?;
     Ok((accepted, plain.into_memory()))
 }
 
-/// Whether the store that is queried has the events. Where nothing was logged there is nothing to wait for.
-async fn wait_stored(shared: &Shared, receipts: Option<&Receipts>, deadline: Instant) -> bool {
-    let Some(receipts) = receipts else {
-        return true;
-    };
-    shared.services.reader.wait_until_found(receipts.end, deadline).await
-}
-
-fn count(shared: &Shared, items: &[Item], submitted: Submitted<'_>) {
-    let (mut accepted, mut filtered, mut rejected) = (0, 0, 0);
-    for item in items {
-        match item {
-            Item::Accepted { .. } => accepted += 1,
-            Item::Filtered => filtered += 1,
-            Item::Rejected(_) => rejected += 1,
-        }
+/// Whether all accepted events can be found in the store that is queried; `None` if events were dropped.
+async fn is_stored(shared: &Shared, Logged { items, outcome }: &Logged, deadline: Instant) -> Option<bool> {
+    match outcome {
+        Outcome::Sealed(None) => Some(true),
+        Outcome::Sealed(Some(receipts)) => Some(shared.services.reader.wait_until_found(receipts.end, deadline).await),
+        Outcome::Dropped => None,
+        Outcome::NotKept => Some(!items.iter().any(Item::is_accepted)),
     }
-    let metrics = &shared.services.metrics.intake;
-    match submitted {
-        Submitted::Sealed(_) => metrics.accepted.inc_by(accepted),
-        Submitted::Dropped => metrics.dropped.inc_by(accepted),
-        Submitted::NotKept => metrics.not_kept.inc_by(accepted),
-    };
-    metrics.filtered.inc_by(filtered);
-    metrics.rejected.inc_by(rejected);
 }
 
-fn respond(items: Vec<Item>, submitted: Submitted<'_>, stored: Option<bool>) -> Result<Response, Failure> {
-    let (status, body) = items::write(items, submitted, stored)?;
+fn respond(Logged { items, outcome }: Logged, stored: Option<bool>) -> Result<Response, Failure> {
+    let (status, body) = items::write(items, Submitted::from(&outcome), stored)?;
     let mut response = answer::json_bytes(status, body).into_response();
     if status.is_client_error() {
         answer::mark(&mut response, &Failure::new(ErrorCode::EventsRejected, ""));

@@ -15,7 +15,7 @@ use crate::{
         operation::{Answer, Operation},
         request,
     },
-    read::{Found, Paging},
+    read::{Found, ReadError},
     wire::FindAnswer,
 };
 
@@ -51,12 +51,10 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn find(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
     let Asked { caller, parameters, headers, scope, deadline, .. } = asked;
     let request = request::find(parameters, shared.services.clock.now())?;
-    let (page, per_page) = match request.paging {
-        Paging::Page { page, per_page } => (Some(page), per_page),
-        Paging::Cursor { per_page, .. } => (None, per_page),
-    };
+    let (page, per_page) = (request.paging.number(), request.paging.per_page());
     let scope = scope.read(&shared, &headers, deadline).await?;
-    let mut found = shared.services.reader.find(&caller, scope, request, deadline).await?;
+    let found = shared.services.reader.find(&caller, scope, request, deadline).await;
+    let mut found = found.map_err(failure)?;
     let memory = found.memory.take();
     let bytes: usize = found.documents.iter().map(Bytes::len).sum();
     let write = move || write(page, per_page, found);
@@ -69,6 +67,16 @@ async fn find(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
         Some(memory) => answer::json_bytes(StatusCode::OK, held_body::body(body, memory)),
         None => answer::json_bytes(StatusCode::OK, body),
     })
+}
+
+fn failure(error: ReadError) -> Failure {
+    let is_too_large = matches!(error, ReadError::PageTooLarge);
+    let mut failure = Failure::from(error);
+    if is_too_large {
+        failure.message += ": ask for fewer with [per_page], or with an empty [after], whose pages end where they are full, or for all \
+                            with _export";
+    }
+    failure
 }
 
 /// A [`FindAnswer`] in bytes. Documents are put in as they are. Without a page it is an answer to a cursor.

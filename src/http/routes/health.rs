@@ -8,19 +8,18 @@ use crate::{
     access::{Caller, Permission},
     http::{
         Shared, answer,
-        operation::{Answer, Operation},
+        operation::{Access, Answer, Operation},
     },
     ship::Progress,
     wire::{LiveAnswer, Readiness, ReadyAnswer, StoreHealth, WriterHealth},
 };
 
 pub(super) fn operations() -> Vec<Operation> {
-    let live = Operation::open("/livez", "live", live)
+    let live = Operation::get(Access::Open, "/livez", "live", live)
         .tagged("operation")
         .summary("Whether the process runs")
         .answers([Answer::json::<LiveAnswer>(200, "It does")]);
-    let ready = Operation::open("/readyz", "ready", ready)
-        .takes_key()
+    let ready = Operation::get(Access::OpenWithCredentials, "/readyz", "ready", ready)
         .tagged("operation")
         .summary("Whether events are accepted, and how far each store is")
         .description("To callers who may not see metrics the answer is the status alone.")

@@ -63,7 +63,7 @@ async fn list(
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let registered = shared.services.intake.registry().list();
+    let registered = shared.services.ingest.registry().list();
     let is_shown = |name: &String| caller.principal.may_see_provider(name);
     let registered = registered.into_iter().filter(|(name, _)| is_shown(name));
     let providers = registered.map(|(name, provider)| (name, provider.into())).collect();
@@ -90,7 +90,7 @@ async fn register(
         let plain = sent.decode()?;
         let registration: Registration = serde_json::from_slice(&plain.bytes)
             .map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
-        Ok::<_, Failure>(shared.services.intake.registry().register(&provider, registration)?)
+        Ok::<_, Failure>(shared.services.ingest.registry().register(&provider, registration)?)
     });
     let registered = work.await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(registered)))

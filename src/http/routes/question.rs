@@ -25,7 +25,6 @@ use crate::{
         parameters::{InSpace, Names, Parameter, Parameters},
         request,
     },
-    query::ObjectScope,
     read::RequestedScope,
 };
 
@@ -105,7 +104,7 @@ impl ScopeSource {
         let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
             .await
             .map_err(|error| Failure::internal(error.to_string()))??;
-        Ok(RequestedScope::Objects(ObjectScope { space, object_type, ids }))
+        Ok(RequestedScope::Objects { space, object_type, ids })
     }
 }
 

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{LIMITS, Log, access::from, grant};
+use super::{LIMITS, Log, OPEN, access::from, grant};
 use crate::{
     access::Role,
     http::{
@@ -379,13 +379,49 @@ fn every_body_of_the_document_has_an_example_that_its_schema_allows() {
 }
 
 #[tokio::test]
+async fn each_operation_records_what_it_says_that_it_records() {
+    let mut recorder = Recorder::new(Log::configured(&[("access.log_finds", "true")]));
+    recorder.log.await_ready().await;
+    let first = [
+        ("register_provider", "", 200),
+        ("log_events", "?wait_for=stored", 202),
+        ("get_event", "", 200),
+        ("list_providers", "", 200),
+        ("list_dead_letters", "", 200),
+        ("replay_dead_letters", "?store=main", 200),
+        ("create_key", "", 201),
+        ("list_keys", "", 200),
+        ("revoke_key", "", 200),
+        ("live", "", 200),
+        ("ready", "", 200),
+        ("metrics", "", 200),
+        ("openapi", "", 200),
+    ];
+    let questions = QUESTIONS.map(|(operation, query)| (operation, query, 200));
+    let mut expected = Vec::new();
+    for (operation, query, status) in first.into_iter().chain(questions) {
+        recorder.exchange(operation, query, status).await;
+        let (_, _, description) = operations(&recorder.document)[operation];
+        expected.extend(description.get("x-annals-records").map(|action| action.as_str().unwrap().to_owned()));
+    }
+    assert_eq!(recorder.examples.operations.len(), operations(&recorder.document).len());
+    // Recorded last, so that nothing more can follow.
+    recorder.send(from("192.0.2.1", super::request_with("wrong", "GET", "/metrics")), 401).await;
+    expected.push("authentication-failed".to_owned());
+    let own = recorder.log.store.own_events(expected.len()).await;
+    let recorded: Vec<_> = own.iter().map(|event| event["event"]["action"].as_str().unwrap()).collect();
+    assert_eq!(recorded, expected);
+}
+
+#[tokio::test]
 async fn without_a_key_every_operation_but_health_answers_alike() {
     let recorder = Recorder::new(Log::new());
     let expected = &Examples::read().unwrap().common["401"];
-    for operation in
-        operations(&recorder.document).into_keys().filter(|operation| !["live", "ready"].contains(operation))
-    {
+    for operation in operations(&recorder.document).into_keys() {
         let (method, path) = recorder.target(operation);
+        if OPEN.contains(&path.as_str()) {
+            continue;
+        }
         let request = Request::builder().method(method.as_str()).uri(path).body(Body::empty()).unwrap();
         assert_eq!(&recorder.send(request, 401).await, expected, "{operation}");
     }

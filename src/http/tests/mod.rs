@@ -44,6 +44,7 @@ use crate::{
     config::{Config, Flag, Sources},
     event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream, UnixMillis},
     identity::{DataFolder, Identity},
+    ingest::Ingest,
     intake::{self, Intake, Registration, Registry},
     journal,
     metrics::Metrics,
@@ -60,6 +61,9 @@ use crate::{
 
 /// 2021-03-02T12:00:00Z
 const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
+
+/// The operations that answer without credentials; every other one must not.
+const OPEN: &[&str] = &["/livez", "/readyz"];
 
 const LIMITS: Limits =
     Limits { max_batch_bytes: 100_000, max_concurrent_bytes: 1 << 30, request_timeout: Duration::from_secs(60) };
@@ -110,7 +114,8 @@ impl Log {
         let intake = intake(&folder);
         let (clock, stopping) = (Arc::new(Hand::default()), stop.child_token());
         let access = Arc::new(Access::new(access, Arc::clone(&keys)).unwrap());
-        let audit = Audit::start(Arc::clone(&intake), Some(writer.clone()), metrics.audit.clone());
+        let ingest = Arc::new(Ingest::new(intake, Some(writer.clone()), metrics.intake.clone()));
+        let audit = Audit::start(Arc::clone(&ingest), metrics.audit.clone());
         let reader = Reader::new(
             Arc::clone(&store) as Arc<dyn EventIndex>,
             main.confirmations(),
@@ -128,13 +133,12 @@ impl Log {
             reader: Arc::new(reader),
             audit,
             proxies: Proxies::default(),
-            intake,
+            ingest,
             writer: writer.clone(),
             stores: vec![("main".to_owned(), main), ("copy".to_owned(), copy)],
             access,
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            keeps_events: true,
             limits,
             stopping: stopping.clone(),
         };
@@ -235,14 +239,14 @@ fn access_config(settings: &[(&str, &str)]) -> AccessConfig {
     Config::load(&sources).unwrap().access
 }
 
-fn intake(folder: &TempDir) -> Arc<Intake> {
+fn intake(folder: &TempDir) -> Intake {
     let limits = intake::Limits { max_batch_events: 1000, ..intake::Limits::default() };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
     let registration = Registration { actions: vec!["run".to_owned()], ..Registration::default() };
     registry.register("app", registration).unwrap();
     let (own, registration) = audit::registration();
     registry.register(&own, registration).unwrap();
-    Arc::new(Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3"))
+    Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3")
 }
 
 fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {

@@ -1,0 +1,120 @@
+//! The door to everything that is logged: whatever protocol events come over, and whether they are a caller's or the log's own, they
+//! are logged by an [`Ingest`]. Whether the sender may log at all is for the protocol to check before.
+
+use crate::{
+    event::{Space, WriteScope},
+    intake::{Accepted, BodyError, Intake, Item, Registry},
+    metrics::IntakeMetrics,
+    writer::{Receipts, SubmitError, Writer},
+};
+
+/// Validates events and makes them durable.
+pub struct Ingest {
+    intake: Intake,
+    /// `None` if the log is configured to keep no events.
+    writer: Option<Writer>,
+    metrics: IntakeMetrics,
+}
+
+/// The result for each event of a body, in its order.
+pub struct Logged {
+    pub items: Vec<Item>,
+    /// What was done with the accepted ones.
+    pub outcome: Outcome,
+}
+
+pub enum Outcome {
+    /// Sealed and durable; `None` if no event was accepted.
+    Sealed(Option<Receipts>),
+    /// The journal is full, and the log is configured to drop events then.
+    Dropped,
+    /// The log is configured to keep no events.
+    NotKept,
+}
+
+/// Why the log's own events were not logged.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnEventError {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("{path} is not valid")]
+    Rejected {
+        /// The number of events that were rejected; the others were logged.
+        events: usize,
+        /// The field at fault in the first of them.
+        path: String,
+    },
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+impl Ingest {
+    /// Without a writer, events are validated and not kept.
+    pub fn new(intake: Intake, writer: Option<Writer>, metrics: IntakeMetrics) -> Self {
+        Self { intake, writer, metrics }
+    }
+
+    pub fn registry(&self) -> &Registry {
+        self.intake.registry()
+    }
+
+    /// Validates a caller's events: one event, a JSON array of events, or NDJSON. It takes a while if the body is large.
+    pub fn check(&self, scope: &WriteScope, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
+        self.metrics.bytes.inc_by(body.len() as u64);
+        self.intake.accept(scope, space, body)
+    }
+
+    /// Makes valid events durable. Completes even if the caller goes away.
+    pub async fn log(&self, accepted: Accepted) -> Result<Logged, SubmitError> {
+        let logged = self.submit(accepted).await?;
+        self.count(&logged);
+        Ok(logged)
+    }
+
+    /// Logs events of the log itself, in NDJSON.
+    pub async fn log_own(&self, space: Option<&Space>, lines: &[u8]) -> Result<(), OwnEventError> {
+        let Logged { items, outcome } = self.submit(self.intake.accept(&WriteScope::Log, space, lines)?).await?;
+        if let Outcome::Dropped = outcome {
+            return Err(SubmitError::Dropped.into());
+        }
+        let rejected: Vec<_> = items.iter().filter_map(Item::violations).collect();
+        match rejected.first() {
+            Some(violations) => {
+                let path = violations.first().map(|violation| violation.path.clone()).unwrap_or_default();
+                Err(OwnEventError::Rejected { events: rejected.len(), path })
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn submit(&self, Accepted { items, contents }: Accepted) -> Result<Logged, SubmitError> {
+        let outcome = match &self.writer {
+            None => Outcome::NotKept,
+            Some(_) if contents.is_empty() => Outcome::Sealed(None),
+            Some(writer) => match writer.submit(contents).await {
+                Ok(receipts) => Outcome::Sealed(Some(receipts)),
+                Err(SubmitError::Dropped) => Outcome::Dropped,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(Logged { items, outcome })
+    }
+
+    fn count(&self, Logged { items, outcome }: &Logged) {
+        let (mut accepted, mut filtered, mut rejected) = (0, 0, 0);
+        for item in items {
+            match item {
+                Item::Accepted { .. } => accepted += 1,
+                Item::Filtered => filtered += 1,
+                Item::Rejected(_) => rejected += 1,
+            }
+        }
+        match outcome {
+            Outcome::Sealed(_) => self.metrics.accepted.inc_by(accepted),
+            Outcome::Dropped => self.metrics.dropped.inc_by(accepted),
+            Outcome::NotKept => self.metrics.not_kept.inc_by(accepted),
+        };
+        self.metrics.filtered.inc_by(filtered);
+        self.metrics.rejected.inc_by(rejected);
+    }
+}
