@@ -1,13 +1,13 @@
-//! What is wrong with a filter, and where.
+//! Errors in a filter, with their position.
 
 use std::fmt;
 
 use super::syntax::Span;
 
-/// The widest part of a line that is shown.
+/// Maximum width of an excerpt, in characters.
 const WIDEST: usize = 100;
 
-/// A place in the text of a filter.
+/// A position in the text of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// In bytes, from 0.
@@ -18,20 +18,21 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Why a text is no filter.
+/// Why a text is not a valid filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KqlError {
     pub position: Position,
-    /// What was expected and what came, without the place.
+    /// What was expected and what was found, without the position.
     pub message: String,
-    /// The part of the line around the place, and the columns of the screen before the place in it.
+    /// The part of the line around the position.
     excerpt: String,
+    /// Display columns before the position in the excerpt.
     indent: usize,
-    /// Columns that are at fault.
+    /// Display columns at fault.
     width: usize,
 }
 
-/// A message and the part of the text that it is about.
+/// A message, and the part of the text that it is about.
 #[derive(Debug)]
 pub(super) struct Complaint {
     pub(super) span: Span,
@@ -59,7 +60,7 @@ impl Complaint {
         let faulty: String = faulty.chars().take(WIDEST / 2).map(visible).collect();
         excerpt.push_str(shown.trim_end());
         let message = self.message.chars().fold(String::new(), |mut message, character| {
-            // Names and values in it are as somebody wrote them.
+            // Names and values in the message are raw input.
             if character.is_control() {
                 message.extend(character.escape_default())
             } else {
@@ -71,7 +72,7 @@ impl Complaint {
     }
 }
 
-/// Nothing that moves the cursor of a terminal.
+/// Replaces control characters, which could move the cursor of a terminal.
 fn visible(character: char) -> char {
     if character.is_control() { ' ' } else { character }
 }
@@ -81,7 +82,7 @@ fn width(text: &str) -> usize {
 }
 
 impl KqlError {
-    /// The message under the line that it is about, with carets at the place; without a line break at the end.
+    /// Returns the line at fault, carets under the position, and the message, without a trailing line break.
     pub fn pointed(&self) -> String {
         format!("{}\n{}{}\n{}", self.excerpt, " ".repeat(self.indent), "^".repeat(self.width), self.message)
     }

@@ -1,8 +1,8 @@
-//! The filter language of Kibana, from text to [`Filter`]. docs/kql.md is for those who write in it.
+//! Parses KQL, the filter language of Kibana, into a [`Filter`]. docs/kql.md is its user documentation.
 //!
-//! A text is parsed into syntax without any knowledge of fields, and then resolved: names become fields, values become what
-//! their fields hold. Both tell what they do not take, with the place. Work and memory grow with the length of the text and
-//! the number of clauses, and both are bounded.
+//! Parsing knows nothing of fields. Resolution then maps names to fields, and values to the types of those fields. Both
+//! report errors with their position. Time and memory grow with the length of the text and the number of clauses, and
+//! both are limited.
 
 mod error;
 mod names;
@@ -23,15 +23,16 @@ use crate::{
 use error::Complaint;
 use syntax::Span;
 
-/// The longest text, in bytes.
+/// Maximum length of a filter, in bytes.
 pub const LONGEST_TEXT: usize = 16 * 1024;
-/// The deepest nesting of parentheses and braces.
+/// Maximum nesting depth of parentheses and braces.
 pub const MOST_NESTED: usize = 64;
-/// The most tests of values and words that a text may become. One value for several fields counts for each. A store must take
-/// whatever is taken here, and OpenSearch, whose own limit is 1,024, counts some twice: those on numbers, dates and addresses.
+/// Maximum number of tests of values and words in a filter. A value that is tested in several fields counts once for
+/// each. Every store must take what is accepted here, and OpenSearch, whose own limit is 1,024, counts tests of
+/// numbers, dates and addresses twice.
 pub const MOST_CLAUSES: usize = 500;
 
-/// The filter that a text stands for. A blank text finds everything.
+/// Parses a filter. Blank text matches everything.
 pub fn parse(text: &str, now: UnixMillis) -> Result<Filter, KqlError> {
     read(text, now).map_err(|complaint| complaint.about(text))
 }
@@ -47,7 +48,7 @@ fn read(text: &str, now: UnixMillis) -> Result<Filter, Complaint> {
     }
 }
 
-/// A value as it is written in a filter to mean exactly this text.
+/// Quotes a value so that a filter matches exactly this text.
 pub fn quote(value: &str) -> String {
     let mut quoted = String::with_capacity(value.len() + 2);
     quoted.push('"');
@@ -65,7 +66,7 @@ pub fn quote(value: &str) -> String {
     quoted
 }
 
-/// The condition that the field's value has this text somewhere in it, each character standing for itself, by case.
+/// Returns a condition that the field's value contains this text, taken literally and case-sensitively.
 pub fn containing(field: &str, text: &str) -> String {
     let is_text =
         |field: &&Field| matches!(field.kind, Kind::Text | Kind::Json) && field.search == Search::ValueAndWords;
@@ -75,7 +76,7 @@ pub fn containing(field: &str, text: &str) -> String {
         if parser::is_special(character) {
             escaped.extend(['\\', character]);
         } else if character.is_whitespace() {
-            // Blanks would end before a keyword.
+            // A blank before a keyword would end the value.
             escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
             escaped.push(character);

@@ -1,4 +1,4 @@
-//! From a name to the fields that it stands for.
+//! Resolves names to fields.
 
 use super::{
     error::Complaint,
@@ -9,7 +9,8 @@ use crate::{
     schema::{self, FIELDS, Field, Kind, Search, closest},
 };
 
-/// Looked through for a value without a field, besides the words of the texts: what identifies somebody or something.
+/// The fields that identify somebody or something. A value without a field is looked up in these and in the words of
+/// [`TEXTS`].
 pub(super) const IDENTIFYING: [&str; 33] = [
     "annals.refers_to",
     "error.code",
@@ -46,10 +47,10 @@ pub(super) const IDENTIFYING: [&str; 33] = [
     "user.name",
 ];
 
-/// The texts whose words are looked through for a value without a field.
+/// The texts whose words are searched for a value without a field.
 pub(super) const TEXTS: [&str; 2] = ["message", "error.message"];
 
-/// A subject, and which of its indexes is meant.
+/// A subject, and the index to search.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
     pub(super) subject: Subject,
@@ -59,9 +60,9 @@ pub(super) struct Target {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// As the field is searched by itself.
+    /// The field's default index.
     Itself(Way),
-    /// By the index that is named after it, which may have no value where the field has one: `message.keyword`.
+    /// An index with a name of its own, such as `message.keyword`. It may lack a value where the field has one.
     Named(Way),
 }
 
@@ -79,13 +80,13 @@ impl By {
     }
 }
 
-/// What a name stands for.
+/// The fields that a name denotes.
 #[derive(Debug, PartialEq)]
 pub(super) enum Names {
     One(Target),
-    /// A name with wildcards, or of no field: what can have the value is looked through.
+    /// For a name with wildcards, or no name: those that can have the value are searched.
     Several(Vec<Target>),
-    /// An object of these fields, which has no value itself.
+    /// An object with these fields, which has no value itself.
     Object(Vec<Target>),
 }
 
@@ -96,7 +97,7 @@ impl Target {
         Self { subject: Subject::Field(field), field, by: By::Itself(way) }
     }
 
-    /// The nested field that this one is in.
+    /// Returns the nested field that contains this one.
     pub(super) fn nested(&self) -> Option<&'static Field> {
         FIELDS.iter().find(|outer| outer.kind == Kind::Nested && is_within(self.field, outer))
     }
@@ -106,20 +107,20 @@ fn is_within(field: &Field, outer: &Field) -> bool {
     field.path.strip_prefix(outer.path).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Those that can be searched, of this nested field or of all.
+/// Returns the searchable fields: those in this nested field, or all.
 fn searchable(group: Option<&'static Field>) -> impl Iterator<Item = &'static Field> {
     FIELDS.iter().filter(move |field| {
         field.search != Search::Never && field.kind != Kind::Nested && group.is_none_or(|outer| is_within(field, outer))
     })
 }
 
-/// What a value without a field is looked for in.
+/// Returns the fields that are searched for a value without a field.
 pub(super) fn without_field(group: Option<&'static Field>) -> Names {
     let is_usual = |field: &&Field| IDENTIFYING.contains(&field.path) || TEXTS.contains(&field.path);
     Names::Several(searchable(group).filter(|field| group.is_some() || is_usual(field)).map(Target::of).collect())
 }
 
-/// The fields of a name, which in a group is relative to it, or has the group's path itself.
+/// Resolves a name. In a group, it is relative to the group or begins with the group's path.
 pub(super) fn resolve(name: &Literal, group: Option<&'static Field>) -> Result<Names, Complaint> {
     let Some(text) = name.text() else { return resolve_pattern(name, group) };
     let Some(group) = group else { return resolve_path(&text, name) };
@@ -163,7 +164,7 @@ fn resolve_path(path: &str, name: &Literal) -> Result<Names, Complaint> {
     Err(Complaint::new(name.span, format!("There is no field {shown:?}{hint}")))
 }
 
-/// `message.keyword`, `user.name.text`: the second index that the engines have of a field.
+/// Resolves the engines' second index of a field: `message.keyword`, `user.name.text`.
 fn named_index(path: &str) -> Option<Target> {
     let (owner, way) = match path.strip_suffix(".keyword") {
         Some(owner) => (owner, Way::Value),
@@ -179,7 +180,7 @@ fn named_index(path: &str) -> Option<Target> {
     has_it.then_some(Target { by: By::Named(way), ..target })
 }
 
-/// A near path, or one that ends in the name.
+/// Suggests a similar path, or one whose last part is the name.
 fn suggestion(path: &str) -> Option<String> {
     let paths = || FIELDS.iter().map(|field| field.path);
     let ending = || {
@@ -212,7 +213,7 @@ fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<Name
     Ok(Names::Several(fields))
 }
 
-/// The nested field of a group.
+/// Resolves the name before `{` to a nested field.
 pub(super) fn group(name: &Literal, outer: Option<&'static Field>) -> Result<&'static Field, Complaint> {
     let Some(text) = name.text() else {
         return Err(Complaint::new(name.span, "The name before \"{\" takes no wildcard"));

@@ -1,5 +1,5 @@
-//! From text to syntax, by recursive descent. Each nesting counts against [`MOST_NESTED`], and each character is read a
-//! bounded number of times.
+//! A recursive-descent parser. Nesting is limited to [`MOST_NESTED`], and each character is read a bounded number of
+//! times.
 
 use super::{
     MOST_NESTED,
@@ -15,7 +15,7 @@ const AFTER_LITERAL: &str = "\":\", \"<\", \"<=\", \">\", \">=\", AND, OR";
 const CONDITION: &str = "a field name, a value, NOT or \"(\"";
 const VALUE: &str = "a value";
 
-/// The expression of a text; `None` for a blank one.
+/// Parses a filter; returns `None` for blank text.
 pub(super) fn parse(text: &str) -> Parsed<Option<Expression>> {
     let mut parser = Parser { text, at: 0, nested: 0, expected: CONDITION };
     parser.skip_blanks();
@@ -52,7 +52,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     nested: usize,
-    /// What may come after that which was read last, besides the end.
+    /// What may follow the last token, besides the end of the text.
     expected: &'static str,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Parser<'a> {
         Ok(Expression::Field(name, values))
     }
 
-    /// A value, or values in parentheses.
+    /// Parses a value, or values in parentheses.
     fn values(&mut self, colons: bool) -> Parsed<Values> {
         if self.peek() == Some('(') {
             return self.enclosed(')', |parser| parser.value_alternatives(colons));
@@ -138,7 +138,7 @@ impl<'a> Parser<'a> {
         Ok(if negated { Values::Not(Box::new(values)) } else { values })
     }
 
-    /// What stands between the bracket that is next and the one that closes it.
+    /// Parses from the opening bracket, which is next, to the closing one.
     fn enclosed<T>(&mut self, close: char, inner: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let open = Span { start: self.at, end: self.at + 1 };
         self.nested += 1;
@@ -159,7 +159,7 @@ impl<'a> Parser<'a> {
         Ok(found)
     }
 
-    /// Whether an odd number of `not` is next.
+    /// Skips all `not` that follow. Returns whether their number is odd.
     fn take_nots(&mut self) -> bool {
         let mut negated = false;
         while self.take_keyword(Keyword::Not) {
@@ -177,7 +177,8 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// The keyword that begins here. It ends where something else can begin; AND and OR also where something is missing.
+    /// Returns the keyword at this offset. A blank, quote or bracket must follow it; AND and OR may also end the text,
+    /// where an operand is missing.
     fn keyword_at(&self, at: usize) -> Option<Keyword> {
         Keyword::ALL.into_iter().find(|keyword| {
             let end = at + keyword.name().len();
@@ -232,7 +233,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A backslash that escapes nothing stands for itself, as in Kibana.
+    /// A backslash that escapes nothing is literal, as in Kibana.
     fn escape_in_quotes(&mut self) -> Parsed<char> {
         self.step();
         match self.peek() {
@@ -244,7 +245,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads what is after a backslash: `t`, `r`, `n` or `uXXXX`.
+    /// Parses the escape after a backslash: `t`, `r`, `n` or `uXXXX`.
     fn named_escape(&mut self) -> Option<char> {
         let rest = self.text.get(self.at..)?;
         let (character, length) = match rest.chars().next()? {
@@ -261,7 +262,7 @@ impl<'a> Parser<'a> {
                 let second = rest.get(5..7).filter(|next| *next == "\\u").and_then(|_| unit(7));
                 match char::from_u32(first.into()) {
                     Some(character) => (character, 5),
-                    // The two halves of a character beyond U+FFFF.
+                    // A surrogate pair.
                     None => (char::decode_utf16([first, second?]).next()?.ok()?, 11),
                 }
             }
@@ -271,7 +272,7 @@ impl<'a> Parser<'a> {
         Some(character)
     }
 
-    /// All up to a special character or a keyword, without the blanks around it.
+    /// Parses up to a special character or a keyword, without surrounding blanks.
     fn unquoted(&mut self, expected: &str, colons: bool) -> Parsed<Literal> {
         if self.keyword_at(self.at).is_some() {
             return Err(self.unexpected(expected));
@@ -316,7 +317,7 @@ impl<'a> Parser<'a> {
         Ok(Literal { symbols, quoted: false, span: Span { start, end } })
     }
 
-    /// Whether the next character but one is this.
+    /// Whether the character after the next is this one.
     fn follows(&self, character: char) -> bool {
         self.text.get(self.at..).is_some_and(|rest| rest.chars().nth(1) == Some(character))
     }
@@ -327,7 +328,7 @@ impl<'a> Parser<'a> {
         let next = self.peek();
         let escaped = match next {
             Some(special) if is_special(special) => Some(special),
-            // Of a keyword only the first letter is read here: the others are no keyword by themselves.
+            // Only the first letter of the keyword is read: the rest of it is no keyword.
             first if self.escapes_keyword() => first,
             _ => None,
         };
@@ -343,7 +344,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Whether a keyword is next. `\not` followed by a letter is a line break and `ot`.
+    /// Whether a keyword is next. Within a longer word, `\not` is a line break and `ot`.
     fn escapes_keyword(&self) -> bool {
         Keyword::ALL.into_iter().any(|keyword| {
             let end = self.at + keyword.name().len();
@@ -408,7 +409,7 @@ pub(super) fn is_special(character: char) -> bool {
     matches!(character, '\\' | '(' | ')' | ':' | '<' | '>' | '"' | '*' | '{' | '}')
 }
 
-/// Whether what is written for this field has colons in it: times and addresses do.
+/// Whether values of this field contain colons, as times and addresses do.
 fn has_colons(name: &Literal) -> bool {
     let kind = name.text().and_then(|name| schema::field(&name)).map(|field| field.kind);
     matches!(kind, Some(Kind::Date | Kind::Ip))

@@ -1,4 +1,4 @@
-//! From syntax to a filter: what names and values mean.
+//! Resolves a syntax tree to a filter: names to fields, values to tests.
 
 use super::{
     MOST_CLAUSES,
@@ -19,11 +19,11 @@ pub(super) fn filter(expression: &Expression, now: UnixMillis) -> Result<Filter,
 
 struct Resolver {
     now: UnixMillis,
-    /// Tests so far.
+    /// Number of tests so far.
     clauses: usize,
 }
 
-/// The nested field that the braces around are for.
+/// The nested field of the enclosing braces.
 type Group = Option<&'static Field>;
 
 impl Resolver {
@@ -88,7 +88,7 @@ impl Resolver {
         self.tests(names, name, value, group, |target| values::equal(target, value, now))
     }
 
-    /// A test of one field, or of any of those that can have the value.
+    /// Tests one field, or any of several that can have the value.
     fn tests(
         &mut self,
         names: &Names,
@@ -122,7 +122,8 @@ impl Resolver {
         }
     }
 
-    /// The test within the element that the field is in, if it is in one and not in a group.
+    /// Counts the clauses of a test. Outside a group, wraps the test of a field in a nested field into
+    /// [`Filter::Element`].
     fn counted(&mut self, test: Filter, target: &Target, value: &Literal, group: Group) -> Result<Filter, Complaint> {
         self.clauses += clauses(&test);
         if self.clauses > MOST_CLAUSES {
@@ -136,7 +137,7 @@ impl Resolver {
     }
 }
 
-/// Of several fields that a value can be compared with, those that are no texts, if there are any: `event.* > 5` is about
+/// If some of several fields can be compared with the value and are not texts, drops the texts: `event.* > 5` is about
 /// numbers.
 fn ordered(names: Names, fits: impl Fn(&Target) -> bool) -> Names {
     let is_text = |target: &Target| matches!(target.field.kind, Kind::Keyword | Kind::Text | Kind::Json);
@@ -166,7 +167,7 @@ fn clauses(filter: &Filter) -> usize {
     }
 }
 
-/// Values of one field in a row become one list of them.
+/// Merges consecutive values of the same field into one list.
 fn together(parts: Vec<Filter>) -> Vec<Filter> {
     let mut joined: Vec<Filter> = Vec::new();
     for part in parts {

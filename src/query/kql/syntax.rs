@@ -1,6 +1,6 @@
-//! What a filter says, before its names and values are looked at.
+//! The syntax tree of a filter, before names and values are resolved.
 
-/// Bytes of the text, first and behind the last.
+/// A range of bytes of the text; `end` is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: usize,
@@ -24,7 +24,7 @@ pub(super) enum Expression {
     Free(Literal),
 }
 
-/// What comes after `field:`.
+/// The values after `field:`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
     One(Literal),
@@ -51,7 +51,7 @@ pub(super) struct Literal {
     pub(super) span: Span,
 }
 
-/// Wildcards are none of the characters, for those can be escaped.
+/// A wildcard is distinct from the character `*`, which can be escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Symbol {
     Character(char),
@@ -59,7 +59,7 @@ pub(super) enum Symbol {
 }
 
 impl Literal {
-    /// The text, if there is no wildcard in it.
+    /// Returns the text, or `None` if it contains a wildcard.
     pub(super) fn text(&self) -> Option<String> {
         let character = |symbol: &Symbol| match symbol {
             Symbol::Character(character) => Some(*character),
@@ -72,7 +72,7 @@ impl Literal {
         !self.symbols.is_empty() && self.symbols.iter().all(|symbol| *symbol == Symbol::Wildcard)
     }
 
-    /// The text with its wildcards, for messages.
+    /// Returns the text with its wildcards, for messages.
     pub(super) fn shown(&self) -> String {
         let shown = |symbol: &Symbol| match symbol {
             Symbol::Character(character) => *character,
@@ -82,7 +82,7 @@ impl Literal {
     }
 }
 
-/// The texts between wildcards.
+/// Splits a text at its wildcards.
 pub(super) fn pieces(symbols: &[Symbol]) -> Vec<String> {
     let mut pieces = vec![String::new()];
     for symbol in symbols {

@@ -16,7 +16,7 @@ use crate::query::{
 /// 2021-03-02T12:00:00Z, a Tuesday.
 const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 
-// Filters as the golden table shows them
+// Filters, as the golden files show them
 
 fn shown(filter: &Filter) -> String {
     match filter {
@@ -92,9 +92,9 @@ fn answer(text: &str) -> String {
     }
 }
 
-/// Each filter is in lines after `>`, what it becomes is after `=` or `!`. `UPDATE_GOLDEN=1` writes the answers anew.
+/// Lines with `>` are a filter, lines with `=` or `!` its result. `UPDATE_GOLDEN=1` rewrites the results.
 #[test]
-fn filters_become_what_the_table_says() {
+fn filters_parse_as_in_the_golden_files() {
     for name in ["filters", "mistakes"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/kql/{name}.txt"));
         let table = fs::read_to_string(&path).unwrap();
@@ -120,7 +120,7 @@ fn filters_become_what_the_table_says() {
 }
 
 #[test]
-fn a_value_without_a_field_is_looked_for_where_the_documentation_says() {
+fn a_value_without_a_field_is_looked_up_in_the_documented_fields() {
     let Ok(Filter::Any(parts)) = parse("10.0.0.1", NOW) else { panic!() };
     let field = |filter: &Filter| match filter {
         Filter::Element(_, inner) => match &**inner {
@@ -141,9 +141,9 @@ fn a_value_without_a_field_is_looked_for_where_the_documentation_says() {
     }
 }
 
-/// In each table the filter is in the first column, and an answer of 400 in the last.
+/// In each table the first column is a filter; the last begins with 400 if the filter is refused.
 #[test]
-fn the_filters_of_the_documentation_are_answered_as_it_says() {
+fn the_filters_in_the_documentation_are_answered_as_documented() {
     let page = include_str!("../../../docs/kql.md");
     let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")).collect();
     assert!(rows.len() > 60);
@@ -158,7 +158,7 @@ fn the_filters_of_the_documentation_are_answered_as_it_says() {
 }
 
 #[test]
-fn what_is_bounded_says_so() {
+fn exceeded_limits_are_reported() {
     let refused = |text: &str| parse(text, NOW).unwrap_err();
     let deep = |levels: usize| format!("{}event.action:a{}", "(".repeat(levels), ")".repeat(levels));
     assert!(parse(&deep(MOST_NESTED), NOW).is_ok());
@@ -168,7 +168,7 @@ fn what_is_bounded_says_so() {
     assert!(refused(&"kibana.saved_objects:{".repeat(700)).message.contains("64 levels"));
     assert!(refused(&format!("event.action:{}", "(".repeat(8000))).message.contains("64 levels"));
 
-    // Side by side is not deep.
+    // Siblings do not nest.
     assert!(parse(&vec!["(event.action:(a))"; 100].join(" or "), NOW).is_ok());
 
     let text = format!("event.action:{}", "a".repeat(LONGEST_TEXT - 13));
@@ -185,7 +185,7 @@ fn what_is_bounded_says_so() {
             .contains("more than 500 values")
     );
     assert!(refused(&vec!["x"; 31].join(" or ")).message.contains("more than 500 values"));
-    // Nothing that is long by itself is slow or deep.
+    // Length alone makes nothing slow or deep.
     assert!(parse(&"not ".repeat(4000), NOW).is_err());
     assert!(parse(&" ".repeat(LONGEST_TEXT), NOW).is_ok());
     assert!(parse(&format!("x{}y", " ".repeat(LONGEST_TEXT - 2)), NOW).is_ok());
@@ -193,7 +193,7 @@ fn what_is_bounded_says_so() {
 }
 
 #[test]
-fn errors_tell_the_place_in_lines_and_characters() {
+fn errors_have_a_position_in_lines_and_characters() {
     let error = parse("message:\"ä\u{1f600}\"\n  and  ü:1", NOW).unwrap_err();
     assert_eq!(error.position, Position { offset: 24, line: 2, column: 8 });
     assert_eq!(error.to_string(), "line 2, column 8: There is no field \"ü\"");
@@ -205,7 +205,7 @@ fn errors_tell_the_place_in_lines_and_characters() {
     assert_eq!(&lines[0][lines[1].find('^').unwrap()..][..6], "akshun");
 }
 
-// Printing, so that what is read can be compared with what was meant
+// Printing of expressions, to compare them with what the parser reads
 
 fn printed(expression: &Expression) -> String {
     let inner = |inner: &Expression| match inner {
@@ -270,7 +270,6 @@ fn printed_literal(literal: &Literal) -> String {
         "and" | "or" | "not" => format!("\\{word}"),
         _ => word.to_owned(),
     });
-    // A blank before an escaped one would be taken for one around the value.
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -322,7 +321,7 @@ fn expressions() -> impl Strategy<Value = Expression> {
     })
 }
 
-/// The same with all spans as the strategies have them.
+/// Resets all spans to those of the strategies.
 fn without_spans(expression: Expression) -> Expression {
     let each = |parts: Vec<Expression>| parts.into_iter().map(without_spans).collect();
     match expression {
@@ -350,7 +349,7 @@ fn placeless(literal: Literal) -> Literal {
     Literal { span: Span { start: 0, end: 0 }, ..literal }
 }
 
-/// Texts that are nearly filters.
+/// Texts that resemble filters.
 fn texts() -> impl Strategy<Value = String> {
     let parts = vec![
         "event.action",
@@ -412,7 +411,7 @@ fn document() -> serde_json::Value {
 
 proptest! {
     #[test]
-    fn what_is_printed_is_read_as_it_was_meant(expression in expressions()) {
+    fn a_printed_expression_parses_back(expression in expressions()) {
         let text = printed(&expression);
         let read = parser::parse(&text);
         prop_assert!(read.is_ok(), "{text}: {read:?}");
@@ -420,7 +419,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_filter_or_an_error_with_a_place_in_it(text in texts()) {
+    fn any_text_is_a_filter_or_an_error_with_a_position(text in texts()) {
         match parse(&text, NOW) {
             Ok(filter) => {
                 let found = filter.matches(&document());
@@ -437,7 +436,7 @@ proptest! {
     }
 
     #[test]
-    fn a_quoted_value_is_that_text(value in any::<String>()) {
+    fn a_quoted_value_is_literal(value in any::<String>()) {
         let expected = Filter::value(
             Subject::Field(crate::schema::field("event.action").unwrap()),
             Test::OneOf(vec![Value::Text(value.clone())]),
@@ -446,7 +445,7 @@ proptest! {
     }
 
     #[test]
-    fn a_contained_value_is_that_text_somewhere(part in "\\PC{1,40}|[ \t\n*:(){}<>\"\\\\]{1,10}|(not|and |or:| ){1,6}") {
+    fn a_contained_value_is_literal(part in "\\PC{1,40}|[ \t\n*:(){}<>\"\\\\]{1,10}|(not|and |or:| ){1,6}") {
         let test = Test::Like(Pattern::containing(&part));
         let expected = Filter::value(Subject::Field(crate::schema::field("event.action").unwrap()), test);
         prop_assert_eq!(parse(&containing("event.action", &part), NOW), Ok(expected.unwrap()));
@@ -454,7 +453,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_text_contains_is_asked_of_the_whole_text() {
+fn containing_searches_the_whole_value_of_a_text() {
     assert_eq!(containing("message", "a b"), r"message.keyword:*a\u0020b*");
     assert_eq!(containing("tags", "*"), r"tags:*\**");
 }

@@ -1,4 +1,4 @@
-//! From a value as it is written to a test of one field.
+//! Parses values into tests of one field.
 
 use core::net::IpAddr;
 use std::{collections::HashSet, ops::Bound};
@@ -18,10 +18,10 @@ use crate::{
     schema::{Field, Kind},
 };
 
-/// Why a field cannot be tested like this.
+/// Why a field cannot be tested this way.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mismatch {
-    /// The value is none of these.
+    /// What the value should have been.
     Expected(String),
     Reason(String),
 }
@@ -39,7 +39,7 @@ fn because<T>(reason: String) -> Result<T, Mismatch> {
     Err(Mismatch::Reason(reason))
 }
 
-/// The test for `field:value`.
+/// Returns the test for `field:value`.
 pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Result<Filter, Mismatch> {
     let name = target.subject.name();
     if literal.is_any() {
@@ -97,7 +97,7 @@ fn exists(target: &Target) -> Result<Filter, Mismatch> {
     }
 }
 
-/// The whole value looks like this.
+/// Tests the whole value against a pattern.
 fn wild(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     let name = target.subject.name();
     match target.field.kind {
@@ -111,7 +111,7 @@ fn wild(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     }
 }
 
-/// In quotes: these words in a row. Without: any of the words, where what has a wildcard in it is part of a word.
+/// Quoted: these words as a phrase. Unquoted: any of the words, where a chunk with a wildcard is a pattern for words.
 fn by_words(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     let text = literal.text();
     if let Some(text) = text.filter(|_| literal.quoted) {
@@ -156,8 +156,9 @@ fn no_words(target: &Target) -> String {
     format!("There is no word in this, and {name} is searched by its words{hint}")
 }
 
-/// What a piece of text with wildcards says of words: of `user@exam*` that one is `user` and that one begins with `exam`.
-/// A sign beside a wildcard may join letters to a word, or not: `rule.*` is in `rule.executed`, and in `rule. Next`.
+/// Returns the tests for a text with wildcards: `user@exam*` needs the word `user` and a word that begins with `exam`.
+/// Punctuation next to a wildcard may join letters into one word, or not (`joined`): `rule.*` matches `rule.executed`
+/// and `rule. Next`.
 fn parts_of_words(chunk: &[Symbol], joined: bool) -> Vec<Test> {
     let mut parts = Parts::default();
     let pieces = pieces(chunk);
@@ -189,7 +190,7 @@ fn parts_of_words(chunk: &[Symbol], joined: bool) -> Vec<Test> {
     parts.tests
 }
 
-/// Whether letters or digits on both sides of it are one word.
+/// Whether this character joins the letters or digits on both sides into one word.
 fn is_joiner(text: &str) -> bool {
     let is_one = |text: String| words::spans(&text).count() == 1;
     text.chars().count() == 1 && (is_one(format!("a{text}a")) || is_one(format!("1{text}1")))
@@ -198,7 +199,7 @@ fn is_joiner(text: &str) -> bool {
 #[derive(Default)]
 struct Parts {
     tests: Vec<Test>,
-    /// The pieces of the word that is being read.
+    /// The pieces of the current word.
     open: Vec<String>,
 }
 
@@ -223,14 +224,14 @@ impl Parts {
         match pattern.pieces() {
             [word] if word.is_empty() => {}
             [word] => self.tests.push(Test::Words(vec![word.clone()])),
-            // A wildcard by itself asks for nothing.
+            // A wildcard alone requires nothing.
             pieces if pieces.iter().all(String::is_empty) => {}
             _ => self.tests.push(Test::WordLike(pattern)),
         }
     }
 }
 
-/// The test for `field >= value`.
+/// Returns the test for `field >= value`.
 pub(super) fn compare(
     target: &Target,
     comparison: Comparison,
@@ -268,7 +269,7 @@ pub(super) fn compare(
     value(target, test)
 }
 
-/// On the right side of all that a value stands for.
+/// Compares with all that the value spans.
 fn bound(comparison: Comparison, first: Value, last: Value) -> Test {
     let (low, high) = match comparison {
         Comparison::Less => (Bound::Unbounded, Bound::Excluded(first)),
@@ -279,7 +280,7 @@ fn bound(comparison: Comparison, first: Value, last: Value) -> Test {
     Test::Range { low, high }
 }
 
-/// Whole numbers can be compared with others too: more than 3.5 is at least 4.
+/// Whole numbers can also be compared with fractions: more than 3.5 is at least 4.
 fn whole_bound(target: &Target, comparison: Comparison, text: &str) -> Result<Test, Mismatch> {
     if let Ok(whole) = integer(target, text) {
         return Ok(bound(comparison, Value::Integer(whole), Value::Integer(whole)));
@@ -292,7 +293,7 @@ fn whole_bound(target: &Target, comparison: Comparison, text: &str) -> Result<Te
     })
 }
 
-/// Whole numbers below are numbers of 64 bits without loss.
+/// Smaller whole numbers are exact in 64-bit floating point.
 const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
 
 fn integer(target: &Target, text: &str) -> Result<i64, Mismatch> {
@@ -302,12 +303,12 @@ fn integer(target: &Target, text: &str) -> Result<i64, Mismatch> {
 }
 
 fn number(target: &Target, text: &str) -> Result<f32, Mismatch> {
-    // No negative zero: the engines tell it from zero.
+    // Turns negative zero into zero: the engines distinguish them.
     let number = finite(text.trim()).map(|number| number as f32 + 0.0).filter(|number| number.is_finite());
     number.ok_or_else(|| not_a(target))
 }
 
-/// A decimal number, without the words that Rust takes for infinity and the like.
+/// Parses a decimal number, without the words that Rust accepts, such as `inf` and `nan`.
 fn finite(text: &str) -> Option<f64> {
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'));
     text.parse().ok().filter(|number: &f64| is_decimal && number.is_finite())
@@ -325,7 +326,7 @@ fn date(text: &str, now: UnixMillis) -> Result<Moment, Mismatch> {
     moment::parse(text, now).map_err(|bad| Mismatch::Expected(bad.to_string()))
 }
 
-/// The first and the last of a network, or an address as both.
+/// Returns the first and the last address of a network. For a single address, both are the address.
 fn addresses(target: &Target, text: &str) -> Result<(Value, Value), Mismatch> {
     let text = text.trim();
     let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| not_a(target));
@@ -337,7 +338,7 @@ fn addresses(target: &Target, text: &str) -> Result<(Value, Value), Mismatch> {
     let is_plain = !length.is_empty() && length.len() <= 3 && length.bytes().all(|byte| byte.is_ascii_digit());
     let length: u32 = length.parse().ok().filter(|_| is_plain).ok_or_else(|| not_a(target))?;
     let width = if base.is_ipv4() { 32 } else { 128 };
-    // IPv4 addresses are the last 32 bits of those that they map to.
+    // An IPv4 address is the last 32 bits of the IPv6 address that it maps to.
     let hosts = u32::checked_sub(width, length).ok_or_else(|| not_a(target))?;
     let bits = match base {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
