@@ -2,7 +2,7 @@
 
 use super::Query;
 
-/// A query that the caller may ask. A question of a caller reaches a store only as this, so no protocol can skip the
+/// A query that the caller may run. A caller's query reaches a store only in this form, so no protocol can skip the
 /// check.
 #[derive(Clone, Debug)]
 pub struct ScopedQuery(Query);
@@ -16,7 +16,7 @@ impl ScopedQuery {
         &self.0
     }
 
-    /// The same query, with this bound on the size of the answer.
+    /// Limits the size of the answer.
     pub fn within(mut self, bytes: usize) -> Self {
         self.0.bytes = bytes;
         self

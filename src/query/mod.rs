@@ -1,4 +1,4 @@
-//! Questions to a store, as plain values: no store, no HTTP.
+//! Queries to a store, as plain values, independent of stores and HTTP.
 
 pub mod filter;
 pub mod kql;
@@ -66,7 +66,7 @@ pub struct Query {
     pub bytes: usize,
 }
 
-/// Whose events are asked for.
+/// Which events a query may find.
 #[derive(Clone, Debug)]
 pub enum Scope {
     /// Events that refer to these objects.
@@ -84,7 +84,7 @@ pub struct ObjectScope {
     pub ids: Vec<String>,
 }
 
-/// Events that are visible whatever they refer to.
+/// Events visible to the caller, whatever they refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Visible {
     Everything,

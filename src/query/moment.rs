@@ -1,4 +1,4 @@
-//! Moments as people write them in a question: a date, a date and time, or a time relative to now.
+//! Moments as people write them in a query: a date, a date and time, or a time relative to now.
 
 use std::fmt;
 
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_reckoned_with_as_in_the_engines() {
+    fn date_math_works_as_in_the_engines() {
         check("now/d", "2021-03-02T00:00:00.000Z", "2021-03-02T23:59:59.999Z");
         check("now-1d/d", "2021-03-01T00:00:00.000Z", "2021-03-01T23:59:59.999Z");
         check("now+1d", "2021-03-03T12:00:00.000Z", "2021-03-03T12:00:00.000Z");
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_count_also_when_the_plus_sign_became_a_blank() {
+    fn an_offset_applies_even_if_its_plus_sign_became_a_blank() {
         for text in ["2021-03-02T10:15:30.000+02:00", "2021-03-02T10:15:30.000 02:00", "2021-03-02t10:15:30.000+0200"] {
             check(text, "2021-03-02T08:15:30Z", "2021-03-02T08:15:30Z");
         }
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reckoned_from_beyond_the_calendar_is_no_moment() {
+    fn date_math_beyond_the_calendar_is_refused() {
         for now in [i64::MIN, i64::MAX] {
             for text in ["now/d", "now/w", "now/M", "now-1d", "1h", "now+1y"] {
                 assert_eq!(parse(text, UnixMillis(now)), Err(BadMoment), "{text} {now}");

@@ -14,7 +14,7 @@ use crate::{
     schema::{FIELDS, Field, Kind},
 };
 
-/// Longer texts, in UTF-16 units, are not sorted by.
+/// Texts longer than this, in UTF-16 units, have no sort key.
 const LONGEST_SORTED: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! Texts with wildcards.
+//! Text patterns with wildcards.
 
 /// Pieces of text in order, with anything or nothing between them. A single piece is the text itself. The first and
 /// last pieces are empty if the pattern begins or ends with a wildcard; no other piece is.
@@ -22,7 +22,7 @@ impl Pattern {
         Self(pieces)
     }
 
-    /// A pattern of all texts that contain this part.
+    /// A pattern for all texts that contain this part.
     pub fn containing(part: &str) -> Self {
         Self::new([String::new(), part.to_owned(), String::new()])
     }

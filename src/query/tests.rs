@@ -1,4 +1,4 @@
-//! What filters find, shown on documents.
+//! Which events filters find.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -200,7 +200,7 @@ fn labels_are_texts_by_name() {
 }
 
 #[test]
-fn one_and_the_same_element_has_to_pass() {
+fn a_single_element_must_pass() {
     let event =
         event(json!({"kibana": {"saved_objects": [{"type": "alert", "id": "a"}, {"type": "action", "id": "b"}]}}));
     check(
@@ -229,7 +229,7 @@ fn one_and_the_same_element_has_to_pass() {
 }
 
 #[test]
-fn stubs_are_found_by_nothing() {
+fn no_filter_finds_a_stub() {
     let stub = json!({"annals": {"chain": "c", "content": "{}"}, "event": {"sequence": 1}});
     for text in ["", "*:*", "event.sequence:1", "not event.sequence:1", "not message:x"] {
         assert!(!kql::parse(text, NOW).unwrap().matches(&stub), "{text}");
@@ -242,7 +242,7 @@ fn field(path: &str) -> &'static Field {
 }
 
 #[test]
-fn lists_have_no_lists_of_their_kind_in_them() {
+fn nested_lists_of_the_same_kind_are_flattened() {
     let leaf = |path| Filter::value(Subject::Field(field(path)), Test::Exists).unwrap();
     let (one, two) = (leaf("event.action"), leaf("event.code"));
     assert_eq!(Filter::all([one.clone()]), one);
@@ -265,7 +265,7 @@ fn values() -> [Value; 6] {
 }
 
 #[test]
-fn what_is_not_searchable_and_what_is_of_another_type_is_refused_for_every_field() {
+fn unsearchable_fields_and_values_of_another_type_are_refused() {
     for field in &FIELDS {
         let asked = |test: Test| Filter::value(Subject::Field(field), test);
         let is_never = field.search == Search::Never || field.kind == Kind::Nested;

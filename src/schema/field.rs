@@ -1,4 +1,4 @@
-//! What is known of one field. The entries are in the generated `table.rs`.
+//! The definition of a field. The generated `table.rs` has the entries.
 
 /// One mapped field.
 #[derive(Debug, PartialEq, Eq)]
@@ -6,16 +6,16 @@ pub struct Field {
     /// Dotted, from the root of the document: `kibana.saved_objects.id`.
     pub path: &'static str,
     pub kind: Kind,
-    /// The value is an array of the kind.
+    /// The value is an array of this kind.
     pub multi: bool,
     pub set_by: SetBy,
-    /// The longest text accepted, in bytes of UTF-8; 0 = bounded by the event's size alone.
+    /// Maximum length of a text, in bytes of UTF-8; 0 = bounded by the event's size alone.
     pub max_bytes: u32,
     pub search: Search,
 }
 
 impl Field {
-    /// The longest text that is found by its whole value, in UTF-16 units: `ignore_above` of the engines' mappings.
+    /// Maximum length of a text that is indexed as a whole, in UTF-16 units: `ignore_above` in the engines' mappings.
     pub const fn longest_value(&self) -> usize {
         match self.kind {
             Kind::Json | Kind::Labels => 8191,
@@ -33,16 +33,16 @@ impl Field {
     }
 }
 
-/// What a field can be searched by.
+/// How a field can be searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Search {
-    /// Nothing: it is only returned.
+    /// Not at all: it is only returned.
     Never,
-    /// Its whole value.
+    /// By its whole value.
     Value,
-    /// The words of its text.
+    /// By the words of its text.
     Words,
-    /// Both, by two indexes of the engines: `message` and `message.keyword`, `user.name` and `user.name.text`.
+    /// Both: the engines have two indexes, such as `message` and `message.keyword`, `user.name` and `user.name.text`.
     ValueAndWords,
 }
 
@@ -56,31 +56,31 @@ impl Search {
     }
 }
 
-/// How a field's value is checked, made canonical and mapped.
+/// How a field's value is checked, canonicalized and mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Text that matches as a whole.
     Keyword,
-    /// Text that is searched by its words.
+    /// Text searched by its words.
     Text,
-    /// RFC 3339 date and time in; `YYYY-MM-DDThh:mm:ss.sssZ` (more digits only if they are not zero) out.
+    /// In: an RFC 3339 date and time. Out: `YYYY-MM-DDThh:mm:ss.sssZ`, with more digits only if they are not zero.
     Date,
     /// An integer within ±(2^53−1), as a number.
     Long,
-    /// A 64-bit integer: a number or a decimal string in, a decimal string out.
+    /// A 64-bit integer. In: a number or a decimal string. Out: a decimal string.
     Long64,
-    /// A number that is not necessarily whole.
+    /// A number, possibly fractional.
     Float,
     Boolean,
     /// An IPv4 or IPv6 address.
     Ip,
     /// A semantic version.
     Version,
-    /// An object of any names, each with a text, number or boolean, kept as text (`labels`).
+    /// An object with arbitrary names; the values are texts, numbers or booleans, stored as text (`labels`).
     Labels,
-    /// Any JSON, kept as its canonical text.
+    /// Any JSON, stored as its canonical text.
     Json,
-    /// An array of objects, whose fields follow in the table.
+    /// An array of objects; their fields follow in the table.
     Nested,
 }
 
@@ -89,7 +89,7 @@ pub enum Kind {
 pub enum SetBy {
     /// The program that logs the event.
     Client,
-    /// The log; what a client sends in its place is replaced without a word, as Kibana does.
+    /// The log; it silently replaces a value from the client, as Kibana does.
     LogReplaces,
     /// The log; a client that sends it gets an error.
     LogRefuses,

@@ -1,4 +1,4 @@
-//! What an event may hold: the table of fields, generated from `mappings/` by `scripts/generate`.
+//! The fields of events, generated from `mappings/` by `scripts/generate`.
 
 mod field;
 mod suggest;
@@ -10,7 +10,7 @@ pub use suggest::{UnknownField, closest};
 pub use table::{ECS_VERSION, FIELDS};
 pub use tree::{FieldId, Member, NodeId, Tree};
 
-/// The field of this dotted path.
+/// Returns the field with this dotted path.
 pub fn field(path: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.path == path)
 }

@@ -31,7 +31,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(LONGEST).chain(['…']).collect()
 }
 
-/// The nearest of these names, if it is near enough to be what was meant.
+/// Returns the nearest of the known names, if it is near enough to be what was meant.
 pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > 100 {
         return None;
@@ -39,7 +39,7 @@ pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     let length = name.chars().count();
     let bound = (length / 3).clamp(1, 3);
     known
-        // Quicker to see than how far they are, and no less far.
+        // Cheaper than the distance, and a lower bound of it.
         .filter(|other| other.chars().count().abs_diff(length) <= bound)
         .map(|other| (strsim::osa_distance(name, other), other))
         .filter(|(far, _)| *far <= bound)

@@ -1,10 +1,10 @@
-//! The fields as a tree, for walking a document from its root, and for writing one in canonical order.
+//! The fields as a tree, for walking a document from its root and for writing one in canonical order.
 
 use std::sync::LazyLock;
 
 use super::{FIELDS, Field, Kind};
 
-/// A field by its place in [`FIELDS`], which is its place in a canonical document.
+/// A field's index in [`FIELDS`], which is also its position in a canonical document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldId(pub u16);
 
@@ -19,7 +19,7 @@ impl FieldId {
     }
 }
 
-/// An object of the document by its place in [`Tree::nodes`], which is in document order.
+/// An object's index in [`Tree::nodes`], which is in document order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeId(u16);
 
@@ -31,27 +31,27 @@ impl NodeId {
     }
 }
 
-/// What a name in an object stands for.
+/// What a name in an object denotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
     Object(NodeId),
     Field(FieldId),
-    /// A nested field, and the object that each of its elements is.
+    /// A nested field, and the node of its elements.
     Nested(FieldId, NodeId),
 }
 
 pub struct Node {
     /// Dotted; empty for the root.
     pub path: String,
-    /// `"name":`, as it is written.
+    /// `"name":`, as written.
     pub key: Vec<u8>,
     pub parent: NodeId,
-    /// `"outer":{"name":{`, which opens it from the root on.
+    /// `"outer":{"name":{`, which opens it, starting at the root.
     opening: Vec<u8>,
-    /// The first node after this one that is not below it.
+    /// The first later node that is not a descendant.
     end: NodeId,
     names: Vec<(Vec<u8>, Member)>,
-    /// An index into `names`, probed linearly; empty places hold `NO_NAME`.
+    /// A hash table of indexes into `names`, probed linearly; empty slots hold `NO_NAME`.
     table: Vec<u8>,
 }
 
@@ -60,9 +60,9 @@ const NO_NAME: u8 = u8::MAX;
 /// Where a field is written.
 pub struct Place {
     pub parent: NodeId,
-    /// `"outer":{"name":`, with all objects that it is in.
+    /// `"outer":{"name":`, with all enclosing objects.
     path: Vec<u8>,
-    /// Where its own name begins in the path.
+    /// Offset of the field's own name in the path.
     key_at: usize,
 }
 
@@ -72,7 +72,7 @@ impl Place {
         self.path.get(self.key_at..).unwrap_or_default()
     }
 
-    /// `"inner":{"name":`, from an object on in which it is.
+    /// `"inner":{"name":`, starting inside an enclosing object.
     pub fn path_from(&self, object: &Node) -> &[u8] {
         self.path.get(object.opening.len()..).unwrap_or_default()
     }
@@ -100,7 +100,7 @@ impl Tree {
         &self.places[id.index()]
     }
 
-    /// `"name":`, as a member is written.
+    /// `"name":`, as written.
     pub fn key(&self, member: Member) -> &[u8] {
         match member {
             Member::Object(node) | Member::Nested(_, node) => &self.node(node).key,
@@ -108,12 +108,12 @@ impl Tree {
         }
     }
 
-    /// Whether `node` is `ancestor` or lies below it.
+    /// Whether `node` is `ancestor` or its descendant.
     pub fn is_within(&self, node: NodeId, ancestor: NodeId) -> bool {
         ancestor <= node && node < self.node(ancestor).end
     }
 
-    /// What this name stands for in this object.
+    /// Looks up a name in an object.
     pub fn member(&self, node: NodeId, name: &[u8]) -> Option<Member> {
         let node = self.node(node);
         let mask = node.table.len() - 1;
@@ -127,7 +127,7 @@ impl Tree {
         }
     }
 
-    /// The names of this object, for saying what would have been right.
+    /// The names in an object, for error messages.
     pub fn names(&self, node: NodeId) -> impl Iterator<Item = &str> {
         self.node(node).names.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok())
     }
@@ -219,7 +219,7 @@ impl Tree {
     }
 }
 
-/// Spreads the names of one object, which differ mostly in length, first and last letters.
+/// Hashes a name. The names in one object differ mostly in their lengths and their first and last letters.
 fn spread(name: &[u8]) -> usize {
     let byte = |at: Option<&u8>| usize::from(at.copied().unwrap_or(0));
     name.len()

@@ -1,4 +1,4 @@
-//! The grammar of words, as regular expressions over sets of characters, and the automaton that is made of them.
+//! The grammar of words, as regular expressions over sets of characters, and the automaton compiled from it.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -11,11 +11,11 @@ use super::table::{
 /// A regular expression.
 #[derive(Clone)]
 enum Rule {
-    /// A character that is in one of these sets.
+    /// A character in one of these sets.
     One(u32),
     Row(Vec<Rule>),
     Either(Vec<Rule>),
-    /// Any number of times, or none.
+    /// Zero or more repetitions.
     Many(Box<Rule>),
 }
 
@@ -39,7 +39,7 @@ fn maybe(rule: Rule) -> Rule {
     either([rule, row([])])
 }
 
-/// A character and the marks on it (UAX #29, WB4).
+/// A character and the marks that follow it (UAX #29, WB4).
 fn marked(sets: u32) -> Rule {
     row([Rule::One(sets), many(Rule::One(MARK))])
 }
@@ -48,7 +48,7 @@ fn marked_emoji(sets: u32) -> Rule {
     row([Rule::One(sets), many(Rule::One(EMOJI_MARK))])
 }
 
-/// Everything that is a word.
+/// Any word.
 fn word() -> Rule {
     either([
         emoji_sequence(),
@@ -89,8 +89,8 @@ fn emoji_sequence() -> Rule {
     ])
 }
 
-/// A state of the automaton that is being made: where a character of these sets leads, and where nothing needs to be read
-/// to get. The last state is the end.
+/// A nondeterministic automaton under construction. For each state, `on` has the sets of characters that it reads and
+/// the state they lead to, and `free` the states reached without reading.
 #[derive(Default)]
 struct Nondeterministic {
     on: Vec<Option<(u32, usize)>>,
@@ -110,7 +110,7 @@ impl Nondeterministic {
         }
     }
 
-    /// Adds what reads this rule after a state; the state after it.
+    /// Adds states that read this rule after a state; returns the state after it.
     fn add(&mut self, rule: &Rule, from: usize) -> usize {
         match rule {
             Rule::One(sets) => {
@@ -139,7 +139,7 @@ impl Nondeterministic {
         }
     }
 
-    /// All that can be reached from these without reading, in order.
+    /// Returns all states reachable from these without reading, in ascending order.
     fn closure(&self, states: impl IntoIterator<Item = usize>) -> Vec<usize> {
         let mut found = std::collections::BTreeSet::new();
         let mut open: Vec<usize> = states.into_iter().collect();
@@ -157,7 +157,7 @@ impl Nondeterministic {
     }
 }
 
-/// Reads texts by one look-up for a character's class and one for the next state.
+/// The deterministic automaton. Each character takes one lookup of its class and one of the next state.
 pub(super) struct Automaton {
     /// Classes of the characters of the basic multilingual plane.
     basic: Vec<u8>,
@@ -166,7 +166,7 @@ pub(super) struct Automaton {
     accepts: Vec<bool>,
 }
 
-/// The state that nothing leads out of.
+/// The dead end: it only leads to itself.
 const DEAD: u16 = 0;
 const START: u16 = 1;
 
@@ -196,7 +196,7 @@ impl Automaton {
         Self { basic: (0..=0xffff).map(class_in_table).collect(), next, accepts }
     }
 
-    /// Bytes of the longest word that the text begins with, if it begins with one of at most so many UTF-16 units.
+    /// Returns the length in bytes of the longest word at the beginning of the text, of at most this many UTF-16 units.
     pub(super) fn longest_word(&self, text: &str, units: usize) -> Option<usize> {
         let mut longest = None;
         let mut state = START;

@@ -1,25 +1,25 @@
-//! The words of a text: what the engines' standard analyzer makes of it, to the letter.
+//! Splits texts into words, exactly as the engines' standard analyzer does.
 //!
-//! That is Lucene's StandardTokenizer and LowerCaseFilter. Letters, digits and what joins them stay together as UAX #29
-//! has it; ideographs and hiragana stand alone; runs of South-East Asian letters are one word; emoji are words; what is
-//! left is no word. At each place the longest word is taken, of [`LONGEST_WORD`] UTF-16 units at most; what is longer is
-//! cut into words. A test on the engines holds this to it. Other stores index these very words, so another result for a
-//! text would need their indexes made anew.
+//! The analyzer is Lucene's StandardTokenizer and LowerCaseFilter. Letters, digits and the characters that join them
+//! form words by UAX #29; each ideograph and each hiragana is a word; a run of South-East Asian letters is one word;
+//! emoji are words; nothing else is part of a word. At each place the longest word is taken, up to [`LONGEST_WORD`]
+//! UTF-16 units; longer ones are cut into several. A test against the engines verifies this. Other stores index these
+//! words, so a different result for any text would require rebuilding their indexes.
 
 mod grammar;
 mod table;
 
 use grammar::Automaton;
 
-/// UTF-16 units of the longest word.
+/// Maximum length of a word, in UTF-16 units.
 const LONGEST_WORD: usize = 255;
 
-/// The words of a text in their order, in lower case.
+/// Returns the words of a text in order, in lower case.
 pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     spans(text).map(lower_case)
 }
 
-/// The words as they are written.
+/// Returns the words of a text in order, as written.
 pub fn spans(text: &str) -> impl Iterator<Item = &str> {
     let automaton = Automaton::get();
     let mut rest = text;
@@ -36,7 +36,7 @@ pub fn spans(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Each character by itself, as in Java, which the engines are written in: no character becomes several.
+/// Lower-cases each character to a single one, as the engines do (in Java).
 pub fn lower_case(text: &str) -> String {
     let lower = |character: char| match character {
         'İ' => 'i',
