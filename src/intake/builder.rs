@@ -1,8 +1,8 @@
-//! One event between input and content: for each field of the schema, where its canonical value is.
+//! One event between input and content: for each field of the schema, the location of its canonical value.
 //!
-//! A value that is canonical as it came, which most are, stays where it is in the input and is copied once, into the
-//! content. Fields are numbered in the order of a canonical document, so writing the content is one walk over the numbers
-//! that are set; sorting, dotted names and the merging of defaults come for free.
+//! Most values arrive in canonical form. Such a value stays in the input and is copied once, into the content. Fields
+//! are numbered in the order of a canonical document, so the content is written in one pass over the numbers that are
+//! set, which also takes care of sorting, dotted names and merged defaults.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ impl Numbers {
         self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
-    /// Whether it was not in the set before.
+    /// Returns whether the number is new.
     pub(super) fn insert(&mut self, number: usize) -> bool {
         let is_new = !self.contains(number);
         if let Some(word) = self.0.get_mut(number / 64) {
@@ -51,7 +51,7 @@ impl Numbers {
     }
 }
 
-/// Which buffer a value is in.
+/// The buffer that holds a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Buffer {
     Input,
@@ -81,7 +81,7 @@ impl Defaults {
 static NO_DEFAULTS: Defaults = Defaults::NONE;
 
 impl Slot {
-    /// A value that is canonical as it came.
+    /// A value that arrived in canonical form.
     pub(super) const fn given(span: ByteRange) -> Self {
         Self { buffer: Buffer::Input, span }
     }
@@ -94,36 +94,36 @@ impl Slot {
         self.buffer == Buffer::Input
     }
 
-    /// Bytes of the canonical value.
+    /// Length of the canonical value in bytes.
     pub(super) const fn len(self) -> usize {
         self.span.len()
     }
 }
 
-/// The default properties of a provider, in canonical form.
+/// The default fields of a provider, in canonical form.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
     bytes: Vec<u8>,
     values: Vec<(FieldId, Range<usize>)>,
 }
 
-/// Where the seal members go.
+/// Where the seal members are inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Splices {
     pub(super) annals_at: usize,
     pub(super) event_at: usize,
 }
 
-/// One event; made once for a body and cleared for each of its events.
+/// One event. Created once per body and cleared for each of its events.
 pub(super) struct EventBuilder {
     slots: Vec<Slot>,
     set: Numbers,
-    /// The objects that were met, so that one that is given twice is seen.
+    /// The objects seen so far, to detect duplicates.
     objects: Numbers,
-    /// Canonical values that the input does not hold as they are.
+    /// Canonical values that differ from the input.
     pub(super) scratch: Vec<u8>,
     pub(super) violations: Violations,
-    /// Buffers for arrays that are being put together, kept for their capacity.
+    /// Buffers for arrays under construction, reused for their capacity.
     spare: Vec<Vec<u8>>,
     pub(super) predictor: MemberPredictor,
 }
@@ -141,7 +141,7 @@ impl EventBuilder {
         }
     }
 
-    /// An empty buffer to put an array together in; [`Self::keep_array`] takes it back.
+    /// Returns a buffer with an opened array; [`Self::keep_array`] takes it back.
     pub(super) fn begin_array(&mut self) -> Vec<u8> {
         let mut text = self.spare.pop().unwrap_or_default();
         text.clear();
@@ -156,7 +156,7 @@ impl EventBuilder {
         slot
     }
 
-    /// Instead of [`Self::keep_array`]: the input holds the same array here.
+    /// Alternative to [`Self::keep_array`] if the input holds the same array.
     pub(super) fn drop_array(&mut self, text: Vec<u8>, given: ByteRange) -> Slot {
         self.spare.push(text);
         Slot::given(given)
@@ -184,7 +184,7 @@ impl EventBuilder {
         self.set.remove(field.index());
     }
 
-    /// Whether the object was not met before.
+    /// Returns whether the object is new.
     pub(super) fn enter(&mut self, object: NodeId) -> bool {
         self.objects.insert(object.index())
     }
@@ -193,7 +193,7 @@ impl EventBuilder {
         self.objects.remove(object.index());
     }
 
-    /// Sets a field to a canonical value that was made here.
+    /// Sets a field to a canonical value.
     pub(super) fn put(&mut self, field: FieldId, canonical: &[u8]) {
         let slot = self.keep(canonical);
         self.set(field, slot);
@@ -221,7 +221,7 @@ impl EventBuilder {
         Slot::new(Buffer::Scratch, start..self.scratch.len())
     }
 
-    /// The canonical bytes of a value that the event itself gave.
+    /// Returns the canonical bytes of a value of the event itself.
     pub(super) fn given_bytes<'a>(&'a self, slot: Slot, input: &'a [u8]) -> &'a [u8] {
         self.bytes(slot, input, &NO_DEFAULTS)
     }
@@ -235,7 +235,7 @@ impl EventBuilder {
         slot.span.of(bytes)
     }
 
-    /// The canonical value of a field that the event itself gave.
+    /// Returns the canonical value of a field that the event itself has.
     pub(super) fn given<'a>(&'a self, field: FieldId, input: &'a [u8]) -> Option<&'a [u8]> {
         self.value(field, input, &NO_DEFAULTS)
     }
@@ -245,7 +245,7 @@ impl EventBuilder {
         self.has(field).then(|| self.bytes(slot, input, defaults))
     }
 
-    /// Takes each default whose field the event does not give.
+    /// Applies each default whose field the event lacks.
     pub(super) fn merge_under(&mut self, defaults: &Defaults) {
         for (field, range) in &defaults.values {
             if !self.has(*field) {
@@ -254,7 +254,7 @@ impl EventBuilder {
         }
     }
 
-    /// What was parsed, as defaults for other events.
+    /// Turns the parsed event into defaults for others.
     pub(super) fn into_defaults(self, input: &[u8]) -> Defaults {
         let mut defaults = Defaults::default();
         for number in self.set.iter() {
@@ -305,7 +305,7 @@ impl EventBuilder {
         splices
     }
 
-    /// Appends one element of a nested field: an object of the fields of `node` that are set, which are then unset.
+    /// Appends one element of a nested field, an object of the fields of `node` that are set, and unsets them.
     pub(super) fn write_element(&mut self, node: NodeId, fields: &[FieldId], input: &[u8], out: &mut Vec<u8>) {
         let tree = Tree::get();
         let mut separator = b'{';

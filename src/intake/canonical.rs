@@ -1,8 +1,9 @@
 //! The canonical form of values: RFC 8785, restricted so that no two different values share one form.
 //!
-//! Members are sorted by the UTF-16 code units of their names; numbers are ECMAScript's shortest; texts have the escapes
-//! `\" \\ \b \t \n \f \r` and `\u00xx` only. Refused, never repaired: duplicate members, empty names, lone surrogates, U+0000,
-//! numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double cannot tell apart.
+//! Members are sorted by the UTF-16 code units of their names; numbers take ECMAScript's shortest form; texts use only
+//! the escapes `\" \\ \b \t \n \f \r` and `\u00xx`. These are refused, never repaired: duplicate members, empty names,
+//! lone surrogates, U+0000, numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double
+//! cannot tell apart.
 
 use std::{
     borrow::Cow,
@@ -15,7 +16,7 @@ use super::{
     scan::{Expected, Scanner, Syntax, Token, decode},
 };
 
-/// The largest whole number that JSON carries exactly everywhere.
+/// The largest whole number that every JSON implementation represents exactly.
 pub(super) const MAX_SAFE: i64 = (1 << 53) - 1;
 
 /// Why a value has no canonical form.
@@ -35,7 +36,7 @@ fn refuse<T>(path: &dyn Display, expected: &str, found: impl Into<String>) -> Re
     Err(Refusal::Violation(Violation { path: path.to_string(), expected: expected.to_owned(), found: found.into() }))
 }
 
-/// The path of a member or an element, which is written out only if something is wrong there.
+/// The path of a member or an element, formatted only for an error.
 struct Below<'p> {
     outer: &'p dyn Display,
     step: Step<'p>,
@@ -55,7 +56,7 @@ impl Display for Below<'_> {
     }
 }
 
-/// Appends the canonical form of the value that begins with `token`, and reads on to its end.
+/// Appends the canonical form of the value that begins with `token`, and reads to its end.
 pub(super) fn put_value(
     scanner: &mut Scanner<'_>,
     token: Token,
@@ -139,7 +140,7 @@ pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &dyn Display) -> Resu
     Ok(name)
 }
 
-/// The text of a quoted name.
+/// Returns the text of a quoted name.
 pub(super) fn name_text(quoted: &[u8], escaped: bool) -> Result<Cow<'_, str>, super::scan::BadText> {
     if escaped {
         return decode(quoted).map(Cow::Owned);
@@ -147,7 +148,7 @@ pub(super) fn name_text(quoted: &[u8], escaped: bool) -> Result<Cow<'_, str>, su
     Ok(String::from_utf8_lossy(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()))
 }
 
-/// Appends an object of these members, each value in canonical form already.
+/// Appends an object of these members, whose values are in canonical form.
 pub(super) fn put_members(
     mut members: Vec<(String, Vec<u8>)>,
     path: &dyn Display,
@@ -185,7 +186,7 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
             0x0c => out.extend_from_slice(b"\\f"),
             b'\r' => out.extend_from_slice(b"\\r"),
             0..0x20 => {
-                // Writing to a vector does not fail.
+                // Writing to a vector cannot fail.
                 let _ = write!(out, "\\u{byte:04x}");
             }
             other => out.push(other),
@@ -194,12 +195,12 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The canonical form of a number; `None` if a double does not hold it.
+/// Returns the canonical form of a number; `None` if a double cannot hold it.
 pub(super) fn number(digits: &[u8]) -> Option<String> {
     shortest(digits, f64::is_finite)
 }
 
-/// The same of a number that the engines keep in 32 bits, where a large double is infinite.
+/// Like [`number`], for a number that the engines store in 32 bits, where a large double is infinite.
 pub(super) fn single(digits: &[u8]) -> Option<String> {
     shortest(digits, |value| (value as f32).is_finite())
 }
@@ -217,7 +218,7 @@ fn shortest(digits: &[u8], is_held: impl FnOnce(f64) -> bool) -> Option<String> 
     Some(ryu_js::Buffer::new().format_finite(value).to_owned())
 }
 
-/// The value of a number that is whole and within ±(2^53−1), however it is written.
+/// Returns the value of a whole number within ±(2^53−1), in any notation.
 pub(super) fn safe_whole(digits: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(digits).ok()?;
     if let Ok(whole) = text.parse::<i64>() {
@@ -227,7 +228,7 @@ pub(super) fn safe_whole(digits: &[u8]) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() <= MAX_SAFE as f64).then_some(value as i64)
 }
 
-/// A quoted text or a number, cut for a message.
+/// Shortens a quoted text or a number for a message.
 pub(super) fn abbreviate(value: &[u8]) -> String {
     const SHOWN: usize = 60;
     let text = String::from_utf8_lossy(value);
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_lose_something_is_refused() {
+    fn values_without_an_exact_form_are_refused() {
         for given in [
             "9007199254740992",
             "-9007199254740993",
@@ -288,7 +289,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_form_is_a_fixed_point_and_keeps_the_value(text in r#"\{"[a-c]":(-?[1-9][0-9]{0,14}|0\.[0-9]{1,20}|"[a-zé\\n]{0,5}"|\[1,2\.50\])\}"#) {
+        fn canonical_form_is_a_fixed_point_and_keeps_the_value(text in r#"\{"[a-c]":(-?[1-9][0-9]{0,14}|0\.[0-9]{1,20}|"[a-zé\\n]{0,5}"|\[1,2\.50\])\}"#) {
             if let Ok(once) = canonical(&text) {
                 prop_assert_eq!(canonical(&once).unwrap(), once.clone());
                 let a: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -1,5 +1,5 @@
-//! What an event needs beyond its grammar and types: a registered provider and action, references that hold, and the
-//! fields that the log sets.
+//! Rules beyond grammar and types: a registered provider and action, valid references, and the fields that the log
+//! sets.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ use super::{
     sender::Sender,
 };
 
-/// What is the same for all events of a request.
+/// The context shared by all events of a request.
 pub(super) struct Context<'a> {
     pub(super) space: Option<&'a Space>,
     pub(super) sender: &'a Sender,
@@ -39,7 +39,8 @@ pub(super) struct Fixed {
     pub(super) version: Vec<u8>,
 }
 
-/// Checks the rules, merges the defaults and sets what the log sets. What is wrong is added to the builder's violations.
+/// Checks the rules, merges the defaults and sets the log's own fields. Adds violations to the builder; returns `None`
+/// if there are any.
 pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
     let known = Known::get();
     let defaults =
@@ -71,8 +72,8 @@ fn violation(builder: &mut EventBuilder, path: &str, expected: impl Into<String>
     builder.violations.add(|| Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
 }
 
-/// Whether the sender may log as this provider. Says so before anything is said of what is registered, which is nothing to
-/// whoever may not.
+/// Whether the sender may log as this provider. Checked before the registry, so that a sender without the right learns
+/// nothing about registrations.
 fn may_log(builder: &mut EventBuilder, input: &[u8], context: &Context<'_>) -> bool {
     let field = Known::get().provider;
     let Some(provider) = given_name(builder, field, input) else { return true };
@@ -105,12 +106,12 @@ fn registered_defaults<'a>(
     provider.map(|provider| &provider.defaults)
 }
 
-/// The quoted value of a name that is given and not empty.
+/// Returns the quoted value of a name, if present and not empty.
 fn given_name<'a>(builder: &'a EventBuilder, field: FieldId, input: &'a [u8]) -> Option<&'a [u8]> {
     builder.given(field, input).filter(|name| *name != b"\"\"")
 }
 
-/// Says what is wrong with a provider and an action that are not registered with each other.
+/// Reports a provider and an action that are not registered together.
 fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered: bool) {
     let known = Known::get();
     let provider = given_name(builder, known.provider, input).map(abbreviate);
@@ -120,7 +121,7 @@ fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered
     };
     for (field, is_registered, registered) in [
         (known.provider, is_provider_registered, "a registered provider".to_owned()),
-        // Without its provider nothing can be said of an action, but that it must be there.
+        // Without its provider, an action can only be checked for presence.
         (known.action, !is_provider_registered, registered),
     ] {
         let path = field.field().path;
@@ -135,7 +136,7 @@ fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered
     }
 }
 
-/// Labels are merged name by name, as the properties of objects are.
+/// Labels are merged by name, as the fields of objects are.
 fn merge_labels(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
     let labels = Known::get().labels;
     let Some(under) = defaults.get(labels) else { return };
@@ -147,13 +148,13 @@ fn merge_labels(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
         }
     }
     let mut merged = Vec::new();
-    // The names are different ones, so nothing is refused.
+    // The names are distinct, so nothing is refused.
     if canonical::put_members(members, &"labels", &mut merged).is_ok() {
         builder.put(labels, &merged);
     }
 }
 
-/// The members of an object in canonical form whose values hold no objects.
+/// Returns the members of a canonical object whose values contain no objects.
 fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut scanner = Scanner::new(object, 0);
     let mut members = Vec::new();
@@ -193,7 +194,8 @@ fn check_code(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
     }
 }
 
-/// `annals.severity`, else by `log.level`, else by `event.outcome`: a failure is a warning, all else informational.
+/// Returns `annals.severity`, or else derives it from `log.level`, or else from `event.outcome`: a failure is a
+/// warning, anything else informational.
 fn severity(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) -> Option<Severity> {
     let known = Known::get();
     if let Some(value) = builder.value(known.severity, input, defaults) {
@@ -231,7 +233,7 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
     let known = Known::get();
     let field = known.saved_objects;
     let Some(value) = builder.value(field, input, defaults) else { return };
-    // The usual case needs no change: no reference names a space, and none is to be filled in.
+    // In the usual case nothing changes: no reference names a space, and there is none to fill in.
     if space.is_none() && !needs_a_closer_look(value) {
         return;
     }
@@ -286,7 +288,7 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
         if index > 0 {
             text.push(b',');
         }
-        // The names come from an object without duplicates.
+        // The names come from an object without duplicates, so this cannot fail.
         let _ = canonical::put_members(element, &path, &mut text);
     }
     text.push(b']');
@@ -294,8 +296,8 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
     violations.into_iter().for_each(|violation| builder.violations.add(|| violation));
 }
 
-/// Whether some reference names a space or is of every space, or has a `rel` that is not `primary`. A text cannot hold the
-/// patterns, as its quotes are escaped.
+/// Whether some reference names a space or belongs to every space, or has a `rel` other than `primary`. A text cannot
+/// contain the patterns, as its quotes are escaped.
 fn needs_a_closer_look(references: &[u8]) -> bool {
     static NAMESPACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"namespace\":"));
     static REL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"rel\":"));
@@ -305,8 +307,8 @@ fn needs_a_closer_look(references: &[u8]) -> bool {
     names_a_space || !REL.find_iter(references).all(is_primary)
 }
 
-/// `kibana.space_ids` is the space of the request where it is absent, and nothing else in a request to a named space. In a
-/// request to the default one it names others only where the sender may log in them.
+/// In a request to a named space, `kibana.space_ids` must be that space. In a request to the default space, it may name
+/// others if the sender may log in them. If absent, it becomes the space of the request.
 fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let field = Known::get().space_ids;
     match builder.value(field, input, defaults) {
@@ -324,7 +326,7 @@ fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults
     }
 }
 
-/// Whether the sender may log in each of these spaces. What cannot name a space, such as `*`, is all of them.
+/// Whether the sender may log in each of these spaces. A name that is no space, such as `*`, needs the right to all.
 fn may_log_in_all(builder: &EventBuilder, input: &[u8], space_ids: &[u8], sender: &Sender) -> bool {
     let provider = given_name(builder, Known::get().provider, input).unwrap_or_default();
     let Ok(names) = serde_json::from_slice::<Vec<String>>(space_ids) else { return false };
@@ -334,7 +336,7 @@ fn may_log_in_all(builder: &EventBuilder, input: &[u8], space_ids: &[u8], sender
     })
 }
 
-/// The one space of an event that names none.
+/// Returns the `kibana.space_ids` of an event that has none.
 pub(super) fn space_ids(space: Option<&Space>) -> Vec<u8> {
     [b"[".as_slice(), &quote(space.map_or("default", Space::as_str)), b"]"].concat()
 }
@@ -349,7 +351,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
     value.get(1..value.len().saturating_sub(1)).unwrap_or_default()
 }
 
-/// The text of a quoted value.
+/// Returns the text of a quoted value.
 pub(super) fn text_of(value: &[u8]) -> String {
     if value.contains(&b'\\') {
         decode(value).unwrap_or_default()

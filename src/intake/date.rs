@@ -1,8 +1,8 @@
-//! Dates and times as events have them.
+//! Dates and times in events.
 
 use crate::{event::UnixMillis, time::format_time};
 
-/// Whether a quoted text is a date in its canonical form already: `"YYYY-MM-DDThh:mm:ss.sssZ"`.
+/// Whether a quoted text is a date in canonical form: `"YYYY-MM-DDThh:mm:ss.sssZ"`.
 pub(super) fn is_fixed_form(quoted: &[u8]) -> bool {
     let &[
         b'"',
@@ -51,8 +51,8 @@ pub(super) fn is_fixed_form(quoted: &[u8]) -> bool {
     (1..=days).contains(&day) && two(h1, h2) < 24 && two(n1, n2) < 60 && two(s1, s2) < 60
 }
 
-/// The canonical form of any other date and time of RFC 3339, with its quotes: in UTC, with three digits of a second, or
-/// six or nine if the others are not zero.
+/// Returns the canonical form of any other RFC 3339 date and time, with its quotes: in UTC, with three fractional
+/// digits, or six or nine if the further ones are not zero.
 pub(super) fn canonical_date(quoted: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(quoted).ok()?.trim_matches('"');
     let bytes = text.as_bytes();
@@ -65,7 +65,7 @@ pub(super) fn canonical_date(quoted: &[u8]) -> Option<String> {
         return None;
     }
     let (millis, nanos) = UnixMillis::read(text)?;
-    // An offset may lead out of the years that have four digits.
+    // An offset may move the time outside the four-digit years.
     let time = (UnixMillis::FIRST..=UnixMillis::LAST).contains(&millis).then(|| format_time(millis))?;
     let time = time.trim_end_matches('Z');
     Some(match nanos {
@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_date_that_is_taken_has_the_milliseconds_that_its_text_says(
+        fn an_accepted_date_keeps_its_milliseconds(
             text in r"(0000|0001|1969|9999|[0-9]{4})-(01|12|[01][0-9])-([0-2][0-9]|3[01])T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?",
             offset in r"Z|z|[+-][0-2][0-9]:[0-5][0-9]",
         ) {

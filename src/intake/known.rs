@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_that_the_intake_names_is_mapped() {
+    fn every_field_named_in_the_intake_is_mapped() {
         assert_eq!(Known::get().members_of(Known::get().saved_objects).len(), 6);
     }
 }

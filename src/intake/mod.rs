@@ -1,7 +1,8 @@
-//! From the bytes of a request to the contents of events: parse, check, merge defaults, complete, make canonical, digest.
+//! Turns the bytes of a request into event contents: parses, checks, merges defaults, completes, canonicalizes and
+//! digests.
 //!
-//! A body is read once. An event is not turned into a tree of values: for each field of the schema the builder knows where
-//! its canonical bytes are, and the content is written from there.
+//! A body is read once. An event does not become a tree of values: for each field of the schema, the builder knows the
+//! location of its canonical bytes, and writes the content from there.
 
 mod builder;
 mod canonical;
@@ -32,12 +33,12 @@ use scan::{Expected, Scanner, Syntax, Token};
 use sender::Sender;
 pub use violations::Violation;
 
-/// What a request may hold.
+/// Limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub max_event_bytes: usize,
     pub max_batch_events: usize,
-    /// Of objects and arrays within an event.
+    /// Nesting of objects and arrays within an event.
     pub max_depth: usize,
     pub max_array_length: usize,
 }
@@ -53,11 +54,11 @@ impl Default for Limits {
     }
 }
 
-/// What became of a body's events.
+/// The results for a body's events.
 pub struct Accepted {
-    /// One for each event, in the order of the body.
+    /// One per event, in the order of the body.
     pub items: Vec<Item>,
-    /// The contents of those that are `Item::Accepted`, in the same order.
+    /// The contents of the accepted events, in the same order.
     pub contents: Contents,
 }
 
@@ -69,7 +70,7 @@ pub enum Item {
     },
     /// Below the minimum severity of its space.
     Filtered,
-    /// What is wrong with the event; never empty. If it is very much, the last one says how much more there is.
+    /// The event's violations; never empty. If there are too many, the last one counts the rest.
     Rejected(Vec<Violation>),
 }
 
@@ -86,14 +87,14 @@ impl Item {
     }
 }
 
-/// Why a body as a whole cannot be taken.
+/// Why a whole body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     #[error("the body is empty: expected one event, an array of events, or one event a line")]
     Empty,
     #[error("the body has more than {limit} events")]
     TooMany { limit: usize },
-    /// The JSON array itself is broken; nothing after the place can be told apart.
+    /// The JSON array itself is broken; the events after that place cannot be separated.
     #[error("the body is not JSON: {reason} at byte {offset}")]
     NotJson { offset: usize, reason: String },
 }
@@ -118,7 +119,7 @@ struct Content {
 /// Consecutive contents of one stream.
 struct Run {
     stream: Stream,
-    /// The index of the first content behind it.
+    /// The index after the last content.
     end: usize,
 }
 
@@ -131,17 +132,17 @@ impl Contents {
         self.events.is_empty()
     }
 
-    /// Bytes of all contents together.
+    /// Total bytes of all contents.
     pub fn total_bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// How often the stream changes from one content to the next, and once for the first.
+    /// The number of runs: maximal sequences of contents in the same stream.
     pub fn run_count(&self) -> usize {
         self.runs.len()
     }
 
-    /// The stream of the content at this index, and how many contents from there on are in it.
+    /// Returns the stream of the content at this index, and how many contents from there on share it.
     pub fn run_at(&self, index: usize) -> Option<(&Stream, usize)> {
         let run = self.runs.get(self.runs.partition_point(|run| run.end <= index))?;
         Some((&run.stream, run.end - index))
@@ -156,7 +157,7 @@ impl Contents {
         }
     }
 
-    /// Puts each content into the stream that this says of its index.
+    /// Moves each content to the stream that this function returns for its index.
     #[cfg(test)]
     pub(crate) fn in_streams(mut self, stream: impl Fn(usize) -> Stream) -> Self {
         self.runs.clear();
@@ -178,7 +179,7 @@ impl Contents {
     }
 }
 
-/// Checks events and gives them their canonical form.
+/// Checks events and canonicalizes them.
 pub struct Intake {
     registry: Arc<Registry>,
     limits: Limits,
@@ -206,7 +207,7 @@ impl Intake {
         Self { registry, limits, clock, fixed, logs_events: false }
     }
 
-    /// Copies the content of each event that is valid to the program's own log (Kibana's `logEntries`).
+    /// Copies the content of each valid event to the program's own log (Kibana's `logEntries`).
     pub fn logging_events(self) -> Self {
         Self { logs_events: true, ..self }
     }
@@ -215,7 +216,8 @@ impl Intake {
         &self.registry
     }
 
-    /// `body` is one event, a JSON array of events, or NDJSON. Each event is judged on its own; `scope` is what its sender may log.
+    /// Processes a body: one event, a JSON array of events, or NDJSON. Each event is judged on its own; `scope` is what
+    /// its sender may log.
     pub fn accept(&self, scope: &WriteScope, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
         let registered = self.registry.current();
         let sender = Sender::new(scope);
@@ -232,7 +234,7 @@ impl Intake {
         };
         let mut batch = Batch {
             context,
-            // What is set for others must not keep the log from telling of its own use.
+            // Configured limits must not keep the log from recording its own use.
             limits: if sender.is_log() { &Limits::DEFAULT } else { &self.limits },
             now,
             builder: EventBuilder::new(),
@@ -256,13 +258,13 @@ impl Intake {
     }
 }
 
-/// Whether the first line is an opening brace alone, as in one event that is laid out for people.
+/// Whether the first line is only an opening brace, as in one pretty-printed event.
 fn is_spread_over_lines(body: &[u8], start: usize) -> bool {
     let mut after = body.iter().skip(start + 1).skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
     after.next() == Some(&b'\n')
 }
 
-/// Objects of the schema within one another; values of any depth may be in the innermost.
+/// Maximum nesting of the schema's objects; values of any depth may be in the innermost.
 const SCHEMA_DEPTH: usize = 16;
 
 /// The events of one body.
@@ -290,7 +292,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// One event that takes up all of this range.
+    /// Processes one event, which takes up the whole range.
     fn one(&mut self, body: &[u8], range: Range<usize>) -> Result<(), BodyError> {
         let text = body.get(range).unwrap_or_default();
         if text.len() > self.limits.max_event_bytes {
@@ -331,7 +333,7 @@ impl Batch<'_> {
         loop {
             scanner.peek();
             let start = scanner.offset();
-            // An event is read no further than it may be long.
+            // Reads no more than the maximum length of an event.
             let end = start.saturating_add(self.limits.max_event_bytes).min(body.len());
             let within = body.get(..end).unwrap_or_default();
             let mut event = Scanner::new(within, start);
@@ -360,7 +362,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Reads one value into the builder. `false` if it is not an object.
+    /// Reads one value into the builder. Returns `false` if it is not an object.
     fn parse(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Syntax> {
         self.builder.clear();
         let token = scanner.value()?;
@@ -375,7 +377,7 @@ impl Batch<'_> {
         Ok(false)
     }
 
-    /// Judges what was read.
+    /// Completes the event that was read, and accepts or rejects it.
     fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
         let known = Known::get();
@@ -422,14 +424,14 @@ impl Batch<'_> {
     }
 }
 
-/// What stands at this place of a text that is not JSON there.
+/// Describes the text at an offset, for a syntax error.
 fn found_at(text: &[u8], offset: usize) -> String {
     let rest = String::from_utf8_lossy(text.get(offset..).unwrap_or_default());
     let shown: String = rest.chars().take(20).collect();
     if shown.is_empty() { format!("the end at byte {offset}") } else { format!("{shown:?} at byte {offset}") }
 }
 
-/// Random bytes from the operating system, fetched many at a time.
+/// Random bytes from the operating system, fetched in blocks.
 struct Random {
     pool: [u8; Self::POOL],
     used: usize,

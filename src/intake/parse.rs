@@ -1,4 +1,5 @@
-//! One pass over an event's bytes: grammar, schema and canonical values at once, and every violation, not just the first.
+//! Parses an event in one pass: checks grammar and schema, canonicalizes values, and reports every violation, not just
+//! the first.
 
 use std::net::IpAddr;
 
@@ -13,7 +14,8 @@ use super::{
 };
 use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest};
 
-/// Reads one event, whose opening brace was read, into the builder. On an error nothing after it can be told apart.
+/// Reads one event, after its opening brace, into the builder. After an error, the rest of the input cannot be
+/// interpreted.
 pub(super) fn event(scanner: &mut Scanner<'_>, builder: &mut EventBuilder, limits: &Limits) -> Result<(), Syntax> {
     Parser { scanner, builder, limits, tree: Tree::get() }.object(NodeId::ROOT, None)
 }
@@ -49,13 +51,13 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    /// Reads the name of the member that usually comes here, if it does.
+    /// Reads the name of the member that usually comes here, if it is next.
     fn usual_member(&mut self, place: MemberPosition) -> Option<Member> {
         let member = self.builder.predictor.at(place)?;
         self.scanner.take_all(self.tree.key(member)).then_some(member)
     }
 
-    /// Reads a member of any name, and returns the place after it.
+    /// Reads a member with any name, and returns the place after it.
     fn any_member(&mut self, node: NodeId, place: MemberPosition, element: Element) -> Result<MemberPosition, Syntax> {
         let (quoted, escaped) = self.scanner.string()?;
         self.scanner.expect(b':', Expected::Colon)?;
@@ -72,11 +74,11 @@ impl<'i> Parser<'_, 'i> {
             Some(member) => self.member(member, token, element)?,
             None => self.unknown(node, name, token, element)?,
         }
-        // What comes after it says nothing of this object's own members.
+        // A dotted or unknown name has no position of its own for predictions.
         Ok(place)
     }
 
-    /// Several names joined by dots.
+    /// Resolves several names joined by dots.
     fn resolve(&self, node: NodeId, name: &[u8]) -> Option<Member> {
         let dot = name.iter().position(|byte| *byte == b'.')?;
         let (first, rest) = name.split_at_checked(dot)?;
@@ -203,7 +205,7 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    /// A value of the field's kind; `None` if it is not, which has then been reported.
+    /// Reads a value of the field's kind; reports any other value and returns `None`.
     fn single(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
         let input = self.scanner.input();
         let given = |span| Ok(Slot::given(span));
@@ -297,7 +299,7 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    /// Reports why a value was refused and reads on after it.
+    /// Reports why a value was refused, and skips it.
     fn refused(&mut self, token: Token, before: Scanner<'i>, refusal: Refusal) -> Result<Option<Slot>, Syntax> {
         match refusal {
             Refusal::Syntax(syntax) => Err(syntax),
@@ -335,7 +337,7 @@ impl<'i> Parser<'_, 'i> {
         self.skip(token)
     }
 
-    /// What was expected and what was found.
+    /// Reports a violation; `wrong` returns what was expected and what was found.
     fn report(&mut self, path: &str, element: Element, wrong: impl FnOnce() -> (String, String)) {
         self.builder.violations.add(|| {
             let (expected, found) = wrong();
@@ -348,26 +350,26 @@ impl<'i> Parser<'_, 'i> {
     }
 }
 
-/// The path of a field, in an element of a nested one if it is there.
+/// Returns the path of a field, with the index of its element inside a nested field.
 fn placed(path: &str, element: Element) -> String {
     let Some((nested, index)) = element else { return path.to_owned() };
     let outer = nested.field().path;
     format!("{outer}[{index}]{}", path.strip_prefix(outer).unwrap_or(path))
 }
 
-/// Bytes of a quoted text, without its escapes.
+/// Returns the length in bytes of a quoted text after decoding its escapes.
 fn text_length(quoted: &[u8]) -> usize {
     decode(quoted).map_or(quoted.len() - 2, |text| text.len())
 }
 
-/// The most objects in a nested field. The engines take 10,000 of one event, in both of its nested fields together.
+/// Maximum number of objects in a nested field. The engines accept 10,000 per event, in both nested fields together.
 const MAX_OBJECTS: usize = 5_000;
 
-/// Any number of so many digits is exact as a `long` of JSON, and as one of 64 bits.
+/// Numbers of up to this many digits are exact as a `long` in JSON, and as a 64-bit integer.
 const MAX_SAFE_DIGITS: usize = 15;
 const MAX_LONG_DIGITS: usize = 18;
 
-/// Whether a number without fraction is in its canonical form, by its length alone.
+/// Whether a whole number is in canonical form, judging by its length alone.
 fn is_short_whole(digits: &[u8], longest: usize) -> bool {
     digits.len() <= longest && digits != b"-0"
 }
@@ -376,14 +378,14 @@ fn is_ip(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
 }
 
-/// A number of digits alone, with or without a minus sign.
+/// Parses a number of digits only, with an optional minus sign.
 fn whole_number(digits: &[u8]) -> Option<i64> {
     let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
     let is_plain = unsigned.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
 }
 
-/// An object of labels, its values made texts. The field's limit holds for each name and each value.
+/// Reads an object of labels and turns its values into texts. The field's limit applies to each name and each value.
 fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<Vec<u8>, Refusal> {
     let path = field.path;
     let limit = field.max_bytes as usize;
@@ -403,7 +405,7 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<V
                 continue;
             }
             let name = canonical::member_name(scanner, &path)?;
-            // Only what is refused is shown.
+            // Only refused values are shown.
             let shown = || format!("{path}.{}", name.chars().take(60).collect::<String>());
             let token = scanner.value()?;
             let mut value = Vec::new();
@@ -444,7 +446,7 @@ fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<V
     Ok(text)
 }
 
-/// What a value is, for a message.
+/// Describes a value, for a message.
 pub(super) fn describe(token: Token, input: &[u8]) -> String {
     match token {
         Token::Text(span) | Token::Escaped(span) | Token::Whole(span) | Token::Fraction(span) => {
@@ -488,7 +490,7 @@ fn plural(kind: Kind) -> &'static str {
     }
 }
 
-/// Three whole numbers with dots, and whatever semantic versions allow after them.
+/// Three whole numbers separated by dots, and anything that semantic versions allow after them.
 fn is_version(quoted: &[u8]) -> bool {
     let text = std::str::from_utf8(quoted).unwrap_or_default().trim_matches('"');
     let core = text.split(['-', '+']).next().unwrap_or_default();

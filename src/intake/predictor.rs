@@ -1,11 +1,11 @@
-//! Which member usually comes after which: programs log events of the same few forms, their members in the same order.
+//! Predicts the next member of an object: programs log events of a few shapes, with members in the same order.
 //!
-//! A member that stands where one stood before is told by one comparison of bytes, without finding the end of its name and
-//! looking it up. What is noted is only ever a guess: the bytes decide.
+//! A predicted member is recognized by one comparison of bytes, without finding the end of its name and looking it up.
+//! A prediction is only a guess; the bytes decide.
 
 use crate::schema::{FIELDS, Member, NodeId};
 
-/// A place within an object: at its beginning, or after one of its members.
+/// A position within an object: at its beginning, or after one of its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemberPosition(u16);
 
@@ -22,7 +22,7 @@ impl MemberPosition {
     }
 }
 
-/// The member that was last seen at each place.
+/// The member last seen at each place.
 #[derive(Default)]
 pub(super) struct MemberPredictor(Vec<Option<Member>>);
 
@@ -32,7 +32,7 @@ impl MemberPredictor {
         *self.0.get(usize::from(place.0))?
     }
 
-    /// `member` is one of the object that the place is in.
+    /// `member` must belong to the object that contains the place.
     pub(super) fn note(&mut self, place: MemberPosition, member: Member) {
         let index = usize::from(place.0);
         if self.0.len() <= index {

@@ -1,4 +1,4 @@
-//! The providers, their actions and their default properties. Registrations survive restarts.
+//! Providers, their actions and their default fields. Registrations survive restarts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,12 +23,12 @@ pub use crate::wire::Registration;
 pub enum RegisterError {
     #[error("{0}")]
     Invalid(Violation),
-    /// It could not be made durable.
+    /// The registration could not be made durable.
     #[error("the registration could not be written: {0}")]
     Write(String),
 }
 
-/// Why the registrations of before cannot be read.
+/// Why the existing registrations cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the registrations in {} cannot be read: {reason}", path.display())]
 pub struct RegistryError {
@@ -40,13 +40,12 @@ pub struct RegistryError {
 pub struct Registry {
     path: PathBuf,
     limits: Limits,
-    /// Held while the file is written, so that two registrations do not lose one another.
+    /// Locked while the file is written, so that concurrent registrations do not overwrite each other.
     providers: Mutex<BTreeMap<String, Registration>>,
     current: RwLock<Arc<Registered>>,
 }
 
-/// The registrations in the form in which events are checked against them. Names are quoted texts in canonical form, as
-/// events hold them.
+/// Registrations in the form used to check events. Names are quoted texts in canonical form, as in events.
 #[derive(Default)]
 pub(super) struct Registered(BTreeMap<Box<[u8]>, Provider>);
 
@@ -62,7 +61,7 @@ impl Registered {
 }
 
 impl Registry {
-    /// Reads the registrations that were made before, if any.
+    /// Reads the existing registrations, if any.
     pub fn open(path: PathBuf, limits: Limits) -> Result<Self, RegistryError> {
         let fail = |reason: String| RegistryError { path: path.clone(), reason };
         let providers: BTreeMap<String, Registration> = match std::fs::read(&path) {
@@ -75,7 +74,7 @@ impl Registry {
         Ok(Self { path, limits, providers: Mutex::new(providers), current: RwLock::new(Arc::new(registered)) })
     }
 
-    /// Adds the actions to those that are there and, if any are given, replaces the defaults; durable on return.
+    /// Adds actions to the existing ones and replaces the defaults if any are given; durable on return.
     pub fn register(&self, provider: &str, registration: Registration) -> Result<Registration, RegisterError> {
         check_names(provider, &registration.actions).map_err(RegisterError::Invalid)?;
         let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,13 +1,13 @@
-//! JSON's tokens (RFC 8259), read in place: a token is a range of the input.
+//! Reads JSON tokens (RFC 8259) in place: a token is a range of the input.
 //!
-//! The input is UTF-8 already. A scanner never goes back; what it returns as an error is about the grammar alone. This is
-//! run for every byte that comes in: tokens and errors fit into two registers.
+//! The input must be valid UTF-8. A scanner never goes back; its errors are about the grammar alone. It runs for every
+//! byte received, so tokens and errors fit into two registers.
 
 #![expect(clippy::indexing_slicing, reason = "every range was found within the input by the scanner itself")]
 
 use std::ops::Range;
 
-/// A place where the input is not JSON.
+/// A syntax error in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Syntax {
     offset: u32,
@@ -24,7 +24,7 @@ impl Syntax {
     }
 }
 
-/// What would have been right there.
+/// What was expected at the position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     Utf8,
@@ -90,12 +90,12 @@ impl ByteRange {
         self.end.saturating_sub(self.start) as usize
     }
 
-    /// The bytes of the range of the buffer in which it was found.
+    /// Returns the range's bytes in the buffer in which it was found.
     pub(super) fn of(self, buffer: &[u8]) -> &[u8] {
         buffer.get(self.start()..self.end()).unwrap_or_default()
     }
 
-    /// Of a quoted text: what is between the quotes.
+    /// The range between the quotes of a quoted text.
     pub(super) const fn inner(self) -> Self {
         Self { start: self.start + 1, end: self.end - 1 }
     }
@@ -105,21 +105,21 @@ fn short(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// What a value is, and where.
+/// The kind of a value, and its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// A string without escapes; the range holds the quotes.
+    /// A string without escapes; the range includes the quotes.
     Text(ByteRange),
     /// A string with a backslash in it. Escapes are checked when they are decoded.
     Escaped(ByteRange),
-    /// A number with neither fraction nor exponent.
+    /// A number without fraction or exponent.
     Whole(ByteRange),
     /// Any other number.
     Fraction(ByteRange),
     True(ByteRange),
     False(ByteRange),
     Null,
-    /// `{` or `[`, which was read; what is inside is still to be read.
+    /// `{` or `[`, already read; the content is still to be read.
     Object,
     Array,
 }
@@ -147,7 +147,7 @@ impl<'a> Scanner<'a> {
         Err(Syntax::new(self.at, expected))
     }
 
-    /// The next byte that is not white space, which stays unread.
+    /// Returns the next byte that is not white space, without reading it.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads this byte if it is the next.
+    /// Reads this byte if it is next.
     #[inline]
     pub(super) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
@@ -166,7 +166,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Reads these bytes if they are the next, white space before them aside.
+    /// Reads these bytes if they are next, apart from white space before them.
     #[inline]
     pub(super) fn take_all(&mut self, bytes: &[u8]) -> bool {
         self.peek();
@@ -179,7 +179,7 @@ impl<'a> Scanner<'a> {
         if self.take(byte) { Ok(()) } else { self.fail(expected) }
     }
 
-    /// After a member or an element: whether another one follows, or else `close` was read.
+    /// Reads the separator after a member or element. Returns `true` after a comma, `false` after `close`.
     #[inline]
     pub(super) fn more(&mut self, close: u8) -> Result<bool, Syntax> {
         match self.peek() {
@@ -226,12 +226,12 @@ impl<'a> Scanner<'a> {
         Ok(ByteRange::new(self.at - word.len()..self.at))
     }
 
-    /// A string with its quotes, and whether it holds escapes.
+    /// Reads a string with its quotes; returns whether it has escapes.
     pub(super) fn string(&mut self) -> Result<(ByteRange, bool), Syntax> {
         if self.peek() == Some(b'"') { self.text() } else { self.fail(Expected::Text) }
     }
 
-    /// A string whose opening quote is the next byte.
+    /// Reads a string whose opening quote is the next byte.
     fn text(&mut self) -> Result<(ByteRange, bool), Syntax> {
         let start = self.at;
         self.at += 1;
@@ -293,7 +293,7 @@ impl<'a> Scanner<'a> {
         if self.at == before { self.fail(Expected::Digit) } else { Ok(()) }
     }
 
-    /// Reads on to the end of a member, whatever it is.
+    /// Reads to the end of a member.
     pub(super) fn member(&mut self, depth: usize) -> Result<(), Syntax> {
         self.string()?;
         self.expect(b':', Expected::Colon)?;
@@ -301,7 +301,7 @@ impl<'a> Scanner<'a> {
         self.skip(token, depth)
     }
 
-    /// Reads on to the end of a value that began with this token.
+    /// Reads to the end of the value that begins with this token.
     pub(super) fn skip(&mut self, token: Token, depth: usize) -> Result<(), Syntax> {
         match token {
             Token::Object => {
@@ -344,12 +344,13 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes from the beginning are neither a quote, nor a backslash, nor a control character. Eight at a time.
+/// Returns the number of leading bytes that are neither quote, backslash nor control character, testing eight at a
+/// time.
 fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The high bit of each byte that is zero; bytes above a zero may be marked by the borrow, which is no matter, as the
-    // first mark is exact and the rest is looked at byte by byte.
+    // Sets the high bit of each zero byte. The borrow may also mark bytes above a zero, which is harmless: only the
+    // first mark is used, and that is exact.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let mut length = 0;
     for chunk in bytes.chunks_exact(8) {
@@ -367,7 +368,7 @@ fn plain_length(bytes: &[u8]) -> usize {
     length + bytes[length..].iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count()
 }
 
-/// Why a text with escapes cannot be taken.
+/// Why a text with escapes is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadText {
     Escape,
@@ -385,7 +386,7 @@ impl BadText {
     }
 }
 
-/// The text between the quotes, with its escapes resolved.
+/// Returns the text between the quotes, with its escapes decoded.
 pub(super) fn decode(quoted: &[u8]) -> Result<String, BadText> {
     let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
     let text = String::from_utf8_lossy(inner);

@@ -1,13 +1,13 @@
-//! What the sender of a body may log, beyond what any event may be.
+//! What the sender of a body may log.
 
 use super::canonical::put_text;
 use crate::event::{OWN_PROVIDER, ProviderScope, Space, WriteScope};
 
-/// A [`WriteScope`], ready to be compared with the canonical bytes of events.
+/// A [`WriteScope`], prepared for comparison with the canonical bytes of events.
 pub(super) struct Sender(Option<Vec<Scope>>);
 
 struct Scope {
-    /// Quoted and in canonical form, as events hold them.
+    /// Quoted and in canonical form, as in events.
     providers: Option<Vec<Box<[u8]>>>,
     spaces: Option<Vec<Option<Space>>>,
 }

@@ -32,7 +32,7 @@ fn accept(body: &str) -> Accepted {
 }
 
 #[test]
-fn the_log_itself_may_log_more_than_is_set_for_others() {
+fn configured_limits_do_not_apply_to_the_log_itself() {
     let (intake, _folder) = intake_with(Value::Null);
     let line = format!(r#"{{"event":{{"provider":"p","action":"a"}},"message":"{}"}}"#, "x".repeat(5000));
     let body = vec![line; 30].join("\n");
@@ -40,7 +40,7 @@ fn the_log_itself_may_log_more_than_is_set_for_others() {
     assert_eq!(intake.accept(&WriteScope::Log, None, body.as_bytes()).unwrap().contents.len(), 30);
 }
 
-/// The contents, without what is the same in all of them.
+/// Returns the contents as JSON.
 fn contents(accepted: &Accepted) -> Vec<Value> {
     let parse = |content: ContentRef<'_>| serde_json::from_slice(content.bytes).unwrap();
     accepted.contents.iter().map(parse).collect()
@@ -99,7 +99,7 @@ fn every_violation_is_reported_with_path_expected_and_found() {
 }
 
 #[test]
-fn very_many_mistakes_are_counted_and_no_longer_named() {
+fn violations_beyond_the_limit_are_only_counted() {
     let found = violations(&event(&r#","mesage":1"#.repeat(150)));
     assert_eq!(found.len(), 101);
     assert_eq!(found.iter().filter(|(_, expected, _)| expected.contains("did you mean message")).count(), 10);
@@ -114,7 +114,7 @@ fn very_many_mistakes_are_counted_and_no_longer_named() {
 }
 
 #[test]
-fn a_text_is_as_long_as_it_is_without_escapes() {
+fn the_length_of_a_text_is_that_without_escapes() {
     let id = |text: &str| event("").replace(r#""id":"i""#, &format!(r#""id":"{text}""#));
     for (one, count) in [("x", 1_024), (r#"\""#, 1_024), (r"\\", 1_024), (r"\n", 1_024), (r"\u0001", 600)] {
         assert!(matches!(accept(&id(&one.repeat(count))).items[0], Item::Accepted { .. }), "{one}");
@@ -123,9 +123,9 @@ fn a_text_is_as_long_as_it_is_without_escapes() {
     assert_eq!([path, expected, found], ["event.id", "a text of at most 1024 bytes", "1025 bytes"]);
 }
 
-/// Whatever is configured, the engines take 10,000 nested objects of one event.
+/// The engines accept 10,000 nested objects per event, whatever is configured.
 #[test]
-fn nested_objects_are_bounded_by_what_the_engines_take() {
+fn nested_objects_are_limited_as_in_the_engines() {
     use crate::schema::{FIELDS, Kind};
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { max_array_length: 100_000, ..Limits::default() };
@@ -147,7 +147,7 @@ fn nested_objects_are_bounded_by_what_the_engines_take() {
 }
 
 #[test]
-fn an_event_that_is_too_long_is_read_to_its_end_alone() {
+fn an_event_that_is_too_long_does_not_affect_others() {
     let good = event("");
     let long = |extra: &str, length: usize| {
         let event = event(&format!(r#"{extra},"message":"""#));
@@ -301,7 +301,7 @@ fn defaults_lie_under_the_event() {
 }
 
 #[test]
-fn severity_comes_from_itself_or_the_level_or_the_outcome() {
+fn severity_is_explicit_or_derived_from_level_or_outcome() {
     for (extra, severity) in [
         (r#","annals.severity":"fatal","log.level":"debug""#, "fatal"),
         (r#","log.level":"WARN","event.outcome":"success""#, "warning"),
@@ -357,7 +357,7 @@ fn fields_that_the_log_owns_are_replaced() {
 }
 
 #[test]
-fn a_name_stands_for_a_member_of_its_own_object_whatever_came_before() {
+fn a_name_denotes_a_member_of_its_own_object_whatever_came_before() {
     let lines = [
         r#"{"event":{"provider":"p","action":"a"}}"#,
         r#"{"event.provider":"p","event.action":"a"}"#,
@@ -421,7 +421,8 @@ fn arbitrary_event() -> impl Strategy<Value = Value> {
         })
 }
 
-/// An event in one line: with its members in the opposite order, with spaces, with dots in the names of `event`.
+/// Formats an event in one line: optionally with its members in reverse order, with spaces, and with dots in the names
+/// of `event`.
 fn spell(event: &Value, [reversed, spaced, dotted]: [bool; 3]) -> String {
     let Value::Object(members) = event else {
         let Value::Array(elements) = event else { return event.to_string() };
@@ -450,7 +451,7 @@ fn spell(event: &Value, [reversed, spaced, dotted]: [bool; 3]) -> String {
 proptest! {
     /// The engines' ranges: `float` is finite in 32 bits, `long` has 64 bits.
     #[test]
-    fn a_number_that_is_taken_fits_its_type_in_the_engines(
+    fn an_accepted_number_fits_its_type_in_the_engines(
         number in r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?",
         large in 3e38_f64..4e38,
     ) {
@@ -465,7 +466,7 @@ proptest! {
         }
     }
 
-    /// However an event is spelt, its content is the same, and is what RFC 8785 makes of it.
+    /// Every spelling of an event gives the same content, in RFC 8785 form.
     #[test]
     fn the_spelling_of_an_event_does_not_matter(event in arbitrary_event()) {
         let compact = event.to_string();
@@ -495,9 +496,9 @@ proptest! {
         prop_assert_eq!(a, again);
     }
 
-    /// What stood in a body before an event is of no matter: neither other fields, nor another order, nor another spelling.
+    /// Earlier events in a body, with other fields, orders or spellings, do not affect an event.
     #[test]
-    fn the_events_before_do_not_matter(events in prop::collection::vec((arbitrary_event(), any::<[bool; 3]>()), 1..8)) {
+    fn earlier_events_do_not_matter(events in prop::collection::vec((arbitrary_event(), any::<[bool; 3]>()), 1..8)) {
         let lines: Vec<String> = events.iter().map(|(event, spelling)| spell(event, *spelling)).collect();
         let together = accept(&lines.join("\n"));
         prop_assert_eq!(together.contents.len(), lines.len(), "{:?}", together.items);
@@ -510,7 +511,7 @@ proptest! {
     }
 
     #[test]
-    fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..64), text in r#"[\[\]{}:,"\\a-z0-9. \n-]{0,80}"#) {
+    fn no_body_causes_a_panic(body in prop::collection::vec(any::<u8>(), 0..64), text in r#"[\[\]{}:,"\\a-z0-9. \n-]{0,80}"#) {
         let (intake, _folder) = intake_with(Value::Null);
         let _ = intake.accept(&WriteScope::anyone(), None, &body);
         let _ = intake.accept(&WriteScope::anyone(), None, text.as_bytes());

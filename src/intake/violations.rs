@@ -1,26 +1,27 @@
-//! What is wrong with the events of a body. What is kept of it is bounded, whatever the body is made of.
+//! The violations of the events of a body, limited in number and size whatever the body contains.
 
 pub use crate::wire::Violation;
 
-/// How much is kept of one event. The rest is counted.
+/// Maximum number of violations kept per event. The rest is counted.
 const MOST_OF_EVENT: usize = 100;
-/// Once so much of a body has been kept, only the first is of each further event.
+/// Once this many violations of a body are kept, only the first is kept of each further event.
 const MOST_OF_BODY: usize = 10_000;
 
-/// For how many names a known one that is near is looked for, which takes longer than all else of an event.
+/// Maximum number of names for which a similar known one is looked for, which takes longer than everything else for an
+/// event.
 const GUESSES_FOR_EVENT: usize = 10;
 const GUESSES_FOR_BODY: usize = 1_000;
 
-/// How much is shown of a path, in bytes. Known ones are far shorter.
+/// Maximum bytes of a path in a message. Known paths are far shorter.
 const LONGEST_PATH: usize = 500;
 
-/// What is wrong with the present event of a body.
+/// The violations of the current event of a body.
 #[derive(Default)]
 pub(super) struct Violations {
     kept: Vec<Violation>,
     more: usize,
     guesses: usize,
-    /// Of the events before it.
+    /// For the previous events of the body.
     kept_of_body: usize,
     guesses_of_body: usize,
 }
@@ -34,7 +35,7 @@ impl Violations {
         self.kept.iter().any(|violation| violation.path == path)
     }
 
-    /// Made only if it is kept.
+    /// Creates the violation only if it is kept.
     pub(super) fn add(&mut self, make: impl FnOnce() -> Violation) {
         let most = if self.kept_of_body < MOST_OF_BODY { MOST_OF_EVENT } else { 1 };
         if self.kept.len() >= most {
@@ -46,7 +47,7 @@ impl Violations {
         self.kept.push(violation);
     }
 
-    /// Whether a near name may be looked for, which is taken to be done then.
+    /// Whether a similar name may be looked for; if so, counts the attempt.
     pub(super) fn may_guess(&mut self) -> bool {
         let may = self.guesses < GUESSES_FOR_EVENT && self.guesses_of_body < GUESSES_FOR_BODY;
         self.guesses += usize::from(may);
@@ -54,7 +55,7 @@ impl Violations {
         may
     }
 
-    /// All that is kept and, after it, how much more there is.
+    /// Returns the kept violations, followed by one that counts the rest, if any.
     pub(super) fn take(&mut self) -> Vec<Violation> {
         let mut taken = std::mem::take(&mut self.kept);
         self.kept_of_body += taken.len();
@@ -65,7 +66,7 @@ impl Violations {
         taken
     }
 
-    /// For the next event of the body.
+    /// Prepares for the next event of the body.
     pub(super) fn clear(&mut self) {
         self.kept.clear();
         self.more = 0;
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_body_full_of_mistakes_each_event_has_its_first() {
+    fn in_a_body_full_of_mistakes_each_event_keeps_its_first() {
         let mut violations = Violations::default();
         assert_eq!(event(&mut violations, 100).len(), 100);
         let more = |count: usize, before: usize| Violation {
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_end_for_an_event_and_for_a_body() {
+    fn guesses_are_limited_per_event_and_per_body() {
         let mut violations = Violations::default();
         let mut guesses = |_: usize| {
             violations.clear();
