@@ -1,4 +1,4 @@
-//! The growing end of a chain: numbers, links and seals one content after another.
+//! Appends to a chain: numbers, links and seals contents.
 
 use base64::{
     Engine,
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpeningRecord {
-    /// 32 hex digits.
+    /// 32 lower-case hex digits.
     pub chain: String,
     pub epoch_ms: u64,
     /// Version of all formats of `integrity`: 1.
@@ -55,7 +55,7 @@ pub struct Predecessor {
     /// The leaf hash of that event in base64url, if the journal had it when the chain was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<String>,
-    /// The seal of the event in a store, if one could be asked.
+    /// The seal of the event in a store, if a store could be asked.
     pub seal: Option<String>,
     pub sequence: u64,
 }
@@ -100,7 +100,8 @@ impl ChainState {
 #[derive(Clone, Copy, Debug)]
 pub struct ContentRef<'a> {
     pub bytes: &'a [u8],
-    /// Where the members of `annals` and of `event` begin in `bytes`, in this order: `annals` sorts before `event`.
+    /// Offsets in `bytes` at which the members of `annals` and of `event` begin, in this order: `annals` sorts before
+    /// `event`.
     pub annals_at: usize,
     pub event_at: usize,
     pub class: RetentionClass,
@@ -109,7 +110,7 @@ pub struct ContentRef<'a> {
 }
 
 impl<'a> ContentRef<'a> {
-    /// The parts before, between and after the two places where members are inserted.
+    /// The parts before, between and after the two insertion points.
     fn parts(&self) -> [&'a [u8]; 3] {
         let (before, rest) = self.bytes.split_at_checked(self.annals_at).unwrap_or((self.bytes, b""));
         let (between, after) =

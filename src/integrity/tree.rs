@@ -27,7 +27,7 @@ impl Frontier {
 
     pub fn push(&mut self, leaf: &LeafHash) {
         let mut node = leaf.0;
-        // Each trailing one of the size is a subtree of the node's size to the left of it.
+        // Each trailing one bit of the size is a subtree to the left, as large as the node.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.roots.pop() {
                 node = node_hash(&left, &node);
@@ -50,7 +50,7 @@ impl Frontier {
 mod tests {
     use super::*;
 
-    /// RFC 6962 2.1, word for word: split at the largest power of two below the size.
+    /// RFC 6962 2.1, literally: split at the largest power of two below the size.
     fn by_definition(leaves: &[[u8; 32]]) -> [u8; 32] {
         if let [leaf] = leaves {
             return *leaf;
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_that_of_the_definition_for_every_size() {
+    fn the_root_matches_the_definition_for_every_size() {
         let leaves: Vec<[u8; 32]> = (0..300u32).map(|n| node_hash(&[n as u8; 32], &[(n >> 8) as u8; 32])).collect();
         let mut frontier = Frontier::default();
         assert_eq!(frontier.root(), None);

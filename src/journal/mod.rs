@@ -131,7 +131,7 @@ impl Shared {
     }
 }
 
-/// Everything about the journal but appending to it; cheap to clone.
+/// A handle for everything but appending; cheap to clone.
 #[derive(Clone)]
 pub struct JournalHandle(Arc<Shared>);
 
@@ -258,7 +258,7 @@ impl Journal {
         *self.shared.end.borrow()
     }
 
-    /// Lets the newest segment be removed too if none of it is needed. `snapshot` is the owner's state at the end.
+    /// Makes the newest segment removable too if none of it is needed. `snapshot` is the owner's state at the end.
     pub fn make_room(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
         let is_passed = self.shared.passed.load(Ordering::Relaxed) >= self.end.0;
         if is_passed && self.end > self.base {
@@ -318,8 +318,8 @@ impl Journal {
         self.records_at + (self.end.0 - self.base.0)
     }
 
-    /// After a failed append: frees what disk space it can. `snapshot` is the owner's state at the end. The next append
-    /// shows whether that was enough.
+    /// Frees as much disk space as it can after a failed append. `snapshot` is the owner's state at the end. The next
+    /// append shows whether that was enough.
     pub fn free_disk_space(&mut self, snapshot: &[u8]) {
         self.reserve.release();
         if self.end > self.base

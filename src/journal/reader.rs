@@ -40,8 +40,8 @@ impl Reader {
         self.position
     }
 
-    /// The next records, in order: as many as are durable and fit into `max_bytes`, but at least one if there is any.
-    /// Blocks on the disk.
+    /// Returns the next records, in order: as many as are durable and fit into `max_bytes`, but at least one if there
+    /// is any. Blocks on the disk.
     pub fn read(&mut self, max_bytes: usize) -> Result<Vec<Record>, JournalError> {
         let mut records = Vec::new();
         let mut bytes = 0;
@@ -67,7 +67,7 @@ impl Reader {
         Ok(records)
     }
 
-    /// The next record, unless it is longer than `room`. On failure the position is unchanged.
+    /// Returns the next record, unless it is longer than `room`. On failure the position is unchanged.
     fn read_next(&mut self, room: usize) -> Result<Option<Record>, JournalError> {
         let length = self.peek_length()?;
         if length > room { Ok(None) } else { self.read_record(length).map(Some) }

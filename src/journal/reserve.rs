@@ -1,11 +1,11 @@
-//! A little disk space that is held, so that it can be released when the disk is full.
+//! A small reserve of disk space, released when the disk is full.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// More than the small files that must be written before the journal can be trimmed.
+/// More than the small files need that must be written before the journal can be trimmed.
 const BYTES: usize = 256 << 10;
 
 pub(super) struct Reserve {

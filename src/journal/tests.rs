@@ -59,7 +59,7 @@ fn records_come_back_in_order_across_segments_and_restarts() {
 }
 
 #[test]
-fn a_failure_amidst_a_read_loses_nothing_that_came_before_it_or_comes_after_it_is_over() {
+fn a_failed_read_loses_no_records() {
     let folder = tempfile::tempdir().unwrap();
     let payloads = filled(folder.path(), 3);
     let (journal, _) = open(folder.path());
@@ -100,7 +100,7 @@ fn trimming_removes_whole_segments_and_never_the_newest() {
 
 /// Otherwise trimming would not free any disk space.
 #[test]
-fn a_reader_that_has_read_everything_keeps_no_file_that_is_trimmed() {
+fn a_reader_at_the_end_keeps_no_trimmed_file_open() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path(), 40);
     let (mut journal, _) = open(folder.path());
@@ -168,7 +168,7 @@ fn a_lost_segment_is_an_error() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever part of the last write reached the disk, exactly the records before it are there.
+    /// Whatever part of the last write reached the disk, exactly the records before it are recovered.
     #[test]
     fn a_torn_tail_is_cut_to_the_last_whole_record(count in 1..12usize, keep in 0.0..1.0f64, zeroed in any::<bool>()) {
         let folder = tempfile::tempdir().unwrap();
@@ -195,7 +195,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_crash_left_of_a_segment_that_was_being_made_is_ignored() {
+fn an_unfinished_segment_is_ignored_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let payloads = filled(folder.path(), 20);
     fs::write(folder.path().join("99999999999999999999.journal.new"), b"ANNJ").unwrap();
@@ -209,7 +209,7 @@ fn what_a_crash_left_of_a_segment_that_was_being_made_is_ignored() {
 }
 
 #[test]
-fn nothing_is_appended_where_no_reserve_can_be_held_and_it_goes_on_in_a_new_segment_once_it_can() {
+fn appending_fails_without_a_reserve_and_resumes_in_a_new_segment() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(folder.path());
     let end = publish(&mut journal, b"first");
@@ -232,7 +232,7 @@ fn nothing_is_appended_where_no_reserve_can_be_held_and_it_goes_on_in_a_new_segm
 }
 
 #[test]
-fn what_was_appended_is_read_once_it_is_published_and_a_failure_takes_it_back() {
+fn records_are_read_once_published_and_a_failure_removes_unpublished_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(folder.path());
     let first = publish(&mut journal, &[1; 300]);
@@ -259,7 +259,7 @@ fn what_was_appended_is_read_once_it_is_published_and_a_failure_takes_it_back() 
 }
 
 #[test]
-fn the_newest_segment_makes_room_once_nobody_needs_any_of_it() {
+fn the_newest_segment_is_removed_once_none_of_it_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(folder.path());
     let first = publish(&mut journal, &[1; 50]);

@@ -1,5 +1,5 @@
-//! The one thread that places events in their chains: it seals waiting submissions, writes them as one record, and
-//! answers after the sync. Submissions that arrive during a sync form the next record.
+//! The thread that places events in their chains: it seals waiting submissions, writes them as one record, and answers
+//! after the sync. Submissions that arrive during a sync form the next record.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
@@ -125,13 +125,13 @@ impl Committer {
         }
     }
 
-    /// Seals and writes one record of waiting submissions (or one larger submission), and answers. On failure, nothing
-    /// of it remains.
+    /// Seals and writes one record of waiting submissions (or one larger submission), and answers. On failure, leaves
+    /// nothing behind.
     fn write(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
         let before: Vec<_> = self.chains.own();
         let events_before = self.chains.events;
         if let Err(reason) = self.write_records(pending) {
-            // Nothing of it is in the journal, so nothing of it may stay in the chains.
+            // Nothing reached the journal, so the chains must forget it too.
             self.chains.restore(&before, events_before);
             self.journal.free_disk_space(&self.chains.snapshot());
             return Err(reason);

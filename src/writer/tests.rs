@@ -88,7 +88,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
-fn contents_of_several_streams_go_to_a_chain_each_and_are_answered_for_in_their_order() {
+fn each_stream_has_its_own_chain_and_receipts_keep_the_order() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(10_000)));
@@ -123,7 +123,7 @@ fn contents_of_several_streams_go_to_a_chain_each_and_are_answered_for_in_their_
 }
 
 #[test]
-fn chains_go_on_across_restarts_segments_and_a_clock_that_goes_back() {
+fn chains_continue_across_restarts_segments_and_a_clock_set_back() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(10_000)));
@@ -183,7 +183,7 @@ fn a_submission_larger_than_a_record_is_split_and_stays_whole() {
 }
 
 #[test]
-fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
+fn a_full_journal_refuses_or_drops_and_accepts_more_after_trimming() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
@@ -223,7 +223,7 @@ fn a_full_journal_refuses_or_drops_and_takes_more_after_trimming() {
 }
 
 #[test]
-fn a_journal_of_which_every_store_has_everything_has_all_of_its_room() {
+fn a_fully_confirmed_journal_has_all_of_its_room() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
@@ -243,7 +243,7 @@ fn a_journal_of_which_every_store_has_everything_has_all_of_its_room() {
 }
 
 #[test]
-fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
+fn the_successor_of_a_superseded_chain_names_it_even_after_a_restart() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
@@ -269,7 +269,7 @@ fn a_superseded_chain_is_followed_by_one_that_names_it_also_after_a_restart() {
 }
 
 #[test]
-fn a_wrong_secret_is_named_as_such() {
+fn a_wrong_secret_is_reported() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
@@ -294,7 +294,7 @@ fn one_data_folder_has_one_owner() {
 }
 
 #[test]
-fn a_failure_to_write_is_old_news_after_a_while_unless_it_is_final() {
+fn a_write_failure_expires_unless_it_is_final() {
     let at = Instant::now();
     let trouble = |is_final| Trouble { reason: "no space".to_owned(), at, is_final };
     assert!(trouble(false).is_current(at + TROUBLE_LASTS / 2));
@@ -303,7 +303,7 @@ fn a_failure_to_write_is_old_news_after_a_while_unless_it_is_final() {
 }
 
 #[test]
-fn chains_that_are_switched_go_on_as_switched_also_after_a_restart_without_an_event() {
+fn switched_chains_stay_switched_after_a_restart_without_events() {
     let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
