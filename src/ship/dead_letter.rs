@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_was_being_written_is_cut_off_and_damage_is_an_error() {
+    fn an_unfinished_letter_is_cut_off_and_damage_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("es.jsonl");
         let mut letters = DeadLetters::open(&path).unwrap();

@@ -288,7 +288,7 @@ impl Delivery<'_> {
     fn report_stub(&self, position: ChainPosition, form: &Form) {
         if let Form::Stub(Refused { reason, .. }) | Form::StubWithoutContent(Refused { reason, .. }) = form {
             self.inner.metrics.rejected.inc();
-            tracing::error!(store = self.inner.name, %position, reason, "the store refuses an event for good");
+            tracing::error!(store = self.inner.name, %position, reason, "the store permanently refuses an event");
         }
     }
 

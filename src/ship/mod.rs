@@ -98,7 +98,7 @@ impl Trimmer {
         index
     }
 
-    /// Records how far a store has durably confirmed, and removes what every store has.
+    /// Records how far a store has durably confirmed, and trims the journal behind the slowest store.
     fn confirm(&self, index: usize, confirmed: Position) {
         let slowest = {
             let mut all = lock(&self.confirmed);
@@ -153,7 +153,7 @@ impl ShipperTask {
     }
 }
 
-/// Notifies of what a store has confirmed. Finds may see it a moment later.
+/// Notifies of a store's confirmations. Queries may see the events a moment later.
 #[derive(Clone)]
 pub struct Confirmations(watch::Receiver<Position>);
 
@@ -165,7 +165,7 @@ impl Confirmations {
         Self(confirmed)
     }
 
-    /// Everything before this position is confirmed.
+    /// Returns the position before which everything is confirmed.
     pub fn confirmed(&self) -> Position {
         *self.0.borrow()
     }
@@ -239,7 +239,7 @@ impl Shipper {
                 store = options.name,
                 confirmed,
                 begin,
-                "the journal has dropped events that this store never got: it was not configured while others got them"
+                "the journal has dropped events that this store never received: it was not configured while others received them"
             );
         }
         progress.save()?;

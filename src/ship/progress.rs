@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_keeps_its_target_until_it_is_confirmed() {
+    fn a_position_keeps_its_target_until_it_is_confirmed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("es.json");
         let (general, long) = (Stream::general(), "long".parse().unwrap());

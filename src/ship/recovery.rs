@@ -39,7 +39,7 @@ pub async fn settle_chains(
                 tracing::warn!(
                     %chain,
                     journal_ends_before,
-                    "a store cannot be asked whether it has more of the chain than the journal; a new one continues from here"
+                    "a store did not answer whether it has more of the chain than the journal; a new chain continues from here"
                 );
                 recovering.supersede(stream, None)?;
             }

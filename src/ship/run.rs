@@ -174,7 +174,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Reports if the store has this chain beyond the end that the journal had.
+    /// Reports if the store has more of this chain than the journal had.
     async fn compare_head(&mut self, chain: ChainId, next: Sequence) -> Result<(), SinkError> {
         if !self.compared.contains(&chain) {
             let head = self.head(chain).await?;
@@ -186,7 +186,7 @@ impl Loop {
         Ok(())
     }
 
-    /// A new chain may follow one that the writer closed because it could not ask this store: compares that one.
+    /// Compares the predecessor of a new chain: the writer may have closed it because this store did not answer.
     async fn compare_predecessor(&mut self, events: &[SealedEvent]) {
         let Some(first) = events.first().filter(|first| first.position.sequence == Sequence(0)) else { return };
         let predecessor = match self.inner.writer.predecessor(first.position.chain) {
@@ -214,7 +214,7 @@ impl Loop {
         Ok(head)
     }
 
-    /// Whether some of these events may be in the store in an index that they are not known to be bound to.
+    /// Whether some of these events may be in the store, in an index that they are not known to be bound to.
     async fn may_be_stored(&mut self, at: Position, events: &[SealedEvent]) -> bool {
         let Some(first) = events.first().filter(|_| at < self.unsure_until) else { return false };
         let ChainPosition { chain, sequence } = first.position;
@@ -227,7 +227,7 @@ impl Loop {
         }
     }
 
-    /// Finds out how long the oldest event has waited, even while nothing can be sent.
+    /// Determines how long the oldest event has waited, even while nothing can be sent.
     async fn look_ahead(&mut self) {
         let is_known = lock(&self.inner.oldest).is_some();
         if is_known || self.inner.journal.end() <= *self.inner.confirmed.borrow() {

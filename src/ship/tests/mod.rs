@@ -45,7 +45,7 @@ struct Scripted {
     memory: MemoryStore,
     /// Number of attempts to set it up that fail.
     failing_setups: AtomicU64,
-    /// Number of target questions that fail, and how many there were in all.
+    /// Number of target requests that fail, and how many there were in all.
     failing_targets: AtomicU64,
     target_questions: AtomicU64,
     /// Whether every append fails, whatever the script says.
@@ -435,7 +435,7 @@ async fn a_request_that_is_too_large_is_split_until_it_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_request_leaves_the_place_of_another_to_those_that_follow() {
+async fn a_slow_request_does_not_block_those_that_follow() {
     let bench = Bench::new(1);
     let store = Arc::new(Scripted { first_waits_for: 5, ..Scripted::new(Vec::new()) });
     let mut receipts = Vec::new();

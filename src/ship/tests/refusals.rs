@@ -56,7 +56,7 @@ async fn a_store_that_refuses_whole_requests_even_of_stubs_gets_the_events_thems
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_letter_stays_where_a_stub_may_have_been_taken() {
+async fn a_dead_letter_stays_if_its_stub_may_be_stored() {
     use Fault::{AnswerLost, RejectsAll};
     let bench = Bench::new(1);
     let store = Arc::new(Scripted::new(vec![RejectsAll, AnswerLost, RejectsAll, RejectsAll]));

@@ -4,7 +4,7 @@ use super::*;
 
 /// A paused clock would advance whenever the test waits for the writer's thread.
 #[tokio::test]
-async fn a_target_that_cannot_be_asked_for_is_not_asked_for_with_each_record() {
+async fn an_unavailable_target_is_not_requested_for_each_record() {
     let bench = Bench::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
@@ -31,7 +31,7 @@ async fn a_target_that_cannot_be_asked_for_is_not_asked_for_with_each_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_goes_to_a_new_target_before_that_is_on_disk() {
+async fn nothing_goes_to_a_new_target_before_its_binding_is_on_disk() {
     let bench = Bench::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
