@@ -22,7 +22,7 @@ use crate::{
 
 const QUEUE: usize = 4096;
 const BATCH: usize = 256;
-/// Texts come from outside; longer ones are cut to this many characters.
+/// Maximum length of a text in characters. Texts come from outside; longer ones are cut.
 const MAX_TEXT: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
@@ -184,7 +184,7 @@ impl Audit {
         Self { queue, metrics }
     }
 
-    /// Never waits.
+    /// Queues a record. Never waits; if the queue is full, the record is counted as lost.
     pub fn record(&self, record: Record) {
         if self.queue.try_send(Message::Record(Box::new(record.plain()))).is_err() {
             self.metrics.lost.inc();

@@ -24,7 +24,7 @@ impl Backoff {
         Self { first, failures: 0 }
     }
 
-    /// How long to wait after another failure; at least `least`, for example because a server asked for it.
+    /// Returns the wait after another failure; at least `least`, for example because a server asked for it.
     pub fn next(&mut self, least: Option<Duration>) -> Duration {
         // Without random bytes, take the middle: only the jitter is lost.
         self.draw(least, getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX)))
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_a_bound_and_never_undercut_what_was_asked_for() {
+    fn waits_double_up_to_a_limit_and_are_at_least_as_long_as_asked() {
         let mut backoff = Backoff::starting_at(Duration::from_millis(100));
         let waits: Vec<u128> = (0..12).map(|_| backoff.draw(None, 1.0).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000, 30_000]);

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many free buffers are kept, and the maximum capacity of a kept one.
+/// Maximum number of free buffers, and the maximum capacity of each.
 const KEPT: usize = 4;
 const LARGEST: usize = 8 << 20;
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_buffer_is_used_again_and_shows_nothing_of_before() {
+    fn a_dropped_buffer_is_reused_without_its_contents() {
         let pool = Pool::default();
         let mut first = pool.filled(100);
         first.bytes.fill(7);

@@ -38,7 +38,7 @@ pub struct Columns {
 #[derive(Debug)]
 struct Column {
     path: String,
-    /// Its texts hold numbers.
+    /// Whether its texts are numbers.
     is_number: bool,
 }
 
@@ -75,7 +75,7 @@ impl Columns {
         Self { columns: paths.into_iter().map(column).collect() }
     }
 
-    /// One cell for each column.
+    /// Returns one cell per column.
     pub(crate) fn cells(&self, document: &[u8]) -> Result<Vec<Cell>, serde_json::Error> {
         let mut found: Vec<Found<'_>> = self.columns.iter().map(|_| Found::default()).collect();
         let root: &RawValue = serde_json::from_slice(document)?;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_looks_like_a_formula_is_no_formula() {
+    fn a_text_that_looks_like_a_formula_is_escaped() {
         for (text, expected) in [
             ("=1+1", "'=1+1"),
             ("+1", "'+1"),

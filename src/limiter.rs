@@ -1,4 +1,4 @@
-//! Limits how many of something each caller or address has at once.
+//! Limits the number of concurrent permits per key, such as a caller or an address.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 /// Counts permits by key; a key without permits takes no memory.
 pub(crate) struct KeyedLimiter<K>(Arc<Mutex<HashMap<K, usize>>>);
 
-/// Counted until it is dropped.
+/// A permit, counted until it is dropped.
 pub(crate) struct KeyedPermit<K: Eq + Hash> {
     key: K,
     limiter: KeyedLimiter<K>,
@@ -22,7 +22,7 @@ impl<K> Default for KeyedLimiter<K> {
 }
 
 impl<K: Clone + Eq + Hash> KeyedLimiter<K> {
-    /// `None` if the key has `most` permits already.
+    /// Returns `None` if the key already has `most` permits.
     pub(crate) fn try_acquire(&self, key: K, most: usize) -> Option<KeyedPermit<K>> {
         let mut counts = self.counts();
         if counts.get(&key).copied().unwrap_or(0) >= most {

@@ -1,4 +1,4 @@
-//! Memory is reserved before it is allocated, so that the total is bounded.
+//! Reserves memory before it is allocated, so that the total is bounded.
 
 use std::sync::Arc;
 

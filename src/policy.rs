@@ -1,4 +1,4 @@
-//! Decisions by rule: the stream and retention class of an event, and how a chain continues after a restart.
+//! Policies: the stream and retention class of an event, and how a chain continues after a restart.
 
 use crate::{
     event::{ChainHead, ChainId, RetentionClass, Sequence, Stream},
@@ -11,7 +11,7 @@ pub struct Placement {
     pub class: RetentionClass,
 }
 
-/// The placement of every event: so far there is one class.
+/// Returns the placement of every event: so far there is one class.
 pub fn placement() -> Placement {
     Placement { stream: Stream::general(), class: RetentionClass::General }
 }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_goes_on_only_if_every_store_says_that_it_has_no_more_of_it() {
+    fn a_chain_continues_only_if_every_store_confirms_that_it_has_no_more() {
         let other = ChainId::from_bytes([2; 16]);
         let next = Sequence(10);
         let known = |heads: &[ChainHead]| Some(heads.to_vec());

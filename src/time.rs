@@ -23,7 +23,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The fixed form of a time in the years 0 to 9999; times outside are clamped.
+/// Formats a time in the fixed form; times outside the years 0 to 9999 are clamped.
 pub fn format_millis(time: UnixMillis) -> [u8; TIME_BYTES] {
     let UnixMillis(millis) = time.clamp(UnixMillis::FIRST, UnixMillis::LAST);
     let (days, of_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
@@ -47,7 +47,7 @@ pub fn format_millis(time: UnixMillis) -> [u8; TIME_BYTES] {
     text
 }
 
-/// The same as text.
+/// Like [`format_millis`], as a string.
 pub fn format_time(time: UnixMillis) -> String {
     format_millis(time).iter().map(|byte| char::from(*byte)).collect()
 }

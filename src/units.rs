@@ -28,7 +28,7 @@ impl ByteSize {
         self.0
     }
 
-    /// The same number for sizes in memory, clamped to the address space.
+    /// Returns the size for use in memory, clamped to the address space.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -84,7 +84,7 @@ impl Network {
     }
 }
 
-/// The network that identifies a client: whoever has one address of an IPv6 /64 has all of them.
+/// Returns the network that identifies a client: the owner of one address of an IPv6 /64 has all of them.
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

@@ -245,7 +245,7 @@ impl UnixMillis {
         Self::read(date).map(|(millis, _)| millis)
     }
 
-    /// The same, with the nanoseconds beyond milliseconds.
+    /// Like [`UnixMillis::written`], with the nanoseconds beyond milliseconds.
     pub fn read(date: &str) -> Option<(Self, u32)> {
         let pieces = Pieces::parse(date).ok()?;
         let time = pieces.date().to_datetime(pieces.time()?);
@@ -254,13 +254,13 @@ impl UnixMillis {
         Some((millis, time.subsec_nanosecond().unsigned_abs() % 1_000_000))
     }
 
-    /// From calendar and clock at this offset.
+    /// Converts calendar and clock at this offset.
     pub fn at(time: DateTime, offset: Offset) -> Self {
         let since = time.duration_since(EPOCH) - SignedDuration::from_secs(offset.seconds().into());
         Self(since.as_secs() * 1000 + i64::from(since.subsec_nanos().div_euclid(1_000_000)))
     }
 
-    /// Calendar and clock in UTC; `None` outside of their years.
+    /// Returns calendar and clock in UTC; `None` outside of their years.
     pub fn utc(self) -> Option<DateTime> {
         EPOCH.checked_add(SignedDuration::from_millis(self.0)).ok()
     }
