@@ -66,11 +66,11 @@ pub trait Scan: Send {
     async fn close(self: Box<Self>);
 }
 
-/// What stands at a position of a chain, by what the store finds it by.
+/// An entry at a position of a chain, with the keys that the store finds it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainDocument {
     pub sequence: Sequence,
-    /// The key of the document, where the store has one that is not the position itself: the `_id` of an engine.
+    /// The document's key, in stores where it is not the position itself: the `_id` of an engine.
     pub id: Option<String>,
     pub document: Bytes,
 }
@@ -80,11 +80,11 @@ pub struct Page {
     pub total: u64,
     /// The documents as stored.
     pub documents: Vec<Bytes>,
-    /// The page ended because of its bytes: it lacks further documents.
+    /// Whether the page ended because of its size and more documents follow.
     pub is_cut: bool,
 }
 
-/// How many of these documents reach this many bytes; all if they do not.
+/// Returns how many of these documents it takes to reach this many bytes; all of them if they do not.
 pub(super) fn until<'d>(documents: impl IntoIterator<Item = &'d Bytes>, most_bytes: usize) -> usize {
     let mut bytes = 0;
     let is_wanted = |document: &&Bytes| {

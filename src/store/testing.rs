@@ -29,7 +29,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
     Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
-/// The time of events without one.
+/// The time of a draft without its own.
 pub(crate) const NOON: &str = "2026-11-24T12:00:00.000Z";
 
 pub(crate) fn fresh_chain() -> ChainId {

@@ -1,4 +1,4 @@
-//! The reference store: the plainest statement of what every store must answer. For tests.
+//! The reference store: the simplest statement of how every store must answer. For tests.
 
 mod aggregate;
 

@@ -1,4 +1,4 @@
-//! Aggregations as statements, and answers of what these return.
+//! Translates aggregations into SQL statements, and their rows into answers.
 
 use std::collections::BTreeMap;
 
@@ -18,28 +18,28 @@ use crate::{
     store::IndexError,
 };
 
-/// The spans that months and the like are put together from: days.
+/// A day in milliseconds. Months and other calendar spans are summed up from days.
 const DAY: i64 = 86_400_000;
 
-/// Spans longer than this begin in 1970, or end there. (Longer ones would overflow.)
+/// Longer spans are cut to this many milliseconds, lest they overflow: one ends at 1970 and one begins there.
 const LONGEST_SPAN: i64 = 1 << 60;
 
-/// An aggregation that becomes a statement, and the statement's rows that become an answer.
+/// Builds the statement of an aggregation, and reads the answer from its rows.
 pub(in crate::store) struct AggregateQuery<'q> {
     dialect: Dialect,
     query: &'q Query,
     aggregation: &'q Aggregation,
 }
 
-/// A statement that has a row for each event: its value, or its document, in which an entry has the values.
+/// A statement with a row per event: its value, or its document for the extractor to read the values from.
 pub(in crate::store) struct ValueScan {
     pub(in crate::store) statement: Statement,
     pub(in crate::store) extractor: Option<FieldExtractor>,
-    /// The most values that the answer has.
+    /// The most values in the answer.
     pub(in crate::store) limit: usize,
 }
 
-/// A joined table with a row for each value; where there is none, the value is NULL.
+/// A source with a row for each value, or one row with NULL for an event that has none.
 struct ValueSource {
     from: String,
     conditions: String,
@@ -65,8 +65,8 @@ impl<'q> AggregateQuery<'q> {
         builder.build(text)
     }
 
-    /// For a [`super::TermCounter`] to count, where the database would sort all values to count them. SQLite does, unless the field's own
-    /// index has them in their order.
+    /// Returns a scan for a [`super::TermCounter`], where the database would sort all values to count them: in SQLite,
+    /// unless the field's own index yields the values in order.
     pub(in crate::store) fn value_scan(&self) -> Option<ValueScan> {
         let (Dialect::Sqlite, Aggregation::Terms { field, limit }) = (self.dialect, self.aggregation) else {
             return None;
@@ -90,7 +90,7 @@ impl<'q> AggregateQuery<'q> {
         self.query.start.is_some() || self.query.end.is_some()
     }
 
-    /// What the rows of the statement say.
+    /// Reads the answer from the rows of the statement.
     pub(in crate::store) fn answer(&self, rows: &[Vec<Cell>]) -> Result<Aggregate, IndexError> {
         match self.aggregation {
             Aggregation::Terms { limit, .. } => Ok(self.written(terms_of(rows, *limit))),
@@ -100,7 +100,7 @@ impl<'q> AggregateQuery<'q> {
         }
     }
 
-    /// The answer with addresses as they are written, which were counted by their digits.
+    /// Converts addresses, which are counted by their digits, to their text.
     pub(in crate::store) fn written(&self, mut answer: Aggregate) -> Aggregate {
         if let (Aggregation::Terms { field, .. }, Aggregate::Terms { buckets, .. }) = (self.aggregation, &mut answer)
             && field.kind == Kind::Ip
@@ -132,8 +132,8 @@ impl<'q> AggregateQuery<'q> {
         }
     }
 
-    /// The subquery as SQLite should take it: one that it merges into the query around it has its values computed again wherever
-    /// they are named. With a limit it is left as it is.
+    /// Keeps SQLite from merging the subquery into the query around it, where its values would be computed at each
+    /// mention. It does not merge a subquery with a limit.
     fn by_itself(&self, select: String) -> String {
         match self.dialect {
             Dialect::Sqlite => format!("{select} LIMIT -1"),
@@ -141,14 +141,14 @@ impl<'q> AggregateQuery<'q> {
         }
     }
 
-    /// Rows of a value, how many events have it, and how many values there are. The first row has no value if there are
+    /// Selects each value, how many events have it, and the number of values. The first row has no value if there are
     /// events without one.
     fn terms(&self, field: &'static Field, limit: usize, builder: &mut StatementBuilder) -> String {
         let ValueSource { from, conditions, id, value, is_many, is_indexed } = self.value_source(field, builder);
         let select = format!("SELECT {value} AS value FROM {from} WHERE {conditions}");
         let each = match is_many {
             true => format!("SELECT DISTINCT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"),
-            // Over all times it is the field's own index that has the values, and in their order.
+            // Without bounds in time the field's own index has the values, in order.
             false if is_indexed && !self.is_within_time() => select,
             false => self.by_itself(select),
         };
@@ -160,7 +160,7 @@ impl<'q> AggregateQuery<'q> {
         )
     }
 
-    /// Rows of the first instant of a span and how many events there are in it, in their order.
+    /// Selects the start of each span and how many events are in it, in order.
     fn histogram(&self, field: &'static Field, interval: Interval, builder: &mut StatementBuilder) -> String {
         let ValueSource { from, conditions, id, value, is_many, .. } = self.value_source(field, builder);
         let each = self.by_itself(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
@@ -182,7 +182,7 @@ impl<'q> AggregateQuery<'q> {
         format!("SELECT count(v.value), min(v.value), max(v.value), coalesce(sum(v.value), 0) FROM ({each}) AS v")
     }
 
-    /// Rows of a value's place among all, the value, and how many there are: those on both sides of each percentage.
+    /// Selects the rank of a value, the value, and the number of values, for the neighbours of each percentile.
     fn percentiles(&self, field: &'static Field, percents: &[f64], builder: &mut StatementBuilder) -> String {
         let each = self.each_number(field, builder);
         let mut near = |percent: &f64| {
@@ -232,7 +232,7 @@ fn key(cell: &Cell) -> Option<Key> {
     }
 }
 
-/// All spans from the first to the last.
+/// Returns all spans from the first to the last, empty ones included.
 fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
     let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for row in rows {
@@ -258,7 +258,7 @@ fn statistics_of(rows: &[Vec<Cell>]) -> Statistics {
     }
 }
 
-/// Between two values their distance is shared out evenly.
+/// Interpolates linearly between neighbouring values.
 fn percentiles_of(rows: &[Vec<Cell>], percents: &[f64]) -> Vec<Option<f64>> {
     let at = |place: f64| {
         let row = rows.iter().find(|row| row.first().and_then(number) == Some(place))?;

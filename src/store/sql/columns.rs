@@ -1,13 +1,13 @@
-//! Which fields have a column of their own, and which columns these are.
+//! The fields that have columns of their own.
 
 use super::form::Form;
 use crate::schema::{self, Field, Kind};
 
-/// The nested field that has a table of its own.
+/// The nested field with its own table.
 pub(super) const SAVED_OBJECTS: &str = "kibana.saved_objects";
 
-/// The fields that have a column in `events`, by which they are sorted, counted and found. Also `message` has one, and
-/// another one for its words.
+/// The fields with a column in `events`, for sorting, counting and finding. `message` has a column too, and another one
+/// for its words.
 const COLUMNS: [(&str, &str); 9] = [
     ("annals.received", "received"),
     ("annals.severity", "severity"),
@@ -20,11 +20,11 @@ const COLUMNS: [(&str, &str); 9] = [
     ("message", "message"),
 ];
 
-/// Those that have an index as well, for texts of any length.
+/// The fields whose column has an index too, for texts of any length.
 const INDEXED_COLUMNS: [(&str, &str); 4] =
     [("event.action", "action"), ("event.id", "event_id"), ("user.id", "user_id"), ("user.name", "user_name")];
 
-/// The members of saved objects, each a column of `objects`.
+/// The members of saved objects, each with a column in `objects`.
 const MEMBERS: [(&str, &str); 6] = [
     ("kibana.saved_objects.id", "object"),
     ("kibana.saved_objects.namespace", "namespace"),
@@ -34,7 +34,7 @@ const MEMBERS: [(&str, &str); 6] = [
     ("kibana.saved_objects.type_id", "type_id"),
 ];
 
-/// Whether this is kept in a column of events rather than in the index of the document.
+/// Whether a field's form is in a column of `events` rather than in the document's index.
 pub(super) fn has_column(field: &Field, form: Form) -> bool {
     match form {
         Form::Value => {
@@ -46,7 +46,7 @@ pub(super) fn has_column(field: &Field, form: Form) -> bool {
     }
 }
 
-/// The nested field that this path leads through.
+/// Returns the nested field that contains this path.
 pub(super) fn nested_around(path: &str) -> Option<&'static Field> {
     schema::FIELDS.iter().find(|field| field.kind == Kind::Nested && is_within(path, field.path))
 }
@@ -55,17 +55,17 @@ pub(super) fn is_within(path: &str, nested: &str) -> bool {
     path.strip_prefix(nested).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The column of `events` that has the values of this field.
+/// Returns the column of `events` with the values of this field.
 pub(super) fn event_column(field: &Field) -> Option<&'static str> {
     column(&COLUMNS, field)
 }
 
-/// The same, if the column has an index.
+/// Returns that column if it has an index.
 pub(super) fn indexed_column(field: &Field) -> Option<&'static str> {
     column(&INDEXED_COLUMNS, field)
 }
 
-/// The column of `objects` that has this member of saved objects.
+/// Returns the column of `objects` with this member of saved objects.
 pub(super) fn object_column(field: &Field) -> Option<&'static str> {
     column(&MEMBERS, field)
 }

@@ -1,27 +1,27 @@
-//! Statements, the values that go into them and come out, and what each database says in its own way.
+//! Statements, their parameters and results, and the differences between the databases.
 
 use super::text::kept;
 use crate::query::Pattern;
 
-/// The databases that statements are made for.
+/// The databases that statements are built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Dialect {
     Sqlite,
     Postgres,
 }
 
-/// A value that goes into a statement.
+/// A parameter of a statement.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::store) enum Parameter {
     Integer(i64),
     Number(f64),
     Text(String),
     Bytes(Vec<u8>),
-    /// For SQLite a JSON array.
+    /// Bound as a JSON array in SQLite.
     Texts(Vec<String>),
 }
 
-/// A value that comes out of a statement.
+/// A value in a result row.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::store) enum Cell {
     Null,
@@ -30,22 +30,22 @@ pub(in crate::store) enum Cell {
     Text(String),
 }
 
-/// A statement, and the values of its parameters in their order.
+/// A statement, and the values of its parameters in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::store) struct Statement {
     pub(in crate::store) text: String,
     pub(in crate::store) values: Vec<Parameter>,
 }
 
-/// A statement that is being made: its parameters so far, and conditions as the dialect writes them.
+/// Builds a statement: collects its parameters, and writes conditions in the dialect.
 #[derive(Clone, Debug)]
 pub(super) struct StatementBuilder {
     pub(super) dialect: Dialect,
     bound: Vec<Parameter>,
 }
 
-/// The characters of a text by which PostgreSQL indexes it, whose entries may not be longer than 2.7 kB. It is also in the
-/// indexes themselves.
+/// How many leading characters of a text PostgreSQL indexes, because an index entry may not exceed 2.7 kB. The indexes
+/// in the migrations repeat this number.
 const INDEXED: usize = 200;
 
 impl StatementBuilder {
@@ -53,7 +53,7 @@ impl StatementBuilder {
         Self { dialect, bound: Vec::new() }
     }
 
-    /// The parameter that has this value.
+    /// Adds a parameter with this value and returns its placeholder.
     pub(super) fn bind(&mut self, value: Parameter) -> String {
         self.bound.push(value);
         let number = self.bound.len();
@@ -75,19 +75,19 @@ impl StatementBuilder {
         Statement { text, values: self.bound }
     }
 
-    /// That the value is one of these texts.
+    /// Returns the condition that the value is one of these texts.
     pub(super) fn is_one_of(&mut self, value: &str, texts: &[String]) -> String {
         self.is_in(value, texts.iter().map(|text| kept(text).into_owned()).collect())
     }
 
-    /// The same of a column that has an index.
+    /// Like [`Self::is_one_of`], for an indexed column.
     pub(super) fn indexed_is_one_of(&mut self, column: &str, texts: &[String]) -> String {
         if self.dialect == Dialect::Sqlite {
             return self.is_one_of(column, texts);
         }
         let beginnings: Vec<String> = texts.iter().map(|text| kept(text).chars().take(INDEXED).collect()).collect();
-        // What is as short as this is equal if its beginning is. To ask for both would make PostgreSQL expect far fewer rows than
-        // there are, for it takes the two conditions for independent.
+        // A text shorter than the indexed prefix is equal if its prefix is. Testing both would make PostgreSQL expect
+        // far too few rows, as it takes the two conditions for independent.
         let is_short = beginnings.iter().all(|beginning| beginning.chars().count() < INDEXED);
         let begins = self.is_in(&format!("left({column}, {INDEXED})"), beginnings);
         if is_short { begins } else { format!("{begins} AND {}", self.is_one_of(column, texts)) }
@@ -104,7 +104,7 @@ impl StatementBuilder {
         }
     }
 
-    /// That the text has this part.
+    /// Returns the condition that the text contains this part.
     pub(super) fn contains(&mut self, text: &str, part: &str) -> String {
         let part = self.text(part);
         match self.dialect {
@@ -114,7 +114,7 @@ impl StatementBuilder {
     }
 }
 
-/// What a full-text index is asked for.
+/// A query of the full-text index.
 pub(super) enum FullTextQuery {
     Any(Vec<String>),
     All(Vec<String>),
@@ -130,13 +130,13 @@ impl FullTextQuery {
     }
 }
 
-/// A text of ours, as it is written in a statement.
+/// Quotes a trusted text as an SQL literal.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 impl StatementBuilder {
-    /// That the text looks like this.
+    /// Returns the condition that the text matches the pattern.
     pub(super) fn is_like(&mut self, value: &str, pattern: &Pattern) -> String {
         match self.dialect {
             Dialect::Sqlite => format!("annals_like({value}, {})", self.pieces(pattern)),
@@ -144,7 +144,7 @@ impl StatementBuilder {
         }
     }
 
-    /// That one of the joined words looks like this.
+    /// Returns the condition that one of the joined words matches the pattern.
     pub(super) fn has_word_like(&mut self, joined: &str, pattern: &Pattern) -> String {
         match self.dialect {
             Dialect::Sqlite => format!("annals_word_like({joined}, {})", self.pieces(pattern)),
@@ -156,7 +156,7 @@ impl StatementBuilder {
         }
     }
 
-    /// That the message has these words, by the index of its words.
+    /// Returns the condition that the message has these words, according to the full-text index.
     pub(super) fn look_up_words(&mut self, terms: &FullTextQuery) -> String {
         let dialect = self.dialect;
         let (words, operator) = match terms {
@@ -173,7 +173,7 @@ impl StatementBuilder {
             Dialect::Sqlite => {
                 format!("e.id IN (SELECT rowid FROM message_words WHERE message_words MATCH {asked})")
             }
-            // What is too long for the index is in another one.
+            // Messages with too many words for this index are in an index of their own.
             Dialect::Postgres => {
                 format!("(word_set(e.words) @@ CAST({asked} AS tsquery) OR octet_length(e.words) > {LONGEST_INDEXED})")
             }
@@ -195,11 +195,12 @@ impl StatementBuilder {
     }
 }
 
-/// The bytes of the longest joined words that PostgreSQL's index of words takes; the index itself has the number too.
+/// The size in bytes up to which PostgreSQL's full-text index takes the joined words of a message; the migrations
+/// repeat it.
 const LONGEST_INDEXED: usize = 1_000_000;
 
 impl Dialect {
-    /// A word in the language of the full-text index.
+    /// Quotes a word in the query language of the full-text index.
     fn term(self, word: &str) -> String {
         match self {
             Self::Sqlite => format!("\"{}\"", word.replace('"', "\"\"")),
@@ -233,7 +234,7 @@ impl Dialect {
 mod tests {
     use super::*;
 
-    /// For PostgreSQL.
+    /// Builds the condition for PostgreSQL.
     fn is_one_of(texts: &[&str]) -> Statement {
         let mut values = StatementBuilder::new(Dialect::Postgres);
         let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
@@ -248,7 +249,7 @@ mod tests {
         assert_eq!(is_one_of(&[&short]).text, "left(c, 200) = $1");
         assert_eq!(is_one_of(&[&long]).text, "left(c, 200) = $1 AND c = $2");
         assert_eq!(is_one_of(&[&short, &long]).text, "left(c, 200) = ANY($1) AND c = ANY($2)");
-        // In the tables NUL is two characters.
+        // The tables write NUL as two characters.
         assert_eq!(is_one_of(&[&"\0".repeat(100)]).text, "left(c, 200) = $1 AND c = $2");
     }
 }

@@ -1,4 +1,4 @@
-//! The values of a field, read from the bytes of a document when they are asked for.
+//! Extracts the values of a field from the bytes of a document, on demand.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::schema::{self, Field, Kind};
 
-/// Reads one field, in one form, from the bytes of documents.
+/// Extracts one field, in one form, from the bytes of documents.
 pub(in crate::store) struct FieldExtractor {
     field: &'static Field,
     form: Form,
@@ -20,7 +20,7 @@ pub(in crate::store) struct FieldExtractor {
 }
 
 impl FieldExtractor {
-    /// For the entry of this name.
+    /// Returns the extractor for the index entry of this name.
     pub(in crate::store) fn named(name: &str) -> Option<Self> {
         let (path, form) = match name.split_once(' ') {
             Some((path, "address")) => (path, Form::Address),
@@ -35,7 +35,7 @@ impl FieldExtractor {
         Self { field, form, path: MemberPath::new(field.path) }
     }
 
-    /// The first value.
+    /// Returns the first value.
     pub(in crate::store) fn value(&self, document: &[u8]) -> Result<Option<Cell>, ExtractError> {
         let Some(found) = self.path.find(document)? else { return Ok(None) };
         if let Some(text) = plain_text(&found) {
@@ -44,20 +44,20 @@ impl FieldExtractor {
         Ok(self.values_of(&found)?.into_iter().next())
     }
 
-    /// All values, through arrays and the elements of nested fields, as a JSON array.
+    /// Returns all values, through arrays and elements of nested fields, as a JSON array.
     pub(in crate::store) fn values(&self, document: &[u8]) -> Result<Value, ExtractError> {
         let Some(found) = self.path.find(document)? else { return Ok(Value::Array(Vec::new())) };
         Ok(self.values_of(&found)?.into_iter().map(json).collect())
     }
 
-    /// The elements of a nested field, as a JSON array of what their indexes have.
+    /// Returns the elements of a nested field, as a JSON array of their index entries.
     pub(in crate::store) fn elements(&self, document: &[u8]) -> Result<Value, ExtractError> {
         let Some(found) = self.path.find(document)? else { return Ok(Value::Array(Vec::new())) };
         let value: Value = serde_json::from_slice(found.value)?;
         Ok(each(&value).iter().map(|element| element_of(element, self.field)).collect())
     }
 
-    /// The label of this name, which is in the form of the tables.
+    /// Returns the label of this name, which is given in the tables' form of texts.
     pub(in crate::store) fn label(&self, document: &[u8], kept_name: &str) -> Result<Option<Cell>, ExtractError> {
         let Some(found) = self.path.find(document)? else { return Ok(None) };
         let labels: Value = serde_json::from_slice(found.value)?;
@@ -65,7 +65,7 @@ impl FieldExtractor {
         Ok(labels.get(name).and_then(|value| indexed(value, self.field, Form::Value)))
     }
 
-    /// Counts the values of one more event. This is asked of very many events, so that nothing is copied of the usual text.
+    /// Counts the values of one more event. This runs for very many events, so the usual text is not copied.
     pub(in crate::store) fn count(
         &self,
         document: &[u8],
@@ -92,7 +92,7 @@ impl FieldExtractor {
     }
 }
 
-/// Why a document has no entry to give.
+/// Why the value of a document cannot be extracted.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::store) enum ExtractError {
     #[error(transparent)]
@@ -101,7 +101,7 @@ pub(in crate::store) enum ExtractError {
     Unreadable(#[from] serde_json::Error),
 }
 
-/// A text without escapes, which need not be copied to be read. This is what most values are.
+/// Returns the text if it has no escapes and can be borrowed, as most can.
 fn plain_text<'d>(found: &FoundMember<'d, '_>) -> Option<&'d str> {
     let text = found.value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if !found.names_left.is_empty() || memchr::memchr(b'\\', text).is_some() {

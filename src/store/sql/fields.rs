@@ -1,4 +1,4 @@
-//! Where the values of a field are.
+//! SQL expressions for the values of a field.
 
 use super::{
     columns::{SAVED_OBJECTS, event_column, indexed_column, nested_around, object_column},
@@ -8,28 +8,28 @@ use super::{
 };
 use crate::schema::{Field, Kind};
 
-/// What an expression is evaluated on.
+/// The row on which an expression is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Context {
-    /// Over events `e`, whose time, sequence and chain are those of this alias.
+    /// An event `e`; its time, sequence and chain are columns of this alias.
     Event { alias: &'static str },
-    /// Within one element `o` of this nested field.
+    /// An element `o` of this nested field.
     Element(&'static Field),
 }
 
-/// An expression for each value of a field.
+/// An expression for the values of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expression {
-    /// Never any.
+    /// No values.
     Absent,
-    /// One or NULL.
+    /// One value or NULL.
     Single { value: String, is_indexed: bool, is_never_null: bool },
-    /// `value` in each row of `table`, which is joined to the event by `on`.
+    /// `value` in each row of `table`, joined to the event by `on`.
     Multiple { table: String, on: String, value: String },
 }
 
 impl Expression {
-    /// The values of an event as they are counted: also those in elements.
+    /// Returns the values of an event to count, including those in elements.
     pub(super) fn counted(dialect: Dialect, field: &'static Field, alias: &'static str) -> Self {
         match nested_around(field.path) {
             Some(nested) => Self::in_elements(dialect, field, nested),
@@ -37,7 +37,7 @@ impl Expression {
         }
     }
 
-    /// The values in a context. What is in an element is not seen from outside of it.
+    /// Returns the values in a context. Values in elements are not visible outside of them.
     pub(super) fn of(dialect: Dialect, field: &'static Field, form: Form, context: Context) -> Self {
         match (context, nested_around(field.path)) {
             (Context::Event { alias }, None) => Self::of_event(dialect, field, form, alias),
@@ -89,7 +89,7 @@ impl Expression {
         Self::Multiple { table, on, value: in_element(dialect, field, counted_form(field), nested) }
     }
 
-    /// The label that a parameter names.
+    /// Returns the label whose name is this parameter.
     pub(super) fn label(dialect: Dialect, name: &str) -> Self {
         Self::one(match dialect {
             Dialect::Sqlite => format!("annals_label(e.document, {name})"),
@@ -106,7 +106,7 @@ impl Expression {
     }
 }
 
-/// The elements of a nested field: a table `o`, and how it is joined to the event.
+/// Returns the elements of a nested field: a table `o`, and the condition that joins it to the event.
 pub(super) fn elements(dialect: Dialect, nested: &Field) -> (String, String) {
     if nested.path == SAVED_OBJECTS {
         return ("objects AS o".to_owned(), "o.event = e.id".to_owned());
@@ -121,7 +121,7 @@ pub(super) fn elements(dialect: Dialect, nested: &Field) -> (String, String) {
 
 fn in_element(dialect: Dialect, field: &Field, form: Form, nested: &Field) -> String {
     if nested.path == SAVED_OBJECTS {
-        // All members are keywords or booleans, which have but one form.
+        // All members are keywords or booleans, which have only one form.
         return object_column(field).map_or_else(|| "NULL".to_owned(), |column| format!("o.{column}"));
     }
     let name = quoted(&entry_name(field, form));
@@ -131,7 +131,7 @@ fn in_element(dialect: Dialect, field: &Field, form: Form, nested: &Field) -> St
     }
 }
 
-/// A text of the index as what it stands for.
+/// Casts a text of the index to its SQL type.
 fn typed(text: &str, field: &Field, form: Form) -> String {
     match (form, field.kind) {
         (Form::Value, Kind::Date | Kind::Long | Kind::Long64 | Kind::Boolean) => format!("{text}::bigint"),

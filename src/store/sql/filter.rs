@@ -1,6 +1,6 @@
-//! Filters as conditions.
+//! Translates filters into SQL conditions.
 //!
-//! A condition may be NULL where a value is missing; only what negates it has to tell that from false.
+//! A condition may be NULL where a value is missing; only negation has to tell NULL from false.
 
 use std::ops::Bound;
 
@@ -23,10 +23,10 @@ use crate::{
 const TRUE: &str = "TRUE";
 const FALSE: &str = "FALSE";
 
-/// UTF-16 units of the longest word that there is.
+/// The longest word that the index has, in UTF-16 units.
 const LONGEST_WORD: usize = 255;
 
-/// That an event, or an element of it, matches.
+/// Returns the condition that an event, or an element of one, matches the filter.
 pub(super) fn condition(filter: &Filter, context: Context, builder: &mut StatementBuilder) -> String {
     match filter {
         Filter::All(parts) => joined(parts, " AND ", TRUE, context, builder),
@@ -52,14 +52,15 @@ fn in_some_element(nested: &'static Field, inner: &Filter, builder: &mut Stateme
     let dialect = builder.dialect;
     let (table, on) = elements(dialect, nested);
     let condition = condition(inner, Context::Element(nested), builder);
-    // SQLite asks each event for its elements unless it is told to begin with the elements; PostgreSQL decides by itself.
+    // SQLite evaluates EXISTS event by event; IN makes it start from the objects. PostgreSQL's planner chooses by
+    // itself.
     if dialect == Dialect::Sqlite && nested.path == SAVED_OBJECTS && names_objects(inner) {
         return format!("e.id IN (SELECT o.event FROM {table} WHERE {condition})");
     }
     format!("EXISTS (SELECT 1 FROM {table} WHERE {on} AND {condition})")
 }
 
-/// Whether the condition is one on few objects, which have an index.
+/// Whether the condition names ids of objects: these match few rows and have an index.
 fn names_objects(filter: &Filter) -> bool {
     match filter {
         Filter::All(parts) => parts.iter().any(names_objects),
@@ -99,7 +100,7 @@ fn of_subject(subject: &Subject, test: &Test, context: Context, builder: &mut St
     }
 }
 
-/// By the column, whose index begins with it: whoever follows the log asks chain by chain.
+/// Compares the column itself, which has an index. Clients that follow the log query chain by chain.
 fn of_chains(wanted: &[Value], alias: &str, builder: &mut StatementBuilder) -> String {
     let chains: Vec<String> = wanted
         .iter()
@@ -110,10 +111,11 @@ fn of_chains(wanted: &[Value], alias: &str, builder: &mut StatementBuilder) -> S
     if chains.is_empty() { FALSE.to_owned() } else { format!("{alias}.chain IN ({})", chains.join(", ")) }
 }
 
-/// Which of the field's forms the test is asked of.
+/// Returns the form of the field that the test applies to.
 fn form(field: &Field, test: &Test) -> Form {
     match test {
-        // The engines find a text that has words at any length.
+        // The engines index words of texts of any length, so a text exists for them even if it is too long to be a
+        // value.
         Test::Exists if matches!(field.kind, Kind::Text | Kind::Json) || field.search == Search::Words => Form::Words,
         Test::Words(_) | Test::Phrase(_) | Test::WordLike(_) => Form::Words,
         Test::Exists | Test::OneOf(_) | Test::Range { .. } if field.kind == Kind::Ip => Form::Address,
@@ -154,7 +156,7 @@ fn is_one_of(value: &str, is_indexed: bool, wanted: &[Value], builder: &mut Stat
 
 fn is_within(value: &str, low: &Bound<Value>, high: &Bound<Value>, builder: &mut StatementBuilder) -> String {
     if let (Bound::Included(low), Bound::Included(high)) = (low, high) {
-        // SQLite makes a value anew wherever it is named.
+        // SQLite evaluates an expression again at each mention, so it is mentioned once.
         return format!("{value} BETWEEN {} AND {}", builder.bind(parameter(low)), builder.bind(parameter(high)));
     }
     let limits = [limit(value, low, [">=", ">"], builder), limit(value, high, ["<=", "<"], builder)];
@@ -204,7 +206,7 @@ fn is_like(value: &str, is_indexed: bool, pattern: &Pattern, builder: &mut State
     builder.is_like(value, pattern)
 }
 
-/// As a range, which an index may answer.
+/// Prefix match as a range, so that an index can answer it.
 fn begins_with(value: &str, prefix: &str, builder: &mut StatementBuilder) -> String {
     let first = builder.text(prefix);
     let from = format!("{value} >= {first}");
@@ -214,7 +216,7 @@ fn begins_with(value: &str, prefix: &str, builder: &mut StatementBuilder) -> Str
     }
 }
 
-/// The first text behind all those that begin with this one; `None` if there is none.
+/// Returns the smallest text greater than all texts with this prefix; `None` if there is none.
 fn behind_all(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
@@ -243,14 +245,14 @@ fn has_word_like(value: &str, pattern: &Pattern, builder: &mut StatementBuilder)
     }
 }
 
-/// Whether a text has any word like this: none has blanks or control characters in it.
+/// Whether a text can be a word of the index: not empty, not too long, no blanks or control characters.
 fn is_word(word: &str) -> bool {
     !word.is_empty()
         && !word.contains(|character: char| character == ' ' || character.is_ascii_control())
         && word.encode_utf16().count() <= LONGEST_WORD
 }
 
-/// A condition on messages by their full-text index, which all that pass fulfil.
+/// Returns a condition that every passing message meets and that the full-text index answers.
 fn look_up(test: &Test, builder: &mut StatementBuilder) -> Option<String> {
     let terms = match test {
         Test::Words(wanted) => FullTextQuery::Any(wanted.iter().filter(|word| is_word(word)).cloned().collect()),
@@ -277,7 +279,7 @@ mod tests {
         },
     };
 
-    /// A tail asks for little else, again and again.
+    /// A tail runs little else, over and over.
     #[test]
     fn a_chain_is_looked_up_in_its_column_which_has_an_index() {
         let wanted = vec![Value::Text(fresh_chain().to_string())];

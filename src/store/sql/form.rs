@@ -1,7 +1,7 @@
-//! Values in the forms in which the databases compare them.
+//! The forms in which the databases compare values.
 //!
-//! Texts are in the form of `text`, dates are milliseconds, booleans 0 or 1, numbers that are not whole the nearest of 32
-//! bits. What is too long to be found as a whole has no value.
+//! Texts are in the form of `text`, dates are milliseconds, booleans 0 or 1, and fractional numbers are rounded to 32
+//! bits. A text too long to be found as a whole has no value.
 
 use std::borrow::Cow;
 
@@ -17,18 +17,18 @@ use crate::{
     schema::{Field, Kind},
 };
 
-/// How a field's values are read.
+/// The form in which a field's values are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Form {
-    /// As they are sorted by, and counted, unless they are addresses.
+    /// The form for sorting, and for counting except for addresses.
     Value,
-    /// An address as 32 hexadecimal digits, which are also what it is counted by.
+    /// An address as 32 hexadecimal digits, which is also the form for counting.
     Address,
-    /// The words of a text, with a blank before and after each. Also a text without any has them: one blank.
+    /// The words of a text, with a blank before and after each. A text without words is one blank.
     Words,
 }
 
-/// What a field is counted by. Addresses are by their digits, as the same one may be written in several ways.
+/// Returns the form for counting: for addresses their digits, as an address may be written in several ways.
 pub(super) fn counted_form(field: &Field) -> Form {
     if field.kind == Kind::Ip { Form::Address } else { Form::Value }
 }
@@ -40,7 +40,7 @@ pub(super) fn forms(field: &Field) -> impl Iterator<Item = Form> {
     forms.into_iter().filter_map(|(has, form)| has.then_some(form))
 }
 
-/// What a field's index has of a value.
+/// Returns the index entry of a value.
 pub(super) fn indexed(value: &Value, field: &Field, form: Form) -> Option<Cell> {
     match (value, form) {
         (Value::String(text), _) => indexed_text(text, field, form),
@@ -65,7 +65,7 @@ pub(super) fn indexed_text(text: &str, field: &Field, form: Form) -> Option<Cell
     }
 }
 
-/// The text of a field that has texts, as the tables keep it.
+/// Returns a text in the form of the tables, if the field is found by whole texts and this one is not too long.
 pub(super) fn whole<'t>(text: &'t str, field: &Field) -> Option<Cow<'t, str>> {
     match field.kind {
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels => {
@@ -95,7 +95,7 @@ fn indexed_number(value: &Value, kind: Kind) -> Option<Cell> {
     }
 }
 
-/// The words of a text as a filter has them, in a row.
+/// Returns the words of a text with a blank before and after each.
 pub(super) fn joined_words(text: &str) -> String {
     let mut joined = String::with_capacity(text.len() + 2);
     joined.push(' ');
@@ -106,7 +106,7 @@ pub(super) fn joined_words(text: &str) -> String {
     joined
 }
 
-/// IPv4 addresses are the IPv6 addresses that they map to.
+/// Returns the digits of the IPv6 address; an IPv4 address is mapped to one.
 pub(super) fn hexadecimal(address: std::net::IpAddr) -> String {
     let address = match address {
         std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
@@ -115,7 +115,7 @@ pub(super) fn hexadecimal(address: std::net::IpAddr) -> String {
     format!("{:032x}", u128::from(address))
 }
 
-/// The shortest text of the address that has these digits.
+/// Returns the shortest text of the address with these digits.
 pub(super) fn address_of(digits: &str) -> Option<String> {
     let address = std::net::Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?);
     Some(std::net::IpAddr::from(address).to_canonical().to_string())
@@ -140,7 +140,7 @@ mod tests {
         schema,
     };
 
-    /// Behind a place whose key the index lacks, every event without the field would stand again.
+    /// If the index lacked a sort key, every event without the field would be returned again after such a place.
     #[test]
     fn the_index_has_exactly_what_events_are_sorted_by() {
         let long = "x".repeat(1_025);

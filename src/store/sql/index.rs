@@ -1,7 +1,8 @@
-//! The index of a document: what it has of each field that has no column, in the form that the databases compare.
+//! The index of a document: the values of each field that has no column, in the form in which the databases compare
+//! them.
 //!
-//! A field that is read in a second way has a second entry, whose name is the field's and the way's. All entries of a
-//! document are one flat JSON object; in it an array of objects is an array of such flat objects.
+//! A field that is also read in a second form has a second entry, named after the field and the form. The entries of a
+//! document are one flat JSON object; an array of objects becomes an array of such flat objects.
 
 use serde_json::{Map, Value};
 
@@ -15,7 +16,7 @@ use crate::{
     schema::{self, Field, Kind},
 };
 
-/// The index as one JSON object. Fields that have columns of their own are not in it, nor are those of saved objects.
+/// Builds the index as one JSON object, without the fields that have columns and those of saved objects.
 pub(in crate::store) fn of(document: &Value) -> Value {
     let mut index = Map::new();
     for field in &schema::FIELDS {
@@ -46,7 +47,7 @@ pub(in crate::store) fn of(document: &Value) -> Value {
     Value::Object(index)
 }
 
-/// What the index has of the elements of a nested field: a JSON array.
+/// Returns the entries of each element of a nested field, as a JSON array.
 fn elements(document: &Value, nested: &Field) -> Value {
     let elements = value_at(document, nested.path).map(each).unwrap_or_default();
     elements.iter().map(|element| element_of(element, nested)).collect()
@@ -87,7 +88,6 @@ pub(super) fn each(value: &Value) -> &[Value] {
     }
 }
 
-/// What a field's entry is called.
 pub(super) fn entry_name(field: &Field, form: Form) -> String {
     match form {
         Form::Value => field.path.to_owned(),

@@ -1,29 +1,28 @@
-//! The value of one field, found in the bytes of a document without reading the others.
+//! Finds the value of one field in the bytes of a document without parsing the others.
 //!
-//! Only JSON objects are stored, so that nothing here has to be sure that what is skipped is well-formed. Names are compared
-//! as they are written: those of fields need no escapes.
+//! Only JSON objects are stored, so skipped parts are not checked for being well-formed. Names are compared as they are
+//! written, because names of fields need no escapes.
 
 use memchr::{memchr, memchr2, memchr2_iter, memmem::Finder};
 
-/// The names that lead to a value.
+/// The names on the path to a value.
 #[derive(Debug)]
 pub(in crate::store) struct MemberPath(Vec<MemberName>);
 
 #[derive(Debug)]
 pub(super) struct MemberName {
     name: String,
-    /// Looks for the name in quotation marks.
+    /// Finds the name in quotation marks.
     quoted: Finder<'static>,
 }
 
-/// A value as it is written. Names are left where the path leads through an array: into its elements.
+/// A value as it is written. Names are left where the path leads into the elements of an array.
 #[derive(Debug)]
 pub(super) struct FoundMember<'d, 'p> {
     pub(super) value: &'d [u8],
     pub(super) names_left: &'p [MemberName],
 }
 
-/// What was stored is no document.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored document is not a JSON object")]
 pub(in crate::store) struct NotAnObject;
@@ -44,7 +43,7 @@ impl MemberPath {
         self.seek(document).ok_or(NotAnObject)
     }
 
-    /// `None` if the document ends before its value does.
+    /// Returns `None` if the document ends before the value does.
     fn seek<'d>(&self, document: &'d [u8]) -> Option<Option<FoundMember<'d, '_>>> {
         let (mut found, mut names_left) = (document, self.0.as_slice());
         while let Some((name, rest)) = names_left.split_first()
@@ -65,8 +64,8 @@ impl MemberName {
         &self.name
     }
 
-    /// What the object that these bytes begin with has under this name, and all behind it. Most of a document is never looked at:
-    /// the name's bytes are searched for, and what is not in there takes no more than that.
+    /// Returns the bytes of the object from the value of this name on. Searches for the name's bytes, so most of a
+    /// document is never looked at, and a missing name costs one search.
     fn value_in<'d>(&self, object: &'d [u8]) -> Option<Option<&'d [u8]>> {
         let length = self.quoted.needle().len();
         let mut from = 0;
@@ -74,7 +73,7 @@ impl MemberName {
             let (before, rest) = object.split_at_checked(from + at)?;
             from += at + length;
             let behind = rest.get(length..)?.trim_ascii_start();
-            // Behind a backslash it is within a text; and what has no colon behind it is no name.
+            // After a backslash it is part of a text; without a colon after it, it is not a name.
             let (false, Some(value)) = (before.ends_with(b"\\"), behind.strip_prefix(b":")) else { continue };
             match objects_open(before) {
                 Some(1) => return Some(Some(value.trim_ascii_start())),
@@ -87,8 +86,8 @@ impl MemberName {
     }
 }
 
-/// How many objects are not yet closed where these bytes end, which is outside of texts; 0 if the object that they begin with
-/// is. Unknown where there are escapes, as quotation marks may be escaped.
+/// Counts the objects that are still open at the end of these bytes, which must be outside of texts; 0 if the first
+/// object is closed. `None` if there are escapes, as quotation marks may be escaped.
 fn objects_open(bytes: &[u8]) -> Option<usize> {
     if memchr(b'\\', bytes).is_some() {
         return None;
@@ -107,12 +106,12 @@ fn objects_open(bytes: &[u8]) -> Option<usize> {
     Some(open)
 }
 
-/// 1 if there is an odd number of quotation marks, else 0: no `bool`, of which the compiler does not take many at once.
+/// Returns 1 for an odd number of quotation marks, else 0. A `u8`, as the compiler does not vectorise this for `bool`.
 fn odd_quotes(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |odd, byte| odd ^ u8::from(*byte == b'"'))
 }
 
-/// The same, by a look at all that is before it.
+/// Like [`MemberName::value_in`], but parses everything before the value.
 fn member<'d>(object: &'d [u8], wanted: &[u8]) -> Option<Option<&'d [u8]>> {
     let mut rest = object.strip_prefix(b"{")?.trim_ascii_start();
     while let Some(from_name) = rest.strip_prefix(b"\"") {
@@ -127,7 +126,7 @@ fn member<'d>(object: &'d [u8], wanted: &[u8]) -> Option<Option<&'d [u8]>> {
     rest.starts_with(b"}").then_some(None)
 }
 
-/// Of the value that these bytes begin with.
+/// Returns the length of the value that these bytes begin with.
 fn length(bytes: &[u8]) -> Option<usize> {
     match bytes.first()? {
         b'"' => Some(text_length(bytes.get(1..)?)? + 2),
@@ -152,7 +151,7 @@ fn container_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Of the text that these bytes are in, up to the quotation mark that ends it.
+/// Returns the length of the text whose inside these bytes begin with, up to its closing quotation mark.
 fn text_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -200,7 +199,7 @@ mod tests {
         }
     }
 
-    /// Each of these has the name somewhere else first.
+    /// In each of these the name first occurs somewhere else.
     #[test]
     fn a_name_elsewhere_is_no_member() {
         for before in [
@@ -229,7 +228,7 @@ mod tests {
         }
     }
 
-    /// Names and texts that meet each other, with all that may be taken for the end of something.
+    /// Names and texts that overlap, with everything that may look like the end of something.
     fn anything() -> impl Strategy<Value = Value> {
         let text = prop::sample::select(vec!["a", "b", "\"a\"", "a\":{", "\\", "{", "}}", "[\"", ",\"a\":", ""]);
         let scalar =

@@ -1,11 +1,11 @@
-//! What the SQL databases have in common: what their tables keep of a document, and questions as statements.
+//! Common to the SQL databases: the rows of a document, and queries as statements.
 //!
-//! Pure: no connection, no database. A question becomes text and values apart from each other; in the text are only names
-//! that are our own. What a database says in its own way is said in `dialect`, and nowhere else.
+//! Pure: no connection, no database. A query becomes a text and its parameters; the text contains only names of our
+//! own, never a value. All differences between the databases are in `dialect`.
 //!
-//! Both databases have the same tables: `events`, with a column for each field that is often asked for, and `objects`, the
-//! references of events to saved objects. All other fields are found in the document's index (see `index`), which
-//! SQLite makes when it is asked for it and PostgreSQL keeps in a column.
+//! Both databases have the same tables: `events`, with a column for each field that queries often use, and `objects`,
+//! the references of events to saved objects. All other fields are in the document's index (see `index`), which SQLite
+//! computes on demand and PostgreSQL keeps in a column.
 
 mod aggregate;
 mod columns;
@@ -31,7 +31,7 @@ pub(super) use scan::{BatchReader, PagedScan};
 pub(super) use search::Select;
 pub(super) use term_counter::{TermCounter, TooManyValues};
 
-/// The chains that there are, and what stands last in each; some look-ups for each.
+/// Selects each chain and its last entry, with a few look-ups per chain.
 pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (
         SELECT (SELECT chain FROM events ORDER BY chain LIMIT 1)
         UNION ALL
@@ -43,19 +43,19 @@ pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (
         (SELECT e.received FROM events AS e WHERE e.chain = found.chain ORDER BY e.sequence DESC LIMIT 1)
     FROM found WHERE chain IS NOT NULL";
 
-/// What stands at the positions from $2 to $3 of a chain, at most $4 rows of them, until they come to $5 bytes.
+/// Selects the documents at positions $2 to $3 of a chain: at most $4 rows, up to the one at which they reach $5 bytes.
 pub(super) const RANGE: &str = "SELECT sequence, document FROM (
         SELECT sequence, document, sum(octet_length(document)) OVER (ORDER BY sequence) - octet_length(document) AS before
         FROM (SELECT sequence, document FROM events WHERE chain = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence LIMIT $4) AS part
     ) AS counted WHERE before < $5 OR before = 0 ORDER BY sequence";
 
-/// The most rows of one answer.
+/// The most rows that [`RANGE`] may return at once.
 pub(super) const RANGE_ROWS: i64 = 10_000;
 
 pub(super) const FIRST: &str =
     "SELECT chain, sequence, received FROM events WHERE chain = $1 AND sequence >= $2 ORDER BY sequence LIMIT 1";
 
-/// The last position before the first gap, from a position of a chain on that has to be there.
+/// Selects the last position before the first gap, from a position on that has to exist.
 pub(super) const REACH: &str = "SELECT e.sequence FROM events AS e
     WHERE e.chain = $1 AND e.sequence >= $2
         AND EXISTS (SELECT 1 FROM events AS f WHERE f.chain = $1 AND f.sequence = $2)

@@ -1,4 +1,4 @@
-//! The order of events, and what stands behind a place in it.
+//! Sort orders, and conditions for what follows a place in one.
 
 use super::{
     dialect::{Dialect, Parameter, StatementBuilder},
@@ -6,14 +6,14 @@ use super::{
 };
 use crate::query::{Key, Order, Place, Sort};
 
-/// A sort key as an expression.
+/// A sort key as an SQL expression.
 struct SortTerm {
     value: String,
     is_never_null: bool,
     order: Order,
 }
 
-/// All terms of an order, the last two being what ties end in.
+/// All sort terms; ties are broken by sequence and chain.
 pub(super) struct OrderBy {
     terms: Vec<SortTerm>,
     alias: &'static str,
@@ -24,7 +24,7 @@ impl OrderBy {
         Self { terms: sort.iter().map(|sort| term(dialect, sort, alias)).collect(), alias }
     }
 
-    /// What stands after ORDER BY.
+    /// Returns the text after ORDER BY.
     pub(super) fn clause(&self, ties: Order) -> String {
         let terms = self.terms.iter().filter(|term| term.value != NOTHING).map(|term| {
             let nulls = if term.is_never_null { "" } else { " NULLS LAST" };
@@ -35,10 +35,10 @@ impl OrderBy {
         terms.chain(ties).collect::<Vec<_>>().join(", ")
     }
 
-    /// That an event stands behind this place.
+    /// Returns the condition that an event comes after this place.
     pub(super) fn behind(&self, place: &Place, ties: Order, builder: &mut StatementBuilder) -> String {
         let chain = Parameter::Bytes(place.position.chain.as_bytes().to_vec());
-        // No store has a position beyond this.
+        // No store has a greater position.
         let sequence = Parameter::Integer(i64::try_from(place.position.sequence.0).unwrap_or(i64::MAX));
         let keys = self.terms.iter().zip(&place.keys).filter(|(term, _)| term.value != NOTHING);
         let keys: Vec<(&SortTerm, Option<Parameter>)> =
@@ -47,7 +47,7 @@ impl OrderBy {
         let is_row =
             |(term, key): &(&SortTerm, Option<Parameter>)| term.is_never_null && term.order == ties && key.is_some();
         if keys.iter().all(is_row) {
-            // One comparison, which an index answers.
+            // A single row comparison, which an index can answer.
             let mut columns: Vec<String> = keys.iter().map(|(term, _)| term.value.clone()).collect();
             columns.extend([format!("{alias}.sequence"), format!("{alias}.chain")]);
             let bounds = keys.into_iter().filter_map(|(_, key)| key).chain([sequence, chain]);
@@ -74,7 +74,7 @@ impl OrderBy {
     }
 }
 
-/// The expression of a field that no event has a sortable value of.
+/// The expression of a field that never has a sortable value.
 const NOTHING: &str = "NULL";
 
 fn term(dialect: Dialect, sort: &Sort, alias: &'static str) -> SortTerm {

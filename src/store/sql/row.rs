@@ -1,4 +1,4 @@
-//! What the tables keep of a document beside its bytes, to find it and to sort by.
+//! The rows that the tables keep of a document, beside its bytes, for finding and sorting.
 
 use std::borrow::Cow;
 
@@ -10,15 +10,15 @@ use super::{
 };
 use crate::event::{SealedEvent, Space, UnixMillis};
 
-/// The longest text that is found as a whole, in UTF-16 units; what is longer is absent.
+/// The longest text that is found as a whole, in UTF-16 units; longer ones are left out.
 const LONGEST: usize = 1_024;
 
-/// A row of `events`, and those of `objects` that go with it. Texts are in the form of the tables.
+/// A row of `events` and its rows of `objects`. Texts are in the form of the tables.
 pub(in crate::store) struct EventRow {
     pub(in crate::store) chain: [u8; 16],
     pub(in crate::store) sequence: i64,
     pub(in crate::store) received: i64,
-    /// `None` in a stub, which stands for an event that some store refused and which no query finds.
+    /// `None` in a stub, which stands for an event that a store refused; no query finds stubs.
     pub(in crate::store) timestamp: Option<i64>,
     pub(in crate::store) started: Option<i64>,
     pub(in crate::store) ended: Option<i64>,
@@ -31,7 +31,7 @@ pub(in crate::store) struct EventRow {
     pub(in crate::store) level: Option<String>,
     pub(in crate::store) user_id: Option<String>,
     pub(in crate::store) user_name: Option<String>,
-    /// The spaces that it is visible in, with a comma before and after each.
+    /// The spaces in which the event is visible, with a comma before and after each.
     pub(in crate::store) spaces: Option<String>,
     pub(in crate::store) message: Option<String>,
     /// The message's words, with a blank before and after each.
@@ -41,7 +41,7 @@ pub(in crate::store) struct EventRow {
 
 /// A row of `objects`: one reference.
 pub(in crate::store) struct ObjectRow {
-    /// The space in which the event is found by this reference, empty for the default one; `None` if it is not.
+    /// The space in which this reference makes the event findable, empty for the default space; `None` if it does not.
     pub(in crate::store) found_in: Option<String>,
     pub(in crate::store) rel: Option<String>,
     pub(in crate::store) namespace: Option<String>,
@@ -106,13 +106,13 @@ impl EventRow {
     }
 }
 
-/// Only names that a space can have are asked for, and those have no comma.
+/// Keeps only valid names of spaces, as queries ask for no others. These contain no comma.
 fn visible_in(ids: &[Text<'_>]) -> Option<String> {
     let names: Vec<_> = ids.iter().map(Text::as_str).filter(|name| Space::parse(name).is_ok()).collect();
     (!names.is_empty()).then(|| format!(",{},", names.join(",")))
 }
 
-/// An event is found once, though it may refer twice to the same object.
+/// An event that refers to the same object twice is found once.
 fn objects(references: &[SavedObject<'_>]) -> Vec<ObjectRow> {
     let mut rows: Vec<ObjectRow> = Vec::with_capacity(references.len());
     for reference in references {
@@ -227,14 +227,15 @@ impl SavedObject<'_> {
             return None;
         }
         match &self.namespace {
-            // No space has an empty name, so no query finds this; in the table it would pass for the default space.
+            // No space has an empty name, so no query finds this reference. An empty text in the table would mean the
+            // default space.
             Some(namespace) => Some(namespace.as_str()).filter(|name| !name.is_empty()),
             None => Some(""),
         }
     }
 }
 
-/// A text that is borrowed if it can be. (Serde borrows a `Cow` that is a field itself, not one inside an `Option`.)
+/// A text that is borrowed where possible. (Serde borrows a `Cow` that is a field itself, but not one in an `Option`.)
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -249,7 +250,7 @@ fn short(text: Option<&Text<'_>>) -> Option<String> {
     Some(kept(text).into_owned())
 }
 
-/// The milliseconds of a date, without what is beyond them.
+/// Returns the date in whole milliseconds.
 fn unix_millis(field: &'static str, date: &Text<'_>) -> Result<i64, BadDocument> {
     let millis = UnixMillis::written(date.as_str()).map(|date| date.0);
     millis.ok_or_else(|| BadDocument::BadDate { field, found: date.as_str().to_owned() })

@@ -1,4 +1,4 @@
-//! Scans that read one batch after the other.
+//! Scans that read batch by batch.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::{
     store::{IndexError, Scan, StoreError},
 };
 
-/// The most documents of one batch.
+/// The most documents in a batch.
 const LARGEST_BATCH: u64 = 10_000;
 
-/// How a database reads one batch.
+/// Reads one batch from a database.
 #[async_trait]
 pub(in crate::store) trait BatchReader: Send + Sync {
-    /// The documents of the query behind this place, up to a row; none only at the end.
+    /// Returns the documents after this place, up to a row; none only at the end.
     async fn read_batch(
         &self,
         query: &Arc<Query>,
@@ -26,8 +26,8 @@ pub(in crate::store) trait BatchReader: Send + Sync {
     ) -> Result<Vec<Bytes>, StoreError>;
 }
 
-/// A scan that holds nothing of the database from one step to the next: only the place where it is, and the last row of its
-/// beginning, before which no row is added any more.
+/// A scan that holds no resources of the database between batches: only its place, and the last row that existed when
+/// it began. No rows are added below that one later.
 pub(in crate::store) struct PagedScan<S> {
     reader: S,
     query: Arc<Query>,

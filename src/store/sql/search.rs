@@ -1,4 +1,4 @@
-//! Queries as statements.
+//! Translates queries into SQL statements.
 
 use super::{
     dialect::{Dialect, Statement, StatementBuilder},
@@ -11,22 +11,22 @@ use crate::{
     query::{ObjectScope, Order, Place, Query, Scope, Visible},
 };
 
-/// A query that becomes statements.
+/// Builds the statements of a query.
 pub(in crate::store) struct Select<'q> {
     dialect: Dialect,
     query: &'q Query,
-    /// Only events up to this row.
+    /// Restricts the query to rows up to this one.
     last_row: Option<i64>,
 }
 
-/// Where the matches of a query come from.
+/// The tables and conditions that select the matches of a query.
 pub(super) struct RowSource {
-    /// The tables, among them `events` as `e`.
+    /// The tables; `events` is among them as `e`.
     pub(super) from: String,
     pub(super) conditions: String,
-    /// Has the columns `timestamp`, `sequence` and `chain`.
+    /// The alias of the table with the columns `timestamp`, `sequence` and `chain`.
     pub(super) alias: &'static str,
-    /// The event's row.
+    /// The expression of the event's row id.
     pub(super) id: &'static str,
 }
 
@@ -35,19 +35,19 @@ impl<'q> Select<'q> {
         Self { dialect, query, last_row: None }
     }
 
-    /// Leaves out all that was stored later than this row.
+    /// Leaves out everything stored after this row.
     pub(in crate::store) fn up_to(self, last_row: i64) -> Self {
         Self { last_row: Some(last_row), ..self }
     }
 
-    /// Gives how many events match in all.
+    /// Selects the number of all matches.
     pub(in crate::store) fn count(&self) -> Statement {
         let mut builder = StatementBuilder::new(self.dialect);
         let RowSource { from, conditions, .. } = self.row_source(&mut builder);
         builder.build(format!("SELECT count(*) FROM {from} WHERE {conditions}"))
     }
 
-    /// Gives the rows of the page's events, in order.
+    /// Selects the row ids of the page's events, in order.
     pub(in crate::store) fn page(&self, after: Option<&Place>, offset: u64, limit: u64) -> Statement {
         let mut builder = StatementBuilder::new(self.dialect);
         let RowSource { from, conditions, alias, id } = self.row_source(&mut builder);
@@ -82,8 +82,9 @@ impl<'q> Select<'q> {
         RowSource { from, conditions: conditions.join(" AND "), alias, id }
     }
 
-    /// Read by the index of `objects`, so that a page in the usual order costs no more than its rows. There is an event for
-    /// each object; the join is an outer one because the databases leave that out where nothing is asked of the event.
+    /// Reads the index of `objects`, so that a page in the usual order costs no more than its rows. The join is an
+    /// outer one, although every object has its event, because the databases then drop it where no column of the event
+    /// is used.
     fn referring_to(
         &self,
         objects: &ObjectScope,
@@ -109,7 +110,7 @@ impl<'q> Select<'q> {
         (from, conditions, "m", "m.event")
     }
 
-    /// Also that there is a time: what has none is a stub.
+    /// Also requires a time, which stubs do not have.
     fn within_time(&self, alias: &str, builder: &mut StatementBuilder) -> String {
         let start = self.query.start.map(|start| format!("{alias}.timestamp >= {}", builder.integer(start.0)));
         let end = self.query.end.map(|end| format!("{alias}.timestamp <= {}", builder.integer(end.0)));

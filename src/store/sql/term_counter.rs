@@ -1,36 +1,36 @@
-//! Counting values as they come, for a database that would sort all of them to count them.
+//! Counts values while they are read, for a database that would sort all of them to count them.
 
 use std::{cmp::Ordering, collections::HashMap};
 
 use super::{dialect::Cell, text::original};
 use crate::query::{Aggregate, Bucket, Key};
 
-/// The memory of a value beside its text.
+/// The memory in bytes that a value takes beside its text.
 const OVERHEAD: usize = 64;
 
-/// How many events have each value, and how many have none.
+/// Counts how many events have each value, and how many have none.
 #[derive(Default)]
 pub(in crate::store) struct TermCounter {
     texts: HashMap<String, u64>,
     numbers: HashMap<Number, u64>,
     without: u64,
-    /// What is left for further values.
+    /// How many bytes further values may take.
     bytes_left: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Number {
     Integer(i64),
-    /// By its bits.
+    /// The bits of the number.
     Float(u64),
 }
 
-/// There are more values than are kept in memory.
+/// The values do not fit the memory allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) struct TooManyValues;
 
 impl TermCounter {
-    /// The values may take so many bytes.
+    /// Creates a counter whose values may take this many bytes.
     pub(in crate::store) fn within(bytes: usize) -> Self {
         Self { bytes_left: bytes, ..Self::default() }
     }
@@ -56,11 +56,11 @@ impl TermCounter {
     }
 
     pub(in crate::store) fn add_float(&mut self, float: f64) -> Result<(), TooManyValues> {
-        // Both zeros are one value.
+        // 0.0 and -0.0 are the same value.
         self.count(Number::Float((float + 0.0).to_bits()))
     }
 
-    /// All values of one event, of which each counts once.
+    /// Counts all values of one event, each distinct value once.
     pub(in crate::store) fn add_all(&mut self, values: &[Cell]) -> Result<(), TooManyValues> {
         if values.is_empty() {
             return self.add_missing();

@@ -1,11 +1,11 @@
-//! Texts as the tables keep them.
+//! Texts in the form in which the tables keep them.
 //!
 //! PostgreSQL's texts cannot hold NUL, and some functions of SQLite end at it. So NUL is written as U+0001 U+0001 and
-//! U+0001 as U+0001 U+0002, which keeps texts apart and in the order of their code points.
+//! U+0001 as U+0001 U+0002, which keeps texts distinct and in the order of their code points.
 
 use std::borrow::Cow;
 
-/// The text in the form of the tables.
+/// Returns the text in the form of the tables.
 pub(in crate::store) fn kept(text: &str) -> Cow<'_, str> {
     if text.contains(is_special) {
         Cow::Owned(text.replace('\u{1}', "\u{1}\u{2}").replace('\0', "\u{1}\u{1}"))
@@ -14,7 +14,7 @@ pub(in crate::store) fn kept(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text that is kept in this form.
+/// Reverses [`kept`].
 pub(in crate::store) fn original(kept: String) -> String {
     if !kept.contains('\u{1}') {
         return kept;
@@ -34,9 +34,9 @@ fn is_special(character: char) -> bool {
     matches!(character, '\0' | '\u{1}')
 }
 
-/// Whether a text is found and sorted by as a whole.
+/// Whether a text is short enough to be found and sorted by as a whole.
 pub(in crate::store) fn is_short(text: &str, most_units: usize) -> bool {
-    // Each byte of UTF-8 comes to at most one unit of UTF-16.
+    // Each byte of UTF-8 makes at most one unit of UTF-16.
     text.len() <= most_units || text.encode_utf16().take(most_units + 1).count() <= most_units
 }
 
