@@ -1,4 +1,4 @@
-//! Writing events, each once.
+//! Writes events, each exactly once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// An event with what the tables keep of it, or why it will never be taken.
+/// An event with its rows for the tables, or the reason why the store rejects it.
 pub(super) struct PreparedRow {
     event: SealedEvent,
     row: Result<(EventRow, String), Outcome>,
@@ -22,7 +22,8 @@ pub(super) struct PreparedRow {
 
 type RowKey = ([u8; 16], i64);
 
-/// What transactions that add rows share a lock on. No lock on the table itself, for which its cleaning would have to end.
+/// The advisory lock that transactions share while they add rows. A lock on the table itself would conflict with
+/// VACUUM.
 const ADDITIONS: &str = "hashtextextended('annals additions ' || current_schema(), 0)";
 
 impl PreparedRow {
@@ -42,7 +43,7 @@ fn prepare(event: &SealedEvent) -> Result<(EventRow, String), String> {
     Ok((row, sql::index::of(&document).to_string()))
 }
 
-/// All in one transaction: on disk when this returns, or not there at all.
+/// Stores all events in one transaction: they are on disk when this returns, or not stored at all.
 pub(super) async fn append(connection: &mut Object, events: &[PreparedRow]) -> Result<Vec<Outcome>, OperationError> {
     let transaction = adding(connection).await?;
     let outcomes = store(&transaction, events).await?;
@@ -50,7 +51,7 @@ pub(super) async fn append(connection: &mut Object, events: &[PreparedRow]) -> R
     Ok(outcomes)
 }
 
-/// Puts the event in the place of its stub, or where nothing is yet.
+/// Replaces the event's stub, or stores the event if its position is free.
 pub(super) async fn replace(connection: &mut Object, prepared: PreparedRow) -> Result<Outcome, OperationError> {
     let Some((chain, sequence)) = prepared.key() else {
         return Ok(prepared.row.err().unwrap_or(Outcome::Stored));
@@ -71,7 +72,7 @@ pub(super) async fn replace(connection: &mut Object, prepared: PreparedRow) -> R
     Ok(outcome.unwrap_or_else(gone))
 }
 
-/// A transaction that adds rows: [`last_row`] waits until those that have begun are over.
+/// Begins a transaction that adds rows; [`last_row`] waits until it has ended.
 pub(super) async fn adding(connection: &mut Object) -> Result<Transaction<'_>, OperationError> {
     let transaction = connection.transaction().await?;
     let lock = transaction.prepare_cached(&format!("SELECT pg_advisory_xact_lock_shared({ADDITIONS})")).await?;
@@ -79,7 +80,7 @@ pub(super) async fn adding(connection: &mut Object) -> Result<Transaction<'_>, O
     Ok(transaction)
 }
 
-/// The newest row that there is, all rows before which are there, or never will be. (Rows are numbered before their transaction is over.)
+/// Returns the newest row. No row below it is added later, although ids are assigned before transactions end.
 pub(super) async fn last_row(connection: &mut Object) -> Result<i64, OperationError> {
     let transaction = connection.transaction().await?;
     transaction.execute(&format!("SELECT pg_advisory_xact_lock({ADDITIONS})"), &[]).await?;
@@ -96,7 +97,7 @@ pub(super) async fn store(
     refer(transaction, events, &stored).await?;
     let others: HashSet<RowKey> =
         events.iter().filter_map(PreparedRow::key).filter(|key| !stored.contains_key(key)).collect();
-    // Of an event that is twice in one append the first is stored.
+    // If an append contains an event twice, the first one is stored.
     let twice = events.len() > stored.len() + others.len();
     let found = match others.is_empty() && !twice {
         true => HashMap::new(),
@@ -117,7 +118,7 @@ fn gone() -> Outcome {
     Outcome::Retry { reason: "its place was taken, and is free".to_owned() }
 }
 
-/// Several programs may insert the same events; in the order of their keys they do not wait for each other in a circle.
+/// Inserts in the order of the keys, so that several programs that insert the same events do not deadlock.
 const INSERT: &str =
     "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
         outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, event_id)
@@ -132,7 +133,7 @@ const INSERT: &str =
     ON CONFLICT (chain, sequence) DO NOTHING
     RETURNING id, chain, sequence";
 
-/// The ids of those that were not there before.
+/// Returns the ids of the rows that were not there before.
 async fn insert(transaction: &Transaction<'_>, events: &[PreparedRow]) -> Result<HashMap<RowKey, i64>, OperationError> {
     let fitting = || events.iter().filter_map(|prepared| prepared.row.as_ref().ok().map(|row| (prepared, row)));
     if fitting().next().is_none() {
@@ -225,7 +226,7 @@ async fn refer(
     Ok(())
 }
 
-/// What stands at the positions of these events.
+/// Returns the documents at the positions of these events.
 async fn documents(
     transaction: &Transaction<'_>,
     events: &[PreparedRow],
@@ -239,9 +240,9 @@ async fn documents(
     found.iter().map(|row| Ok((key_at(row, 0)?, row.try_get(2)?))).collect()
 }
 
-/// The position in this column and the next.
+/// Reads a position from this column and the next.
 fn key_at(row: &tokio_postgres::Row, column: usize) -> Result<RowKey, OperationError> {
     let chain: &[u8] = row.try_get(column)?;
-    // The column has what was put into it: 16 bytes.
+    // The column holds the 16 bytes of an id.
     Ok((chain.try_into().unwrap_or_default(), row.try_get(column + 1)?))
 }

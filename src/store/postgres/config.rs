@@ -1,4 +1,4 @@
-//! What an operator says about a PostgreSQL database: where it is, who we are to it, and how much it may be asked.
+//! The configuration of a PostgreSQL database: where it is, how to log in, and the limits on its use.
 
 use std::{
     fs, io,
@@ -13,11 +13,11 @@ use tokio_postgres::config::{Host, SslMode};
 use super::tls::{Tls, TlsError};
 use crate::units::{Secret, deserialize_duration};
 
-/// How to reach a database, and what our schema there is called.
+/// How to reach a database, and the name of our schema in it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
-    /// `postgres://user:password@host:port/database`. The keys below say the same in parts, and are stronger.
+    /// `postgres://user:password@host:port/database`. The keys below give the same in parts, and take precedence.
     #[serde(default)]
     pub url: Option<Secret>,
     #[serde(default)]
@@ -32,13 +32,13 @@ pub struct PostgresConfig {
     pub password_file: Option<PathBuf>,
     #[serde(default)]
     pub database: Option<String>,
-    /// Where our tables are; it is made if it is absent.
+    /// The schema of our tables; it is created if it is absent.
     pub schema: String,
     pub tls: TlsMode,
     /// PEM file of the authorities that may have signed the server's certificate.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// The most connections, for appends and queries together.
+    /// The maximum number of connections, for appends and queries together.
     pub connections: NonZeroU32,
     #[serde(deserialize_with = "deserialize_duration")]
     pub connect_timeout: Duration,
@@ -51,12 +51,12 @@ pub struct PostgresConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// Encrypted, and the server's certificate is checked.
+    /// Encrypted, with the server's certificate verified.
     Required,
     Off,
 }
 
-/// What is wrong with a configuration, by the key. No variant shows a secret.
+/// A problem in a configuration, by its key. No variant shows a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("url: expected an address such as \"postgres://annals@localhost:5432/annals\"")]
@@ -78,12 +78,12 @@ pub enum ConfigError {
 }
 
 impl PostgresConfig {
-    /// Everything that is wrong; reads the files that are named.
+    /// Returns all problems; reads the files that the configuration names.
     pub fn problems(&self) -> Vec<ConfigError> {
         [self.connection().err(), self.tls().err(), self.check_schema().err()].into_iter().flatten().collect()
     }
 
-    /// Where to connect to, and as whom.
+    /// Returns the server and the credentials to connect with.
     pub(super) fn connection(&self) -> Result<tokio_postgres::Config, ConfigError> {
         let mut connection = match &self.url {
             Some(url) => url.expose().parse().map_err(|_| ConfigError::BadUrl)?,
@@ -118,7 +118,7 @@ impl PostgresConfig {
         Ok(connection)
     }
 
-    /// `Config` adds hosts and ports; those given here take the place of the address's.
+    /// `Config` appends hosts and ports; those given in keys replace the URL's.
     fn replace_server(&self, connection: &mut tokio_postgres::Config) {
         let from_url = |host: &Host| match host {
             Host::Tcp(name) => name.clone(),

@@ -1,4 +1,4 @@
-//! What a failure of the database means to the caller.
+//! Classifies failures of the database by what the caller is to do.
 
 use std::error::Error as _;
 
@@ -25,7 +25,7 @@ impl From<StoreError> for OperationError {
     }
 }
 
-/// What the caller is to do about a failure; its reason names the database.
+/// Turns failures into errors for the caller, with reasons that name the database.
 #[derive(Clone)]
 pub(super) struct ErrorClassifier {
     /// Host, port, and database; no password.
@@ -40,8 +40,8 @@ impl ErrorClassifier {
         }
     }
 
-    /// What the database says of a statement. Only that the request as such cannot be is a verdict; it may be on one event
-    /// of many.
+    /// Classifies the database's answer to a statement. Only `Refused` is a verdict on the request, possibly because of
+    /// one event of many.
     pub(super) fn classify_database(&self, error: &Error) -> StoreError {
         let reason = self.reason(&described(error));
         match error.code() {
@@ -61,7 +61,7 @@ impl ErrorClassifier {
         }
     }
 
-    /// What keeps the tables from being used does not pass by itself.
+    /// The tables cannot be used until somebody intervenes.
     pub(super) fn blocked(&self, what: &str) -> StoreError {
         StoreError::Blocked { reason: self.reason(what) }
     }
@@ -75,7 +75,7 @@ impl ErrorClassifier {
     }
 }
 
-/// Without what the database quotes of the values.
+/// Leaves out the database's detail, which quotes values.
 fn described(error: &Error) -> String {
     match error.as_db_error() {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
@@ -94,14 +94,14 @@ fn verdict(state: &SqlState, reason: String) -> StoreError {
         return StoreError::Blocked { reason };
     }
     match state.code().get(..2) {
-        // Invalid authorization; and insufficient privilege, of the class of syntax errors.
+        // Invalid authorization; and insufficient privilege, which is in the class of syntax errors.
         Some("28") => StoreError::Denied { reason },
         Some("42") if *state == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Denied { reason },
-        // Data that does not fit, and limits of the program that are exceeded.
+        // Invalid data, and program limits exceeded.
         Some("22" | "54") => StoreError::Refused { reason },
-        // Connection lost, rolled back, out of resources, in use, shut down or cancelled, trouble of the system.
+        // Connection lost, rolled back, out of resources, in use, shut down or cancelled, system error.
         Some("08" | "40" | "53" | "55" | "57" | "58") => StoreError::Unavailable { reason, retry_after: None },
-        // Read-only, no such database, not our tables, damaged: someone has to see to it.
+        // Read-only, no such database, foreign tables, corrupted: needs an operator.
         _ => StoreError::Blocked { reason },
     }
 }

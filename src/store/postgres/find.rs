@@ -1,4 +1,4 @@
-//! Questions, run on a connection.
+//! Runs queries on a connection.
 
 use bytes::Bytes;
 use deadpool_postgres::{Object, Transaction};
@@ -23,14 +23,15 @@ use crate::{
 
 use std::ops::RangeInclusive;
 
-/// The documents of these events in their order, until those before come to so many bytes. Sizes are known without reading them.
+/// Selects the documents of these rows, in order, up to the one at which they reach $2 bytes. PostgreSQL knows their
+/// sizes without reading them.
 const DOCUMENTS: &str = "SELECT document FROM (
         SELECT e.document, page.place, octet_length(e.document) AS bytes,
             sum(octet_length(e.document)) OVER (ORDER BY page.place ROWS UNBOUNDED PRECEDING) AS so_far
         FROM unnest($1::bigint[]) WITH ORDINALITY AS page (id, place) JOIN events AS e ON e.id = page.id
     ) AS sized WHERE so_far - bytes < $2::bigint ORDER BY place";
 
-/// All statements see the same state, so that the page and the total agree.
+/// Reads page and total in one transaction, so that they agree.
 pub(super) async fn find(connection: &mut Object, query: &Query) -> Result<Page, OperationError> {
     let search = Select::of(Dialect::Postgres, query);
     let transaction = reading(connection).await?;
@@ -57,7 +58,7 @@ pub(super) async fn aggregate(
     Ok(counting.answer(&rows))
 }
 
-/// The next documents of a scan that began when this was the last row.
+/// Returns the next documents of a scan; `last_row` was the last row when the scan began.
 pub(super) async fn read_batch(
     connection: &mut Object,
     query: &Query,
@@ -126,7 +127,7 @@ pub(super) async fn reach(
     Ok(last.map(|last| Sequence(last.unsigned_abs())))
 }
 
-/// The end of a chain.
+/// Returns the last entry of a chain.
 pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Option<ChainHead>, OperationError> {
     let Some(row) = connection.query_opt(HEAD, &[&chain.as_bytes().as_slice()]).await? else { return Ok(None) };
     let (sequence, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
@@ -134,13 +135,13 @@ pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Opti
     Ok(Some(ChainHead { position, seal: seal_of(document) }))
 }
 
-/// A transaction that sees one state, and changes nothing.
+/// Begins a read-only transaction with a stable snapshot.
 async fn reading(connection: &mut Object) -> Result<Transaction<'_>, OperationError> {
     let transaction = connection.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     Ok(transaction.start().await?)
 }
 
-/// Planned for these very values, and not kept: statements differ from question to question.
+/// Plans the statement for these values and does not cache it, as statements differ from query to query.
 pub(super) async fn rows(
     transaction: &Transaction<'_>,
     Statement { text, values }: &Statement,
@@ -159,7 +160,7 @@ fn parameter(value: &Parameter) -> (&(dyn ToSql + Sync), Type) {
     }
 }
 
-/// The documents of these rows until they come to so many bytes, and whether there are more.
+/// Returns the documents of these rows up to the one at which they reach `most_bytes`, and whether more follow.
 async fn documents(
     transaction: &Transaction<'_>,
     page: &Statement,
@@ -172,7 +173,7 @@ async fn documents(
     let rows = transaction.query_raw(&select, parameters).await?;
     tokio::pin!(rows);
     let mut found = Vec::new();
-    // One by one, as a row holds what came with it.
+    // Copied row by row, as each row keeps the buffer it arrived in.
     while let Some(row) = rows.try_next().await? {
         found.push(Bytes::copy_from_slice(row.try_get(0)?));
     }
@@ -196,6 +197,6 @@ fn cells(row: &Row) -> Result<Vec<Cell>, OperationError> {
 }
 
 fn chain_of(bytes: &[u8]) -> ChainId {
-    // The column has what was put into it: 16 bytes.
+    // The column holds the 16 bytes of an id.
     ChainId::from_bytes(bytes.try_into().unwrap_or_default())
 }

@@ -1,7 +1,6 @@
 //! The store in a PostgreSQL database: a schema of its own, and a pool of connections.
 //!
-//! Everything that is appended in one call is one transaction, which is on disk when the call returns. Several writers may
-//! use one database.
+//! Each append is one transaction, which is on disk when the call returns. Several writers may share a database.
 
 mod append;
 mod config;
@@ -40,7 +39,7 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Nothing is connected to until [`Store::setup`].
+    /// Does not connect before [`Store::setup`].
     pub fn new(config: &PostgresConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             connections: Arc::new(Connections::new(config)?),
@@ -158,7 +157,7 @@ impl EventIndex for PostgresStore {
     }
 }
 
-/// What a scan reads by.
+/// Reads the batches of a scan.
 struct ScanReader {
     connections: Arc<Connections>,
     limit: Duration,

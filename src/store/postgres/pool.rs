@@ -1,4 +1,4 @@
-//! The connections, and the bound in time on everything that is done with one.
+//! The connections, and the time limit on everything that uses one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How long a statement that was cancelled may take to end before its connection is given up.
+/// How long a cancelled statement may take to end before its connection is dropped.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A lock that is not to be had for so long is an answer of its own: something else is done with the tables.
+/// The time after which waiting for a lock fails: something else holds the tables.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is done with a connection.
+/// Work to do with a connection.
 pub(super) trait Work<T>:
     for<'c> FnOnce(&'c mut Object) -> BoxFuture<'c, Result<T, OperationError>> + Send + 'static
 {
@@ -61,12 +61,12 @@ impl Connections {
             .build();
         match pool {
             Ok(pool) => Ok(Self { pool, tls, errors }),
-            // A runtime is given, which is all that can be missing.
+            // Only a missing runtime could fail here, and it is given.
             Err(_) => Err(ConfigError::Missing("runtime")),
         }
     }
 
-    /// Does this with a connection. It is cancelled when its time is up or its caller goes away.
+    /// Runs work with a connection. Cancels it when its time is up or its caller goes away.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         limit: Duration,
@@ -74,7 +74,7 @@ impl Connections {
     ) -> Result<T, StoreError> {
         let connections = Arc::clone(self);
         let (mut answer, answered) = oneshot::channel();
-        // A task of its own, for someone has to see the statement to its end also when the caller does not.
+        // A separate task, which sees the statement to its end even if the caller goes away.
         tokio::spawn(async move {
             let result = connections.supervise(limit, work, &mut answer).await;
             // The caller may be gone.
@@ -107,7 +107,7 @@ impl Connections {
                 Some(finished) => Some(finished),
                 None => {
                     let cancelled = async {
-                        // If that fails as well, the connection is given up all the same.
+                        // If this fails too, the connection is dropped anyway.
                         let _ = cancel.cancel_query(self.tls.clone()).await;
                         let _ = running.await;
                     };
@@ -118,25 +118,25 @@ impl Connections {
         match finished {
             Some(finished) => finished.map_err(|error| self.errors.classify(error)),
             None => {
-                // Nobody knows what is still under way on it.
+                // The state of the connection is unknown.
                 drop(Object::take(connection));
                 Err(late())
             }
         }
     }
 
-    /// Gives up the connections that nothing is done with, which may know a server that is no more.
+    /// Drops idle connections, which may belong to a server that is gone.
     pub(super) fn close_idle(&self) {
         self.pool.retain(|_, _| false);
     }
 }
 
-/// What every connection is told first.
+/// Returns the settings for a new connection.
 fn settings(config: &PostgresConfig) -> String {
     let statement = config.query_timeout.max(config.append_timeout).as_millis();
     let lock = LOCK_TIMEOUT.as_millis();
     let schema = &config.schema;
-    // What is stored has to be on disk; whether also on other servers is the operator's to say.
+    // What is stored has to be on disk. Whether it has to be on replicas too is up to the operator.
     format!(
         "SET search_path TO \"{schema}\";
         SET statement_timeout TO {statement};

@@ -1,4 +1,4 @@
-//! The schema: how it is made, and brought up to date.
+//! Creates the schema, and migrates it.
 
 use std::time::Duration;
 
@@ -7,13 +7,14 @@ use tokio_postgres::Transaction;
 
 use super::failure::{ErrorClassifier, OperationError};
 
-/// What brings the tables from the version of its index to the next. Entries are added, and never changed.
+/// Migrations; each brings the schema from the version that is its index to the next. New ones are appended, existing
+/// ones never change.
 const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_reading.sql")];
 
-/// Earlier servers are no longer maintained, or soon will not be.
+/// Older servers are no longer maintained, or soon will not be.
 const OLDEST_SERVER: i32 = 150_000;
 
-/// How long the steps that a schema has not taken may take: each event may have to be written anew.
+/// How long migrations may take, as they may have to rewrite every event.
 pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// Why the database cannot be used.
@@ -29,7 +30,7 @@ pub(super) enum SetupError {
     Newer { schema: String, found: i32, known: usize },
 }
 
-/// Whether no step is left to be taken, on a server that can be used.
+/// Whether the server is supported and no migration is left to run.
 pub(super) async fn is_up_to_date(connection: &mut Object, errors: &ErrorClassifier) -> Result<bool, OperationError> {
     check_server(connection).await?.map_err(|error| errors.blocked(&error.to_string()))?;
     let exists = connection.query_one("SELECT to_regclass('versions') IS NOT NULL", &[]).await?;
@@ -42,7 +43,7 @@ pub(super) async fn is_up_to_date(connection: &mut Object, errors: &ErrorClassif
 
 const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM versions";
 
-/// Takes the steps that the schema has not taken, each with the mark that it was. Several programs may be at it at once.
+/// Runs the missing migrations, recording each in its transaction. Several programs may do so at once.
 pub(super) async fn migrate(
     connection: &mut Object,
     schema: &str,
@@ -79,11 +80,11 @@ async fn check_server(connection: &Object) -> Result<Result<(), SetupError>, Ope
     })
 }
 
-/// How many steps were taken; makes the schema if it is not there.
+/// Returns the number of migrations done; creates the schema if it is absent.
 async fn steps_taken(transaction: &Transaction<'_>, schema: &str) -> Result<Result<usize, SetupError>, OperationError> {
     let exists = transaction.query_opt("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await?.is_some();
     if !exists {
-        // The name is lower-case letters, digits and underscores.
+        // The name consists of lower-case letters, digits and underscores.
         transaction.batch_execute(&format!("CREATE SCHEMA \"{schema}\"")).await?;
     }
     let tables = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

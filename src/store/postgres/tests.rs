@@ -1,7 +1,7 @@
-//! The promises of the store, kept on a real server.
+//! Tests of the store on a real server.
 //!
-//! They run where `ANNALS_TEST_POSTGRES` holds the address of a database. Where it does not they are skipped with a word, or
-//! fail where `ANNALS_TEST_ENGINES` is `required`. Each has a schema of its own, and removes it.
+//! They run if `ANNALS_TEST_POSTGRES` holds the address of a database. If not, they are skipped with a message, or fail
+//! if `ANNALS_TEST_ENGINES` is `required`. Each test creates and removes its own schema.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -46,7 +46,7 @@ fn config(url: &str) -> PostgresConfig {
     }
 }
 
-/// Runs a case with a configuration whose schema is its own.
+/// Runs a case with a configuration that has a schema of its own.
 async fn on_a_server(case: impl AsyncFn(&PostgresConfig)) {
     let url = env::var("ANNALS_TEST_POSTGRES").unwrap_or_default();
     if url.is_empty() {
@@ -62,7 +62,7 @@ async fn on_a_server(case: impl AsyncFn(&PostgresConfig)) {
     }
 }
 
-/// By a connection of its own.
+/// Runs statements on a separate connection.
 async fn execute(config: &PostgresConfig, statements: &str) {
     let statements = format!("SET search_path TO {}; {statements}", config.schema);
     let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
@@ -123,7 +123,7 @@ async fn tables_of_another_program_are_left_alone() {
     .await;
 }
 
-/// A statement that only this schema's test makes, and that does not end by itself.
+/// Runs a statement that is unique to this schema's test and does not end by itself.
 async fn sleep(connection: &mut deadpool_postgres::Object, schema: &str) -> Result<(), failure::OperationError> {
     Ok(connection.batch_execute(&format!("SELECT pg_sleep(600), '{schema}'")).await?)
 }
@@ -159,7 +159,7 @@ async fn a_query_whose_caller_is_gone_is_cancelled() {
     .await;
 }
 
-/// Waits until so many of the schema's sessions sleep.
+/// Waits until this many of the schema's sessions sleep.
 async fn still_running(config: &PostgresConfig, expected: i64) {
     let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
     tokio::spawn(connection);
@@ -184,11 +184,11 @@ async fn sessions_that_the_server_ended_are_made_anew() {
         let store = store(config).await;
         let event = draft().about("alert", "a").sealed(position(fresh_chain(), 0));
         store.append(&nowhere(), std::slice::from_ref(&event)).await.unwrap();
-        // Of the idle connections the newest is taken first, and there is but one.
+        // The pool hands out the newest idle connection first, and there is only one.
         let session = store.ask(|connection| session(connection).boxed()).await.unwrap();
         execute(config, &format!("SELECT pg_terminate_backend({session}, 5000)")).await;
         let asked = testing::about("alert", "a").asked();
-        // A question may meet the session that is just ending; when it has ended, none does.
+        // A query may still get the session while it is ending, but not once it has ended.
         let mut found = store.find(&asked).await;
         for _ in 0..100 {
             let Err(IndexError::Unavailable { .. }) = found else { break };
@@ -227,14 +227,14 @@ async fn a_database_that_only_reads_blocks() {
     .await;
 }
 
-/// What a server says of the connection that it is asked on.
+/// Asks the server whether its connection is encrypted.
 async fn is_encrypted(config: &PostgresConfig) -> Result<bool, StoreError> {
     const ASK: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     let store = PostgresStore::new(config).unwrap();
     store.ask(|connection| async move { Ok(connection.query_one(ASK, &[]).await?.try_get(0)?) }.boxed()).await
 }
 
-/// With this authority alone, and a server of this name at the address of the real one.
+/// Trusts only this authority, and expects a server of this name at the address of the real one.
 fn encrypted(config: &PostgresConfig, ca_file: Option<PathBuf>, name: &str) -> PostgresConfig {
     let url = config.url.as_ref().unwrap().expose().replace("@127.0.0.1:", &format!("@{name}:"));
     let url = Secret::new(format!("{url}?hostaddr=127.0.0.1"));
@@ -263,7 +263,7 @@ async fn encrypted_is_what_the_right_authority_vouches_for_by_name_and_nothing_e
     .await;
 }
 
-/// Nothing is sent to it in plain text, least of all a password.
+/// The server gets nothing in plain text, least of all a password.
 #[tokio::test]
 async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -285,7 +285,7 @@ async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
     assert!(matches!(&answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
 }
 
-/// Waits until something in the schema's database waits for a lock, unless that is done first.
+/// Waits until something in the schema's database waits for a lock, unless `work` ends first.
 async fn until_it_waits<T>(config: &PostgresConfig, work: impl Future<Output = T> + Unpin) -> Option<T> {
     let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
     tokio::spawn(connection);
@@ -301,7 +301,7 @@ async fn until_it_waits<T>(config: &PostgresConfig, work: impl Future<Output = T
     }
 }
 
-/// An append of the first and the last of these events, which has written them and not ended.
+/// An append of the first and the last of these events that has written them but not yet committed.
 #[tokio::test]
 async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
     on_a_server(async |config| {
@@ -357,7 +357,7 @@ fn by_id(id: &str) -> crate::query::ScopedQuery {
     testing::visible_everywhere().with(Filter::value(id_of_event, test).unwrap()).page(0, 1).asked()
 }
 
-/// Says that a schema is as the first version left it.
+/// Marks a schema as one that the first version left.
 const VERSION_1: &str = "CREATE TABLE versions (version integer PRIMARY KEY, taken timestamptz NOT NULL DEFAULT now());
     INSERT INTO versions (version) VALUES (1)";
 
@@ -379,8 +379,7 @@ async fn events_of_the_first_version_are_found_by_their_ids() {
     .await;
 }
 
-/// The events of a large schema take long to be written anew. Here a lock is in the way until the time that an append may
-/// take is over.
+/// Migrating a large schema takes long. Here a lock holds it up for longer than an append may take.
 #[tokio::test]
 async fn steps_may_take_longer_than_appends_and_queries() {
     on_a_server(async |config| {
@@ -405,7 +404,7 @@ async fn steps_may_take_longer_than_appends_and_queries() {
     .await;
 }
 
-/// Waits until something has waited for the schema's events for longer than this.
+/// Waits until something has waited longer than this for a lock on the schema's events.
 async fn until_a_lock_was_waited_for(config: &PostgresConfig, limit: Duration) {
     let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
     tokio::spawn(connection);
@@ -417,7 +416,7 @@ async fn until_a_lock_was_waited_for(config: &PostgresConfig, limit: Duration) {
     }
 }
 
-/// How the server goes about the statements of a query.
+/// Returns the server's plan for a query.
 async fn plan_of(store: &PostgresStore, query: crate::query::ScopedQuery) -> String {
     let explain = async move |connection: &mut deadpool_postgres::Object| {
         let search = Select::of(Dialect::Postgres, query.query());
@@ -443,7 +442,7 @@ async fn texts_of_any_length_and_character_are_stored_and_found() {
         let store = store(config).await;
         let chain = fresh_chain();
         let long = |character: &str, times: usize| character.repeat(times);
-        // What does not compress: an index entry of all of it would be too long.
+        // Text that does not compress: an index entry with all of it would be too long.
         let noise: String = (0..1_000_u32).filter_map(|n| char::from_u32(0x4e00 + n * 7_919 % 20_000)).collect();
         let words: String = (0..200_000).map(|n| format!("w{n} ")).collect();
         let drafts = [

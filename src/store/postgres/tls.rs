@@ -1,4 +1,4 @@
-//! TLS to the server, by the library that the rest of the program uses.
+//! TLS to the server, with the library that the rest of the program uses.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::ca_file::{self, CaFileError};
 
-/// Why TLS cannot be set up as it is configured.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error(transparent)]
@@ -32,12 +32,12 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-/// Makes encrypted connections to servers whose certificates one of its authorities has signed.
+/// Makes TLS connections to servers whose certificate one of these authorities has signed.
 #[derive(Clone)]
 pub(super) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// With these authorities, or the public ones.
+    /// Trusts these authorities, or the public ones if none are given.
     pub(super) fn trusting(ca_file: Option<&Path>) -> Result<Self, TlsError> {
         let roots = match ca_file {
             Some(path) => ca_file::read(path, authorities)?,
@@ -68,7 +68,7 @@ impl MakeTlsConnect<Socket> for Tls {
     }
 }
 
-/// One handshake to come.
+/// A single handshake.
 pub(super) struct Handshake {
     connector: TlsConnector,
     server: ServerName<'static>,
@@ -88,7 +88,7 @@ impl TlsConnect<Socket> for Handshake {
 pub(super) struct TlsSocket(Box<TlsStream<Socket>>);
 
 impl tokio_postgres::tls::TlsStream for TlsSocket {
-    /// None: the server's certificate has been checked, which is what binding would prove.
+    /// No channel binding: the server's certificate has already been checked.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

@@ -1,4 +1,4 @@
-//! Writing events, each once.
+//! Writes events, each exactly once.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// An event with what the tables keep of it, or why it will never be taken. Made on other threads than the writer's, which
-/// is the one that everything waits for.
+/// An event with its rows for the tables, or the reason why the store rejects it. Prepared off the writer's thread,
+/// which is the bottleneck.
 pub(super) struct PreparedRow {
     event: SealedEvent,
     row: Result<EventRow, Outcome>,
@@ -25,7 +25,7 @@ impl PreparedRow {
     }
 }
 
-/// All in one transaction: on disk when this returns, or not there at all.
+/// Stores all events in one transaction: they are on disk when this returns, or not stored at all.
 pub(super) fn append(connection: &mut Connection, events: &[PreparedRow]) -> rusqlite::Result<Vec<Outcome>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let outcomes = {
@@ -42,7 +42,7 @@ pub(super) fn append(connection: &mut Connection, events: &[PreparedRow]) -> rus
     Ok(outcomes)
 }
 
-/// Puts the event in the place of its stub, or where nothing is yet.
+/// Replaces the event's stub, or stores the event if its position is free.
 pub(super) fn replace(
     connection: &mut Connection,
     PreparedRow { event, row }: &PreparedRow,
@@ -62,11 +62,11 @@ pub(super) fn replace(
     Ok(outcome)
 }
 
-/// The statements of one transaction, prepared once.
+/// The prepared statements of one transaction.
 pub(super) struct EventInserter<'t> {
     insert: CachedStatement<'t>,
     refer: CachedStatement<'t>,
-    /// The first row that was inserted; later ones have higher numbers.
+    /// The first row inserted; later ones have greater numbers.
     first: Option<i64>,
     transaction: &'t Transaction<'t>,
 }
@@ -91,8 +91,8 @@ impl<'t> EventInserter<'t> {
         })
     }
 
-    /// Enters the words of what was inserted, before the transaction ends: all at once, for an index that gets them row by
-    /// row, as from a trigger, is written to disk row by row.
+    /// Indexes the words of the inserted rows, before the transaction ends. If indexed row by row, as by a trigger,
+    /// they would be written to disk row by row.
     pub(super) fn index_words(&mut self) -> rusqlite::Result<()> {
         let Some(first) = self.first.take() else { return Ok(()) };
         let mut index = self.transaction.prepare_cached(
@@ -113,7 +113,7 @@ impl<'t> EventInserter<'t> {
         })
     }
 
-    /// False if something is there already.
+    /// Returns `false` if the position is taken.
     pub(super) fn insert(&mut self, row: &EventRow, document: &[u8]) -> rusqlite::Result<bool> {
         let inserted = self.insert.execute(params![
             row.chain,
@@ -172,13 +172,13 @@ impl<'t> EventInserter<'t> {
             if outcome != Outcome::Duplicate || !is_stub || stored == event.document {
                 return Ok(outcome);
             }
-            // A stub has neither words nor references.
+            // A stub has no words and no references.
             self.transaction.execute("DELETE FROM events WHERE id = ?1", [id])?;
         }
         self.append(event, row)
     }
 
-    /// What stands there: the row's id, and the document.
+    /// Returns the row's id and document at this position.
     fn stored(&self, row: &EventRow) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
         self.transaction
             .prepare_cached("SELECT id, document FROM events WHERE chain = ?1 AND sequence = ?2")?

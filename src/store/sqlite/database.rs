@@ -1,4 +1,4 @@
-//! The file: how it is made, opened, and brought up to date.
+//! Creates, opens and migrates the file.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -12,28 +12,30 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{failure::OpenError, functions, migrate};
 
-/// Says in the file's header that it is ours: "ANNL".
+/// Marks the file as ours in its header: "ANNL".
 const APPLICATION_ID: i32 = 0x414e_4e4c;
 
-/// What brings a file from the version of its index to the next. Entries are added, and never changed.
+/// Migrations; each brings a file from the version that is its index to the next. New ones are appended, existing ones
+/// never change.
 const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_questions.sql"),
     include_str!("migrations/0003_reading.sql"),
 ];
 
-/// Earlier versions may damage a file in WAL mode that several connections write to and checkpoint.
+/// Earlier versions may corrupt a file in WAL mode that several connections write to and checkpoint.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// How long a connection waits for another process to let go of the file.
+/// How long a connection waits for another process to release the file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The size in bytes above which the write-ahead log is emptied; SQLite itself does so only when no reader is in its way.
+/// The size in bytes above which the write-ahead log is emptied. SQLite itself does so only when no reader is in its
+/// way.
 pub(super) const LOG_LIMIT: i64 = 64 * 1024 * 1024;
 
 const STATEMENTS_KEPT: usize = 32;
 
-/// Opens the file to write, after making it or bringing it up to date if need be.
+/// Opens the file for writing, after creating or migrating it if necessary.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::OldLibrary { found: rusqlite::version() });
@@ -44,7 +46,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?; // KiB
-    // SQLite reuses the log from its start, but would leave it as long as it ever was.
+    // SQLite reuses the log from its start, but would never truncate it.
     connection.pragma_update(None, "journal_size_limit", LOG_LIMIT)?;
     take_steps(&mut connection)?;
     functions::register(&connection)?;
@@ -52,7 +54,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens the file to read.
+/// Opens the file for reading.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
     let connection = open(path)?;
     connection.pragma_update(None, "query_only", true)?;
@@ -65,7 +67,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
-    // Also readers open it to write, for they take part in the locking of the log.
+    // Readers open the file for writing too, as they take part in locking the log.
     let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(LOCK_TIMEOUT)?;
@@ -73,7 +75,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Makes the file, for its owner only; SQLite gives the files beside it the same mode.
+/// Creates the file, for its owner only; SQLite gives the files beside it the same mode.
 fn create(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -88,7 +90,7 @@ fn identify(connection: &Connection) -> Result<(), OpenError> {
     if found == APPLICATION_ID || (found == 0 && is_empty()?) { Ok(()) } else { Err(OpenError::Foreign { found }) }
 }
 
-/// Takes the steps that the file has not taken, each with the mark that it was; another process may be at it as well.
+/// Runs the missing migrations and records them. Other processes may do so at the same time.
 fn take_steps(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;
@@ -107,7 +109,7 @@ fn take_steps(connection: &mut Connection) -> Result<(), OpenError> {
 
 fn version(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    // No program writes a version below 0; taken as a far newer one, the file is left alone.
+    // No program writes a version below 0. Treating it as a far newer one leaves the file alone.
     Ok(usize::try_from(found).unwrap_or(usize::MAX))
 }
 

@@ -1,4 +1,4 @@
-//! What a failure of SQLite means to the caller.
+//! Classifies failures of SQLite by what the caller is to do.
 
 use std::{io, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     store::{StoreError, sql::BadDocument},
 };
 
-/// Why a file cannot be used. None of it passes by itself, save what SQLite says may.
+/// Why a file cannot be used. Only errors of SQLite itself and `Older` may pass by themselves.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error("SQLite {found} is linked, and at least 3.51.3 is needed")]
@@ -28,7 +28,7 @@ pub(super) enum OpenError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// Nothing that SQLite says is taken as a verdict on the events: they are tried again until it takes them.
+/// Never classifies an error as a verdict on the events: they are retried until SQLite takes them.
 pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
     let reason = format!("the SQLite store {}: {error}", path.display());
     match error.sqlite_error_code() {
@@ -40,7 +40,7 @@ pub(super) fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
             | ErrorCode::OutOfMemory
             | ErrorCode::SystemIoFailure,
         ) => StoreError::Unavailable { reason, retry_after: None },
-        // Full, read-only, not to be opened, damaged, no database, not our tables: someone has to see to it.
+        // Full, read-only, cannot be opened, corrupted, not a database, foreign tables: needs an operator.
         _ => StoreError::Blocked { reason },
     }
 }
@@ -49,7 +49,7 @@ pub(super) fn unavailable(path: &Path, what: &str) -> StoreError {
     StoreError::Unavailable { reason: format!("the SQLite store {}: {what}", path.display()), retry_after: None }
 }
 
-/// What keeps a file from being opened does not pass by itself, but for what SQLite says may, and the move to a new version.
+/// Classifies an error on opening: only some errors of SQLite, and a migration still to be done, pass by themselves.
 pub(super) fn open_error(path: &Path, error: &OpenError) -> StoreError {
     match error {
         OpenError::Sqlite(error) => store_error(path, error),

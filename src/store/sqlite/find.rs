@@ -1,4 +1,4 @@
-//! Questions, run on a connection that reads.
+//! Runs queries on a read connection.
 
 use bytes::Bytes;
 use rusqlite::{
@@ -22,7 +22,7 @@ use crate::{
 
 use std::ops::RangeInclusive;
 
-/// All statements see the same state, so that the page and the total agree.
+/// Reads page and total in one transaction, so that they agree.
 pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Result<Page> {
     let search = Select::of(Dialect::Sqlite, query);
     let transaction = connection.transaction()?;
@@ -35,7 +35,7 @@ pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Resu
     Ok(Page { total, documents, is_cut })
 }
 
-/// The bytes that values may take while they are counted in memory.
+/// The memory in bytes for counting values; beyond it the database counts.
 const COUNTED_BYTES: usize = 16 << 20;
 
 pub(super) fn aggregate(
@@ -61,7 +61,7 @@ fn aggregate_within(
     by_the_database(connection, &counting)
 }
 
-/// Counts the values as they come.
+/// Counts the values while reading them.
 fn count_terms(
     connection: &Connection,
     each: ValueScan,
@@ -88,7 +88,7 @@ fn count_terms(
     Ok(Ok(counter.into_aggregate(each.limit)))
 }
 
-/// However many values there are: it sorts them on disk if need be.
+/// Lets the database count, which sorts any number of values, on disk if need be.
 fn by_the_database(
     connection: &Connection,
     counting: &AggregateQuery<'_>,
@@ -102,12 +102,12 @@ fn by_the_database(
     Ok(counting.answer(&rows))
 }
 
-/// The newest row that there is.
+/// Returns the newest row.
 pub(super) fn last_row(connection: &mut Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))
 }
 
-/// The next documents of a scan that began when this was the last row.
+/// Returns the next documents of a scan; `last_row` was the last row when the scan began.
 pub(super) fn read_batch(
     connection: &mut Connection,
     query: &Query,
@@ -165,7 +165,7 @@ pub(super) fn reach(connection: &mut Connection, chain: ChainId, from: Sequence)
     Ok(last.map(|last| Sequence(last.unsigned_abs())))
 }
 
-/// The end of a chain.
+/// Returns the last entry of a chain.
 pub(super) fn head(connection: &mut Connection, chain: ChainId) -> rusqlite::Result<Option<ChainHead>> {
     connection
         .prepare_cached(HEAD)?
@@ -184,11 +184,11 @@ fn count(connection: &Connection, statement: &Statement) -> rusqlite::Result<u64
     Ok(total.unsigned_abs())
 }
 
-/// The documents of these rows until they come to so many bytes, and whether there are more.
+/// Returns the documents of these rows up to the one at which they reach `most_bytes`, and whether more follow.
 fn documents(connection: &Connection, page: &Statement, most_bytes: usize) -> rusqlite::Result<(Vec<Bytes>, bool)> {
     let mut rows = connection.prepare_cached(&page.text)?;
     let mut rows = rows.query(parameters(page.values.clone()))?;
-    // The documents are fetched by themselves: whatever is sorted should be small.
+    // Documents are fetched separately, so that sorting handles only small rows.
     let mut document = connection.prepare_cached("SELECT document FROM events WHERE id = ?1")?;
     let (mut found, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
@@ -235,7 +235,7 @@ mod tests {
         store::testing::{Draft, SEQUENCE, draft, fresh_chain, position, visible_everywhere},
     };
 
-    /// A database of these events.
+    /// Creates a database with these events.
     fn database(drafts: impl IntoIterator<Item = Draft>) -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().unwrap();
         let mut connection = super::super::database::open_to_write(&folder.path().join("events.db")).unwrap();

@@ -1,4 +1,4 @@
-//! What SQL cannot say by itself: functions that statements call. All are pure.
+//! Functions that the SQL statements call, for operations that SQL lacks. All are pure.
 
 use rusqlite::{
     Connection,
@@ -13,22 +13,22 @@ use crate::{
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Makes them known to a connection.
+/// Registers the functions with a connection.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
-    // The value of an entry of a document's index, if it has one.
+    // Returns the value of an entry of the document's index, or NULL.
     connection.create_scalar_function("annals_value", 2, flags, |context| {
         let entry = context.get_or_create_aux(1, entry)?;
         let found = document(context)?.map(|document| entry.value(document)).transpose().map_err(failed)?;
         Ok(found.flatten().map_or(Value::Null, value))
     })?;
-    // All values of an entry, as a JSON array.
+    // Returns all values of an entry as a JSON array.
     connection.create_scalar_function("annals_values", 2, flags, |context| {
         let entry = context.get_or_create_aux(1, entry)?;
         let found = document(context)?.map(|document| entry.values(document)).transpose().map_err(failed)?;
         Ok(found.map(|values| values.to_string()))
     })?;
-    // The elements of a nested field, as a JSON array of their indexes.
+    // Returns the elements of a nested field as a JSON array of their index entries.
     connection.create_scalar_function("annals_elements", 2, flags, |context| {
         let entry = context.get_or_create_aux(1, entry)?;
         let found = document(context)?.map(|document| entry.elements(document)).transpose().map_err(failed)?;
@@ -43,7 +43,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
         let pattern = context.get_or_create_aux(1, pattern)?;
         Ok(text(context)?.map(|text| pattern.matches(text)))
     })?;
-    // Whether one of the words with blanks between them looks like this.
+    // Whether one of these words, separated by blanks, matches the pattern.
     connection.create_scalar_function("annals_word_like", 2, flags, |context| {
         let pattern = context.get_or_create_aux(1, pattern)?;
         let mut words = text(context)?.map(|text| text.split(' ').filter(|word| !word.is_empty()));
@@ -51,7 +51,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// A row that an outer join left empty has no document.
+/// Returns `None` for a row that an outer join left empty.
 fn document<'c>(context: &'c Context<'_>) -> rusqlite::Result<Option<&'c [u8]>> {
     Ok(context.get_raw(0).as_bytes_or_null()?)
 }

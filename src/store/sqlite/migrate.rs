@@ -1,6 +1,7 @@
-//! What is done to the rows of an older file once its tables are those of today.
+//! Migrates the rows of an older file once its tables have been changed.
 //!
-//! Part by part, each a transaction of its own: the log stays short, and what was broken off goes on where it was.
+//! Each batch is a transaction of its own: that keeps the log short, and an interrupted migration resumes where it
+//! stopped.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -10,15 +11,15 @@ use crate::{
     store::sql::EventRow,
 };
 
-/// A part is so many rows, or fewer if they come to so many bytes.
+/// A batch has this many rows, or fewer if they reach this many bytes.
 const BATCH_ROWS: usize = 1_000;
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What waits, by the table that is there as long as it does.
+/// The work still to do, each named by the table that exists until it is done.
 const MOVE: &str = "events_1";
 const FILL: &str = "without_event_id";
 
-/// Whether rows wait to be moved or filled.
+/// Whether rows are still to be moved or filled.
 pub(super) fn is_under_way(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(exists(connection, MOVE)? || exists(connection, FILL)?)
 }
@@ -28,7 +29,7 @@ fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     connection.query_row(exists, [table], |row| row.get(0))
 }
 
-/// Goes on to the end. The functions that statements call have to be known to the connection.
+/// Runs the migration to its end. The connection needs the functions of [`super::functions`].
 pub(super) fn finish(connection: &mut Connection) -> Result<(), OpenError> {
     while exists(connection, MOVE)? {
         move_batch(connection)?;
@@ -39,7 +40,8 @@ pub(super) fn finish(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Moves the oldest rows of the first version's table; it goes when there are none. Another process may be at it as well.
+/// Moves the oldest rows out of the first version's table, which is dropped once it is empty. Other processes may do
+/// the same.
 pub(super) fn move_batch(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !exists(&transaction, MOVE)? {
@@ -71,7 +73,7 @@ pub(super) fn move_batch(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(transaction.commit()?)
 }
 
-/// Gives the newest rows without one their `event_id`; the table that counts them goes when there are none.
+/// Sets `event_id` in the newest rows that lack it; the table that tracks them is dropped when none are left.
 pub(super) fn fill_batch(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !exists(&transaction, FILL)? {

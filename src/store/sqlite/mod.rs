@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file, one thread that writes, a few connections that read.
 //!
-//! Everything that is appended in one call is one transaction, which is on disk when the call returns. The file is in WAL
-//! mode, so that queries and appends do not wait for each other.
+//! Each append is one transaction, which is on disk when the call returns. The file is in WAL mode, so that queries and
+//! appends do not wait for each other.
 
 mod append;
 mod database;
@@ -50,7 +50,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Starts the thread that writes. The file is left alone until [`Store::setup`].
+    /// Starts the writer thread. Does not touch the file before [`Store::setup`].
     pub fn new(config: SqliteConfig) -> std::io::Result<Self> {
         let readers = Readers::new(config.path.clone(), config.concurrent_queries, config.query_timeout);
         Ok(Self { writer: WriterThread::start(config.path)?, readers: Arc::new(readers) })

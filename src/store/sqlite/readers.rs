@@ -1,4 +1,4 @@
-//! The connections that read, and the bounds on how many queries run and for how long.
+//! The read connections, and limits on how many queries run and for how long.
 
 use std::{
     num::NonZeroU32,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// A query that has to stop is told so this often, for what it is told between two statements has no effect.
+/// How often a query that has to stop is interrupted, since an interrupt between two statements has no effect.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) struct Readers(Arc<Pool>);
@@ -38,14 +38,14 @@ impl Readers {
         Self(Arc::new(Pool { path, slots: Semaphore::new(slots), idle: Mutex::default(), limit }))
     }
 
-    /// Runs a query on a thread where it may block. It is interrupted when its time is up or its caller goes away.
+    /// Runs a query on a blocking thread. Interrupts it when its time is up or its caller goes away.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let pool = Arc::clone(&self.0);
         let (mut answer, answered) = oneshot::channel();
-        // A task of its own, for someone has to see the query to its end also when the caller does not.
+        // A separate task, which sees the query to its end even if the caller goes away.
         tokio::spawn(async move {
             let result = pool.supervise(query, &mut answer).await;
             // The caller may be gone.
@@ -54,7 +54,7 @@ impl Readers {
         answered.await.unwrap_or_else(|_| Err(unavailable(&self.0.path, "the query broke off")))
     }
 
-    /// Lets go of the file, as far as no query is running.
+    /// Closes idle connections to the file.
     pub(super) fn close_idle(&self) {
         self.0.idle().clear();
     }
@@ -113,7 +113,7 @@ impl Pool {
     }
 }
 
-/// Makes a query end, and waits until it has.
+/// Interrupts a query and waits until it has ended.
 async fn stop<T>(interrupt: &InterruptHandle, mut running: JoinHandle<T>) -> Result<T, tokio::task::JoinError> {
     loop {
         interrupt.interrupt();

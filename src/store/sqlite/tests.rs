@@ -140,7 +140,7 @@ fn batch() -> Vec<SealedEvent> {
     (0..500).map(|sequence| draft().about("alert", "a").sealed(position(chain, sequence))).collect()
 }
 
-/// What an append fails with where the connection is like this; and that nothing of it is there afterwards.
+/// Returns the error of an append on a connection in this state, after checking that nothing of it was stored.
 fn failure_of_append<T>(prepare: impl FnOnce(&Connection, &Path) -> T) -> StoreError {
     let place = TestFile::new();
     let mut connection = open_to_write(&place.path()).unwrap();
@@ -188,7 +188,7 @@ fn seven(connection: &mut Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT 7", [], |row| row.get(0))
 }
 
-/// Would not end by itself in years.
+/// Runs a query that would take years.
 fn endless(connection: &mut Connection) -> rusqlite::Result<i64> {
     let endless = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
     connection.query_row(endless, [], |row| row.get(0))
@@ -229,7 +229,7 @@ async fn a_long_log_is_shortened() {
     let place = TestFile::new();
     let store = place.store().await;
     let log = place.path().with_extension("db-wal");
-    // A reader in the way makes the log grow.
+    // A reader in the way lets the log grow.
     let reader = Connection::open(place.path()).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
     let large = "x".repeat(1 << 20);
@@ -365,7 +365,7 @@ proptest! {
     }
 }
 
-/// A file as the first version left it, with these events.
+/// Creates a file as the first version left it, with these events.
 fn file_of_the_first_version(path: &Path, events: &[SealedEvent]) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch(include_str!("migrations/0001_events.sql")).unwrap();
@@ -412,7 +412,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     assert_eq!(found, 1);
 }
 
-/// Each part is a transaction of its own, so that this is what is left by a kill between two of them.
+/// Each batch is a transaction of its own, so this is the state after a kill between two of them.
 #[tokio::test]
 async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end() {
     let place = TestFile::new();
@@ -434,7 +434,7 @@ async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end()
     assert_eq!(store.reach(events[0].position.chain, crate::event::Sequence(0)).await.unwrap().unwrap().0, 2_499);
 }
 
-/// A file as the second version left it, with these events.
+/// Creates a file as the second version left it, with these events.
 fn file_of_the_second_version(path: &Path, events: &[SealedEvent]) -> Connection {
     let connection = file_of_the_first_version(path, &[]);
     connection.execute_batch(include_str!("migrations/0002_questions.sql")).unwrap();
@@ -468,7 +468,7 @@ async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
     connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
     connection.pragma_update(None, "user_version", 3).unwrap();
     super::functions::register(&connection).unwrap();
-    // This is what is left by a kill between two parts.
+    // The state after a kill between two batches.
     migrate::fill_batch(&mut connection).unwrap();
     let filled: i64 = connection.query_row("SELECT count(event_id) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(filled, 1_000);
@@ -487,7 +487,7 @@ async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
     assert_eq!(store.find(&by_id("id 0")).await.unwrap().total, 2);
 }
 
-/// How SQLite goes about these statements, a line for each step.
+/// Returns SQLite's plan for these statements, a line for each step.
 fn plan<const N: usize>(statements: [Statement; N]) -> String {
     let place = TestFile::new();
     let connection = open_to_write(&place.path()).unwrap();

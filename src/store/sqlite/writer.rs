@@ -1,4 +1,4 @@
-//! The thread that owns the connection that writes.
+//! The thread that owns the write connection.
 
 use std::{
     io,
@@ -16,15 +16,15 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How long a caller waits, in the queue and for the disk together. What was asked for may still happen afterwards.
+/// How long a caller waits, for the queue and the disk together. Its work may still be done afterwards.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Callers beyond this many wait their turn outside the queue.
+/// How many jobs the queue holds; further callers wait outside.
 const QUEUE: usize = 8;
 
 type Work = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
-/// A handle on the thread, which ends with it.
+/// A handle on the thread; dropping it ends the thread.
 pub(super) struct WriterThread {
     path: PathBuf,
     /// `None` only while being dropped.
@@ -44,7 +44,7 @@ impl WriterThread {
         Ok(Self { path, queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Opens the file, anew if it was open: whatever went wrong before, the connection has no memory of it.
+    /// Opens the file, or reopens it: a fresh connection has no memory of earlier errors.
     pub(super) async fn open(&self) -> Result<(), StoreError> {
         let path = self.path.clone();
         self.submit(move |connection| {
@@ -55,7 +55,7 @@ impl WriterThread {
         .await
     }
 
-    /// Runs this on the thread, once it is its turn.
+    /// Runs work on the thread when its turn comes.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -68,13 +68,13 @@ impl WriterThread {
         .await
     }
 
-    /// Empties the write-ahead log if it has grown, which takes until the readers of its older part are done.
+    /// Empties the write-ahead log if it has grown, once the readers of its older part are done.
     pub(super) async fn shorten_log(&self) -> Result<(), StoreError> {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
         self.run(move |connection| {
             let is_long = std::fs::metadata(&log).is_ok_and(|log| log.len() > LOG_LIMIT.unsigned_abs());
-            // Being blocked by a reader is an answer here, not an error; the next call tries again.
+            // Being blocked by a reader is not an error here; the next call tries again.
             if is_long { connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) } else { Ok(()) }
         })
         .await
@@ -100,11 +100,11 @@ impl WriterThread {
 }
 
 impl Drop for WriterThread {
-    /// Waits for what is being written, so that the file is closed when the store is gone.
+    /// Waits for pending writes, so that the file is closed when the store is gone.
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there has been reported by itself.
+            // A panic there has already been reported.
             let _ = thread.join();
         }
     }
