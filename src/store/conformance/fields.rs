@@ -61,15 +61,15 @@ fn values(field: &Field) -> Vec<Value> {
     }
 }
 
-/// The value of the field in the event of this number, or two values if the field may have several.
+/// The field's value in the event of this number, or two values if the field may have several.
 fn value(field: &Field, event: u64) -> Option<Value> {
     let values = values(field);
     let at = |place: u64| values.get(usize::try_from(place).ok()? % values.len().max(1)).cloned();
     if field.multi { Some(json!([at(event)?, at(event + 3)?])) } else { at(event) }
 }
 
-/// Whether the test may set the field: it must not change the event's place or visibility; elements have several
-/// values.
+/// Whether the test may set the field. It may not set fields that change the event's place or visibility; elements have
+/// several values.
 fn is_free(field: &Field) -> bool {
     field.search != Search::Never
         && !matches!(field.path, "@timestamp" | "annals.chain" | "event.sequence")
@@ -79,7 +79,7 @@ fn is_free(field: &Field) -> bool {
         })
 }
 
-/// The fields in parts, each with its own events, to keep these small.
+/// Splits the fields into parts with separate events, to keep these small.
 fn parts<'a>(bench: &Bench<'a>) -> impl Iterator<Item = (&'static [Field], Bench<'a>)> {
     let (store, target) = (bench.store, bench.target.clone());
     FIELDS
@@ -103,7 +103,7 @@ async fn stored(bench: &Bench<'_>, fields: &[Field]) -> Vec<Value> {
     events.iter().map(|event| parse(&event.document)).collect()
 }
 
-/// In small pages, by a scan and by places. It terminates even if a store goes round in circles.
+/// Reads in small pages, by a scan and by places. Terminates even if a store returns the same events over and over.
 pub(super) async fn every_sortable_field_divides(bench: &Bench<'_>) {
     let mut failed = BTreeSet::new();
     for (fields, bench) in parts(bench) {

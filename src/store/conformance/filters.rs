@@ -27,7 +27,7 @@ use crate::{
 const EVENTS: usize = 120;
 const FILTERS: usize = 400;
 
-/// Few texts, so that filters hit them; of every kind, including odd ones.
+/// A few texts, so that filters match some; of every kind, including odd ones.
 const TEXTS: [&str; 14] = [
     "execute",
     "Execute",
@@ -69,7 +69,7 @@ const DATES: [&str; 6] = [
 const ADDRESSES: [&str; 6] = ["10.0.0.1", "10.0.0.255", "192.168.1.1", "2001:db8::1", "::1", "::ffff:10.0.0.1"];
 const LABELS: [&str; 4] = ["env", "a.b", "Env", "n"];
 
-/// The same in every run, so that failures can be reproduced.
+/// Deterministic, so that failures can be reproduced.
 fn generated(base: Draft) -> (Vec<Draft>, Vec<Filter>) {
     let mut runner = TestRunner::deterministic();
     let strategy = (vec(draft_of(base), EVENTS), vec(filter(), FILTERS));

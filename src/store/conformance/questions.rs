@@ -95,7 +95,7 @@ pub(super) async fn what_is_visible(bench: &Bench<'_>) {
     assert_eq!(bench.order(visible_in(&[])).await, NONE);
 }
 
-/// Every event is the end of a page once, in every order.
+/// In every order, each event is the end of a page once.
 pub(super) async fn places_divide_orders(bench: &Bench<'_>) {
     for (field, [low, middle, high]) in values() {
         let bench = Bench { chain: fresh_chain(), id: fresh_name(), target: bench.target.clone(), ..*bench };
@@ -244,7 +244,7 @@ pub(super) async fn ranges_have_everything(bench: &Bench<'_>) {
     assert_eq!(read(2, 5, 1 << 20).await, of(&[2, 3, 4, 5]));
     assert_eq!(read(6, 7, 1 << 20).await, of(&[]));
     assert_eq!(read(u64::MAX, u64::MAX, 1 << 20).await, of(&[]));
-    // However little is wanted at once, all of it is read in the end, each once.
+    // However few bytes are asked for at once, repeated calls read everything, each document once.
     for bytes in [0, 1, 2_500] {
         let (mut whole, mut from) = (Vec::new(), 0);
         loop {

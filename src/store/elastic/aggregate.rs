@@ -1,4 +1,4 @@
-//! Aggregations in the engines' language, and their answers.
+//! Aggregations in the engines' query language, and their answers.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::{
     store::IndexError,
 };
 
-/// The longest interval that the engines can count with, in milliseconds; it is longer than all dates are apart.
+/// The longest interval, in milliseconds, that the engines can compute with; all dates are closer together.
 const LONGEST_INTERVAL: i64 = 1_000_000_000_000_000;
 
 pub(super) async fn aggregate(
@@ -61,7 +61,7 @@ impl AggregationRequest<'_> {
         Ok(values)
     }
 
-    /// The number of spans is seen to beforehand, because OpenSearch takes on any number, and may break down under it.
+    /// Checks the number of spans first, because OpenSearch accepts any number and may break down under it.
     async fn histogram(&self, field: &'static Field, interval: Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
         let values = AggregatedField::of(field);
         let Extent { min: Some(min), max: Some(max), .. } = self.statistics(&values).await? else {
@@ -91,7 +91,7 @@ impl AggregationRequest<'_> {
         if percents.is_empty() {
             return Ok(Vec::new());
         }
-        // Each once and in order, which is how the engines answer.
+        // Distinct and ascending, as the engines answer.
         let mut asked = percents.to_vec();
         asked.sort_by(f64::total_cmp);
         asked.dedup();

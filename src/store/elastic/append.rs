@@ -1,24 +1,24 @@
-//! Appending, so that each event is in the engine once, whatever answers get lost.
+//! Appends events so that each is in the engine exactly once, whatever answers get lost.
 //!
 //! # Why it is exactly once
 //!
-//! 1. An event is only ever sent to the one index that it is bound to, under the id of its position, with `create`. An id
-//!    is unique in an index. So however often it is sent, and however late an earlier request arrives, that index has it
-//!    once.
-//! 2. It is sent through the index's private alias, with `require_alias`. The alias comes with the index, from the
-//!    template, and goes with it; so what arrives late for an index that was deleted finds nothing, and makes nothing.
-//! 3. So events may be bound to another index exactly if theirs no longer exists: then none of them is in it, and none can
-//!    come into it. **That, said by the elected master, is the only ground for `TargetLost`.** A node that has not heard
-//!    of a new index yet may say that it does not exist; the master knows.
+//! 1. An event is only ever sent to the one index that it is bound to, under the id of its position, with `create`. An
+//!    id is unique in an index. So however often the event is sent, and however late an earlier request arrives, that
+//!    index has it once.
+//! 2. It is sent through the index's private alias, with `require_alias`. The template creates the alias with the
+//!    index, and it is deleted with it; so a late request for a deleted index finds nothing, and creates nothing.
+//! 3. So events may be bound to another index only if their own no longer exists: then none of them is in it, and none
+//!    can get into it. **Only the elected master saying so justifies `TargetLost`.** A node that has not yet heard of a
+//!    new index may report it as missing; the master knows.
 //!
-//! An index that exists but takes no writes (a block, or closed) is never given up. Blocks can be lifted; a request that
-//! some node still holds would then arrive after all, when its events have long been put elsewhere. No lookup, however
-//! careful, sees what has not arrived yet. Instead:
+//! An index that exists but takes no writes (blocked or closed) is never abandoned. Blocks can be lifted, and then a
+//! request that a node still holds would be executed after all, when its events have long been stored elsewhere. No
+//! lookup, however careful, sees a request that has not arrived yet. Instead:
 //!
-//! - While the index is the one that its alias writes to, every event of the stream waits for it: `Blocked`.
-//! - Once the alias has moved on, only the few events wait that were bound to it before. Those that are in it already, as
-//!   happens when answers were lost, are found by looking them up, and are `Duplicate`. If others remain, the error says
-//!   that they wait for the index to be writable, or to be deleted.
+//! - While the index is the write index of its alias, every event of the stream waits for it: `Blocked`.
+//! - Once the alias has moved on, only the few events wait that were bound to the index before. Those already in it,
+//!   whose answers were lost, are found by a lookup and are `Duplicate`. If others remain, the error says that they
+//!   wait for the index to become writable, or to be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,7 @@ pub(super) async fn append(
 
 /// Sends a bulk body through the private alias of the target.
 async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) -> Result<Vec<Item>, SinkError> {
-    // The engine gives up waiting for a shard before we give up waiting for the engine, so that there is an answer.
+    // The engine gives up on a shard before we give up on the engine, so that there is an answer.
     let patience = store.client.bulk_timeout().as_millis() / 2;
     let path = format!("{}/_bulk?require_alias=true&timeout={patience}ms&{}", names::writer(&target.0), bulk::ANSWER);
     let answer = store.client.bulk(&path, body).await?;
@@ -64,8 +64,8 @@ async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) 
     }
     if !answer.is_success() {
         return Err(match answer.failure() {
-            // The engine alone refuses events for what they are, with this status and the name of an error. Whatever
-            // stands before it may answer so for a while only, as with a 404.
+            // Only the engine itself refuses events for their content, with this status and a named error. A proxy in
+            // front of it may answer with other refusals for a while, such as 404.
             failure if answer.status != 400 || answer.error().kind.is_empty() => passing(failure),
             failure => failure.into(),
         });
@@ -73,7 +73,7 @@ async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) 
     Ok(bulk::read(&answer.body, items).map_err(|error| answer.unexpected(error))?)
 }
 
-/// A failure of what is asked besides. It says nothing of the events, so it never means that they are refused.
+/// Converts an error of an auxiliary request. It says nothing about the events, so it never becomes a refusal.
 fn passing(error: StoreError) -> SinkError {
     match error {
         StoreError::Refused { reason } => SinkError::Unavailable { reason, retry_after: None },
@@ -84,7 +84,7 @@ fn passing(error: StoreError) -> SinkError {
     }
 }
 
-/// Finds out what became of events that were not all stored.
+/// Determines the outcomes of events that were not all stored.
 async fn settle(
     store: &ElasticStore,
     target: &Target,
@@ -144,7 +144,7 @@ fn stranded(target: &Target, block: &str) -> String {
     )
 }
 
-/// Puts an event in the place of its stub.
+/// Replaces an event's stub.
 pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &SealedEvent) -> Result<Outcome, SinkError> {
     #[derive(Deserialize)]
     struct Document<'a> {
@@ -177,7 +177,7 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
     }
     let mut items = send(store, target, bulk::overwrite(event, seq_no, primary_term), 1).await?;
     match items.pop() {
-        // Somebody else replaced the stub since we looked; the next time will tell.
+        // Somebody replaced the stub since it was read; the next attempt will find out.
         Some(Item::Taken) => Ok(Outcome::Retry { reason: "the stub has changed meanwhile".to_owned() }),
         Some(item) => {
             let mut outcomes = settle(store, target, std::slice::from_ref(event), vec![item]).await?;
@@ -191,7 +191,7 @@ fn about_nothing() -> StoreError {
     unavailable("an answer about no event".to_owned())
 }
 
-/// An event always has a time; a stub has none, whether it has kept the event's content or not.
+/// An event always has a time; a stub never has one, whether it keeps the event's content or not.
 fn is_stub(source: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Document {
@@ -201,8 +201,8 @@ fn is_stub(source: &[u8]) -> bool {
     serde_json::from_slice::<Document>(source).is_ok_and(|document| document.timestamp.is_none())
 }
 
-/// What stands at the positions of these events, or of it at least the seal; `None` where there is nothing, or it cannot
-/// be read.
+/// Returns the documents at the positions of these events, or at least their seals; `None` where there is none or it
+/// cannot be read.
 async fn stored_at(
     store: &ElasticStore,
     target: &Target,
@@ -224,7 +224,8 @@ async fn stored_at(
         return Ok(Vec::new());
     }
     let ids: Vec<String> = events.iter().map(|event| event.position.to_string()).collect();
-    // Events without a seal are compared byte for byte, and the engine gives the bytes back as long as nothing filters them.
+    // Events without a seal are compared byte for byte. The engine returns the exact bytes if no response filter
+    // applies.
     let are_sealed = events.iter().all(|event| seal_of(&event.document).is_some());
     let filter =
         if are_sealed { "?_source_includes=annals.seal&filter_path=docs._id,docs.found,docs._source" } else { "" };
@@ -241,7 +242,7 @@ async fn stored_at(
     Ok(docs.into_iter().map(source).collect())
 }
 
-/// Whether the alias of the target's series is written through another index by now.
+/// Whether the alias of the target's series has another write index by now.
 async fn has_moved_on(store: &ElasticStore, target: &Target) -> Result<bool, StoreError> {
     let Some((alias, _)) = names::alias_of(&target.0) else {
         return Ok(false);
@@ -250,7 +251,7 @@ async fn has_moved_on(store: &ElasticStore, target: &Target) -> Result<bool, Sto
     Ok(write_index.is_some_and(|index| index != target.0))
 }
 
-/// What it means that an index, or its private alias, was not found.
+/// Decides what a missing index or private alias means.
 async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> SinkError {
     match at_master(store, target).await {
         Ok(AtMaster::Absent) => SinkError::TargetLost { reason: reason.to_owned() },
@@ -265,7 +266,7 @@ async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> SinkError 
     }
 }
 
-/// An index as the elected master knows it.
+/// The state of an index according to the elected master.
 enum AtMaster {
     Absent,
     Present { aliases: BTreeSet<String> },
@@ -274,7 +275,7 @@ enum AtMaster {
 async fn at_master(store: &ElasticStore, target: &Target) -> Result<AtMaster, StoreError> {
     #[derive(Deserialize)]
     struct State {
-        /// Asked for so that an answer about nothing is not taken for one about no index.
+        /// Requested so that an empty answer is not taken for a missing index.
         #[serde(rename = "cluster_uuid")]
         _cluster_uuid: String,
         #[serde(default)]
@@ -297,12 +298,12 @@ async fn at_master(store: &ElasticStore, target: &Target) -> Result<AtMaster, St
     if indices.is_empty() {
         return Ok(AtMaster::Absent);
     }
-    // One of another name may have taken its place, as shrinking does; its name is then an alias.
+    // An index of another name may have taken its place, for example after shrinking; the old name is then an alias.
     let aliases = indices.into_values().flat_map(|index| index.aliases).collect();
     Ok(AtMaster::Present { aliases })
 }
 
-/// Gives an index its private alias back, which somebody took away by hand.
+/// Restores the private alias of an index, which somebody removed.
 async fn restore_alias(store: &ElasticStore, target: &Target) -> Result<(), StoreError> {
     let Target(index) = target;
     let add = json!({"actions": [{"add": {"index": index, "alias": names::writer(index), "is_hidden": true}}]});

@@ -1,7 +1,7 @@
 //! Bulk bodies and their answers.
 //!
-//! A body is built once, into one buffer of known size, without an allocation per event: its cost per event is part of the
-//! log's throughput.
+//! A body is built in one pass, into one buffer of known size, without an allocation per event: its cost per event
+//! limits the log's throughput.
 
 use std::iter;
 
@@ -18,13 +18,13 @@ use crate::{
     event::{ChainId, ChainPosition, SealedEvent},
 };
 
-/// What an answer is cut to: enough for [`read`], with an entry for each item, so that positions are kept.
+/// The response filter: the parts that [`read`] needs, with an entry for each item so that positions are kept.
 pub(super) const ANSWER: &str = "filter_path=errors,items.*.status,items.*.error";
 
 const OPEN: &[u8] = b"{\"create\":{\"_id\":\"";
 const CLOSE: &[u8] = b"\"}}\n";
 
-/// A body that creates these events, each under the id of its position.
+/// Returns a body that creates these events, each under the id of its position.
 pub(super) fn creates(events: &[SealedEvent], pool: &Pool) -> Bytes {
     let documents: usize = events.iter().map(|event| event.document.len()).sum();
     let mut buffer = pool.empty(documents + events.len() * (OPEN.len() + ID_BYTES + CLOSE.len() + 1));
@@ -40,7 +40,7 @@ pub(super) fn creates(events: &[SealedEvent], pool: &Pool) -> Bytes {
     Bytes::from_owner(buffer)
 }
 
-/// A body that puts an event in the place of the document that has this version.
+/// Returns a body that replaces the document of this version by an event.
 pub(super) fn overwrite(event: &SealedEvent, seq_no: u64, primary_term: u64) -> Bytes {
     let id = event.position;
     let line =
@@ -51,7 +51,7 @@ pub(super) fn overwrite(event: &SealedEvent, seq_no: u64, primary_term: u64) -> 
 const CHAIN_BYTES: usize = 32;
 const ID_BYTES: usize = CHAIN_BYTES + 1 + 20;
 
-/// Writes ids as [`ChainPosition`] displays itself, but many of one chain in a row faster.
+/// Writes ids like the `Display` of [`ChainPosition`], but faster for many of one chain in a row.
 struct Id {
     chain: Option<ChainId>,
     text: [u8; ID_BYTES],
@@ -75,25 +75,25 @@ impl Id {
     }
 }
 
-/// What the engine says of one item.
+/// The engine's result for one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
     Stored,
-    /// Something stands under this id.
+    /// There is a document under this id.
     Taken,
-    /// The index or its private alias is not known.
+    /// The index or its private alias was not found.
     Gone(String),
     /// The index takes no writes.
     Blocked(String),
-    /// We may not write there.
+    /// We are not allowed to write there.
     Denied(String),
     /// The document is at fault.
     Rejected(String),
-    /// Not now.
+    /// To be retried later.
     Later(String),
 }
 
-/// Reads an answer: one item for each of `expected`, in order, or what is wrong with it.
+/// Reads an answer: one item for each of `expected`, in order.
 pub(super) fn read(answer: &[u8], expected: usize) -> Result<Vec<Item>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Answer<'a> {
@@ -114,7 +114,7 @@ pub(super) fn read(answer: &[u8], expected: usize) -> Result<Vec<Item>, serde_js
     Ok(items.into_iter().map(Told::judge).collect())
 }
 
-/// Whether the answer is, to the byte, the one for this many events that were all created: it is nearly always.
+/// Whether the answer is, byte for byte, the one for this many created events, as it nearly always is.
 fn is_all_created(answer: &[u8], expected: usize) -> bool {
     const ITEM: &[u8] = b"{\"create\":{\"status\":201}}";
     let items = answer.strip_prefix(b"{\"errors\":false,\"items\":[").and_then(|rest| rest.strip_suffix(b"]}"));
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(read(answer, 1).unwrap(), [Item::Later("HTTP 503: no reason given".to_owned())]);
     }
 
-    /// As the engines answered, shortened to what the filter leaves.
+    /// As the engines answered, shortened by the response filter.
     #[test]
     fn each_recorded_item_is_told_apart() {
         let check = |item: &str, expected: fn(&Item) -> bool| {

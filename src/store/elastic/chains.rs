@@ -1,8 +1,8 @@
-//! Which chains there are, and how far they reach without a gap.
+//! The chains in an engine, and how far each reaches without a gap.
 //!
-//! A copy of an index may be there besides it, so that a position counts twice. Within one index it does not, as its id is
-//! made of the position: a span of which one index has as many events as it is long is whole. Spans are divided into ever
-//! smaller ones, a thousand at a time, until what is left is short enough to be looked at position by position.
+//! An index may have a copy, so that a position counts twice. Within one index it cannot, as the position determines
+//! the id: a span is complete if one index has as many of its events as it is long. Spans are divided further, into a
+//! thousand each time, until the rest is short enough to be checked position by position.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,16 +20,16 @@ const CHAIN: &str = "annals.chain";
 const SEQUENCE: &str = "event.sequence";
 const RECEIVED: &str = "annals.received";
 
-/// How many positions are looked at one by one.
+/// How many positions are checked one by one.
 const FEW: u64 = 10_000;
 
-/// Into how many spans a longer one is divided.
+/// The number of parts into which a long span is divided.
 const SPANS: u64 = 1_000;
 
-/// How many chains are asked for at once; below the engines' own `search.max_buckets`.
+/// How many chains are on a page; below the engines' default for `search.max_buckets`.
 const PAGE_CHAINS: u64 = 10_000;
 
-/// Page by page, in the order of their names; each is answered for at once.
+/// Reads all chains, page by page in the order of their ids.
 pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<ChainEntry>, StoreError> {
     let (mut chains, mut after) = (Vec::new(), None);
     loop {
@@ -61,7 +61,7 @@ pub(super) async fn first(
     let First { first, received } = Positions { store, chain }.ask(from, end, first).await?;
     let entry = |(first, received): (f64, f64)| {
         let position = ChainPosition { chain, sequence: Sequence(first as u64) };
-        // A chain never goes back in time, so the earliest is that of the first.
+        // Times never decrease along a chain, so the earliest is that of the first event.
         ChainEntry { position, received: UnixMillis(received as i64) }
     };
     Ok(first.value.zip(received.value).map(entry))
@@ -87,22 +87,22 @@ pub(super) async fn reach(
     Ok((next > from).then(|| Sequence(next - 1)))
 }
 
-/// Those of one chain.
+/// The positions of one chain.
 struct Positions<'a> {
     store: &'a ElasticStore,
     chain: ChainId,
 }
 
 impl Positions<'_> {
-    /// The last position, if it is not before `from`.
+    /// Returns the last position that is not before `from`.
     async fn last(&self, from: u64) -> Result<Option<u64>, StoreError> {
-        // No engine has numbers beyond these, nor takes them in a question.
+        // The engines have no greater numbers, and refuse them in queries.
         let Ok(end) = i64::try_from(from).map(|_| i64::MAX.unsigned_abs()) else { return Ok(None) };
         let Last { last } = self.ask(from, end, json!({"last": {"max": {"field": SEQUENCE}}})).await?;
         Ok(last.value.map(|last| last as u64))
     }
 
-    /// Goes from `from` over what is surely whole, until there are few left of which something may be missing.
+    /// Skips positions from `from` that are certainly complete, until fewer than [`FEW`] remain that may have a gap.
     async fn leap(&self, from: u64, last: u64) -> Result<u64, StoreError> {
         let (mut next, mut end) = (from, last);
         while next <= end && end - next >= FEW {
@@ -124,7 +124,7 @@ impl Positions<'_> {
         Ok(next)
     }
 
-    /// Of the next few positions from `from` on: how many follow each other, and how many they are.
+    /// Checks the next few positions from `from`; returns how many follow without a gap, and how many were checked.
     async fn row(&self, from: u64, last: u64) -> Result<(u64, u64), StoreError> {
         if from > last {
             return Ok((0, 0));
@@ -178,7 +178,7 @@ struct Name {
 }
 
 impl Chain {
-    /// `None` for what is not ours: an index of this name may have other documents in it.
+    /// Returns `None` for documents that are not ours, which an index of this name may contain.
     fn end(&self) -> Option<ChainEntry> {
         let chain = self.key.chain.parse().ok()?;
         let position = ChainPosition { chain, sequence: Sequence(self.last.value? as u64) };
@@ -197,7 +197,7 @@ struct Last {
     last: Extreme,
 }
 
-/// The greatest or least value, if there is any.
+/// The result of a `max` or `min` aggregation.
 #[derive(Default, Deserialize)]
 struct Extreme {
     value: Option<f64>,
@@ -231,7 +231,7 @@ struct Index {
 }
 
 impl RangeBucket {
-    /// How many positions the index has that has the most.
+    /// Returns the number of positions in the index that has the most.
     fn in_one_index(&self) -> u64 {
         self.indices.buckets.first().map_or(0, |index| index.doc_count)
     }

@@ -1,11 +1,11 @@
-//! One HTTP call to an engine: which node, how long, and what its answer means.
+//! HTTP calls to an engine: which node, how long, and what an answer means.
 //!
-//! The official client is used through its raw `send` only, with one transport per node: its own pool neither fails over
-//! nor leaves a dead node alone. Searches go by [`super::reading`]. Media types are the plain ones, which every engine takes.
+//! Of the official client only raw `send` is used, with one transport per node: its own pool neither fails over nor
+//! avoids dead nodes. Searches use [`super::reading`]. Media types are the plain ones, which every engine accepts.
 //!
-//! Nodes are taken in turn. One that could not be reached or did not answer rests for [`REST`]; where all rest, the next in
-//! turn is tried all the same. A call that may be repeated goes on to the next node when a connection fails, within its
-//! one deadline; an append does not, for whoever appends must know of each attempt.
+//! Nodes are used in turn. A node that could not be reached or did not answer rests for [`REST`]; if all rest, the next
+//! in turn is tried anyway. A call that may be repeated moves on to the next node when a connection fails, within its
+//! one deadline; an append does not, because the caller must know of each attempt.
 
 use std::{
     sync::{
@@ -32,14 +32,14 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How long a node is left alone after it failed.
+/// How long a node is avoided after it failed.
 const REST: Duration = Duration::from_secs(10);
 
-/// The largest answer to a search that is read, and to anything else where the engine says its size beforehand: what else is
-/// asked for is of bounded size.
+/// The largest answer that is read to a search; and to other calls, if the engine announces the size. Those answers are
+/// of bounded size anyway.
 pub(super) const MAX_ANSWER: usize = 256 << 20;
 
-/// The longest reason that is passed on, in bytes.
+/// The longest reason that is reported, in bytes.
 const MAX_REASON: usize = 600;
 
 pub(super) struct Client {
@@ -56,13 +56,13 @@ struct Node {
     rests_until: Mutex<Option<Instant>>,
 }
 
-/// What an engine answered, good or bad.
+/// An engine's answer, whatever its status.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Bytes,
     retry_after: Option<Duration>,
-    /// What was asked, for messages.
+    /// The request, for messages.
     call: String,
 }
 
@@ -123,18 +123,18 @@ impl Client {
         self.nodes.iter().map(|node| node.url.as_str())
     }
 
-    /// Makes a call that does no harm if it is made twice.
+    /// Makes an idempotent call.
     async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, StoreError> {
         self.repeat(|node, deadline| node.send(method, path, HeaderMap::new(), body.clone(), deadline)).await
     }
 
-    /// Searches; `None` if the answer has more than `most` bytes.
+    /// Runs a search; `None` if the answer has more than `most` bytes.
     pub(super) async fn search(&self, path: &str, body: String, most: usize) -> Result<Option<Answer>, StoreError> {
         let body = Bytes::from(body);
         self.repeat(|node, deadline| node.search(path, body.clone(), most, deadline)).await
     }
 
-    /// Asks one node after the other until one answers.
+    /// Tries one node after the other until one answers.
     async fn repeat<'a, T, F>(&'a self, ask: impl Fn(&'a Node, Instant) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>> + 'a,
@@ -164,7 +164,7 @@ impl Client {
         node.send(Method::Post, path, headers, Some(body), deadline).await
     }
 
-    /// All nodes, from the next in turn on, those that rest last.
+    /// Returns all nodes, starting with the next in turn; resting ones come last.
     fn in_turn(&self) -> impl Iterator<Item = &Node> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len().max(1);
         let (before, from) = self.nodes.split_at_checked(turn).unwrap_or((&[], &self.nodes));
@@ -255,7 +255,7 @@ fn name(method: Method) -> &'static str {
 }
 
 impl Answer {
-    /// The body of a good answer, or what a bad one means.
+    /// Returns the body of a successful answer, or the error that the answer means.
     pub(super) fn accepted(self) -> Result<Bytes, StoreError> {
         if self.is_success() { Ok(self.body) } else { Err(self.failure()) }
     }
@@ -264,7 +264,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The engine's own words.
+    /// Returns the error as the engine describes it.
     pub(super) fn error(&self) -> EngineError {
         #[derive(Deserialize)]
         struct Body<'a> {
@@ -283,7 +283,7 @@ impl Answer {
         match self.status {
             403 | 429 if error.is_block() => StoreError::Blocked { reason },
             401 | 403 => StoreError::Denied { reason },
-            // OpenSearch calls these a 503 and a 500.
+            // OpenSearch answers these with 503 and 500.
             _ if error.is("too_many_buckets_exception") || error.is("too_many_nested_clauses") => {
                 StoreError::Refused { reason }
             }
@@ -292,12 +292,12 @@ impl Answer {
         }
     }
 
-    /// For an answer that is not what was asked for.
+    /// Returns the error for an unexpected answer.
     pub(super) fn unexpected(&self, what: impl std::fmt::Display) -> StoreError {
         unavailable(format!("{}: unexpected answer: {what}", self.call))
     }
 
-    /// Reads the body of a good answer.
+    /// Parses the body of a successful answer.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, StoreError> {
         if !self.is_success() {
             return Err(self.failure());
@@ -309,13 +309,13 @@ impl Answer {
 /// An error as the engines describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EngineError {
-    /// Such as `index_not_found_exception`; empty where none is named.
+    /// Such as `index_not_found_exception`; empty if none is named.
     pub(super) kind: String,
     pub(super) reason: String,
 }
 
 impl EngineError {
-    /// Reads an object with `type` and `reason`, or a plain text. A search that failed is described by what it failed of.
+    /// Reads an object with `type` and `reason`, or a plain text. A failed search takes the kind of its cause.
     pub(super) fn read(error: &RawValue) -> Self {
         #[derive(Deserialize)]
         struct Described {
@@ -349,7 +349,7 @@ impl EngineError {
         Self { kind, reason: bounded(&reason) }
     }
 
-    /// Writing is forbidden by a block or because the index is closed, not by what is written or who writes it.
+    /// Whether the index is blocked or closed for writing; neither the content nor the user is at fault.
     pub(super) fn is_block(&self) -> bool {
         matches!(self.kind.as_str(), "cluster_block_exception" | "index_closed_exception")
     }
@@ -370,7 +370,7 @@ impl std::fmt::Display for EngineError {
     }
 }
 
-/// The answer to a search that cannot be made for less than [`MAX_ANSWER`].
+/// Returns the answer to a search that cannot ask for less, or an error if it exceeded [`MAX_ANSWER`].
 pub(super) fn whole(answer: Option<Answer>) -> Result<Answer, StoreError> {
     answer.ok_or_else(|| unavailable(format!("a search was answered with more than {MAX_ANSWER} bytes")))
 }
@@ -379,7 +379,7 @@ pub(super) fn unavailable(reason: String) -> StoreError {
     StoreError::Unavailable { reason, retry_after: None }
 }
 
-/// The text, cut to [`MAX_REASON`] where it is longer.
+/// Cuts the text to [`MAX_REASON`].
 fn bounded(text: &str) -> String {
     if text.len() <= MAX_REASON {
         return text.trim().to_owned();

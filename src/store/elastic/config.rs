@@ -1,4 +1,4 @@
-//! What an operator says about an engine: where it is, who we are to it, and what our resources there are called.
+//! The configuration of an engine: where it is, how to log in, and the names of our resources in it.
 
 use std::{
     fs, io,
@@ -202,12 +202,12 @@ impl ElasticConfig {
         Ok(self.ca_file.as_ref().map(|path| ca_file::read(path, parse)).transpose()?)
     }
 
-    /// The same, for searches.
+    /// Returns the same certificates, for searches.
     pub(super) fn authorities(&self) -> Result<Vec<reqwest::Certificate>, ConfigError> {
         Ok(self.ca_file.as_deref().map(ca_file::read_for_reqwest).transpose()?.unwrap_or_default())
     }
 
-    /// The header that the client makes of the credentials, for searches.
+    /// Returns the header that the client makes from the credentials, for searches.
     pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, ConfigError> {
         let text = match self.credentials()? {
             None | Some(Credentials::Certificate(_)) => return Ok(None),
@@ -282,7 +282,7 @@ impl ApiKey {
     }
 }
 
-/// The secret that is given in one of two ways. White space at the end of a file is the editor's.
+/// Returns the secret, which is given as text or in a file. White space at the end of a file is ignored.
 fn secret(key: &'static str, text: Option<&Secret>, file: Option<&Path>) -> Result<Secret, ConfigError> {
     match (text, file) {
         (Some(text), None) => Ok(text.clone()),
@@ -299,7 +299,7 @@ fn secret(key: &'static str, text: Option<&Secret>, file: Option<&Path>) -> Resu
     }
 }
 
-/// A cloud id is `name:` and, in Base64, the domain, the engine's own name in it, and others' after a `$` each.
+/// A cloud id is `name:` followed, in Base64, by the domain and the names of the engine and others, each after a `$`.
 fn cloud_url(cloud_id: &str) -> Option<NodeUrl> {
     let (_, encoded) = cloud_id.rsplit_once(':')?;
     let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
@@ -311,7 +311,7 @@ fn cloud_url(cloud_id: &str) -> Option<NodeUrl> {
     format!("https://{engine}.{domain}").parse().ok()
 }
 
-/// For tests that are about something else.
+/// For tests that do not depend on it.
 #[cfg(test)]
 impl Default for ElasticConfig {
     fn default() -> Self {

@@ -1,7 +1,7 @@
-//! Filters in the engines' language. What they mean is in [`crate::query::filter`].
+//! Translates filters into the engines' query language. Their meaning is defined in [`crate::query::filter`].
 //!
-//! Nothing here scores, so all of it may be cached. Values are taken as they are: no clause analyses them again. Dates go
-//! as text, because OpenSearch misreads negative numbers of milliseconds.
+//! No clause scores, so all may be cached. No clause analyses its values. Dates are sent as text, because OpenSearch
+//! misreads negative milliseconds.
 
 use std::ops::Bound;
 
@@ -19,16 +19,17 @@ use crate::{
     time::format_time,
 };
 
-/// How deep clauses nest as they are. Elasticsearch parses 30 levels; what is deeper goes as text, which it parses by itself.
+/// How deep clauses nest as JSON. Elasticsearch parses 30 levels; deeper clauses are sent as encoded text, which it
+/// parses separately.
 const MAX_DEPTH: usize = 20;
 
-/// The clause that matches what the filter matches, and stubs where it is a negation: whose events are asked for says
-/// that there is a time.
+/// Returns the clause for a filter. A negation matches stubs too; these are excluded by the query's scope, which
+/// requires a time.
 pub(super) fn clause(filter: &Filter) -> Json {
     deep(filter).0
 }
 
-/// The clause, and how deep it is.
+/// Returns the clause and its depth.
 fn deep(filter: &Filter) -> (Json, usize) {
     match filter {
         Filter::All(parts) if parts.is_empty() => (json!({"match_all": {}}), 1),
@@ -44,7 +45,7 @@ fn deep(filter: &Filter) -> (Json, usize) {
     }
 }
 
-/// What is made of the clauses of these filters, and how deep it is.
+/// Combines the clauses of these filters, and returns the result with its depth.
 fn over<'a>(filters: impl IntoIterator<Item = &'a Filter>, make: impl FnOnce(Vec<Json>) -> Json) -> (Json, usize) {
     let (clauses, depths): (Vec<Json>, Vec<usize>) = filters.into_iter().map(deep).unzip();
     bounded(make(clauses), depths.into_iter().max().unwrap_or(0) + 1)
@@ -66,7 +67,7 @@ fn any(clauses: Vec<Json>) -> Json {
     json!({"bool": {"should": clauses, "minimum_should_match": 1}})
 }
 
-/// An index that was made without our template has no such path; it has no events of ours either.
+/// Ignores indices without this path: they were created without our template and have no events of ours.
 pub(super) fn element(path: &str, inner: &Json) -> Json {
     json!({"nested": {"path": path, "ignore_unmapped": true, "score_mode": "none", "query": inner}})
 }
@@ -85,9 +86,9 @@ fn tested(subject: &Subject, test: &Test) -> Json {
     }
 }
 
-/// Where the engines have what of a field.
+/// The paths of a field in the engines' mappings.
 struct Paths {
-    /// What exists wherever the event has the field.
+    /// A path that exists exactly where the event has the field.
     itself: String,
     value: String,
     words: String,
@@ -170,7 +171,7 @@ fn bound(included: &str, excluded: &str, bound: &Bound<Value>) -> Option<(String
     }
 }
 
-/// The last instant within a bound of dates, where the next one within lies at this distance.
+/// Returns the outermost instant within a bound; `step` leads from an excluded bound to the next instant inside.
 fn instant(bound: &Bound<Value>, step: i64) -> Option<UnixMillis> {
     match bound {
         Bound::Included(Value::Millis(millis)) => Some(*millis),
@@ -179,9 +180,9 @@ fn instant(bound: &Bound<Value>, step: i64) -> Option<UnixMillis> {
     }
 }
 
-/// Dates between these two, both included.
+/// Matches dates from `low` to `high`, inclusive.
 pub(super) fn within(path: &str, low: Option<UnixMillis>, high: Option<UnixMillis>) -> Json {
-    // No date that an event has lies outside of these.
+    // No event has a date outside these limits.
     let (low, high) = (low.map(|low| low.max(UnixMillis::FIRST)), high.map(|high| high.min(UnixMillis::LAST)));
     if low.is_some_and(|low| low > UnixMillis::LAST) || high.is_some_and(|high| high < UnixMillis::FIRST) {
         return nothing();
@@ -216,7 +217,7 @@ fn like(path: &str, pattern: &Pattern) -> Json {
     }
 }
 
-/// A text without words exists all the same, so that any word at all is asked for as a word of at least one letter.
+/// A text without words exists too, so "any word" has to be a word of at least one character.
 fn word_like(path: &str, pattern: &Pattern) -> Json {
     if pattern.prefix() == Some("") { json!({"wildcard": {path: {"value": "?*"}}}) } else { like(path, pattern) }
 }
@@ -225,7 +226,7 @@ fn escaped(piece: &str) -> String {
     piece.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?")
 }
 
-/// Spans, for the words are in the form that the index has them in.
+/// Uses spans, because the words are already in the form of the index.
 fn phrase(path: &str, words: &[String]) -> Json {
     let words: Vec<Json> = words.iter().map(|word| json!({"span_term": {path: {"value": word}}})).collect();
     if words.is_empty() {

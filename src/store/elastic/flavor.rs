@@ -1,4 +1,4 @@
-//! Every difference between the engines. All other modules speak to both in the same words.
+//! All differences between the engines. The other modules treat both alike.
 //!
 //! | | Elasticsearch | OpenSearch |
 //! | --- | --- | --- |
@@ -35,19 +35,19 @@ pub(super) enum Product {
     OpenSearch,
 }
 
-/// Who runs the lifecycle policy.
+/// Who executes the lifecycle policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lifecycle {
     /// Elasticsearch's index lifecycle management.
     Ilm,
     /// OpenSearch's index state management.
     Ism,
-    /// Annals itself, as far as rollover goes.
+    /// Annals itself, which only does rollovers.
     Own,
 }
 
 impl Flavor {
-    /// Asks the engine what it is, and installs the policy if it has none of this name.
+    /// Detects the engine, and installs the policy if there is none of this name.
     pub(super) async fn detect(client: &Client, names: &Names, policy: &Policy) -> Result<Self, StoreError> {
         let product = Product::detect(client).await?;
         let managed = match product {
@@ -85,7 +85,7 @@ impl Product {
         }
     }
 
-    /// Settings and mappings, as generated for this engine.
+    /// Returns the settings and mappings generated for this engine.
     pub(super) const fn index_template(self) -> &'static str {
         match self {
             Self::Elasticsearch => include_str!("../../../mappings/elasticsearch.json"),
@@ -95,7 +95,7 @@ impl Product {
 }
 
 impl Product {
-    /// Holds these indices still for searches; gives what the point in time is called, or nothing where there is no index.
+    /// Opens a point in time over these indices and returns its id, or `None` if there is no index.
     pub(super) async fn open_point(
         self,
         client: &Client,
@@ -118,7 +118,7 @@ impl Product {
         if !answer.is_success() {
             return match self {
                 _ if no_such_service(&answer) => Err(no_points(&answer)),
-                // OpenSearch cannot say what a point without indices is called.
+                // OpenSearch cannot open a point over no indices.
                 Self::OpenSearch if answer.status == 400 && !has_indices(client, indices).await? => Ok(None),
                 Self::Elasticsearch | Self::OpenSearch => Err(answer.failure()),
             };
@@ -126,7 +126,7 @@ impl Product {
         answer.json().map(|Opened { id }| Some(id))
     }
 
-    /// Lets go of a point in time. What comes of it does not matter: the engine does so by itself in the end.
+    /// Closes a point in time. Errors are ignored, as the engine closes it by itself in the end.
     pub(super) async fn close_point(self, client: &Client, id: &str) {
         let (path, body) = match self {
             Self::Elasticsearch => ("_pit", json!({"id": id})),
@@ -149,7 +149,7 @@ async fn has_indices(client: &Client, indices: &str) -> Result<bool, StoreError>
 }
 
 impl Lifecycle {
-    /// What an index needs in its settings for its policy to find it.
+    /// Returns the settings that link an index to its policy.
     pub(super) fn index_settings(self, policy: &str, alias: &str) -> Option<(&'static str, Value)> {
         match self {
             Self::Ilm => Some(("lifecycle", json!({"name": policy, "rollover_alias": alias}))),
@@ -158,8 +158,8 @@ impl Lifecycle {
         }
     }
 
-    /// Creates the policy if it is absent; `false` where the engine runs no policies of this kind. One that is there is
-    /// the operator's, and is left as it is.
+    /// Creates the policy if it is absent; returns `false` if the engine runs no policies of this kind. An existing
+    /// policy belongs to the operator and is left as it is.
     async fn ensure_policy(self, client: &Client, names: &Names, policy: &Policy) -> Result<bool, StoreError> {
         let (path, body) = match self {
             Self::Ilm => (format!("_ilm/policy/{}", names.policy()), policy.as_ilm()),
@@ -174,12 +174,12 @@ impl Lifecycle {
             _ => return Err(found.failure()),
         }
         let created = client.put(&path, body.to_string()).await?;
-        // 409: another writer was quicker.
+        // 409: another writer was faster.
         if created.is_success() || created.status == 409 { Ok(true) } else { Err(created.failure()) }
     }
 }
 
-/// The answers for a path that no plugin handles, and for one that a hosted product withholds.
+/// Recognises the answers for a path that no plugin handles, and for one that a hosted product withholds.
 fn no_such_service(answer: &Answer) -> bool {
     let error = answer.error();
     error.reason.starts_with("no handler found") || error.is("api_not_available_exception") || answer.status == 405

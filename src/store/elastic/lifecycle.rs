@@ -1,13 +1,13 @@
-//! The one lifecycle policy, `ilm/policy.json`, and what it is in the words of each engine.
+//! The lifecycle policy, `ilm/policy.json`, translated for each engine.
 
 use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::{Map, Value, json};
 
-/// The policy as Elasticsearch writes it. Only what every engine can be told is taken: rollover, and deletion some time
-/// after it. Anything else fails to load, so that no engine silently runs another policy than the file says.
+/// The policy in Elasticsearch's format. It may only contain rollover, and deletion some time after it, which every
+/// engine supports. Anything else fails to load, so that no engine silently runs a different policy.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
-    /// As in the file.
+    /// The unchanged file.
     whole: Value,
     phases: Phases,
 }
@@ -48,7 +48,7 @@ struct HotActions {
     rollover: Conditions,
 }
 
-/// When to roll over: as soon as one of them is met.
+/// When to roll over: as soon as one condition is met.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Conditions {
@@ -63,7 +63,7 @@ struct Conditions {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Delete {
-    /// Counted from the rollover.
+    /// The age since the rollover.
     min_age: String,
     #[serde(rename = "actions")]
     _actions: DeleteActions,
@@ -77,7 +77,7 @@ struct DeleteActions {
 }
 
 impl Policy {
-    /// The policy that is built in.
+    /// Returns the built-in policy.
     pub(super) fn built_in() -> Result<Self, serde_json::Error> {
         Self::read(include_str!("../../../ilm/policy.json"))
     }
@@ -91,12 +91,12 @@ impl Policy {
         Ok(Self { whole: serde_json::from_str(text)?, phases })
     }
 
-    /// The body of `PUT _ilm/policy/…`.
+    /// Returns the body of `PUT _ilm/policy/…`.
     pub(super) fn as_ilm(&self) -> Value {
         self.whole.clone()
     }
 
-    /// The body of `PUT _plugins/_ism/policies/…`, for indices of these names.
+    /// Returns the body of `PUT _plugins/_ism/policies/…`, for indices of these names.
     pub(super) fn as_ism(&self, pattern: &str) -> Value {
         let Conditions { max_size, max_age, max_docs } = &self.phases.hot.actions.rollover;
         let mut rollover = Map::new();
@@ -120,7 +120,7 @@ impl Policy {
         }})
     }
 
-    /// The body of `POST {alias}/_rollover/…`: the same conditions, in the words that all engines share.
+    /// Returns the body of `POST {alias}/_rollover/…`, with the same conditions, in a form that all engines accept.
     pub(super) fn as_rollover(&self) -> Value {
         json!({"conditions": self.phases.hot.actions.rollover})
     }

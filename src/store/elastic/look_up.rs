@@ -1,7 +1,7 @@
-//! Finds events in whatever index they are, for a shipper that has lost the record of where it sent them.
+//! Finds events in any index, for a shipper that has lost the record of where it sent them.
 //!
-//! An id is unique in one index only, so an event that is sent to another index than before would be there twice.
-//! Closed indices cannot be searched, and are passed over.
+//! An id is unique only within an index, so an event sent to a different index than before would be stored twice.
+//! Closed indices cannot be searched, and are skipped.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::{
     store::{Outcome, StoreError, occupied::outcome_at},
 };
 
-/// Ids in one search; the engines give back 10,000 documents at most.
+/// The number of ids in one search; the engines return 10,000 documents at most.
 const AT_A_TIME: usize = 1_000;
 
 pub(super) async fn look_up(store: &ElasticStore, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {

@@ -1,13 +1,14 @@
 //! Events in Elasticsearch 9 and OpenSearch 3.
 //!
-//! One alias per stream, over indices that follow each other; what they are called is in [`names`], how they come to be in
-//! [`setup`], and why each event is in them exactly once in [`append`]. The engines' differences are in [`flavor`] alone.
+//! Each stream has one alias over a series of indices. Their names are in [`names`], their creation in [`setup`], and
+//! the reason why each event is in them exactly once in [`append`]. All differences between the engines are in
+//! [`flavor`].
 //!
 //! On an Elasticsearch with security the user needs the cluster privileges `monitor`, `manage_index_templates` and
 //! `manage_ilm`, and on `{index_prefix}-event-log-*` the index privileges `manage`, `index` and `read`.
 //!
-//! What is asked is bounded in time on both sides: the engine is told when to give up, and a call that is dropped closes its
-//! connection, at which the engine ends its search.
+//! Requests are bounded in time on both sides: the engine is told when to give up, and a call that is dropped closes
+//! its connection, upon which the engine cancels its search.
 
 mod aggregate;
 mod append;
@@ -59,16 +60,16 @@ use crate::{
 pub struct ElasticStore {
     client: Arc<Client>,
     names: Names,
-    /// Which copies answer: see [`preference`].
+    /// Selects the shard copies that answer: see [`preference`].
     preference: String,
-    /// What the engine was found to be at the last set-up.
+    /// The engine as detected at the last set-up.
     flavor: Mutex<Option<Flavor>>,
-    /// What bulk bodies are built in.
+    /// Buffers for bulk bodies.
     bodies: Pool,
 }
 
 impl ElasticStore {
-    /// Reads the secrets that the configuration names. The engine is left alone until [`Store::setup`].
+    /// Reads the secrets that the configuration names. Does not contact the engine before [`Store::setup`].
     pub fn new(config: &ElasticConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             client: Arc::new(Client::new(config)?),
@@ -97,7 +98,7 @@ impl ElasticStore {
         Ok(Series::new(&self.client, &self.names, self.flavor().await?, stream))
     }
 
-    /// Shows searches everything that was stored before the call.
+    /// Makes everything that was stored before the call visible to searches.
     async fn make_visible(&self) -> Result<(), StoreError> {
         #[derive(Deserialize)]
         struct Refreshed {
@@ -120,24 +121,25 @@ impl ElasticStore {
         whole(self.search_within(body, MAX_ANSWER).await?)
     }
 
-    /// `None` if the answer has more than `most` bytes.
+    /// Returns `None` if the answer has more than `most` bytes.
     async fn search_within(&self, body: impl ToString, most: usize) -> Result<Option<Answer>, StoreError> {
         let (indices, preference) = (self.names.pattern(), &self.preference);
         let path = format!("{indices}/_search?{}&{}&preference={preference}", search::INDICES, search::WHOLE);
         self.client.search(&path, body.to_string(), most).await
     }
 
-    /// How long a search may take by the engine's clock: less than we wait, so that there is an answer.
+    /// Returns the engine's time limit for a search: shorter than ours, so that there is an answer.
     fn search_timeout(&self) -> String {
         format!("{}ms", self.client.request_timeout().as_millis() * 9 / 10)
     }
 }
 
-/// Lets the same copy of a shard answer all searches of one store, as long as it is there. Copies are refreshed each at its own
-/// moments, so that one may not yet show what another has shown: whoever asks how far a chain reaches and then for its events
-/// would pass over some. The text is drawn anew for each store, so that the writers do not all ask the same copies.
+/// Returns a random preference, with which the same shard copies answer all searches of one store, as long as they
+/// exist. Copies are refreshed independently, so one may lack events that another has shown: a caller that asks how far
+/// a chain reaches, and then reads its events, would miss some. Each store draws its own, so that different writers use
+/// different copies.
 fn preference() -> String {
-    // Without randomness all copies are as good; only the load is then less evenly spread.
+    // Without randomness the copies are only used less evenly.
     format!("annals-{:016x}", getrandom::u64().unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! What Annals' resources in an engine are called.
+//! The names of Annals' resources in an engine.
 //!
 //! | resource | name |
 //! | --- | --- |
@@ -17,7 +17,7 @@ pub(super) struct Names {
     version: String,
 }
 
-/// A prefix or version that the engines would not take in a name.
+/// A prefix or version that the engines would not accept in a name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: expected 1 to 64 lower-case letters, digits, dots, hyphens and underscores{rest}, found {found:?}")]
 pub struct BadName {
@@ -43,7 +43,7 @@ impl Names {
         Ok(Self { prefix: prefix.to_owned(), version })
     }
 
-    /// The alias that a stream is written through.
+    /// Returns the write alias of a stream.
     pub(super) fn alias(&self, stream: &Stream) -> String {
         format!("{}-event-log-{}-{stream}", self.prefix, self.version)
     }
@@ -52,7 +52,7 @@ impl Names {
         format!("{}-event-log-policy", self.prefix.strip_prefix('.').unwrap_or(&self.prefix))
     }
 
-    /// All indices, of all streams and versions.
+    /// Returns the pattern of all indices, of all streams and versions.
     pub(super) fn pattern(&self) -> String {
         format!("{}-event-log-*", self.prefix)
     }
@@ -62,17 +62,17 @@ pub(super) fn template(alias: &str) -> String {
     format!("{alias}-template")
 }
 
-/// The alias that an index has for itself, from the template on, so that appending to it never makes an index.
+/// Returns the private alias of an index. The template defines it, so that an append never creates an index.
 pub(super) fn writer(index: &str) -> String {
     format!("{index}-writer")
 }
 
-/// The index of this number behind an alias.
+/// Returns the index with this number in the alias's series.
 pub(super) fn index(alias: &str, number: u32) -> String {
     format!("{alias}-{number:06}")
 }
 
-/// The alias that an index stands behind, and its number there.
+/// Returns the alias of an index, and its number in the series.
 pub(super) fn alias_of(index: &str) -> Option<(&str, u32)> {
     let (alias, number) = index.rsplit_once('-')?;
     let is_number = number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());

@@ -1,7 +1,7 @@
-//! The order of events in the engines' words, and places in it.
+//! Sort orders and places in the engines' terms.
 //!
-//! What an event lacks comes last. The engines put a number in its place, which is part of the place of an event, and
-//! which neither takes as `null`: it has to be said outright.
+//! Events without a value come last. The engines substitute a number for the missing value, which becomes part of a
+//! place; neither engine accepts `null` instead, so places have to contain that number.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::{
     schema::{Field, Kind},
 };
 
-/// The keys to sort by.
+/// Returns the sort keys.
 pub(super) fn keys(sort: &[Sort]) -> Vec<Value> {
     let ties = Order::of_ties(sort);
     let mut keys: Vec<Value> = sort.iter().flat_map(|sort| keys_of(sort.field(), sort.order)).collect();
@@ -19,7 +19,7 @@ pub(super) fn keys(sort: &[Sort]) -> Vec<Value> {
     keys
 }
 
-/// The values of a place, one for each of the keys.
+/// Returns the values of a place, one for each sort key.
 pub(super) fn place(place: &Place, sort: &[Sort]) -> Vec<Value> {
     let sorts = sort.iter().zip(&place.keys);
     let mut values: Vec<Value> =
@@ -82,12 +82,12 @@ fn key(path: &str, kind: Kind, order: Order) -> Value {
         Order::Ascending => "asc",
         Order::Descending => "desc",
     };
-    // The engines differ in the number that they put in the place of a missing boolean.
+    // The engines differ in what they substitute for a missing boolean.
     let missing = if kind == Kind::Boolean { beyond(kind, order) } else { json!("_last") };
     json!({path: {"order": direction, "missing": missing, "unmapped_type": type_of(kind)}})
 }
 
-/// What stands in the place of a missing value: what comes after all values there are.
+/// Returns the substitute for a missing value, which sorts after all values.
 fn beyond(kind: Kind, order: Order) -> Value {
     let either = |ascending: Value, descending: Value| match order {
         Order::Ascending => ascending,
@@ -101,8 +101,9 @@ fn beyond(kind: Kind, order: Order) -> Value {
     }
 }
 
-/// The same key in floating point. The engines put what is missing at the end of the numbers, where a `long` may itself
-/// be; in floating point that is infinity, where it may not. Numbers that become equal are told apart by the next key.
+/// Converts a sort key to floating point. The engines substitute the greatest number for a missing value, which a
+/// `long` may itself have; in floating point they substitute infinity, which it cannot have. The next key separates
+/// numbers that become equal.
 fn as_double(mut key: Value) -> Value {
     for options in key.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
         options.insert("numeric_type".to_owned(), "double".into());
@@ -110,7 +111,7 @@ fn as_double(mut key: Value) -> Value {
     key
 }
 
-/// Where the whole values of a field are. Text has its keyword.
+/// Returns the path of a field's whole values; for text that is its keyword.
 pub(super) fn value_path(field: &Field) -> String {
     match field.kind {
         Kind::Text | Kind::Json => format!("{}.keyword", field.path),
@@ -127,7 +128,7 @@ pub(super) fn value_path(field: &Field) -> String {
     }
 }
 
-/// What a field counts as where an index does not have it; of the types that every engine has.
+/// Returns the type to assume in indices that do not map the field; every engine has these types.
 const fn type_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Date => "date",

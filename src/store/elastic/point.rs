@@ -1,7 +1,7 @@
-//! A point in time: what the engine holds still, so that several searches see the same events.
+//! A point in time: a snapshot that the engine keeps, so that several searches see the same events.
 //!
-//! The engine lets go of it after [`KEEP_ALIVE`] without a search. It is asked to do so earlier when the point is closed or
-//! dropped. Where an engine grants none, the error says why: there is no other way to read on that misses nothing.
+//! The engine releases it after [`KEEP_ALIVE`] without a search. Closing or dropping the point releases it earlier. If
+//! the engine opens none, the error says why: there is no other way to continue reading that misses nothing.
 
 use std::sync::Arc;
 
@@ -16,26 +16,26 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How long the engine holds it from one search to the next.
+/// How long the engine keeps the point from one search to the next.
 pub(super) const KEEP_ALIVE: &str = "5m";
 
 pub(super) struct Point {
     client: Arc<Client>,
     product: Product,
-    /// `None` where there is nothing to be held: there is no index, or it was let go of.
+    /// `None` if there is no index, or the point was released.
     id: Option<String>,
 }
 
 impl Point {
-    /// Holds everything still as searches see it now: those of this store, so the same copies are held. The searches at the point
-    /// say nothing of copies, for the engine takes those that it holds.
+    /// Opens a point on the state that this store's searches see now, hence on the same shard copies. Searches at the
+    /// point must not name copies, as the engine uses those of the point.
     pub(super) async fn open(store: &ElasticStore) -> Result<Self, StoreError> {
         let product = store.flavor().await?.product;
         let id = product.open_point(&store.client, &store.names.pattern(), &store.preference, KEEP_ALIVE).await?;
         Ok(Self { client: store.client.clone(), product, id })
     }
 
-    /// Whether there is anything to search.
+    /// Whether there is nothing to search.
     pub(super) fn is_empty(&self) -> bool {
         self.id.is_none()
     }
@@ -45,19 +45,19 @@ impl Point {
         self.id.as_deref()
     }
 
-    /// Searches with this body. The answer is for [`Self::read`].
+    /// Runs a search with this body. Its answer has to be read with [`Self::read`].
     pub(super) async fn search(&self, body: Value) -> Result<Answer, StoreError> {
         whole(self.search_within(body, MAX_ANSWER).await?)
     }
 
-    /// `None` if the answer has more than `most` bytes.
+    /// Returns `None` if the answer has more than `most` bytes.
     pub(super) async fn search_within(&self, body: Value, most: usize) -> Result<Option<Answer>, StoreError> {
         let body = with(body, "pit", json!({"id": self.id, "keep_alive": KEEP_ALIVE}));
         self.client.search(&format!("_search?{WHOLE}"), body.to_string(), most).await
     }
 
     pub(super) fn read<'a>(&mut self, answer: &'a Answer) -> Result<Found<'a>, StoreError> {
-        // The path and the query are known to be good, so what is not found is the point.
+        // Path and query are valid, so it is the point that was not found.
         if answer.status == 404 {
             let reason = "the engine no longer holds the events that are being read, because it waited for too long or a \
                           node or an index went away; begin again";
@@ -70,7 +70,7 @@ impl Point {
         Ok(found)
     }
 
-    /// Lets go. An engine that cannot be told does so by itself.
+    /// Releases the point. If the engine cannot be reached, it releases the point by itself.
     pub(super) async fn close(mut self) {
         if let Some(id) = self.id.take() {
             self.product.close_point(&self.client, &id).await;

@@ -1,4 +1,4 @@
-//! Everything that stands at positions of a chain, also what Annals did not write.
+//! Reads all documents at positions of a chain, including ones that Annals did not write.
 
 use std::ops::RangeInclusive;
 
@@ -12,20 +12,20 @@ use crate::{
     store::{ChainDocument, StoreError},
 };
 
-/// The most documents of one answer; the engines' own `index.max_result_window`.
+/// The most documents in an answer: the engines' default for `index.max_result_window`.
 const MOST: u64 = 10_000;
 
-/// About as much as an answer should weigh for each byte that is wanted, besides a document that is larger than all of them.
+/// Bytes that an answer may have beyond twice the bytes wanted. Single documents may be larger.
 const SPARE: usize = 4 << 20;
 
-/// Whole positions from the beginning of the range on, at least one if there is any.
+/// Returns whole positions from the beginning of the range, at least one if any has documents.
 pub(super) async fn read(
     store: &ElasticStore,
     chain: ChainId,
     range: RangeInclusive<Sequence>,
     bytes: usize,
 ) -> Result<Vec<ChainDocument>, StoreError> {
-    // No engine has numbers beyond these, nor takes them in a question.
+    // The engines have no greater numbers, and refuse them in queries.
     let Ok(from) = i64::try_from(range.start().0) else { return Ok(Vec::new()) };
     let mut to = i64::try_from(range.end().0).unwrap_or(i64::MAX);
     let mut size = MOST;
@@ -49,7 +49,7 @@ pub(super) async fn read(
         let Some(Sequence(last)) = documents.last().filter(|_| is_full).map(|document| document.sequence) else {
             return Ok(documents);
         };
-        // More may stand at the last position.
+        // The last position may have further documents.
         let whole = documents.iter().take_while(|document| document.sequence != Sequence(last)).count();
         if whole > 0 {
             documents.truncate(whole);
@@ -60,7 +60,7 @@ pub(super) async fn read(
                 reason: format!("more than {MOST} documents stand at one position of {chain}"),
             });
         }
-        // So many that they filled the answer: that position alone.
+        // One position fills the answer, so that position is read alone.
         (to, size, is_one_position) = (i64::try_from(last).unwrap_or(i64::MAX), MOST, true);
     }
 }

@@ -1,6 +1,6 @@
-//! Searches of one node: the calls whose answers may be of any size.
+//! Searches on one node: the calls whose answers have no size limit.
 //!
-//! An answer is read as it comes, and no further than is wanted; the official client's can only be read as a whole.
+//! An answer is read as a stream and only up to a limit; the official client can only read whole answers.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) struct SearchClient {
     authorization: Option<HeaderValue>,
 }
 
-/// An answer, without its body where that is larger than is wanted.
+/// An answer, without its body if that is larger than allowed.
 pub(super) struct Read {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -28,7 +28,8 @@ pub(super) struct Read {
 
 impl SearchClient {
     pub(super) fn new(config: &ElasticConfig, url: &Url) -> Result<Self, ConfigError> {
-        // The engine would compress every answer, which costs both sides more than to send it: they are near each other.
+        // The engine would compress every answer. Both sides are near each other, so compressing costs more than
+        // sending.
         let mut http = Client::builder().no_proxy().no_gzip();
         for authority in config.authorities()? {
             http = http.add_root_certificate(authority);
@@ -41,7 +42,7 @@ impl SearchClient {
         Ok(Self { http, url, authorization: config.authorization()? })
     }
 
-    /// Posts a question. Where the answer has more than `most` bytes, the connection is closed instead.
+    /// Posts a query. Closes the connection if the answer has more than `most` bytes.
     pub(super) async fn ask(
         &self,
         path: &str,

@@ -1,7 +1,8 @@
-//! Reading on and on: a point in time, and each part behind the last event of the one before. Large pages are read so too.
+//! Reads many events in parts: all at one point in time, each part after the last event of the previous one. Large
+//! pages are read this way too.
 //!
-//! Nobody knows how large events are before they are read. An answer that turns out to be too large is given up while it comes,
-//! and fewer events are asked for.
+//! The size of events is unknown before they are read. An answer that turns out to be too large is abandoned while it
+//! is received, and fewer events are requested.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,19 +20,19 @@ use crate::{
     store::{IndexError, Page, Scan, until},
 };
 
-/// The most events of one part; the engines' own `index.max_result_window`.
+/// The most events in a part: the engines' default for `index.max_result_window`.
 const PART_EVENTS: u64 = 10_000;
 
-/// About as much as a part should weigh, in bytes.
+/// The intended size of a part, in bytes.
 const PART_BYTES: usize = 16 << 20;
 
-/// How many events are asked for as long as it is not known how large they are.
+/// How many events are requested as long as their size is unknown.
 const FIRST_PART_EVENTS: u64 = 200;
 
-/// A page of no more events is asked for at once.
+/// Pages of at most this many events are read with a single search.
 const AT_ONCE: u64 = 100;
 
-/// The events that match, until they come to the query's bytes.
+/// Returns the matching events, up to the query's bytes.
 pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
     if query.limit <= AT_ONCE {
         let question = search::page(query, &store.search_timeout());
@@ -48,7 +49,7 @@ pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, In
 
 async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
     let mut scan = ElasticScan::open(store, query).await?;
-    // The engines skip nothing behind a place, so what is to be skipped there is read.
+    // The engines cannot skip events after a place, so these are read.
     let mut to_skip = 0;
     match &query.after {
         None => scan.first = First::OfPage { offset: query.offset },
@@ -78,7 +79,7 @@ async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, IndexErro
     Ok(page)
 }
 
-/// What the answer with so many events may come to, if these come to so many bytes, or to little more.
+/// Returns the size limit for an answer with this many events whose documents may take this many bytes.
 fn most_of(events: u64, bytes: usize) -> usize {
     const OF_ONE: usize = 1 << 10;
     let around = usize::try_from(events).unwrap_or(usize::MAX).saturating_mul(OF_ONE).saturating_add(1 << 20);
@@ -92,20 +93,20 @@ fn bytes_of(documents: &[Bytes]) -> usize {
 pub(super) struct ElasticScan {
     /// `None` at the end.
     pub(super) point: Option<Point>,
-    /// What is asked for each time.
+    /// The body of each search, without its size and place.
     question: Value,
-    /// Where the last event stood that was read, in the engine's own words.
+    /// The sort values of the last event read, as the engine wrote them.
     after: Option<Value>,
-    /// How many events a part has at most, by the size of those before.
+    /// The most events for the next part, derived from the size of the previous ones.
     part: u64,
-    /// Nothing more is read at once when it comes to so many.
+    /// How many bytes may still be read at once.
     bytes: usize,
     first: First,
-    /// How many events match in all, once the first part of a page is there.
+    /// The number of all matches, known after the first part of a page.
     total: u64,
 }
 
-/// What the next part is the first of.
+/// Whether the next part is the first of a page.
 enum First {
     OfPage { offset: u64 },
     OfNothing,
@@ -138,7 +139,7 @@ impl ElasticScan {
         }
     }
 
-    /// What is wanted of an answer with at most so many events.
+    /// Reads an answer that was to have at most `size` events.
     fn take(&mut self, answer: &Answer, size: u64) -> Result<Vec<Bytes>, IndexError> {
         let Some(point) = &mut self.point else { return Ok(Vec::new()) };
         let found = point.read(answer)?;
@@ -161,7 +162,7 @@ impl ElasticScan {
 
 #[async_trait]
 impl Scan for ElasticScan {
-    /// A call that failed may be made again. It then asks for less, lest the size of the answer was what failed.
+    /// May be called again after a failure. It then requests fewer events, in case the answer was too large.
     async fn next(&mut self, limit: u64) -> Result<Vec<Bytes>, IndexError> {
         let mut size = limit.min(self.part);
         while size > 0 {

@@ -1,4 +1,4 @@
-//! Queries in the engines' language, and their answers.
+//! Searches in the engines' query language, and their answers.
 
 use std::borrow::Cow;
 
@@ -14,13 +14,13 @@ use crate::{
     store::{ChainDocument, Page, StoreError},
 };
 
-/// Hidden indices are meant, closed ones are not, and no index at all is no error.
+/// Hidden indices are searched, closed ones are not, and finding no index is not an error.
 pub(super) const INDICES: &str = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden";
 
-/// Half an answer is an error.
+/// Makes partial results an error.
 pub(super) const WHOLE: &str = "allow_partial_search_results=false";
 
-/// The body that asks for a page.
+/// Returns the body that searches for a page.
 pub(super) fn page(query: &Query, timeout: &str) -> String {
     let body = json!({
         "timeout": timeout,
@@ -30,7 +30,7 @@ pub(super) fn page(query: &Query, timeout: &str) -> String {
     });
     let body = match &query.after {
         None => with(with(body, "from", query.offset), "size", query.limit),
-        // The engines skip nothing behind a place, so what is to be skipped is dropped from the answer.
+        // The engines cannot skip events after a place, so these are dropped from the answer.
         Some(place) => {
             let body = with(body, "search_after", order::place(place, &query.sort));
             with(body, "size", query.offset.saturating_add(query.limit))
@@ -39,7 +39,7 @@ pub(super) fn page(query: &Query, timeout: &str) -> String {
     body.to_string()
 }
 
-/// The body that asks for nothing but these aggregations of what matches.
+/// Returns the body that requests only these aggregations of the matching events.
 pub(super) fn aggregations(matching: &Value, aggregations: &Value, timeout: &str) -> Value {
     json!({
         "size": 0,
@@ -50,7 +50,7 @@ pub(super) fn aggregations(matching: &Value, aggregations: &Value, timeout: &str
     })
 }
 
-/// The object with this member besides.
+/// Returns the object with this member added.
 pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Value {
     if let Value::Object(members) = &mut object {
         members.insert(name.to_owned(), value.into());
@@ -58,7 +58,7 @@ pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Va
     object
 }
 
-/// The clause for the events that match.
+/// Returns the clause for the matching events.
 pub(super) fn matching(query: &Query) -> Value {
     let mut clauses = vec![scope(&query.scope)];
     if query.start.is_some() || query.end.is_some() {
@@ -70,7 +70,7 @@ pub(super) fn matching(query: &Query) -> Value {
     json!({"bool": {"filter": clauses}})
 }
 
-/// Whose events are asked for. Each clause leaves out stubs, which have neither a time nor references nor spaces.
+/// Returns the clause for the scope. None matches stubs, which have no time, no references and no spaces.
 fn scope(scope: &Scope) -> Value {
     match scope {
         Scope::Objects(objects) => referring(objects),
@@ -82,7 +82,7 @@ fn scope(scope: &Scope) -> Value {
     }
 }
 
-/// One clause, so that it is one reference that is primary, of the type, has an id, and is in the space.
+/// A single clause, so that one and the same reference has to be primary, of the type, with an id, and in the space.
 fn referring(objects: &ObjectScope) -> Value {
     const PATH: &str = "kibana.saved_objects";
     let member = |name: &str| format!("{PATH}.{name}");
@@ -99,7 +99,7 @@ fn referring(objects: &ObjectScope) -> Value {
     filter::element(PATH, &json!({"bool": {"filter": must, "must_not": must_not}}))
 }
 
-/// The body that asks for the last event of a chain.
+/// Returns the body that searches for the last event of a chain.
 pub(super) fn last(chain: ChainId, timeout: &str) -> String {
     json!({
         "size": 1,
@@ -111,7 +111,7 @@ pub(super) fn last(chain: ChainId, timeout: &str) -> String {
     .to_string()
 }
 
-/// The body that asks for what stands at these positions of a chain, both included.
+/// Returns the body that searches for the documents at positions `from` to `to` of a chain, inclusive.
 pub(super) fn at_positions(chain: ChainId, from: i64, to: i64, size: u64, timeout: &str) -> String {
     json!({
         "size": size,
@@ -126,10 +126,10 @@ pub(super) fn at_positions(chain: ChainId, from: i64, to: i64, size: u64, timeou
     .to_string()
 }
 
-/// The body that asks for the documents of these ids, or of each at least the seal.
+/// Returns the body that searches for the documents with these ids, or at least for their seals.
 pub(super) fn by_ids(ids: &[String], seals_suffice: bool, timeout: &str) -> String {
     json!({
-        // A document may be in several indices, if it was doubled by something else.
+        // A document may be in several indices, if something else has copied it.
         "size": ids.len() * 2,
         "timeout": timeout,
         "track_total_hits": false,
@@ -147,10 +147,10 @@ pub(super) struct Found<'a> {
     shards: Shards,
     #[serde(borrow)]
     hits: Hits<'a>,
-    /// Absent where there is no index.
+    /// Absent if there is no index.
     #[serde(borrow, default)]
     aggregations: Option<&'a RawValue>,
-    /// What the point in time is called from now on.
+    /// The id of the point in time for the next search.
     #[serde(default)]
     pub(super) pit_id: Option<String>,
 }
@@ -175,7 +175,7 @@ struct Total {
 
 #[derive(Deserialize)]
 struct Hit<'a> {
-    /// Of a document that is not ours it may be anything.
+    /// May be anything in documents that are not ours.
     #[serde(borrow, rename = "_id")]
     id: Cow<'a, str>,
     #[serde(borrow, rename = "_source")]
@@ -185,7 +185,7 @@ struct Hit<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// Reads an answer, unless something is missing from it.
+    /// Reads an answer, and fails if it is incomplete.
     pub(super) fn read(answer: &'a Answer) -> Result<Self, StoreError> {
         let found: Self = answer.json()?;
         if found.timed_out {
@@ -197,7 +197,7 @@ impl<'a> Found<'a> {
         Ok(found)
     }
 
-    /// The documents share the answer's memory, byte for byte as they were stored.
+    /// Returns the documents byte for byte as stored. They share the answer's memory.
     pub(super) fn documents(&self, answer: &Answer) -> Vec<Bytes> {
         self.hits.hits.iter().map(|hit| answer.body.slice_ref(hit.source.get().as_bytes())).collect()
     }
@@ -206,7 +206,7 @@ impl<'a> Found<'a> {
         Ok(self.hits.total.as_ref().ok_or_else(|| answer.unexpected("no total"))?.value)
     }
 
-    /// Where the last of the first so many documents stands, in the engine's own words.
+    /// Returns the sort values of the last of the first `count` documents, as the engine wrote them.
     pub(super) fn place_of(&self, count: usize, answer: &Answer) -> Result<Option<Value>, StoreError> {
         let last = count.checked_sub(1).and_then(|last| self.hits.hits.get(last));
         let Some(sort) = last.and_then(|hit| hit.sort) else { return Ok(None) };
@@ -229,7 +229,7 @@ pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreErr
     Ok(Page { total, documents, is_cut: false })
 }
 
-/// Each id with its document, or with what was asked of it.
+/// Returns each id with its document, or with the part of it that was requested.
 pub(super) fn read_by_ids(answer: &Answer) -> Result<Vec<(String, Bytes)>, StoreError> {
     let found = Found::read(answer)?;
     let ids = found.hits.hits.iter().map(|hit| hit.id.to_string());

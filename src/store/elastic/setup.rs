@@ -1,16 +1,16 @@
-//! The resources that a stream needs, and how they come to be when several writers start at once.
+//! The resources of a stream, and how several writers that start at once create them.
 //!
-//! In this order: the lifecycle policy, for each stream its index template, then its first index with the write alias.
-//! Each step looks first and leaves alone what is there; a step that another writer did meanwhile is done. Indices are
-//! always made under a number that is named in the request, one above the highest that exists, so that of two writers who
-//! make the next one, one succeeds and the other finds it.
+//! The order is: the lifecycle policy, then for each stream its index template, then its first index with the write
+//! alias. Each step looks first and leaves existing resources alone; a step that another writer has just done counts as
+//! done. Indices are always created under an explicit number, one above the highest that exists, so that of two writers
+//! that create the next one, one succeeds and the other finds it.
 //!
-//! An index is **good** if it has its private alias, does not map fields by itself, and has our mark in its mappings. An
-//! index of a series that is not was made while the template was gone (see below for why that matters), or by an older
-//! Annals under a pinned version; it gets no events: the alias is rolled over to a good one.
+//! An index is **good** if it has its private alias, does not map fields dynamically, and has our mark in its mappings.
+//! An index of a series that is not good was created while the template was gone (see below for why that matters), or
+//! by an older Annals under a pinned version. It gets no events: the alias is rolled over to a good one.
 //!
-//! Without its template an index would be made by a rollover all the same, with guessed mappings: references would not be
-//! nested, and queries would find nothing. And it would lack the private alias that keeps appends exactly-once.
+//! Without its template a rollover would still create an index, with guessed mappings: references would not be nested,
+//! and queries would find nothing. It would also lack the private alias that keeps appends exactly-once.
 
 use std::collections::BTreeMap;
 
@@ -29,13 +29,13 @@ use crate::{
     store::StoreError,
 };
 
-/// Who made a template or an index.
+/// Marks the templates and indices that Annals made.
 const MAKER: &str = "annals";
 
-/// How often the next index is tried for while other writers try as well.
+/// How often to try to create the next index while other writers try as well.
 const ATTEMPTS: usize = 4;
 
-/// What is kept in order: the series of indices of one stream.
+/// The series of indices of one stream, which this module maintains.
 pub(super) struct Series<'a> {
     pub(super) client: &'a Client,
     pub(super) names: &'a Names,
@@ -51,12 +51,12 @@ struct Mark {
     /// The version of Annals.
     #[serde(default)]
     version: Option<String>,
-    /// Of the template without its marks.
+    /// The hash of the template without its marks.
     #[serde(default)]
     hash: Option<String>,
 }
 
-/// What is looked at of an index, or of one that a template would make.
+/// The relevant parts of an index, or of one that a template would create.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Index {
     #[serde(default)]
@@ -84,7 +84,7 @@ impl<'a> Series<'a> {
         Self { client, names, flavor, alias: names.alias(stream) }
     }
 
-    /// Installs the template if it is absent or of an older Annals.
+    /// Installs the template if it is absent or by an older Annals.
     pub(super) async fn ensure_template(&self) -> Result<(), StoreError> {
         let path = format!("_index_template/{}", names::template(&self.alias));
         let template = self.template()?;
@@ -95,7 +95,7 @@ impl<'a> Series<'a> {
         self.client.put(&path, template.body.to_string()).await?.accepted().map(drop)
     }
 
-    /// The good index that the alias is written through; makes one if there is none.
+    /// Returns the alias's write index if it is good, else creates one.
     pub(super) async fn ensure_index(&self) -> Result<String, StoreError> {
         let mut lost_to = None;
         for _ in 0..ATTEMPTS {
@@ -125,7 +125,7 @@ impl<'a> Series<'a> {
         })
     }
 
-    /// Rolls over if the conditions of the policy are met and the engine does not see to it.
+    /// Rolls over if the policy's conditions are met and the engine does not do so itself.
     pub(super) async fn roll_over_if_due(&self, policy: &Policy) -> Result<(), StoreError> {
         if self.flavor.lifecycle != Lifecycle::Own {
             return Ok(());
@@ -140,8 +140,8 @@ impl<'a> Series<'a> {
         if lost_a_race(&answer) { Ok(()) } else { answer.accepted().map(drop) }
     }
 
-    /// The name of the next index, once it is sure that it will be good: a template of somebody else with a higher
-    /// priority would spoil it, and the one after it, for ever.
+    /// Returns the name of the next index, after checking that it will be good. With somebody else's template of a
+    /// higher priority, it and every later one would be bad.
     async fn next(&self, state: &State) -> Result<String, StoreError> {
         #[derive(Deserialize)]
         struct Simulated {
@@ -177,12 +177,12 @@ impl<'a> Series<'a> {
     }
 }
 
-/// The index that an alias is written through at present, if it has one.
+/// Returns the alias's current write index.
 pub(super) async fn write_index(client: &Client, alias: &str) -> Result<Option<String>, StoreError> {
     Ok(look(client, alias).await?.write_index)
 }
 
-/// All indices of a series, behind its alias or not.
+/// Reads all indices of a series, whether its alias has them or not.
 async fn look(client: &Client, alias: &str) -> Result<State, StoreError> {
     let parameters = "ignore_unavailable=true&expand_wildcards=all\
                       &filter_path=*.aliases,*.mappings._meta,*.mappings.dynamic,*.settings.index.uuid";
@@ -198,13 +198,13 @@ async fn look(client: &Client, alias: &str) -> Result<State, StoreError> {
     Ok(State::new(alias, indices))
 }
 
-/// Somebody else made the index, or the alias has moved on since we looked.
+/// Whether somebody else created the index, or the alias has moved on since it was read.
 fn lost_a_race(answer: &Answer) -> bool {
     let error = answer.error();
     error.is("resource_already_exists_exception") || error.is("illegal_state_exception")
 }
 
-/// A series as it was found.
+/// The state of a series.
 struct State {
     alias_indices: BTreeMap<String, Index>,
     write_index: Option<String>,
@@ -217,14 +217,14 @@ impl State {
         let highest = indices.keys().filter_map(|index| of_series(index)).max().unwrap_or(0);
         let mut alias_indices = indices;
         alias_indices.retain(|_, index| index.aliases.contains_key(alias));
-        // An alias of one index is written through it, unless it says otherwise.
+        // The only index of an alias is its write index unless it says otherwise.
         let alone = alias_indices.len() == 1;
         let is_written = |index: &Index| index.aliases.get(alias).is_some_and(|a| a.is_write_index.unwrap_or(alone));
         let write_index = alias_indices.iter().find(|(_, index)| is_written(index)).map(|(name, _)| name.clone());
         Self { alias_indices, write_index, highest }
     }
 
-    /// The index that is written through the alias.
+    /// Returns the write index of the alias.
     fn written(&self) -> Option<(&str, &Index)> {
         let name = self.write_index.as_deref()?;
         Some((name, self.alias_indices.get(name)?))
@@ -236,7 +236,7 @@ impl Mark {
         self.managed_by.as_deref() == Some(MAKER)
     }
 
-    /// Made by an earlier version of Annals.
+    /// Whether an earlier version of Annals made this.
     fn is_older(&self) -> bool {
         release(self.version.as_deref()) < release(Some(VERSION))
     }
@@ -244,7 +244,7 @@ impl Mark {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The numbers of a version, to compare by.
+/// Returns the numbers of a version, for comparison.
 fn release(version: Option<&str>) -> Vec<u64> {
     version.unwrap_or_default().split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
 }
@@ -287,11 +287,11 @@ impl Template {
         }
         let body = json!({
             "index_patterns": patterns,
-            // Where one stream's name begins with another's, the longer pattern is the one that is meant.
+            // If one stream's name begins with another's, the longer pattern has to win.
             "priority": 500 + alias.len(),
             "_meta": meta,
             "template": {
-                // The engines put the index's own name in the place of `{index}`.
+                // The engines substitute the index's name for `{index}`.
                 "aliases": {names::writer("{index}"): {"is_hidden": true}},
                 "settings": {"index": index},
                 "mappings": mappings,
@@ -300,8 +300,8 @@ impl Template {
         Ok(Self { body, hash })
     }
 
-    /// Whether this one has to be put in the place of the one found: if that is of another make, but not of a newer
-    /// version. What an operator changed in it stays, for its mark stays the same.
+    /// Whether this template has to replace the one found: if that has another hash but is not by a newer version.
+    /// Changes by an operator are kept, as they do not change the mark.
     fn replaces(&self, found: &Answer) -> Result<bool, StoreError> {
         #[derive(Deserialize)]
         struct Found {

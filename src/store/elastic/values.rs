@@ -1,7 +1,7 @@
-//! The values of a field, each counted exactly, whatever their number.
+//! Exact counts of the values of a field, whatever their number.
 //!
-//! The engines' usual way counts exactly while no shard has more values than it is asked for; it says so. Where there are
-//! more, all values are paged through in the engine's order, at one point in time, and only the most frequent are kept.
+//! A terms aggregation is exact, and says so, as long as no shard has more values than it returns. If one has more, all
+//! values are paged through in the engine's order, at one point in time, and only the most frequent are kept.
 
 use std::net::IpAddr;
 
@@ -23,24 +23,24 @@ use crate::{
     store::StoreError,
 };
 
-/// How many values are asked for at once in the usual way.
+/// How many values the terms aggregation returns.
 const FEW: u64 = 10_000;
 
-/// How many values are on a page; below the engines' own `search.max_buckets`.
+/// How many values are on a page; below the engines' default for `search.max_buckets`.
 const PAGE_VALUES: u64 = 50_000;
 
-/// The most different values that are counted.
+/// The most distinct values that are counted.
 const MAX_VALUES: u64 = 1_000_000;
 
-/// Whose values are counted.
+/// The field whose values are counted.
 pub(super) struct AggregatedField {
     kind: Kind,
     path: String,
-    /// The nested field whose elements have them.
+    /// The nested field whose elements have the values.
     elements: Option<&'static str>,
 }
 
-/// As in [`crate::query::Aggregate::Terms`].
+/// See [`crate::query::Aggregate::Terms`].
 pub(super) struct Counted {
     pub(super) buckets: Vec<Bucket>,
     pub(super) distinct: u64,
@@ -61,7 +61,7 @@ impl AggregatedField {
         &self.path
     }
 
-    /// The aggregation as `values`, where the values are.
+    /// Wraps the aggregation for the place of the values, under the name `values`.
     pub(super) fn aggregated(&self, aggregation: Value) -> Value {
         match self.elements {
             None => json!({"values": aggregation}),
@@ -69,7 +69,8 @@ impl AggregatedField {
         }
     }
 
-    /// The same for an aggregation with buckets, which count events, however many of their elements are in one.
+    /// Like [`Self::aggregated`], for an aggregation with buckets: an event counts once per bucket, however many of its
+    /// elements are in it.
     pub(super) fn bucketed(&self, aggregation: Value) -> Value {
         self.aggregated(match self.elements {
             None => aggregation,
@@ -77,7 +78,7 @@ impl AggregatedField {
         })
     }
 
-    /// Counts the values among the events that match, and keeps the `limit` most frequent.
+    /// Counts the values of the matching events, and keeps the `limit` most frequent.
     pub(super) async fn count(
         &self,
         store: &ElasticStore,
@@ -149,10 +150,10 @@ impl AggregatedField {
         buckets.map(bucket).collect()
     }
 
-    /// The key that is meant by a value in an answer.
+    /// Converts a value of an answer to a key.
     fn key(&self, value: &Value) -> Option<Key> {
         match self.kind {
-            // A number in the one way of counting, a boolean in the other.
+            // A number in a terms aggregation, a boolean in a composite one.
             Kind::Boolean => value.as_i64().or(value.as_bool().map(i64::from)).map(Key::Integer),
             Kind::Date | Kind::Long | Kind::Long64 => value.as_i64().map(Key::Integer),
             Kind::Float => value.as_f64().map(Key::Number),
@@ -167,7 +168,7 @@ impl AggregatedField {
 }
 
 impl Counted {
-    /// Adds values that are not there yet, and drops what is not among the `limit` most frequent.
+    /// Adds values that are not there yet, and keeps only the `limit` most frequent.
     fn add(&mut self, buckets: Vec<Bucket>, kind: Kind, limit: usize) {
         self.distinct += buckets.len() as u64;
         self.buckets.extend(buckets);
@@ -177,14 +178,14 @@ impl Counted {
     }
 }
 
-/// What an aggregation made of the values, and how many events have none.
+/// The result of an aggregation, and how many events have no value.
 #[derive(Default)]
 pub(super) struct Answered<T> {
     pub(super) values: T,
     pub(super) without: u64,
 }
 
-/// Reads what [`AggregatedField::aggregated`] asked for. Where there is no index, there is no answer either.
+/// Reads the answer to [`AggregatedField::aggregated`]. Without indices there are no aggregations in the answer.
 pub(super) fn read<'a, T: Deserialize<'a> + Default>(
     found: &Found<'a>,
     answer: &Answer,
@@ -216,7 +217,7 @@ struct Documents {
     doc_count: u64,
 }
 
-/// How often something is there: in documents, which may be elements, and if so in events.
+/// The number of documents, and of events if the documents are nested elements.
 #[derive(Clone, Copy, Deserialize)]
 pub(super) struct Counts {
     doc_count: u64,
@@ -233,7 +234,7 @@ impl Counts {
 #[derive(Default, Deserialize)]
 struct Terms {
     sum_other_doc_count: u64,
-    /// -1 where the engine does not know.
+    /// -1 if the engine does not know.
     doc_count_error_upper_bound: i64,
     buckets: Vec<Entry>,
 }

@@ -1,4 +1,4 @@
-//! Answers to questions that real engines cannot be made to give: half answers, refusals, and silence between two pages.
+//! Answers that real engines cannot be made to give: partial ones, refusals, and silence between two pages.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ fn everything() -> ScopedQuery {
     ScopedQuery::new(Query { scope: Scope::Visible(Visible::Everything), ..query() })
 }
 
-/// A call without the name of the indices.
+/// Returns the call without the names of the indices.
 fn call(asked: &Asked) -> String {
     let (method, path) = asked.call.split_once(' ').unwrap();
     let path = path.trim_start_matches('/');
@@ -33,7 +33,7 @@ fn call(asked: &Asked) -> String {
     format!("{method} {path}")
 }
 
-/// Answers these calls, and what it takes to get so far as to make them.
+/// An engine that answers these calls, and the ones that come before them.
 async fn engine(root: Value, answer: impl Fn(&str, &Asked) -> Reply + Clone + Send + Sync + 'static) -> Fake {
     Fake::start(move |asked| match call(asked).as_str() {
         "GET " => reply(200, root.clone()),
@@ -164,7 +164,7 @@ async fn too_many_buckets_are_refused_whatever_the_engine_calls_it() {
     assert!(matches!(&error, IndexError::Refused { reason } if reason.contains("equal to: [10]")), "{error:?}");
 }
 
-/// The engines say of few answers how long they are.
+/// The engines rarely announce the length of an answer.
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_given_up_and_fewer_events_are_asked_for() {
     const LARGE: usize = 200_000;
@@ -212,7 +212,7 @@ async fn an_answer_that_is_too_large_is_given_up_and_fewer_events_are_asked_for(
     assert!(numbers.eq(0..20));
 }
 
-/// The engines end a search when its connection closes.
+/// The engines cancel a search when its connection closes.
 #[tokio::test]
 async fn a_question_that_is_given_up_closes_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -230,7 +230,7 @@ async fn a_question_that_is_given_up_closes_its_connection() {
     }
     drop(asking);
     let mut rest = Vec::new();
-    // It ends, in good order or not.
+    // The connection ends, cleanly or not.
     drop(connection.read_to_end(&mut rest).await);
 }
 
@@ -249,7 +249,7 @@ async fn all_searches_of_a_store_ask_the_same_copies() {
         let field = schema::field("event.action").unwrap();
         let duration = schema::field("event.duration").unwrap();
         store.find(&everything()).await.unwrap();
-        // What the engine answers to these says nothing; that they are asked is all that counts here.
+        // The engine's answers to these do not matter, only that it is asked.
         let _ = store.aggregate(&everything(), &Aggregation::Statistics { field: duration }).await;
         let _ = store.aggregate(&everything(), &Aggregation::Terms { field, limit: 1 }).await;
         let _ = store.chains().await;
@@ -260,7 +260,7 @@ async fn all_searches_of_a_store_ask_the_same_copies() {
 
         let asked = engine.asked();
         let at_a_point = |asked: &&Asked| asked.call == "POST /_search";
-        // An engine refuses a search at a point that says which copies.
+        // An engine refuses a search at a point that names copies.
         assert!(asked.iter().filter(at_a_point).all(|asked| !asked.query.contains("preference")));
         assert_eq!(asked.iter().filter(at_a_point).count(), 1);
         let searches = |asked: &&Asked| !at_a_point(asked) && ["POST _search", open].contains(&call(asked).as_str());

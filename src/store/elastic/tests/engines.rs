@@ -1,6 +1,6 @@
-//! The promises of the store, kept on real engines.
+//! Tests of the store on real engines.
 //!
-//! They run where `ANNALS_TEST_ELASTICSEARCH` and `ANNALS_TEST_OPENSEARCH` hold addresses, separated by commas.
+//! They run if `ANNALS_TEST_ELASTICSEARCH` and `ANNALS_TEST_OPENSEARCH` hold addresses, separated by commas.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Runs a case against each engine, with a store that has names of its own, and removes what it made.
+/// Runs a case against each engine, with a store under unique names, and removes the resources it created.
 pub(crate) async fn on_each_engine(case: impl AsyncFn(&ElasticStore)) {
     for variable in ["ANNALS_TEST_ELASTICSEARCH", "ANNALS_TEST_OPENSEARCH"] {
         let Some(urls) = engine(variable) else { continue };
@@ -41,7 +41,7 @@ pub(crate) async fn on_each_engine(case: impl AsyncFn(&ElasticStore)) {
 }
 
 impl ElasticStore {
-    /// Another writer's store, on the same engine and of the same names.
+    /// Opens another writer's store, on the same engine with the same names.
     fn again(&self) -> Self {
         let urls: Vec<&str> = self.client.urls().collect();
         let config = super::ElasticConfig { index_prefix: self.prefix(), ..config(&urls) };
@@ -80,7 +80,7 @@ impl ElasticStore {
             self.delete(&index).await;
         }
         let path = format!("_index_template/{}-*?filter_path=index_templates.name", self.prefix());
-        // Without any, the answer is 404.
+        // If there are none, the answer is 404.
         let templates: Value = self.client.get(&path).await.unwrap().json().unwrap_or_default();
         for template in templates["index_templates"].as_array().into_iter().flatten() {
             self.delete(&format!("_index_template/{}", template["name"].as_str().unwrap())).await;
@@ -104,7 +104,7 @@ impl ElasticStore {
         self.post(&format!("{}/_rollover", self.names.alias(&Stream::general())), json!({})).await;
     }
 
-    /// All events about the object that tests log about.
+    /// Finds all events about the object that tests log about.
     async fn all(&self) -> Page {
         self.refresh().await.unwrap();
         self.find(&ScopedQuery::new(query())).await.unwrap()
@@ -463,7 +463,7 @@ async fn a_document_that_the_engine_refuses_does_not_hold_up_the_others() {
     .await;
 }
 
-/// As the writer makes it for an event that a store refused.
+/// Builds the stub that the writer would for an event that a store refused.
 fn stub_of(event: &SealedEvent) -> SealedEvent {
     let content = String::from_utf8(event.document.to_vec()).unwrap();
     let Sequence(sequence) = event.position.sequence;

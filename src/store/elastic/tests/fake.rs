@@ -1,4 +1,4 @@
-//! An engine that answers as it is told: for what the real ones at hand lack or cannot be made to say.
+//! A fake engine with given answers, for cases that the real engines at hand cannot produce.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,12 +10,12 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     /// Method and path.
     pub(super) call: String,
-    /// What stands behind the path.
+    /// The query string.
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
@@ -24,7 +24,7 @@ pub(super) struct Asked {
 /// Status, headers and body.
 pub(super) struct Reply(u16, Vec<(&'static str, String)>, String);
 
-/// Makes a reply not say how long it is.
+/// Leaves out the length of a reply.
 const IN_CHUNKS: &str = "x-in-chunks";
 
 impl Reply {
@@ -56,7 +56,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// Answers each request by its `METHOD path`.
+    /// Starts an engine that answers each request by its `METHOD path`.
     pub(super) async fn start(answer: impl Fn(&Asked) -> Reply + Clone + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -90,7 +90,7 @@ impl Fake {
         self.asked().into_iter().map(|asked| asked.call).collect()
     }
 
-    /// What was last sent by this call.
+    /// Returns the last body sent by this call.
     pub(super) fn sent(&self, call: &str) -> Value {
         let body = self.asked().into_iter().rev().find(|asked| asked.call == call).unwrap().body;
         serde_json::from_str(&body).unwrap()

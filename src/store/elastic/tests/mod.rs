@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{ElasticConfig, ElasticStore, NodeUrl};
 use crate::event::{ChainId, ChainPosition, SealedEvent, Sequence};
 
-/// A name that nothing else has.
+/// Returns a unique name.
 fn fresh_name() -> String {
     fresh_chain().to_string().chars().take(12).collect()
 }
@@ -35,7 +35,7 @@ fn store(urls: &[&str]) -> ElasticStore {
     ElasticStore::new(&config(urls)).unwrap()
 }
 
-/// An event about `alert:a`, with these members besides.
+/// Returns an event about `alert:a` with these additional members.
 pub(super) fn event_with(chain: ChainId, sequence: u64, seal: &str, more: Value) -> SealedEvent {
     let mut document = json!({
         "@timestamp": "2026-11-24T12:00:00.000Z",

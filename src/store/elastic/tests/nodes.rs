@@ -1,4 +1,4 @@
-//! Which node is asked, as whom, and what is not tried twice.
+//! Which node is asked, with which credentials, and what is not tried twice.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn engine() -> Fake {
     .await
 }
 
-/// An address that nobody listens at.
+/// Returns an address on which nothing listens.
 async fn nobody() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())

@@ -1,4 +1,4 @@
-//! What only engines can do to a question: several indices, copies, strange indices, too much of everything, lost points.
+//! Difficulties that only engines have: several indices, copies, foreign indices, large numbers, lost points in time.
 
 use std::collections::BTreeSet;
 
@@ -72,7 +72,7 @@ async fn reach(store: &ElasticStore, chain: ChainId, from: u64) -> Option<u64> {
     store.reach(chain, Sequence(from)).await.unwrap().map(|Sequence(last)| last)
 }
 
-/// Rolls over, and gives what is written to from then on.
+/// Rolls over and returns the new target.
 async fn next_target(store: &ElasticStore) -> Target {
     store.roll_over().await;
     store.target(&Stream::general()).await.unwrap()
@@ -142,7 +142,7 @@ async fn a_position_counts_once_in_whatever_indices_it_is() {
         let first = store.set_up().await;
         store.stored(&first, &events(chain, 0..10)).await;
         let second = next_target(store).await;
-        // A copy of some, as many others after a gap, and what the other index lacks.
+        // Copies of some events, as many others after a gap, and the ones that the other index lacks.
         store.stored(&second, &events(chain, 0..5)).await;
         store.stored(&second, &events(chain, 12..15)).await;
         store.stored(&first, &events(chain, 16..17)).await;
@@ -158,7 +158,7 @@ async fn a_position_counts_once_in_whatever_indices_it_is() {
     .await;
 }
 
-/// An event for each of these positions, of which each has a code and an object of its own.
+/// Returns an event for each position, each with its own code and object.
 fn many(chain: ChainId, sequences: impl IntoIterator<Item = u64>) -> Vec<SealedEvent> {
     let event = |sequence: u64| {
         let id = format!("{:05}", sequence / 2 * 2);
@@ -175,7 +175,7 @@ async fn stored_in_parts(store: &ElasticStore, target: &Target, events: &[Sealed
     }
 }
 
-/// More than an engine counts at once, and than are looked at one by one.
+/// More than an engine counts at once, and more than are checked one by one.
 #[tokio::test]
 async fn many_values_are_counted_exactly_and_long_chains_reach_far() {
     const HOLE: u64 = 23_456;
@@ -192,7 +192,7 @@ async fn many_values_are_counted_exactly_and_long_chains_reach_far() {
         assert_eq!(reach(store, chain, HOLE).await, None);
         assert_eq!(reach(store, chain, HOLE + 1).await, Some(23_999));
 
-        // The copies count, as any event does that a store has.
+        // The copies count, like any event in a store.
         let (codes, distinct, without) = counted(store, "event.code", 3).await;
         assert_eq!(codes, [(text("12000"), 2), (text("12001"), 2), (text("12002"), 2)]);
         assert_eq!((distinct, without), (23_999, 0));
@@ -318,7 +318,7 @@ async fn a_scan_whose_point_in_time_is_gone_says_so() {
     .await;
 }
 
-/// Waits until the engine holds this point in time no longer.
+/// Waits until the engine has released this point in time.
 async fn is_released(store: &ElasticStore, id: &str) {
     let search = json!({"size": 0, "pit": {"id": id}}).to_string();
     while store.client.post("_search", search.clone()).await.unwrap().status != 404 {}
@@ -354,7 +354,7 @@ fn has(path: &str) -> Filter {
     Filter::Value(Subject::Field(field(path)), Test::Exists)
 }
 
-/// Elasticsearch reads 30 levels, and no more.
+/// Elasticsearch parses 30 levels at most.
 #[tokio::test]
 async fn a_filter_may_be_as_deep_as_kql_makes_it() {
     on_each_engine(async |store| {
@@ -408,7 +408,7 @@ async fn whatever_the_filter_language_takes_an_engine_takes() {
     on_each_engine(async |store| {
         let target = store.set_up().await;
         store.stored(&target, &events(fresh_chain(), 0..1)).await;
-        // OpenSearch counts each of these twice against its own limit.
+        // OpenSearch counts each of these twice towards its limit.
         let most = kql::MOST_CLAUSES;
         let numbers = (0..most).map(|at| format!("event.duration>{at}"));
         let dates = (0..most).map(|at| format!("event.end>{}", 2000 + at));

@@ -1,4 +1,4 @@
-//! Answers that were recorded from the engines, or are documented, where no real engine at hand gives them.
+//! Answers recorded from engines, or documented ones where no engine at hand gives them.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ async fn whole_answers_are_told_apart() {
     });
 }
 
-/// What stands before an engine refuses for a while only, and knows nothing of events.
+/// A proxy in front of an engine refuses for a while only, and knows nothing about events.
 #[tokio::test]
 async fn a_refusal_that_is_not_the_engine_s_word_on_the_events_passes() {
     let is_passing = |error: SinkError| assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");
@@ -68,7 +68,7 @@ async fn a_refusal_that_is_not_the_engine_s_word_on_the_events_passes() {
                 _ => error(status, "illegal_argument_exception", "no"),
             });
             match besides.await {
-                // An alias of no index has not moved on.
+                // An alias without indices has not moved on.
                 Ok(outcomes) => assert!(matches!(outcomes[..], [Outcome::Retry { .. }, Outcome::Stored])),
                 Err(error) => is_passing(error),
             }
@@ -172,7 +172,7 @@ async fn half_an_answer_to_a_question_is_an_error() {
     assert!(find(false, 1).await.unwrap_err().to_string().contains("1 shards failed"));
 }
 
-/// Setting up, up to the first index.
+/// An engine that answers the calls of a set-up, up to the first index.
 fn engine_with(
     root: Value,
     policy: fn(&Asked) -> Reply,

@@ -1,4 +1,4 @@
-//! The store on an Elasticsearch with TLS, users and privileges, whose certificate an authority of its own has signed.
+//! The store on an Elasticsearch with TLS, users and privileges, whose certificate is signed by a private authority.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
@@ -23,16 +23,16 @@ use crate::{
     },
 };
 
-/// What one test has in the engine.
+/// The resources of one test in the engine.
 struct Secured {
     engine: SecuredEngine,
     index_prefix: String,
-    /// What its user, role, token and key are called.
+    /// The name of its user, role, token and key.
     name: String,
 }
 
 impl Secured {
-    /// `None` where there is no such engine.
+    /// Returns `None` if there is no such engine.
     fn new(index_prefix: &str) -> Option<Self> {
         let name = fresh_name();
         Some(Self { engine: secured_engine()?, index_prefix: format!("{index_prefix}{name}"), name })
@@ -43,12 +43,12 @@ impl Secured {
         ElasticConfig { auth, ca_file, index_prefix: self.index_prefix.clone(), ..config(&[&self.engine.url]) }
     }
 
-    /// All stores of one test have the same names in the engine.
+    /// Opens a store; all stores of one test use the same names in the engine.
     fn store(&self, auth: Auth) -> ElasticStore {
         ElasticStore::new(&self.config(auth)).unwrap()
     }
 
-    /// The store of the user who may do everything.
+    /// Opens the store with the superuser's credentials.
     fn admin(&self) -> ElasticStore {
         self.store(self.admin_auth())
     }
@@ -58,7 +58,7 @@ impl Secured {
         basic(Basic { login: "elastic".to_owned(), password_file, password: None })
     }
 
-    /// A user with these privileges in the cluster and on these indices; each call redefines the same one.
+    /// Creates a user with these privileges; each call redefines the same one.
     async fn user(&self, privileges: &Privileges) -> Auth {
         let (admin, password) = (self.admin(), fresh_name());
         admin.put(&format!("_security/role/{}", self.name), self.role(privileges)).await;
@@ -76,7 +76,7 @@ impl Secured {
     async fn remove(&self) {
         let admin = self.admin();
         for made in ["user", "role", "service/elastic/kibana/credential/token"] {
-            // Most tests have made some of them only. Keys expire.
+            // Most tests have created only some of these. Keys expire by themselves.
             admin.client.delete(&format!("_security/{made}/{}", self.name)).await.unwrap();
         }
         admin.remove().await;
@@ -95,7 +95,7 @@ fn api_key(api_key: ApiKey) -> Auth {
     Auth { api_key: Some(api_key), ..Auth::default() }
 }
 
-/// Runs a case on the engine, if there is one, and removes what it made.
+/// Runs a case on the engine, if there is one, and removes the resources it created.
 async fn on_secured(index_prefix: &str, case: impl AsyncFn(&Secured)) {
     let Some(secured) = Secured::new(index_prefix) else { return };
     let result = AssertUnwindSafe(case(&secured)).catch_unwind().await;
@@ -112,7 +112,7 @@ struct Privileges {
 }
 
 impl Privileges {
-    /// Those that a document says the user needs.
+    /// Reads the privileges that a document says the user needs.
     fn named_in(document: &'static str) -> Self {
         let (_, named) = document.split_once("the cluster privileges ").unwrap();
         let (cluster, named) = named.split_once("event-log-*` the index privileges ").unwrap();
@@ -126,7 +126,7 @@ impl Privileges {
         Self::named_in(include_str!("../mod.rs"))
     }
 
-    /// One after the other is missing.
+    /// Returns the privileges without one of them, for each of them.
     fn without_one(&self) -> Vec<(&'static str, Self)> {
         let without = |list: &[&'static str], name| list.iter().copied().filter(|other| *other != name).collect();
         let cluster =
@@ -136,7 +136,7 @@ impl Privileges {
     }
 }
 
-/// All that a store does for events, and before and after; fails where a step is denied.
+/// Does everything that a store ever does; fails where a step is denied.
 async fn whole_job(store: &ElasticStore, admin: &ElasticStore) -> Result<(), SinkError> {
     let general = Stream::general();
     let batch = events(fresh_chain(), 0..3);
@@ -162,7 +162,7 @@ async fn whole_job(store: &ElasticStore, admin: &ElasticStore) -> Result<(), Sin
     Ok(())
 }
 
-/// As Annals does it where the engine does not.
+/// Rolls over as Annals does where the engine does not.
 async fn roll_over(store: &ElasticStore) -> Result<(), SinkError> {
     let policy = json!({"policy": {"phases": {"hot": {"actions": {"rollover": {"max_docs": 1}}}}}});
     let flavor = Flavor { lifecycle: Lifecycle::Own, ..store.flavor().await? };
@@ -176,7 +176,7 @@ fn unless_found(error: IndexError) -> SinkError {
     SinkError::Denied { reason }
 }
 
-/// The error of a call that has to fail, but not for want of a privilege.
+/// Returns the error of a call that must fail, but not for lack of a privilege.
 fn unless_denied(result: Result<Vec<Outcome>, SinkError>) -> Result<SinkError, SinkError> {
     let error = result.unwrap_err();
     if matches!(error, SinkError::Denied { .. }) { Err(error) } else { Ok(error) }
@@ -228,7 +228,7 @@ async fn an_api_key_does_as_well_as_a_user() {
     .await;
 }
 
-/// The token of a service lasts, unlike those that users are given; Kibana's may do all there is to do under its own names.
+/// A service's token does not expire, unlike those of users. Kibana's may do everything under its own names.
 #[tokio::test]
 async fn the_token_of_a_service_does_as_well_as_a_user() {
     on_secured(".kibana-t", async |secured| {

@@ -1,4 +1,4 @@
-//! The words of a text are those that the engines index.
+//! Words of texts are split as the engines split them.
 
 use proptest::{
     prelude::*,
@@ -14,7 +14,7 @@ use crate::{
     store::{EventSink, elastic::ElasticStore},
 };
 
-/// What each rule of the analyzer is about.
+/// Texts for each rule of the analyzer.
 const ODD: [&str; 24] = [
     "Rule executed: Payroll Export #42 (user@example.com, 10.0.0.1) in 3.14 s — it's done",
     "a.b.c a:b a: b 1,000;5 x_y __ _z 'q' \"q\" don’t O'Neil's",
@@ -46,14 +46,14 @@ async fn engine_words(store: &ElasticStore, text: &str) -> Vec<String> {
     let body = json!({"analyzer": "standard", "text": text}).to_string();
     let answer: Value = store.client.post("_analyze", body).await.unwrap().json().unwrap();
     let tokens = answer["tokens"].as_array().unwrap_or_else(|| panic!("{answer}"));
-    // One after the other, so that phrases are words in a row.
+    // At consecutive positions, so that phrases are consecutive words.
     for (place, token) in (0_u64..).zip(tokens) {
         assert_eq!(token["position"].as_u64(), Some(place), "{text:?}");
     }
     tokens.iter().map(|token| token["token"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Texts that begin anywhere in Unicode, and such of characters that have a rule each.
+/// Texts that begin anywhere in Unicode, and texts of characters with special rules.
 fn texts() -> Vec<String> {
     let special: Vec<char> = ODD.concat().chars().collect();
     let special = proptest::sample::select(special);
