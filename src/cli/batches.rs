@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-/// A batch is complete at so many events, or bytes, or so long after its first line.
+/// A batch is complete at this many events, at this many bytes, or this long after its first line.
 const BATCH_EVENTS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 const LINGER: Duration = Duration::from_secs(1);
@@ -62,14 +62,14 @@ impl Batch {
         body.freeze()
     }
 
-    /// Both halves in order; `None` for a single event.
+    /// Returns both halves in order; `None` for a single event.
     pub(super) fn halves(mut self) -> Option<(Self, Self)> {
         let second = self.lines.split_off(self.lines.len() / 2);
         let origin = self.origin;
         if self.lines.is_empty() { None } else { Some((self, Self { lines: second, origin })) }
     }
 
-    /// "the event", "line 7" or "lines 1 to 500".
+    /// Returns "the event", "line 7" or "lines 1 to 500".
     pub(super) fn location(&self) -> String {
         match (self.origin, self.lines.first(), self.lines.last()) {
             (Origin::Input, Some(first), Some(last)) if first != last => {
@@ -83,12 +83,12 @@ impl Batch {
 
 pub(super) struct Batches {
     lines: Receiver<io::Result<Line>>,
-    /// Already read, and part of the next batch.
+    /// Already read, but part of the next batch.
     held: Option<io::Result<Line>>,
 }
 
 impl Batches {
-    /// Reads in a thread, so that a pause of the input does not hold back earlier lines.
+    /// Reads in a separate thread, so that a pausing input does not hold back earlier lines.
     pub(super) fn read(input: impl BufRead + Send + 'static) -> Self {
         let (sender, lines) = sync_channel(2 * BATCH_EVENTS);
         thread::spawn(move || {
@@ -104,7 +104,7 @@ impl Batches {
         Self { lines, held: None }
     }
 
-    /// Lines read before an error come first, then the error.
+    /// Returns the lines read before an error first, then the error.
     pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
         let first = match self.held.take() {
             Some(line) => line?,
@@ -133,7 +133,7 @@ impl Batches {
     }
 }
 
-/// The next line that is not blank; blank ones are counted too.
+/// Returns the next line that is not blank. Blank lines count for line numbers.
 fn next_line(input: &mut impl BufRead, number: &mut u64) -> io::Result<Option<Line>> {
     loop {
         let mut text = Vec::new();

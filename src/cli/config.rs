@@ -2,7 +2,7 @@
 
 use super::{CliError, output, settings::SettingsArgs};
 
-/// Works on the configuration
+/// Checks the configuration
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -14,10 +14,10 @@ enum Command {
     Check(CheckArgs),
 }
 
-/// Says whether the configuration is good, or everything that is wrong with it
+/// Checks the configuration, and reports everything that is wrong with it
 #[derive(Debug, clap::Args)]
 struct CheckArgs {
-    /// Print each value and where it comes from, secrets redacted
+    /// Print each value and its origin, with secrets redacted
     #[arg(long)]
     show: bool,
     #[command(flatten)]

@@ -23,18 +23,18 @@ pub(super) struct ConnectionArgs {
     /// The server's address
     #[arg(long, env = "ANNALS_URL", default_value = "http://127.0.0.1:6780")]
     url: String,
-    /// A file with the API key; else the environment's ANNALS_API_KEY, else, for a server on this machine, the
+    /// A file with the API key; by default ANNALS_API_KEY in the environment is used, or for a server on this machine
     /// `admin.key` in the data folder
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// The space; without it the default one
+    /// The space; by default the default space
     #[arg(long, value_name = "NAME")]
     pub(super) space: Option<String>,
-    /// How long one request may take, and each part of an export; 5s unless given, and 1m for exports and where the server
-    /// waits for a store
+    /// The timeout of a request, and of each part of an export; by default 5s, or 1m for exports and for commands that
+    /// make the server wait for a store
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
-    /// PEM file of the authorities that may have signed the server's certificate
+    /// A PEM file with the authorities that may have signed the server's certificate
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ impl ConnectionArgs {
         self.connect_for(TIMEOUT)
     }
 
-    /// With another default timeout.
+    /// Connects with this default timeout.
     pub(super) fn connect_for(&self, usual_timeout: Duration) -> Result<Api, CliError> {
         let read = |path: &PathBuf| fs::read(path).map_err(|error| unreadable(path, &error));
         let endpoint = Endpoint {
@@ -57,7 +57,7 @@ impl ConnectionArgs {
         Ok(Api::new(&endpoint)?)
     }
 
-    /// `None` is the default space.
+    /// Returns `None` for the default space.
     pub(super) fn parse_space(&self) -> Result<Option<Space>, CliError> {
         let parsed = self.space.as_deref().map(Space::parse).transpose().map_err(CliError::local)?;
         Ok(parsed.flatten())
@@ -68,27 +68,27 @@ impl ConnectionArgs {
             let key = read_key(path).map_err(|error| unreadable(path, &error))?;
             return key.ok_or_else(|| CliError::local(format!("{}: there is no key in it", path.display()))).map(Some);
         }
-        // Not a clap argument, as clap would print its value in help texts and errors.
+        // Not a clap argument, because clap would print its value in help texts and errors.
         if let Some(key) = std::env::var("ANNALS_API_KEY").ok().filter(|key| !key.trim().is_empty()) {
             return Ok(Some(Secret::new(key.trim())));
         }
         if !is_on_this_machine(&self.url) {
             return Ok(None);
         }
-        // A convenience; a user who cannot read the data folder has to name a key.
+        // A convenience: users who cannot read the data folder have to name a key.
         let Some(data_dir) = Config::data_dir_of(&SettingsArgs::of_environment().sources()) else { return Ok(None) };
         Ok(read_key(&data_dir.join("admin.key")).ok().flatten())
     }
 }
 
-/// The local admin key is never sent to another machine by default.
+/// Whether the server is on this machine. By default the local admin key is never sent to another one.
 fn is_on_this_machine(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The first line of the file that is neither empty nor a comment.
+/// Returns the first line of the file that is neither empty nor a comment.
 fn read_key(path: &Path) -> io::Result<Option<Secret>> {
     let text = zeroize::Zeroizing::new(fs::read_to_string(path)?);
     let key = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));

@@ -15,7 +15,7 @@ use super::{
 pub(super) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// How to print; `table` is the number alone
+    /// The output format; `table` is the number alone
     #[arg(long, short, value_enum, default_value = "table")]
     output: OutputFormat,
     #[command(flatten)]

@@ -16,7 +16,7 @@ use crate::wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayOutcome, StoreDeadL
 /// The server sends every dead letter to its store before it answers.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Shows and replays events that a store refused for good
+/// Shows and replays events that a store refused permanently
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -32,16 +32,16 @@ enum Command {
 /// Lists refused events with the store's reasons, oldest first
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// One store; without it all of them
+    /// The store; by default all of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
-    /// How many to skip of each store
+    /// The number of events to skip in each store
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     from: u64,
-    /// How many to show of each store at most
+    /// The maximum number of events to show of each store
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     limit: u64,
-    /// How to print; without it a table on a terminal, NDJSON elsewhere
+    /// The output format; by default a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
     output: Option<OutputFormat>,
     #[command(flatten)]
@@ -50,10 +50,10 @@ struct ListArgs {
     connection: ConnectionArgs,
 }
 
-/// Offers refused events to the store again, after what made it refuse them was mended
+/// Sends refused events to the store again, after the cause has been fixed
 #[derive(Debug, clap::Args)]
 struct ReplayArgs {
-    /// One store; without it all of them
+    /// The store; by default all of them
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
     /// Print the outcome as JSON
@@ -109,7 +109,7 @@ fn render(letters: &DeadLettersAnswer, time: impl Fn(&str) -> String) -> Table {
     table
 }
 
-/// One line per letter, with the name of its store.
+/// Returns one line per dead letter, with the name of its store.
 fn lines(letters: &DeadLettersAnswer) -> Result<String, CliError> {
     #[derive(Serialize)]
     struct Line<'a> {

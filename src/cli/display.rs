@@ -1,4 +1,4 @@
-//! The flags that say how events are displayed, and the printer of such events.
+//! The flags that control how events are displayed, and the printer for events.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::{
     schema::{self, Kind},
 };
 
-/// The columns of a table unless others are named.
+/// The default columns of a table.
 const DEFAULT_COLUMNS: [(&str, &str); 8] = [
     ("time", "@timestamp"),
     ("severity", "annals.severity"),
@@ -29,19 +29,20 @@ const OBJECTS: &str = "kibana.saved_objects";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DisplayArgs {
-    /// What comes back of each event: paths with commas between them, `*` for anything; an object stands for all in it
+    /// The fields to return of each event: paths separated by commas, `*` for anything; an object includes all its
+    /// members
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     fields: Vec<String>,
-    /// The columns of a table or of CSV: paths with commas between them; without it --fields, or what is usual
+    /// The columns of a table or of CSV: paths separated by commas; by default those of --fields, or the usual ones
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     columns: Vec<String>,
-    /// How to print; without it for people on a terminal, and one JSON object a line elsewhere
+    /// The output format; by default for people on a terminal, and one JSON object per line elsewhere
     #[arg(long, short, value_enum)]
     output: Option<OutputFormat>,
 }
 
 impl DisplayArgs {
-    /// The format asked for, or the default.
+    /// Returns the requested format, or the default.
     pub(super) fn format(&self, usual: OutputFormat) -> Result<OutputFormat, CliError> {
         let format = self.output.unwrap_or(usual);
         let has_columns = matches!(format, OutputFormat::Table | OutputFormat::Csv);
@@ -54,7 +55,7 @@ impl DisplayArgs {
         Ok(format)
     }
 
-    /// Asks the server for no more than is shown.
+    /// Returns the parameter that limits the answer to the fields that are shown.
     pub(super) fn parameter(&self, format: OutputFormat) -> Option<(&'static str, String)> {
         let paths = match format {
             _ if !self.fields.is_empty() => self.fields.clone(),
@@ -64,7 +65,7 @@ impl DisplayArgs {
         Some(("fields", paths.join(",")))
     }
 
-    /// For all formats but JSON, which is one document.
+    /// Returns the printer for all formats but JSON, which is a single document.
     pub(super) fn printer<'a>(&self, format: OutputFormat, zone: &'a ZoneArgs) -> Printer<'a> {
         let columns = || Columns::new(self.paths(format));
         match format {
@@ -76,7 +77,7 @@ impl DisplayArgs {
         }
     }
 
-    /// The columns named by the user, if any.
+    /// Returns the columns that the user named, if any.
     fn named(&self) -> &[String] {
         if self.columns.is_empty() { &self.fields } else { &self.columns }
     }
@@ -114,7 +115,7 @@ pub(super) struct TableLines<'a> {
 }
 
 impl Printer<'_> {
-    /// The lines of the next events, with the headings the first time.
+    /// Formats the next events as lines, with the headings before the first ones.
     pub(super) fn lines<'a>(&mut self, documents: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, CliError> {
         let mut lines = Vec::new();
         match self {
@@ -152,7 +153,7 @@ impl TableLines<'_> {
     }
 }
 
-/// Stored values as people read them.
+/// Formats a stored value for people.
 fn text(path: &str, cell: Cell, zone: &ZoneArgs) -> String {
     let text = cell.into_text();
     if path == OBJECTS {
@@ -162,7 +163,7 @@ fn text(path: &str, cell: Cell, zone: &ZoneArgs) -> String {
     if is_date { zone.show(&text) } else { text }
 }
 
-/// The primary objects, by which an event is found.
+/// Formats the primary objects, by which an event is found.
 fn objects(json: &str) -> String {
     let objects: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
     let primary = objects.iter().filter(|object| object.get("rel").is_some_and(|rel| rel == "primary"));

@@ -29,14 +29,14 @@ use crate::{
     files,
 };
 
-/// For each part of the answer, which the server reads from its store.
+/// The timeout for each part of the answer, which the server reads from its store.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Exports all events that match, to the end or visibly not
+/// Exports all matching events, completely or with an error
 ///
-/// How many events came, and the SHA-256 of their bytes, are compared with what the server says that it sent. If that does not agree,
-/// or anything breaks off, the exit code is not 0, and with --output there is no file. What an export prints is to be believed
-/// once it has ended with 0.
+/// Compares the number of events and the SHA-256 of their bytes with those that the server reports. If they differ, or
+/// if the export breaks off, the exit code is not 0, and with --output there is no file. Do not rely on the output of
+/// an export before it has exited with 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  annals export --output events.ndjson\n  \
                         annals export order 7 --format csv --columns @timestamp,event.action,message --output order-7.csv\n  \
@@ -50,21 +50,21 @@ pub(super) struct Args {
     times: TimeRangeArgs,
     #[command(flatten)]
     sorting: SortArgs,
-    /// How to write events
+    /// The format of the events
     #[arg(long, value_enum, default_value = "ndjson")]
     format: FormatArg,
-    /// What to write of each event, of NDJSON and JSON: paths with commas between them, `*` for anything; an object stands
-    /// for all in it
+    /// The fields to write in NDJSON and JSON: paths separated by commas, `*` for anything; an object includes all its
+    /// members
     #[arg(long, value_name = "PATHS", conflicts_with = "columns")]
     fields: Option<String>,
-    /// The columns of CSV: paths with commas between them
+    /// The columns of CSV: paths separated by commas
     #[arg(long, value_name = "PATHS")]
     columns: Option<String>,
-    /// Writes to this file, readable by its owner alone, and replaces it once the export is whole; until then it is
-    /// written as FILE.part, which is removed if that never happens
+    /// Writes to this file, readable by its owner only, which is replaced once the export is complete. Until then the
+    /// data is in FILE.part, which is removed if the export fails
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Compresses with gzip; the digest is that of the bytes before
+    /// Compresses with gzip; the digest is of the uncompressed bytes
     #[arg(long)]
     gzip: bool,
     #[command(flatten)]
@@ -75,11 +75,11 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FormatArg {
-    /// One JSON object a line
+    /// One JSON object per line
     Ndjson,
-    /// One JSON object with all of them
+    /// One JSON object with all events
     Json,
-    /// Comma-separated values, which no spreadsheet takes for formulas
+    /// Comma-separated values that no spreadsheet evaluates as formulas
     Csv,
 }
 
@@ -131,7 +131,7 @@ impl Args {
         Ok(export.finish()?)
     }
 
-    /// Hidden if the events themselves go to a terminal.
+    /// Returns the progress display, which is hidden if the events themselves go to a terminal.
     fn progress(&self) -> ProgressBar {
         if self.output.is_none() && io::stdout().is_terminal() {
             return ProgressBar::hidden();
@@ -157,7 +157,7 @@ impl Output {
         }
     }
 
-    /// Returns its name.
+    /// Returns the file's name.
     fn finish(self) -> Result<String, CliError> {
         match self {
             Self::Stdout => Ok("standard output".to_owned()),
@@ -170,7 +170,7 @@ impl Output {
     }
 }
 
-/// A file that is being written; it is removed unless it is finished.
+/// A file being written; it is removed unless it is finished.
 struct PartialFile {
     file: BufWriter<File>,
     path: PathBuf,
@@ -188,7 +188,7 @@ impl PartialFile {
         Ok(Self { file, path, target: target.to_owned(), is_finished: false })
     }
 
-    /// Durable on return.
+    /// Makes the file durable and gives it its final name.
     fn finish(mut self) -> Result<(), CliError> {
         let Self { file, path, target, is_finished } = &mut self;
         let mut put = || {

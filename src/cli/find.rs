@@ -17,7 +17,7 @@ use crate::{
 /// Events per request when there is a limit.
 const PAGE_SIZE: u64 = 500;
 
-/// Finds events, by the saved objects that they refer to or by a filter
+/// Finds events by the saved objects that they refer to, or by a filter
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  annals find order 7\n  annals find order 7 8 --start 24h --sort @timestamp:desc --per-page 50\n  \
@@ -28,13 +28,13 @@ const PAGE_SIZE: u64 = 500;
 pub(super) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// The page, from 1
+    /// The page, counted from 1
     #[arg(long, default_value_t = 1, conflicts_with = "limit")]
     page: u64,
-    /// How many events a page has
+    /// The number of events per page
     #[arg(long, default_value_t = 10, value_name = "COUNT", conflicts_with = "limit")]
     per_page: u64,
-    /// In place of a page the first so many events, however many that are
+    /// Prints this many events from the first on, instead of a page
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
@@ -96,7 +96,7 @@ impl Search<'_> {
         self.args.explain_limit(limit - pages.left, total)
     }
 
-    /// All pages as one.
+    /// Prints all pages as one document.
     async fn whole(&self, limit: u64) -> Result<(), CliError> {
         let mut pages = self.up_to(limit);
         let Some(mut whole) = pages.next().await? else { return Ok(()) };
@@ -120,7 +120,7 @@ impl Search<'_> {
     }
 }
 
-/// Pages up to a limit of events, which is at least 1.
+/// Reads pages up to a limit of events, which is at least 1.
 struct Pages<'a> {
     search: &'a Search<'a>,
     after: Option<String>,
@@ -128,7 +128,7 @@ struct Pages<'a> {
 }
 
 impl Pages<'_> {
-    /// `None` after the last event, or at the limit.
+    /// Returns `None` after the last event, or at the limit.
     async fn next(&mut self) -> Result<Option<FindAnswer>, ApiError> {
         let Some(after) = self.after.take().filter(|_| self.left > 0) else { return Ok(None) };
         let page = [("after", after), ("per_page", self.left.min(PAGE_SIZE).to_string())];
@@ -148,7 +148,7 @@ fn count(found: &FindAnswer) -> u64 {
 }
 
 impl Args {
-    /// Prints hints to standard error: why the page is empty, or that there is more.
+    /// Prints hints to standard error: why the page is empty, or that there are more events.
     fn explain(&self, page: u64, found: &FindAnswer) -> Result<(), CliError> {
         let FindAnswer { per_page, total, .. } = *found;
         let shown = count(found);

@@ -11,14 +11,14 @@ use super::{
     zone::ZoneArgs,
 };
 
-/// Prints one event by its `event.id`; exits with 3 if there is none to see
+/// Prints one event by its `event.id`; exits with 3 if no such event is visible
 ///
-/// As JSON over many lines on a terminal; elsewhere as one line, byte for byte as it is stored.
+/// Prints indented JSON on a terminal; elsewhere one line, byte for byte as stored.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  annals get 0199d6b2-6f3c-7a51-9c40-5e3f9d0c8a11\n  \
                         annals get 0199d6b2-6f3c-7a51-9c40-5e3f9d0c8a11 --fields event,message | jq .message")]
 pub(super) struct Args {
-    /// Its `event.id`
+    /// The `event.id`
     id: String,
     #[command(flatten)]
     display: DisplayArgs,

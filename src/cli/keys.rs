@@ -9,7 +9,7 @@ use super::{
 };
 use crate::wire::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest};
 
-/// Makes, lists and revokes the server's API keys
+/// Creates, lists and revokes the server's API keys
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -23,19 +23,19 @@ enum Command {
     Revoke(RevokeArgs),
 }
 
-/// Makes a key and prints its text, this once
+/// Creates a key and prints it, which happens only once
 #[derive(Debug, clap::Args)]
 struct CreateArgs {
     /// The key's name: 1 to 64 letters, digits, dots, hyphens and underscores
     name: String,
-    /// A role and where it holds, such as `auditor`, `reader:team,ops`, `writer:default:shop` or `writer:*:*`; may be
+    /// A role and where it applies, such as `auditor`, `reader:team,ops`, `writer:default:shop` or `writer:*:*`; may be
     /// repeated. Roles: admin, auditor, space-admin, space-auditor, writer, reader, monitor
     #[arg(long, required = true, value_name = "ROLE[:SPACES[:PROVIDERS]]", value_parser = grant)]
     grant: Vec<GrantRequest>,
-    /// When it ends: a time, or a duration from now such as `90d`; without it the key holds until it is revoked
+    /// When the key expires: a time, or a duration from now such as `90d`; by default never
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
-    /// Print the key and what it is as JSON
+    /// Print the key and its properties as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -44,10 +44,10 @@ struct CreateArgs {
     connection: ConnectionArgs,
 }
 
-/// Lists the keys, without their texts
+/// Lists the keys, without their secrets
 #[derive(Debug, clap::Args)]
 struct ListArgs {
-    /// How to print; without it a table on a terminal, NDJSON elsewhere
+    /// The output format; by default a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
     output: Option<OutputFormat>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ struct ListArgs {
     connection: ConnectionArgs,
 }
 
-/// Revokes a key, from the next request on
+/// Revokes a key with immediate effect
 #[derive(Debug, clap::Args)]
 struct RevokeArgs {
     /// The key's name
@@ -98,7 +98,7 @@ fn create(args: &CreateArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The text is shown only once, so a failure to print it is an error.
+/// Prints the key. It is shown only once, so a failure to print it is an error.
 fn print_key(name: &str, text: &str) -> Result<(), CliError> {
     let reason = match output::write(text.as_bytes()) {
         Ok(OutputStatus::Open) => return Ok(()),
@@ -136,7 +136,7 @@ fn render(keys: &KeysAnswer, time: impl Fn(&str) -> String) -> Table {
     table
 }
 
-/// As [`grant`] parses it.
+/// Writes a grant as [`grant`] parses it.
 fn grant_text(role: &String, spaces: &[String], providers: &[String]) -> String {
     [std::slice::from_ref(role), spaces, providers]
         .iter()

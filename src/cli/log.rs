@@ -27,27 +27,27 @@ use crate::{
 
 /// Logs one event from the arguments, or many from NDJSON
 ///
-/// Many events come one a line from a file, or from standard input where `-` or nothing is given. Each is answered for
-/// on its own: what the server rejects is printed with its line, and the rest is logged.
+/// Many events are read from a file, or from standard input for `-` or without an argument, one per line. Each gets its
+/// own outcome: rejected ones are reported with their line, and the rest is logged.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  annals log --provider shop --action ship --object order:7 --message 'order 7 shipped'\n  \
                         annals log --register < events.ndjson\n  tail -f events.ndjson | annals log -"
 )]
 pub(super) struct Args {
-    /// A file of events, one JSON object a line; `-` is standard input
+    /// A file of events, one JSON object per line; `-` is standard input
     #[arg(conflicts_with_all = ["provider", "action", "message", "object", "outcome", "level", "set"])]
     file: Option<PathBuf>,
     /// Register the providers and actions of the events first
     #[arg(long)]
     register: bool,
-    /// When to call an event logged: once it is durable, or once the store has it and it can be found
+    /// When an event counts as logged: once it is durable, or once it is in the store and can be found
     #[arg(long, value_enum, default_value_t = WaitArg::Durable, value_name = "WHEN")]
     wait_for: WaitArg,
-    /// How long a busy server is asked again
+    /// How long to retry while the server is busy
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     retry_for: Duration,
-    /// Print each event's outcome, one JSON object a line
+    /// Print the outcome of each event, one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -59,16 +59,16 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "One event")]
 struct EventArgs {
-    /// `event.provider`: which program or part of one logs
+    /// `event.provider`: the program that logs, or a part of it
     #[arg(long, requires = "action")]
     provider: Option<String>,
     /// `event.action`: what happened
     #[arg(long, requires = "provider")]
     action: Option<String>,
-    /// `message`: the same for people
+    /// `message`: what happened, for people
     #[arg(long, short)]
     message: Option<String>,
-    /// What the event is about, and is found by; may be repeated. The namespace is the space unless given
+    /// A saved object that the event is about and can be found by; may be repeated. The default namespace is the space
     #[arg(long, value_name = "TYPE:ID[:NAMESPACE]", value_parser = object)]
     object: Vec<ObjectReference>,
     /// `event.outcome`
@@ -77,12 +77,12 @@ struct EventArgs {
     /// `log.level`
     #[arg(long)]
     level: Option<String>,
-    /// Sets any field: `user.name=ann` to a text, `annals.code:=7` to a number or other JSON; may be repeated
+    /// Sets any field: `user.name=ann` to text, `annals.code:=7` to a number or other JSON; may be repeated
     #[arg(long, value_name = "PATH=VALUE", value_parser = assignment)]
     set: Vec<Assignment>,
 }
 
-/// A server that waits for its store answers within its own `server.request_timeout`, which is half of this by default.
+/// A server that waits for its store answers within its own `server.request_timeout`, by default half of this.
 const STORED_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -239,7 +239,7 @@ fn summary(sender: &BatchSender) -> String {
 
 fn json_line(outcome: &EventOutcome<'_>) -> String {
     match outcome.item {
-        // A status of a later server.
+        // A status that only a later server has.
         EventResult::Unknown => json!({"line": outcome.line, "status": "unknown"}).to_string() + "\n",
         EventResult::Accepted(_)
         | EventResult::Filtered
@@ -249,7 +249,7 @@ fn json_line(outcome: &EventOutcome<'_>) -> String {
     }
 }
 
-/// Only on a terminal. Blank lines are not counted, so it may end short of 100%.
+/// Shows progress on a terminal only. Blank lines are not counted, so it may stop short of 100%.
 fn progress_bar(bytes: Option<u64>) -> ProgressBar {
     let (bar, template) = match bytes {
         Some(bytes) => (ProgressBar::new(bytes), "{bar:30} {percent}% {msg} ({bytes_per_sec}, {eta} left)"),
@@ -262,7 +262,7 @@ fn progress_bar(bytes: Option<u64>) -> ProgressBar {
 struct Input {
     name: String,
     reader: Box<dyn BufRead + Send>,
-    /// The size, of a file.
+    /// The size, if the input is a file.
     bytes: Option<u64>,
 }
 
@@ -320,7 +320,7 @@ impl EventArgs {
 }
 
 impl ObjectReference {
-    /// An event is found in a space by references with that namespace; those of the default space have none.
+    /// References with a space's namespace make an event findable there; those of the default space have no namespace.
     fn reference(&self, space: Option<&str>) -> Value {
         let mut reference = json!({"rel": "primary", "type": self.object_type, "id": self.id});
         let namespace = self.namespace.as_deref().or(space).filter(|name| *name != "default");

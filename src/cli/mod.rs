@@ -1,4 +1,4 @@
-//! The command line: one file for each command, exit codes and messages here.
+//! The command line: each command has its own file; exit codes and error messages are here.
 
 mod batches;
 mod completions;
@@ -123,7 +123,7 @@ Exit codes:
   4    an export broke off, or is not what the server says that it sent
   130  ended by Ctrl-C before it was done";
 
-/// An error message, and what the user can do about it.
+/// An error message, and a hint for the user.
 #[derive(Debug)]
 struct CliError {
     exit: ExitStatus,
@@ -156,7 +156,7 @@ impl CliError {
         Self { advice: Some(advice.into()), ..self }
     }
 
-    /// An error with all its sources.
+    /// Builds an error from an error and all its sources.
     fn from_chain(error: &dyn std::error::Error) -> Self {
         Self::local(with_reasons(error))
     }

@@ -15,9 +15,9 @@ pub(super) enum OutputFormat {
     Table,
     /// One JSON object a line
     Ndjson,
-    /// The answer as a whole
+    /// The whole answer as one JSON object
     Json,
-    /// Comma-separated values, which no spreadsheet takes for formulas
+    /// Comma-separated values that no spreadsheet evaluates as formulas
     Csv,
 }
 
@@ -26,7 +26,7 @@ impl OutputFormat {
         asked.unwrap_or_else(Self::default_for_stdout)
     }
 
-    /// A table for people and NDJSON for programs.
+    /// Returns a table for people and NDJSON for programs.
     pub(super) fn default_for_stdout() -> Self {
         if io::stdout().is_terminal() { Self::Table } else { Self::Ndjson }
     }
@@ -37,11 +37,11 @@ impl OutputFormat {
 #[must_use]
 pub(super) enum OutputStatus {
     Open,
-    /// `head`, for example, closes it once it has enough.
+    /// For example, `head` closes it once it has enough.
     Closed,
 }
 
-/// A value as one line of JSON, with its line break.
+/// Returns a value as one line of JSON, with its line break.
 pub(super) fn json_line(value: &impl Serialize) -> Result<String, CliError> {
     Ok(serde_json::to_string(value).map_err(CliError::local)? + "\n")
 }
@@ -51,7 +51,7 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), CliError> {
     write(bytes).map(|_| ())
 }
 
-/// Prints to standard output, and says whether further output would be read.
+/// Prints to standard output, and returns whether further output would be read.
 pub(super) fn write(bytes: &[u8]) -> Result<OutputStatus, CliError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -81,7 +81,7 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Whether the character controls a terminal or the direction of writing.
+/// Whether the character controls a terminal or the text direction.
 pub(super) fn is_terminal_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

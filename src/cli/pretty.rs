@@ -4,7 +4,7 @@ use std::{fmt::Write as _, iter::Peekable, str::Chars};
 
 use super::output::is_terminal_control;
 
-/// Indents a document. Values stay as they are written, except that characters that control a terminal are escaped.
+/// Indents a document. Values keep their exact text, except that terminal control characters are escaped.
 pub(super) fn pretty(json: &str) -> String {
     let mut pretty = Pretty { text: String::with_capacity(2 * json.len()), depth: 0 };
     pretty.write(json.chars().peekable());
@@ -52,7 +52,7 @@ impl Pretty {
         self.text.extend(std::iter::repeat_n("  ", self.depth));
     }
 
-    /// From after the opening quote.
+    /// Copies a string, beginning after its opening quote.
     fn string(&mut self, rest: &mut Peekable<Chars<'_>>) {
         self.text.push('"');
         let mut is_escaped = false;

@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use super::CliError;
 use crate::files;
 
-/// The id to resume a tail from, and the file that it is saved in, if any.
+/// The id to resume a tail from, and the file it is saved in, if any.
 pub(super) struct ResumePosition {
     file: Option<PathBuf>,
     id: Option<String>,

@@ -12,10 +12,10 @@ use crate::{
 /// Parameters of a request.
 pub(super) type Parameters = Vec<(&'static str, String)>;
 
-/// For commands about any number of objects.
+/// The objects of a command that takes any number of them.
 #[derive(Debug, clap::Args)]
 pub(super) struct SelectionArgs {
-    /// The type of saved objects, such as `order`; without it all events that the key may see
+    /// The type of the saved objects, such as `order`; by default all events that the key may see are selected
     #[arg(value_name = "TYPE", requires = "ids")]
     pub(super) object_type: Option<String>,
     /// Their ids
@@ -27,10 +27,10 @@ pub(super) struct SelectionArgs {
     times: TimeRangeArgs,
 }
 
-/// For commands about one object, or about everything.
+/// The object of a command that takes at most one.
 #[derive(Debug, clap::Args)]
 pub(super) struct ObjectArgs {
-    /// The type of a saved object, such as `order`; without it all events that the key may see
+    /// The type of the saved object, such as `order`; by default all events that the key may see are selected
     #[arg(value_name = "TYPE", requires = "id")]
     object_type: Option<String>,
     /// Its id
@@ -43,24 +43,24 @@ pub(super) struct TimeRangeArgs {
     /// The first moment, as a date or as a duration before now such as 24h
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start: Option<String>,
-    /// The last moment, likewise
+    /// The last moment, in the same format
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     end: Option<String>,
 }
 
-/// All conditions must hold.
+/// Filters, all of which must match.
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterArgs {
-    /// A filter in the language of Kibana's search bar; dates in it are UTC
+    /// A filter in the language of Kibana's search bar (KQL); dates in it are UTC
     #[arg(long, value_name = "TEXT")]
     kql: Option<String>,
-    /// Only events where the field is this; may be repeated, and all must hold
+    /// Only events where the field has this value; may be repeated, and all must match
     #[arg(long, value_name = "FIELD=VALUE", value_parser = condition)]
     is: Vec<(String, String)>,
-    /// Only events where the field is not this; may be repeated
+    /// Only events where the field does not have this value; may be repeated
     #[arg(long, value_name = "FIELD=VALUE", value_parser = condition)]
     not: Vec<(String, String)>,
-    /// Only events where the field has this in it, by case; may be repeated
+    /// Only events where the field contains this text, case-sensitively; may be repeated
     #[arg(long, value_name = "FIELD=TEXT", value_parser = condition)]
     contains: Vec<(String, String)>,
 }
@@ -105,8 +105,8 @@ impl FilterArgs {
         self.is.is_empty() && self.not.is_empty() && self.contains.is_empty()
     }
 
-    /// A lone filter is sent as typed, so that the position of an error is right. One that is combined is parsed first,
-    /// since `a) or (b` means something else within parentheses.
+    /// Returns the combined filter. A single one is sent as typed, so that positions in error messages are right.
+    /// Combined ones are parsed first, because `a) or (b` would change its meaning within parentheses.
     fn text(&self) -> Result<Option<String>, CliError> {
         let alone = self.has_no_conditions();
         if let Some(text) = self.kql.as_ref().filter(|_| !alone) {

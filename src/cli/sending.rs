@@ -27,7 +27,7 @@ pub(super) struct OutcomeCounts {
     pub(super) filtered: u64,
     pub(super) rejected: u64,
     pub(super) dropped: u64,
-    /// Valid, and the server was told to keep no events.
+    /// Valid, but the server is configured to keep no events.
     pub(super) not_kept: u64,
     /// Accepted, but not yet in the store when the server stopped waiting.
     pub(super) not_yet_stored: u64,
@@ -56,7 +56,8 @@ pub(super) struct BatchSender {
     api: Api,
     options: SendOptions,
     registered: BTreeMap<String, BTreeSet<String>>,
-    /// Before the first answer the address may be wrong, so only afterwards is a lost server waited for.
+    /// Whether the server has ever answered. Before that the address may be wrong, so only afterwards is a lost server
+    /// waited for.
     answered: bool,
     pub(super) counts: OutcomeCounts,
 }
@@ -66,7 +67,7 @@ impl BatchSender {
         Self { api, options, registered: BTreeMap::new(), answered: false, counts: OutcomeCounts::default() }
     }
 
-    /// Sends a batch, in parts if the server finds it too large. `report` is called for each event, in order.
+    /// Sends a batch, in parts if the server finds it too large. Calls `report` for each event, in order.
     pub(super) async fn send(
         &mut self,
         batch: Batch,
@@ -102,7 +103,7 @@ impl BatchSender {
         self.with_retries(async |api| api.log(part.body(), part.lines().len(), wait_for).await).await
     }
 
-    /// Retries for as long as that may help.
+    /// Retries as long as that may help.
     async fn with_retries<T>(&mut self, ask: impl AsyncFn(&Api) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let started = Instant::now();
         let mut backoff = Backoff::default();
@@ -127,7 +128,7 @@ impl BatchSender {
     async fn register(&mut self, batch: &Batch) -> Result<(), CliError> {
         let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for line in batch.lines() {
-            // The server rejects what cannot be parsed here, with the reason.
+            // The server rejects events that cannot be parsed here, with a reason.
             let Ok(EventKind { event: ProviderAction { provider, action } }) = serde_json::from_slice(&line.text)
             else {
                 continue;
@@ -140,7 +141,7 @@ impl BatchSender {
             let registration =
                 Registration { actions: actions.iter().cloned().collect(), defaults: serde_json::Map::new() };
             match self.with_retries(async |api| api.register(&provider, &registration).await).await {
-                // If this is refused, the events are rejected too, each with its reason.
+                // If this is refused, the events are rejected as well, each with its reason.
                 Ok(_) | Err(ApiError::Refused { .. } | ApiError::Endpoint(_)) => {}
                 Err(error) => return Err(send_failure(&batch.location(), error)),
             }
@@ -162,7 +163,7 @@ struct ProviderAction {
     action: String,
 }
 
-/// One event's outcome; `--json` prints it so.
+/// The outcome of one event, as `--json` prints it.
 #[derive(Serialize)]
 pub(super) struct EventOutcome<'a> {
     pub(super) line: u64,
@@ -173,7 +174,7 @@ pub(super) struct EventOutcome<'a> {
     pub(super) stored: Option<bool>,
 }
 
-/// Adds what happened to the events of the failed request.
+/// Adds to the error what happened to the events of the failed request.
 fn send_failure(location: &str, error: ApiError) -> CliError {
     let outcome = match error {
         ApiError::AnswerLost { .. } | ApiError::BrokenOff { .. } | ApiError::UnexpectedAnswer { .. } => "logged or not",

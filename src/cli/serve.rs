@@ -3,7 +3,7 @@
 use super::{CliError, settings::SettingsArgs};
 use crate::{app, telemetry};
 
-/// Runs the service; without any configuration it keeps events in SQLite, in `annals-data`
+/// Runs the service; without a configuration it keeps events in SQLite, in `annals-data`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

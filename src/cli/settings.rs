@@ -8,7 +8,7 @@ use crate::config::{Config, Effective, Flag, Invalid, Sources};
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub(super) struct SettingsArgs {
-    /// The configuration file; without it `annals.toml` in the working directory, if there is one
+    /// The configuration file; by default `annals.toml` in the working directory, if it exists
     #[arg(long, env = "ANNALS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Sets one key, such as `--set journal.max_bytes=1gb`; may be repeated
@@ -31,7 +31,7 @@ impl SettingsArgs {
         Config::load_with_origins(&self.sources()).map_err(failure)
     }
 
-    /// For commands without these flags: the environment alone.
+    /// Returns the settings of commands without these flags: the environment alone.
     pub(super) fn of_environment() -> Self {
         Self { config: env::var_os("ANNALS_CONFIG").map(PathBuf::from), ..Self::default() }
     }

@@ -3,7 +3,7 @@
 use super::{CliError, settings::SettingsArgs};
 use crate::{app, telemetry};
 
-/// Prepares the data folder and the stores, then ends; `serve` does the same by itself
+/// Prepares the data folder and the stores, then exits; `serve` does the same by itself
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

@@ -5,11 +5,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::output::printable;
 use crate::columns::{Cell, write_csv_line};
 
-/// The widest that a column may be, except the last.
+/// The maximum width of every column but the last.
 const WIDEST: usize = 40;
 
-/// Rows under their headings, each column as wide as its widest cell so far, each line cut to the width of the terminal
-/// if there is one. Cells come from events, so they are not trusted.
+/// Rows under headings. Each column is as wide as its widest cell so far, and lines are cut to the width of the
+/// terminal, if there is one. Cells come from events, so they are not trusted.
 pub(super) struct Table {
     headings: Option<Vec<String>>,
     widths: Vec<usize>,
@@ -27,12 +27,12 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The rows since the last call, with the headings before the first ones; empty if there are none.
+    /// Renders the rows since the last call, with the headings before the first ones; empty if there are none.
     pub(super) fn render(&mut self, terminal_width: Option<usize>) -> String {
         if self.rows.is_empty() {
             return String::new();
         }
-        // Characters that control a terminal are replaced.
+        // Terminal control characters are replaced.
         let one_line = |cell: &String| printable(&cell.replace(['\n', '\r', '\t'], " "));
         let rows = self.headings.take().into_iter().chain(std::mem::take(&mut self.rows));
         let rows: Vec<Vec<_>> = rows.map(|row| row.iter().map(one_line).collect()).collect();
@@ -48,7 +48,7 @@ impl Table {
         rows.iter().map(line).collect()
     }
 
-    /// The headings and all rows as CSV.
+    /// Returns the headings and all rows as CSV.
     pub(super) fn into_csv(self) -> Vec<u8> {
         let mut lines = Vec::new();
         for row in self.headings.into_iter().chain(self.rows) {
@@ -90,7 +90,7 @@ fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// The width of standard output, if it is a terminal.
+/// Returns the width of standard output, if it is a terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)

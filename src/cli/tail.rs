@@ -23,10 +23,10 @@ use crate::client::{
 /// How often to check that standard output is open, and to save the position.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Follows new events, each once, even if the server is away for a while
+/// Follows new events and prints each once, even if the server is away for a while
 ///
-/// Ctrl-C ends it, with exit code 0. A lost connection is made again, and the tail resumes after the last event that was
-/// printed. Anything else is reported on standard error.
+/// Ctrl-C ends it with exit code 0. After a lost connection it reconnects and resumes after the last event printed.
+/// Everything but events goes to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  annals tail\n  annals tail order 7 --since 1h\n  \
                         annals tail --kql 'event.outcome:failure' --output ndjson --resume failures.place | sendmail.sh")]
@@ -35,12 +35,12 @@ pub(super) struct Args {
     object: ObjectArgs,
     #[command(flatten)]
     filters: FilterArgs,
-    /// Begins with events from this time on, a date or a duration before now such as 10m; without it, with events stored
-    /// from now on
+    /// Begins with events from this time on: a date, or a duration before now such as 10m; by default with events
+    /// stored from now on
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
-    /// Keeps the position of the tail in this file. If the file exists, the tail resumes from there, with the --since of
-    /// before. If the program is killed, events of the last second may be repeated
+    /// Keeps the position of the tail in this file. If the file exists, the tail resumes from there, with the earlier
+    /// --since. If the program is killed, events of the last second may be repeated
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -71,16 +71,17 @@ struct Follower<'a> {
     printer: Printer<'a>,
     position: ResumePosition,
     backoff: Backoff,
-    /// Before the first answer the address may be wrong, so only afterwards is a lost server waited for.
+    /// Whether the server has ever answered. Before that the address may be wrong, so only afterwards is a lost server
+    /// waited for.
     has_answered: bool,
-    /// The trouble last reported, if it is not over.
+    /// The last problem reported, while it lasts.
     trouble: Option<String>,
 }
 
 /// How a connection ended.
 enum ConnectionEnd {
     OutputClosed,
-    /// By the server, regularly.
+    /// The server ended it normally.
     Finished,
     Failed(ApiError),
 }
@@ -175,7 +176,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Prints events, and only then advances the position.
+    /// Prints events, and advances the position only afterwards.
     fn show(&mut self, items: Vec<TailItem>) -> Result<OutputStatus, CliError> {
         let mut events = Vec::new();
         let mut id = None;
@@ -209,7 +210,7 @@ impl<'a> Follower<'a> {
         Ok(OutputStatus::Open)
     }
 
-    /// Prints trouble once, for as long as it stays the same.
+    /// Reports a problem once, for as long as it stays the same.
     fn report_trouble(&mut self, trouble: &str) -> Result<(), CliError> {
         if self.trouble.as_deref() != Some(trouble) {
             output::print_stderr(trouble)?;

@@ -15,7 +15,7 @@ use crate::{
     wire::TermsAnswer,
 };
 
-/// Counts events by the values of a field, the most frequent first
+/// Counts events by the values of a field, most frequent first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  annals values --field event.action\n  \
                         annals values --field user.name --start 1d --is event.outcome=failure\n  \
@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// The field, such as `event.action`
     #[arg(long, short, value_name = "FIELD")]
     field: String,
-    /// How many values at most
+    /// The maximum number of values
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     limit: u64,
-    /// How to print; without it a table on a terminal, NDJSON elsewhere
+    /// The output format; by default a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
     output: Option<OutputFormat>,
     #[command(flatten)]
@@ -81,7 +81,7 @@ fn cell(value: &Value) -> Cell {
     }
 }
 
-/// What the table does not show.
+/// Returns a note about what the table leaves out.
 fn rest(field: &str, values: &TermsAnswer) -> Option<String> {
     let shown = u64::try_from(values.terms.len()).unwrap_or(u64::MAX);
     let more = values.distinct.saturating_sub(shown);

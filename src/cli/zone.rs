@@ -6,13 +6,13 @@ use crate::{query::moment, time::format_time};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ZoneArgs {
-    /// The time zone in which a table shows times, and dates without an offset are read: `local`, `UTC`, a name such as
-    /// Europe/Helsinki, or an offset such as +02:00
+    /// The time zone in which tables show times, and in which dates without an offset are read: `local`, `UTC`, a name
+    /// such as Europe/Helsinki, or an offset such as +02:00
     #[arg(long, default_value = "local", value_parser = time_zone, allow_hyphen_values = true)]
     tz: TimeZone,
 }
 
-/// Which end of a period, such as a day, is meant.
+/// Which end of a period, such as a day, a date stands for.
 #[derive(Clone, Copy)]
 pub(super) enum Bound {
     Start,
@@ -20,13 +20,13 @@ pub(super) enum Bound {
 }
 
 impl ZoneArgs {
-    /// With its offset, since a local time alone may be ambiguous. Text that is not a time is shown unchanged.
+    /// Shows a time with its offset, since a local time alone may be ambiguous. Text that is not a time is unchanged.
     pub(super) fn show(&self, text: &str) -> String {
         let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
         time.to_zoned_datetime(self.tz.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f%:z").to_string()
     }
 
-    /// As the server understands it; only a date without an offset has to be converted.
+    /// Converts a time for the server; only dates without an offset change.
     pub(super) fn read(&self, text: &str, edge: Bound) -> String {
         match (moment::in_zone(text, &self.tz), edge) {
             (None, _) => text.to_owned(),
