@@ -1,4 +1,5 @@
-//! From layers to a configuration: the strongest value of each key, defaults for the rest, and whether they agree.
+//! Turns layers into a configuration: takes the strongest value of each key, adds defaults, and checks for
+//! contradictions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,9 +26,9 @@ pub(super) fn data_dir(layers: Layers) -> Option<PathBuf> {
 
 struct Resolver {
     defaults: Vec<Assignment>,
-    /// What the layers set, the weakest first.
+    /// The values that the layers set, weakest first.
     values: Vec<Assignment>,
-    /// In the order in which they were first named.
+    /// In the order in which they first appear.
     stores: Vec<String>,
     problems: Vec<Problem>,
 }
@@ -77,7 +78,7 @@ impl Resolver {
         }
     }
 
-    /// Unless told otherwise, callers are known to the engine that is queried.
+    /// By default callers are known to the engine that answers queries.
     fn complete_engine_of_access(&mut self) {
         let Some(queried) = self.text("query.store", "").map(str::to_owned) else { return };
         for (own, of_store) in [
@@ -187,13 +188,13 @@ impl Resolver {
                 self.problems.extend(disagreements(&config));
                 if self.problems.is_empty() { Ok((config, effective)) } else { Err(Invalid(self.problems)) }
             }
-            // What was found wrong before is the reason, and says it better.
+            // The problems found earlier are the cause, and describe it better.
             Err(_) if !self.problems.is_empty() => Err(Invalid(self.problems)),
             Err(error) => Err(Invalid(vec![Problem::Conflict(error.to_string())])),
         }
     }
 
-    /// In the order of the table, section by section and name by name.
+    /// Returns the effective values in the order of the table, section by section and name by name.
     fn effective(&self, merged: &Value) -> Effective {
         let row = |of: &dyn Fn(&Setting) -> bool| SETTINGS.iter().position(of);
         let all = self.defaults.iter().chain(&self.values);
@@ -206,7 +207,7 @@ impl Resolver {
             })
             .collect();
         let shown = order.into_values().filter_map(|(path, kind)| {
-            // The crate forgets where a table came from.
+            // The crate does not keep the origin of tables.
             let origin = self.strongest_at(path)?.value.origin().unwrap_or_default().to_owned();
             Some(EffectiveValue { path: path.clone(), shown: kind.show(path.find_in(merged)?), origin })
         });
@@ -216,7 +217,7 @@ impl Resolver {
 
 const DEFAULT: &str = "default";
 
-/// What is wrong with values that are right each by itself.
+/// Returns the contradictions between values that are valid individually.
 fn disagreements(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     let server = &config.server;

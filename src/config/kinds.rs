@@ -1,4 +1,4 @@
-//! What each kind of key accepts, and how its values are written.
+//! What each kind of key accepts, and how its values are parsed and shown.
 
 use std::{fmt, net::SocketAddr};
 
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Kind {
-    /// The value that a text from the environment or a flag stands for. A text that stands for none stays a text, which
-    /// [`Kind::check`] then refuses as such.
+    /// Parses a text from the environment or a flag. A text that does not parse stays a text, which [`Kind::check`]
+    /// refuses.
     pub(super) fn value_of(self, text: &str) -> ValueKind {
         match self {
             Self::Integer { .. } => text.trim().parse::<i64>().map_or_else(|_| text.into(), Into::into),
@@ -31,7 +31,7 @@ impl Kind {
         }
     }
 
-    /// What is expected in place of the value, if it will not do.
+    /// Checks a value; the error is what was expected instead.
     pub(super) fn check(self, value: &ValueKind) -> Result<(), String> {
         let fits = match (self, value) {
             (Self::Text | Self::Path | Self::Secret, ValueKind::String(text)) => !text.is_empty(),
@@ -52,7 +52,7 @@ impl Kind {
         if fits { Ok(()) } else { Err(self.to_string()) }
     }
 
-    /// The value as an error may quote it.
+    /// Formats a value for an error message.
     pub(super) fn quote(self, value: &Value) -> String {
         if self == Self::Secret {
             return REDACTED.to_owned();
@@ -67,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// The value as the effective configuration shows it: TOML, secrets left out.
+    /// Formats a value for the effective configuration: TOML, secrets redacted.
     pub(super) fn show(self, value: &Value) -> String {
         if self == Self::Secret {
             return format!("{REDACTED:?}");
@@ -84,7 +84,7 @@ fn is_list(value: &ValueKind, fits: impl Fn(&str) -> bool) -> bool {
     !items.is_empty() && items.iter().all(|item| matches!(&item.kind, ValueKind::String(text) if fits(text)))
 }
 
-/// Cuts out all from the first `//` to the last `@`: somebody may write a password into an address all the same.
+/// Cuts out everything from the first `//` to the last `@`, in case an address contains a password.
 fn without_credentials(text: &str) -> String {
     let cut = text.split_once("//").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
     cut.map_or_else(|| text.to_owned(), |(scheme, host)| format!("{scheme}//{REDACTED}@{host}"))
@@ -95,7 +95,7 @@ fn quoted(names: &[&str]) -> String {
 }
 
 impl fmt::Display for Kind {
-    /// What is expected, as in "expected …".
+    /// Writes what is expected, as in "expected …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text | Self::Secret => f.write_str("a text that is not empty"),

@@ -1,6 +1,6 @@
 //! Reads the layers, from the weakest to the strongest: file, environment, flags.
 //!
-//! The crate `config` reads TOML and merges; a value is checked here while its layer is still known.
+//! The crate `config` parses TOML and merges; values are checked here, while their layer is still known.
 
 use std::{
     fs,
@@ -16,14 +16,14 @@ use super::{
     settings::{Kind, PREFIX, Setting},
 };
 
-/// What a configuration is made of, as the process was given it.
+/// The inputs of the configuration, as given to the process.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The file to read; it must exist.
     pub file: Option<PathBuf>,
-    /// The file to read if it exists, where none is named.
+    /// The file to read if it exists, unless `file` is given.
     pub usual_file: Option<PathBuf>,
-    /// Environment variables; only those that begin with `ANNALS_` are looked at.
+    /// Environment variables; only those that begin with `ANNALS_` are considered.
     pub environment: Vec<(String, String)>,
     pub flags: Vec<Flag>,
 }
@@ -37,7 +37,7 @@ pub struct Flag {
     pub value: String,
 }
 
-/// A known key with a value, whose origin is in [`Value::origin`] in words. To the crate each is a source of its own.
+/// A known key with a value; [`Value::origin`] names its origin. Each one is a source of its own to the crate.
 #[derive(Clone, Debug)]
 pub(super) struct Assignment {
     pub(super) path: KeyPath,
@@ -62,8 +62,8 @@ impl Source for Assignment {
         root.into_table()
     }
 
-    /// Name by name: a key in the crate's own syntax cannot have a name with dots. And a table replaces the weaker
-    /// layer's table, while the crate would merge the two.
+    /// Descends name by name, because keys in the crate's own syntax cannot have names with dots, and replaces whole
+    /// tables, which the crate would merge with those of weaker layers.
     fn collect_to(&self, root: &mut Value) -> Result<(), ConfigError> {
         let mut place = root;
         for name in &self.path.0 {
@@ -78,7 +78,7 @@ impl Source for Assignment {
     }
 }
 
-/// The values of all layers, the weakest first, and whatever could not be read.
+/// The values of all layers, weakest first, and the problems found while reading them.
 #[derive(Default)]
 pub(super) struct Layers {
     pub(super) values: Vec<Assignment>,
@@ -153,8 +153,8 @@ impl Layers {
         }
     }
 
-    /// A variable sets a key if it has the separator `__`, or is or resembles a key. Others with our prefix are left alone:
-    /// they are made for our tools, or by Kubernetes (`ANNALS_PORT` beside a service named annals).
+    /// Reads variables that have the separator `__`, or that are or resemble a key. Others with our prefix are ignored:
+    /// our tools use some, and Kubernetes sets some (`ANNALS_PORT` beside a service named annals).
     fn read_environment(&mut self, environment: &[(String, String)]) {
         let mut variables: Vec<_> = environment.iter().collect();
         variables.sort();
@@ -190,7 +190,7 @@ impl Layers {
     }
 }
 
-/// Where the values of a file are, which the crate does not say.
+/// A parsed file, to find the positions of values, which the crate does not report.
 struct TomlFile<'a> {
     path: &'a Path,
     document: &'a DeTable<'a>,
@@ -198,7 +198,7 @@ struct TomlFile<'a> {
 }
 
 impl TomlFile<'_> {
-    /// Where the key begins, and what kind of value it has.
+    /// Returns the offset of the key and the type of its value.
     fn find(&self, path: &KeyPath) -> (usize, &'static str) {
         let (mut table, mut offset, mut noun) = (Some(self.document), 0, "table");
         for name in &path.0 {
@@ -214,7 +214,7 @@ fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'i']) { "an" } else { "a" }
 }
 
-/// The place of an integer beyond 64 bits, at which the crate gives a whole file up.
+/// Returns the position of an integer beyond 64 bits, because of which the crate would reject the whole file.
 fn too_large(table: &DeTable<'_>) -> Option<usize> {
     table.iter().find_map(|(name, value)| match value.get_ref() {
         DeValue::Table(below) => too_large(below),
@@ -223,7 +223,7 @@ fn too_large(table: &DeTable<'_>) -> Option<usize> {
     })
 }
 
-/// A key as it is typed in TOML, with quotes where a name has dots: `providers."Admin.EventLog".actions`.
+/// Parses a key as written in TOML, with quotes around names with dots: `providers."Admin.EventLog".actions`.
 fn dotted_key(text: &str) -> Option<KeyPath> {
     if text.contains(['\n', '=', '#']) {
         return None;

@@ -74,7 +74,7 @@ pub struct Server {
     pub proxy_header: ProxyHeader,
 }
 
-/// Both files, or neither.
+/// Both files have to be set, or neither.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsFiles {
@@ -82,7 +82,7 @@ pub struct TlsFiles {
     pub key_file: Option<PathBuf>,
 }
 
-/// In which header proxies say whom they forward.
+/// The header in which proxies name the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProxyHeader {
@@ -99,13 +99,13 @@ pub struct Log {
     pub events: bool,
 }
 
-/// What happens to events that are valid.
+/// What happens to valid events.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    /// Anything at all.
+    /// Whether anything happens to them at all.
     pub enabled: bool,
-    /// They are made durable and reach the stores.
+    /// Whether they are made durable and sent to the stores.
     pub keep: bool,
 }
 
@@ -152,11 +152,11 @@ pub enum Overflow {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
-    /// Whether events are hashed, linked and sealed, and not only numbered.
+    /// Whether events are hashed, linked and sealed, rather than only numbered.
     pub chaining: bool,
     #[serde(deserialize_with = "deserialize_duration")]
     pub epoch: Duration,
-    /// `None`: the secret is made at first start and kept in the data folder.
+    /// `None`: the secret is created at the first start and kept in the data folder.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
 }
@@ -164,7 +164,7 @@ pub struct Seal {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Writer {
-    /// `kibana.version` of each event.
+    /// The `kibana.version` of each event.
     pub version: String,
 }
 
@@ -211,23 +211,23 @@ pub struct Query {
 }
 
 impl Config {
-    /// The configuration that the layers add up to, or everything that is wrong with them.
+    /// Merges the layers into a configuration, or returns all problems.
     pub fn load(sources: &Sources) -> Result<Self, Invalid> {
         Self::load_with_origins(sources).map(|(config, _)| config)
     }
 
-    /// The same, with what each key is and where that came from.
+    /// Like [`Self::load`], and also returns the value and origin of each key.
     pub fn load_with_origins(sources: &Sources) -> Result<(Self, Effective), Invalid> {
         check::resolve(layers::Layers::read(sources))
     }
 
-    /// The data folder that the layers name, whether or not the rest is in order.
+    /// Returns the data folder that the layers set, even if there are problems elsewhere.
     pub fn data_dir_of(sources: &Sources) -> Option<PathBuf> {
         check::data_dir(layers::Layers::read(sources))
     }
 }
 
-/// Each key that has a value, in the order of the table of keys.
+/// All keys that have values, in the order of the table of keys.
 pub struct Effective(Vec<EffectiveValue>);
 
 struct EffectiveValue {
@@ -238,7 +238,7 @@ struct EffectiveValue {
 }
 
 impl fmt::Display for Effective {
-    /// A TOML file that would set the same, secrets aside, each line with where it came from.
+    /// Writes a TOML file that sets the same values except for secrets, each line with its origin.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for EffectiveValue { path, shown, origin } in &self.0 {
             writeln!(f, "{path} = {shown}  # {origin}")?;
@@ -247,7 +247,7 @@ impl fmt::Display for Effective {
     }
 }
 
-/// Everything that is wrong with a configuration; never empty.
+/// All problems of a configuration; never empty.
 #[derive(Debug)]
 pub struct Invalid(pub Vec<Problem>);
 
@@ -265,7 +265,7 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// One thing that is wrong with a configuration.
+/// A problem of a configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error("{}: {reason}", path.display())]
@@ -274,7 +274,7 @@ pub enum Problem {
     UnknownKey { key: String, origin: String, suggestion: Option<String> },
     #[error("{origin}: {key}: expected {expected}, found {found}")]
     WrongValue { key: String, expected: String, found: String, origin: String },
-    /// Values that are right each by itself and wrong together.
+    /// Values that are valid individually but contradict each other.
     #[error("{0}")]
     Conflict(String),
 }

@@ -1,4 +1,4 @@
-//! The paths of keys, and what the table says of them.
+//! The paths of keys, and look-ups in the table of keys.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use config::{Value, ValueKind};
 
 use super::settings::{SETTINGS, Setting};
 
-/// The names of a key, from the root.
+/// A key's names, from the root.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyPath(pub(super) Vec<String>);
 
@@ -17,7 +17,7 @@ impl KeyPath {
         Self(names)
     }
 
-    /// The path of a key, with this name in place of its `<name>`.
+    /// Returns the path of a key, with this name in place of its `<name>`.
     pub(super) fn of(key: &Setting, name: &str) -> Self {
         Self(key.segments().map(|part| if part == "<name>" { name } else { part }.to_owned()).collect())
     }
@@ -31,7 +31,7 @@ impl KeyPath {
 }
 
 impl fmt::Display for KeyPath {
-    /// As TOML writes a dotted key.
+    /// Formats the path as a dotted TOML key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, name) in self.0.iter().enumerate() {
             if index > 0 {
@@ -44,11 +44,11 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// What the table has at a path.
+/// The result of looking up a path in the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lookup {
     Setting(&'static Setting),
-    /// A table that holds keys further down.
+    /// A table that contains keys.
     Section,
     NotFound,
 }
@@ -69,7 +69,7 @@ pub(super) fn look_up(path: &KeyPath) -> Lookup {
     if section { Lookup::Section } else { Lookup::NotFound }
 }
 
-/// The key that was probably meant: the nearest in spelling, or the only one that ends in the same name.
+/// Returns the key that was probably meant: the closest in spelling, or the only one that ends in the same name.
 pub(super) fn suggest(path: &KeyPath) -> Option<KeyPath> {
     let typed = path.0.join(".");
     let last = path.0.last()?;
@@ -82,7 +82,7 @@ pub(super) fn suggest(path: &KeyPath) -> Option<KeyPath> {
     if distance <= 2.max(typed.len() / 6) {
         return Some(nearest);
     }
-    // A variable such as ANNALS_PORT, which others make, is no store's port.
+    // A variable such as ANNALS_PORT, set by something else, is not taken for a store's port.
     let same_end = candidates.filter(|candidate| candidate.0.last() == Some(last));
     let mut same_end = same_end.filter(|candidate| candidate.0.get(1).is_none_or(|name| name != "<name>"));
     same_end.next().filter(|_| same_end.next().is_none())

@@ -1,4 +1,4 @@
-//! The reference of all keys for people: `docs/configuration.md`.
+//! Renders the reference of all keys, `docs/configuration.md`.
 
 use super::settings::{DefaultValue, Kind, SETTINGS, Setting};
 
@@ -25,7 +25,7 @@ the working directory. Names in environment variables are taken in lower case; a
 is set in the file, or by a flag with the name in quotes.
 ";
 
-/// The whole page.
+/// Renders the whole page.
 pub fn render() -> String {
     let mut page = HEAD.to_owned();
     let mut section = "";

@@ -1,14 +1,14 @@
-//! The table of every key: what it is called, what it takes, and its default.
+//! The table of all keys: names, kinds of values, and defaults.
 //!
-//! Values are checked against this table and the reference (`docs/configuration.md`) is printed from it. `<name>` stands
-//! for a name that the operator chooses.
+//! Values are checked against this table, and the reference (`docs/configuration.md`) is generated from it. `<name>`
+//! stands for a name that the operator chooses.
 
 use strum::VariantArray;
 
 use self::DefaultValue::{Fixed, Required, Unset};
 use crate::access::{AuthenticatorKind, AuthorityKind, Role};
 
-/// One row of the table: a key and what it takes.
+/// A row of the table: a key and the values it takes.
 #[derive(Debug)]
 pub struct Setting {
     /// Dotted, from the root.
@@ -16,11 +16,11 @@ pub struct Setting {
     pub kind: Kind,
     pub default: DefaultValue,
     pub doc: &'static str,
-    /// The only kinds of store that have this key; none for a key that is no store's, or of every kind.
+    /// The kinds of store that have this key; empty for keys of all kinds, and for keys that are not a store's.
     pub stores: &'static [StoreKind],
 }
 
-/// What a value must be.
+/// The kind of a key's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -35,7 +35,7 @@ pub enum Kind {
     Duration,
     Size,
     Choice(&'static [&'static str]),
-    /// Several of these, in an order that counts; in the environment and in flags separated by commas.
+    /// Several of these, where the order matters; in the environment and in flags separated by commas.
     ChoiceList(&'static [&'static str]),
     /// Texts; in the environment and in flags separated by commas.
     TextList,
@@ -49,14 +49,14 @@ pub enum Kind {
     Object,
 }
 
-/// The value of a key that no layer sets.
+/// The default of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultValue {
     /// This text, read as if from the environment.
     Fixed(&'static str),
     /// No value; the text says what that means.
     Unset(&'static str),
-    /// It must be set wherever its section is.
+    /// Required wherever its section is present.
     Required,
 }
 
@@ -606,17 +606,17 @@ impl Setting {
         self.path.split('.')
     }
 
-    /// The index of the segment that is a name of the operator's choice.
+    /// Returns the index of the segment that stands for the operator's choice of a name.
     pub(super) fn name_at(&self) -> Option<usize> {
         self.segments().position(|segment| segment == "<name>")
     }
 
-    /// The environment variable that sets the key.
+    /// Returns the environment variable for the key.
     pub fn environment_name(&self) -> String {
         let name = self.path.replace("<name>", "<NAME>").replace('.', "__").to_uppercase();
         format!("{PREFIX}{name}")
     }
 }
 
-/// What every environment variable of the program begins with.
+/// The prefix of all environment variables of the program.
 pub const PREFIX: &str = "ANNALS_";

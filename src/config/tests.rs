@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::elastic::ElasticConfig;
 
-/// The layers of one test; the file lives as long as they do.
+/// The layers of one test, including a file that lives as long as they do.
 struct Layers {
     sources: Sources,
     folder: tempfile::TempDir,
@@ -44,7 +44,7 @@ impl Layers {
         Config::load_with_origins(&self.sources).unwrap().1.to_string()
     }
 
-    /// The problems, one a line, with the folder cut out.
+    /// Returns the problems, one per line, without the folder.
     fn problems(&self) -> String {
         let shown = self.load().map(drop).unwrap_err().to_string();
         shown.replace(&format!("{}/", self.folder.path().display()), "")
@@ -168,7 +168,7 @@ fn a_file_that_is_named_must_exist_and_the_usual_one_need_not() {
     assert!(refused.starts_with("absent/annals.toml: the file cannot be read: "), "{refused}");
 }
 
-/// The layers of a store of the kind `elasticsearch` with these lines.
+/// Returns the layers of a store of kind `elasticsearch` with these lines.
 fn engine(lines: &str) -> Layers {
     layers().file(&format!("[stores.main]\nkind = \"elasticsearch\"\n{lines}\n"))
 }
@@ -364,7 +364,7 @@ HRMBAf8EBTADAQH/MAUGAytlcANBAAutNZKLUEySAAdQOpPmUkYA8zPLdpvP89Cf\n\
 SQnIxLngMHY3MycmXCLOk9OUZVyyeDZTErFgWrmjMNVUyQ58qgY=\n\
 -----END CERTIFICATE-----\n";
 
-/// A value for the key that is neither its default nor what [`surroundings`] say.
+/// Returns a value for the key that is neither its default nor the one in [`surroundings`].
 fn another_value(key: &Setting) -> String {
     match key.kind {
         Kind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
@@ -390,7 +390,7 @@ fn another_value(key: &Setting) -> String {
     }
 }
 
-/// A file in which the key may stand; `FOLDER` is where the files are that it names.
+/// Returns a file in which the key is allowed; `FOLDER` stands for the folder of the files it names.
 fn surroundings(key: &Setting) -> String {
     let mut file = "journal.segment_bytes = \"1mb\"\nstores.other = { kind = \"sqlite\", path = \"b\" }\n".to_owned();
     let address = match key.path {
@@ -500,7 +500,7 @@ fn what_access_asks_of_its_keys_is_checked() {
     assert_eq!(config.access.elasticsearch.urls, ["https://node:9200"]);
 }
 
-/// The whole configuration with its secrets, which `Debug` would leave out.
+/// Returns the whole configuration with its secrets, which `Debug` would leave out.
 fn everything(config: &Config) -> String {
     let secrets = |ElasticConfig { auth, .. }: &ElasticConfig| {
         let basic = auth.basic.as_ref().and_then(|basic| basic.password.clone());
@@ -523,7 +523,7 @@ fn everything(config: &Config) -> String {
 
 #[test]
 fn every_key_of_the_table_can_be_set_from_the_environment_and_reaches_the_program() {
-    // What a store is decides which other keys it has; other tests set it.
+    // A store's kind determines which other keys it has; other tests set it.
     for key in SETTINGS.iter().filter(|key| key.path != "stores.<name>.kind") {
         let variable = key.environment_name().replace("<NAME>", "X");
         let files = tempfile::tempdir().unwrap();
