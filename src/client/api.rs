@@ -1,4 +1,4 @@
-//! The HTTP contract from the caller's side: one method for each endpoint, one request for each call, no retry.
+//! The HTTP contract from the caller's side: one method per endpoint, one request per call, no retries.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub enum ApiError {
     /// The request was sent, but no answer came; the server may have carried it out.
     #[error("no answer from {url}: {reason}")]
     AnswerLost { url: String, reason: String },
-    /// The answer is incomplete, or does not match what the server says of it.
+    /// The answer is incomplete, or contradicts what the server reports about it.
     #[error("the answer from {url} broke off: {reason}")]
     BrokenOff { url: String, reason: String },
     /// 429 or 503: nothing was done; try again later.
@@ -68,13 +68,13 @@ pub struct Api {
     api_key: Option<header::HeaderValue>,
 }
 
-/// When the server answers.
+/// When the server answers a request that logs events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitFor {
     /// Once the events are durable.
     #[default]
     Durable,
-    /// Once the store that answers queries has them.
+    /// Once they are in the store that answers queries.
     Stored,
 }
 
@@ -84,7 +84,7 @@ impl Api {
         let mut http = reqwest::Client::builder()
             .timeout(endpoint.timeout)
             .no_proxy()
-            // An export is passed on as it is sent, and only decompressed to compare its digest.
+            // An export is passed on compressed, and decompressed only to compare its digest.
             .no_gzip()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("annals/", env!("CARGO_PKG_VERSION")));
@@ -155,7 +155,7 @@ impl Api {
         self.send(request.body(json_body(key)?)).await?.read()
     }
 
-    /// Returns the key as it was.
+    /// Returns the revoked key's properties.
     pub async fn revoke_key(&self, name: &str) -> Result<KeyAnswer, ApiError> {
         let url = self.url_of_server(&["api", "access", "keys", name])?;
         self.send(self.request(Method::DELETE, url)).await?.read()
@@ -166,7 +166,7 @@ impl Api {
         self.join(of_space.chain(segments.iter().copied()))
     }
 
-    /// For endpoints outside any space.
+    /// Returns the URL of an endpoint outside any space.
     fn url_of_server(&self, segments: &[&str]) -> Result<Url, ApiError> {
         self.join(segments.iter().copied())
     }

@@ -1,4 +1,4 @@
-//! What the client adds to an event before it is sent: defaults, a time, an id; and the timing of operations.
+//! Completes an event before it is sent: defaults, a time, an id; and times operations.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -30,7 +30,7 @@ pub(super) fn complete(event: &mut Map<String, Value>) {
 
 fn uuid_v7(now: Timestamp) -> String {
     let mut random = [0u8; 16];
-    // Without randomness ids may collide. They protect nothing, so logging goes on.
+    // Without randomness ids may collide. They are not used for security, so logging goes on.
     let _ = getrandom::fill(&mut random);
     Uuid::v7(UnixMillis(now.as_millisecond()), random).to_string()
 }

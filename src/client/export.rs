@@ -165,10 +165,10 @@ impl io::Write for Received {
 struct EventCounter {
     format: ExportFormat,
     found: u64,
-    /// Within quotes.
+    /// Inside a quoted string.
     is_quoted: bool,
     is_escaped: bool,
-    /// Of nested brackets and braces.
+    /// The depth of nested brackets and braces.
     depth: usize,
 }
 

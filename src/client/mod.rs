@@ -1,4 +1,4 @@
-//! The client for programs: log events without waiting for them, or with certainty.
+//! The client for programs: logs events without waiting for them, or with acknowledgement.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,8 +19,8 @@
 //! ```
 //!
 //! [`Logger::log_event`] keeps events in memory, in order, until the server has answered. A batch whose answer was lost
-//! is sent again, so its events may be logged twice: each has an `event.id` made here, by which readers can recognise
-//! duplicates; the server does not remove them. A program that must know that an event is durable uses
+//! is sent again, so its events may be logged twice: each has an `event.id` assigned here, by which readers can
+//! recognise duplicates; the server does not remove them. A program that must know that an event is durable uses
 //! [`Logger::log_event_acknowledged`].
 
 pub mod api;
@@ -58,12 +58,12 @@ use crate::{
 pub struct ClientConfig {
     pub url: String,
     pub api_key: Option<Secret>,
-    /// The space that events are logged in; `default` where none is named.
+    /// The space to log events in; by default `default`.
     pub space: Option<String>,
     /// The capacity of the queue, in events and in bytes; while it is full, new events are dropped.
     pub queue_events: usize,
     pub queue_bytes: usize,
-    /// A batch is sent once it has so many events, or once its oldest has waited so long.
+    /// A batch is sent once it has this many events, or once its oldest event has waited this long.
     pub flush_events: usize,
     pub flush_interval: Duration,
     /// The largest request, in bytes of events.
@@ -157,8 +157,8 @@ impl Client {
         Ok(Self { api, queue, sender: Some(sender), give_up, close_timeout: config.close_timeout })
     }
 
-    /// Registers a provider's actions, adding to those that are there. `defaults` (an object, or null for none) are
-    /// merged by the server under each event of the provider.
+    /// Registers a provider's actions, adding to existing ones. The server merges `defaults` (an object, or null for
+    /// none) under each event of the provider.
     pub async fn register(&self, provider: &str, actions: &[&str], defaults: Value) -> Result<(), ApiError> {
         let defaults = match defaults {
             Value::Object(defaults) => defaults,

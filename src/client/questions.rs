@@ -92,7 +92,7 @@ impl Api {
         }
     }
 
-    /// About one object, several objects or, without a type, everything.
+    /// Requests events about one object, several objects or, without a type, everything.
     fn question(
         &self,
         object_type: Option<&str>,

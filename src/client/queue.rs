@@ -59,12 +59,12 @@ pub(super) struct Limits {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Bytes>,
-    /// Since when the oldest has been waiting.
+    /// When the oldest event was queued.
     since: Option<Instant>,
-    /// Of waiting events and those in flight.
+    /// The bytes of waiting and in-flight events.
     bytes: usize,
     in_flight: usize,
-    /// How many events ever entered.
+    /// How many events have ever been queued.
     entered: u64,
     /// Events up to this one are sent without waiting for a full batch.
     flush_to: u64,

@@ -1,4 +1,4 @@
-//! The task that sends the queued events: batch by batch, each until the server has answered.
+//! The task that sends queued events in batches, each until the server has answered.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receive
     }
 }
 
-/// Returns once it is true; never if its sender is gone.
+/// Returns once the value is true; never if its sender is gone.
 async fn requested(give_up: &mut watch::Receiver<bool>) {
     if give_up.wait_for(|requested| *requested).await.is_err() {
         std::future::pending().await
@@ -47,7 +47,7 @@ async fn send(queue: &Queue, api: &Api, batch: &[Bytes], counts: &mut BatchCount
             PartOutcome::Settled => {}
             PartOutcome::TooLarge => {
                 let (first, second) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));
-                // A stack: the first half is sent next, so the order is kept.
+                // A stack: the first half is sent next, which keeps the order.
                 parts.extend([second, first]);
             }
         }
@@ -73,7 +73,7 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
         };
         let retry_after = match error {
             ApiError::Refused { status: 413, .. } if part.len() > 1 => return PartOutcome::TooLarge,
-            // The events are at fault: sending them again would block the queue for ever.
+            // The events are at fault: sending them again would block the queue forever.
             ApiError::Refused { status: 400 | 413 | 415 | 422, ref message } => {
                 tracing::warn!(events = part.len(), reason = %message, "the server refused events");
                 counts.rejected += count(part);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::api::{Api, ApiError, cause};
 
-/// Longer than any connection lives: reqwest has a timeout for each request.
+/// Longer than any connection lives, because reqwest applies a timeout to every request.
 const NO_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// The body of an answer, with a timeout between frames but none for the whole.
@@ -19,7 +19,7 @@ pub(super) struct ResponseStream {
     head: HeaderMap,
     body: Body,
     idle_timeout: Duration,
-    /// For the next frame. It stays when a wait is cancelled and begun again.
+    /// The deadline for the next frame. It stays the same if a wait is cancelled and begun again.
     deadline: Option<Instant>,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Frame {
 }
 
 impl ResponseStream {
-    /// Waits for the headers of the answer as long as for any answer of this endpoint.
+    /// Waits for the headers of the answer no longer than the endpoint's timeout.
     pub(super) async fn open(
         api: &Api,
         request: reqwest::RequestBuilder,
@@ -53,7 +53,7 @@ impl ResponseStream {
         &self.head
     }
 
-    /// `None` at the end. Cancellation safe.
+    /// Returns `None` at the end. Cancellation safe.
     pub(super) async fn next(&mut self) -> Result<Option<Frame>, ApiError> {
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.idle_timeout);
         let frame = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx));

@@ -53,7 +53,7 @@ impl Tail {
         Ok(Self { stream, parser: MessageParser::default() })
     }
 
-    /// The next items, at least one; empty at the end, after which the tail can be resumed from the last id.
+    /// Returns the next items, at least one; none at the end, after which the tail can be resumed from the last id.
     pub async fn next(&mut self) -> Result<Vec<TailItem>, ApiError> {
         loop {
             match self.stream.next().await? {

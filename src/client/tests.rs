@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::*;
 
-/// A server that records what it is sent and answers by script, then with acceptance.
+/// A server that records requests, and gives scripted answers before it accepts everything.
 #[derive(Default)]
 struct Fake {
     seen: Mutex<Vec<Seen>>,
@@ -36,11 +36,11 @@ impl Seen {
 }
 
 enum Answer {
-    /// This status, and these headers and body.
+    /// An answer with this status, these headers and this body.
     Say(u16, &'static [(&'static str, &'static str)], Value),
-    /// Acceptance once the test says so.
+    /// Accepts once the test allows it.
     Hold,
-    /// None, ever.
+    /// Never answers.
     Silence,
 }
 
@@ -58,7 +58,7 @@ impl Fake {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until this many requests have arrived.
     async fn wait_for(&self, requests: usize) {
         bounded(async {
             while self.seen().len() < requests {
@@ -69,7 +69,7 @@ impl Fake {
     }
 }
 
-/// What does not happen in this time does not happen.
+/// Fails if the work takes longer than a test should wait.
 async fn bounded<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), work).await.unwrap()
 }
@@ -108,7 +108,7 @@ fn rejected() -> Value {
     json!({"status": "rejected", "error": {"path": "event.action", "reason": "expected …, found …"}, "errors": errors})
 }
 
-/// Sends by count and flush alone, so that no test depends on the clock.
+/// Sends by count and flush only, so that no test depends on the clock.
 fn config(url: &str) -> ClientConfig {
     ClientConfig { flush_interval: Duration::from_secs(3600), ..ClientConfig::new(url) }
 }
@@ -122,7 +122,7 @@ fn messages(seen: &[Seen]) -> Vec<Vec<String>> {
     seen.iter().map(|request| request.events().into_iter().map(message).collect()).collect()
 }
 
-/// An address at which nobody listens.
+/// Returns an address on which nothing listens.
 fn nobody() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -265,7 +265,7 @@ async fn an_answer_that_does_not_speak_of_every_event_is_no_answer() {
 #[tokio::test]
 async fn a_batch_that_is_too_large_goes_in_halves_and_in_order() {
     let too_large = || Answer::Say(413, &[], json!({"message": "too large"}));
-    // The whole and its first half are too large, and so is the second event by itself.
+    // The whole batch and its first half are too large, and so is the second event by itself.
     let ok = || Answer::Say(202, &[], json!({"items": [accepted(0)]}));
     let (fake, url) = Fake::start([too_large(), too_large(), ok(), too_large()]).await;
     let client = Client::new(config(&url)).unwrap();
