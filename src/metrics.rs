@@ -85,7 +85,7 @@ pub struct HttpMetrics {
     seconds: Family<RouteLabel, Histogram>,
     errors: Family<CodeLabel, Counter>,
     streams: Family<StreamLabels, Counter>,
-    /// Connections closed because their client had reached its maximum.
+    /// Connections closed because their client had reached its connection limit.
     pub refused_connections: Counter,
 }
 

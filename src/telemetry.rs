@@ -71,7 +71,7 @@ mod tests {
         }
     }
 
-    /// The output for lines of ours at info and debug, and of a library's at info.
+    /// Returns the output for our own lines at info and debug, and a library's at info.
     fn written(level: LogLevel, format: LogFormat) -> String {
         let written = Written::default();
         let writer = written.clone();

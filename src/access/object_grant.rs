@@ -1,4 +1,4 @@
-//! Saved objects that the configuration lets some callers read the events of.
+//! Grants in the configuration that let some callers read the events about certain saved objects.
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::{event::Space, query::ObjectScope};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectGrant {
-    /// Patterns of `means:name`.
+    /// Patterns of `realm:name`.
     pub callers: Vec<String>,
     pub spaces: Vec<String>,
     pub types: Vec<String>,

@@ -32,7 +32,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// The roles that have it.
+    /// Returns the roles that have the permission.
     pub const fn roles(self) -> &'static [Role] {
         use Role::{Admin, Auditor, Monitor, Reader, SpaceAdmin, SpaceAuditor, Writer};
         match self {
@@ -48,7 +48,7 @@ impl Permission {
         }
     }
 
-    /// Whether it applies to one space, so that a role in another space does not help.
+    /// Whether the permission applies to one space, so that a role in another space does not help.
     pub const fn is_of_a_space(self) -> bool {
         match self {
             Self::LogEvents | Self::FindByObject | Self::ReadEvents => true,

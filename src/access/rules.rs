@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::principal::{BadGrant, Grant, GrantText, Realm, Role};
 use crate::query::value_at;
 
-/// Callers whose claim has one of the values get the grant.
+/// Grants a role to callers whose claim has one of the values.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {

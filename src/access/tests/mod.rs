@@ -30,7 +30,7 @@ use crate::config::{Config, Flag, Sources};
 
 pub(in crate::access) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
-/// Another system: it answers by script, repeating the last line forever, and records request heads.
+/// A scripted stand-in for another system. It repeats the last answer forever, and records request heads.
 pub(in crate::access) struct Other {
     pub(in crate::access) url: String,
     seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,

@@ -1,5 +1,5 @@
-//! The issuer's keys (RFC 7517), fetched when first needed, when they have become old, and when a token names one that is
-//! not among them: that is how issuers change keys. While the issuer does not answer, the keys that are known go on.
+//! The issuer's keys (RFC 7517). They are fetched when first needed, when they are old, and when a token names an
+//! unknown key, because that is how issuers change keys. While the issuer does not answer, the known keys stay in use.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -17,11 +17,11 @@ use crate::access::{
     remote::{Remote, RemoteError, Request, Response, Unavailable, parse_url},
 };
 
-/// After so long keys are fetched anew, so that one that was withdrawn ends.
+/// Keys are fetched again after this time, so that withdrawn ones become invalid.
 const FRESH_FOR: Duration = Duration::from_secs(600);
-/// Tokens with made-up keys must not make us ask the issuer more often.
+/// The minimum time between requests to the issuer, so that tokens with made-up keys cannot cause more of them.
 const LEAST_INTERVAL: Duration = Duration::from_secs(10);
-/// Keys that could not be fetched anew are believed for so long.
+/// How long known keys are used if they cannot be fetched again.
 const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) struct Jwks(Arc<Store>);
@@ -29,14 +29,14 @@ pub(super) struct Jwks(Arc<Store>);
 struct Store {
     source: KeySource,
     keys: RwLock<Arc<Fetched>>,
-    /// Held while keys are fetched, by one request for all; when that was last tried.
+    /// When keys were last requested. Locked while one request fetches them for all.
     fetching: Mutex<Option<Instant>>,
 }
 
 enum KeySource {
-    /// The keys themselves.
+    /// The key set itself.
     Keys { remote: Remote, path: String },
-    /// A document that says where the keys are.
+    /// A discovery document with the address of the key set.
     Discovery { remote: Remote, path: String, timeout: Duration, ca_file: Option<std::path::PathBuf> },
 }
 
@@ -115,8 +115,7 @@ impl Jwks {
         }
     }
 
-    /// In a task of its own: it comes to its end also when the caller goes away, who may have wanted no more than that nobody
-    /// else asks for a while.
+    /// Runs in a task of its own, so that it completes even if the caller goes away, possibly on purpose.
     async fn refresh(&self, than: &Arc<Fetched>) -> Result<Arc<Fetched>, Unavailable> {
         let (store, than) = (Arc::clone(&self.0), Arc::clone(than));
         let refreshed = tokio::spawn(async move { store.refresh(&than).await }).await;
@@ -129,7 +128,7 @@ impl Store {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Newer keys than these, unless it was tried a moment ago.
+    /// Returns newer keys than these, unless that was tried a moment ago.
     async fn refresh(&self, than: &Arc<Fetched>) -> Result<Arc<Fetched>, Unavailable> {
         let mut last = self.fetching.lock().await;
         let current = self.current();
@@ -142,7 +141,7 @@ impl Store {
             return if failed_before { Err(Unavailable(reason.to_owned())) } else { Ok(current) };
         }
         let fetched = self.source.fetch().await;
-        // Those who waited meanwhile are answered by this attempt, however long it took.
+        // Set after the attempt, so that callers who waited for it share its result, however long it took.
         *last = Some(Instant::now());
         let keys = fetched.inspect_err(
             |error| tracing::warn!(%error, "the issuer's keys cannot be fetched; those of before, if there are any, are believed for a day"),
@@ -153,7 +152,7 @@ impl Store {
     }
 }
 
-/// The node of an address, and the path there.
+/// Splits an address into its node and path.
 fn at(url: &str, ca_file: Option<&std::path::Path>, timeout: Duration) -> Result<(Remote, String), RemoteError> {
     let mut node = parse_url(url)?;
     let path = node.path().trim_start_matches('/').to_owned();
@@ -208,14 +207,14 @@ impl Fetched {
 }
 
 impl Key {
-    /// `None` if it is not one for signatures of a kind that is accepted.
+    /// Returns `None` for keys that do not sign or are of an unsupported kind.
     fn read(jwk: Jwk) -> Option<Self> {
         if jwk.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
             return None;
         }
         let bytes = |text: &Option<String>| text.as_deref().and_then(decode);
         let public = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-            // Some issuers write them with a zero before, as they would a signed number.
+            // Some issuers write leading zeros, as in a signed number.
             ("RSA", _) => Public::Rsa { n: without_zeros(bytes(&jwk.n)?), e: without_zeros(bytes(&jwk.e)?) },
             ("EC", Some("P-256")) => {
                 let (x, y) = (bytes(&jwk.x)?, bytes(&jwk.y)?);
@@ -227,7 +226,7 @@ impl Key {
         Some(Self { id: jwk.kid, public })
     }
 
-    /// By its name, if the token has one, and by the kind of the key: the token has no say in how a key is used.
+    /// Matches by id, if the token names one, and by the kind of the key: a token cannot choose how a key is used.
     fn may_have_signed(&self, token: &Token<'_>) -> bool {
         let is_of_kind = match self.public {
             Public::Rsa { .. } => token.algorithm == Algorithm::Rs256,

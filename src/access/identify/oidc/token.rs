@@ -1,4 +1,4 @@
-//! The parts of a signed JWT in its compact form (RFC 7515, RFC 7519), before anything of it is believed.
+//! Parses a signed JWT in compact form (RFC 7515, RFC 7519); nothing in it is verified here.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -8,15 +8,15 @@ const MAX_BYTES: usize = 16 << 10;
 
 pub(super) struct Token<'a> {
     pub(super) algorithm: Algorithm,
-    /// The name of the key that is said to have signed it.
+    /// The id of the key that allegedly signed it.
     pub(super) key_id: Option<String>,
     pub(super) claims: Value,
-    /// What is signed: header and claims as they came.
+    /// The signed text: header and claims as received.
     pub(super) signed: &'a str,
     pub(super) signature: Vec<u8>,
 }
 
-/// The ways of signing that are accepted. There is no `none`, and none by a shared secret.
+/// The accepted signature algorithms. Neither `none` nor a shared secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(super) enum Algorithm {
     #[serde(rename = "RS256")]
@@ -31,12 +31,12 @@ pub(super) enum Algorithm {
 struct Header {
     alg: Algorithm,
     kid: Option<String>,
-    /// What must be understood; nothing is.
+    /// Extensions that must be understood; none are.
     crit: Option<Value>,
 }
 
 impl<'a> Token<'a> {
-    /// `None` if it is no such token.
+    /// Returns `None` if the text is not such a token.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
