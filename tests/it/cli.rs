@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, extract::Request, http::StatusCode, response::IntoResponse};
 use serde_json::{Value, json};
 
-/// A server that records what it is sent, and answers by script.
+/// A scripted server that records its requests.
 struct Server {
     url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -28,7 +28,7 @@ struct Seen {
 type Answer = (u16, Value);
 
 impl Server {
-    /// Past the end of the script it accepts every line.
+    /// After the end of the script it accepts every line.
     fn start(script: impl IntoIterator<Item = Answer>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -85,7 +85,7 @@ fn page(total: u64, data: &[Value]) -> Answer {
     (200, json!({"page": 1, "per_page": 10, "total": total, "data": data}))
 }
 
-/// What the command said on standard output and standard error, and its exit code.
+/// Returns a command's standard output, standard error and exit code.
 fn told(output: Output) -> (String, String, i32) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code().unwrap())
@@ -250,7 +250,7 @@ fn values_and_finds_need_no_object() {
     assert_eq!(stderr, "2 more of 3 values; --limit shows more; 1 events have no a\n");
     let (_, stderr, exit) = annals(&["find", "--kql", "event.outcome:failure", "--is", "tags=x"]);
     assert_eq!((stderr.lines().next(), exit), (Some("no events"), 0));
-    // Nothing is asked where it would be understood otherwise.
+    // A filter that would change its meaning when combined is not sent.
     let (_, stderr, exit) = annals(&["find", "--kql", "a) or (b", "--is", "tags=x"]);
     assert!(stderr.contains("a) or (b\n") && stderr.contains('^'), "{stderr}");
     assert_eq!(exit, 1);

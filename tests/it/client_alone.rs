@@ -1,6 +1,6 @@
 use std::process::Command;
 
-/// Crates of the server, its stores and its command line; those that begin so are meant too.
+/// Crates of the server, its stores and its command line; also crates whose names begin with these.
 const SERVERS: [&str; 12] = [
     "axum",
     "clap",

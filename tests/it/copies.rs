@@ -4,14 +4,14 @@ use serde_json::json;
 
 use crate::support::{Acknowledged, Annals, Document, Engine, Fault, Home, Kind, Load, Pace, Prefix, Proxy, verify};
 
-/// Logs under load until so many more are acknowledged: all that were.
+/// Logs under load until this many more events are acknowledged; returns all that were.
 fn log_some(annals: &Annals, events: usize) -> Vec<Acknowledged> {
     let load = Load::start(annals, Pace::default());
     load.await_more(events);
     load.stop()
 }
 
-/// Logs events whose ids nothing else has: what was acknowledged of them.
+/// Logs events with unique ids; returns their acknowledgements.
 #[track_caller]
 fn log_named(annals: &Annals, name: &str, events: usize) -> Vec<Acknowledged> {
     let event = |n: usize| json!({"event": {"provider": "load", "action": "run", "id": format!("{name}-{n}")}, "message": name});
@@ -84,15 +84,16 @@ fn copy_folder(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
-/// What was acknowledged before the data folder was copied, after that and then lost with it, and after the copy was restored.
+/// What was acknowledged before the data folder was copied, between copying and restoring it (and lost by that), and
+/// afterwards.
 struct Told {
     before: Vec<Acknowledged>,
     lost: Vec<Acknowledged>,
     after: Vec<Acknowledged>,
 }
 
-/// The data folder is copied while events wait; everything goes on, and reaches the store, which rolls over. Then the copy
-/// is restored and run on, twice, while the store is away.
+/// Copies the data folder while events wait, then continues until everything is in the store, which rolls over. Then
+/// restores the copy and runs on it, twice, while the store is away.
 fn run_on_an_old_copy(home: &Home, proxy: &Proxy, prefix: &Prefix) -> (Annals, Told) {
     let annals = home.start();
     let mut before = log_some(&annals, 40);
@@ -134,7 +135,7 @@ fn run_on_from_an_old_copy_while_the_store_is_away_no_chain_forks_and_nothing_is
     let home = Home::on_engine(&proxy.url, &prefix);
     let (annals, told) = run_on_an_old_copy(&home, &proxy, &prefix);
 
-    // The start's own event went the same way.
+    // The event about the start was lost in the same way.
     let lost = told.lost.len() as u64 + 1;
     assert!(annals.log().contains("the store has events that the journal has lost"), "{}", annals.log());
     assert_eq!(annals.store("main")["beyond_journal"], json!(lost));
@@ -151,7 +152,7 @@ fn of_two_stores_of_an_old_copy_each_gets_everything_from_then_on() {
     let Some(engine) = Engine::shared(Kind::Opensearch) else { return };
     let prefix = engine.prefix();
     let proxy = Proxy::before(&engine.url);
-    // The embedded store is in the data folder, so it is restored with it, and knows of nothing.
+    // The embedded store is in the data folder, so it is restored as well and knows nothing of the lost events.
     let embedded = "[stores.embedded]\nkind = \"sqlite\"\n";
     let home = Home::new(&(Home::engine_store("main", &proxy.url, &prefix) + embedded));
     let (annals, told) = run_on_an_old_copy(&home, &proxy, &prefix);

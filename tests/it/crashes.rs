@@ -14,7 +14,7 @@ use crate::support::{
     verify,
 };
 
-/// Keeps the embedded store from writing for as long as it lives.
+/// Keeps the embedded store from writing while this exists.
 struct StoreLock(rusqlite::Connection);
 
 impl StoreLock {
@@ -34,7 +34,7 @@ fn documents(home: &Home) -> Vec<Document> {
     Document::all_of_sqlite(&home.data().join("events.db"))
 }
 
-/// Logs one event: what was acknowledged of it.
+/// Logs one event and returns its acknowledgement.
 #[track_caller]
 fn log_one(annals: &Annals, id: &str) -> Acknowledged {
     let event = json!({"event": {"provider": "load", "action": "run", "id": id}, "message": "one"});
@@ -46,7 +46,7 @@ fn newest_segment(home: &Home) -> PathBuf {
     segments(home).pop().unwrap()
 }
 
-/// Oldest first.
+/// Returns the journal's segments, oldest first.
 fn segments(home: &Home) -> Vec<PathBuf> {
     let folder = fs::read_dir(home.data().join("journal")).unwrap();
     let mut segments: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
@@ -60,7 +60,7 @@ fn cut_off(path: &Path, bytes: u64) {
     file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
 }
 
-/// Kills the program at random moments under load and starts it again, `rounds` times: all that was acknowledged.
+/// Kills and restarts the program at random moments under load, `rounds` times; returns everything acknowledged.
 fn kill_again_and_again(home: &Home, rounds: usize, store: &str) -> Vec<Acknowledged> {
     let mut annals = home.start();
     let load = Load::start(&annals, Pace { connections: 4, batch: 10, pause: Duration::from_millis(1) });
@@ -110,7 +110,7 @@ fn killed_before(kind: Kind) {
     let prefix = engine.prefix();
     let home = Home::on_engine(&engine.url, &prefix);
     let acknowledged = kill_again_and_again(&home, 6, "main");
-    // One chain, but for starts at which the engine took too long to say what it has.
+    // One chain, unless at some start the engine took too long to report what it has.
     verify(&home, &prefix.documents(), &acknowledged);
 }
 
@@ -185,7 +185,7 @@ fn a_full_journal_refuses_loses_nothing_and_accepts_again() {
     verify(&home, &documents(&home), &acknowledged);
 }
 
-/// Offers large events until one does not fit any more.
+/// Logs large events until one is refused.
 fn await_refusal(annals: &Annals) -> crate::support::Answer {
     loop {
         let event = json!({"event": {"provider": "load", "action": "run"}, "message": "x".repeat(900)});

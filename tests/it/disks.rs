@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Annals, Answer, Document, Home, Load, Pace, await_some, await_that, verify};
 
-/// A disk of its own in a folder, taken away when it goes out of scope.
+/// A separate disk mounted in a folder, removed when it goes out of scope.
 struct Disk {
     folder: PathBuf,
-    /// The device below a file system in a file.
+    /// The device of a file system in a file.
     device: Option<String>,
 }
 
@@ -20,14 +20,14 @@ fn run(program: &str, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
 }
 
-/// To mount takes rights that not everyone has who runs the tests; where they are to prove something, it has to work.
+/// Mounting needs privileges that not everyone who runs the tests has; where tests are required, it has to work.
 fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none(), "{reason}");
     eprintln!("skipped: {reason}");
 }
 
 impl Disk {
-    /// In memory, of this size. `None`, with a word, where nothing may be mounted.
+    /// Mounts a memory disk of this size. Returns `None`, with a message, if mounting is not possible.
     fn of(size: &str, folder: &Path) -> Option<Self> {
         fs::create_dir_all(folder).unwrap();
         let mounted = run("mount", &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", folder.to_str().unwrap()]);
@@ -37,7 +37,7 @@ impl Disk {
         mounted.map(|_| Self { folder: folder.to_owned(), device: None })
     }
 
-    /// A file system that takes more than the disk below it, so that data can be written and then not be synced.
+    /// Mounts a file system that is larger than the disk below it, so that data can be written but not synced.
     fn overcommitted(below: &Self, folder: &Path) -> Option<Self> {
         let mounted = (|| {
             fs::create_dir_all(folder).unwrap();
@@ -69,7 +69,7 @@ impl Drop for Disk {
     }
 }
 
-/// The embedded store, somewhere else than the journal.
+/// The embedded store, on another disk than the journal.
 struct Store {
     folder: tempfile::TempDir,
 }
@@ -87,7 +87,7 @@ impl Store {
         format!("[stores.sqlite]\nkind = \"sqlite\"\npath = \"{}\"\n", self.path().display())
     }
 
-    /// Keeps it from taking anything until the answer is dropped.
+    /// Blocks writes to the store until the returned connection is dropped.
     fn lock(&self) -> rusqlite::Connection {
         let database = rusqlite::Connection::open(self.path()).unwrap();
         database.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -107,7 +107,7 @@ fn await_refusal(annals: &Annals) -> Answer {
     await_some("an event is refused", || Some(log_one(annals)).filter(|answer| answer.status != 202))
 }
 
-/// No event is accepted, and both the answer and `/readyz` say why.
+/// Checks that no event is accepted, and that both the answer and `/readyz` say why.
 #[track_caller]
 fn check_refusal(annals: &Annals) {
     let refused = await_refusal(annals).expect(503).json();

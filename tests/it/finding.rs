@@ -18,10 +18,10 @@ use crate::support::{
     Annals, Damage, Document, Home, Load, PATIENCE, Pace, Told, Wire, await_some, await_that, verify,
 };
 
-/// What only the events of these tests have; the log's own are among the others.
+/// Selects only the events of these tests, leaving out the log's own.
 const OURS: [&str; 2] = ["--is", "event.provider=load"];
 
-/// Logs an event for each message, in one request, and waits until they can be found.
+/// Logs an event for each message in one request, and waits until they can be found.
 #[track_caller]
 fn log(annals: &Annals, messages: impl IntoIterator<Item = String>) {
     let event = |message: String| {
@@ -44,7 +44,7 @@ fn messages(lines: &str) -> Vec<String> {
     lines.lines().map(message).collect()
 }
 
-/// A command that goes on until it is told to stop.
+/// A command that runs until it is stopped.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -59,7 +59,7 @@ impl Running {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {
             for line in stdout.lines() {
-                // Nobody looks any more once the test has failed.
+                // After a failure of the test nobody receives the lines.
                 let _ = sender.send(line.unwrap());
             }
         });
@@ -82,7 +82,7 @@ impl Running {
         self.lines(count).iter().flat_map(|line| messages(line)).collect()
     }
 
-    /// Ctrl-C; what it had still printed, what it said, and its exit code.
+    /// Sends Ctrl-C; returns the remaining output, standard error, and the exit code.
     #[track_caller]
     fn interrupt(self) -> (Vec<String>, String, i32) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
@@ -123,7 +123,7 @@ fn a_tail_shows_each_event_once_and_in_order_whatever_becomes_of_the_server() {
     log(&annals, numbered(7..8));
     seen.extend(tail.messages(1));
     annals.stop();
-    // Each connection brings some events, and is torn in the middle of one.
+    // Each connection delivers some events, and breaks in the middle of one.
     let annals = home.start();
     log(&annals, numbered(8..20));
     wire.damage(Damage::CutAfter(6_000));
@@ -148,7 +148,7 @@ fn a_tail_in_the_middle_of_a_run_shows_each_event_once_and_in_order_though_the_s
         annals.kill();
         annals = home.start();
         load.turn_to(&annals);
-        // What comes while the tail knocks in vain.
+        // Events logged while the tail tries to reconnect.
         load.await_more(50);
         wire.turn_to(&annals.url);
         seen.extend(tail.lines(80));
@@ -170,7 +170,7 @@ fn a_tail_in_the_middle_of_a_run_shows_each_event_once_and_in_order_though_the_s
     verify(&home, &documents, &acknowledged);
 }
 
-/// The provider of an event, its chain and its place there.
+/// Returns an event's provider, chain and sequence.
 fn position(line: &str) -> (String, String, u64) {
     let event: Value = serde_json::from_str(line).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -190,7 +190,7 @@ fn a_tail_goes_on_where_the_one_before_ended() {
     log(&annals, numbered(3..6));
     let tail = Running::start(&home, &annals.url, &resumed);
     assert_eq!(tail.messages(3), numbered(3..6).collect::<Vec<_>>());
-    // The place is kept while the tail runs, too.
+    // The position is saved while the tail runs, too.
     let (before, kept) = (fs::read_to_string(&place).unwrap(), || fs::read_to_string(&place).unwrap());
     log(&annals, numbered(6..7));
     assert_eq!(tail.messages(1), ["event 0006"]);
@@ -273,7 +273,7 @@ struct Exported {
 }
 
 impl Exported {
-    /// A server with 1,200 events, some of which no spreadsheet should read as they are.
+    /// A server with 1,200 events, some of which a spreadsheet could evaluate as formulas.
     fn new() -> Self {
         let home = Home::on_sqlite();
         let annals = home.start();
@@ -293,7 +293,7 @@ impl Exported {
         self.home.data().with_file_name(name)
     }
 
-    /// There is neither the file nor a part of it.
+    /// Checks that neither the file nor its partial file exists.
     #[track_caller]
     fn assert_no_file(&self, name: &str) {
         let there: Vec<_> = [name.to_owned(), format!("{name}.part")].map(|name| self.path(&name).exists()).into();

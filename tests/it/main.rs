@@ -1,61 +1,61 @@
-//! What the program does, seen from outside.
+//! Tests of the program from outside.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-/// The real program, real engines, and proofs about what a store holds.
+/// The real program, real engines, and checks of the contents of a store.
 mod support;
 
 /// The configuration and its reference.
 mod config;
 
-/// The command line against a server that answers by script.
+/// The command line against a scripted server.
 mod cli;
 
 /// The commands that find, export and follow, against the real server.
 mod finding;
 
-/// What the program says when it starts, or cannot; and its commands against it.
+/// Messages at start and at a failed start; and the commands against a running program.
 mod start;
 
-/// The program as its first user meets it, on every store.
+/// The first use of the program, on every store.
 mod first_run;
 
-/// Who is calling, and what they may do.
+/// Authentication and permissions.
 mod access;
 
-/// Crashes, damage and shortage of the program's own.
+/// Crashes, damage and shortage of resources on the program's side.
 mod crashes;
 
 /// Lost files, and old copies of the data folder.
 mod copies;
 
-/// Disks that are full, or fail.
+/// Disks that are full or fail.
 mod disks;
 
-/// What can be switched off: chaining, keeping events, the log as a whole.
+/// Switches: chaining, keeping events, the log as a whole.
 mod switches;
 
-/// Stores that go away, answer badly, or not at all.
+/// Stores that are away, answer badly, or do not answer.
 mod outages;
 mod process;
 
-/// Events that a store refuses for good.
+/// Events that a store refuses permanently.
 mod refusals;
 
-/// What the engine has to have ready for events, and what happens when somebody takes it away.
+/// The resources that an engine needs for events, and what happens if somebody removes them.
 mod resources;
 
 /// Engines with TLS and users.
 mod secured;
 
-/// What is generated is as its source says.
+/// Generated files match their sources.
 mod generated;
 
-/// What README.md and docs/integrity.md say, done.
+/// README.md and docs/integrity.md, executed.
 mod readme;
 
-/// What the client alone depends on.
+/// The dependencies of the client alone.
 mod client_alone;
 
-/// The house rules that a machine can check.
+/// House rules that a machine can check.
 mod tidy;

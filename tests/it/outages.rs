@@ -14,7 +14,8 @@ use crate::support::{
     await_that, random, verify,
 };
 
-/// The engine of the store `main` does not answer: events are accepted all the same, and `/readyz` says what is wrong.
+/// Checks that while the engine of the store `main` does not answer, events are accepted and `/readyz` says what is
+/// wrong.
 #[track_caller]
 fn check_outage(annals: &Annals, load: &Load) {
     await_that("the store is in trouble", || annals.store("main")["trouble"].is_string());
@@ -24,7 +25,7 @@ fn check_outage(annals: &Annals, load: &Load) {
     assert_eq!(load.take_refused(), [0; 0], "every request was accepted meanwhile");
     let ready = annals.get("/readyz");
     assert_eq!((&ready["status"], &ready["writer"]["accepting"]), (&json!("degraded"), &json!(true)));
-    // What was on its way when `before` was read is counted in it, and acknowledged only after; the load goes on.
+    // An event in flight when `before` was read is counted in it but acknowledged later; the load continues meanwhile.
     await_that("the store falls behind by what was accepted", || {
         annals.store("main")["behind_events"].as_u64().unwrap() >= before + 60
     });
@@ -100,7 +101,7 @@ fn an_opensearch_that_is_pressed_refuses_some_and_gets_them_again() {
     press(Kind::Opensearch);
 }
 
-/// The engine has one thread that writes and two places in its queue, and others keep both busy.
+/// The engine has a single write thread and two places in its queue, and other writers keep both busy.
 fn press(kind: Kind) {
     let Some(faulty) = FaultyEngine::start(kind) else { return };
     let prefix = faulty.engine.prefix();
@@ -125,7 +126,7 @@ fn press(kind: Kind) {
     );
 }
 
-/// Writers of something else.
+/// Writers of unrelated documents.
 struct Others {
     stop: Arc<AtomicBool>,
     writers: Vec<thread::JoinHandle<()>>,
@@ -140,7 +141,7 @@ impl Others {
             let body = "{\"index\":{}}\n{\"message\":\"we were here first\"}\n".repeat(500);
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    // Whatever it answers, it was busy.
+                    // The answer does not matter; the engine was busy.
                     let _ = Request::new("POST", url.clone()).body(body.clone()).send();
                 }
             })
@@ -155,7 +156,7 @@ impl Others {
     }
 }
 
-/// A load before a proxy that follows a plan for bulk requests until enough was logged.
+/// Runs a load behind a proxy that follows a plan for bulk requests, until enough events are logged.
 fn through_a_proxy(
     kind: Kind,
     mut plan: impl FnMut(&Forwarded) -> Fault + Send + 'static,
@@ -206,7 +207,7 @@ fn single_items_may_be_refused_with_503() {
     refuse_items(503);
 }
 
-/// Of the items that are said to be refused, some were in truth taken.
+/// Some of the items reported as refused were in fact stored.
 fn refuse_items(status: u16) {
     let refuse = move |request: &Forwarded| {
         if request.number.is_multiple_of(2) { Fault::RefuseItems(status) } else { Fault::None }
@@ -245,8 +246,8 @@ fn answers_of_opensearch_get_lost_across_rollovers_and_crashes() {
     lose_answers(Kind::Opensearch);
 }
 
-/// Most answers are lost after the engine took the request, some requests arrive when nobody waits for them any more,
-/// the alias rolls over meanwhile, and the program is killed in between.
+/// Most answers are lost after the engine has the request, some requests arrive after their sender gave up, the alias
+/// rolls over meanwhile, and the program is killed in between.
 fn lose_answers(kind: Kind) {
     let Some(engine) = Engine::shared(kind) else { return };
     let prefix = engine.prefix();

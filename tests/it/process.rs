@@ -1,4 +1,4 @@
-//! What the system may take from a process that runs, and gives back.
+//! Resources that the system takes from a running process and gives back.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::support::{Annals, Home, Load, PATIENCE, Pace, await_that};
 fn where_nobody_reads_its_log_it_serves_and_ends_in_order_all_the_same() {
     let home = Home::on_sqlite();
     let mut annals = home.start_unheard();
-    // Each failed request and the full end are told.
+    // Each failed request and the shutdown at the end are logged.
     annals.request("GET", "/api/event_log/_find?page=x").send().unwrap().expect(400);
     let load = Load::start(&annals, Pace::default());
     load.await_more(50);
@@ -29,7 +29,7 @@ fn where_nobody_reads_its_log_it_serves_and_ends_in_order_all_the_same() {
     assert_eq!(starts["total"], 1, "the end in order is an event of its own");
 }
 
-/// The status of a request on a connection of its own.
+/// Returns the status of a request on a separate connection.
 fn status(annals: &Annals) -> Option<String> {
     let mut connection = TcpStream::connect(annals.url.strip_prefix("http://").unwrap()).ok()?;
     connection.set_read_timeout(Some(PATIENCE)).unwrap();

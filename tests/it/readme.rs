@@ -15,7 +15,7 @@ fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_annals"))
 }
 
-/// What is fenced in a document under this word: language and mark, as in "sh tour".
+/// Returns the fenced blocks of a document with this language and mark, as in "sh tour".
 fn fenced(document: &str, word: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(document)).unwrap();
     let opening = format!("```{word}\n");
@@ -25,7 +25,7 @@ fn fenced(document: &str, word: &str) -> Vec<String> {
     blocks
 }
 
-/// The program in a fresh folder, on its embedded store.
+/// The program in a fresh folder, with its embedded store.
 struct Service {
     folder: tempfile::TempDir,
     url: String,
@@ -49,7 +49,7 @@ impl Service {
         Self { url: format!("http://{address}"), folder, child }
     }
 
-    /// What a shell says that is told this, in the service's folder and with the program on its path.
+    /// Runs a shell script in the service's folder, with the program on its path, and returns its output.
     fn run(&self, script: &str) -> String {
         let script = script.replace("http://127.0.0.1:6780", &self.url);
         let path = format!("{}:{}", program().parent().unwrap().display(), env::var("PATH").unwrap());
@@ -74,7 +74,7 @@ impl Drop for Service {
     }
 }
 
-/// "…" stands for anything; everything else is as it is, members in any order.
+/// "…" stands for anything; everything else has to match, with members in any order.
 fn is_as_shown(shown: &Value, answer: &Value) -> bool {
     match (shown, answer) {
         (Value::String(any), _) if any == "…" => true,
@@ -110,11 +110,11 @@ fn the_tour_gives_the_answers_that_the_readme_shows() {
     let commands = fenced("README.md", "sh cli").concat();
     let told = service.run(&commands);
     let found = |action: &str| told.matches(&format!("\"action\":\"{action}\"")).count();
-    // By both finds: order 7 twice, order 8 once.
+    // By both finds together: order 7 twice, order 8 once.
     assert_eq!([found("order-created"), found("paid"), found("order-shipped")], [2, 2, 3], "{told}");
 }
 
-/// What docs/finding.md shows, after the tour and with its variables.
+/// Runs the examples of docs/finding.md, after the tour and with its variables.
 fn finding(service: &Service, variables: &str) {
     let script = fenced("docs/finding.md", "sh find").concat().replace("\ncurl", "\necho\ncurl");
     let told = service.run(&format!("{variables}\n{script}"));
@@ -149,7 +149,7 @@ fn every_configuration_that_the_documents_show_is_good() {
     }
 }
 
-/// The verifier of docs/integrity.md in a file, and what it says of these lines.
+/// Runs the verifier of docs/integrity.md on these lines, and returns its output.
 fn verified(service: &Service, lines: &str, secret: Option<&Path>) -> Result<String, String> {
     let verifier = service.folder.path().join("verify.py");
     fs::write(&verifier, &fenced("docs/integrity.md", "python verify")[0]).unwrap();

@@ -95,7 +95,7 @@ fn an_index_whose_pipeline_is_gone_gets_the_events_once_it_is_there_again() {
         let events: Vec<_> = (0..50).map(|number| event(&format!("n-{number}"), "m", &[reference("a")])).collect();
         let answer = annals.log_events(&json!(events)).expect(202).json();
         let acknowledged: Vec<_> = serde_json::from_value(answer["items"].clone()).unwrap();
-        // After six rounds of events, stubs, and stubs without content there are seconds before the next.
+        // After six rounds, each with events, stubs, and stubs without content, there is a pause of seconds.
         await_that("the engine refuses everything", || answered() == before + 18);
         assert!(annals.store("main")["trouble"].as_str().unwrap().contains("pipeline with id [nowhere]"));
         pipeline(Value::Null);

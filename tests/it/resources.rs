@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::support::{Engine, Home, Kind, Load, Pace, Prefix, await_that, verify};
 
-/// What an index says of `kibana.saved_objects`: without the template it would be guessed, and not be nested.
+/// Whether an index maps `kibana.saved_objects` as nested; without the template its mapping would be guessed.
 #[track_caller]
 fn is_nested(engine: &Engine, index: &str) -> bool {
     let mapping = engine.ask("GET", &format!("{index}/_mapping"), "");

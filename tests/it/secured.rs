@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::{Access, Engine, Home, Kind, Prefix, await_that};
 
-/// One store: the engine, whose user's password is in this file.
+/// The configuration of one store: the engine, with its user's password in this file.
 fn store(engine: &Engine, prefix: &Prefix, password_file: &str) -> String {
     let Access { ca_file, .. } = engine.access.as_ref().unwrap();
     let login = Access::LOGIN;

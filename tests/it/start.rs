@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Annals, Home, await_that};
 
-/// What a start that fails says, and that it fails as every command does.
+/// Returns the message of a failed start, after checking that it fails like every command.
 #[track_caller]
 fn refusal(home: &Home) -> String {
     let told = home.start_in_vain();
@@ -20,7 +20,7 @@ fn refusal(home: &Home) -> String {
     lines[0].replace(&home.data().display().to_string(), "DATA")
 }
 
-/// A data folder that was used before.
+/// A data folder that has been used.
 fn used() -> Home {
     let home = Home::on_sqlite();
     home.start().kill();
@@ -31,7 +31,7 @@ fn used() -> Home {
 fn the_first_start_says_where_the_key_is_and_what_to_try_and_that_works() {
     let home = Home::on_sqlite();
     let annals = home.start();
-    // It is said after the program accepts events; the command itself does not wait for it.
+    // Logged after the program accepts events; the command itself does not wait for it.
     let log = crate::support::await_some("it says what to try", || {
         Some(annals.log()).filter(|log| log.contains("try it: annals log"))
     });
@@ -64,7 +64,7 @@ fn readiness_waits_for_a_store_that_is_away_at_the_start_and_not_for_one_that_is
     await_that("the store is set up", || annals.get("/readyz")["status"] == "ready");
     assert!(!annals.log().contains("takes events"), "nothing was wrong before:\n{}", annals.log());
 
-    // Takes connections, and answers nobody.
+    // Accepts connections but never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let away = Home::new(&format!("[stores.main]\nkind = \"elasticsearch\"\nurls = [\"http://{address}\"]\n"));
@@ -166,7 +166,7 @@ fn each_command_works_with_the_real_server() {
     assert!(stderr.starts_with("error: the server refused (401)") && exit == 3, "{stderr}");
 }
 
-/// 1,200 lines, of which the 700th is no event, from standard input.
+/// Logs 1,200 lines from standard input, the 700th of which is not an event.
 fn log_lines(home: &Home, annals: &Annals) -> (String, String, i32) {
     let line = |number: usize| match number {
         700 => "{not an event".to_owned(),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Acknowledged, Annals, Document, Engine, Home, Kind, Load, Pace, verify};
 
-/// Logs one event: what was acknowledged of it.
+/// Logs one event and returns its acknowledgement.
 #[track_caller]
 fn log_one(annals: &Annals, id: &str) -> Acknowledged {
     let event = json!({"event": {"provider": "load", "action": "run", "id": id}, "message": id});
@@ -87,7 +87,7 @@ fn without_seals_on(kind: Kind) {
     kill_under_load(&home, "main", || prefix.documents());
 }
 
-/// The stores are sent again what they have: they must know it by its bytes.
+/// The stores get events again that they have, and must recognise them by their bytes.
 fn kill_under_load(home: &Home, store: &str, documents: impl Fn() -> Vec<Document>) {
     let mut annals = home.start();
     annals.await_stored(store);
@@ -112,7 +112,8 @@ fn kill_under_load(home: &Home, store: &str, documents: impl Fn() -> Vec<Documen
     assert!(verified.chains.is_empty() && !verified.unsealed.is_empty(), "{verified:?}");
 }
 
-/// Has the store be sent again whatever is still in the journal, to where it went. Whether that is anything.
+/// Makes the store get everything again that is still in the journal, at its old target. Returns whether that is
+/// anything.
 fn forget_what_is_confirmed(home: &Home, store: &str) -> bool {
     let path = home.data().join(format!("store-{store}.json"));
     let mut progress: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -128,12 +129,12 @@ fn forget_what_is_confirmed(home: &Home, store: &str) -> bool {
     is_less
 }
 
-/// What `answer` says of each event.
+/// Returns the status of each event in an answer.
 fn statuses(answer: &Value) -> Vec<&str> {
     answer["items"].as_array().unwrap().iter().map(|item| item["status"].as_str().unwrap()).collect()
 }
 
-/// The contents of events that the program's log has copies of.
+/// Returns the number of event copies in the program's log that contain `what`.
 fn copies(annals: &Annals, what: &str) -> usize {
     annals.log().lines().filter(|line| line.contains("\\\"provider\\\"") && line.contains(what)).count()
 }

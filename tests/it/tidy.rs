@@ -4,10 +4,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The longest file, in lines.
+/// The maximum number of lines of a file.
 const LONGEST: usize = 700;
 
-/// Files that may be longer, and why.
+/// Files that may be longer, and the reason.
 const LONGER: [(&str, &str); 3] = [
     ("src/schema/table.rs", "generated, one entry for each field"),
     ("src/http/openapi/examples.json", "written by a test, an example of each body"),
@@ -18,7 +18,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What is at these places, from the root of the checkout: each file's path and text.
+/// Returns the path and text of each file at these places, which are relative to the checkout.
 fn files(places: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut paths: Vec<PathBuf> = places.iter().map(|place| root().join(place)).collect();
@@ -38,7 +38,7 @@ fn complain(complaints: &[String]) {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
-/// Code that runs in the program: no tests, no comments.
+/// Returns the program's code, without tests and comments.
 fn program_files() -> Vec<(String, String)> {
     const TESTS: [&str; 4] = ["/tests/", "/tests.rs", "store/conformance/", "store/testing.rs"];
     let mut files = files(&["src"]);
@@ -53,7 +53,7 @@ fn program_files() -> Vec<(String, String)> {
     files
 }
 
-/// The modules of this crate that a piece of code names: in `crate::name::…` and in `use crate::{name::…, …}`.
+/// Returns the modules of this crate that code names, as in `crate::name::…` and `use crate::{name::…, …}`.
 fn modules_used(code: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     let name =
@@ -80,7 +80,8 @@ fn modules_used(code: &str) -> BTreeSet<String> {
     used
 }
 
-/// `src/store/mod.rs` and `src/store.rs` are both of the module `store`; where it meets the configuration it is counted apart.
+/// `src/store/mod.rs` and `src/store.rs` both belong to module `store`; the file that depends on the configuration is
+/// separate.
 fn module_of(path: &str) -> &str {
     if path == "src/store/open.rs" {
         return "store::open";
@@ -88,7 +89,7 @@ fn module_of(path: &str) -> &str {
     path.strip_prefix("src/").unwrap().split(['/', '.']).next().unwrap()
 }
 
-/// The table in ARCHITECTURE.md, in its order.
+/// Reads the table in ARCHITECTURE.md, in order.
 fn table() -> Vec<(String, BTreeSet<String>)> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let section = text.split("\n## Who may use whom\n").nth(1).unwrap().split("\n## ").next().unwrap();
@@ -137,7 +138,7 @@ fn modules_use_each_other_as_the_architecture_says() {
 /// A file as a module: `["store", "sql", "row"]` is `src/store/sql/row.rs`.
 type Module = Vec<String>;
 
-/// The paths that a piece of code names, in lists of imports and elsewhere, from the root of the crate; `within` is the module of
+/// Returns the paths that code names, in imports and elsewhere, from the root of the crate; `within` is the module of
 /// the code. A path may end in an item.
 fn paths_used(code: &str, within: &[String]) -> Vec<(Module, bool)> {
     let mut paths = Vec::new();
@@ -156,7 +157,7 @@ fn paths_used(code: &str, within: &[String]) -> Vec<(Module, bool)> {
     paths
 }
 
-/// A path or a tree of paths at the beginning of this text, and what follows it.
+/// Parses a path or a tree of paths at the beginning of the text; returns the paths and the rest of the text.
 fn tree(text: &str) -> (Vec<Vec<String>>, &str) {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -185,7 +186,7 @@ fn tree(text: &str) -> (Vec<Vec<String>>, &str) {
     }
 }
 
-/// The path from the root of the crate.
+/// Resolves a path from the root of the crate.
 fn rooted(path: &[String], within: &[String]) -> Option<Module> {
     let mut base: Module = if path.first()? == "crate" { Vec::new() } else { within.to_vec() };
     let mut names = path.iter().skip_while(|name| *name == "crate" || *name == "self").peekable();
@@ -196,8 +197,8 @@ fn rooted(path: &[String], within: &[String]) -> Option<Module> {
     Some(base)
 }
 
-/// Which files use which. What a file re-exports is that of the file where it is; and a `mod.rs` may use what is in its own folder, as it
-/// is what the folder looks like from outside.
+/// Returns which files use which. A re-exported item counts as part of the file that defines it; and a `mod.rs` may use
+/// the files of its folder, because it is the folder's public face.
 fn files_used() -> BTreeMap<Module, BTreeSet<Module>> {
     let module = |path: &str| -> Module {
         let path = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
@@ -242,7 +243,7 @@ fn files_used() -> BTreeMap<Module, BTreeSet<Module>> {
 fn no_files_use_each_other_in_a_circle() {
     let mut edges = files_used();
     assert!(edges.len() > 100, "the imports are not seen");
-    // Whatever uses nothing that is left is in no circle.
+    // A file that uses none of the remaining files is not in a cycle.
     loop {
         let left: BTreeSet<_> = edges.keys().cloned().collect();
         edges.values_mut().for_each(|used| used.retain(|file| left.contains(file)));
@@ -335,7 +336,7 @@ fn files_are_short() {
     complain(&complaints);
 }
 
-/// Everything that people wrote.
+/// Returns all files written by people.
 fn all_files() -> Vec<(String, String)> {
     let places = [
         "src",
@@ -374,19 +375,19 @@ fn nothing_is_left_for_later_and_nothing_is_of_one_machine() {
     complain(&complaints);
 }
 
-/// The texts that people read, but not those that are generated for them.
+/// Returns the documents for people, except generated ones.
 fn documents() -> Vec<(String, String)> {
     let mut files = files(&["README.md", "ARCHITECTURE.md", "CHANGELOG.md", ".github", "docs", "mappings"]);
     files.retain(|(path, _)| path.ends_with(".md"));
     files
 }
 
-/// The text of a document without what is fenced.
+/// Returns the text of a document without its fenced blocks.
 fn prose(text: &str) -> String {
     text.split("\n```").step_by(2).collect()
 }
 
-/// Where a heading is linked to, as the usual viewers have it.
+/// Returns the anchors of the headings, as the usual viewers derive them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = prose(text);
     let headings =

@@ -30,7 +30,7 @@ use crate::{
     schema::Field,
 };
 
-/// Runs all cases and fails with the names of the failed ones.
+/// Runs all cases; fails with the names of those that failed.
 pub(crate) async fn suite(store: &dyn Store) {
     let general = Stream::general();
     store.setup(std::slice::from_ref(&general)).await.expect("the store sets itself up");

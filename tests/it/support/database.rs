@@ -1,4 +1,4 @@
-//! A schema of a PostgreSQL database for one test.
+//! A PostgreSQL schema for one test.
 
 use annals::event::ChainId;
 use tokio_postgres::NoTls;
@@ -16,7 +16,7 @@ impl Database {
         Self { url: url.to_owned(), schema: format!("it_{:016x}", random(u64::MAX)) }
     }
 
-    /// The store `main`, given up on after two seconds so that tests are quick.
+    /// The configuration of the store `main`, with timeouts of two seconds so that tests are fast.
     pub(crate) fn store(&self) -> String {
         format!(
             "[stores.main]\nkind = \"postgres\"\nurl = \"{}\"\nschema = \"{}\"\ntls = \"off\"\nconnect_timeout = \"1s\"\n\
@@ -25,7 +25,7 @@ impl Database {
         )
     }
 
-    /// All documents, byte for byte.
+    /// Returns all documents, byte for byte.
     #[track_caller]
     pub(crate) fn documents(&self) -> Vec<Document> {
         let select = format!("SELECT chain, sequence, document FROM {}.events", self.schema);

@@ -1,4 +1,4 @@
-//! Real engines: the shared ones that the environment names, and ones of our own that may come to harm.
+//! Real engines: shared ones that the environment names, and private ones that may be damaged.
 
 use std::{
     env,
@@ -35,7 +35,7 @@ impl Kind {
         format!("ANNALS_TEST_{}", self.name().to_uppercase().replace('-', "_"))
     }
 
-    /// `files` tells those of the authority's certificate and of the password.
+    /// `files` returns the paths of the authority's certificate and of the password.
     fn access(self, files: impl FnOnce() -> [String; 2]) -> Option<Access> {
         match self {
             Self::Elasticsearch | Self::Opensearch | Self::Postgres => None,
@@ -44,8 +44,8 @@ impl Kind {
     }
 }
 
-/// What `scripts/test` tells about a shared engine in a variable. Without it the test is skipped, unless engines are
-/// required.
+/// Returns the variable with which `scripts/test` describes a shared engine. Without it the test is skipped, unless
+/// engines are required.
 pub(crate) fn told(variable: &str) -> Option<String> {
     let told = env::var(variable).ok().filter(|told| !told.is_empty());
     let required = env::var("ANNALS_TEST_ENGINES").is_ok_and(|engines| engines == "required");
@@ -60,12 +60,12 @@ pub(crate) fn told(variable: &str) -> Option<String> {
 pub(crate) struct Engine {
     kind: Kind,
     pub(crate) url: String,
-    /// Where it lets nobody in without.
+    /// The credentials, if the engine requires any.
     pub(crate) access: Option<Access>,
 }
 
 impl Engine {
-    /// The engine that all tests share: nothing may be done to it as a whole.
+    /// The engine that all tests share; no test may affect it as a whole.
     pub(crate) fn shared(kind: Kind) -> Option<Self> {
         let variable = kind.variable();
         let url = told(&variable)?;
@@ -89,7 +89,7 @@ impl Engine {
         self.send(method, path, body).expect(200).json()
     }
 
-    /// A prefix for names that nothing else has; what is named so is deleted when it goes out of scope.
+    /// Returns a unique prefix for names; everything with this prefix is deleted when it goes out of scope.
     pub(crate) fn prefix(&self) -> Prefix {
         Prefix { engine: self.clone(), name: format!(".annals-it-{:016x}", super::random(u64::MAX)) }
     }
@@ -106,7 +106,7 @@ impl Prefix {
         &self.name
     }
 
-    /// The alias that events are written through.
+    /// Returns the write alias.
     pub(crate) fn alias(&self) -> String {
         format!("{}-event-log-{}-general", self.name, env!("CARGO_PKG_VERSION"))
     }
@@ -115,7 +115,7 @@ impl Prefix {
         format!("{}-template", self.alias())
     }
 
-    /// The names of the indices, in order.
+    /// Returns the names of the indices, in order.
     #[track_caller]
     pub(crate) fn indices(&self) -> Vec<String> {
         let path = format!("{}-*?expand_wildcards=all&filter_path=*.settings.index.uuid", self.name);
@@ -123,13 +123,13 @@ impl Prefix {
         found.as_object().unwrap().keys().cloned().collect()
     }
 
-    /// Lets the engine go on with a new index, as its own lifecycle management would.
+    /// Rolls over to a new index, as the engine's own lifecycle management would.
     #[track_caller]
     pub(crate) fn roll_over(&self) {
         self.engine.ask("POST", &format!("{}/_rollover", self.alias()), "{}");
     }
 
-    /// All documents of all indices, byte for byte.
+    /// Returns all documents of all indices, byte for byte.
     #[track_caller]
     pub(crate) fn documents(&self) -> Vec<Document> {
         #[derive(Deserialize)]
@@ -202,7 +202,7 @@ static ELASTICSEARCH_SECURE: Mutex<()> = Mutex::new(());
 static OPENSEARCH: Mutex<()> = Mutex::new(());
 static POSTGRES: Mutex<()> = Mutex::new(());
 
-/// An engine of our own, for one test at a time to stop, pause and kill. It is left running for the next one; who runs
+/// A private engine, for one test at a time to stop, pause and kill. It keeps running for the next test; whoever runs
 /// the tests stops it, as `scripts/test` does.
 pub(crate) struct FaultyEngine {
     pub(crate) engine: Engine,
@@ -210,8 +210,8 @@ pub(crate) struct FaultyEngine {
 }
 
 impl FaultyEngine {
-    /// `None` where there is no shared engine of this kind either. It has one thread that writes and next to no queue,
-    /// so that it answers 429 as soon as it is pressed.
+    /// Returns `None` if there is no shared engine of this kind either. It has a single write thread and almost no
+    /// queue, so that it answers 429 as soon as it is under pressure.
     #[track_caller]
     pub(crate) fn start(kind: Kind) -> Option<Self> {
         told(&kind.variable())?;
@@ -224,11 +224,11 @@ impl FaultyEngine {
         let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("{}@faulty", kind.name());
         if !script(&["status"]).lines().any(|line| line.starts_with(&format!("{name} ")) && line.contains("running")) {
-            // What a test has left that failed.
+            // Left by a failed test.
             script(&["stop", &name]);
             let mut arguments = vec!["start", &name, "--fresh"];
             if kind == Kind::Postgres {
-                // Its end in good order, and its crash, have to leave what was committed.
+                // Both its orderly end and its crash must keep what was committed.
                 arguments.extend(["--set", "fsync=on", "--set", "synchronous_commit=on"]);
             } else {
                 arguments.extend(["--heap", "400m"]);
@@ -264,7 +264,7 @@ impl FaultyEngine {
         self.run("resume");
     }
 
-    /// Starts it again, with the data and settings that it had, and waits until it has its shards.
+    /// Starts the engine again, with its data and settings, and waits until its shards are available.
     pub(crate) fn start_again(&self) {
         let name = format!("{}@faulty", self.engine.kind.name());
         if self.engine.kind == Kind::Postgres {

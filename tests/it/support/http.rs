@@ -1,11 +1,11 @@
-//! Plain HTTP for tests, which are threads that block.
+//! Plain HTTP for tests, which are blocking threads.
 
 use std::{fs, sync::LazyLock, time::Duration};
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-/// Where clients and proxies run.
+/// The runtime of clients and proxies.
 pub(super) static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
 
@@ -15,7 +15,7 @@ fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60))
 }
 
-/// The way into an engine that has an authority of its own and users: as the one who may do everything.
+/// Superuser's access to an engine that has users and a private authority.
 #[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) ca_file: String,
@@ -72,7 +72,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// `Err` if there was no whole answer.
+    /// `Err` if there was no complete answer.
     pub(crate) fn send(self) -> Result<Answer, String> {
         let client = self.access.map_or(&*CLIENT, |access| &access.client);
         let mut request = client.request(self.method.parse().unwrap(), &self.url);

@@ -1,4 +1,4 @@
-//! Clients that log numbered events and remember what they were told.
+//! Clients that log numbered events and remember the answers.
 
 use std::{
     mem,
@@ -15,22 +15,22 @@ use serde_json::json;
 
 use super::{Annals, Request, await_that, random};
 
-/// An event that the log has answered for: it must be in every store, there and nowhere else.
+/// An event that the log has acknowledged: it must be at its position in every store, and nowhere else.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Acknowledged {
     pub(crate) id: String,
     pub(crate) chain: String,
     pub(crate) sequence: u64,
-    /// `None` where events are not sealed.
+    /// `None` if events are not sealed.
     #[serde(default)]
     pub(crate) hash: Option<String>,
 }
 
-/// How hard the clients press.
+/// How much load the clients create.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) connections: usize,
-    /// The most events of one request.
+    /// The most events in a request.
     pub(crate) batch: u64,
     pub(crate) pause: Duration,
 }
@@ -47,12 +47,12 @@ pub(crate) struct Load {
 }
 
 struct Shared {
-    /// Address and key; it changes when the program is started again.
+    /// Address and key; they change when the program is restarted.
     server: Mutex<(String, String)>,
     stop: AtomicBool,
     next: AtomicU64,
     acknowledged: Mutex<Vec<Acknowledged>>,
-    /// Answers by status; 0 is no answer.
+    /// The status of each answer that was not 202; 0 means no answer.
     refused: Mutex<Vec<u16>>,
     pace: Pace,
 }
@@ -75,7 +75,7 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// The program has moved.
+    /// Directs the load to a restarted program.
     pub(crate) fn turn_to(&self, annals: &Annals) {
         *self.shared.server.lock().unwrap() = (annals.url.clone(), annals.key.clone());
     }
@@ -84,19 +84,19 @@ impl Load {
         self.shared.acknowledged.lock().unwrap().len()
     }
 
-    /// Waits until so many more events have been acknowledged.
+    /// Waits until this many more events have been acknowledged.
     #[track_caller]
     pub(crate) fn await_more(&self, events: usize) {
         let enough = self.acknowledged() + events;
         await_that("events are accepted", || self.acknowledged() >= enough);
     }
 
-    /// What was answered in place of 202 since it was last asked; 0 is no answer.
+    /// Returns the statuses other than 202 since the last call; 0 means no answer.
     pub(crate) fn take_refused(&self) -> Vec<u16> {
         mem::take(&mut self.shared.refused.lock().unwrap())
     }
 
-    /// Ends the load: all that was acknowledged.
+    /// Ends the load; returns everything that was acknowledged.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Vec<Acknowledged> {
         self.shared.stop.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The real program, real engines, and what stands between them when things go wrong.
+//! The real program, real engines, and faults between them.
 
 mod database;
 mod engine;
@@ -23,10 +23,10 @@ pub(crate) use proxy::{Fault, Forwarded, Proxy};
 pub(crate) use verify::{Document, verify};
 pub(crate) use wire::{Damage, Wire};
 
-/// How long anything that a test waits for may take on a machine that is busy.
+/// How long anything may take that a test waits for, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits until there is something; `what` is what to say if it never comes.
+/// Waits until `look` returns something; `what` describes it if it never does.
 #[track_caller]
 pub(crate) fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
@@ -44,7 +44,7 @@ pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     await_some(what, || holds().then_some(()));
 }
 
-/// A number below `bound`, another one each time.
+/// Returns a random number below `bound`.
 pub(crate) fn random(bound: u64) -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).unwrap();

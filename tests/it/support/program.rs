@@ -1,4 +1,4 @@
-//! The real program on a data folder of its own, started, stopped, killed and started again.
+//! The real program with its own data folder: started, stopped, killed and restarted.
 
 use std::{
     fs,
@@ -15,12 +15,12 @@ use tempfile::TempDir;
 
 use super::{Answer, PATIENCE, Prefix, Request, await_some, await_that};
 
-/// A data folder and its configuration; the program may run on it once, many times, or not at all.
+/// A data folder and its configuration; the program may run on it any number of times.
 pub(crate) struct Home {
     folder: TempDir,
 }
 
-/// What a command said, and how it ended.
+/// The output and exit status of a command.
 pub(crate) struct Told {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -28,19 +28,19 @@ pub(crate) struct Told {
 }
 
 impl Home {
-    /// `toml` is what this configuration has beside the data folder and the provider of the load; tables only.
+    /// `toml` extends a configuration that has the data folder and the load's provider; it may contain only tables.
     pub(crate) fn new(toml: &str) -> Self {
         let home = Self { folder: tempfile::tempdir().unwrap() };
         home.configure(toml);
         home
     }
 
-    /// The embedded store, and nothing configured of it.
+    /// Uses the embedded store without any configuration.
     pub(crate) fn on_sqlite() -> Self {
         Self::new("")
     }
 
-    /// One store: an engine, under a prefix of its own, given up on after two seconds so that tests are quick.
+    /// Uses a single store: an engine, with its own prefix, and timeouts of two seconds so that tests are fast.
     pub(crate) fn on_engine(url: &str, prefix: &Prefix) -> Self {
         Self::new(&Self::engine_store("main", url, prefix))
     }
@@ -81,7 +81,7 @@ impl Home {
         self.start_heard(true)
     }
 
-    /// The same, but from then on nobody reads what it says, so that it cannot be written.
+    /// Like [`Self::start`], but afterwards nobody reads the program's log, so that writing it fails.
     #[track_caller]
     pub(crate) fn start_unheard(&self) -> Annals {
         self.start_heard(false)
@@ -98,7 +98,7 @@ impl Home {
                 for line in stderr.lines().map_while(Result::ok) {
                     let said: Value = serde_json::from_str(&line).unwrap_or_default();
                     if said["message"] == "accepting events" {
-                        // Nobody listens after the first time.
+                        // After the first time nobody listens.
                         let _ = told.send(said["address"].as_str().unwrap().to_owned());
                     }
                     log.lock().unwrap().extend([line.as_str(), "\n"]);
@@ -116,7 +116,7 @@ impl Home {
         Annals { url: format!("http://{address}"), key, child, log, reader: Some(reader) }
     }
 
-    /// Starts the program, which has to give up by itself.
+    /// Starts the program, which has to fail.
     #[track_caller]
     pub(crate) fn start_in_vain(&self) -> Told {
         Told::by(&mut self.serve())
@@ -127,7 +127,7 @@ impl Home {
         Told::by(&mut self.command_at(&annals.url, arguments))
     }
 
-    /// A command against a program that runs there, or is said to.
+    /// Builds a command against a program at this address.
     pub(crate) fn command_at(&self, url: &str, arguments: &[&str]) -> Command {
         let mut command = self.command();
         command.env("ANNALS_URL", url).args(arguments);
@@ -147,7 +147,7 @@ impl Told {
     }
 }
 
-/// The running program. Killed when it goes out of scope; its log is shown if the test fails.
+/// The running program. It is killed when this goes out of scope; its log is shown if the test fails.
 pub(crate) struct Annals {
     pub(crate) url: String,
     pub(crate) key: String,
@@ -170,7 +170,7 @@ impl Annals {
         self.request("POST", "/api/event_log/events").body(events.to_string()).send().unwrap()
     }
 
-    /// What `/readyz` says of this store.
+    /// Returns the status of this store from `/readyz`.
     #[track_caller]
     pub(crate) fn store(&self, name: &str) -> Value {
         let ready = self.get("/readyz");
@@ -186,7 +186,7 @@ impl Annals {
         });
     }
 
-    /// The value of a metric, by its name and labels as in the exposition.
+    /// Returns a metric, by its name and labels as in the exposition.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.request("GET", "/metrics").send().unwrap().expect(200).text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -201,13 +201,13 @@ impl Annals {
         kill_process(self.process(), signal).unwrap();
     }
 
-    /// SIGKILL, and no time for anything.
+    /// Sends SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and the time it takes.
+    /// Sends SIGTERM and waits for the end.
     #[track_caller]
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);

@@ -1,4 +1,4 @@
-//! A proxy before an engine, which does to requests and answers what networks and engines do to them.
+//! A proxy in front of an engine that simulates faults of networks and engines.
 
 use std::{
     io::{Error, ErrorKind, Result},
@@ -16,30 +16,30 @@ use serde_json::{Value, json};
 
 use super::http::RUNTIME;
 
-/// What is to happen to one request.
+/// The fault to apply to one request.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Fault {
     #[default]
     None,
-    /// The engine gets the request and does what it says; then the connection ends, before the answer or amidst it.
+    /// The engine executes the request; then the connection ends before or within the answer.
     LoseAnswer,
     TearAnswer,
-    /// The engine never gets it; this status is the answer.
+    /// The engine never gets the request; the answer has this status.
     Refuse(u16),
-    /// The engine never gets it; something in between answers 200 and talks of something else.
+    /// The engine never gets the request; something in between answers 200 with unrelated content.
     Babble,
-    /// Of three items the engine gets two, and confirms one: the first is kept from it, the second is taken, and both are
-    /// answered with this status.
+    /// Of three items the engine gets two and one is confirmed: the first is withheld, the second is stored, and both
+    /// are answered with this status.
     RefuseItems(u16),
     Delay(Duration),
 }
 
-/// A request as a proxy sees it.
+/// A request as the proxy sees it.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
     pub(crate) line: String,
     pub(crate) body_bytes: usize,
-    /// Counts the requests that this proxy saw, from 0.
+    /// The number of the request on this proxy, from 0.
     pub(crate) number: u64,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Passes everything on until it is told otherwise.
+    /// Forwards everything until told otherwise.
     pub(crate) fn before(engine_url: &str) -> Self {
         let engine = engine_url.strip_prefix("http://").unwrap().to_owned();
         let plan: Plan = Arc::new(Mutex::new(Box::new(|_| Fault::None)));
@@ -69,19 +69,19 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let connection = Connection { plan: Arc::clone(&served), counter: Arc::clone(&counter) };
                 let engine = engine.clone();
-                // However it ends, the client has to live with it.
+                // However it ends, the client has to cope.
                 tokio::spawn(async move { connection.serve(client, &engine).await });
             }
         });
         Self { url, plan }
     }
 
-    /// From now on each request meets the fault that `plan` has for it.
+    /// Applies the fault from `plan` to each request from now on.
     pub(crate) fn plan(&self, plan: impl FnMut(&Forwarded) -> Fault + Send + 'static) {
         *self.plan.lock().unwrap() = Box::new(plan);
     }
 
-    /// From now on everything is passed on.
+    /// Forwards everything from now on.
     pub(crate) fn heal(&self) {
         self.plan(|_| Fault::None);
     }
@@ -149,7 +149,7 @@ fn refusal(status: u16) -> Message {
     Message::answer(status, &json!({"error": error, "status": status}).to_string())
 }
 
-/// Passes on what is left of a bulk request without some of its items: the answer with their refusals in their places.
+/// Forwards a bulk request without some of its items, and puts their refusals into the answer.
 async fn refuse_items(request: &Message, engine: &mut BufReader<TcpStream>, status: u16) -> Result<Message> {
     let lines: Vec<&[u8]> = request.content.split_inclusive(|byte| *byte == b'\n').collect();
     let items: Vec<_> = lines.chunks(2).collect();
@@ -175,20 +175,20 @@ async fn refuse_items(request: &Message, engine: &mut BufReader<TcpStream>, stat
     Ok(Message::answer(200, &json!({"errors": true, "items": items}).to_string()))
 }
 
-/// What is being read: only an answer may lack a body without saying so.
+/// The kind of message being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     Request,
     Answer,
-    /// The answer to a request for the head alone.
+    /// The answer to a HEAD request, which has no body.
     Head,
 }
 
-/// A request or an answer, as its bytes came.
+/// A request or an answer, as received.
 #[derive(Clone)]
 struct Message {
     head: Vec<u8>,
-    /// With the framing of chunks, if it came in chunks.
+    /// With the framing of chunks, if it is chunked.
     body: Vec<u8>,
     content: Vec<u8>,
 }
@@ -201,7 +201,7 @@ impl Message {
         Self { head: head.into_bytes(), body: Vec::new(), content: Vec::new() }.with_content(content.into())
     }
 
-    /// The same with another content.
+    /// Returns the message with other content.
     fn with_content(&self, content: Vec<u8>) -> Self {
         let head = String::from_utf8_lossy(&self.head);
         let framing = ["content-length:", "transfer-encoding:"];
@@ -223,7 +223,7 @@ impl Message {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }
-        // A compressed answer could not be rewritten, so nobody is to ask for one.
+        // A compressed answer could not be rewritten, so no request may ask for one.
         let text = String::from_utf8_lossy(&head).into_owned();
         let lines = text.split_inclusive('\n').filter(|line| !line.to_lowercase().starts_with("accept-encoding:"));
         let head = lines.collect::<String>().into_bytes();
@@ -245,7 +245,7 @@ impl Message {
     }
 }
 
-/// `false` after the last one.
+/// Returns `false` after the last chunk.
 async fn read_chunk(from: &mut BufReader<TcpStream>, body: &mut Vec<u8>, content: &mut Vec<u8>) -> Result<bool> {
     let mut line = String::new();
     from.read_line(&mut line).await?;

@@ -1,4 +1,4 @@
-//! Reads a store as a whole and proves of it what the log promises.
+//! Reads a whole store and checks it against the log's promises.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -23,22 +23,22 @@ pub(crate) struct Document {
     pub(crate) source: Vec<u8>,
 }
 
-/// What was proven to be in a store.
+/// What a store was verified to contain.
 #[derive(Debug)]
 pub(crate) struct Verified {
     pub(crate) events: usize,
     pub(crate) stubs: usize,
-    /// How many events each sealed chain has.
+    /// The number of events of each sealed chain.
     pub(crate) chains: BTreeMap<String, u64>,
-    /// How many events each chain has that is not sealed: they are all there, and that is all that is proven.
+    /// The number of events of each unsealed chain. They are complete, but nothing else is proven.
     pub(crate) unsealed: BTreeMap<String, u64>,
 }
 
-/// A chain's documents by their places; what is sealed of them has been opened.
+/// A chain's documents by position; those that are sealed have been opened.
 type Chain<'a> = BTreeMap<u64, (Option<Opened>, &'a Document)>;
 
 impl Document {
-    /// All documents of an embedded store. The program may be running.
+    /// Returns all documents of an embedded store. The program may be running.
     pub(crate) fn all_of_sqlite(path: &Path) -> Vec<Self> {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let database = rusqlite::Connection::open_with_flags(path, flags).unwrap();
@@ -73,7 +73,8 @@ impl Document {
     }
 }
 
-/// Proves that the documents are whole chains of this writer with every acknowledged event in its place, exactly once.
+/// Checks that the documents are complete chains of this writer, with every acknowledged event in its place exactly
+/// once.
 #[track_caller]
 pub(crate) fn verify(home: &Home, documents: &[Document], acknowledged: &[Acknowledged]) -> Verified {
     let mut faults = Vec::new();
@@ -125,7 +126,8 @@ pub(crate) fn verify(home: &Home, documents: &[Document], acknowledged: &[Acknow
     verified
 }
 
-/// Positions from 0 without a gap; in a sealed chain each linked to the one before it and sealed with this writer's key.
+/// Checks that positions have no gap from 0, and in a sealed chain that each event is linked to the previous one and
+/// sealed with this writer's key.
 fn faults_of_chain(home: &Home, id: ChainId, record: &OpeningRecord, chain: &Chain<'_>) -> Vec<String> {
     let mut faults = Vec::new();
     let secret = STANDARD.decode(fs::read(home.data().join("seal.secret")).unwrap().trim_ascii()).unwrap();
@@ -158,7 +160,7 @@ fn faults_of_chain(home: &Home, id: ChainId, record: &OpeningRecord, chain: &Cha
     faults
 }
 
-/// Every receipt names an event that stands there and hashes to what the receipt says.
+/// Checks that every receipt names an event at its position, whose hash is that of the receipt.
 fn faults_of_acknowledged(chains: &BTreeMap<ChainId, Chain<'_>>, acknowledged: &[Acknowledged]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut places = HashMap::new();
@@ -183,7 +185,7 @@ fn faults_of_acknowledged(chains: &BTreeMap<ChainId, Chain<'_>>, acknowledged: &
     faults
 }
 
-/// A proof that nothing can fail proves nothing.
+/// A check that nothing can fail proves nothing.
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -230,7 +232,7 @@ mod tests {
         });
         check(|documents| documents[3].source = b"{}".to_vec());
 
-        // Without its end a chain is a chain; only the receipts tell.
+        // A chain without its end is still a valid chain; only the receipts reveal the loss.
         let mut documents = all();
         documents.pop();
         assert!(!finds_fault(&home, &documents, &acknowledged[..2]));

@@ -1,4 +1,4 @@
-//! A wire between a client and the program: it can lead elsewhere, and be cut.
+//! A connection between a client and the program that can be redirected and cut.
 
 use std::{
     io::Result,
@@ -12,13 +12,13 @@ use tokio::{
 
 use super::http::RUNTIME;
 
-/// What happens to what the program sends on one connection.
+/// What happens to the program's output on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
     None,
-    /// After so many bytes the connection ends.
+    /// The connection ends after this many bytes.
     CutAfter(usize),
-    /// After so many bytes nothing comes any more.
+    /// Nothing more arrives after this many bytes.
     HoldAfter(usize),
 }
 
@@ -36,19 +36,19 @@ impl Wire {
         RUNTIME.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (to, damage) = current.lock().unwrap().clone();
-                // However it ends, the client has to live with it.
+                // However it ends, the client has to cope.
                 tokio::spawn(async move { join(client, &to, damage).await });
             }
         });
         Self { url: here, end }
     }
 
-    /// Connections from now on lead there.
+    /// Redirects future connections.
     pub(crate) fn turn_to(&self, url: &str) {
         self.end.lock().unwrap().0 = address(url);
     }
 
-    /// Connections from now on are damaged so.
+    /// Damages future connections.
     pub(crate) fn damage(&self, damage: Damage) {
         self.end.lock().unwrap().1 = damage;
     }
