@@ -19,7 +19,7 @@ import stores
 import wire
 from report import say
 
-# Each: what to run, how many events and rounds by default, and how it is explained.
+# Each: the function, the default numbers of events and rounds, and the help text.
 COMMANDS = {
     "elasticsearch": (elasticsearch.run, 200_000, 3, "documents per second, and its ratio to a bare bulk loop"),
     "sqlite": (sqlite.run, 100_000, 3, "rows per second, and their ratio to a bare insert loop"),
@@ -81,7 +81,7 @@ def parser():
 
 def main():
     options = parser().parse_args()
-    # A request to end cleans up as Ctrl-C does.
+    # SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ctx.Context(options) as context:

@@ -1,4 +1,4 @@
-"""What every benchmark needs: options, folders, the engine, the prebuilt load."""
+"""Common to all benchmarks: options, folders, the engine, the prebuilt load."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 class UsageError(Exception):
-    """An option that cannot be followed."""
+    """An invalid option."""
 
 
 class Context:
@@ -42,7 +42,7 @@ class Context:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def service(self, name, settings):
-        """A service with a data folder of its own, not started yet; what --set says goes before everything."""
+        """A service with its own data folder, not yet started; --set takes precedence over all other settings."""
         return Service(self.binary, self.folder / name, settings | self.settings)
 
     def discard(self, name):
@@ -63,7 +63,7 @@ class Context:
 
 
 def setting(pair):
-    """KEY=VALUE, the value as JSON if it is that, else as text."""
+    """Parses KEY=VALUE; the value is JSON if it parses as such, else text."""
     key, equals, value = pair.partition("=")
     if not equals:
         raise UsageError(f"--set needs KEY=VALUE, not {pair!r}")
@@ -78,7 +78,7 @@ def mib(size):
 
 
 class Profile:
-    """`perf` on a process, if the option asks for it: what takes its CPU time, by function."""
+    """`perf` on a process, if the option asks for it: its CPU time by function."""
 
     def __init__(self, context, pid):
         self._file = context.folder / "perf.data"

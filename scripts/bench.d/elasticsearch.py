@@ -11,10 +11,10 @@ from engine import bulk_bodies
 from report import Floor, Report, median, say
 
 FLOOR = 0.90
-# A pair in which others took more of the cores says little about either side.
+# A pair in which other processes used more of the cores says little about either side.
 DISTURBED_PERCENT = 5
 PEAK_MIB = 150
-# The engine compiles itself while it works: its CPU per document falls by half in the first few hundred thousand.
+# The engine's JIT compiler warms up: CPU time per document falls by half over the first few hundred thousand.
 WARM_UPS = 8
 WARM = 0.96
 ANNALS_WARM_UPS = 2
@@ -33,7 +33,7 @@ class Round:
 
 
 class Comparison:
-    """Annals and the bare loop, by turns, on one engine."""
+    """Annals and the bare loop, alternating, on one engine."""
 
     def __init__(self, context, engine, bodies):
         self._context, self._engine, self._bodies = context, engine, bodies
@@ -84,7 +84,7 @@ class Comparison:
         )
 
     def _learn(self, pattern):
-        """Takes the final documents, and how their index was made, for the bare loop."""
+        """Fetches the final documents, and the definition of their index, for the bare loop."""
         index = self._engine.indices(pattern)[-1]
         documents = self._engine.documents(pattern)
         self._engine.check_verbatim(index, documents)
@@ -107,7 +107,7 @@ class Comparison:
             self._engine.delete(index)
 
     def pair(self, number):
-        """Both, the one first and with the next number the other: what drifts favours neither."""
+        """Runs both sides, alternating which is first, so that drift favours neither."""
         if number % 2:
             annals, bare = self.annals(number), self.bare(number)
         else:
@@ -138,7 +138,7 @@ def run(context):
         comparison = Comparison(context, engine, bodies)
         comparison.annals(0)
         comparison.warm_up()
-        # What Annals asks for takes other ways through the engine than the bare loop does: they want warming too.
+        # Annals' requests take other code paths through the engine than the bare loop's, which have to warm up too.
         for _ in range(ANNALS_WARM_UPS):
             comparison.annals(0)
         pairs = [comparison.pair(number) for number in range(1, options.rounds + 1)]
@@ -149,7 +149,7 @@ def run(context):
 
 @dataclass
 class Pair:
-    """A round of Annals and one of the bare loop beside it."""
+    """A round of Annals and the corresponding one of the bare loop."""
 
     annals: Round
     bare: procs.Spent

@@ -17,9 +17,9 @@ POSTGRES = "postgres@bench"
 BULK_BYTES = 2_000_000
 BULK_CONNECTIONS = 2
 PAGE = 5_000
-# Between two looks at how far the engine is.
+# The interval for polling the engine's progress.
 FIRST_PAUSE, SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 0.01, 1.0
-# What an engine sets itself on every index, and what belongs to one index alone.
+# Settings that the engine adds to every index, and those of one index alone.
 OWN_SETTINGS = ("creation_date", "lifecycle", "provided_name", "resize", "routing", "uuid", "version")
 
 
@@ -60,7 +60,7 @@ class Engine:
             run(self._script, "stop", INSTANCE)
 
     def call(self, method, path, body=None, good=(200,)):
-        """Status and bytes of a call; raises unless the status is a good one."""
+        """Returns status and bytes of a call; raises unless it succeeded."""
         connection = http.client.HTTPConnection(*wire.address(self.url), timeout=wire.ANSWER_LIMIT)
         try:
             content = None if body is None else json.dumps(body).encode()
@@ -85,13 +85,13 @@ class Engine:
             self.call("DELETE", f"/{index}", good=(200, 404))
 
     def definition(self, index):
-        """What makes an empty index like this one: settings and mappings."""
+        """Returns the settings and mappings to create an empty index like this one."""
         found = self.json("GET", f"/{index}")[index]
         settings = {name: value for name, value in found["settings"]["index"].items() if name not in OWN_SETTINGS}
         return {"settings": {"index": settings}, "mappings": found["mappings"]}
 
     def wait_searchable(self, pattern, expected, limit):
-        """Returns once a search sees so many of the benchmark's events, and never more than those.
+        """Returns once a search finds this many of the benchmark's events, and never more.
 
         The count of index operations tells when it is worth to refresh. Each time it is asked for costs the engine a
         millisecond, and only the side that has its documents sent by somebody else has to ask often: so it is asked for
@@ -149,7 +149,7 @@ class Engine:
 
 @contextlib.contextmanager
 def postgres(root, fresh=True):
-    """PostgreSQL, running, with as much memory for its tables as the other engine has for its heap; yields its URL."""
+    """Runs PostgreSQL with as much memory for its tables as the other engine has for its heap; yields its URL."""
     script = engines_script(root)
     try:
         run(script, "start", POSTGRES, "--bench", "--set", "shared_buffers=1GB", *(["--fresh"] if fresh else []))
@@ -159,8 +159,8 @@ def postgres(root, fresh=True):
 
 
 def vacuum(url):
-    """What PostgreSQL does by itself, at most a minute after every so many events. Here a day of them comes within seconds, so that
-    it comes to it afterwards or not at all."""
+    """Runs what autovacuum does by itself within a minute of a certain number of events. Here a day of events arrives within
+    seconds, so autovacuum would run afterwards or not at all."""
     run("psql", url, "-XqAtc", "VACUUM annals.events, annals.objects")
 
 
@@ -172,13 +172,13 @@ def engines_script(root):
 
 
 def pause(first_at, first_done, now, done, expected):
-    """How long half of the rest takes at the pace so far, within bounds."""
+    """Returns how long half of the rest takes at the pace so far, within bounds."""
     pace = (done - first_done) / (now - first_at) if done > first_done else 0
     return min(max((expected - done) / pace / 2, SHORTEST_PAUSE), LONGEST_PAUSE) if pace else FIRST_PAUSE
 
 
 def run(*command):
-    """Runs a command and returns what it printed; its errors go to ours."""
+    """Runs a command and returns its output; its errors go to standard error."""
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if finished.returncode != 0:
         raise EngineError(f"{' '.join(command)} ended with status {finished.returncode}")

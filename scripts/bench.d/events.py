@@ -42,7 +42,7 @@ def hex_id(rng, digits):
 
 
 def optional_members(rng, action):
-    """What an event may also carry in random order: (the object it belongs to or None, the member as JSON text)."""
+    """Returns optional members in random order: (the object it belongs to or None, the member as JSON text)."""
     category, kind = CATEGORIES[action]
     trace = hex_id(rng, 32)
     members = [
@@ -63,7 +63,7 @@ def optional_members(rng, action):
 
 @dataclass(frozen=True)
 class World:
-    """When events happen, and what they are about: each a moment after the one before, about an object of its own."""
+    """Times and objects of events: each a moment after the one before, about an object of its own."""
 
     millis: int = 7
 
@@ -74,13 +74,13 @@ class World:
         return rng.choice(OBJECTS), hex_id(rng, 16)
 
     def level(self, rng):
-        """A level that each event has; `None` where only some have one."""
+        """Returns the level of every event; `None` if only some have one."""
         return None
 
 
 @dataclass(frozen=True)
 class History(World):
-    """The same about few objects again and again: of 10,000, the first has a hundredth of all events."""
+    """Events about a limited set of objects: of 10,000, the first has a hundredth of all events."""
 
     objects: int = 10_000
 

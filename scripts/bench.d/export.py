@@ -1,4 +1,4 @@
-"""A whole export against a bare scroll through the same engine, and the memory that it takes."""
+"""A complete export against a bare scroll on the same engine, and its memory."""
 
 import json
 import time
@@ -19,7 +19,7 @@ PAGES = (1_000, 5_000, 10_000)
 
 
 def exported(one, expected):
-    """Seconds that all events take, one a line."""
+    """Seconds for exporting all events, one per line."""
     connection = wire.Connection(wire.address(one.url))
     request = wire.request("GET", f"{questions.PATH}/_export?end={questions.END}", key=one.key())
     begun, lines = time.monotonic(), 0
@@ -33,7 +33,7 @@ def exported(one, expected):
 
 
 def scrolled(engine, page, expected, sort):
-    """Seconds that the same events take from the engine itself, nothing being read of them."""
+    """Seconds for the same events from the engine itself, without parsing them."""
     connection = wire.Connection(wire.address(engine.url))
     body = {"size": page, "sort": sort, "query": {"range": {"@timestamp": {"lte": questions.END}}}}
     path, hits = f"/{stores.PREFIX}-event-log-*/_search?scroll=2m&expand_wildcards=open,hidden", 0
@@ -85,7 +85,7 @@ class Comparison:
         return rate
 
     def _report(self, rates, bare, ordered, page, samples):
-        # What the first export needs for its buffers is kept for the next one.
+        # The buffers of the first export are kept for the next one.
         settled = [resident for _, resident, _ in samples[len(samples) // 10 :]]
         peak, growth = ctx.mib(procs.memory(self._one.pid)["peak"]), ctx.mib(settled[-1] - settled[0])
         row = {"store": self._kind, "export/s": round(median(rates))}
@@ -106,7 +106,7 @@ def run(context):
     result = Report(f"Export of {options.events:,} events")
     for kind in [options.store] if options.store else stores.KINDS:
         with stores.running(context, kind) as (one, engine):
-            # The process that filled the store has held more than an export needs.
+            # The process that filled the store has used more memory than an export needs.
             one.stop()
             one.start().wait_ready()
             procs.wait_calm(options.calm)

@@ -1,4 +1,4 @@
-"""How long questions take, of each store; and of 200 who ask at once while events come in."""
+"""Latency of queries on each store; also of 200 concurrent readers while events are logged."""
 
 import json
 import os
@@ -13,21 +13,21 @@ import stores
 import wire
 from report import Floor, Report, median, percentile, say
 
-# An engine compiles itself while it works.
+# The engine's JIT compiler has to warm up.
 ENGINE_WARM_UP = 3_000
 ABOVE_ENGINE_MS = 1.0
 P99_MS = 50.0
-# Up to so many events; for more of them it is twice that.
+# The promise holds up to this many events, and doubles beyond them.
 PROMISED_EVENTS = 1_000_000
 WHILE_WRITING = 5.0
 READERS_SECONDS = 15
 WRITE_RATE = 10_000
-# Of the pace that the writer is to keep.
+# The least share of WRITE_RATE that the writer has to reach.
 WRITE_FLOOR = 0.98
 
 
 class Turns:
-    """Annals and, where it can be asked itself, the engine: a connection each, by turns, the one first and then the other."""
+    """Annals and, if it can be queried itself, the engine: a connection each, alternating which is first."""
 
     def __init__(self, one, engine):
         self._one, self._key = one, one.key()
@@ -40,7 +40,7 @@ class Turns:
             self._engine.close()
 
     def warm_up(self, question):
-        """Asks the engine, and Annals for it, until its code is compiled."""
+        """Queries the engine, directly and through Annals, until its code is compiled."""
         if self._engine:
             for number in range(ENGINE_WARM_UP):
                 variant = number % len(question.paths)
@@ -48,8 +48,8 @@ class Turns:
                 self._engine.exchange(engine_request(question.bodies[variant]))
 
     def ask(self, question):
-        """Seconds of each answer: Annals', and the engine's, which are none where it is not asked. All is asked twice, and the
-        second time counts: the first one brings into memory what is asked for."""
+        """Returns the seconds of each answer of Annals and of the engine; the latter are empty if it is not queried. Every
+        query runs twice and the second run counts: the first one loads the data into memory."""
         self._ask(question)
         return self._ask(question)
 
@@ -76,7 +76,7 @@ def engine_request(body):
 
 
 def total(status, body):
-    """How many events were found in all; `None` of an answer that does not say."""
+    """Returns the number of all matches; `None` if the answer does not have it."""
     if status != 200:
         raise service.ServiceError(f"a question was answered {status}: {body[:600]!r}")
     answer = json.loads(body)
@@ -106,7 +106,7 @@ def floor(kind, question, measured, count):
 
 
 def one_at_a_time(context, kind, one, engine, result):
-    """Each kind of question by itself."""
+    """Runs each kind of query by itself."""
     options = context.options
     page = one.json(f"{questions.PATH}/_find?per_page=1000&fields=event.id&sort_order=desc&end={questions.LAST}")
     identities = [event["event"]["id"] for event in page["data"]]
@@ -124,7 +124,7 @@ def one_at_a_time(context, kind, one, engine, result):
 
 
 def while_writing(context, kind, one, asked, result):
-    """One reader, many, and many while events come in. Each asks again at once, so that many wait for each other."""
+    """Runs one reader, many, and many while events are logged. Each queries again at once, so many wait for each other."""
     options, key = context.options, one.key()
     if options.readers == 0:
         return

@@ -1,4 +1,4 @@
-"""Single events under light load, against the disk's own fdatasync of as many bytes beside the journal."""
+"""Single events under light load, against an fdatasync of as many bytes next to the journal."""
 
 import os
 import time
@@ -9,7 +9,7 @@ import wire
 from report import Floor, Report, percentile, say
 
 FLOOR_MS = 3.0
-# What a journalled event is longer than what was sent: the members that the log adds, and the frame.
+# How much longer an event is in the journal than when sent: the members that the log adds, and the frame.
 ADDED_BYTES = 500
 WARM_UP = 100
 
@@ -23,7 +23,7 @@ def synced_append(handle, content):
 
 
 def accepted_event(connection, request):
-    """Seconds from the request's first byte to the whole answer."""
+    """Seconds from the request's first byte to the complete answer."""
     begun = time.perf_counter()
     answer = connection.exchange(request)
     taken = time.perf_counter() - begun
@@ -33,7 +33,7 @@ def accepted_event(connection, request):
 
 
 def measure(one, requests, lengths, interval):
-    """Both by turns, an event at each tick; returns the two lists of seconds."""
+    """Alternates both, one event per tick; returns the two lists of seconds."""
     connection = wire.Connection(wire.address(one.url))
     handle = os.open(one.data / "bench.append", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     events, syncs = [], []

@@ -1,4 +1,4 @@
-"""Load that lasts: many readers, each asking again as soon as it is answered, and a writer that keeps to a pace."""
+"""Continuous load: many readers, each querying again as soon as it has an answer, and a writer with a fixed rate."""
 
 import selectors
 import socket
@@ -12,11 +12,11 @@ RECEIVE = 1 << 18
 
 
 class LoadError(Exception):
-    """A reader was not answered, or not well."""
+    """A reader got no answer, or a bad one."""
 
 
 class Reader:
-    """One connection. It asks the same questions as the others, beginning elsewhere."""
+    """One connection. It sends the same queries as the others, from a different start."""
 
     def __init__(self, where, requests, first):
         self.socket = socket.create_connection(where, timeout=wire.ANSWER_LIMIT)
@@ -33,7 +33,7 @@ class Reader:
         self._next += 1
 
     def is_answered(self, buffer):
-        """Takes what has come; raises on anything but the whole of a 200."""
+        """Reads what has arrived; raises on anything but a complete 200."""
         length = self.socket.recv_into(buffer)
         if length == 0:
             raise LoadError("a reader's connection was closed")
@@ -53,7 +53,7 @@ class Reader:
 
 
 def read(url, requests, readers, seconds):
-    """Seconds from question to answer, of all answers within the time; raises at the first error."""
+    """Returns the seconds of each query answered within the time; raises at the first error."""
     where, taken = wire.address(url), []
     buffer = memoryview(bytearray(RECEIVE))
     with selectors.DefaultSelector() as ready:
@@ -75,7 +75,7 @@ def read(url, requests, readers, seconds):
 
 
 class Writer:
-    """Sends prebuilt requests at an even pace, in threads of its own, until it is stopped or they are at their end."""
+    """Sends prebuilt requests at an even rate, in its own threads, until stopped or until they run out."""
 
     def __init__(self, url, requests, connections, interval):
         self._requests = iter(requests)
@@ -95,7 +95,7 @@ class Writer:
                     time.sleep(wait)
                 with self._lock:
                     self.sent += 1
-        except Exception as failure:  # handed to the caller of stop
+        except Exception as failure:  # raised by stop
             self.failure = failure
         finally:
             connection.close()
@@ -107,7 +107,7 @@ class Writer:
         return None if request is None or self._stopped.wait(max(0.0, due - time.monotonic())) else request
 
     def stop(self):
-        """Requests answered well in a second, so far; raises what went wrong."""
+        """Returns the successful requests per second so far; raises the first error."""
         seconds = time.monotonic() - self._begun
         self._stopped.set()
         for thread in self._threads:

@@ -16,7 +16,7 @@ INTERVAL = 0.25
 
 
 class Samples:
-    """Resident memory over time, in a thread of its own."""
+    """Samples resident memory in a separate thread."""
 
     def __init__(self, pid):
         self.values = []
@@ -49,7 +49,7 @@ def check_room(status, head, body):
 
 
 def fill(context, one, bodies):
-    """Sends the load again and again until the data folder has the size asked for; returns the number of events."""
+    """Repeats the load until the data folder has the requested size; returns the number of events."""
     wanted, sent = context.options.backlog * ctx.MIB, 0
     requests = one.requests(bodies)
     while folder_size(one.data) < wanted:
@@ -73,7 +73,7 @@ def phase(name, values, seconds):
 def run(context):
     options = context.options
     bodies = context.bodies()
-    # An instance keeps its port, so a first start tells where the store is going to be.
+    # An instance keeps its port, so a first start tells the store's address.
     with context.engine() as engine:
         port = wire.address(engine.url)[1]
     settings = service.elasticsearch_store(f"http://127.0.0.1:{port}", PREFIX)
@@ -97,7 +97,7 @@ def run(context):
             samples.stop()
             peak = procs.memory(one.pid)["peak"]
             one.stop()
-    # Growth is what the backlog adds once the first tenth of it has warmed everything up.
+    # Growth is counted after the first tenth of the backlog, which is the warm-up.
     settled = during_fill[len(during_fill) // 10 :]
     growth = ctx.mib(settled[-1][1] - settled[0][1]) if settled else 0.0
     result.rows += [

@@ -1,4 +1,4 @@
-"""What Linux says about processes: their CPU time and memory, and who listens on a port."""
+"""Process data from Linux: CPU time, memory, and the listener on a port."""
 
 import os
 import time
@@ -9,16 +9,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid):
-    """User and system time of a process and of its children that have ended; 0 for no process."""
+    """Returns user and system time of a process and its ended children; 0 for no process."""
     if pid is None:
         return 0.0
-    # The second field is the name in parentheses, which may hold blanks.
+    # The second field is the name in parentheses, which may contain blanks.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / TICKS
 
 
 def cpu_by_thread(pid):
-    """CPU seconds by name of thread, threads of one name (but for a number at its end) taken together."""
+    """Returns CPU seconds by thread name, summed over threads whose names differ only in a final number."""
     seconds = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
@@ -32,7 +32,7 @@ def cpu_by_thread(pid):
 
 
 def memory(pid):
-    """Resident memory in bytes: now, of that what is not backed by files, and the highest so far."""
+    """Returns resident memory in bytes: current, the part not backed by files, and the peak."""
     wanted = {"VmRSS": "rss", "RssAnon": "anonymous", "VmHWM": "peak"}
     found = {}
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -43,7 +43,7 @@ def memory(pid):
 
 
 def busy_seconds():
-    """CPU seconds that all cores together have been at work since boot."""
+    """Returns the busy CPU seconds of all cores since boot."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )
@@ -51,7 +51,7 @@ def busy_seconds():
 
 
 def listener(port):
-    """The process that listens on a TCP port of this machine, or None if it cannot be found."""
+    """Returns the process that listens on a local TCP port, or None if it cannot be found."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
@@ -68,7 +68,7 @@ def listener(port):
 
 
 def wait_idle(pid, limit=15.0):
-    """Waits until a process has been using less than a tenth of a core for half a second, or for so long at most."""
+    """Waits until a process has used less than a tenth of a core for half a second, up to a time limit."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         before = cpu_seconds(pid)
@@ -78,7 +78,7 @@ def wait_idle(pid, limit=15.0):
 
 
 def wait_calm(limit):
-    """Waits until the machine has been using less than a tenth of one core for a second, or for so long at most."""
+    """Waits until the machine has used less than a tenth of one core for a second, up to a time limit."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         before = busy_seconds()
@@ -89,7 +89,7 @@ def wait_calm(limit):
 
 @dataclass
 class Spent:
-    """What a stretch of work took: wall-clock and CPU seconds."""
+    """The wall-clock and CPU seconds of a piece of work."""
 
     seconds: float
     annals_cpu: float
@@ -99,21 +99,21 @@ class Spent:
 
     @property
     def cpu(self):
-        """All CPU seconds of those that took part."""
+        """Returns the CPU seconds of all participants."""
         return self.annals_cpu + self.engine_cpu + self.client_cpu
 
     @property
     def others_percent(self):
-        """The share of all cores that went to processes that took no part."""
+        """Returns the share of all cores that other processes used."""
         return round(100 * self.other_cpu / (self.seconds * (os.cpu_count() or 1)), 1)
 
     @property
     def idle(self):
-        """Seconds that all cores together had nothing to do."""
+        """Returns the idle seconds of all cores."""
         return max(0.0, self.seconds * (os.cpu_count() or 1) - self.cpu - self.other_cpu)
 
     def per_event(self, events):
-        """As microseconds per event."""
+        """Returns microseconds per event."""
         return {
             "annals_cpu_us": round(self.annals_cpu * 1e6 / events, 2),
             "engine_cpu_us": round(self.engine_cpu * 1e6 / events, 2),
@@ -123,7 +123,7 @@ class Spent:
 
 
 class Meter:
-    """Measures from its making to `stop`. The client is this process; the others are given by id, or None."""
+    """Measures from construction to `stop`. The client is this process; the others are given by id, or None."""
 
     def __init__(self, annals=None, engine=None):
         self._annals, self._engine = annals, engine
@@ -139,7 +139,7 @@ class Meter:
         )
 
     def elapsed(self):
-        """Seconds since the beginning."""
+        """Returns the seconds since the beginning."""
         return time.monotonic() - self._before[0]
 
     def stop(self):

@@ -1,4 +1,4 @@
-"""What `scripts/bench find` asks: each question as a path of Annals, and some as a body for the engine as well."""
+"""The queries of `scripts/bench find`: each as a path for Annals, and some also as a body for the engine."""
 
 import json
 import random
@@ -10,7 +10,7 @@ import events
 
 SPAN = timedelta(days=30)
 END = f"{events.START + SPAN:%Y-%m-%dT%H:%M:%S}.000Z"
-# No event of the benchmark is later, also none of those that come in while it asks.
+# No event of the benchmark is later, not even those logged during the queries.
 LAST = "2026-10-01"
 SPACES = ("", "", "", "sales", "", "", "support", "marketing")
 PATH = "/api/event_log"
@@ -18,17 +18,17 @@ PATH = "/api/event_log"
 
 @dataclass
 class Question:
-    """One kind of question in many variants."""
+    """One kind of query in many variants."""
 
     name: str
     paths: list
     bodies: list | None = None
-    # Whether its time is promised; a question about everything takes as long as there are events.
+    # Whether its time is promised; a query of everything takes time in proportion to the number of events.
     is_bounded: bool = True
 
 
 def of_objects(rng, world, count):
-    """Find by object, without and with KQL, of objects that are asked about as often as they are logged about."""
+    """Find by object, without and with KQL; objects are queried as often as they are logged."""
     plain, filtered = Question("find by object", [], []), Question("find by object, KQL", [], [])
     for _ in range(count):
         object_type, identity = world.target(rng)
@@ -45,7 +45,7 @@ def of_objects(rng, world, count):
 
 
 def page(object_type, identity, conditions):
-    """The same in the engine's language, as few words as say it."""
+    """Returns the same query for the engine, in minimal form."""
     prefix = "kibana.saved_objects"
     reference = {
         "bool": {
@@ -68,11 +68,11 @@ def page(object_type, identity, conditions):
 
 
 def of_the_last_day(rng, count):
-    """The last 24 hours, beginning a little elsewhere each time."""
+    """The last 24 hours, with a slightly different start each time."""
 
     def start():
         when = events.START + SPAN - timedelta(days=1, milliseconds=rng.randrange(600_000))
-        # To the end of the history: events that came in while many readers asked are of later days.
+        # To the end of the history: events logged while many readers ran are of later days.
         return f"start={when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03}Z&end={END}"
 
     def terms(field):
@@ -87,7 +87,7 @@ def of_the_last_day(rng, count):
         Question("24 h: a page of one level", found("log.level", events.LEVELS)),
         Question("24 h: terms of event.action", terms("event.action")),
         Question("24 h: terms of user.name", terms("user.name")),
-        # Fields without a column in SQLite: few events have the one, all have the other.
+        # Fields without a column in SQLite: few events have the first, all have the second.
         Question("24 h: terms of host.name", terms("host.name")),
         Question("24 h: terms of kibana.version", terms("kibana.version")),
     ]
@@ -101,7 +101,7 @@ def of_everything(count):
 
 
 def all_of_them(world, identities, count, seed):
-    """Every question; `identities` are of events that there are."""
+    """Returns all queries; `identities` are ids of existing events."""
     rng = random.Random(seed)
     by_id = [f"{PATH}/events/{rng.choice(identities)}" for _ in range(count)]
     return [

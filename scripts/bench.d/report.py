@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 def say(text):
-    """Progress, for whoever waits."""
+    """Prints progress to standard error."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
@@ -17,14 +17,14 @@ def median(values):
 
 
 def percentile(values, percent):
-    """The smallest value that is not exceeded by so many percent of all."""
+    """Returns the smallest value that this many percent of all values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 @dataclass
 class Floor:
-    """What the project promises: a value of at least, or at most, so much."""
+    """A promise of the project: a minimum or maximum of a value."""
 
     name: str
     value: float

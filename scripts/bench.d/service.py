@@ -1,4 +1,4 @@
-"""Annals itself: its configuration, its process, and what it says about itself."""
+"""Annals itself: its configuration, its process, and its own reports."""
 
 import http.client
 import itertools
@@ -16,7 +16,7 @@ EVENTS_PATH = "/api/event_log/events"
 
 
 class ServiceError(Exception):
-    """Annals did not do what the benchmark needs; the text says what, and where its log is."""
+    """Annals failed; the text says how, and where its log is."""
 
 
 def free_port():
@@ -82,7 +82,7 @@ class Service:
         return self
 
     def start(self, limit=60.0):
-        """Starts the process and waits until it answers and its key is there."""
+        """Starts the process and waits until it answers and has written its key."""
         self.spawn()
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
@@ -110,7 +110,7 @@ class Service:
             raise ServiceError(f"annals ended with status {self._process.returncode}{self.end_of_log()}")
 
     def stop(self, how=signal.SIGTERM, limit=60.0):
-        """Ends the process if it runs; returns the seconds that took."""
+        """Stops the process if it runs; returns how many seconds that took."""
         begun = time.monotonic()
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
@@ -122,14 +122,14 @@ class Service:
         return time.monotonic() - begun
 
     def key(self):
-        """The key that was made at first start, or an empty text as long as there is none."""
+        """Returns the key created at the first start, or an empty text while there is none."""
         try:
             return (self.data / "admin.key").read_text().strip()
         except FileNotFoundError:
             return ""
 
     def get(self, path):
-        """Status and text of a GET."""
+        """Returns status and text of a GET."""
         connection = http.client.HTTPConnection(*wire.address(self.url), timeout=wire.ANSWER_LIMIT)
         try:
             connection.request("GET", path, headers={"Authorization": f"ApiKey {self.key()}"})
@@ -151,7 +151,7 @@ class Service:
         return list(self.stream(bodies))
 
     def stream(self, bodies, spaces=("",)):
-        """The same, each made when it is asked for; the spaces take turns."""
+        """Like `requests`, but each is built on demand; the spaces alternate."""
         key = self.key()
         for space, (_, body) in zip(itertools.cycle(spaces), bodies):
             path = f"/s/{space}{EVENTS_PATH}" if space else EVENTS_PATH
@@ -166,7 +166,7 @@ class Service:
 
 
 def check_accepted(status, head, body):
-    """Every event of a request was accepted; or it is to be sent again after the seconds returned."""
+    """Returns None if every event was accepted, or the seconds to wait before a retry; raises on anything else."""
     if status == 202:
         asked, accepted = body.count(b'"status"'), body.count(b'"accepted"')
         if accepted == 0 or asked != accepted:

@@ -18,7 +18,7 @@ class RowsError(Exception):
 
 
 def build_rows_program():
-    """The program is built with the SQLite that Annals has in it; returns its path."""
+    """Builds the program with the SQLite that Annals contains; returns its path."""
     say("building the bare loop (cargo bench --bench sqlite_rows --no-run)")
     command = ["cargo", "bench", "--bench", "sqlite_rows", "--no-run", "--message-format=json"]
     built = subprocess.run(command, cwd=ctx.ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -30,7 +30,7 @@ def build_rows_program():
 
 
 class Watch:
-    """Waits, in a process of its own, until a table has so many more rows than at first."""
+    """Waits, in a separate process, until a table has this many more rows than at first."""
 
     def __init__(self, program, database, table, more):
         command = [program, "watch", str(database), table, str(more)]
@@ -49,7 +49,7 @@ class Watch:
 
 
 def annals(context, name, bodies, program):
-    """The whole load through Annals; returns what it took, the highest memory, and the CPU by thread."""
+    """Sends the whole load through Annals; returns the time, the peak memory, and the CPU time by thread."""
     events = sum(count for count, _ in bodies)
     database = context.folder / name / "events.db"
     with context.service(name, service.sqlite_store(database)) as one:
@@ -70,7 +70,7 @@ def annals(context, name, bodies, program):
 
 
 def bare(context, name, program):
-    """The rows of Annals' database into a new one beside it."""
+    """Copies the rows of Annals' database into a new one next to it."""
     source = context.folder / name / "events.db"
     copy = context.folder / name / "bare.db"
     command = [program, "copy", str(source), str(copy), context.options.table]

@@ -13,7 +13,7 @@ PAUSE = 0.001
 
 
 def first_accepted(one, body, limit):
-    """Starts the service and asks until an event is accepted; returns the seconds that took."""
+    """Starts the service and tries until an event is accepted; returns how many seconds that took."""
     begun = time.monotonic()
     one.spawn()
     while time.monotonic() - begun < limit:

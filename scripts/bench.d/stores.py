@@ -1,4 +1,4 @@
-"""The stores that can be asked: each running, and filled through Annals."""
+"""The stores to query: each running, and filled through Annals."""
 
 import contextlib
 import shutil
@@ -18,10 +18,10 @@ PREFIX = ".benchfind"
 
 @contextlib.contextmanager
 def running(context, kind):
-    """Yields Annals with this store, started and filled, and the engine if it is one that can be asked as well."""
+    """Yields Annals with this store, started and filled, and the engine if it can be queried as well."""
     options = context.options
     fresh = not options.again
-    # Not in the folder of the run, so that what is kept outlives the next run.
+    # Outside the folder of the run, so that kept data outlives the next run.
     folder = context.folder.parent / "stores" / kind
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
@@ -39,7 +39,7 @@ def running(context, kind):
 
 @contextlib.contextmanager
 def store(context, kind, folder, fresh):
-    """Yields the settings by which Annals finds the store, the engine, and what is to be done once it is filled."""
+    """Yields Annals' settings for the store, the engine, and a function to call once it is filled."""
     if kind == "sqlite":
         yield service.sqlite_store(folder / "events.db"), None, lambda: None
     elif kind == "postgres":
@@ -58,7 +58,7 @@ def history(options):
 
 
 def fill(options, one):
-    """Sends the history through Annals, and waits until all of it is found."""
+    """Sends the history through Annals, and waits until all of it can be found."""
     say(f"filling the store with {options.events:,} events")
     bodies = events.bodies(options.events, options.event_bytes, options.seed, history(options))
     begun = time.monotonic()
@@ -73,7 +73,7 @@ def found(one):
 
 
 def wait_found(one, expected, limit):
-    """Waits until so many of the benchmark's events are found; what Annals itself records of the asking is of today."""
+    """Waits until this many of the benchmark's events are found; those about the queries have today's date."""
     deadline = time.monotonic() + limit
     while (count := found(one)) < expected:
         if time.monotonic() > deadline:

@@ -6,7 +6,7 @@ import time
 from urllib.parse import urlsplit
 
 ANSWER_LIMIT = 120.0
-# How long one request is sent again for.
+# How long one request is retried.
 PATIENCE = 120.0
 
 
@@ -20,7 +20,7 @@ def address(url):
 
 
 def request(method, path, body=b"", content_type="application/json", key=None):
-    """The bytes of a whole request, ready to be sent as they are."""
+    """Returns the bytes of a complete request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     if body:
         head += f"Content-Type: {content_type}\r\n"
@@ -62,7 +62,7 @@ class Connection:
         return status, head, bytes(self._buffer[start : start + length])
 
     def stream(self, request_bytes):
-        """Sends a request; yields the parts of a chunked body as they come, and raises unless it comes to its end."""
+        """Sends a request; yields the parts of a chunked body as they arrive, and raises unless it is complete."""
         self._socket.sendall(request_bytes)
         self._filled = 0
         at = self._find(b"\r\n\r\n", 0) + 4
@@ -70,7 +70,7 @@ class Connection:
         if head[9:12] != b"200" or b"\r\ntransfer-encoding: chunked" not in head:
             raise WireError(f"expected 200 and a chunked body, not {head[:200]!r}")
         while True:
-            # What was read stays no longer than its part.
+            # Keeps data only as long as its part.
             self._buffer[: self._filled - at] = self._buffer[at : self._filled]
             self._filled, at = self._filled - at, 0
             end_of_line = self._find(b"\r\n", 0)
@@ -111,13 +111,13 @@ class Connection:
 
 
 def header(head, name):
-    """The value of a header, or None; `head` and `name` in lower case."""
+    """Returns the value of a header, or None; `head` and `name` in lower case."""
     _, found, rest = head.partition(b"\r\n" + name + b":")
     return rest.partition(b"\r\n")[0].strip() if found else None
 
 
 def backoff(head, default=0.05):
-    """How long a 429 or 503 asks to wait."""
+    """Returns how long a 429 or 503 asks to wait."""
     value = header(head, b"retry-after")
     return float(value) if value and value.isdigit() else default
 
@@ -138,7 +138,7 @@ class Drive:
         self.refused = 0
 
     def run(self):
-        """Returns when every request was answered well; raises the first failure."""
+        """Returns once every request has succeeded; raises the first failure."""
         threads = [threading.Thread(target=self._work, args=(one,), daemon=True) for one in self._connections]
         for thread in threads:
             thread.start()
@@ -163,5 +163,5 @@ class Drive:
                     with self._lock:
                         self.refused += 1
                     time.sleep(wait)
-        except Exception as failure:  # handed to the caller of run
+        except Exception as failure:  # raised by run
             self._failure = failure
