@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn schemes_are_known_in_any_case_and_others_are_nothing() {
+    fn schemes_are_case_insensitive_and_unknown_ones_are_ignored() {
         assert_eq!(shown("apikey  x ").key(), Some("x"));
         assert_eq!(shown("BEARER x").bearer(), Some("x"));
         assert_eq!(shown("ApiKey x").bearer(), None);
@@ -167,14 +167,14 @@ mod tests {
 
     /// Otherwise each attempt would be a new subject whose failures nobody counts.
     #[test]
-    fn basic_credentials_for_nobody_are_none() {
+    fn basic_credentials_without_a_login_are_ignored() {
         for nobody in ["Basic !", "Basic YWxpY2U", "Basic YWxpY2U6eA==YWxpY2U6eA", "Basic YWxp Y2U6eA=="] {
             assert!(shown(nobody).is_empty(), "{nobody}");
         }
     }
 
     #[test]
-    fn other_credentials_have_another_digest() {
+    fn different_credentials_have_different_digests() {
         let digests = [
             shown("ApiKey a").digest(&[0; 32]),
             shown("ApiKey a").digest(&[1; 32]),

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_says_where_and_as_whom_and_nothing_that_its_role_does_not_have() {
+    fn a_grant_names_spaces_and_providers_only_if_its_role_has_them() {
         let good: [(Role, &[&str], &[&str]); 6] = [
             (Role::Admin, &[], &[]),
             (Role::Monitor, &[], &[]),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_visible_adds_up_over_the_grants_that_read() {
+    fn visibility_is_the_union_of_all_reading_grants() {
         let caller = |grants: Vec<Grant>| Principal { name: "n".to_owned(), realm: Realm::ApiKey, grants };
         let team = || Space::parse("team").unwrap();
         let mixed = caller(vec![

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_fits_what_is_said_by_value_or_beginning() {
+    fn a_rule_matches_a_claim_by_value_or_prefix() {
         let said = json!({
             "username": "alice", "roles": ["viewer", "audit-eu"], "realm_access": {"roles": ["x"]},
             "https://a.example/role": "boss", "enabled": true, "empty": [],

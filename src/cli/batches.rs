@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_pauses_does_not_keep_what_it_gave() {
+    fn a_pausing_input_does_not_hold_back_earlier_lines() {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut batches = Batches::read(io::BufReader::new(reader));
         io::Write::write_all(&mut writer, b"{}\n").unwrap();

@@ -202,7 +202,7 @@ mod tests {
             {"rel":"primary","type":"order","id":"7"},{"type":"truck","id":"1"},{"rel":"primary","type":"user","id":"9"}]}}"#;
 
     #[test]
-    fn a_row_has_what_a_person_looks_for() {
+    fn a_row_shows_the_columns_for_people() {
         let table = lines(&["--tz=UTC"], OutputFormat::Table, DOCUMENT);
         let row = table.lines().nth(1).unwrap().split("  ").map(str::trim).filter(|cell| !cell.is_empty());
         let expected = [

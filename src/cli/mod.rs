@@ -205,7 +205,7 @@ mod tests {
     use super::{Cli, EXIT_CODES};
 
     #[test]
-    fn the_table_of_commands_is_sound() {
+    fn the_definition_of_commands_is_consistent() {
         Cli::command().debug_assert();
     }
 

@@ -76,7 +76,7 @@ mod tests {
     use super::pretty;
 
     #[test]
-    fn values_stay_as_they_are_written_and_steer_nothing() {
+    fn values_keep_their_text_and_cannot_control_the_terminal() {
         let json = "{\"b\":1.50,\"a\":[{},[ ],{\"x\":\"a\\\\\\\"},{:\"}], \"n\":18446744073709551616,\"t\":\"\u{9b}1m\u{202e}\"}";
         let expected = r#"{
   "b": 1.50,

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_come_later_stand_under_those_before() {
+    fn later_rows_are_aligned_with_earlier_ones() {
         let mut table = Table::new(["a", "b"]);
         let mut shown = |cell: &str| {
             table.row([cell.to_owned(), "x".to_owned()]);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn events_cannot_steer_the_terminal() {
+    fn events_cannot_control_the_terminal() {
         check(
             &[&["\u{1b}[2J", "two\nlines", "\u{9b}1m"]],
             None,

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_shown_is_said() {
+    fn a_note_names_what_is_not_shown() {
         let values = |distinct: u64, without: u64| {
             let terms = r#"[{"value": "ship", "count": 2}, {"value": 7, "count": 1}]"#;
             let text = format!(r#"{{"field": "x", "terms": {terms}, "distinct": {distinct}, "without": {without}}}"#);

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_events_own_properties_win_over_the_defaults_name_by_name() {
+    fn an_events_own_members_take_precedence_over_defaults() {
         let defaults = json!({"event": {"provider": "p", "action": "a"}, "tags": ["x", "y"], "user": {"name": "u"}});
         let event = json!({"event": {"action": "b"}, "tags": ["z"], "user": null});
         let merged = json!({"event": {"provider": "p", "action": "b"}, "tags": ["z"], "user": null});

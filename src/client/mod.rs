@@ -230,7 +230,7 @@ impl Logger {
         match self.encode(event) {
             Some(line) => self.queue.push(line),
             None => {
-                tracing::warn!("an event is a JSON object; something else was logged");
+                tracing::warn!("rejected a logged value that is not a JSON object");
                 self.queue.count_rejected();
             }
         }

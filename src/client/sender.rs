@@ -88,7 +88,7 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
             | ApiError::Endpoint(_) => None,
         };
         let wait: Duration = backoff.next(retry_after);
-        tracing::warn!(error = %error, wait_ms = wait.as_millis(), "events could not be sent, and will be sent again");
+        tracing::warn!(error = %error, wait_ms = wait.as_millis(), "events could not be sent; trying again");
         queue.count_retry();
         tokio::time::sleep(wait).await;
     }

@@ -176,7 +176,7 @@ async fn what_a_full_batch_leaves_behind_is_sent_after_the_interval() {
 }
 
 #[tokio::test]
-async fn a_full_queue_keeps_the_old_and_drops_the_new() {
+async fn a_full_queue_keeps_old_events_and_drops_new_ones() {
     let (fake, url) = Fake::start([Answer::Hold]).await;
     let client = Client::new(ClientConfig { queue_events: 3, flush_events: 1, ..config(&url) }).unwrap();
     let logger = client.logger(Value::Null);
@@ -216,7 +216,7 @@ async fn a_busy_server_gets_the_same_batch_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_ages_is_not_waited_for_that_long() {
+async fn a_very_long_retry_after_is_not_honoured() {
     const AGES: &[(&str, &str)] = &[("retry-after", "18446744073709551615")];
     let (_fake, url) = Fake::start([Answer::Say(503, AGES, json!({"message": "later"}))]).await;
     let endpoint = Endpoint { url, api_key: None, space: None, timeout: Duration::from_secs(60), ca_pem: None };
@@ -252,7 +252,7 @@ async fn each_event_of_a_batch_is_counted_by_its_own_outcome() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_speak_of_every_event_is_no_answer() {
+async fn an_answer_that_does_not_cover_every_event_is_not_accepted() {
     let short = Answer::Say(202, &[], json!({"items": [accepted(0)]}));
     let (fake, url) = Fake::start([short]).await;
     let client = Client::new(config(&url)).unwrap();
@@ -277,7 +277,7 @@ async fn a_batch_that_is_too_large_goes_in_halves_and_in_order() {
 }
 
 #[tokio::test]
-async fn closing_gives_up_after_its_time_and_counts_what_is_lost() {
+async fn closing_gives_up_after_its_timeout_and_counts_lost_events() {
     let close_timeout = Duration::from_millis(20);
     let client = Client::new(ClientConfig { close_timeout, flush_events: 2, ..config(&nobody()) }).unwrap();
     let logger = client.logger(Value::Null);

@@ -94,7 +94,7 @@ fn a_later_layer_wins_key_by_key() {
 }
 
 #[test]
-fn unknown_keys_are_refused_by_their_full_name_wherever_they_stand() {
+fn unknown_keys_are_refused_by_their_full_name_in_every_layer() {
     let layers = layers()
         .file("[server]\nlistn = \"127.0.0.1:1\"\n[serve]\nlisten = \"127.0.0.1:1\"\n\n[colours]\n")
         .environment("ANNALS_SERVER__MAX_DEPHT", "9")
@@ -118,7 +118,7 @@ fn unknown_keys_are_refused_by_their_full_name_wherever_they_stand() {
 }
 
 #[test]
-fn variables_that_others_make_with_our_prefix_are_let_be() {
+fn foreign_variables_with_our_prefix_are_ignored() {
     let layers = layers()
         .environment("ANNALS_PORT", "tcp://10.0.0.1:6780")
         .environment("ANNALS_PORT_6780_TCP_ADDR", "10.0.0.1")
@@ -183,7 +183,7 @@ fn two_ways_of_authentication_are_an_error_that_names_both() {
 }
 
 #[test]
-fn half_a_pair_of_credentials_is_an_error() {
+fn incomplete_credentials_are_an_error() {
     let check = |auth: &str, expected: &str| check_problems(&engine(&format!("{NODE}\n{auth}")), &[expected]);
     let password = "stores.main.auth.basic.password or auth.basic.password_file: expected one of them, found neither";
     check("auth.basic.login = \"a\"", password);
@@ -204,7 +204,7 @@ fn a_store_is_addressed_in_one_way() {
 }
 
 #[test]
-fn everything_that_is_wrong_with_a_store_and_its_files_is_said_at_once() {
+fn all_problems_of_a_store_and_its_files_are_reported_at_once() {
     let layers = engine(
         "url = \"x\"\nurls = [\"http://127.0.0.1:9200\"]\nca_file = \"absent/ca.pem\"\nindex_prefix = \"A\"\n\
          auth.basic = { login = \"a\", password_file = \"absent/password\" }",
@@ -222,7 +222,7 @@ fn everything_that_is_wrong_with_a_store_and_its_files_is_said_at_once() {
 }
 
 #[test]
-fn the_data_folder_is_known_whatever_else_is_wrong() {
+fn the_data_folder_is_known_despite_other_problems() {
     let folder = |layers: &Layers| Config::data_dir_of(&layers.sources).unwrap();
     assert_eq!(folder(&layers()), PathBuf::from("annals-data"));
     let wrong = layers().file("data_dir = \"mine\"\nstores.main.kind = \"odd\"\n");
@@ -230,7 +230,7 @@ fn the_data_folder_is_known_whatever_else_is_wrong() {
 }
 
 #[test]
-fn stores_that_cannot_be_are_refused() {
+fn impossible_stores_are_refused() {
     let layers = layers()
         .set("stores.Main.kind", "sqlite")
         .set("stores.other.path", "x.db")
@@ -245,7 +245,7 @@ fn stores_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn values_that_disagree_are_refused_together() {
+fn contradictory_values_are_refused() {
     let layers = layers()
         .set("server.max_event_bytes", "32mb")
         .set("server.max_concurrent_bytes", "1mb")
@@ -319,7 +319,7 @@ fn a_flag_sets_a_key_below_a_name_with_capitals_and_dots() {
 }
 
 #[test]
-fn a_table_replaces_that_of_a_weaker_layer() {
+fn a_table_replaces_the_table_of_a_weaker_layer() {
     let layers = layers()
         .file("[providers.shop]\nactions = [\"Note\"]\ndefaults = { message = \"a\", tags = [\"b\"] }\n")
         .environment("ANNALS_PROVIDERS__SHOP__DEFAULTS", "{\"message\":\"c\"}");
@@ -446,7 +446,7 @@ fn access(key: &Setting) -> &'static str {
 }
 
 #[test]
-fn what_access_asks_of_its_keys_is_checked() {
+fn the_requirements_of_access_on_its_keys_are_checked() {
     let cases = [
         ("access.authenticators = [\"elasticsearch\"]", "access.elasticsearch.urls: not set"),
         ("access.authenticators = [\"kibana\"]", "access.kibana.urls: not set"),

@@ -12,7 +12,7 @@ fn log(url: &str, key: &str) -> u16 {
 }
 
 #[test]
-fn keys_are_made_and_revoked_by_command_while_the_service_runs_and_outlast_it() {
+fn keys_are_created_and_revoked_by_command_while_the_service_runs_and_survive_it() {
     let home = Home::on_sqlite();
     let annals = home.start();
     let made = home.run(&annals, &["keys", "create", "shop", "--grant", "writer:default:load", "--expires", "90d"]);
@@ -41,7 +41,7 @@ fn keys_are_made_and_revoked_by_command_while_the_service_runs_and_outlast_it() 
 }
 
 #[test]
-fn keys_of_a_version_1_file_go_on_as_admins() {
+fn keys_of_a_version_1_file_remain_admins() {
     let home = Home::on_sqlite();
     home.start().stop();
     let file = home.data().join("api-keys.json");

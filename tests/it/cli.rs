@@ -178,7 +178,7 @@ fn a_large_file_goes_in_batches_and_a_busy_server_gets_a_batch_again() {
 }
 
 #[test]
-fn patience_with_a_busy_server_has_an_end() {
+fn retries_with_a_busy_server_end() {
     let folder = tempfile::tempdir().unwrap();
     let busy = (429, json!({"statusCode": 429, "error": "Too Many Requests", "message": "the journal is full"}));
     let server = Server::start([busy]);
@@ -191,7 +191,7 @@ fn patience_with_a_busy_server_has_an_end() {
 }
 
 #[test]
-fn a_json_array_is_refused_with_the_way_out_and_nothing_is_sent() {
+fn a_json_array_is_refused_with_advice_and_nothing_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start([]);
     let (_, stderr, exit) = run_with_input(server.annals(folder.path()).args(["log", "-"]), "[\n{}\n]\n");
@@ -347,7 +347,7 @@ fn a_command_typed_wrong_exits_with_2_and_completions_are_printed() {
 }
 
 #[test]
-fn a_key_whose_text_nobody_sees_is_said_to_be_of_no_use() {
+fn a_key_whose_text_cannot_be_printed_is_reported_as_useless() {
     let folder = tempfile::tempdir().unwrap();
     let about = json!({"name": "shop", "created": "2026-01-01T00:00:00.000Z", "expired": false, "grants": [{"role": "monitor"}]});
     let mut answer = about.clone();

@@ -25,12 +25,12 @@ fn duplicates(annals: &Annals) -> f64 {
 }
 
 #[test]
-fn a_lost_record_of_what_elasticsearch_has_doubles_nothing_though_it_rolled_over() {
+fn a_lost_record_of_events_in_elasticsearch_duplicates_nothing_despite_rollover() {
     lost_progress(Kind::Elasticsearch);
 }
 
 #[test]
-fn a_lost_record_of_what_opensearch_has_doubles_nothing_though_it_rolled_over() {
+fn a_lost_record_of_events_in_opensearch_duplicates_nothing_despite_rollover() {
     lost_progress(Kind::Opensearch);
 }
 

@@ -79,7 +79,7 @@ fn kill_again_and_again(home: &Home, rounds: usize, store: &str) -> Vec<Acknowle
 }
 
 #[test]
-fn killed_twenty_times_under_load_it_loses_nothing_and_doubles_nothing() {
+fn killed_twenty_times_under_load_it_loses_and_duplicates_nothing() {
     let home = Home::new("[journal]\nmax_bytes = \"8mb\"\nsegment_bytes = \"32kb\"\n");
     let acknowledged = kill_again_and_again(&home, 20, "sqlite");
     let verified = verify(&home, &documents(&home), &acknowledged);
@@ -87,17 +87,17 @@ fn killed_twenty_times_under_load_it_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
-fn killed_under_load_before_elasticsearch_it_loses_nothing_and_doubles_nothing() {
+fn killed_under_load_with_elasticsearch_it_loses_and_duplicates_nothing() {
     killed_before(Kind::Elasticsearch);
 }
 
 #[test]
-fn killed_under_load_before_opensearch_it_loses_nothing_and_doubles_nothing() {
+fn killed_under_load_with_opensearch_it_loses_and_duplicates_nothing() {
     killed_before(Kind::Opensearch);
 }
 
 #[test]
-fn killed_under_load_before_postgres_it_loses_nothing_and_doubles_nothing() {
+fn killed_under_load_with_postgres_it_loses_and_duplicates_nothing() {
     let Some(url) = told("ANNALS_TEST_POSTGRES") else { return };
     let database = Database::at(&url);
     let home = Home::new(&database.store());
@@ -115,7 +115,7 @@ fn killed_before(kind: Kind) {
 }
 
 #[test]
-fn told_to_stop_under_load_it_ends_in_order_and_the_next_start_finishes() {
+fn stopped_under_load_it_ends_properly_and_the_next_start_delivers_the_rest() {
     let home = Home::on_sqlite();
     let annals = home.start();
     let load = Load::start(&annals, Pace::default());
@@ -138,7 +138,7 @@ fn told_to_stop_under_load_it_ends_in_order_and_the_next_start_finishes() {
 }
 
 #[test]
-fn told_to_stop_while_the_store_is_away_it_leaves_the_rest_in_the_journal() {
+fn stopped_while_the_store_is_away_it_leaves_the_rest_in_the_journal() {
     let home = Home::new("[server]\nshutdown_timeout = \"1s\"\n");
     let annals = home.start();
     annals.await_stored("sqlite");
@@ -154,7 +154,7 @@ fn told_to_stop_while_the_store_is_away_it_leaves_the_rest_in_the_journal() {
 }
 
 #[test]
-fn a_data_folder_in_use_is_left_to_who_uses_it() {
+fn a_data_folder_in_use_is_not_opened_twice() {
     let home = Home::on_sqlite();
     let annals = home.start();
     let second = home.start_in_vain();
@@ -197,7 +197,7 @@ fn await_refusal(annals: &Annals) -> crate::support::Answer {
 }
 
 #[test]
-fn a_full_journal_drops_and_counts_if_it_is_told_to() {
+fn a_full_journal_drops_and_counts_if_configured_to() {
     let home = Home::new("[journal]\nmax_bytes = \"256kb\"\nsegment_bytes = \"64kb\"\noverflow = \"drop\"\n");
     let annals = home.start();
     annals.await_stored("sqlite");
@@ -292,7 +292,7 @@ fn where_the_journal_lost_its_end_and_no_store_has_it_the_chain_goes_on_without_
 }
 
 #[test]
-fn a_journal_that_is_damaged_in_the_middle_is_not_gone_on_with() {
+fn a_journal_that_is_damaged_in_the_middle_is_not_continued() {
     let home = Home::on_sqlite();
     let annals = home.start();
     let mut begins = Vec::new();
@@ -311,7 +311,7 @@ fn a_journal_that_is_damaged_in_the_middle_is_not_gone_on_with() {
 }
 
 #[test]
-fn damage_in_an_older_part_of_the_journal_is_reported_and_not_passed_over() {
+fn damage_in_an_older_part_of_the_journal_is_reported_and_not_skipped() {
     let home = Home::new("[journal]\nmax_bytes = \"1mb\"\nsegment_bytes = \"8kb\"\n");
     let annals = home.start();
     annals.await_stored("sqlite");
@@ -368,7 +368,7 @@ fn of_two_stores_the_one_that_works_gets_everything_while_the_other_is_dead() {
 }
 
 #[test]
-fn frozen_for_a_while_it_goes_on_where_it_was() {
+fn frozen_for_a_while_it_continues_where_it_was() {
     let Some(engine) = Engine::shared(Kind::Elasticsearch) else { return };
     let prefix = engine.prefix();
     let home = Home::on_engine(&engine.url, &prefix);

@@ -145,7 +145,7 @@ fn on_a_full_disk_events_are_refused_and_accepted_again_once_a_store_has_caught_
 }
 
 #[test]
-fn on_a_disk_filled_within_the_first_file_of_the_journal_the_same() {
+fn on_a_disk_filled_within_the_first_journal_file_events_are_refused_and_accepted_again() {
     let store = Store::new();
     let home = Home::new(&store.configuration());
     let Some(_disk) = Disk::of("2m", &home.data()) else { return };
@@ -162,7 +162,7 @@ fn on_a_disk_filled_within_the_first_file_of_the_journal_the_same() {
 }
 
 #[test]
-fn of_a_request_that_the_disk_has_no_room_for_nothing_is_kept() {
+fn a_request_that_the_disk_has_no_room_for_is_not_kept_even_in_part() {
     let store = Store::new();
     let home = Home::new(&store.configuration());
     let Some(_disk) = Disk::of("6m", &home.data()) else { return };
@@ -179,7 +179,7 @@ fn of_a_request_that_the_disk_has_no_room_for_nothing_is_kept() {
 }
 
 #[test]
-fn on_a_disk_that_fails_to_sync_nothing_more_is_accepted_until_a_restart_finds_it_well() {
+fn after_a_failed_sync_nothing_is_accepted_until_a_restart_on_a_healthy_disk() {
     let store = Store::new();
     let home = Home::new(&store.configuration());
     let below = tempfile::tempdir().unwrap();

@@ -108,7 +108,7 @@ impl Drop for Running {
 const TAIL: [&str; 5] = ["tail", "--output=ndjson", "--since=1h", OURS[0], OURS[1]];
 
 #[test]
-fn a_tail_shows_each_event_once_and_in_order_whatever_becomes_of_the_server() {
+fn a_tail_shows_each_event_once_and_in_order_despite_server_failures() {
     let home = Home::on_sqlite();
     let annals = home.start();
     let wire = Wire::to(&annals.url);
@@ -136,7 +136,7 @@ fn a_tail_shows_each_event_once_and_in_order_whatever_becomes_of_the_server() {
 }
 
 #[test]
-fn a_tail_in_the_middle_of_a_run_shows_each_event_once_and_in_order_though_the_server_is_killed() {
+fn a_tail_from_the_middle_shows_each_event_once_and_in_order_though_the_server_is_killed() {
     let home = Home::on_sqlite();
     let mut annals = home.start();
     let wire = Wire::to(&annals.url);
@@ -178,7 +178,7 @@ fn position(line: &str) -> (String, String, u64) {
 }
 
 #[test]
-fn a_tail_goes_on_where_the_one_before_ended() {
+fn a_tail_resumes_where_the_previous_one_ended() {
     let home = Home::on_sqlite();
     let annals = home.start();
     let place = home.data().with_file_name("place");
@@ -238,7 +238,7 @@ fn a_tail_ends_when_nobody_reads_and_when_it_is_refused() {
 }
 
 #[test]
-fn a_tail_tells_what_happens_on_standard_error_and_waits_only_for_what_may_heal() {
+fn a_tail_reports_problems_on_standard_error_and_waits_only_for_transient_ones() {
     let home = Home::on_sqlite();
     let followed = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\nretry: 1\nid: a\n\n\
                     id: b\ndata: {\"message\":\"one\"}\n\n: the store does not answer\n\n\
@@ -306,7 +306,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn an_export_is_whole_in_each_format_and_says_what_it_is() {
+fn an_export_is_complete_in_each_format_and_reports_count_and_digest() {
     let server = Exported::new();
     let told = server.export(&["--output", "events.ndjson"]);
     assert_eq!((told.stdout.as_str(), told.exit), ("", 0), "{}", told.stderr);
@@ -404,7 +404,7 @@ fn an_export_is_believed_only_if_count_and_digest_agree() {
 }
 
 #[test]
-fn a_limit_goes_on_over_pages_in_each_form() {
+fn a_limit_spans_pages_in_each_format() {
     let server = Exported::new();
     let find = |arguments: &[&str]| server.run(&[&["find", "--sort=event.sequence"], &OURS[..], arguments].concat());
     let told = find(&["--limit=1100", "--output=ndjson"]);

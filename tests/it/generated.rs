@@ -1,7 +1,7 @@
 use std::{path::Path, process::Command};
 
 #[test]
-fn what_is_generated_from_the_fields_is_fresh() {
+fn files_generated_from_the_fields_are_fresh() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(root.join("scripts/generate")).arg("--check").output().unwrap();
     let told = [output.stdout, output.stderr].concat();

@@ -92,12 +92,12 @@ fn bring_down(faulty: &FaultyEngine, home: &Home, documents: impl Fn() -> Vec<Do
 }
 
 #[test]
-fn an_elasticsearch_that_is_pressed_refuses_some_and_gets_them_again() {
+fn an_overloaded_elasticsearch_refuses_events_and_gets_them_again() {
     press(Kind::Elasticsearch);
 }
 
 #[test]
-fn an_opensearch_that_is_pressed_refuses_some_and_gets_them_again() {
+fn an_overloaded_opensearch_refuses_events_and_gets_them_again() {
     press(Kind::Opensearch);
 }
 

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use crate::support::{Annals, Home, Load, PATIENCE, Pace, await_that};
 
 #[test]
-fn where_nobody_reads_its_log_it_serves_and_ends_in_order_all_the_same() {
+fn it_serves_and_stops_properly_even_if_nobody_reads_its_log() {
     let home = Home::on_sqlite();
     let mut annals = home.start_unheard();
     // Each failed request and the shutdown at the end are logged.

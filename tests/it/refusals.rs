@@ -17,12 +17,12 @@ fn await_dead_letters(annals: &Annals, count: u64) {
 }
 
 #[test]
-fn what_elasticsearch_refuses_for_good_is_kept_and_comes_to_its_place_by_replay() {
+fn events_that_elasticsearch_refuses_are_kept_and_replayed_into_their_place() {
     refuse_for_good(Kind::Elasticsearch);
 }
 
 #[test]
-fn what_opensearch_refuses_for_good_is_kept_and_comes_to_its_place_by_replay() {
+fn events_that_opensearch_refuses_are_kept_and_replayed_into_their_place() {
     refuse_for_good(Kind::Opensearch);
 }
 
@@ -106,7 +106,7 @@ fn an_index_whose_pipeline_is_gone_gets_the_events_once_it_is_there_again() {
 }
 
 #[test]
-fn an_event_too_large_for_the_engine_is_kept_and_comes_to_its_place_by_replay() {
+fn an_event_too_large_for_the_engine_is_kept_and_replayed_into_its_place() {
     let Some(engine) = Engine::shared(Kind::Elasticsearch) else { return };
     let prefix = engine.prefix();
     let proxy = Proxy::before(&engine.url);

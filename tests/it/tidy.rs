@@ -240,7 +240,7 @@ fn files_used() -> BTreeMap<Module, BTreeSet<Module>> {
 }
 
 #[test]
-fn no_files_use_each_other_in_a_circle() {
+fn files_do_not_use_each_other_in_a_cycle() {
     let mut edges = files_used();
     assert!(edges.len() > 100, "the imports are not seen");
     // A file that uses none of the remaining files is not in a cycle.
@@ -264,7 +264,7 @@ fn no_files_use_each_other_in_a_circle() {
 }
 
 #[test]
-fn paths_are_seen_in_lists_and_in_code() {
+fn paths_are_found_in_import_lists_and_in_code() {
     let code = "use super::{a::{self, B}, c};\npub use crate::d::E;\nfn f() { crate::g::h::i(); self::j(); }";
     let within = ["x".to_owned(), "y".to_owned()];
     let used: Vec<_> =
@@ -275,7 +275,7 @@ fn paths_are_seen_in_lists_and_in_code() {
 }
 
 #[test]
-fn what_is_named_in_a_list_of_imports_is_seen() {
+fn modules_in_import_lists_are_found() {
     let code = "use crate::{\n    event::{self, Space, deep::{A, B}},\n    files,\n};\nfn f() { crate::time::now(); }\nuse crate::query::Query;\nfn g() -> pub(crate) usize { journal::x() }";
     let expected = ["event", "files", "query", "time"].map(str::to_owned);
     assert_eq!(modules_used(code), BTreeSet::from(expected));
@@ -360,7 +360,7 @@ fn all_files() -> Vec<(String, String)> {
 }
 
 #[test]
-fn nothing_is_left_for_later_and_nothing_is_of_one_machine() {
+fn no_file_has_todos_or_paths_of_one_machine() {
     const LATER: [&str; 5] = ["TODO", "FIXME", "XXX", "todo!", "unimplemented!"];
     const MACHINE: [&str; 4] = ["/home/", "/root/", "/work/", "/Users/"];
     let mut complaints = Vec::new();

@@ -65,7 +65,7 @@ async fn elasticsearch_vouches_for_its_users_and_rules_give_them_roles() {
 }
 
 #[tokio::test]
-async fn own_keys_go_to_no_other_system_and_hold_whatever_becomes_of_it() {
+async fn own_keys_go_to_no_other_system_and_work_even_if_one_fails() {
     let engine = Other::start().await;
     engine.answers([(500, json!({}))]);
     for order in ["api_keys,elasticsearch", "elasticsearch,api_keys"] {
@@ -81,7 +81,7 @@ async fn own_keys_go_to_no_other_system_and_hold_whatever_becomes_of_it() {
 }
 
 #[tokio::test]
-async fn a_system_that_does_not_answer_leaves_the_question_open() {
+async fn a_system_that_does_not_answer_leaves_the_caller_undetermined() {
     let (engine, second) = (Other::start().await, Other::start().await);
     let urls = format!("http://127.0.0.1:1,{}", engine.url);
     let log = Log::new(&[("access.authenticators", "api_keys,elasticsearch"), ("access.elasticsearch.urls", &urls)]);
@@ -253,7 +253,7 @@ fn bearer(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_token_of_each_kind_of_key_holds_and_its_claims_give_roles() {
+async fn a_token_of_each_kind_of_key_is_valid_and_its_claims_give_roles() {
     let issuer = Other::start().await;
     let signers = [Signer::rsa("r"), Signer::p256("p"), Signer::ed25519("e")];
     issuer.answers([key_set(&signers.each_ref())]);
@@ -270,7 +270,7 @@ async fn a_token_of_each_kind_of_key_holds_and_its_claims_give_roles() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_for_us_or_not_now_or_not_by_the_issuer_does_not_hold() {
+async fn a_token_for_others_or_expired_or_by_another_issuer_is_invalid() {
     let issuer = Other::start().await;
     let (signer, rsa, other) = (Signer::ed25519("e"), Signer::rsa("r"), Signer::ed25519("e"));
     issuer.answers([key_set(&[&signer, &rsa])]);

@@ -152,7 +152,7 @@ impl Keys {
         let file::Parsed { keys, is_old } = file::parse(&bytes).map_err(corrupt)?;
         if is_old {
             write(&path, &keys)?;
-            tracing::info!(file = %path.display(), "brought the file of keys to the version of this program");
+            tracing::info!(file = %path.display(), "upgraded the key file to the format of this version");
         }
         Ok(Self { path, current: RwLock::new(Arc::new(keys)), changing: Mutex::new(()) })
     }
@@ -252,7 +252,7 @@ fn create(data_dir: &Path, path: &Path, now: UnixMillis) -> Result<Vec<u8>, Keys
     let grants = vec![Grant::admin()];
     let info = KeyInfo { name: ADMIN.to_owned(), created: format_time(now), created_by: None, expires: None, grants };
     let bytes = write(path, &[Key::new(info, hash(&text))])?;
-    tracing::info!(file = %admin.display(), "made the API key `admin`");
+    tracing::info!(file = %admin.display(), "created the API key `admin`");
     Ok(bytes)
 }
 

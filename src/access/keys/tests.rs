@@ -45,7 +45,7 @@ fn the_first_start_makes_one_key_that_later_starts_know() {
 }
 
 #[test]
-fn only_the_very_key_opens() {
+fn only_the_exact_key_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
     let admin = admin_key(folder.path());
@@ -57,7 +57,7 @@ fn only_the_very_key_opens() {
 }
 
 #[test]
-fn keys_are_made_and_revoked_at_once_and_for_later_starts() {
+fn keys_are_created_and_revoked_at_once_and_across_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
     let (info, text) = keys.create(new("ci.main-2", Role::Writer), &admin(), NOW).unwrap();
@@ -107,7 +107,7 @@ fn a_key_may_hold_to_the_end_of_the_calendar() {
 }
 
 #[test]
-fn what_would_be_no_good_key_is_not_made() {
+fn an_invalid_key_is_not_created() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
     let before = fs::read(folder.path().join(KEYS_FILE)).unwrap();
@@ -143,7 +143,7 @@ fn the_last_lasting_admin_key_cannot_be_revoked() {
 }
 
 #[test]
-fn a_change_that_cannot_be_kept_does_not_hold() {
+fn a_change_that_cannot_be_saved_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let keys = open(&data);

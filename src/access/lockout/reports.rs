@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_is_told_at_once_and_the_rest_of_the_minute_together() {
+    fn the_first_failure_is_reported_at_once_and_the_rest_of_the_minute_together() {
         let (mut reports, mut now) = (Reports::default(), Instant::now());
         let told = |attempts, login: Option<&str>| FailedAttempts {
             address: address(1),

@@ -58,7 +58,7 @@ impl Lockout {
 }
 
 #[tokio::test(start_paused = true)]
-async fn past_the_limit_each_failure_doubles_the_wait_of_its_pair_alone() {
+async fn beyond_the_limit_each_failure_doubles_the_wait_of_its_pair_only() {
     let lockout = lockout();
     let alice = basic("alice");
     for _ in 0..2 {
@@ -113,7 +113,7 @@ async fn a_login_is_locked_from_wherever_it_is_tried_but_much_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_was_let_in_waits_for_nobody_elses_failures_for_a_day() {
+async fn after_a_success_only_own_failures_cause_waits_for_a_day() {
     let lockout = lockout();
     let (alice, session) = (basic("alice"), key("of bob"));
     lockout.is_let_in(at(1), &alice);
@@ -139,7 +139,7 @@ async fn whoever_was_let_in_waits_for_nobody_elses_failures_for_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_attempts_are_under_way_than_may_fail() {
+async fn concurrent_attempts_cannot_exceed_the_limit_of_failures() {
     let lockout = lockout();
     let alice = basic("alice");
     let mut under_way: Vec<_> = (0..3).map(|_| lockout.attempt(at(1), &alice)).collect();
@@ -162,7 +162,7 @@ async fn no_more_attempts_are_under_way_than_may_fail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_turn_is_told_when_one_has_ended() {
+async fn waiting_attempts_are_woken_when_one_ends() {
     let lockout = lockout();
     let alice = basic("alice");
     let mut under_way: Vec<_> = (0..3).map(|_| lockout.attempt(at(1), &alice)).collect();
@@ -174,7 +174,7 @@ async fn who_waits_for_a_turn_is_told_when_one_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_nobody_hears_the_end_of_has_failed() {
+async fn an_abandoned_attempt_counts_as_failed() {
     let lockout = lockout();
     let alice = basic("alice");
     (0..3).for_each(|_| drop(lockout.attempt(at(1), &alice)));
@@ -183,7 +183,7 @@ async fn an_attempt_that_nobody_hears_the_end_of_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neighbours_in_ipv6_count_as_one_and_ipv4_is_itself_in_either_dress() {
+async fn an_ipv6_network_counts_as_one_address_and_mapped_ipv4_as_ipv4() {
     let lockout = lockout();
     let alice = basic("alice");
     for host in ["2001:db8::1", "2001:db8::2:0:0:1", "2001:db8:0:0:ffff::"] {
@@ -198,7 +198,7 @@ async fn neighbours_in_ipv6_count_as_one_and_ipv4_is_itself_in_either_dress() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_while_it_is_locked_are_told_of_too() {
+async fn attempts_during_a_lockout_are_reported_too() {
     let lockout = Lockout::new(1, LONGEST).unwrap();
     let alice = basic("alice");
     assert_eq!(lockout.attempt(at(1), &alice).failed().unwrap().attempts, 1);
@@ -210,7 +210,7 @@ async fn attempts_while_it_is_locked_are_told_of_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_room_those_are_forgotten_that_matter_least() {
+async fn without_room_the_least_important_subjects_are_forgotten() {
     let lockout = lockout();
     let (locked, failed, known) = (basic("locked"), basic("failed"), basic("known"));
     let under_way = lockout.attempt(at(1), &basic("trying"));

@@ -24,7 +24,7 @@ fn alice() -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn guesses_at_once_are_no_more_than_guesses_one_by_one() {
+async fn concurrent_guesses_are_limited_like_sequential_ones() {
     let engine = Other::start().await;
     engine.answers([(401, json!({}))]);
     let log = log_of(&engine).await;
@@ -37,7 +37,7 @@ async fn guesses_at_once_are_no_more_than_guesses_one_by_one() {
 }
 
 #[tokio::test]
-async fn many_requests_with_what_holds_are_all_let_in() {
+async fn many_requests_with_valid_credentials_are_all_let_in() {
     let engine = Other::start().await;
     engine.answers([alice()]);
     let log = log_of(&engine).await;
@@ -48,7 +48,7 @@ async fn many_requests_with_what_holds_are_all_let_in() {
 }
 
 #[tokio::test]
-async fn whoever_was_known_a_moment_ago_is_let_in_whatever_others_fail() {
+async fn a_recently_identified_caller_is_let_in_despite_failures_of_others() {
     let engine = Other::start().await;
     let log = log_of(&engine).await;
     engine.answers([alice()]);
@@ -82,7 +82,7 @@ async fn a_client_that_hangs_up_before_the_answer_has_failed() {
 }
 
 #[tokio::test]
-async fn silence_is_not_counted_but_a_no_to_a_password_is_whoever_else_is_silent() {
+async fn an_unavailable_system_does_not_count_but_a_refused_password_does() {
     let engine = Other::start().await;
     let kibana = Other::start().await;
     let log = Log::new(&[

@@ -122,7 +122,7 @@ async fn kibanas_privileges_in_the_real_elasticsearch_decide_by_type_and_space()
 }
 
 #[tokio::test]
-async fn what_the_real_elasticsearch_takes_away_is_no_longer_permitted() {
+async fn what_the_real_elasticsearch_revokes_is_no_longer_permitted() {
     let Some(engine) = Secured::from_environment() else { return };
     let log = engine.log();
     let credentials = engine.make_reader().await;

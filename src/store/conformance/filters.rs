@@ -73,7 +73,7 @@ const LABELS: [&str; 4] = ["env", "a.b", "Env", "n"];
 fn generated(base: Draft) -> (Vec<Draft>, Vec<Filter>) {
     let mut runner = TestRunner::deterministic();
     let strategy = (vec(draft_of(base), EVENTS), vec(filter(), FILTERS));
-    strategy.new_tree(&mut runner).expect("the strategies give").current()
+    strategy.new_tree(&mut runner).expect("the strategies generate values").current()
 }
 
 pub(super) async fn random_filters(bench: &Bench<'_>) {

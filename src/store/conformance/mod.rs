@@ -34,7 +34,7 @@ use crate::{
 pub(crate) async fn suite(store: &dyn Store) {
     let general = Stream::general();
     store.setup(std::slice::from_ref(&general)).await.expect("the store sets itself up");
-    store.setup(std::slice::from_ref(&general)).await.expect("and does it again");
+    store.setup(std::slice::from_ref(&general)).await.expect("the store sets itself up again");
     let mut failed = Vec::new();
     for (name, case) in CASES {
         let target = store.target(&general).await.expect("the store has a target");

@@ -148,7 +148,7 @@ pub(super) async fn scans_are_whole(bench: &Bench<'_>) {
         bench.append(&[later]).await;
         bench.store.refresh().await.expect("the store refreshes");
     }
-    assert_eq!(scan.next(5).await.expect("the end stays the end"), Vec::<bytes::Bytes>::new());
+    assert_eq!(scan.next(5).await.expect("a finished scan can be asked again"), Vec::<bytes::Bytes>::new());
     scan.close().await;
     let expected: Vec<u64> = (1..23).step_by(2).chain((0..23).step_by(2)).collect();
     assert_eq!(found, expected);

@@ -212,13 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn a_good_answer_is_all_stored() {
+    fn a_successful_answer_means_all_stored() {
         let answer = br#"{"errors":false,"items":[{"create":{"status":201}},{"create":{"status":201}}]}"#;
         assert_eq!(read(answer, 2).unwrap(), [Item::Stored, Item::Stored]);
     }
 
     #[test]
-    fn an_answer_for_another_number_of_items_is_none() {
+    fn an_answer_with_another_number_of_items_is_invalid() {
         let answer = br#"{"errors":false,"items":[{"create":{"status":201}}]}"#;
         assert_eq!(read(answer, 2).unwrap_err().to_string(), "expected 2 items, found 1");
         assert!(read(br#"{"errors":false}"#, 1).is_err());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn no_errors_is_not_believed_against_a_bad_status() {
+    fn a_bad_status_overrides_an_answer_without_errors() {
         let answer = br#"{"errors":false,"items":[{"create":{"status":503}}]}"#;
         assert_eq!(read(answer, 1).unwrap(), [Item::Later("HTTP 503: no reason given".to_owned())]);
     }

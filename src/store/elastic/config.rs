@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_to_say_who_we_are_are_named() {
+    fn two_kinds_of_credentials_are_an_error_that_names_both() {
         let basic = "basic = { login = \"u\", password = \"p\" }";
         let bearer = "bearer = { token = \"t\" }";
         let api_key = "api_key = { encoded = \"aTpr\" }";

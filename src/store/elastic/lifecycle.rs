@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn every_engine_is_told_the_same() {
+    fn every_engine_gets_the_same_policy() {
         let policy = Policy::read(POLICY).unwrap();
         assert_eq!(policy.as_ilm(), serde_json::from_str::<Value>(POLICY).unwrap());
         assert_eq!(policy.as_rollover(), json!({"conditions": {"max_size": "50gb", "max_age": "30d"}}));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_not_every_engine_can_be_told_is_refused() {
+    fn a_policy_that_not_every_engine_supports_is_refused() {
         let refused = |from: &str, to: &str| Policy::read(&POLICY.replace(from, to)).unwrap_err().to_string();
         assert!(refused("max_age", "max_primary_shard_docs").contains("unknown field `max_primary_shard_docs`"));
         assert!(refused("\"delete\":{\"min_age\"", "\"warm\":{\"min_age\"").contains("unknown field `warm`"));

@@ -88,7 +88,7 @@ async fn conforms() {
 }
 
 #[tokio::test]
-async fn several_writers_make_the_tables_at_once() {
+async fn several_writers_create_the_tables_at_once() {
     on_a_server(async |config| {
         let stores: Vec<_> = (0..4).map(|_| PostgresStore::new(config).unwrap()).collect();
         let done = futures_util::future::join_all(stores.iter().map(|store| store.setup(&[]))).await;
@@ -179,7 +179,7 @@ async fn session(connection: &mut deadpool_postgres::Object) -> Result<i32, fail
 }
 
 #[tokio::test]
-async fn sessions_that_the_server_ended_are_made_anew() {
+async fn sessions_that_the_server_ended_are_replaced() {
     on_a_server(async |config| {
         let store = store(config).await;
         let event = draft().about("alert", "a").sealed(position(fresh_chain(), 0));
@@ -216,7 +216,7 @@ async fn a_server_that_is_not_there_is_unavailable_and_wrong_credentials_are_den
 }
 
 #[tokio::test]
-async fn a_database_that_only_reads_blocks() {
+async fn a_read_only_database_blocks() {
     on_a_server(async |config| {
         let store = store(config).await;
         execute(config, "ALTER TABLE events ADD CHECK (false)").await;
@@ -242,7 +242,7 @@ fn encrypted(config: &PostgresConfig, ca_file: Option<PathBuf>, name: &str) -> P
 }
 
 #[tokio::test]
-async fn encrypted_is_what_the_right_authority_vouches_for_by_name_and_nothing_else() {
+async fn only_a_server_certified_by_the_right_authority_for_its_name_is_trusted() {
     on_a_server(async |config| {
         let ca_file = env::var_os("ANNALS_TEST_POSTGRES_CA").map(PathBuf::from);
         assert!(ca_file.is_some(), "ANNALS_TEST_POSTGRES_CA is not set, and ANNALS_TEST_POSTGRES is");
@@ -265,7 +265,7 @@ async fn encrypted_is_what_the_right_authority_vouches_for_by_name_and_nothing_e
 
 /// The server gets nothing in plain text, least of all a password.
 #[tokio::test]
-async fn a_server_without_tls_is_told_nothing_where_tls_is_required() {
+async fn a_server_without_tls_gets_nothing_if_tls_is_required() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = async {

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_compared_as_a_whole_only_if_its_beginning_does_not_say_all() {
+    fn a_text_is_compared_as_a_whole_only_if_its_prefix_does_not_suffice() {
         let short = "ä".repeat(199);
         let long = "ä".repeat(200);
         assert_eq!(is_one_of(&[&short]).text, "left(c, 200) = $1");

@@ -201,7 +201,7 @@ mod tests {
 
     /// In each of these the name first occurs somewhere else.
     #[test]
-    fn a_name_elsewhere_is_no_member() {
+    fn a_name_elsewhere_is_not_a_member() {
         for before in [
             r#""a":"host""#,
             r#""a":"\"host\":{""#,
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_an_error() {
+    fn anything_but_a_document_is_an_error() {
         let path = MemberPath::new("a.b");
         for document in ["", "null", "[]", r#"{"a":"#, r#"{"a":{"b":"c"#, r#"{"a":{"b":[1,{}"#, r#"{"a":{"b":1"#] {
             assert!(path.find(document.as_bytes()).is_err(), "{document}");
@@ -246,7 +246,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn the_same_is_found_as_in_the_document_read_as_a_whole(
+        fn a_value_is_found_as_in_the_parsed_document(
             members in prop::collection::vec((prop::sample::select(vec!["a", "b", "x\"a", "z"]), anything()), 0..4),
             path in prop::sample::select(vec!["a", "b", "a.a", "a.b", "b.a", "b.b.a"]),
             is_pretty in any::<bool>(),

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_lose_what_is_beyond_milliseconds_also_before_1970() {
+    fn dates_are_cut_to_milliseconds_also_before_1970() {
         let millis = |date: &'static str| unix_millis("x", &Text(date.into())).unwrap();
         assert_eq!(millis("1970-01-01T00:00:00.001999999Z"), 1);
         assert_eq!(millis("1969-12-31T23:59:59.998000001Z"), -2);

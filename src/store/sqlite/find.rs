@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn values_counted_in_memory_are_those_that_the_database_counts() {
+    fn values_counted_in_memory_equal_those_counted_by_the_database() {
         let texts = ["b", "", "a\0", "a\u{1}", "b", "Ä", "a\u{10000}", "a\u{ffff}", "\"\\", &"x".repeat(1_025)];
         let numbers = [1.0, 0.1, -1e-60, 0.0, 16_777_217.0, 0.1, 1e30, -0.5];
         let lists =
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn more_values_than_memory_may_be_taken_for_are_left_to_the_database() {
+    fn values_that_exceed_the_memory_limit_are_counted_by_the_database() {
         let (_folder, connection) = database((0..40).map(|n| draft().with("host.name", format!("host {n}"))));
         assert_eq!(counted(&connection, "host.name", 40 * 60), Err(TooManyValues));
         counted(&connection, "host.name", 40 * 80).unwrap();

@@ -57,7 +57,7 @@ async fn conforms() {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_there_when_the_store_is_opened_again() {
+async fn stored_events_survive_reopening_the_store() {
     let place = TestFile::new();
     let chain = fresh_chain();
     let event = draft().about("alert", "a").sealed(position(chain, 0));
@@ -414,7 +414,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
 
 /// Each batch is a transaction of its own, so this is the state after a kill between two of them.
 #[tokio::test]
-async fn a_move_that_was_broken_off_goes_on_and_answers_nothing_before_its_end() {
+async fn an_interrupted_migration_resumes_and_no_query_is_answered_before_its_end() {
     let place = TestFile::new();
     let events = events_of_before();
     let mut connection = file_of_the_first_version(&place.path(), &events);
@@ -460,7 +460,7 @@ fn by_id(id: &str) -> ScopedQuery {
 }
 
 #[tokio::test]
-async fn events_of_before_are_found_by_their_ids_once_all_are_filled_in() {
+async fn older_events_are_found_by_their_ids_once_all_are_filled_in() {
     let place = TestFile::new();
     let mut events = with_ids(2_500);
     events[1] = testing::stub_of(&events[1]);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_missing_doubled_moved_or_altered_is_found() {
+    fn missing_duplicate_moved_and_altered_events_are_found() {
         let home = Home::on_sqlite();
         let annals = home.start();
         let event = |id: &str| json!({"event": {"provider": "load", "action": "run", "id": id}, "message": "m"});

@@ -144,7 +144,7 @@ impl Store {
         // Set after the attempt, so that callers who waited for it share its result, however long it took.
         *last = Some(Instant::now());
         let keys = fetched.inspect_err(
-            |error| tracing::warn!(%error, "the issuer's keys cannot be fetched; those of before, if there are any, are believed for a day"),
+            |error| tracing::warn!(%error, "the issuer's keys cannot be fetched; known ones are used for up to a day"),
         )?;
         let fetched = Arc::new(Fetched { keys, at: Some(Instant::now()) });
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fetched);

@@ -68,7 +68,7 @@ async fn scan(store: &ElasticStore) -> Result<Box<dyn Scan>, IndexError> {
 }
 
 #[tokio::test]
-async fn a_scan_goes_on_where_it_stood_when_the_engine_was_away() {
+async fn a_scan_continues_where_it_was_after_an_outage() {
     let calls = Arc::new(AtomicUsize::new(0));
     let engine = engine(elasticsearch(), move |call, _| match call {
         "POST _pit" => opened(),
@@ -106,7 +106,7 @@ async fn a_scan_goes_on_where_it_stood_when_the_engine_was_away() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_an_error_to_every_question() {
+async fn a_partial_answer_is_an_error_for_every_query() {
     for (timed_out, failed) in [(true, 0), (false, 1)] {
         let half = json!({
             "timed_out": timed_out,
@@ -137,7 +137,7 @@ async fn half_an_answer_is_an_error_to_every_question() {
 }
 
 #[tokio::test]
-async fn an_engine_that_grants_no_point_in_time_is_heard() {
+async fn an_engine_that_opens_no_point_in_time_is_reported() {
     let refused = async |root: Value, answer: fn() -> Reply| {
         let engine = engine(root, move |_, _| answer()).await;
         let store = store(&[&engine.url]);

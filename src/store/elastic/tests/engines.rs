@@ -159,7 +159,7 @@ async fn writers_that_start_together_share_one_index() {
 }
 
 #[tokio::test]
-async fn a_policy_and_a_template_that_were_changed_stay_so() {
+async fn a_changed_policy_and_a_changed_template_are_kept() {
     on_each_engine(async |store| {
         store.set_up().await;
         let path = format!("_index_template/{}", names::template(&store.names.alias(&Stream::general())));
@@ -175,7 +175,7 @@ async fn a_policy_and_a_template_that_were_changed_stay_so() {
 }
 
 #[tokio::test]
-async fn streams_whose_names_begin_alike_are_apart() {
+async fn streams_with_a_common_prefix_are_separate() {
     on_each_engine(async |store| {
         let streams: Vec<Stream> = ["general", "general-long"].map(|name| name.parse().unwrap()).into();
         store.setup(&streams).await.unwrap();
@@ -190,7 +190,7 @@ async fn streams_whose_names_begin_alike_are_apart() {
 }
 
 #[tokio::test]
-async fn an_event_is_stored_once_and_another_at_its_place_is_a_conflict() {
+async fn an_event_is_stored_once_and_another_at_its_position_is_a_conflict() {
     on_each_engine(async |store| {
         let target = store.set_up().await;
         let chain = fresh_chain();
@@ -300,7 +300,7 @@ async fn a_closed_index_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_reached_an_index_before_it_was_blocked_for_good_is_seen_there() {
+async fn events_stored_before_an_index_was_permanently_blocked_are_found_there() {
     on_each_engine(async |store| {
         let target = store.set_up().await;
         let batch = events(fresh_chain(), 0..3);
@@ -371,7 +371,7 @@ async fn a_template_that_overrides_ours_is_an_error_and_makes_no_indices() {
 }
 
 #[tokio::test]
-async fn a_range_of_a_chain_has_what_others_put_there_too() {
+async fn a_range_of_a_chain_includes_documents_of_others() {
     on_each_engine(async |store| {
         let target = store.set_up().await;
         let chain = fresh_chain();

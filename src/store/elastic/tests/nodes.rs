@@ -63,7 +63,7 @@ async fn an_append_is_sent_once_and_the_dead_node_then_rests() {
 }
 
 #[tokio::test]
-async fn where_all_nodes_rest_they_are_tried_all_the_same() {
+async fn resting_nodes_are_tried_if_all_rest() {
     let store = store(&[&nobody().await]);
     for _ in 0..2 {
         assert!(matches!(store.refresh().await.unwrap_err(), IndexError::Unavailable { .. }));
@@ -83,7 +83,7 @@ async fn a_silent_node_is_given_up_in_time() {
 }
 
 #[tokio::test]
-async fn the_engine_is_told_who_we_are() {
+async fn the_engine_gets_the_credentials() {
     let check = async |auth: Auth, expected: &str| {
         let engine = engine().await;
         let config = super::ElasticConfig { auth, ..config(&[&engine.url]) };

@@ -79,7 +79,7 @@ async fn next_target(store: &ElasticStore) -> Target {
 }
 
 #[tokio::test]
-async fn where_there_is_no_index_there_is_nothing() {
+async fn without_an_index_nothing_is_found() {
     on_each_engine(async |store| {
         let mut scan = store.scan(&asked(everything())).await.unwrap();
         assert_eq!(scan.next(10).await.unwrap(), Vec::<Bytes>::new());
@@ -100,7 +100,7 @@ async fn where_there_is_no_index_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn questions_go_over_all_indices_of_ours_and_stumble_over_no_other() {
+async fn queries_cover_all_our_indices_and_tolerate_others() {
     on_each_engine(async |store| {
         let (one, other) = (fresh_chain(), fresh_chain());
         let first = store.set_up().await;
@@ -136,7 +136,7 @@ async fn questions_go_over_all_indices_of_ours_and_stumble_over_no_other() {
 }
 
 #[tokio::test]
-async fn a_position_counts_once_in_whatever_indices_it_is() {
+async fn a_position_in_several_indices_counts_once() {
     on_each_engine(async |store| {
         let chain = fresh_chain();
         let first = store.set_up().await;
@@ -269,7 +269,7 @@ async fn versions_count_by_their_texts() {
 }
 
 #[tokio::test]
-async fn a_shard_that_is_away_is_an_error_and_never_a_short_answer() {
+async fn a_missing_shard_is_an_error_and_never_a_partial_answer() {
     on_each_engine(async |store| {
         let target = store.set_up().await;
         store.stored(&target, &events(fresh_chain(), 0..2)).await;

@@ -50,7 +50,7 @@ async fn whole_answers_are_told_apart() {
 
 /// A proxy in front of an engine refuses for a while only, and knows nothing about events.
 #[tokio::test]
-async fn a_refusal_that_is_not_the_engine_s_word_on_the_events_passes() {
+async fn a_refusal_that_is_not_the_engines_verdict_on_events_is_transient() {
     let is_passing = |error: SinkError| assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");
     for status in [301, 400, 404, 405, 410, 421] {
         is_passing(append(move |_| text(status, "<html>default backend</html>")).await.unwrap_err());
@@ -77,7 +77,7 @@ async fn a_refusal_that_is_not_the_engine_s_word_on_the_events_passes() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_to_stand_nowhere_but_by_the_engine() {
+async fn only_the_engine_can_report_a_position_as_free() {
     let replace = async |status: u16, body: &'static str| {
         let engine = Fake::start(move |_| text(status, body)).await;
         store(&[&engine.url]).replace(&target(), &events(fresh_chain(), 0..1)[0]).await
@@ -91,7 +91,7 @@ async fn nothing_is_said_to_stand_nowhere_but_by_the_engine() {
 }
 
 #[tokio::test]
-async fn an_answer_about_fewer_events_is_not_believed() {
+async fn an_answer_about_fewer_events_is_rejected() {
     let short = append(|_| reply(200, json!({"errors": false, "items": [{"create": {"status": 201}}]}))).await;
     assert!(matches!(short.unwrap_err(), SinkError::Unavailable { .. }));
     let cut = append(|_| text(200, "{\"errors\":false,\"items\":[{\"create\":{\"stat")).await;
@@ -104,7 +104,7 @@ fn items(items: [Value; 2]) -> Reply {
 }
 
 #[tokio::test]
-async fn what_stands_somewhere_and_cannot_be_read_is_asked_for_again() {
+async fn an_unreadable_document_is_retried() {
     let outcomes = append(|asked| match asked.call.as_str() {
         "POST /i-000001-writer/_bulk" => {
             let taken = json!({"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "r"}});
@@ -147,7 +147,7 @@ async fn a_target_is_lost_only_if_the_master_says_so() {
 }
 
 #[tokio::test]
-async fn half_an_answer_to_a_question_is_an_error() {
+async fn a_partial_answer_is_an_error() {
     let objects = ObjectScope { space: Space::parse("s").unwrap(), object_type: "t".to_owned(), ids: vec![] };
     let scope = Scope::Objects(objects);
     let query = Query {
@@ -225,7 +225,7 @@ fn present(asked: &Asked) -> Reply {
 }
 
 #[tokio::test]
-async fn opensearch_gets_the_policy_in_its_own_words() {
+async fn opensearch_gets_the_policy_in_its_own_format() {
     let Tried { engine, .. } = set_up(engine_with(opensearch(), absent, Value::Null)).await;
     let policy = engine.sent(&format!("PUT {ISM}"));
     assert_eq!(policy["policy"]["ism_template"][0]["index_patterns"], json!([".annals-event-log-*"]));
@@ -269,7 +269,7 @@ async fn elasticsearch_knows_the_policy_by_the_settings_of_the_index() {
 }
 
 #[tokio::test]
-async fn an_engine_that_withholds_policies_is_none_the_worse() {
+async fn an_engine_without_policies_is_supported() {
     let withheld = |_: &Asked| error(410, "api_not_available_exception", "not available in serverless mode");
     let Tried { engine, .. } = set_up(engine_with(elasticsearch(), withheld, Value::Null)).await;
     let index = engine.sent(&format!("PUT {TEMPLATE}"))["template"]["settings"]["index"].clone();

@@ -245,7 +245,7 @@ async fn set_up_in_vain(config: &ElasticConfig) -> SinkError {
 }
 
 #[tokio::test]
-async fn what_does_not_open_the_door_is_denied_and_not_shown() {
+async fn wrong_credentials_are_denied_and_not_shown() {
     const WRONG: &str = "d3JvbmcyOndyb25nLXNlY3JldA==";
     let secret = || Some(Secret::new(WRONG));
     let login = "elastic".to_owned();
