@@ -24,13 +24,13 @@ use crate::{
     units::{ByteSize, deserialize_duration},
 };
 
-/// How to reach Elasticsearch or OpenSearch, and what Annals' resources there are called.
+/// How to reach Elasticsearch or OpenSearch, and the names of Annals' resources there.
 ///
-/// The names are `{index_prefix}-event-log-{version}-{stream}` for the alias that a stream is written through, the same
-/// with `-000001` and so on for its indices and with `-template` for its index template, and `{index_prefix}` without its
-/// leading dot and `-event-log-policy` for the lifecycle policy. Events are searched in `{index_prefix}-event-log-*`. With
-/// `index_prefix = ".kibana"` the names are thus Kibana's own: what reads Kibana's event log finds the events of Annals,
-/// and Annals finds those of Kibana, also such as older versions wrote.
+/// The write alias of a stream is `{index_prefix}-event-log-{version}-{stream}`; its indices add `-000001` and so on,
+/// its index template adds `-template`. The lifecycle policy is `{index_prefix}` without its leading dot, followed by
+/// `-event-log-policy`. Events are searched in `{index_prefix}-event-log-*`. With `index_prefix = ".kibana"` these are
+/// Kibana's own names: readers of Kibana's event log find the events of Annals, and Annals finds those of Kibana,
+/// including ones that older versions wrote.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticConfig {
@@ -38,10 +38,10 @@ pub struct ElasticConfig {
     /// is left alone for a while.
     #[serde(default)]
     pub urls: Vec<NodeUrl>,
-    /// The id of an Elastic Cloud deployment, in place of `urls`.
+    /// The id of an Elastic Cloud deployment, instead of `urls`.
     #[serde(default)]
     pub cloud_id: Option<String>,
-    /// Who we are to the engine: one of `basic`, `bearer` and `api_key`, or none where it asks for nothing.
+    /// The credentials: one of `basic`, `bearer` and `api_key`, or none if the engine requires none.
     #[serde(default)]
     pub auth: Auth,
     /// PEM file of authorities that may have signed the nodes' certificates, besides the public ones.
@@ -53,17 +53,17 @@ pub struct ElasticConfig {
     /// How long one bulk request may take.
     #[serde(deserialize_with = "deserialize_duration")]
     pub bulk_timeout: Duration,
-    /// How large a bulk request grows before it is sent.
+    /// The size at which a bulk request is sent.
     pub bulk_bytes: ByteSize,
     /// The most bulk requests in flight.
     pub concurrency: usize,
-    /// What the names of indices, aliases, templates and the policy begin with.
+    /// The prefix of the names of indices, aliases, templates and the policy.
     pub index_prefix: String,
-    /// The version in those names; lower-cased. With each version begins a new series of indices.
+    /// The version in those names; lower-cased. Each version begins a new series of indices.
     pub version: String,
 }
 
-/// The ways to say who we are; at most one may be given.
+/// The kinds of credentials; at most one may be given.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
@@ -92,7 +92,7 @@ pub struct Bearer {
     pub token_file: Option<PathBuf>,
 }
 
-/// An API key: its id and itself, or both in one in Base64; each of the two secrets may be in a file.
+/// An API key: its id and secret, or both together in Base64; each of the two secrets may be in a file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiKey {
@@ -134,7 +134,7 @@ impl<'de> Deserialize<'de> for NodeUrl {
     }
 }
 
-/// What is wrong with a configuration, by the key. No variant shows a secret, nor an address that might hold one.
+/// A problem in a configuration, by its key. No variant shows a secret, nor an address that might contain one.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("urls: expected addresses of nodes, such as \"https://localhost:9200\"")]
@@ -174,7 +174,7 @@ pub enum ConfigError {
 }
 
 impl ElasticConfig {
-    /// Everything that is wrong; reads the files that are named.
+    /// Returns all problems; reads the files that the configuration names.
     pub fn problems(&self) -> Vec<ConfigError> {
         let checks = [self.names().err(), self.nodes().err(), self.credentials().err(), self.certificates().err()];
         checks.into_iter().flatten().collect()
@@ -184,7 +184,7 @@ impl ElasticConfig {
         Ok(Names::new(&self.index_prefix, &self.version)?)
     }
 
-    /// The nodes, one at least.
+    /// Returns the nodes, at least one.
     pub(super) fn nodes(&self) -> Result<Vec<NodeUrl>, ConfigError> {
         match (&self.cloud_id, self.urls.is_empty()) {
             (None, false) => Ok(self.urls.clone()),

@@ -2,13 +2,13 @@
 //!
 //! | | Elasticsearch | OpenSearch |
 //! | --- | --- | --- |
-//! | told by | `GET /` has no `version.distribution` | `version.distribution` is `opensearch` |
+//! | identified by | `GET /` has no `version.distribution` | `version.distribution` is `opensearch` |
 //! | mappings | `flattened`, `version`, stored `_source` set | `flat_object`, `keyword`, `_source` is stored by default |
 //! | runs policies | ILM, where it is built in and allowed | ISM, where the plugin is installed |
-//! | knows the policy by | `index.lifecycle.name` in each index | patterns in the policy itself |
+//! | links an index to its policy by | `index.lifecycle.name` in each index | patterns in the policy itself |
 //! | point in time | `_pit`; of no index, an empty one | `_search/point_in_time`, from 2.4 on; of no index, none |
 //!
-//! Where an engine has neither ILM nor ISM, Annals rolls over by itself, by the conditions of the same policy.
+//! Where an engine has neither ILM nor ISM, Annals performs rollovers itself, on the conditions of the same policy.
 
 use std::collections::BTreeMap;
 

@@ -33,10 +33,10 @@ use crate::{
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteConfig {
-    /// The database file. It is created if it is absent, and so are the folders above it. SQLite keeps two more files
-    /// beside it, whose names end in `-wal` and `-shm`: they belong to it, and a copy has to have all three.
+    /// The database file. It is created if it is absent, and so are its parent folders. SQLite keeps two more files
+    /// next to it, whose names end in `-wal` and `-shm`: they belong to it, and a copy has to include all three.
     pub path: PathBuf,
-    /// How long a query may take before it is given up.
+    /// How long a query may take before it is cancelled.
     #[serde(deserialize_with = "deserialize_duration")]
     pub query_timeout: Duration,
     /// How many queries may run at a time; further ones wait for their turn.
