@@ -180,27 +180,17 @@ impl Committer {
                 break;
             }
             let contents = &waiting.submission.contents;
-            let done = waiting.receipts.len();
             let fits = self.payload.len() + sealed_bytes(contents) <= PAYLOAD_BYTES;
             let is_first = self.chains.events == events_before;
             if !fits && !is_first {
                 break;
             }
-            let mut bytes = self.payload.len();
-            let count = contents
-                .iter()
-                .skip(done)
-                .take_while(|content| {
-                    let is_within = fits || bytes < GROUP_BYTES;
-                    bytes += content.bytes.len() + SEAL_OVERHEAD + ENTRY_BYTES;
-                    is_within
-                })
-                .count();
-            let end = done + count;
-            while waiting.receipts.len() < end {
+            while fits || self.payload.len() < GROUP_BYTES {
                 let done = waiting.receipts.len();
                 let Some((stream, length)) = contents.run_at(done) else { break };
-                let count = length.min(end - done);
+                let room = if fits { usize::MAX } else { GROUP_BYTES - self.payload.len() };
+                let run = contents.iter().skip(done).take(length);
+                let count = count_within(room, run.map(|content| content.bytes.len()));
                 let chain = self.chains.chain(stream, now).map_err(|error| error.to_string())?;
                 let first = ChainPosition { chain: chain.state().chain, sequence: chain.state().next() };
                 let mut sealing = chain.begin(now);
@@ -213,11 +203,22 @@ impl Committer {
                     section.note(&mut self.payload, length, leaf_hash);
                     waiting.receipts.push(Receipt { position, leaf_hash });
                 }
+                self.chains.events += count as u64;
             }
-            self.chains.events += count as u64;
         }
         Ok(())
     }
+}
+
+/// Returns how many of these contents fill the room, the last of which may exceed it; at least one.
+fn count_within(room: usize, sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fitting = sizes.take_while(|size| {
+        let is_within = bytes < room;
+        bytes += size + SEAL_OVERHEAD + ENTRY_BYTES;
+        is_within
+    });
+    fitting.count()
 }
 
 /// Upper bound of the bytes that a submission takes in the journal.
@@ -229,7 +230,5 @@ fn space_for(contents: &Contents) -> u64 {
 
 /// Upper bound of the bytes that a submission's events take in records.
 fn sealed_bytes(contents: &Contents) -> usize {
-    contents.total_bytes()
-        + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES)
-        + contents.run_count().saturating_sub(1) * SECTION_OVERHEAD
+    contents.total_bytes() + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES) + contents.run_count() * SECTION_OVERHEAD
 }

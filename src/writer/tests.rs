@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::sync::atomic::AtomicI64;
+use std::{fs, sync::atomic::AtomicI64};
 
 use bytes::Bytes;
 
@@ -120,6 +120,58 @@ fn each_stream_has_its_own_chain_and_receipts_keep_the_order() {
     }
     stored.sort_by_key(|document| (leaf(document).chain, leaf(document).sequence));
     verify(&stored, &folder);
+}
+
+#[test]
+fn a_record_of_several_streams_that_cannot_be_written_leaves_no_gap_in_any() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(10_000)));
+    let recovering = open(&folder, &clock, OPTIONS);
+    let journal = recovering.journal();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    let streams: [Stream; 3] = [Stream::general(), "long".parse().unwrap(), "new".parse().unwrap()];
+    let submit = |count: usize| {
+        let mixed = contents(6, 10).in_streams(|index| streams[index % count].clone());
+        runtime().block_on(writer.submit(mixed))
+    };
+    submit(2).unwrap();
+    // The third stream needs an opening record, which cannot be written.
+    let (chains, elsewhere) = (folder.path("chains"), root.path().join("elsewhere"));
+    fs::rename(&chains, &elsewhere).unwrap();
+    let end = journal.end();
+    for _ in 0..2 {
+        assert!(matches!(submit(3), Err(SubmitError::Failed { .. })));
+        assert_eq!(journal.end(), end);
+    }
+    fs::rename(&elsewhere, &chains).unwrap();
+    let positions = submit(3).unwrap().receipts.into_iter().map(|receipt| receipt.position.sequence.0);
+    assert_eq!(positions.collect::<Vec<_>>(), [3, 3, 0, 4, 4, 1]);
+    writer.close();
+    thread.join();
+    let mut stored = documents(&journal);
+    assert_eq!(stored.len(), 12);
+    let leaf = |document: &Bytes| integrity::open(document).unwrap().leaf;
+    stored.sort_by_key(|document| (leaf(document).chain, leaf(document).sequence));
+    verify(&stored, &folder);
+}
+
+#[test]
+fn a_record_of_many_small_runs_keeps_its_size() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(10_000)));
+    let recovering = open(&folder, &clock, OPTIONS);
+    let journal = recovering.journal();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    let streams: [Stream; 2] = [Stream::general(), "long".parse().unwrap()];
+    let mixed = contents(6_000, 0).in_streams(|index| streams[index % 2].clone());
+    assert_eq!(runtime().block_on(writer.submit(mixed)).unwrap().receipts.len(), 6_000);
+    let mut reader = journal.reader(Position(0));
+    let sizes: Vec<usize> = reader.read(usize::MAX).unwrap().iter().map(|record| record.payload.len()).collect();
+    assert!(sizes.len() > 1 && sizes.iter().all(|size| *size < GROUP_BYTES + 2_000), "{sizes:?}");
+    writer.close();
+    thread.join();
 }
 
 #[test]
