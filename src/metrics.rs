@@ -253,6 +253,8 @@ pub struct StoreMetrics {
     pub dead_letters: Gauge,
     /// Events that the store has and the journal did not know at the start.
     pub beyond_journal: Gauge,
+    /// Events that the store confirmed and that are now neither in it nor in the journal, at most.
+    pub missing_events: Gauge,
     /// 1 while the store is blocked or not set up yet.
     pub trouble: Gauge,
 }
@@ -277,6 +279,7 @@ struct StoreFamilies {
     behind_seconds: Family<StoreLabel, Gauge<f64, AtomicU64>>,
     dead_letters: Family<StoreLabel, Gauge>,
     beyond_journal: Family<StoreLabel, Gauge>,
+    missing_events: Family<StoreLabel, Gauge>,
     trouble: Family<StoreLabel, Gauge>,
 }
 
@@ -291,6 +294,7 @@ impl StoreFamilies {
             behind_seconds: Family::default(),
             dead_letters: Family::default(),
             beyond_journal: Family::default(),
+            missing_events: Family::default(),
             trouble: Family::default(),
         };
         registry.register("store_events", "Events offered to a store, by outcome", families.events.clone());
@@ -310,6 +314,12 @@ impl StoreFamilies {
             "store_beyond_journal_events",
             "Events of this writer that the store has and the journal lost",
             beyond,
+        );
+        let missing = families.missing_events.clone();
+        registry.register(
+            "store_missing_events",
+            "Events that the store confirmed and that are now neither in it nor in the journal, at most",
+            missing,
         );
         let trouble = families.trouble.clone();
         registry.register("store_trouble", "1 while the store is blocked or not set up yet", trouble);
@@ -333,6 +343,7 @@ impl StoreFamilies {
             behind_seconds: self.behind_seconds.get_or_create_owned(&store),
             dead_letters: self.dead_letters.get_or_create_owned(&store),
             beyond_journal: self.beyond_journal.get_or_create_owned(&store),
+            missing_events: self.missing_events.get_or_create_owned(&store),
             trouble: self.trouble.get_or_create_owned(&store),
         }
     }

@@ -160,6 +160,21 @@ impl fmt::Display for ChainPosition {
     }
 }
 
+impl FromStr for ChainPosition {
+    type Err = BadPosition;
+
+    fn from_str(text: &str) -> Result<Self, BadPosition> {
+        let (chain, sequence) = text.rsplit_once('-').ok_or(BadPosition)?;
+        let sequence = Sequence(sequence.parse().map_err(|_| BadPosition)?);
+        Ok(Self { chain: chain.parse().map_err(|_| BadPosition)?, sequence })
+    }
+}
+
+/// A text that is no position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a chain, a hyphen and a sequence")]
+pub struct BadPosition;
+
 /// Events that share a retention class and period: one write alias, one index series and, per writer, one chain.
 /// Lower-case letters, digits and hyphens, 1 to 32 of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Part {
     pub(super) stream: Stream,
     pub(super) begin: Position,
+    /// Number of events ever written to the journal before `begin`.
+    pub(super) events_before: u64,
     pub(super) target: Target,
     /// Whether some of them may already be in the store, at a target that an earlier run chose and this one does not
     /// know.
@@ -29,12 +31,13 @@ pub(super) struct Part {
 pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
     for part in parts {
         let attempt = Attempt::new(&inner);
-        let mut delivery = Delivery { inner: &inner, target: part.target, attempt, has_forked: false };
+        let source = Source { stream: part.stream, begin: part.begin, events_before: part.events_before };
+        let mut delivery = Delivery { inner: &inner, source, target: part.target, attempt, has_forked: false };
         let events = if part.may_be_stored { delivery.missing(part.events).await } else { part.events };
         let mut pieces = vec![Piece::of(events)];
         while let Some(piece) = pieces.pop() {
             if !piece.events.is_empty() {
-                let next = delivery.try_once(piece, &part.stream, part.begin).await;
+                let next = delivery.try_once(piece).await;
                 pieces.extend(next);
             }
         }
@@ -87,8 +90,16 @@ impl Piece {
     }
 }
 
+/// Where in the journal the events of a part begin.
+struct Source {
+    stream: Stream,
+    begin: Position,
+    events_before: u64,
+}
+
 struct Delivery<'a> {
     inner: &'a Inner,
+    source: Source,
     target: Target,
     attempt: Attempt,
     /// Whether the fork of the chain was reported.
@@ -133,7 +144,7 @@ impl Delivery<'_> {
     }
 
     /// Sends a piece once. Returns the pieces that remain to be sent.
-    async fn try_once(&mut self, piece: Piece, stream: &Stream, begin: Position) -> Vec<Piece> {
+    async fn try_once(&mut self, piece: Piece) -> Vec<Piece> {
         let answer = self.send(&piece.events).await;
         let error = match answer {
             Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
@@ -158,8 +169,10 @@ impl Delivery<'_> {
             }
             SinkError::TargetLost { reason } => {
                 self.attempt.report_trouble(&reason);
-                if let Err(reason) = self.bind_anew(stream, begin).await {
-                    self.attempt.fail(&reason).await;
+                match self.bind_anew().await {
+                    Ok(true) => {}
+                    Ok(false) => self.attempt.wait(None).await,
+                    Err(reason) => self.attempt.fail(&reason).await,
                 }
                 vec![piece]
             }
@@ -302,23 +315,26 @@ impl Delivery<'_> {
         }
     }
 
-    /// Binds the events of a lost target to its successor.
-    async fn bind_anew(&mut self, stream: &Stream, begin: Position) -> Result<(), String> {
+    /// Sets the store up again and binds the events of a lost target to the current one. Returns whether it is
+    /// another one; a store with a single place has it again.
+    async fn bind_anew(&mut self) -> Result<bool, String> {
+        let Source { stream, begin, events_before } = &self.source;
         // Another delivery may have done it.
-        let bound = lock(&self.inner.progress).binding(stream, begin);
+        let bound = lock(&self.inner.progress).binding(stream, *begin);
         if let Some(bound) = bound
             && bound != self.target
         {
             self.target = bound;
-            return Ok(());
+            return Ok(true);
         }
         self.inner.store.setup(&self.inner.streams).await.map_err(|error| error.to_string())?;
         let target = self.inner.store.target(stream).await.map_err(|error| error.to_string())?;
         if target == self.target {
-            return Err("the store refuses the target that it named".to_owned());
+            return Ok(false);
         }
-        lock(&self.inner.progress).bind(stream, begin, &target).map_err(|error| error.to_string())?;
+        let bound = lock(&self.inner.progress).bind(stream, *begin, *events_before, &target);
+        bound.map_err(|error| error.to_string())?;
         self.target = target;
-        Ok(())
+        Ok(true)
     }
 }

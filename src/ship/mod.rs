@@ -11,6 +11,7 @@
 mod dead_letter;
 mod deliver;
 mod health;
+mod presence;
 mod progress;
 mod recovery;
 mod run;
@@ -136,6 +137,8 @@ struct Inner {
     health: Mutex<Health>,
     /// Events of this writer's chains that the store has and the journal does not know.
     beyond_journal: AtomicU64,
+    /// Confirmed events that are neither in the store nor in the journal, at most.
+    missing_events: AtomicU64,
 }
 
 /// Handle on one store's shipper.
@@ -201,6 +204,9 @@ pub struct Progress {
     /// Events of this writer's chains that the store has and the journal did not know at the start: the data folder is
     /// an old copy.
     pub beyond_journal: u64,
+    /// At most so many events that the store confirmed are now neither in it nor in the journal: the store was
+    /// replaced, emptied or set back.
+    pub missing_events: u64,
 }
 
 pub struct DeadLetters {
@@ -242,12 +248,13 @@ impl Shipper {
                 "the journal has dropped events that this store never received: it was not configured while others received them"
             );
         }
-        progress.save()?;
+        progress.save(begin)?;
         let index = trimmer.enter(progress.confirmed());
         let concurrency = options.concurrency.max(1);
         let inner = Arc::new(Inner {
             confirmed: watch::channel(progress.confirmed()).0,
             confirmed_events: AtomicU64::new(progress.confirmed_events()),
+            missing_events: AtomicU64::new(progress.missing_events()),
             name: options.name,
             store,
             streams: options.streams,
@@ -286,6 +293,7 @@ impl Shipper {
             trouble: lock(&inner.health).trouble(),
             dead_letters: lock(&inner.dead_letters).len() as u64,
             beyond_journal: inner.beyond_journal.load(Ordering::Relaxed),
+            missing_events: inner.missing_events.load(Ordering::Relaxed),
         }
     }
 
@@ -392,9 +400,7 @@ fn events_before(journal: &JournalHandle, at: Position, writer: &Writer) -> u64 
 }
 
 fn event_of(letter: &DeadLetter) -> Option<SealedEvent> {
-    let (chain, sequence) = letter.position.rsplit_once('-')?;
-    let chain: ChainId = chain.parse().ok()?;
-    let position = ChainPosition { chain, sequence: Sequence(sequence.parse().ok()?) };
+    let position: ChainPosition = letter.position.parse().ok()?;
     let leaf_hash = match integrity::open(letter.document.as_bytes()) {
         Ok(opened) => Some(opened.leaf.hash()),
         Err(VerifyError::Unsealed) => None,

@@ -11,15 +11,18 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Inner, ProgressError, Trimmer,
     deliver::{Part, deliver},
+    events_before,
     health::Attempt,
     lock,
+    presence::{Witnesses, find_loss},
+    progress::Loss,
 };
 use crate::{
     event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
@@ -30,8 +33,10 @@ use crate::{
 
 /// How long a stream's target is taken as current before the store is asked again.
 const TARGET_AGE: Duration = Duration::from_secs(5);
-/// Minimum interval between writes of the progress to disk.
-const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon after a check what was confirmed since is checked, and the progress written to disk.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the store may take to be checked when the shipper ends.
+const LAST_CHECK: Duration = Duration::from_secs(2);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(10);
 /// How many units per concurrent request may be delivered or in flight behind an unfinished one. A slow unit must not
 /// leave the other requests idle, nor may a restart have to send much again.
@@ -63,8 +68,10 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
         compared: Vec::new(),
         targets: Vec::new(),
         in_flight: VecDeque::new(),
-        saved: Instant::now(),
+        witnesses: Vec::new(),
+        checked: Instant::now(),
         is_saved: true,
+        check: None,
         inner,
         trimmer,
         options,
@@ -73,7 +80,7 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
     debug_assert!(worked.is_none(), "the work ends by cancellation alone");
     // Unfinished deliveries may be aborted: their events are in the journal and will be sent again.
     shipper.in_flight.iter().for_each(|unfinished| unfinished.task.abort());
-    shipper.save().await;
+    shipper.check_last().await;
 }
 
 /// Waits for units in flight to finish, in any order, and records their outcomes. Never returns if there are none.
@@ -89,6 +96,17 @@ async fn note_finished(in_flight: &mut VecDeque<Unfinished>) {
         noted
     })
     .await;
+}
+
+/// Waits for the check under way; never returns if there is none. A check that panicked counts as unanswered.
+async fn await_check(under_way: &mut Option<Check>) -> (Check, Result<Option<Loss>, SinkError>) {
+    let ended = match under_way {
+        Some(check) => (&mut check.task).await,
+        None => std::future::pending().await,
+    };
+    let Some(check) = under_way.take() else { return std::future::pending().await };
+    let failed = |error: JoinError| Err(SinkError::Unavailable { reason: error.to_string(), retry_after: None });
+    (check, ended.unwrap_or_else(failed))
 }
 
 /// Times never decrease within a chain, so this is approximately the oldest.
@@ -115,8 +133,23 @@ struct Loop {
     targets: Vec<(Stream, Target, Instant)>,
     /// In the order of the journal, which is the order of confirmation.
     in_flight: VecDeque<Unfinished>,
-    saved: Instant,
+    /// The last event of each part that was confirmed since the last check, where the part's target is certain to hold
+    /// it.
+    witnesses: Witnesses,
+    /// When the last check ended.
+    checked: Instant,
+    /// Whether everything confirmed was found in the store, and the progress is on disk.
     is_saved: bool,
+    /// A check under way.
+    check: Option<Check>,
+}
+
+/// A check of what the store had confirmed when it began.
+struct Check {
+    confirmed: Position,
+    events: u64,
+    witnesses: Witnesses,
+    task: JoinHandle<Result<Option<Loss>, SinkError>>,
 }
 
 /// A unit that is being delivered, or is delivered and waits for an earlier one.
@@ -124,9 +157,16 @@ struct Unfinished {
     end: Position,
     events: u64,
     received: Option<UnixMillis>,
+    witnesses: Witnesses,
     task: JoinHandle<()>,
     /// How the task ended.
     outcome: Option<Result<(), JoinError>>,
+}
+
+/// Returns the last event of a part. If some of the part may be stored elsewhere, so may be its last event.
+fn witness(part: &Part) -> Option<(Target, ChainPosition)> {
+    let last = part.events.last().filter(|_| !part.may_be_stored)?;
+    Some((part.target.clone(), last.position))
 }
 
 impl Loop {
@@ -139,12 +179,16 @@ impl Loop {
             while self.is_worth_reading() {
                 self.send_next().await;
             }
-            let save_due = self.saved + SAVE_INTERVAL;
+            let check_due = self.checked + CHECK_INTERVAL;
             tokio::select! {
                 () = note_finished(&mut self.in_flight) => self.confirm(),
                 _ = appended.changed() => {}
-                () = sleep_until(save_due), if !self.is_saved => self.save().await,
-                _ = maintenance.tick() => self.maintain(),
+                () = sleep_until(check_due), if !self.is_saved && self.check.is_none() => self.begin_check(),
+                _ = maintenance.tick() => {
+                    self.maintain();
+                    self.begin_check();
+                }
+                (check, found) = await_check(&mut self.check) => self.finish_check(check, found).await,
             }
         }
     }
@@ -168,6 +212,9 @@ impl Loop {
 
     async fn meet_store(&mut self) -> Result<(), SinkError> {
         self.inner.store.setup(&self.inner.streams).await?;
+        if let Some(loss) = find_loss(&self.inner, &[]).await? {
+            self.start_over(&loss);
+        }
         for (chain, next) in self.inner.own_chains.clone() {
             self.compare_head(chain, next).await?;
         }
@@ -275,8 +322,9 @@ impl Loop {
         self.note_oldest(received);
         let Some(unit) = self.unit(&records, groups).await else { return };
         let (end, events) = (unit.end, unit.events);
+        let witnesses = unit.parts.iter().filter_map(witness).collect();
         let task = tokio::spawn(deliver(Arc::clone(&self.inner), unit.parts));
-        self.in_flight.push_back(Unfinished { end, events, received, task, outcome: None });
+        self.in_flight.push_back(Unfinished { end, events, received, witnesses, task, outcome: None });
     }
 
     /// Records since when the oldest event has waited: of those in flight, or else of those read.
@@ -309,7 +357,7 @@ impl Loop {
         for (record, group) in records.iter().zip(groups) {
             unit.events = group.events_before + group.event_count();
             for section in group.sections {
-                let target = self.target(&section.stream, record.begin).await;
+                let target = self.target(&section.stream, record.begin, group.events_before).await;
                 self.compare_predecessor(&section.events).await;
                 let may_be_stored = self.may_be_stored(record.begin, &section.events).await;
                 match unit.parts.last_mut() {
@@ -322,7 +370,8 @@ impl Loop {
                     }
                     _ => {
                         let Section { stream, events, .. } = section;
-                        unit.parts.push(Part { stream, begin: record.begin, target, may_be_stored, events });
+                        let (begin, events_before) = (record.begin, group.events_before);
+                        unit.parts.push(Part { stream, begin, events_before, target, may_be_stored, events });
                     }
                 }
             }
@@ -331,7 +380,7 @@ impl Loop {
     }
 
     /// The target of this stream's events at this position of the journal; on disk before this returns.
-    async fn target(&mut self, stream: &Stream, at: Position) -> Target {
+    async fn target(&mut self, stream: &Stream, at: Position, events_before: u64) -> Target {
         let bound = lock(&self.inner.progress).binding(stream, at);
         let known = self.targets.iter().find(|(known, ..)| known == stream);
         let is_fresh = known.is_some_and(|(.., asked)| asked.elapsed() < TARGET_AGE);
@@ -343,7 +392,7 @@ impl Loop {
         let target = self.ask_target(stream, bound.as_ref()).await;
         if bound.as_ref() != Some(&target) {
             let mut attempt = Attempt::new(&self.inner);
-            while let Err(error) = self.bind(stream, at, &target) {
+            while let Err(error) = self.bind(stream, at, events_before, &target) {
                 attempt.fail(&error.to_string()).await;
             }
         }
@@ -369,8 +418,8 @@ impl Loop {
         }
     }
 
-    fn bind(&self, stream: &Stream, at: Position, target: &Target) -> Result<(), ProgressError> {
-        lock(&self.inner.progress).bind(stream, at, target)
+    fn bind(&self, stream: &Stream, at: Position, events_before: u64, target: &Target) -> Result<(), ProgressError> {
+        lock(&self.inner.progress).bind(stream, at, events_before, target)
     }
 
     /// Processes the outcomes of the oldest units, up to the first unfinished one.
@@ -380,7 +429,7 @@ impl Loop {
                 tracing::error!(store = self.inner.name, %error, "a delivery failed unexpectedly; it is restarted");
                 return self.start_again();
             }
-            lock(&self.inner.progress).confirm(oldest.end, oldest.events);
+            self.witnesses.extend(oldest.witnesses);
             self.inner.confirmed_events.store(oldest.events, Ordering::Relaxed);
             self.inner.confirmed.send_replace(oldest.end);
             self.note_oldest(None);
@@ -395,22 +444,94 @@ impl Loop {
         self.reader = Some(self.inner.journal.reader(*self.inner.confirmed.borrow()));
     }
 
-    /// Writes the progress to disk and trims the journal behind it.
-    async fn save(&mut self) {
+    /// Checks what the store has confirmed, unless a check is under way.
+    fn begin_check(&mut self) {
+        if self.check.is_some() {
+            return;
+        }
+        let (inner, witnesses) = (Arc::clone(&self.inner), std::mem::take(&mut self.witnesses));
+        let (confirmed, events) = (*inner.confirmed.borrow(), inner.confirmed_events.load(Ordering::Relaxed));
+        let sought = witnesses.clone();
+        let task = tokio::spawn(async move { find_loss(&inner, &sought).await });
+        self.check = Some(Check { confirmed, events, witnesses, task });
+    }
+
+    /// Records what the store was found to hold, or starts over if it has lost anything.
+    async fn finish_check(&mut self, check: Check, found: Result<Option<Loss>, SinkError>) {
+        self.checked = Instant::now();
+        match found {
+            Ok(None) if self.is_saved => {}
+            Ok(None) => self.save(check).await,
+            Ok(Some(loss)) => {
+                self.start_over(&loss);
+                self.prepare().await;
+            }
+            // Its tables or its file are gone: once they are there again, it turns out what is missing.
+            Err(SinkError::TargetLost { .. }) => self.prepare().await,
+            Err(error) => {
+                tracing::debug!(store = self.inner.name, %error, "the store cannot be checked at present");
+                self.witnesses.extend(check.witnesses);
+            }
+        }
+    }
+
+    /// Checks once more at the end, if the store answers soon. What is not recorded is sent again at the next start.
+    async fn check_last(&mut self) {
+        self.begin_check();
+        if !self.is_saved
+            && let Ok((check, Ok(None))) = timeout(LAST_CHECK, await_check(&mut self.check)).await
+        {
+            self.save(check).await;
+        }
+    }
+
+    /// Sends everything in the journal again, as the store has lost events that it confirmed.
+    fn start_over(&mut self, loss: &Loss) {
+        let inner = Arc::clone(&self.inner);
+        let begin = inner.journal.begin();
+        let events = events_before(&inner.journal, begin, &inner.writer);
+        let missing = lock(&inner.progress).start_over(begin, events, loss);
+        let sent_again = inner.writer.stats().events.saturating_sub(events);
+        tracing::error!(
+            store = inner.name,
+            sent_again,
+            missing,
+            "{}: the events in the journal are sent again; at most {missing} others that the store confirmed are lost to it",
+            loss.reason()
+        );
+        inner.missing_events.fetch_add(missing, Ordering::Relaxed);
+        inner.confirmed_events.store(events, Ordering::Relaxed);
+        inner.confirmed.send_replace(begin);
+        self.trimmer.confirm(self.options.index, begin);
+        self.check = None;
+        self.witnesses.clear();
+        self.is_saved = false;
+        self.unsure_until = inner.journal.end();
+        self.heads.clear();
+        self.targets.clear();
+        self.start_again();
+    }
+
+    /// Writes to disk what the store was found to hold, and trims the journal behind it.
+    async fn save(&mut self, Check { confirmed, events, witnesses, .. }: Check) {
         let (inner, trimmer, index) = (Arc::clone(&self.inner), Arc::clone(&self.trimmer), self.options.index);
         let save = move || {
-            let mut progress = lock(&inner.progress);
-            let saved = progress.save();
+            let saved = {
+                let mut progress = lock(&inner.progress);
+                witnesses.iter().for_each(|(target, position)| progress.note_held(target, *position));
+                progress.confirm(confirmed, events);
+                progress.save(inner.journal.begin())
+            };
             match &saved {
-                Ok(()) => trimmer.confirm(index, progress.confirmed()),
+                Ok(()) => trimmer.confirm(index, confirmed),
                 Err(error) => tracing::error!(store = inner.name, %error, "the progress cannot be written"),
             }
             saved.is_ok()
         };
         // It fails only by panicking, which the runtime has reported. Failed writes are retried; the journal is not
         // trimmed before.
-        self.is_saved = tokio::task::spawn_blocking(save).await.unwrap_or(false);
-        self.saved = Instant::now();
+        let saved = tokio::task::spawn_blocking(save).await.unwrap_or(false);
+        self.is_saved = saved && confirmed == *self.inner.confirmed.borrow();
     }
 
     fn maintain(&self) {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use index::{ChainDocument, EventIndex, IndexError, Page, Scan};
 pub use open::open;
-pub use sink::{EventSink, Outcome, SinkError, Target};
+pub use sink::{EventSink, Outcome, SinkError, StoreId, Target};
 
 use index::until;
 

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::event::{ChainHead, ChainId, SealedEvent, Stream};
+use crate::event::{ChainHead, ChainId, ChainPosition, SealedEvent, Stream};
 
 /// The write side of a store, for the shipper.
 ///
 /// A sink MUST keep each event's bytes unchanged, and MUST hold at most one event per
-/// [`ChainPosition`](crate::event::ChainPosition), whatever is appended, however often, and whatever answers are lost
+/// [`ChainPosition`], whatever is appended, however often, and whatever answers are lost
 /// on the way. It MUST be safe to call from several tasks at once. It MUST bound every call in time by itself. It MUST
 /// NOT retry: the shipper does.
 #[async_trait]
@@ -20,6 +21,17 @@ pub trait EventSink: Send + Sync {
     /// MUST be idempotent, MUST NOT overwrite what an operator may have changed, and MAY run on several writers at
     /// once. Called before anything else, again after each failure, and again after [`SinkError::TargetLost`].
     async fn setup(&self, streams: &[Stream]) -> Result<(), SinkError>;
+
+    /// The identity of the store, which it keeps itself.
+    ///
+    /// MUST stay the same as long as the store keeps its events, and MUST differ for any other store: another file,
+    /// schema, cluster or prefix, or one that was created anew in the same place.
+    async fn identity(&self) -> Result<StoreId, SinkError>;
+
+    /// For each position, whether an event or its stub is stored there at this target.
+    ///
+    /// MUST see everything that was stored before the call. A target that does not exist holds nothing.
+    async fn holds(&self, positions: &[(Target, ChainPosition)]) -> Result<Vec<bool>, SinkError>;
 
     /// The current target of this stream: the concrete index, or a constant if there is only one place.
     ///
@@ -55,6 +67,10 @@ pub trait EventSink: Send + Sync {
     /// Periodic work (every few seconds), such as rollover where the engine does not do it.
     async fn maintain(&self, streams: &[Stream]) -> Result<(), SinkError>;
 }
+
+/// Tells a store from every other one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreId(pub String);
 
 /// The concrete place that an event is bound to: an index of an engine, or empty for a store that has only one place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -58,6 +58,10 @@ pub struct StoreHealth {
     /// Events of this writer that the store has and the journal had lost at the start: the data folder is an old copy.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub beyond_journal: u64,
+    /// The greatest possible number of events that the store confirmed and that are now neither in the store nor in the
+    /// journal: the store was replaced, emptied or set back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_events: u64,
     /// What keeps the store from making progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

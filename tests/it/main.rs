@@ -29,6 +29,9 @@ mod crashes;
 /// Lost files, and old copies of the data folder.
 mod copies;
 
+/// Stores that lose what they have confirmed, or are exchanged for others.
+mod losses;
+
 /// Disks that are full or fail.
 mod disks;
 

@@ -63,6 +63,7 @@ fn state(name: &str, progress: Progress) -> StoreHealth {
         behind_seconds: progress.behind_for.unwrap_or_default().as_secs_f64(),
         dead_letters: progress.dead_letters,
         beyond_journal: progress.beyond_journal,
+        missing_events: progress.missing_events,
         trouble: progress.trouble,
     }
 }
@@ -80,6 +81,7 @@ mod tests {
             trouble: trouble.map(str::to_owned),
             dead_letters: 0,
             beyond_journal: 0,
+            missing_events: 0,
         }
     }
 

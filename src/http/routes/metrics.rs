@@ -45,5 +45,6 @@ fn show(metrics: &StoreMetrics, progress: &Progress) {
     metrics.behind_seconds.set(progress.behind_for.unwrap_or_default().as_secs_f64());
     metrics.dead_letters.set(gauge(progress.dead_letters));
     metrics.beyond_journal.set(gauge(progress.beyond_journal));
+    metrics.missing_events.set(gauge(progress.missing_events));
     metrics.trouble.set(i64::from(progress.trouble.is_some()));
 }

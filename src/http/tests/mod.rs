@@ -42,7 +42,7 @@ use crate::{
     access::{Access, AccessConfig, Grant, GrantText, Keys, NewKey, Principal, Realm, Role},
     audit::{self, Audit},
     config::{Config, Flag, Sources},
-    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream, UnixMillis},
+    event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
     identity::{DataFolder, Identity},
     ingest::Ingest,
     intake::{self, Intake, Registration, Registry},
@@ -52,7 +52,7 @@ use crate::{
     read::{self, Reader},
     ship::{self, Shipper, Trimmer},
     store::{
-        ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target,
+        ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, StoreId, Target,
         memory::MemoryStore,
     },
     time::Clock,
@@ -373,6 +373,14 @@ impl Scripted {
 impl EventSink for Scripted {
     async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(self.is_there()?)
+    }
+
+    async fn identity(&self) -> Result<StoreId, SinkError> {
+        self.memory.identity().await
+    }
+
+    async fn holds(&self, positions: &[(Target, ChainPosition)]) -> Result<Vec<bool>, SinkError> {
+        self.memory.holds(positions).await
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, SinkError> {

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod losses;
 mod refusals;
 mod targets;
 mod trouble;
@@ -17,7 +18,7 @@ use crate::{
     intake::{Contents, Intake, Limits, Registration, Registry},
     journal,
     metrics::Metrics,
-    store::{SinkError, memory::MemoryStore},
+    store::{SinkError, StoreId, memory::MemoryStore},
     time::SystemClock,
     writer::{self, Overflow, Recovering, WriterThread},
 };
@@ -50,6 +51,8 @@ struct Scripted {
     target_questions: AtomicU64,
     /// Whether every append fails, whatever the script says.
     is_away: AtomicBool,
+    /// Whether it cannot be asked which store it is.
+    is_unidentified: AtomicBool,
     /// Whether every append of the first event fails.
     refuses_first: AtomicBool,
     /// Whether every event and every stub is permanently refused, whatever the script says.
@@ -80,6 +83,7 @@ impl Scripted {
             failing_targets: AtomicU64::new(0),
             target_questions: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
+            is_unidentified: AtomicBool::new(false),
             refuses_first: AtomicBool::new(false),
             refuses_all: AtomicBool::new(false),
             script: Mutex::new(script.into()),
@@ -134,6 +138,14 @@ impl EventSink for Scripted {
             return Err(away());
         }
         self.memory.setup(streams).await
+    }
+
+    async fn identity(&self) -> Result<StoreId, SinkError> {
+        if self.is_unidentified.load(Ordering::Relaxed) { Err(away()) } else { self.memory.identity().await }
+    }
+
+    async fn holds(&self, positions: &[(Target, ChainPosition)]) -> Result<Vec<bool>, SinkError> {
+        self.memory.holds(positions).await
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, SinkError> {

@@ -97,6 +97,7 @@ const CASES: &[(&str, Case)] = &[
     ("histograms have so many spans and no more", |b| Box::pin(questions::histograms_end_somewhere(b))),
     ("numbers have statistics", |b| Box::pin(questions::numbers_have_statistics(b))),
     ("numbers have percentiles", |b| Box::pin(questions::numbers_have_percentiles(b))),
+    ("a store knows itself and what it holds", |b| Box::pin(what_is_held(b))),
     ("the head is the end of the chain", |b| Box::pin(heads(b))),
     ("a stub holds its place, unseen", |b| Box::pin(stub_holds_its_place(b))),
     ("an event takes its stub's place", |b| Box::pin(stub_is_replaced(b))),
@@ -454,6 +455,26 @@ async fn odd_ids(bench: &Bench<'_>) {
     }
     let all = odd.map(id).to_vec();
     assert_eq!(bench.find(about_any("al'\"ert", all)).await.total, odd.len() as u64);
+}
+
+async fn what_is_held(bench: &Bench<'_>) {
+    let identity = bench.store.identity().await.expect("the store has an identity");
+    assert!(!identity.0.is_empty());
+    let mut events = bench.stored((0..3).map(|_| bench.draft())).await;
+    events.push(bench.sealed(3, bench.draft()));
+    bench.append(&[stub_of(&events[3])]).await;
+    let at = |position| (bench.target.clone(), position);
+    let mut positions: Vec<_> = events.iter().map(|event| at(event.position)).collect();
+    positions.extend([
+        at(position(bench.chain, 4)),
+        at(position(fresh_chain(), 0)),
+        at(position(bench.chain, u64::MAX)),
+    ]);
+    let held = bench.store.holds(&positions).await.expect("the store says what it holds");
+    assert_eq!(held, [true, true, true, true, false, false, false], "an event, a stub, or nothing");
+    assert_eq!(bench.store.holds(&[]).await.expect("nothing is asked"), Vec::<bool>::new());
+    bench.store.setup(&[Stream::general()]).await.expect("the store sets itself up again");
+    assert_eq!(bench.store.identity().await.expect("the store has an identity"), identity);
 }
 
 async fn heads(bench: &Bench<'_>) {

@@ -267,12 +267,12 @@ async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> SinkError 
 }
 
 /// The state of an index according to the elected master.
-enum AtMaster {
+pub(super) enum AtMaster {
     Absent,
     Present { aliases: BTreeSet<String> },
 }
 
-async fn at_master(store: &ElasticStore, target: &Target) -> Result<AtMaster, StoreError> {
+pub(super) async fn at_master(store: &ElasticStore, target: &Target) -> Result<AtMaster, StoreError> {
     #[derive(Deserialize)]
     struct State {
         /// Requested so that an empty answer is not taken for a missing index.

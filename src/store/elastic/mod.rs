@@ -23,6 +23,7 @@ mod look_up;
 mod names;
 mod order;
 mod point;
+mod presence;
 mod range;
 mod reading;
 mod scan;
@@ -49,10 +50,12 @@ use self::{
     scan::ElasticScan,
     setup::Series,
 };
-use super::{ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target};
+use super::{
+    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, StoreId, Target,
+};
 use crate::{
     buffers::Pool,
-    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
+    event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
 };
 
@@ -157,6 +160,14 @@ impl EventSink for ElasticStore {
             series.ensure_index().await?;
         }
         Ok(())
+    }
+
+    async fn identity(&self) -> Result<StoreId, SinkError> {
+        Ok(presence::identity(self).await?)
+    }
+
+    async fn holds(&self, positions: &[(Target, ChainPosition)]) -> Result<Vec<bool>, SinkError> {
+        Ok(presence::holds(self, positions).await?)
     }
 
     async fn target(&self, stream: &Stream) -> Result<Target, SinkError> {

@@ -3,10 +3,13 @@
 mod aggregate;
 
 use std::{
-    cmp::Ordering,
+    cmp,
     collections::{BTreeMap, VecDeque},
     ops::RangeInclusive,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -14,8 +17,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, occupied::outcome_at,
-    until,
+    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreId, Target,
+    occupied::outcome_at, until,
 };
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
@@ -24,9 +27,15 @@ use crate::{
 };
 
 /// Keeps events in memory, in chain order.
-#[derive(Default)]
 pub struct MemoryStore {
+    id: AtomicU64,
     documents: Mutex<BTreeMap<ChainPosition, Bytes>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self { id: getrandom::u64().unwrap_or_default().into(), documents: Mutex::default() }
+    }
 }
 
 impl MemoryStore {
@@ -43,6 +52,17 @@ impl MemoryStore {
         self.len() == 0
     }
 
+    /// Becomes another store, an empty one.
+    pub fn become_another(&self) {
+        self.id.fetch_add(1, Ordering::Relaxed);
+        self.documents().clear();
+    }
+
+    /// Forgets every event from this sequence on, in all chains, as a store does that was set back to a backup.
+    pub fn set_back(&self, to: Sequence) {
+        self.documents().retain(|position, _| position.sequence < to);
+    }
+
     fn matching(&self, query: &Query) -> Vec<(Value, Bytes)> {
         let documents = self.documents();
         let parsed = documents.values().filter_map(|bytes| Some((parse(bytes)?, bytes.clone())));
@@ -56,7 +76,7 @@ impl MemoryStore {
         let placed =
             matching.into_iter().filter_map(|(document, bytes)| Some((Place::of(&document, &query.sort)?, bytes)));
         let is_behind = |place: &Place| match &query.after {
-            Some(after) => place.compare(after, &query.sort) == Ordering::Greater,
+            Some(after) => place.compare(after, &query.sort) == cmp::Ordering::Greater,
             None => true,
         };
         let mut found: Vec<_> = placed.filter(|(place, _)| is_behind(place)).collect();
@@ -73,6 +93,15 @@ impl MemoryStore {
 impl EventSink for MemoryStore {
     async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(())
+    }
+
+    async fn identity(&self) -> Result<StoreId, SinkError> {
+        Ok(StoreId(format!("{:016x}", self.id.load(Ordering::Relaxed))))
+    }
+
+    async fn holds(&self, positions: &[(Target, ChainPosition)]) -> Result<Vec<bool>, SinkError> {
+        let documents = self.documents();
+        Ok(positions.iter().map(|(_, position)| documents.contains_key(position)).collect())
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, SinkError> {

@@ -14,7 +14,7 @@ use crate::{
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        ChainDocument, IndexError, Page,
+        ChainDocument, IndexError, Page, StoreId,
         sql::{
             AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select, Statement,
         },
@@ -133,6 +133,29 @@ pub(super) async fn head(connection: &mut Object, chain: ChainId) -> Result<Opti
     let (sequence, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
     let position = ChainPosition { chain, sequence: Sequence(sequence.unsigned_abs()) };
     Ok(Some(ChainHead { position, seal: seal_of(document) }))
+}
+
+/// Returns the identity of the store; an empty one if its row was deleted.
+pub(super) async fn identity(connection: &mut Object) -> Result<StoreId, OperationError> {
+    let row = connection.query_opt("SELECT id::text FROM store", &[]).await?;
+    let id = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(StoreId(id.unwrap_or_default()))
+}
+
+/// Returns whether there is a row at each position.
+pub(super) async fn holds(connection: &mut Object, positions: Vec<ChainPosition>) -> Result<Vec<bool>, OperationError> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM events WHERE chain = $1 AND sequence = $2)";
+    let exists = connection.prepare_cached(exists).await?;
+    let mut held = Vec::with_capacity(positions.len());
+    for position in positions {
+        let Ok(sequence) = i64::try_from(position.sequence.0) else {
+            held.push(false);
+            continue;
+        };
+        let row = connection.query_one(&exists, &[&position.chain.as_bytes().as_slice(), &sequence]).await?;
+        held.push(row.try_get(0)?);
+    }
+    Ok(held)
 }
 
 /// Begins a read-only transaction with a stable snapshot.

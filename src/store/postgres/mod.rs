@@ -22,11 +22,11 @@ use futures_util::FutureExt;
 pub use self::config::{ConfigError, PostgresConfig, TlsMode};
 use self::{append::PreparedRow, pool::Connections};
 use super::{
-    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, Target,
+    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, StoreId, Target,
     sql::PagedScan,
 };
 use crate::{
-    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
+    event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, Place, Query, ScopedQuery},
 };
 
@@ -80,6 +80,15 @@ impl EventSink for PostgresStore {
                 async move { setup::migrate(connection, &schema, &errors).await }.boxed()
             })
             .await?)
+    }
+
+    async fn identity(&self) -> Result<StoreId, SinkError> {
+        Ok(self.ask(|connection| find::identity(connection).boxed()).await?)
+    }
+
+    async fn holds(&self, positions: &[(Target, ChainPosition)]) -> Result<Vec<bool>, SinkError> {
+        let positions = positions.iter().map(|(_, position)| *position).collect();
+        Ok(self.ask(move |connection| find::holds(connection, positions).boxed()).await?)
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, SinkError> {

@@ -9,7 +9,11 @@ use super::failure::{ErrorClassifier, OperationError};
 
 /// Migrations; each brings the schema from the version that is its index to the next. New ones are appended, existing
 /// ones never change.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_events.sql"), include_str!("migrations/0002_reading.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_events.sql"),
+    include_str!("migrations/0002_reading.sql"),
+    include_str!("migrations/0003_identity.sql"),
+];
 
 /// Older servers are no longer maintained, or soon will not be.
 const OLDEST_SERVER: i32 = 150_000;

@@ -1,9 +1,9 @@
 //! Creates, opens and migrates the file.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::Path,
     time::Duration,
 };
@@ -17,10 +17,11 @@ const APPLICATION_ID: i32 = 0x414e_4e4c;
 
 /// Migrations; each brings a file from the version that is its index to the next. New ones are appended, existing ones
 /// never change.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_questions.sql"),
     include_str!("migrations/0003_reading.sql"),
+    include_str!("migrations/0004_identity.sql"),
 ];
 
 /// Earlier versions may corrupt a file in WAL mode that several connections write to and checkpoint.
@@ -34,6 +35,24 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const LOG_LIMIT: i64 = 64 * 1024 * 1024;
 
 const STATEMENTS_KEPT: usize = 32;
+
+/// Identifies a file while it exists: its path may come to name another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// Returns `None` if there is no file.
+    pub(super) fn at(path: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(file) => Ok(Some(Self { device: file.dev(), inode: file.ino() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 /// Opens the file for writing, after creating or migrating it if necessary.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
@@ -156,7 +175,7 @@ mod tests {
         open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert_eq!(
             complaint(&path),
-            "the file has version 7, and this program knows versions up to 3: use a newer one"
+            "the file has version 7, and this program knows versions up to 4: use a newer one"
         );
     }
 

@@ -49,6 +49,11 @@ pub(super) fn unavailable(path: &Path, what: &str) -> StoreError {
     StoreError::Unavailable { reason: format!("the SQLite store {}: {what}", path.display()), retry_after: None }
 }
 
+/// The file is no longer where it was opened.
+pub(super) fn lost(path: &Path) -> StoreError {
+    StoreError::Lost { reason: format!("the SQLite store {}: the file was deleted or replaced", path.display()) }
+}
+
 /// Classifies an error on opening: only some errors of SQLite, and a migration still to be done, pass by themselves.
 pub(super) fn open_error(path: &Path, error: &OpenError) -> StoreError {
     match error {

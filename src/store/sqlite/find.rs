@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::{
-    Connection, OptionalExtension, Row, params_from_iter,
+    Connection, OptionalExtension, Row, params, params_from_iter,
     types::{Value, ValueRef},
 };
 
@@ -12,7 +12,7 @@ use crate::{
     integrity::seal_of,
     query::{Aggregate, Aggregation, Place, Query},
     store::{
-        ChainDocument, IndexError, Page,
+        ChainDocument, IndexError, Page, StoreId,
         sql::{
             AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select, Statement,
             TermCounter, TooManyValues, ValueScan,
@@ -176,6 +176,21 @@ pub(super) fn head(connection: &mut Connection, chain: ChainId) -> rusqlite::Res
             Ok(ChainHead { position, seal: seal_of(&document) })
         })
         .optional()
+}
+
+pub(super) fn identity(connection: &Connection) -> rusqlite::Result<StoreId> {
+    connection.query_row("SELECT hex(id) FROM store", [], |row| row.get(0).map(StoreId))
+}
+
+/// Returns whether there is a row at each position.
+pub(super) fn holds(connection: &Connection, positions: &[ChainPosition]) -> rusqlite::Result<Vec<bool>> {
+    let mut exists =
+        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM events WHERE chain = ?1 AND sequence = ?2)")?;
+    let holds = |position: &ChainPosition| match i64::try_from(position.sequence.0) {
+        Ok(sequence) => exists.query_row(params![position.chain.as_bytes(), sequence], |row| row.get(0)),
+        Err(_) => Ok(false),
+    };
+    positions.iter().map(holds).collect()
 }
 
 fn count(connection: &Connection, statement: &Statement) -> rusqlite::Result<u64> {

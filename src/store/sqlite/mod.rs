@@ -22,9 +22,11 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use self::{append::PreparedRow, readers::Readers, writer::WriterThread};
-use super::{ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, Target, sql::PagedScan};
+use super::{
+    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreId, Target, sql::PagedScan,
+};
 use crate::{
-    event::{ChainEntry, ChainHead, ChainId, SealedEvent, Sequence, Stream},
+    event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream},
     query::{Aggregate, Aggregation, ScopedQuery},
     units::deserialize_duration,
 };
@@ -62,6 +64,16 @@ impl EventSink for SqliteStore {
     async fn setup(&self, _: &[Stream]) -> Result<(), SinkError> {
         self.readers.close_idle();
         Ok(self.writer.open().await?)
+    }
+
+    async fn identity(&self) -> Result<StoreId, SinkError> {
+        Ok(self.writer.run(|connection| find::identity(connection)).await?)
+    }
+
+    async fn holds(&self, positions: &[(Target, ChainPosition)]) -> Result<Vec<bool>, SinkError> {
+        let positions: Vec<_> = positions.iter().map(|(_, position)| *position).collect();
+        // By the connection that appends, so that it is the same file.
+        Ok(self.writer.run(move |connection| find::holds(connection, &positions)).await?)
     }
 
     async fn target(&self, _: &Stream) -> Result<Target, SinkError> {

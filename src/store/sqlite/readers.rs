@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    database::open_to_read,
-    failure::{open_error, store_error, unavailable},
+    database::{FileId, open_to_read},
+    failure::{lost, open_error, store_error, unavailable},
 };
 use crate::store::StoreError;
 
@@ -28,7 +28,8 @@ pub(super) struct Readers(Arc<Pool>);
 struct Pool {
     path: PathBuf,
     slots: Semaphore,
-    idle: Mutex<Vec<Connection>>,
+    /// With the files that they read.
+    idle: Mutex<Vec<(Connection, FileId)>>,
     limit: Duration,
 }
 
@@ -71,7 +72,7 @@ impl Pool {
             slot = timeout_at(deadline, self.slots.acquire()) => slot.map_err(|_| self.late()),
             () = answer.closed() => Err(self.late()),
         }?;
-        let mut connection = self.connect().await?;
+        let (mut connection, file) = self.connect().await?;
         let interrupt = connection.get_interrupt_handle();
         let mut running = spawn_blocking(move || {
             let result = query(&mut connection);
@@ -86,7 +87,7 @@ impl Pool {
         };
         match finished {
             Ok((connection, Ok(found))) => {
-                self.idle().push(connection);
+                self.idle().push((connection, file));
                 Ok(found)
             }
             Ok((_, Err(_))) if was_late => Err(self.late()),
@@ -95,16 +96,29 @@ impl Pool {
         }
     }
 
-    async fn connect(self: &Arc<Self>) -> Result<Connection, StoreError> {
-        if let Some(connection) = self.idle().pop() {
-            return Ok(connection);
+    /// Returns an idle connection, or a new one, to the file that is at the path now.
+    async fn connect(self: &Arc<Self>) -> Result<(Connection, FileId), StoreError> {
+        let file = self.file()?.ok_or_else(|| lost(&self.path))?;
+        while let Some((connection, read)) = self.pop_idle() {
+            if read == file {
+                return Ok((connection, read));
+            }
         }
         let pool = Arc::clone(self);
         let opened = spawn_blocking(move || open_to_read(&pool.path).map_err(|error| open_error(&pool.path, &error)));
-        opened.await.unwrap_or_else(|_| Err(unavailable(&self.path, "opening it broke off")))
+        let opened = opened.await.unwrap_or_else(|_| Err(unavailable(&self.path, "opening it broke off")))?;
+        if self.file()? == Some(file) { Ok((opened, file)) } else { Err(lost(&self.path)) }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn file(&self) -> Result<Option<FileId>, StoreError> {
+        FileId::at(&self.path).map_err(|error| unavailable(&self.path, &error.to_string()))
+    }
+
+    fn pop_idle(&self) -> Option<(Connection, FileId)> {
+        self.idle().pop()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Connection, FileId)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

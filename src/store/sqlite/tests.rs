@@ -70,7 +70,8 @@ async fn stored_events_survive_reopening_the_store() {
 
 #[tokio::test]
 async fn a_document_that_does_not_fit_is_refused_alone() {
-    let store = TestFile::new().store().await;
+    let place = TestFile::new();
+    let store = place.store().await;
     let chain = fresh_chain();
     let events = [
         draft().sealed(position(chain, 0)),

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    database::{LOG_LIMIT, open_to_write},
-    failure::{open_error, store_error, unavailable},
+    database::{FileId, LOG_LIMIT, open_to_write},
+    failure::{lost, open_error, store_error, unavailable},
 };
 use crate::store::StoreError;
 
@@ -22,7 +22,30 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How many jobs the queue holds; further callers wait outside.
 const QUEUE: usize = 8;
 
-type Work = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
+type Work = Box<dyn FnOnce(&mut Option<Opened>) + Send>;
+
+/// The connection, and the file that it writes to.
+struct Opened {
+    connection: Connection,
+    file: FileId,
+}
+
+impl Opened {
+    fn new(path: &Path) -> Result<Self, StoreError> {
+        let connection = open_to_write(path).map_err(|error| open_error(path, &error))?;
+        let file = FileId::at(path).map_err(|error| unavailable(path, &error.to_string()))?;
+        Ok(Self { connection, file: file.ok_or_else(|| lost(path))? })
+    }
+
+    /// Fails if the path no longer names the file: nobody would find what is written to it.
+    fn check_path(&self, path: &Path) -> Result<(), StoreError> {
+        match FileId::at(path) {
+            Ok(found) if found == Some(self.file) => Ok(()),
+            Ok(_) => Err(lost(path)),
+            Err(error) => Err(unavailable(path, &error.to_string())),
+        }
+    }
+}
 
 /// A handle on the thread; dropping it ends the thread.
 pub(super) struct WriterThread {
@@ -49,20 +72,25 @@ impl WriterThread {
         let path = self.path.clone();
         self.submit(move |connection| {
             *connection = None;
-            *connection = Some(open_to_write(&path).map_err(|error| open_error(&path, &error))?);
+            *connection = Some(Opened::new(&path)?);
             Ok(())
         })
         .await
     }
 
-    /// Runs work on the thread when its turn comes.
+    /// Runs work on the thread when its turn comes. What it wrote is in the file at the path, or the call fails.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let path = self.path.clone();
         self.submit(move |connection| match connection {
-            Some(connection) => work(connection).map_err(|error| store_error(&path, &error)),
+            Some(opened) => {
+                opened.check_path(&path)?;
+                let done = work(&mut opened.connection).map_err(|error| store_error(&path, &error))?;
+                opened.check_path(&path)?;
+                Ok(done)
+            }
             None => Err(unavailable(&path, "it is not open")),
         })
         .await
@@ -82,7 +110,7 @@ impl WriterThread {
 
     async fn submit<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Option<Connection>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut Option<Opened>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |connection| {

@@ -37,6 +37,12 @@ impl Database {
         self.query(&select).unwrap().iter().map(document).collect()
     }
 
+    /// Runs a statement, in which `{}` stands for the schema.
+    #[track_caller]
+    pub(crate) fn run(&self, statement: &str) {
+        self.query(&statement.replace("{}", &self.schema)).unwrap();
+    }
+
     fn query(&self, statement: &str) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
