@@ -1,4 +1,4 @@
-//! Where a request really comes from: the peer of the connection, or whom proxies that are trusted name in its place.
+//! The client address of a request: the peer of the connection, or the address that a trusted proxy reports.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,14 +10,14 @@ use crate::units::Network;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-/// The proxies that are believed, and the one header by which: they let a client's other ones pass.
+/// The trusted proxies, and the one header that they set. They may pass on any other header from the client unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
     pub trusted: Vec<Network>,
     pub header: ForwardHeader,
 }
 
-/// How proxies say whom they forward.
+/// The header in which proxies report the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardHeader {
     #[default]
@@ -26,7 +26,8 @@ pub enum ForwardHeader {
 }
 
 impl Proxies {
-    /// Each proxy adds its own peer at the end: from there on back, the first address that is no proxy's is the client's.
+    /// Returns the client's address. Each proxy appends its own peer to the header, so the client is the last address that
+    /// is not a trusted proxy.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let hops = self.hops(headers);
@@ -34,7 +35,7 @@ impl Proxies {
         while self.is_trusted(client) {
             match hops.next().and_then(|hop| read(hop)) {
                 Some(before) => client = before,
-                // Nobody before, or one who does not say where: the last that is known.
+                // No more hops, or an unreadable one: use the last known address.
                 None => break,
             }
         }
@@ -59,14 +60,14 @@ impl Proxies {
     }
 }
 
-/// The `for` of one element (RFC 7239); empty if it has none.
+/// Returns the `for` parameter of one element (RFC 7239); empty if it has none.
 fn forwarded_for(element: &str) -> String {
     let pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
     let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
     named.next().map(|(_, value)| value.trim().trim_matches('"').to_owned()).unwrap_or_default()
 }
 
-/// An address, in brackets or not, with a port or not.
+/// Parses an address, with or without brackets and a port.
 fn read(text: &str) -> Option<IpAddr> {
     let address = text.parse::<SocketAddr>().map(|address| address.ip());
     let address = address.or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>());
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_proxies_that_are_trusted_are_believed_and_only_up_to_the_first_that_is_not() {
+    fn hops_are_believed_up_to_the_first_untrusted_address() {
         let check = |peer, values: &[&str], expected| {
             let headers: Vec<_> = values.iter().map(|value| ("x-forwarded-for", *value)).collect();
             check(ForwardHeader::XForwardedFor, peer, &headers, expected);
@@ -98,13 +99,13 @@ mod tests {
         check("192.0.2.1", &[], "192.0.2.1");
         check("192.0.2.1", &["198.51.100.1"], "192.0.2.1");
         check("10.0.0.1", &["198.51.100.1"], "198.51.100.1");
-        // What the client itself wrote stands before.
+        // The client's own entries come first.
         check("10.0.0.1", &["127.0.0.1, 198.51.100.1"], "198.51.100.1");
         check("10.0.0.1", &["127.0.0.1, 198.51.100.1, 10.0.0.9"], "198.51.100.1");
         check("10.0.0.1", &["127.0.0.1", "198.51.100.1", "10.0.0.9,10.0.0.8"], "198.51.100.1");
         check("2001:db8::1", &["[2001:db9::7]:4711"], "2001:db9::7");
         check("::ffff:10.0.0.1", &["198.51.100.1:80"], "198.51.100.1");
-        // Nobody else, or nobody that could be read.
+        // No other address, or none that can be read.
         check("10.0.0.1", &[], "10.0.0.1");
         check("10.0.0.1", &["10.0.0.3,10.0.0.2"], "10.0.0.3");
         check("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1");
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_that_is_not_configured_is_the_clients_own() {
+    fn the_header_that_is_not_configured_is_ignored() {
         let both = [("forwarded", "for=198.51.100.1;proto=https"), ("x-forwarded-for", "198.51.100.2")];
         check(ForwardHeader::XForwardedFor, "10.0.0.1", &both, "198.51.100.2");
         check(ForwardHeader::Forwarded, "10.0.0.1", &both, "198.51.100.1");

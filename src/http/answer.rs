@@ -1,4 +1,4 @@
-//! Answers in bytes: JSON, and errors in the shape that Kibana gives them.
+//! Writes answers as JSON, and errors in Kibana's format.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use serde::Serialize;
 use crate::error::{ErrorCode, Failure};
 pub(super) use crate::wire::ErrorAnswer;
 
-/// An error's [`ErrorCode`], for programs; the body keeps to Kibana's three fields.
+/// The header with the [`ErrorCode`]; the body has only Kibana's three fields.
 pub(super) const ERROR_HEADER: &str = "annals-error";
 
-/// Which error an answer carries, for the layer that counts them.
+/// The error code of an answer, for the layer that counts errors.
 #[derive(Clone, Copy)]
 pub(super) struct Code(pub(super) ErrorCode);
 
@@ -34,7 +34,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// The message of an error, with the parameter at fault named as Kibana does.
+/// Returns the message of an error; names the parameter at fault as Kibana does.
 pub(super) fn message(failure: &Failure) -> Cow<'_, str> {
     match &failure.parameter {
         Some(name) => format!("[request query.{name}]: {}", failure.message).into(),
@@ -42,7 +42,7 @@ pub(super) fn message(failure: &Failure) -> Cow<'_, str> {
     }
 }
 
-/// Sets the headers that tell an error's code, when to come back, and how to authenticate.
+/// Sets the headers for the error's code, when to retry, and how to authenticate.
 pub(super) fn mark(response: &mut Response, failure: &Failure) {
     let headers = response.headers_mut();
     headers.insert(ERROR_HEADER, HeaderValue::from_static(failure.code.name()));
@@ -56,7 +56,7 @@ pub(super) fn mark(response: &mut Response, failure: &Failure) {
     response.extensions_mut().insert(Code(failure.code));
 }
 
-/// The name of a status.
+/// Returns the name of a status.
 pub(super) fn reason(status: StatusCode) -> &'static str {
     status.canonical_reason().unwrap_or("Error")
 }

@@ -1,7 +1,7 @@
-//! Bodies of requests, in bounded memory.
+//! Reads request bodies in bounded memory.
 //!
-//! Before a body is read, memory for all that it may come to is reserved; where there is none for longer than a request may
-//! take, the answer is 503. So the memory that bodies take is bounded, whatever is sent and however slowly.
+//! Memory for the largest possible size of a body is reserved before the body is read. If no memory becomes free before the
+//! request's deadline, the answer is 503. This bounds the memory of all bodies, no matter what is sent and how slowly.
 
 use std::{io::Read, time::Duration};
 
@@ -20,20 +20,20 @@ use crate::{
 
 const BUSY: &str = "too much is being received at once; try again later";
 
-/// Reads bodies.
+/// Reads bodies within a memory budget.
 pub(super) struct Bodies {
     budget: MemoryBudget,
 }
 
-/// What a route takes.
+/// The bodies that a route accepts.
 #[derive(Clone, Copy)]
 pub(super) struct Expected {
     pub(super) content_types: &'static [&'static str],
-    /// Bytes of a body, after decompression.
+    /// Maximum bytes of a body, after decompression.
     pub(super) limit: usize,
 }
 
-/// What was sent, perhaps still compressed. The memory reserved for it is free once it is dropped.
+/// A body as it was sent, possibly compressed. Dropping it releases its memory.
 #[derive(Debug)]
 pub(super) struct Sent {
     bytes: Vec<u8>,
@@ -42,7 +42,7 @@ pub(super) struct Sent {
     memory: Reservation,
 }
 
-/// A body, ready to be read. As with [`Sent`], the memory is kept with it.
+/// A decompressed body. Like [`Sent`], it owns its memory.
 #[derive(Debug)]
 pub(super) struct Plain {
     pub(super) bytes: Vec<u8>,
@@ -56,12 +56,12 @@ enum Encoding {
 }
 
 impl Bodies {
-    /// At most so many bytes in all bodies together, raised to what one compressed body of the largest limit needs.
+    /// `concurrent` is the maximum of bytes in all bodies together; it is raised to what one compressed body of `largest`
+    /// bytes needs.
     pub(super) fn new(concurrent: usize, largest: usize) -> Self {
         Self { budget: MemoryBudget::of(concurrent.max(largest.saturating_mul(2))) }
     }
 
-    /// Reads a body to its end.
     pub(super) async fn read(
         &self,
         headers: &HeaderMap,
@@ -105,12 +105,12 @@ async fn collect(body: Body, declared: usize, limit: usize) -> Result<Vec<u8>, F
 }
 
 impl Sent {
-    /// Whether it takes long to make plain or to check, so that it belongs on a thread that may block.
+    /// Whether decompressing or checking may take so long that it belongs on a blocking thread.
     pub(super) fn is_large(&self) -> bool {
         self.encoding == Encoding::Gzip || self.bytes.len() > 64 * 1024
     }
 
-    /// Decompresses, never beyond the limit.
+    /// Decompresses the body; fails once it exceeds the limit.
     pub(super) fn decode(self) -> Result<Plain, Failure> {
         let Self { bytes, encoding, limit, mut memory } = self;
         let bytes = match encoding {
@@ -126,7 +126,7 @@ impl Sent {
 }
 
 impl Plain {
-    /// Frees the bytes and hands on the memory, for what was made of them.
+    /// Frees the bytes but keeps their reservation, for data derived from them.
     pub(super) fn into_memory(self) -> Reservation {
         self.memory
     }
@@ -157,7 +157,7 @@ fn gunzip(compressed: impl Read, mut bytes: Vec<u8>, limit: usize) -> Result<Vec
     }
 }
 
-/// A missing content type is taken for the right one.
+/// Checks the content type; a missing one is accepted.
 fn check_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
     let Some(found) = single(headers, header::CONTENT_TYPE)? else {
         return Ok(());
@@ -170,7 +170,7 @@ fn check_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
     Err(unsupported(format!("content-type: expected {} in UTF-8, found {found}", accepted.join(" or "))))
 }
 
-/// Whether a content type's parameter is anything but another character set.
+/// Whether a content type's parameter does not name a character set other than UTF-8.
 fn is_utf8(parameter: &str) -> bool {
     match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {

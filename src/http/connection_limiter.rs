@@ -1,4 +1,4 @@
-//! How many connections each client has open, so that none takes them all.
+//! Limits the open connections of each client, so that no client can take them all.
 
 use std::net::IpAddr;
 
@@ -9,13 +9,13 @@ use crate::{
     units::{Network, client_network},
 };
 
-/// The bound on connections of one address (of IPv6, of one /64).
+/// The limit on connections of one address (for IPv6, of one /64 network).
 #[derive(Clone, Debug)]
 pub struct PerAddress {
     pub most: usize,
-    /// Proxies, behind which there are many clients.
+    /// Networks without the limit: proxies, which have many clients.
     pub exempt: Vec<Network>,
-    /// Counts the connections that are closed because their client has too many.
+    /// Counts the connections that were closed because of the limit.
     pub refused: Counter,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct ConnectionLimiter {
     open: KeyedLimiter<IpAddr>,
 }
 
-/// One connection of a client; counted until it is dropped.
+/// Counts one connection of a client until it is dropped.
 pub(super) type ConnectionPermit = KeyedPermit<IpAddr>;
 
 impl ConnectionLimiter {
@@ -39,14 +39,14 @@ impl ConnectionLimiter {
         Self { bound, open: KeyedLimiter::default() }
     }
 
-    /// `None` if the client has as many connections as it may.
+    /// Returns `None` if the client has reached its limit.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<ConnectionPermit> {
         let is_exempt = self.bound.exempt.iter().any(|network| network.contains(peer.to_canonical()));
         let most = if is_exempt { usize::MAX } else { self.bound.most };
         let permit = self.open.try_acquire(client_network(peer), most);
         if permit.is_none() {
             self.bound.refused.inc();
-            tracing::debug!(%peer, "a connection was closed, as its client has as many as it may");
+            tracing::debug!(%peer, "a connection was closed because its client has too many");
         }
         permit
     }

@@ -1,5 +1,5 @@
-//! What fuzz targets and tests of texts that anyone may hand in need: the texts that this program gives out, made without a
-//! server, and read as requests read them. A refusal is the message that the caller would get.
+//! Encodes and decodes the opaque texts of this interface without a server, as requests do, for fuzz targets and tests.
+//! An error is the message that the caller would get.
 
 use axum::http::{HeaderMap, HeaderValue};
 
@@ -15,11 +15,11 @@ const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 
 const EVERYTHING: Scope = Scope::Visible(Visible::Everything);
 
-/// A question with this `sort`, to which cursors belong.
+/// A query with this `sort`; a cursor is only valid for its query.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     pub sort: &'a str,
-    /// Times before now count from when the first page was asked for, which the cursor says.
+    /// Relative times count from the time of the first page, which is in the cursor.
     pub start: Option<&'a str>,
 }
 
@@ -30,13 +30,13 @@ impl Question<'_> {
         request::find(Parameters::of(&pairs), NOW)
     }
 
-    /// The `next` of an answer that ends in this document.
+    /// Returns the `next` of an answer whose last document is this one.
     pub fn cursor_behind(self, document: &[u8]) -> Result<String, String> {
         let request = self.request("").map_err(message)?;
         request.cursor_behind(document, &EVERYTHING).map_err(|error| error.to_string())
     }
 
-    /// Where an `after` leads, and the order that this is a place in.
+    /// Decodes an `after`; returns its place and the sort order of that place.
     pub fn place_after(self, after: &str) -> Result<(Place, Vec<Sort>), String> {
         let request = self.request(after).map_err(message)?;
         let place = request.after(&EVERYTHING).map_err(|error| message(error.into()))?;
@@ -45,7 +45,7 @@ impl Question<'_> {
     }
 }
 
-/// What a `last-event-id` says, written anew; empty if it says nothing.
+/// Decodes a `last-event-id` and encodes it again; empty if it has no positions.
 pub fn last_event_id(bytes: &[u8]) -> Result<String, String> {
     let mut headers = HeaderMap::new();
     headers.insert("last-event-id", HeaderValue::from_bytes(bytes).map_err(|error| error.to_string())?);
@@ -55,12 +55,12 @@ pub fn last_event_id(bytes: &[u8]) -> Result<String, String> {
     }
 }
 
-/// The text of this content; see [tokens](read::encode_token).
+/// Encodes a content as a [token](read::encode_token).
 pub fn sealed(content: &[u8]) -> String {
     read::encode_token(1, content)
 }
 
-/// The content of a text of this version.
+/// Decodes a token of this version.
 pub fn opened(text: &str) -> Option<Vec<u8>> {
     read::decode_token(1, text).ok()
 }

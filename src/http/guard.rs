@@ -1,6 +1,7 @@
-//! Who is calling, and whether the route is theirs.
+//! Identifies callers and checks their permissions.
 //!
-//! An [`Operation`](super::operation::Operation) says what a caller needs for it. What is another space's answers as if there were nothing.
+//! The required permission is part of an [`Operation`](super::operation::Operation). A space that the caller may not see
+//! answers as if it did not exist.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -50,7 +51,7 @@ async fn identify(shared: &Shared, Parts { method, headers, extensions, .. }: &P
     let credentials = credentials(headers, access.session_cookie());
     let address = extensions.get::<Peer>().map(|peer| proxies.client(peer.0, headers));
     let principal = authenticated(shared, &credentials, address).await?;
-    // A browser sends a session by itself, also for a page of somebody else's.
+    // A browser sends the session cookie automatically, even for another site's page (CSRF).
     let is_meant = method.is_safe() || ["kbn-xsrf", "kbn-version"].iter().any(|name| headers.contains_key(*name));
     if credentials.is_session_alone() && !is_meant {
         return Err(Failure::invalid("Request must contain a kbn-xsrf header."));
@@ -58,7 +59,7 @@ async fn identify(shared: &Shared, Parts { method, headers, extensions, .. }: &P
     Ok(Caller { principal, credentials, address })
 }
 
-/// Records failed attempts.
+/// Authenticates the caller; records failed attempts in the audit log.
 async fn authenticated(
     shared: &Shared,
     credentials: &Credentials,
@@ -89,7 +90,7 @@ fn unauthenticated() -> Failure {
     Failure::new(ErrorCode::Unauthenticated, message)
 }
 
-/// What the request shows of who is calling: an `authorization` that is given once, and a session.
+/// Returns the credentials of a request: its `authorization`, unless there are several, and its session.
 fn credentials(headers: &HeaderMap, session_cookie: Option<&str>) -> Credentials {
     let mut credentials = Credentials::default();
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -110,7 +111,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     pairs.find(|(given, value)| *given == name && !value.is_empty()).map(|(_, value)| value)
 }
 
-/// Turns away whoever may not do this, here.
+/// Refuses callers without the permission in this space.
 pub(super) async fn check(
     State(permission): State<Permission>,
     InSpace(space): InSpace,
@@ -127,7 +128,7 @@ pub(super) async fn check(
 fn refused(permission: Permission, refusal: &Refusal) -> Failure {
     match refusal {
         Refusal::Role { .. } => Failure::new(ErrorCode::Forbidden, refusal.to_string()),
-        // Any name is a space's, so this tells nothing; and who logs has to learn why it did not.
+        // Every name is a valid space, so this reveals nothing, and a writer has to learn why its events were refused.
         Refusal::Space if permission == Permission::LogEvents => {
             Failure::new(ErrorCode::Forbidden, "the caller may not log in this space")
         }

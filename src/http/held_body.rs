@@ -1,4 +1,4 @@
-//! A body that keeps the memory which was reserved for its bytes until the last of them is on its way.
+//! A body that keeps the reservation for its bytes until all of them have been handed to the connection.
 
 use std::{
     pin::Pin,
@@ -11,7 +11,7 @@ use hyper::body::{Frame, SizeHint};
 
 use crate::memory_budget::Reservation;
 
-/// So much of an answer is handed to its connection at once.
+/// Bytes that are handed to the connection at a time.
 const CHUNK: usize = 64 << 10;
 
 pub(super) fn body(bytes: Vec<u8>, mut memory: Reservation) -> Body {
@@ -25,7 +25,7 @@ impl hyper::body::Body for HeldBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    /// Copies, as a part would hold the whole.
+    /// Copies each chunk, because a slice would keep the whole buffer alive.
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Some((bytes, _)) = &mut self.0 else { return Poll::Ready(None) };
         let chunk = bytes.split_to(CHUNK.min(bytes.len()));

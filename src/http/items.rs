@@ -1,7 +1,7 @@
-//! The answer to a request that logs events, made of what intake and the writer say.
+//! Writes the answer to a request that logs events, from the results of intake and the writer.
 //!
-//! Receipts are on the path of every event, so their JSON is put together from pieces: as a whole each would take serde
-//! three times as long. The tests read them as [`EventsAnswer`](crate::wire::EventsAnswer) and compare.
+//! Every event has a receipt, so the JSON of receipts is assembled by hand: serializing each with serde takes three times as
+//! long. The tests check the JSON against [`EventsAnswer`](crate::wire::EventsAnswer).
 
 use axum::http::StatusCode;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,13 +17,13 @@ use crate::{
     writer::Receipt,
 };
 
-/// What the writer did with the contents of a request.
+/// The writer's result for the events of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Submitted<'a> {
     /// One receipt for each accepted event, in order.
     Sealed(&'a [Receipt]),
     Dropped,
-    /// Nothing: it was not asked.
+    /// The writer was not called.
     NotKept,
 }
 
@@ -39,7 +39,7 @@ impl<'a> From<&'a Outcome> for Submitted<'a> {
     }
 }
 
-/// The status and body of the answer.
+/// Returns the status and the body of the answer.
 pub(super) fn write(
     items: Vec<Item>,
     submitted: Submitted<'_>,
@@ -49,7 +49,7 @@ pub(super) fn write(
     let status = match first_of_all_rejected(&items) {
         Some(first) => {
             put_json(&mut body, &all_rejected(items.len(), first))?;
-            // The object goes on.
+            // More members follow.
             body.pop();
             body.push(b',');
             StatusCode::BAD_REQUEST
@@ -70,7 +70,7 @@ pub(super) fn write(
     Ok((status, body))
 }
 
-/// The first violation, if there are events and none of them is valid.
+/// Returns the first violation if there are events and all of them are rejected.
 fn first_of_all_rejected(items: &[Item]) -> Option<&Violation> {
     let all = items.iter().all(|item| matches!(item, Item::Rejected(_)));
     match items.first() {
@@ -111,7 +111,8 @@ fn put_items(body: &mut Vec<u8>, items: Vec<Item>, submitted: Submitted<'_>) -> 
     if receipts.next().is_none() { Ok(()) } else { Err(mismatch()) }
 }
 
-/// As [`EventResult::Accepted`]. `chain` is the part about the chain last written: most events of a request are of one.
+/// Writes an [`EventResult::Accepted`]. `chain` caches the JSON of the last chain, because most events of a request are in
+/// the same chain.
 fn put_receipt(
     body: &mut Vec<u8>,
     id: &str,
@@ -175,7 +176,7 @@ mod tests {
         Receipt { position, leaf_hash: Some(LeafHash([0xfb; 32])) }
     }
 
-    /// The answer, after a look at whether it is as described.
+    /// Returns the answer after checking it against the documented type.
     fn check(items: Vec<Item>, submitted: Submitted<'_>, stored: Option<bool>) -> (u16, serde_json::Value) {
         let (status, body) = write(items, submitted, stored).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_event_is_answered_for_in_order() {
+    fn each_event_has_its_result_in_order() {
         let items = [accepted("a"), Item::Filtered, rejected("@timestamp"), accepted("\"é\n")];
         let receipts = [receipt(0x0a, 0), receipt(0xff, u64::MAX)];
         let hash = "-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_s";
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_not_sealed_is_answered_for_without_a_hash() {
+    fn the_receipt_of_an_unsealed_event_has_no_hash() {
         let unsealed = Receipt { leaf_hash: None, ..receipt(1, 7) };
         let (_, answer) = check(vec![accepted("a")], Submitted::Sealed(&[unsealed]), None);
         let expected = json!({ "status": "accepted", "id": "a", "chain": "01".repeat(16), "sequence": 7 });
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn whether_it_was_stored_is_said_if_it_was_asked() {
+    fn stored_is_in_the_answer_if_it_was_requested() {
         for stored in [None, Some(true), Some(false)] {
             let (_, answer) = check(vec![accepted("a")], Submitted::Sealed(&[receipt(1, 1)]), stored);
             assert_eq!(answer.get("stored"), stored.map(|stored| json!(stored)).as_ref());
@@ -225,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_log_dropped_is_called_dropped() {
+    fn events_dropped_by_a_full_journal_are_reported_as_dropped() {
         let (status, answer) = check(vec![accepted("a"), Item::Filtered], Submitted::Dropped, None);
         assert_eq!((status, answer), (202, json!({ "items": [{ "status": "dropped" }, { "status": "filtered" }] })));
     }
 
     #[test]
-    fn if_all_are_invalid_it_is_an_error_that_names_the_first_violation() {
+    fn all_events_invalid_is_an_error_with_the_first_violation() {
         let reason = "expected a \"date\", found a\nline \u{1} \\ é";
         for (items, message) in [
             (vec![rejected("a.b")], format!("the event was rejected: a.b: {reason}")),
@@ -247,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_nothing_but_filtered_events_are_no_error() {
+    fn an_empty_body_or_only_filtered_events_are_not_an_error() {
         for items in [vec![], vec![Item::Filtered], vec![rejected("x"), Item::Filtered]] {
             assert_eq!(check(items, Submitted::Sealed(&[]), None).0, 202);
         }
     }
 
     #[test]
-    fn receipts_that_do_not_match_the_events_are_never_shown() {
+    fn receipts_that_do_not_match_the_events_are_an_error() {
         for receipts in [vec![], vec![receipt(1, 1), receipt(1, 2)]] {
             assert!(write(vec![accepted("a"), rejected("x")], Submitted::Sealed(&receipts), None).is_err());
         }

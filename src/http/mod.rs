@@ -1,7 +1,7 @@
-//! The HTTP interface: every layer is on this page, every operation in the table that [`routes`] makes.
+//! The HTTP interface. This file has all layers; [`routes`] builds the table of operations.
 //!
-//! A request passes the layers of [`router`] from the outside in: it is measured, a panic below becomes a 500, it is found out
-//! who is calling, and the operation's own guard asks whether they may.
+//! A request passes the layers of [`router`] from the outside in: it is measured, a panic in an inner layer becomes a 500,
+//! the caller is identified, and the operation's own guard checks the caller's permission.
 
 mod address;
 mod answer;
@@ -64,46 +64,45 @@ use operation::Operation;
 pub use serve::{Connections, serve};
 pub use tls::{Tls, TlsError};
 
-/// What the routes work with.
+/// The services that the routes use.
 pub struct Services {
     pub ingest: Arc<Ingest>,
     pub writer: Writer,
-    /// Every store by its name in the configuration, with its shipper.
+    /// The shipper of every store, by the store's name in the configuration.
     pub stores: Vec<(String, Shipper)>,
     pub reader: Arc<Reader>,
     pub access: Arc<Access>,
-    /// Where routes record what was done, in one line.
     pub audit: Audit,
     pub proxies: Proxies,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
-    /// Cancelled when the service begins to stop: answers that go on for long then end.
+    /// Cancelled when the service begins to stop; ends streamed answers.
     pub stopping: CancellationToken,
 }
 
-/// The API document, as JSON for people.
+/// Returns the API document as indented JSON.
 pub fn openapi() -> serde_json::Result<String> {
     openapi::document(&routes::operations())
 }
 
-/// What requests may take.
+/// Limits on requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of one body of events, after decompression.
+    /// Maximum bytes of one body of events, after decompression.
     pub max_batch_bytes: usize,
-    /// Bytes of all bodies that are being received or checked.
+    /// Maximum bytes of all bodies that are being received or checked.
     pub max_concurrent_bytes: usize,
-    /// From a request's head to its answer, also when it waits for a store.
+    /// Maximum time from a request's head to its answer, including any wait for a store.
     pub request_timeout: Duration,
 }
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// Bytes of a body that is not events.
+/// Maximum bytes of a body that does not consist of events.
 const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The whole interface.
+/// Builds the router of the whole interface.
 pub fn router(services: Services) -> Router {
     let operations = routes::operations();
     let shared = Arc::new(Shared::new(services, &operations));
@@ -122,21 +121,21 @@ pub fn router(services: Services) -> Router {
         .with_state(shared)
 }
 
-/// Bodies that are no events may take this part of what events may, besides it.
+/// Bodies other than events get a memory budget of their own: that of events divided by this.
 const OTHER_BODIES: usize = 4;
 
-/// The services, and what the routes share beyond them.
+/// State that all routes share.
 struct Shared {
     services: Services,
-    /// Of events.
+    /// For events.
     bodies: Bodies,
-    /// Of everything else, so that nobody who may only ask keeps events out.
+    /// For everything else, so that callers who may only query cannot block events.
     other_bodies: Bodies,
     /// The API document.
     description: Result<String, String>,
     /// The routes that answer without credentials.
     open_paths: Vec<&'static str>,
-    /// A turn for each processor: more threads would only hold more memory.
+    /// One permit for each processor: more threads would only use more memory.
     checking: Semaphore,
 }
 
@@ -157,18 +156,18 @@ impl Shared {
         }
     }
 
-    /// When a request that begins now has to be answered.
+    /// Returns the deadline for answering a request that begins now.
     fn deadline(&self) -> tokio::time::Instant {
         tokio::time::Instant::now() + self.services.limits.request_timeout
     }
 }
 
-/// The panic itself is already on standard error; the caller learns nothing of it.
+/// Returns a plain internal error: the panic is already on standard error, and the caller learns no details.
 fn after_panic(_: Box<dyn Any + Send>) -> Response {
     Failure::internal("a handler panicked").into_response()
 }
 
-/// Counts and times every answer, and gives it the id of its request.
+/// Counts and times every answer, and adds the request id to it.
 async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = method_label(request.method());
@@ -188,8 +187,8 @@ async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next
     response
 }
 
-/// The caller's own id, if it is short and plain, so that it can be followed from program to program; else a new one.
-/// It is in what the log says while the request is handled, and in the answer.
+/// Returns the caller's own request id if it is short and printable ASCII, so that a request can be traced across programs;
+/// otherwise a new one. The id is in the answer, and in all log messages about the request.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let is_plain = |id: &&HeaderValue| (1..=64).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
     match headers.get(REQUEST_ID).filter(is_plain) {
@@ -199,7 +198,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// Anyone can make up a method; the labels of a metric have to stay few.
+/// Returns the metric label of a method. Callers can invent methods, but a metric must have few labels.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

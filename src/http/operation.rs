@@ -1,5 +1,5 @@
-//! An operation of the interface: its route, what a caller needs for it, what it takes, what it answers, what the log records of it,
-//! and the handler that does it. The routes, their guards, the parsers of parameters and the API document are all made of this.
+//! An operation of the interface: its route, the permission it requires, its parameters, body and answers, the action that is
+//! audited, and its handler. The routes, their guards and the API document are all built from it.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::{access::Permission, audit::Action};
 
 pub(super) struct Operation {
     pub(super) path: &'static str,
-    /// Whether it is also there under `/s/{space}`.
+    /// Whether it also exists under `/s/{space}`.
     pub(super) is_in_spaces: bool,
     id: &'static str,
     pub(super) method: HttpMethod,
@@ -53,8 +53,7 @@ pub(super) enum Access {
     Needs(Permission),
     /// Everyone.
     Open,
-    /// Everyone, but the handler answers more to callers that it knows, by the credentials of the request or, as in JSON-RPC, of
-    /// the body.
+    /// Everyone; callers with credentials may get a fuller answer.
     OpenWithCredentials,
 }
 
@@ -64,13 +63,13 @@ impl From<Permission> for Access {
     }
 }
 
-/// What may be sent.
+/// The description of a request body.
 struct BodyDescription {
     description: Option<&'static str>,
     contents: Vec<(&'static str, SchemaOf)>,
 }
 
-/// What may be answered.
+/// The description of a possible answer.
 #[derive(Clone)]
 pub(super) struct Answer {
     status: u16,
@@ -78,7 +77,7 @@ pub(super) struct Answer {
     contents: Vec<(&'static str, SchemaOf)>,
 }
 
-/// The schema of a type, and of those that it is made of.
+/// The schema of a content, including the schemas that it refers to.
 #[derive(Clone, Copy)]
 enum SchemaOf {
     Type {
@@ -86,19 +85,19 @@ enum SchemaOf {
         schema: fn() -> RefOr<Schema>,
         others: fn(&mut Vec<(String, RefOr<Schema>)>),
     },
-    /// The event of the JSON Schema in `docs/event.schema.json`.
+    /// An event or an array of events, by the JSON Schema in `docs/event.schema.json`.
     Event,
     Text,
     /// Any JSON.
     Json,
 }
 
-/// Stands for the schema of an event, which says more than can be said here.
+/// Returns a placeholder for the schema of an event, which uses keywords that utoipa cannot express.
 fn event_placeholder() -> Object {
     ObjectBuilder::new().schema_type(Type::Object).description(Some("docs/event.schema.json")).build()
 }
 
-/// Puts the schema of an event into the text of the API document.
+/// Replaces the placeholder in the API document by the schema of an event.
 pub(super) fn with_event_schema(document: &str) -> serde_json::Result<String> {
     const INDENT: &str = "\n      ";
     let placeholder = serde_json::to_string_pretty(&event_placeholder())?.replace('\n', INDENT);
@@ -143,7 +142,7 @@ impl SchemaOf {
 const JSON: &str = "application/json";
 const EVENT: &str = "Event";
 
-/// The parameter in the API document.
+/// Returns the description of the parameter for the API document.
 fn describe(parameter: &Parameter) -> utoipa::openapi::path::Parameter {
     let schema = match &parameter.kind {
         Kind::Text { default } => {
@@ -178,7 +177,6 @@ impl Answer {
         Self { status, description, contents: vec![(JSON, SchemaOf::of::<T>())] }
     }
 
-    /// Any JSON.
     pub(super) fn any_json(status: u16, description: &'static str) -> Self {
         Self { status, description, contents: vec![(JSON, SchemaOf::Json)] }
     }
@@ -202,7 +200,7 @@ impl Answer {
     }
 }
 
-/// Why a question has no answer.
+/// Returns the errors of all queries.
 pub(super) fn question_errors() -> [Answer; 3] {
     [
         Answer::error(400, "The request is invalid"),
@@ -211,7 +209,7 @@ pub(super) fn question_errors() -> [Answer; 3] {
     ]
 }
 
-/// Why a body is not read.
+/// Returns the errors of all operations with a body.
 pub(super) fn body_errors() -> [Answer; 2] {
     [Answer::error(413, "The body is too large"), Answer::error(415, "The content type or encoding is not accepted")]
 }
@@ -292,13 +290,13 @@ impl Operation {
         self
     }
 
-    /// It is there under `/s/{space}`, too.
+    /// Adds the operation under `/s/{space}`, too.
     pub(super) fn in_spaces(mut self) -> Self {
         self.is_in_spaces = true;
         self
     }
 
-    /// What the log records of it, where it is recorded: for the API document.
+    /// Sets the action that is audited, for the API document.
     pub(super) fn records(mut self, action: Action) -> Self {
         self.action = Some(action);
         self
@@ -314,7 +312,7 @@ impl Operation {
         self
     }
 
-    /// Events: one, an array of them, or one a line.
+    /// Sets a body of events: a single event, an array, or NDJSON.
     pub(super) fn events_body(mut self, description: &'static str) -> Self {
         let contents = vec![(JSON, SchemaOf::Event), ("application/x-ndjson", SchemaOf::Text)];
         self.body = Some(BodyDescription { description: Some(description), contents });
@@ -326,7 +324,7 @@ impl Operation {
         self
     }
 
-    /// Whether it answers without a key.
+    /// Whether it can be called without credentials.
     pub(super) fn is_open(&self) -> bool {
         match self.access {
             Access::Needs(_) => false,
@@ -334,7 +332,7 @@ impl Operation {
         }
     }
 
-    /// Serves it, behind the check of what a caller needs for it.
+    /// Adds the route, guarded by a check of the required permission.
     pub(super) fn route(&self, router: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
         let handler = self.handler.clone();
         let guarded = match self.access {
@@ -344,7 +342,7 @@ impl Operation {
         router.route(self.path, guarded)
     }
 
-    /// Its part of the API document. The schemas that it refers to are added to the components.
+    /// Returns the description for the API document; adds the schemas that it refers to to the components.
     pub(super) fn describe(&self, components: &mut Components) -> utoipa::openapi::path::Operation {
         let mut described = OperationBuilder::new()
             .tag(self.tag)

@@ -1,4 +1,4 @@
-//! Parameters of requests: what there may be, from which the API document is made too, and how their values are read.
+//! Request parameters: their descriptions, which the API document uses too, and their parsing.
 
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams},
@@ -33,13 +33,12 @@ pub(super) enum Kind {
     },
     Number {
         range: NumberRange,
-        /// The largest number that is of use, where larger ones are refused for more than their size.
+        /// The maximum in the API document, if larger numbers are refused by another check than the range.
         maximum: Option<u64>,
     },
 }
 
 impl Parameter {
-    /// A name in the path of a request.
     pub(super) const fn path(name: &'static str, doc: &'static str, example: &'static str) -> Self {
         let kind = Kind::Text { default: None };
         Self { name, location: Location::Path, kind, doc, example: Some(example) }
@@ -53,7 +52,7 @@ impl Parameter {
         Self { name, location: Location::Query, kind: Kind::Number { range, maximum: None }, doc, example: None }
     }
 
-    /// Larger numbers are refused for more than their size.
+    /// Sets the maximum in the API document; another check than the range refuses larger numbers.
     pub(super) const fn of_use_up_to(self, maximum: u64) -> Self {
         match self.kind {
             Kind::Number { range, .. } => Self { kind: Kind::Number { range, maximum: Some(maximum) }, ..self },
@@ -70,7 +69,7 @@ impl Parameter {
     }
 }
 
-/// The query parameters of a request, each of which a route has to take; [`Parameters::finish`] refuses the rest.
+/// The query parameters of a request. A route takes the ones that it knows; [`Parameters::finish`] refuses the rest.
 pub(super) struct Parameters {
     pairs: Vec<(String, String)>,
 }
@@ -82,7 +81,7 @@ impl Parameters {
         Self { pairs: pairs.collect() }
     }
 
-    /// The parameter's value; refused if it was given more than once.
+    /// Takes the parameter's value; fails if it was given more than once.
     pub(super) fn text(&mut self, parameter: &Parameter) -> Result<Option<String>, Failure> {
         let mut values = self.texts(parameter);
         let value = values.pop();
@@ -100,12 +99,12 @@ impl Parameters {
         self.pairs.iter().any(|(key, _)| key == parameter.name)
     }
 
-    /// All values of the parameter, in order.
+    /// Takes all values of the parameter, in order.
     pub(super) fn texts(&mut self, parameter: &Parameter) -> Vec<String> {
         self.pairs.extract_if(.., |(key, _)| key == parameter.name).map(|(_, value)| value).collect()
     }
 
-    /// A whole number, written as JavaScript would read it: ` 2 `, `1e1`; the default where it is absent.
+    /// Takes a whole number in a format that JavaScript accepts, such as ` 2 ` or `1e1`; the default if it is absent.
     pub(super) fn number(&mut self, parameter: &Parameter) -> Result<u64, Failure> {
         let name = parameter.name;
         let Kind::Number { range, .. } = &parameter.kind else {
@@ -134,7 +133,7 @@ impl Parameters {
         Ok(number as u64)
     }
 
-    /// Refuses what nobody took.
+    /// Fails if any parameter has not been taken.
     pub(super) fn finish(self) -> Result<(), Failure> {
         match self.pairs.first() {
             None => Ok(()),
@@ -143,7 +142,7 @@ impl Parameters {
     }
 }
 
-/// What a number may be, and what it is when it is not given. Bounds are below 2^53.
+/// The range of a number, and its default. Bounds are below 2^53.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NumberRange {
     pub(super) default: u64,
@@ -151,7 +150,7 @@ pub(super) struct NumberRange {
     pub(super) max: u64,
 }
 
-/// The largest whole number that every JSON reader keeps exactly.
+/// The largest whole number that every JSON parser represents exactly.
 pub(super) const MAX_SAFE: u64 = (1 << 53) - 1;
 
 fn number(text: &str) -> Option<f64> {
@@ -170,11 +169,11 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
     }
 }
 
-/// The names in the path, decoded.
+/// The named segments of the path, decoded.
 pub(super) struct Names(Vec<(String, String)>);
 
 impl Names {
-    /// The part of the path that the route calls so.
+    /// Takes the path segment with this name in the route.
     pub(super) fn take(&mut self, name: &str) -> Result<String, Failure> {
         let mut found = self.0.extract_if(.., |(key, _)| key == name);
         found.next().map(|(_, value)| value).ok_or_else(|| Failure::internal(format!("no {name} in the path")))
@@ -192,7 +191,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Names {
     }
 }
 
-/// The space that the path begins with, or the default one. What cannot name a space is not found.
+/// The space in the path, or the default space. An invalid name is not found.
 pub(super) struct InSpace(pub(super) Option<Space>);
 
 impl<S: Send + Sync> FromRequestParts<S> for InSpace {

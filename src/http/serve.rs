@@ -1,4 +1,4 @@
-//! Connections: accepted within bounds, timed, and drained at the end.
+//! Accepts connections within limits, applies timeouts, and drains them at shutdown.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -25,23 +25,23 @@ use super::{
     write_timeout::WriteTimeout,
 };
 
-/// Bytes of a request's head, which anyone may send on each connection; the longest question is far from it.
+/// Maximum bytes of a request's head, which needs no credentials; the longest query is far shorter.
 const MAX_HEAD: usize = 128 << 10;
 
-/// What connections may take.
+/// Limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
-    /// How many may be open at once; others wait to be accepted.
+    /// The maximum of open connections; further ones wait to be accepted.
     pub max: usize,
-    /// How long a client may take for the head of a request, and stay silent between two requests.
+    /// How long a client may take to send the head of a request, and be idle between two requests.
     pub header_timeout: Duration,
-    /// How long a client may take nothing of an answer that waits to be sent.
+    /// How long a client may read nothing of a waiting answer.
     pub write_timeout: Duration,
-    /// How long requests may take to end after the shutdown.
+    /// How long running requests may take after the shutdown.
     pub drain: Duration,
 }
 
-/// Serves until the shutdown, then stops accepting, lets the requests under way end, and cuts off what does not.
+/// Serves until the shutdown; then stops accepting, waits for running requests, and aborts those that take too long.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
@@ -76,14 +76,14 @@ pub async fn serve(
     drain(open, limits.drain).await;
 }
 
-/// The next connection, once there is a place for it; `None` if that failed.
+/// Accepts the next connection once there is a place for it; `None` if that failed.
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer.ip(), place)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
-            // Mostly a lack of file handles, which passes when other connections close.
+            // Usually a lack of file descriptors, which ends when other connections close.
             sleep(Duration::from_millis(100)).await;
             None
         }
@@ -99,23 +99,23 @@ async fn connection(
     limits: Connections,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "answers may wait to be sent");
+        tracing::debug!(%error, "TCP_NODELAY could not be set; answers may be delayed");
     }
     let stream = WriteTimeout::new(stream, limits.write_timeout);
     let Some(tls) = tls else {
         return requests(stream, peer, router, stop, limits).await;
     };
-    // As long as for a request's head, which it stands before.
+    // The handshake precedes the request's head and has the same timeout.
     let accepted = stop.run_until_cancelled(timeout(limits.header_timeout, tls.acceptor().accept(stream))).await;
     match accepted {
         Some(Ok(Ok(stream))) => requests(stream, peer, router, stop, limits).await,
-        Some(Ok(Err(error))) => tracing::debug!(%error, "a client and this server could not agree on TLS"),
-        Some(Err(_)) => tracing::debug!("a client took too long to agree on TLS"),
+        Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
+        Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
         None => {}
     }
 }
 
-/// Answers what comes over one connection.
+/// Answers the requests of one connection.
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: IpAddr,

@@ -1,6 +1,6 @@
-//! Bodies of answers that go on for long, whose end can be trusted.
+//! Streamed bodies, whose end proves that they are complete.
 //!
-//! A reader has to go on reading: one that takes less than [`PIECE`] in [`PATIENCE`] while something waits for it is given up.
+//! The reader must keep up: the body is aborted if the reader takes less than [`PIECE`] in [`PATIENCE`] while data is waiting.
 
 use std::{
     pin::Pin,
@@ -24,31 +24,30 @@ use tokio_util::sync::CancellationToken;
 
 use crate::read::Gone;
 
-/// Chunks that wait for a client which reads more slowly than the store does.
+/// Maximum number of chunks that wait for a client that is slower than the store.
 const WAITING_CHUNKS: usize = 2;
 
-/// So much of a body is handed to its connection at once.
+/// Bytes that are handed to the connection at a time.
 const PIECE: usize = 64 << 10;
 
-/// How long a reader may take for a piece.
+/// How long a reader may take to read a piece.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How an answer ended.
+/// How a streamed answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// As it should.
     Complete,
     /// The client went away, or read nothing for too long.
     Client,
     /// The store failed.
     Store,
-    /// The caller is no longer known, or as somebody else.
+    /// The caller has lost access.
     Access,
     Shutdown,
 }
 
 impl End {
-    /// That of an answer that nobody reads any more.
+    /// Returns the end of an answer whose reader is gone.
     pub(super) fn without_reader(stopping: &CancellationToken) -> Self {
         if stopping.is_cancelled() { Self::Shutdown } else { Self::Client }
     }
@@ -64,8 +63,8 @@ impl End {
     }
 }
 
-/// The writing end of a body. A body whose sender is dropped before [`Sender::finish`] breaks off: the connection is closed
-/// before the body's end, which every client of HTTP/1.1 sees.
+/// The writing end of a body. Dropping it before [`Sender::finish`] aborts the body: the connection is closed before the
+/// body's end, which every HTTP/1.1 client notices.
 pub(super) struct Sender {
     parts: mpsc::Sender<Part>,
     reader: Arc<Reader>,
@@ -73,18 +72,18 @@ pub(super) struct Sender {
 
 enum Part {
     Chunk(Bytes),
-    /// It is told when it is taken.
+    /// The trailers; the sender is notified when the reader takes them.
     End(HeaderMap, oneshot::Sender<()>),
 }
 
-/// What is known of who takes the body.
+/// The state of the reader of a body.
 struct Reader {
     last_taken: Mutex<Instant>,
-    /// They get nothing any more, not even what waits for them.
+    /// The reader gets nothing more, not even data that is already waiting.
     is_cut_off: AtomicBool,
 }
 
-/// Cuts the reader of a body off, whatever becomes of its sender.
+/// Cuts off the reader of a body, even if the sender is gone.
 pub(super) struct Cutter(Arc<Reader>);
 
 impl Cutter {
@@ -100,7 +99,7 @@ impl Reader {
 }
 
 impl Sender {
-    /// Waits until there is room for the chunk.
+    /// Sends a chunk; waits until there is room for it.
     pub(super) async fn send(&self, chunk: impl Into<Bytes>) -> Result<(), Gone> {
         let chunk = chunk.into();
         if chunk.is_empty() {
@@ -109,7 +108,7 @@ impl Sender {
         self.pass(Part::Chunk(chunk)).await
     }
 
-    /// Ends the body as it should end, with these trailers, and waits until all of it has been taken.
+    /// Completes the body with these trailers, and waits until the reader has taken all of it.
     pub(super) async fn finish(self, trailers: HeaderMap) -> Result<(), Gone> {
         let (told, taken) = oneshot::channel();
         self.pass(Part::End(trailers, told)).await?;
@@ -120,7 +119,7 @@ impl Sender {
         self.patiently(async { self.parts.reserve().await.ok().map(|place| place.send(part)) }).await
     }
 
-    /// Waits for what the reader has to do for it, for as long as they take something meanwhile.
+    /// Waits for a step that depends on the reader, as long as the reader makes progress.
     async fn patiently(&self, step: impl Future<Output = Option<()>>) -> Result<(), Gone> {
         let begun = Instant::now();
         tokio::pin!(step);
@@ -134,7 +133,7 @@ impl Sender {
         }
     }
 
-    /// Waits until nobody reads the body any more.
+    /// Waits until the reader is gone.
     pub(super) async fn closed(&self) {
         self.parts.closed().await;
     }
@@ -153,15 +152,15 @@ pub(super) fn body() -> (Sender, Body) {
 
 struct Streamed {
     parts: mpsc::Receiver<Part>,
-    /// What is left of the chunk that is being read.
+    /// The rest of the current chunk.
     chunk: Bytes,
     reader: Arc<Reader>,
     ended: bool,
 }
 
-/// Seen by nobody but the connection, which then closes.
+/// Only the connection sees this error; it then closes.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer was broken off")]
+#[error("the answer was aborted")]
 struct BrokenOff;
 
 impl Streamed {
@@ -194,7 +193,7 @@ impl hyper::body::Body for Streamed {
             }
             Some(Part::End(trailers, told)) => {
                 self.ended = true;
-                // Nobody waits for it any more where the sender was dropped.
+                // Fails if the sender was dropped and nobody waits.
                 let _ = told.send(());
                 (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)))
             }
@@ -215,7 +214,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_is_given_up_and_sees_that_the_body_broke_off() {
+    async fn a_reader_that_takes_nothing_is_cut_off_and_sees_an_aborted_body() {
         let (sender, body) = body();
         let mut pieces = body.into_data_stream();
         let sent = async {
@@ -232,7 +231,7 @@ mod tests {
         while let Some(Ok(piece)) = pieces.next().await {
             received += piece.len();
         }
-        assert_eq!(received, WAITING_CHUNKS * 2 * PIECE, "and then an error, not an end");
+        assert_eq!(received, WAITING_CHUNKS * 2 * PIECE, "the body must end in an error");
     }
 
     #[tokio::test(start_paused = true)]
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_is_awaited_and_until_then_a_reader_can_be_cut_off_from_what_waits() {
+    async fn finish_waits_for_the_reader_who_can_be_cut_off_until_then() {
         let (sender, body) = body();
         let cutter = sender.cutter();
         let mut pieces = body.into_data_stream();
@@ -264,13 +263,13 @@ mod tests {
         assert_eq!(pieces.next().await.unwrap().unwrap().len(), PIECE);
         assert!(!finished.is_finished());
         cutter.cut();
-        assert!(pieces.next().await.unwrap().is_err(), "nine more pieces, and the end, were waiting");
+        assert!(pieces.next().await.unwrap().is_err(), "nine more pieces and the end were waiting");
         drop(pieces);
         assert!(finished.await.unwrap().is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_is_not_blamed_for_what_was_not_there_to_read() {
+    async fn a_reader_is_not_cut_off_while_there_is_nothing_to_read() {
         let (sender, _body) = body();
         advance(10 * PATIENCE).await;
         for _ in 0..WAITING_CHUNKS {

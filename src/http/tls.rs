@@ -1,7 +1,7 @@
-//! TLS for the listener: a certificate and its key from files, read anew when they change.
+//! TLS for the listener: reads the certificate and its key from files, and reloads them when they change.
 //!
-//! A renewed pair is used for the connections that begin after it was seen; those that are open go on. A pair that cannot be
-//! used is reported and the one before kept, so that a half-written renewal takes nothing down.
+//! New connections use the renewed pair; open connections continue. A pair that cannot be used is reported and the previous
+//! one is kept, so that a half-written renewal does not break the service.
 
 use std::{
     fs, io,
@@ -21,7 +21,7 @@ use tokio_rustls::{
 };
 use zeroize::Zeroizing;
 
-/// A pair of files that may change.
+/// A certificate and key that are reloaded when their files change.
 pub struct Tls {
     cert_file: PathBuf,
     key_file: PathBuf,
@@ -29,7 +29,7 @@ pub struct Tls {
     current: RwLock<TlsAcceptor>,
 }
 
-/// Why a pair of files is of no use.
+/// Why a certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("server.tls: cannot read {}", path.display())]
@@ -61,7 +61,7 @@ impl Tls {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks every so often whether the files have changed; without end.
+    /// Checks periodically whether the files have changed; never returns.
     pub async fn watch(&self, every: Duration) {
         let mut turns = interval(every);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! A connection whose peer has to take what is sent to it.
+//! A connection with a timeout for writes.
 
 use std::{
     io,
@@ -12,12 +12,12 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Breaks the connection when its peer takes nothing for so long while something waits to be written: an answer must
-/// not be kept in memory, nor a place held, for a client that does not read.
+/// Fails a write if the peer reads nothing for `limit`, so that a client that does not read cannot keep an answer in memory
+/// or occupy a connection.
 pub(super) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
-    /// Set while a write waits.
+    /// Set while a write is pending.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,5 +1,5 @@
-//! An example of each body that is sent or answered. They are what the tests in `src/http/tests/examples.rs` sent to a log and
-//! what it answered, which write `examples.json` anew with `UPDATE_GOLDEN=1`.
+//! An example of each request and answer body. The tests in `src/http/tests/examples.rs` record them from a running log; with
+//! `UPDATE_GOLDEN=1` they rewrite `examples.json`.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use utoipa::openapi::{
     path::{Operation, PathItem},
 };
 
-/// Content type to body: of JSON as it is, else as a text.
+/// Content type to body: JSON as it is, other content as a string.
 pub(in crate::http) type Bodies = BTreeMap<String, Value>;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::http) struct Examples {
-    /// By status: answers that are the same for every operation.
+    /// Answers that are the same for every operation, by status.
     pub(in crate::http) common: BTreeMap<String, Bodies>,
     pub(in crate::http) operations: BTreeMap<String, Exchanges>,
 }
 
-/// What is sent to one operation, and its answers by status.
+/// The request to one operation, and its answers by status.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::http) struct Exchanges {
     #[serde(default, skip_serializing_if = "Bodies::is_empty")]

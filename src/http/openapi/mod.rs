@@ -1,4 +1,4 @@
-//! The API document, made of the table of operations.
+//! Builds the API document from the table of operations.
 
 pub(super) mod examples;
 
@@ -29,7 +29,7 @@ use super::{
 )]
 struct Api;
 
-/// The document, as JSON for people: indented, with a line break at its end.
+/// Returns the document as indented JSON with a newline at the end.
 pub(super) fn document(operations: &[Operation]) -> serde_json::Result<String> {
     let mut document = Api::openapi();
     let components = document.components.get_or_insert_with(Components::new);

@@ -1,4 +1,4 @@
-//! `_aggregate`: what is to be made of the events.
+//! Parses the parameters of `_aggregate`.
 
 use super::{
     fields::{self, named},
@@ -49,7 +49,7 @@ pub(in crate::http) const AGGREGATION: [&Parameter; 7] =
 
 const DEFAULT_PERCENTS: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
 
-/// The kinds of aggregation, each with the parameter that belongs to it.
+/// The kinds of aggregation, each with its additional parameter.
 const KINDS: [(&Parameter, Option<&Parameter>); 4] =
     [(&TERMS, Some(&SIZE)), (&HISTOGRAM, Some(&INTERVAL)), (&STATS, None), (&PERCENTILES, Some(&PERCENTS))];
 
@@ -84,7 +84,7 @@ fn requested(parameters: &mut Parameters) -> Result<Requested, Failure> {
     })
 }
 
-/// The one kind that is asked for. What belongs to another kind is refused.
+/// Returns the requested kind. Parameters of other kinds are refused.
 fn kind(parameters: &Parameters) -> Result<&'static Parameter, Failure> {
     let mut given = KINDS.iter().map(|(kind, _)| *kind).filter(|kind| parameters.has(kind));
     let kind = match (given.next(), given.next()) {

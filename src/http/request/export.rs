@@ -1,4 +1,4 @@
-//! `_export`: which events, in which order, and how they are written.
+//! Parses the parameters of `_export`: selection, order and format.
 
 use super::{fields, selection, sort};
 use crate::{

@@ -1,4 +1,4 @@
-//! Fields as a request names them.
+//! Parses names of fields.
 
 use crate::{
     error::Failure,
@@ -13,19 +13,19 @@ pub(in crate::http) const FIELDS: Parameter = Parameter::text(
 )
 .such_as("@timestamp,event.action,user");
 
-/// The field of this path, which the parameter `name` holds.
+/// Returns the field with this path, which is the value of the parameter `name`.
 pub(super) fn named(path: &str, name: &str) -> Result<&'static Field, Failure> {
     schema::field(path).ok_or_else(|| Failure::parameter(name, UnknownField::new(path)))
 }
 
-/// `fields` alone.
+/// Parses a request whose only parameter is `fields`.
 pub(in crate::http) fn projection(mut parameters: Parameters) -> Result<Projection, Failure> {
     let projection = chosen(&mut parameters, &FIELDS)?;
     parameters.finish()?;
     Ok(projection)
 }
 
-/// The members of each document that the parameter selects; without it the whole document.
+/// Returns the projection that the parameter selects; without the parameter, the whole document.
 pub(super) fn chosen(parameters: &mut Parameters, parameter: &Parameter) -> Result<Projection, Failure> {
     match list(parameters, parameter)? {
         None => Ok(Projection::whole()),
@@ -33,7 +33,7 @@ pub(super) fn chosen(parameters: &mut Parameters, parameter: &Parameter) -> Resu
     }
 }
 
-/// The names in a parameter, separated by commas, or the parameter given several times; `None` where it is absent.
+/// Returns the names in a parameter, which are separated by commas or in repeated parameters; `None` if it is absent.
 pub(super) fn list(parameters: &mut Parameters, parameter: &Parameter) -> Result<Option<Vec<String>>, Failure> {
     let texts = parameters.texts(parameter);
     if texts.is_empty() {

@@ -1,4 +1,4 @@
-//! `_find`: which events, in which order, which of them and what of each.
+//! Parses the parameters of `_find`: selection, order, paging and fields.
 
 use super::{fields, selection, sort};
 use crate::{

@@ -1,6 +1,6 @@
-//! What requests ask for, as [`read`](crate::read) takes it.
+//! Parses requests into the request types of [`read`](crate::read).
 //!
-//! Where the request itself is at fault the answer is 400 and says why; Kibana answers some of these with a bare 404.
+//! An invalid request is answered with 400 and the reason; Kibana answers some of these with a bare 404.
 
 mod aggregation;
 mod export;

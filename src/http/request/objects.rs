@@ -1,6 +1,6 @@
-//! The body that names saved objects.
+//! Parses the body that names saved objects.
 //!
-//! It is read by a visitor that keeps the ids alone, and stops at the first thing that is wrong, or one too many.
+//! The visitor keeps only the ids, and stops at the first error or at the first id too many.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use serde_json::value::RawValue;
 
 use crate::{error::Failure, query::TooMany, read::ObjectIds};
 
-/// The `ids` and `legacyIds` of a body in one list, each once. An id that an object had before is an id like any other: what
-/// refers to it is found, and the caller must be allowed to read it.
+/// Returns the `ids` and `legacyIds` of a body in one list without duplicates. A legacy id is treated like any other id: events
+/// that refer to it are found, and the caller must be allowed to read it.
 pub(in crate::http) fn ids(body: &[u8]) -> Result<ObjectIds, Failure> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(wrong_body("expected a plain object value, but found [null] instead."));
     }
     let not_json = |error: serde_json::Error| wrong_body(format_args!("expected JSON: {error}"));
-    // Checks the grammar, and holds nothing.
+    // Checks the syntax without allocating.
     let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
     if !whole.get().starts_with('{') {
         let found = type_name(whole);
@@ -52,7 +52,7 @@ impl Ids {
         })
     }
 
-    /// An array, or its JSON in a text.
+    /// Reads an array, or a string that contains a JSON array.
     fn list(&mut self, name: &'static str, value: &RawValue) -> Result<(), Failure> {
         let not_parsed = || wrong(name, "could not parse array value from json input");
         let text;
@@ -141,7 +141,7 @@ fn wrong(name: &str, reason: impl fmt::Display) -> Failure {
     Failure::invalid(format!("[request body.{name}]: {reason}"))
 }
 
-/// As Kibana names the types of JSON.
+/// Returns Kibana's name of a JSON type.
 fn type_name(value: &RawValue) -> &'static str {
     match value.get().as_bytes().first() {
         Some(b'n') => "null",
@@ -158,9 +158,9 @@ mod tests {
     use super::*;
     use crate::read::MAX_IDS;
 
-    /// The messages of refusals are in the tests of the interface.
+    /// The tests of the interface check the error messages.
     #[test]
-    fn nothing_is_held_of_ids_behind_the_first_one_too_many() {
+    fn reading_stops_at_the_first_id_too_many() {
         let all: Vec<_> = (0..MAX_IDS).map(|id| id.to_string()).collect();
         let body = |ids: &[String]| serde_json::json!({"ids": ids}).to_string();
         assert!(ids(body(&all).as_bytes()).is_ok_and(|ids| ids.as_slice() == all));

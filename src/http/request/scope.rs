@@ -1,4 +1,4 @@
-//! Which events a request is about, as its path says.
+//! Extracts the scope of a request from its path.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
@@ -8,7 +8,7 @@ use crate::{
     read::{ObjectIds, RequestedScope},
 };
 
-/// The saved object that the path names, or everything, in the space that it begins with or in all.
+/// The saved object in the path, or all events: those of the space in the path, or of all spaces.
 impl<S: Send + Sync> FromRequestParts<S> for RequestedScope {
     type Rejection = Failure;
 

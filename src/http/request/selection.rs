@@ -1,4 +1,4 @@
-//! Which events a request is about: the part that all questions share.
+//! Parses the selection of events, which most queries share.
 
 use crate::{
     error::Failure,
@@ -24,14 +24,14 @@ pub(super) const FILTER: Parameter =
 
 pub(in crate::http) const SELECTION: [&Parameter; 3] = [&START, &END, &FILTER];
 
-/// The selection alone.
+/// Parses a request whose only parameters are the selection.
 pub(in crate::http) fn selection(mut parameters: Parameters, now: UnixMillis) -> Result<Selection, Failure> {
     let selection = take(&mut parameters, now)?;
     parameters.finish()?;
     Ok(selection)
 }
 
-/// `start`, `end` and `filter`.
+/// Takes `start`, `end` and `filter`.
 pub(super) fn take(parameters: &mut Parameters, now: UnixMillis) -> Result<Selection, Failure> {
     let start = moment(parameters, &START, now)?.map(|start| start.first);
     let end = moment(parameters, &END, now)?.map(|end| end.last);
@@ -39,7 +39,7 @@ pub(super) fn take(parameters: &mut Parameters, now: UnixMillis) -> Result<Selec
     Ok(Selection { start, end, filter, filter_text })
 }
 
-/// A moment, as the parameter has it.
+/// Takes the moment in a parameter.
 pub(super) fn moment(
     parameters: &mut Parameters,
     parameter: &Parameter,
@@ -51,7 +51,7 @@ pub(super) fn moment(
     moment::parse(&text, now).map(Some).map_err(|bad| Failure::parameter(parameter.name, format!("expected {bad}")))
 }
 
-/// The filter and its text. A blank one is no filter, as in Kibana.
+/// Takes the filter; returns it with its text. As in Kibana, a blank text means no filter.
 pub(super) fn filter(parameters: &mut Parameters, now: UnixMillis) -> Result<(String, Filter), Failure> {
     let text = parameters.text(&FILTER)?.unwrap_or_default();
     let text = text.trim();
@@ -59,7 +59,7 @@ pub(super) fn filter(parameters: &mut Parameters, now: UnixMillis) -> Result<(St
     Ok((text.to_owned(), filter))
 }
 
-/// What is wrong is said, and shown below.
+/// Parses KQL. The error message shows the position of the error in the text.
 fn parse(text: &str, now: UnixMillis) -> Result<Filter, Failure> {
     kql::parse(text, now).map_err(|error| {
         let pointed = error.pointed();

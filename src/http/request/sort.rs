@@ -1,4 +1,4 @@
-//! The order that a request asks for, in either of Kibana's forms.
+//! Parses the order of events, in either of Kibana's forms.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,7 +22,7 @@ const KEYS: Parameter = Parameter::text(
 
 pub(in crate::http) const SORT: [&Parameter; 3] = [&FIELD, &ORDER, &KEYS];
 
-/// One key in `sort_field` and `sort_order`, or any number of them in `sort`.
+/// Takes one sort key from `sort_field` and `sort_order`, or any number of keys from `sort`.
 pub(super) fn take(parameters: &mut Parameters) -> Result<SortKeys, Failure> {
     let field = parameters.text(&FIELD)?;
     let order = parameters.text(&ORDER)?;
@@ -52,7 +52,7 @@ fn from_object((index, object): (usize, Value)) -> Result<Sort, Failure> {
     key(&sort_field, order, &format!("sort.{index}.sort_field"))
 }
 
-/// The parameter once holds the text of an array; more than once, the text of one object each.
+/// Parses the values of `sort`: a single value is a JSON array, each of several values is a JSON object.
 fn objects(texts: &[String]) -> Result<Vec<Value>, Failure> {
     if let [text] = texts {
         return serde_json::from_str(text)

@@ -1,4 +1,4 @@
-//! `_tail`: which events, and from where on.
+//! Parses the parameters of `_tail`.
 
 use axum::http::HeaderMap;
 
@@ -39,8 +39,8 @@ pub(in crate::http) fn tail(
     Ok(TailRequest { filter, projection, begin })
 }
 
-/// What a browser sends when it comes back is newer than what its page was made with, so the header goes before the
-/// parameter, and either before `since`.
+/// The header takes precedence over the parameter, because a browser that reconnects sends a newer id than the one in its URL;
+/// both take precedence over `since`.
 fn begin(parameters: &mut Parameters, headers: &HeaderMap, now: UnixMillis) -> Result<Begin, Failure> {
     let since = moment(parameters, &SINCE, now)?.map(|since| since.first);
     let parameter = parameters.text(&LAST_EVENT_ID)?.filter(|text| !text.is_empty());

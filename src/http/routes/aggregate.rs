@@ -1,4 +1,4 @@
-//! `_aggregate`: the values of a field, their number over time, and their statistics.
+//! `_aggregate`: values of a field, counts over time, and statistics.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ impl From<Aggregated> for AggregateAnswer {
     }
 }
 
-/// A value as events have it.
+/// Formats the value as it is in events.
 fn term(field: &Field, Bucket { value, events }: Bucket) -> Term {
     let value = match (value, field.kind) {
         (Key::Integer(millis), Kind::Date) => json!(format_time(UnixMillis(millis))),

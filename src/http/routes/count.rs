@@ -1,4 +1,4 @@
-//! `_count`: how many events match.
+//! `_count`: the number of matching events.
 
 use std::sync::Arc;
 

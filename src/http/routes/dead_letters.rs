@@ -1,4 +1,4 @@
-//! `/api/event_log/dead_letters`: what a store refused for good.
+//! `/api/event_log/dead_letters`: events that a store refused permanently.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ async fn replay(
 ) -> Result<Response, Failure> {
     let chosen = chosen(&shared, &mut parameters)?;
     parameters.finish()?;
-    // Seen through even if the client goes away.
+    // Completes even if the client disconnects.
     let work = tokio::spawn(async move {
         let mut stores = Vec::with_capacity(chosen.len());
         for (store, shipper) in chosen {
@@ -95,7 +95,7 @@ async fn replay(
     Ok(answer::json(StatusCode::OK, &ReplayAnswer { stores }))
 }
 
-/// The store that the request names, or all of them.
+/// Returns the store in the request, or all stores.
 fn chosen(shared: &Shared, parameters: &mut Parameters) -> Result<Vec<(String, Shipper)>, Failure> {
     let stores = &shared.services.stores;
     let Some(wanted) = parameters.text(&STORE)? else {

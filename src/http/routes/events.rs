@@ -1,4 +1,4 @@
-//! `POST /api/event_log/events`: events come in.
+//! `POST /api/event_log/events`: logs events.
 
 use std::sync::Arc;
 
@@ -70,13 +70,13 @@ async fn log(
     let wait = Wait::parse(parameters)?;
     let expected = Expected { content_types: CONTENT_TYPES, limit: shared.services.limits.max_batch_bytes };
     let sent = shared.bodies.read(&headers, body, expected, deadline).await?;
-    // What has arrived is seen through, also if the client goes away and this handler with it.
+    // Completes even if the client disconnects and this handler is dropped.
     let from = From { scope: caller.principal.write_scope(), space };
     let work = tokio::spawn(async move { take_in(&shared, from, sent, wait, deadline).await });
     work.await.map_err(|error| Failure::internal(error.to_string()))?
 }
 
-/// Whose events they are.
+/// The origin of the events.
 struct From {
     scope: WriteScope,
     space: Option<Space>,
@@ -120,7 +120,7 @@ async fn take_in(
     respond(logged, stored)
 }
 
-/// Decompresses and checks; the memory is that of the body, for the contents that were made of it.
+/// Decompresses and validates the body; its reservation is kept for the contents derived from it.
 async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted, Reservation), Failure> {
     if !sent.is_large() {
         return check_now(shared, &from, sent);
@@ -138,7 +138,7 @@ fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, Rese
     Ok((accepted, plain.into_memory()))
 }
 
-/// Whether all accepted events can be found in the store that is queried; `None` if events were dropped.
+/// Whether all accepted events can be found in the queried store; `None` if events were dropped.
 async fn is_stored(shared: &Shared, Logged { items, outcome }: &Logged, deadline: Instant) -> Option<bool> {
     match outcome {
         Outcome::Sealed(None) => Some(true),

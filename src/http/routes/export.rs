@@ -1,6 +1,6 @@
-//! `_export`: all events that match, to the end, or visibly not.
+//! `_export`: all matching events; an incomplete export is recognizable.
 //!
-//! A body that reaches its end is whole: one that breaks off has no end. Clients that ask with `te: trailers` also get the trailers
+//! A body that reaches its end is complete; an aborted body has no end. Clients that send `te: trailers` also get the trailers
 //! `annals-count`, `annals-digest` and `annals-complete: true`.
 
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn head(format: &Format, is_compressed: bool) -> HeaderMap {
     head
 }
 
-/// Whether `accept-encoding` names gzip, or anything, and does not forbid it by `q=0`.
+/// Whether `accept-encoding` accepts gzip, by name or by `*`, and not with `q=0`.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let texts = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let codings: Vec<_> = texts.flat_map(|text| text.split(',')).map(coding).collect();
@@ -95,14 +95,14 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     of("gzip").or(of("*")).unwrap_or(false)
 }
 
-/// A coding, and whether it is accepted.
+/// Parses a coding; returns its name and whether it is accepted.
 fn coding(text: &str) -> (&str, bool) {
     let (name, parameters) = text.split_once(';').unwrap_or((text, ""));
     let quality = parameters.trim().strip_prefix("q=").and_then(|quality| quality.parse::<f64>().ok());
     (name.trim(), quality.is_none_or(|quality| quality > 0.0))
 }
 
-/// Why an export was broken off.
+/// Why an export was aborted.
 enum Broken {
     Reader,
     Access,
@@ -139,15 +139,15 @@ async fn run(shared: Arc<Shared>, export: Export, access: AccessWatch, sender: S
     shared.services.metrics.http.streamed("export", end.name());
     match written {
         Ok(()) => tracing::debug!("an export is complete"),
-        Err(Broken::Reader | Broken::Access) => tracing::info!(by = end.name(), "an export was broken off"),
+        Err(Broken::Reader | Broken::Access) => tracing::info!(by = end.name(), "an export was aborted"),
         Err(Broken::Read(error)) => {
             let Failure { code, message, cause, .. } = error.into();
-            tracing::warn!(code = code.name(), cause, "an export was broken off: {message}");
+            tracing::warn!(code = code.name(), cause, "an export was aborted: {message}");
         }
     }
 }
 
-/// Writes to the end. Each step has its time; all of them together may take as long as the client reads on.
+/// Writes the export. Each step has a timeout; there is no limit in total while the client keeps reading.
 async fn write(mut export: Export, sender: Sender) -> Result<(), Broken> {
     loop {
         let bytes = tokio::select! {

@@ -1,4 +1,4 @@
-//! `_find`: pages of events, by the saved objects that they are about, as in Kibana, or of all that the caller may see.
+//! `_find`: pages of events, by saved object as in Kibana, or of all events that the caller may see.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     wire::FindAnswer,
 };
 
-/// Bytes of events whose answer is put together on a thread that may block.
+/// Bytes of events from which on the answer is assembled on a blocking thread.
 const LARGE_PAGE: usize = 1 << 20;
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -79,7 +79,7 @@ fn failure(error: ReadError) -> Failure {
     failure
 }
 
-/// A [`FindAnswer`] in bytes. Documents are put in as they are. Without a page it is an answer to a cursor.
+/// Writes a [`FindAnswer`]. Documents are copied as they are. `page` is `None` if the request has a cursor.
 fn write(page: Option<u64>, per_page: u64, Found { total, documents, next, .. }: Found) -> Vec<u8> {
     let head = match page {
         Some(page) => format!(r#"{{"page":{page},"per_page":{per_page},"total":{total},"data":["#),

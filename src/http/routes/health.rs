@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`: for whatever watches over the process.
+//! `/livez` and `/readyz`: health checks.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn being_behind_is_no_trouble_and_trouble_is_not_down() {
+    fn a_store_that_is_behind_is_ready_and_one_in_trouble_is_degraded() {
         let (well, ill) = (state("a", progress(None)), state("b", progress(Some("away"))));
         let down = Err("disk full".to_owned());
         assert_eq!(overall(&Ok(()), std::slice::from_ref(&well)), Readiness::Ready);

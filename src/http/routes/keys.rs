@@ -92,7 +92,7 @@ async fn create(
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
-    // It is written to disk: on a thread that may block, and to its end even if the client goes away.
+    // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
     let work = task::spawn_blocking(move || {
         let now = shared.services.clock.now();
         let new = read(&sent.decode()?.bytes, now)?;

@@ -1,4 +1,4 @@
-//! One file for each resource: its operations, the types of their bodies, and the handlers.
+//! One file for each resource: its operations and their handlers.
 
 mod aggregate;
 mod count;
@@ -17,7 +17,7 @@ mod tail;
 
 use super::operation::Operation;
 
-/// Every operation of the interface.
+/// Returns all operations of the interface.
 pub(super) fn operations() -> Vec<Operation> {
     [
         events::operations(),

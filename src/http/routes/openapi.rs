@@ -1,4 +1,4 @@
-//! `/openapi.json`: this interface, described for programs.
+//! `/openapi.json`: the API document.
 
 use std::sync::Arc;
 

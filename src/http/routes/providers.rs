@@ -1,4 +1,4 @@
-//! `/api/event_log/providers`: who may log which actions.
+//! `/api/event_log/providers`: the registered providers and their actions.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ async fn register(
         return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider"));
     }
     let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
-    // It is written to disk: on a thread that may block, and to its end even if the client goes away.
+    // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
     let work = task::spawn_blocking(move || {
         let plain = sent.decode()?;
         let registration: Registration = serde_json::from_slice(&plain.bytes)

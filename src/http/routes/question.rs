@@ -1,5 +1,4 @@
-//! Questions about events, each of which can be asked in three forms: about a saved object, about several of one type, and about all
-//! events that the caller may see.
+//! Queries, each in up to three forms: for a saved object, for several of one type, and for all events that the caller may see.
 
 use std::sync::Arc;
 
@@ -45,13 +44,13 @@ struct IdsBody {
     legacy_ids: Vec<String>,
 }
 
-/// A question, with its summary in each form.
+/// A query, with its route and summary in each form.
 pub(super) struct Question {
     pub(super) by_id: Form,
     pub(super) visible: Form,
-    /// `None` if it cannot be asked about several objects.
+    /// `None` if several objects are not supported.
     pub(super) by_ids: Option<Form>,
-    /// What is said of [`Question::visible`] beyond which events those are.
+    /// Appended to the description of [`Question::visible`].
     pub(super) details: &'static str,
     pub(super) tag: &'static str,
     pub(super) action: Action,
@@ -65,18 +64,18 @@ pub(super) struct Form {
     pub(super) summary: &'static str,
 }
 
-/// What is asked.
+/// A request for a query.
 pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) parameters: Parameters,
     pub(super) version: Version,
     pub(super) headers: HeaderMap,
     pub(super) scope: ScopeSource,
-    /// When the answer, or its beginning, has to be there.
+    /// For the answer, or for the beginning of a streamed one.
     pub(super) deadline: Instant,
 }
 
-/// Where it is said which events are asked about.
+/// Where the request specifies its scope.
 pub(super) enum ScopeSource {
     Path(RequestedScope),
     /// The objects that a body names.
@@ -99,7 +98,7 @@ impl ScopeSource {
             Self::Body { space, object_type, body } => (space, object_type, body),
         };
         let sent = shared.other_bodies.read(headers, body, JSON, deadline).await?;
-        // Many ids take some times the memory that was reserved for their text, so there are few such bodies at a time.
+        // Parsed ids take several times the memory that was reserved for the body, so few bodies are parsed at a time.
         let _turn = shared.checking.acquire().await;
         let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
             .await
@@ -109,7 +108,7 @@ impl ScopeSource {
 }
 
 impl Question {
-    /// Its operations, all of which `answer` answers.
+    /// Returns the operations, which all use `answer` as their handler.
     pub(super) fn operations<A, F>(self, answer: A) -> Vec<Operation>
     where
         A: Fn(Arc<Shared>, Asked) -> F + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! `_tail`: events as they come, as server-sent events.
+//! `_tail`: new events, as server-sent events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::{
     read::{AccessWatch, Gone, Tail, TailMessage, TailOutput},
 };
 
-/// How often something is sent, so that everyone in between sees that the connection lives.
+/// How often a comment is sent, so that proxies see that the connection is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// A tail ends then, in order: the client comes back with the id of the last event, and is asked again who it is.
+/// Maximum duration of a tail. The client reconnects with the id of the last event, and is authenticated again.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -80,14 +80,14 @@ async fn run(shared: Arc<Shared>, mut tail: Tail, access: AccessWatch, sender: S
     if end == End::Access {
         sender.cutter().cut();
     } else {
-        // An end is no failure: the client comes back with the last id.
+        // The client reconnects with the last id, so a failure here does not matter.
         let _ = sender.finish(HeaderMap::new()).await;
     }
     shared.services.metrics.http.streamed("tail", end.name());
     tracing::debug!(by = end.name(), "a tail ended");
 }
 
-/// Sends a comment from time to time.
+/// Sends heartbeats.
 async fn beat(sender: &Sender) -> Gone {
     let mut beats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -120,14 +120,14 @@ impl TailOutput for ServerSentEvents<'_> {
     }
 }
 
-/// One message of a stream of server-sent events.
+/// Formats a server-sent event.
 fn event(kind: Option<&str>, id: &str, data: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(data.len() + id.len() + 64);
     if let Some(kind) = kind {
         text.extend_from_slice(format!("event: {kind}\n").as_bytes());
     }
     text.extend_from_slice(format!("id: {id}\n").as_bytes());
-    // Documents are one line; a store that breaks them makes no two messages of one.
+    // Documents are a single line; if a store reformatted one, it must not become two messages.
     for line in data.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
         text.extend_from_slice(b"data: ");
         text.extend_from_slice(line);
