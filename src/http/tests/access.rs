@@ -1,4 +1,4 @@
-//! Who may do what: every role at every route, in its own space and in another.
+//! Permissions: every role at every route, in its own space and in another.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,21 @@ use crate::{access::Role, http::openapi};
 const EVENT: &str = r#"{"event":{"provider":"app","action":"run"}}"#;
 const PROVIDER: &str = r#"{"actions":["run"]}"#;
 
-/// A request that is answered well by whoever may make it; `{s}` is where a space goes.
+/// A request that succeeds for permitted callers; `{s}` is the place for a space.
 struct Row {
     method: &'static str,
     path: &'static str,
     uri: &'static str,
     body: &'static str,
-    /// In the callers' own space, for each of them.
+    /// The status for each caller in its own space.
     own: [u16; 8],
-    /// In another space, and in the default one.
+    /// In another space, or in the default space.
     other: [u16; 8],
-    /// Where the path names no space.
+    /// If the path names no space.
     without: [u16; 8],
 }
 
-/// Not of a space: the same in all of them.
+/// Independent of spaces.
 const fn row(method: &'static str, path: &'static str, uri: &'static str, body: &'static str, own: [u16; 8]) -> Row {
     Row { method, path, uri, body, own, other: own, without: own }
 }
@@ -34,7 +34,7 @@ const fn in_space(row: Row, other: [u16; 8]) -> Row {
     Row { other, without: other, ..row }
 }
 
-/// Without a space it is about all that the caller may see.
+/// Without a space, the answer covers all events that the caller may see.
 const fn visible(path: &'static str, uri: &'static str) -> Row {
     Row {
         method: "GET",
@@ -47,7 +47,6 @@ const fn visible(path: &'static str, uri: &'static str) -> Row {
     }
 }
 
-/// By saved object.
 const fn by_object(method: &'static str, path: &'static str, uri: &'static str, body: &'static str) -> Row {
     let own = [200, 200, 200, 200, 403, 404, 403, 401];
     in_space(row(method, path, uri, body, own), [200, 200, 404, 404, 403, 404, 403, 401])
@@ -55,7 +54,7 @@ const fn by_object(method: &'static str, path: &'static str, uri: &'static str, 
 
 const IDS: &str = r#"{"ids":["1"]}"#;
 
-/// The callers of the columns: those with spaces have `team`, the writer is one of provider `app`.
+/// The callers of the columns; those with spaces have `team`, and the writer has the provider `app`.
 const CALLERS: [(&str, Option<Role>); 8] = [
     ("admin", Some(Role::Admin)),
     ("auditor", Some(Role::Auditor)),
@@ -86,7 +85,7 @@ const TABLE: [Row; 26] = [
     visible("/api/event_log/_export", "{s}/api/event_log/_export"),
     by_object("GET", "/api/event_log/{type}/{id}/_tail", "{s}/api/event_log/t/1/_tail", ""),
     visible("/api/event_log/_tail", "{s}/api/event_log/_tail"),
-    // No event has this id, which looks like one that the caller may not see.
+    // No event has this id; the answer is the same for an event that the caller may not see.
     row("GET", "/api/event_log/events/{id}", "{s}/api/event_log/events/none", "",
                                                                    [404, 404, 404, 404, 403, 403, 403, 401]),
     row("GET", "/api/event_log/providers", "{s}/api/event_log/providers", "",
@@ -98,7 +97,7 @@ const TABLE: [Row; 26] = [
     row("POST", "/api/event_log/dead_letters/_replay", "{s}/api/event_log/dead_letters/_replay", "",
                                                                    [200, 403, 403, 403, 403, 403, 403, 401]),
     row("GET", "/api/access/keys", "/api/access/keys", "",         [200, 200, 403, 403, 403, 403, 403, 401]),
-    // Whoever may make a key is told that this one has no name, and of no key that it is not there.
+    // Permitted callers get 400 because this key has no name, and 404 for a key that does not exist.
     row("POST", "/api/access/keys", "/api/access/keys", r#"{"name":"","grants":[]}"#,
                                                                    [400, 403, 403, 403, 403, 403, 403, 401]),
     row("DELETE", "/api/access/keys/{name}", "/api/access/keys/nobodys", "",
@@ -127,7 +126,7 @@ async fn ask(log: &Log, key: Option<&str>, method: &str, uri: &str, body: &'stat
 }
 
 #[tokio::test]
-async fn each_role_may_do_at_each_route_what_the_table_says() {
+async fn every_role_has_the_permissions_of_the_table_at_every_route() {
     let log = Log::new();
     for (column, (name, role)) in CALLERS.into_iter().enumerate() {
         let key = key_of(&log, name, role);
@@ -166,7 +165,7 @@ fn the_table_has_every_route() {
 }
 
 #[test]
-fn the_table_in_the_documents_says_the_same() {
+fn the_table_in_the_documents_is_the_same() {
     let document = include_str!("../../../docs/access.md");
     for Row { method, path, own, .. } in &TABLE {
         let may = |column: usize| !matches!(own[column], 401 | 403);
@@ -182,7 +181,7 @@ fn the_table_in_the_documents_says_the_same() {
 }
 
 #[tokio::test]
-async fn what_the_caller_may_not_see_looks_like_what_is_not_there() {
+async fn invisible_objects_look_like_absent_ones() {
     let log = Log::new();
     let auditor = key_of(&log, "auditor", Some(Role::SpaceAuditor)).unwrap();
     let reader = key_of(&log, "reader", Some(Role::Reader)).unwrap();
@@ -202,7 +201,7 @@ async fn what_the_caller_may_not_see_looks_like_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn the_details_of_readiness_are_for_those_who_watch() {
+async fn the_details_of_readiness_require_a_monitoring_role() {
     let log = Log::new();
     for (name, role) in CALLERS {
         let key = key_of(&log, name, role);
@@ -213,7 +212,7 @@ async fn the_details_of_readiness_are_for_those_who_watch() {
 }
 
 #[tokio::test]
-async fn a_writer_logs_as_its_providers_in_its_spaces_and_each_other_event_is_refused() {
+async fn a_writer_logs_only_as_its_providers_and_in_its_spaces() {
     let log = Log::new();
     let put = log.request("PUT", "/api/event_log/providers/crm").body(Body::from(PROVIDER)).unwrap();
     assert_eq!(log.send(put).await.status, 200);
@@ -237,7 +236,7 @@ async fn a_writer_logs_as_its_providers_in_its_spaces_and_each_other_event_is_re
         ("", event("crm", none()), Some(("event.provider", foreign_provider))),
         ("/s/team", event("crm", none()), Some(("event.provider", foreign_provider))),
         ("/s/shop", event("app", none()), Some(("event.provider", foreign_provider))),
-        // Whether it is registered makes no difference.
+        // Registered or not makes no difference.
         ("", event("unknown", none()), Some(("event.provider", foreign_provider))),
         ("", event("annals", none()), Some(("event.provider", foreign_provider))),
         ("", event("app", reference(json!({"namespace": "team"}))), None),
@@ -282,7 +281,7 @@ async fn a_writer_logs_as_its_providers_in_its_spaces_and_each_other_event_is_re
             }
         }
     }
-    // One bad event does not poison the good one beside it.
+    // A bad event does not affect the good one in the same request.
     let body = json!([event("app", none()), event("crm", none())]).to_string();
     let answer = log.send(request_with(&writer, "POST", "/api/event_log/events").body(Body::from(body)).unwrap()).await;
     assert_eq!(answer.status, 202);
@@ -304,7 +303,7 @@ async fn an_admin_may_log_as_anyone_but_the_log_itself() {
 }
 
 #[tokio::test]
-async fn a_writer_registers_and_sees_its_own_providers_alone() {
+async fn a_writer_registers_and_sees_only_its_own_providers() {
     let log = Log::new();
     let writer = log.new_key("w", &[grant(Role::Writer, &["team"], &["mine", "app"])]);
     let put = async |name: &str| {
@@ -318,7 +317,7 @@ async fn a_writer_registers_and_sees_its_own_providers_alone() {
     assert_eq!(seen["providers"].as_object().unwrap().keys().collect::<Vec<_>>(), ["app", "mine"]);
 }
 
-/// Also while the service runs: each answer is that of the very next request.
+/// Changes take effect with the next request.
 #[tokio::test]
 async fn keys_are_made_listed_and_revoked_over_http() {
     let log = Log::new();
@@ -359,7 +358,7 @@ async fn keys_are_made_listed_and_revoked_over_http() {
 }
 
 #[tokio::test]
-async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
+async fn an_invalid_key_request_is_refused_with_the_reason() {
     let log = Log::new();
     let cases = [
         ("", "[request body]"),
@@ -384,7 +383,7 @@ async fn a_key_that_would_be_no_good_is_refused_with_the_reason() {
     assert_eq!(log.get("/api/access/keys").await.json()["keys"].as_array().unwrap().len(), 1);
 }
 
-/// Kibana, as far as it says who is calling: whoever has a session or credentials is `alice`.
+/// A Kibana that identifies every caller with a session or credentials as `alice`.
 async fn kibana() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -395,7 +394,7 @@ async fn kibana() -> String {
 }
 
 #[tokio::test]
-async fn a_session_alone_changes_nothing_unless_the_request_shows_that_it_was_meant() {
+async fn a_session_alone_changes_nothing_without_a_kbn_header() {
     let url = kibana().await;
     let log = Log::configured(&[
         ("access.authenticators", "api_keys,kibana"),
@@ -424,7 +423,7 @@ async fn a_session_alone_changes_nothing_unless_the_request_shows_that_it_was_me
 }
 
 #[tokio::test]
-async fn while_the_system_that_knows_callers_is_away_the_answer_is_503_and_health_goes_on() {
+async fn an_outage_of_the_identity_system_is_503_and_health_still_answers() {
     let log = Log::configured(&[
         ("access.authenticators", "api_keys,elasticsearch"),
         ("access.elasticsearch.urls", "http://127.0.0.1:1"),
@@ -445,27 +444,27 @@ pub(super) fn from(address: &str, request: axum::http::request::Builder) -> Requ
 }
 
 #[tokio::test]
-async fn whoever_fails_too_often_has_to_wait_and_others_do_not() {
+async fn callers_with_too_many_failed_attempts_are_locked_out_and_others_are_not() {
     let log = Log::configured(&[("access.lockout.failures", "3")]);
     log.await_ready().await;
     let wrong = |uri: &'static str| Request::builder().uri(uri).header("authorization", "ApiKey wrong");
     for _ in 0..2 {
         assert_eq!(log.send(from("192.0.2.1", wrong("/metrics"))).await.status, 401);
     }
-    // Health is no way around.
+    // The health routes reveal nothing either.
     assert_eq!(log.send(from("192.0.2.1", wrong("/readyz"))).await.json(), json!({"status": "ready"}));
     let locked = log.send(from("192.0.2.1", wrong("/metrics"))).await;
     assert_eq!((locked.status.as_u16(), locked.header("annals-error")), (429, Some("too_many_attempts")));
     assert_eq!(locked.header("retry-after"), Some("1"));
     assert_eq!(log.send(from("192.0.2.2", wrong("/metrics"))).await.status, 401);
-    // A key that holds cannot have been guessed; nor has anything been tried without one.
+    // A valid key cannot have been guessed; a request without credentials is no attempt.
     assert_eq!(log.send(from("192.0.2.1", log.request("GET", "/metrics"))).await.status, 200);
     assert_eq!(log.send(from("192.0.2.1", Request::builder().uri("/metrics"))).await.status, 401);
     assert_eq!(log.send(from("192.0.2.1", wrong("/livez"))).await.status, 200);
 }
 
 #[tokio::test]
-async fn failures_keys_and_finds_by_those_who_read_everything_are_events_of_the_logs_own() {
+async fn failed_attempts_key_changes_and_finds_by_role_are_recorded() {
     let log = Log::configured(&[("access.log_finds", "true"), ("access.authority", "grants"), READS, ANY, ANYWHERE]);
     let wrong = Request::builder().uri("/metrics").header("authorization", "Basic YWxpY2U6eA==");
     assert_eq!(log.send(from("::ffff:192.0.2.1", wrong)).await.status, 401);
@@ -498,9 +497,9 @@ async fn failures_keys_and_finds_by_those_who_read_everything_are_events_of_the_
     assert_eq!(own[3]["kibana"]["space_ids"], json!(["team"]));
 }
 
-/// Also where finds are not, and whoever exports.
+/// Even if finds are not recorded, and for every caller.
 #[tokio::test]
-async fn every_export_is_an_event_of_the_logs_own() {
+async fn every_export_is_recorded() {
     let log = Log::configured(&[("access.authority", "grants"), READS, ANY, ANYWHERE]);
     let reader = log.new_key("reader", &[grant(Role::Reader, &["*"], &[])]);
     for what in ["_find", "_export", "_tail"] {
@@ -516,9 +515,9 @@ async fn every_export_is_an_event_of_the_logs_own() {
 }
 
 #[tokio::test]
-async fn nothing_that_somebody_sends_keeps_what_they_did_from_being_recorded() {
+async fn no_input_prevents_an_action_from_being_recorded() {
     let log = Log::configured(&[("access.log_finds", "true")]);
-    // A login with U+0000 in it, which no event may hold.
+    // A login with U+0000, which events must not contain.
     let wrong = Request::builder().uri("/metrics").header("authorization", "Basic AGJvYjp4");
     assert_eq!(log.send(from("192.0.2.1", wrong)).await.status, 401);
     let long = "7".repeat(1 << 20);
@@ -538,7 +537,7 @@ const ANY: (&str, &str) = ("access.grants.a.types", "*");
 const ANYWHERE: (&str, &str) = ("access.grants.a.spaces", "*");
 
 #[tokio::test]
-async fn an_authority_that_does_not_answer_is_503_and_nothing_is_asked_of_the_store() {
+async fn an_unavailable_authority_is_503_and_the_store_is_not_queried() {
     let url = kibana().await;
     let log = Log::configured(&[
         ("access.authenticators", "api_keys,kibana"),
@@ -553,7 +552,7 @@ async fn an_authority_that_does_not_answer_is_503_and_nothing_is_asked_of_the_st
     let find = Request::builder().uri("/api/event_log/t/1/_find").header("authorization", "Basic YTpi");
     let answer = log.send(find.body(Body::empty()).unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.header("annals-error")), (503, Some("access_unavailable")));
-    // Kibana's session says nothing to Elasticsearch.
+    // Elasticsearch does not accept Kibana's session.
     let find = Request::builder().uri("/api/event_log/t/1/_find").header("cookie", "sid=x");
     assert_eq!(log.send(find.body(Body::empty()).unwrap()).await.status, 404);
     assert!(log.store.asked().is_empty());

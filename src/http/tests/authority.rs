@@ -1,4 +1,4 @@
-//! Answers that go on for long, and an authority that changes its mind meanwhile.
+//! Streamed answers, and an authority that withdraws a privilege meanwhile.
 
 use std::sync::{
     Arc,
@@ -23,11 +23,11 @@ use super::{Log, ended, until};
 use crate::store::testing::draft;
 
 const YES: u16 = 200;
-/// It says no: the privilege was taken away.
+/// Denied: the privilege was withdrawn.
 const NO: u16 = 404;
 const NO_ANSWER: u16 = 500;
 
-/// An Elasticsearch that knows everybody, and says whether they have the privilege.
+/// An Elasticsearch that knows every caller, and answers whether they have the privilege.
 #[derive(Clone, Default)]
 struct Engine {
     says: Arc<AtomicU16>,
@@ -63,14 +63,14 @@ impl Engine {
         self.says.store(answer, Ordering::Relaxed);
     }
 
-    /// Waits until it has been asked so often again that its last word has been heard.
+    /// Waits for two more requests, so that the latest answer has been used.
     async fn await_asked(&self) {
         let enough = self.asked.load(Ordering::Relaxed) + 2;
         until(|| self.asked.load(Ordering::Relaxed) >= enough).await;
     }
 }
 
-/// A log of many events about one order, and what a reader of that order begins to be answered.
+/// Returns a log with many events about one order, and the beginning of the answer to a reader of that order.
 async fn answered(engine: &Engine, path: &str) -> (Log, BodyDataStream) {
     let url = engine.start().await;
     engine.says(YES);
@@ -78,7 +78,7 @@ async fn answered(engine: &Engine, path: &str) -> (Log, BodyDataStream) {
         ("access.authenticators", "api_keys,elasticsearch"),
         ("access.authority", "elasticsearch"),
         ("access.elasticsearch.urls", &url),
-        // The clock of these tests jumps, and no answer is late by it.
+        // The paused clock of these tests jumps; that must not cause timeouts.
         ("access.timeout", "1h"),
         ("access.cache", "1s"),
         ("access.rules.a.authenticator", "elasticsearch"),
@@ -96,7 +96,7 @@ async fn answered(engine: &Engine, path: &str) -> (Log, BodyDataStream) {
     (log, body)
 }
 
-/// Reads to the end; whether that is one.
+/// Reads the body; returns whether it has a proper end.
 async fn is_whole(mut body: BodyDataStream) -> bool {
     while let Some(piece) = body.next().await {
         if piece.is_err() {
@@ -106,7 +106,7 @@ async fn is_whole(mut body: BodyDataStream) -> bool {
     true
 }
 
-/// It goes on while the authority says yes or nothing, and is broken off when it says no.
+/// Checks that the stream continues while the authority permits it or does not answer, and is aborted when it denies.
 async fn check(kind: &str, path: &str) {
     let engine = Engine::default();
     let (log, body) = answered(&engine, path).await;
@@ -121,11 +121,11 @@ async fn check(kind: &str, path: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_export_is_broken_off_when_the_authority_changes_its_mind() {
+async fn an_export_is_aborted_when_the_authority_withdraws_the_privilege() {
     check("export", "/api/event_log/order/7/_export").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tail_is_broken_off_when_the_authority_changes_its_mind() {
+async fn a_tail_is_aborted_when_the_authority_withdraws_the_privilege() {
     check("tail", "/api/event_log/order/7/_tail").await;
 }

@@ -1,4 +1,4 @@
-//! What questions may take, whatever is stored and whoever asks.
+//! Memory limits of queries.
 
 use axum::body::{Body, Bytes};
 use futures_util::{FutureExt, stream};
@@ -21,13 +21,13 @@ fn document(at: u64) -> Bytes {
     draft().sealed(position(ChainId::from_bytes(CHAIN), at)).document
 }
 
-/// A page of one event, of which more do not fit.
+/// A page that is cut after one event.
 fn cut(at: u64) -> Page {
     Page { total: 50, documents: vec![document(at)], is_cut: true }
 }
 
 #[tokio::test]
-async fn a_page_that_is_larger_than_is_likely_is_read_again_with_room_for_it() {
+async fn an_unusually_large_page_is_read_again_with_more_memory() {
     let log = Log::new();
     log.store.answer(Ok(cut(0)));
     log.store.answer(Ok(Page { total: 2, documents: vec![document(0), document(1)], is_cut: false }));
@@ -38,7 +38,7 @@ async fn a_page_that_is_larger_than_is_likely_is_read_again_with_room_for_it() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_too_large_is_refused_and_says_what_to_do() {
+async fn a_page_that_is_too_large_is_refused_with_a_remedy() {
     let log = Log::new();
     for _ in 0..2 {
         log.store.answer(Ok(cut(0)));
@@ -50,7 +50,7 @@ async fn a_page_that_is_too_large_is_refused_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_cursor_ends_where_it_is_full_and_the_next_goes_on_behind_it() {
+async fn a_page_by_cursor_ends_when_it_is_full_and_the_next_continues() {
     let log = Log::new();
     log.store((0..3).map(|_| draft())).await;
     for _ in 0..2 {
@@ -67,7 +67,7 @@ async fn a_page_of_a_cursor_ends_where_it_is_full_and_the_next_goes_on_behind_it
 }
 
 #[tokio::test]
-async fn bodies_of_questions_that_never_come_keep_no_events_out() {
+async fn query_bodies_that_never_arrive_do_not_block_events() {
     let log = Log::with(Limits { max_concurrent_bytes: 1 << 20, ..LIMITS });
     let ask = || {
         let never = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());

@@ -1,4 +1,4 @@
-//! The API document and the routes say the same.
+//! Checks that the API document matches the routes.
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
@@ -12,7 +12,7 @@ fn document() -> Value {
     serde_json::from_str(&openapi().unwrap()).unwrap()
 }
 
-/// Path to methods, in upper case and order.
+/// Returns the methods of each path, in upper case and sorted.
 fn described() -> BTreeMap<String, Vec<String>> {
     let document = document();
     let paths = document["paths"].as_object().unwrap();
@@ -25,7 +25,7 @@ fn described() -> BTreeMap<String, Vec<String>> {
 }
 
 #[tokio::test]
-async fn every_route_is_described_and_everything_described_is_routed() {
+async fn the_routes_and_the_document_have_the_same_operations() {
     let log = Log::new();
     let mut routed = BTreeMap::new();
     for operation in routes::operations() {
@@ -43,7 +43,7 @@ async fn every_route_is_described_and_everything_described_is_routed() {
 }
 
 #[test]
-fn the_document_in_docs_is_fresh() {
+fn the_document_in_docs_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
     let current = openapi().unwrap();
     if env::var_os("UPDATE_GOLDEN").is_some() {
@@ -62,7 +62,7 @@ async fn the_document_is_served() {
     assert_eq!(answer.body, openapi().unwrap());
 }
 
-/// A good value for each parameter of each question, by the end of its path.
+/// A valid value for each parameter of each query, by the end of its path.
 const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
     (
         "/_find",
@@ -113,12 +113,12 @@ const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
     ("/_tail", &[("since", "1d"), ("last_event_id", ""), ("filter", ""), ("fields", "event")]),
 ];
 
-/// What takes parameters and is no question.
+/// Operations with parameters that are not queries.
 const OTHERS: [&str; 3] =
     ["/api/event_log/events", "/api/event_log/dead_letters", "/api/event_log/dead_letters/_replay"];
 
 #[tokio::test]
-async fn the_described_parameters_of_questions_are_those_that_they_take() {
+async fn queries_take_exactly_the_described_parameters() {
     let log = Log::new();
     let document = document();
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -158,7 +158,7 @@ fn every_operation_has_its_own_id() {
 }
 
 #[test]
-fn every_operation_but_health_says_that_it_needs_a_key() {
+fn every_operation_but_health_is_described_as_requiring_a_key() {
     for (path, operations) in document()["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let is_open = OPEN.contains(&path.as_str());

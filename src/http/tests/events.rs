@@ -1,4 +1,4 @@
-//! Events coming in. What the answer looks like in full is in `items.rs`.
+//! Logging events. `items.rs` tests the answers in detail.
 
 use std::{io::Write, task::Poll, time::Duration};
 
@@ -21,7 +21,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn if_every_event_is_invalid_the_answer_is_400_and_says_why_for_each() {
+async fn if_every_event_is_invalid_the_answer_is_400_with_a_reason_for_each() {
     let log = Log::new();
     let body = r#"[{"event":{"provider":"app","action":"walk"}},{"event":{"provider":"app","action":"run"},"nope":1}]"#;
     let answer = log.post(PATH, body).await;
@@ -42,7 +42,7 @@ async fn if_every_event_is_invalid_the_answer_is_400_and_says_why_for_each() {
 const VALID: &str = r#"{"event":{"provider":"app","action":"run","id":"a"}}"#;
 
 #[tokio::test]
-async fn each_event_is_answered_for_and_the_valid_ones_have_their_place_in_the_chain() {
+async fn each_event_has_a_result_and_valid_ones_a_position_in_the_chain() {
     let log = Log::new();
     let answer = log.post(PATH, format!("{VALID}\n{{\n{VALID}")).await;
     assert_eq!(answer.status, 202, "{:?}", answer.body);
@@ -60,7 +60,7 @@ async fn each_event_is_answered_for_and_the_valid_ones_have_their_place_in_the_c
 }
 
 #[tokio::test]
-async fn who_waits_is_told_whether_the_events_can_be_found() {
+async fn wait_for_stored_answers_whether_the_events_can_be_found() {
     let stored = "/api/event_log/events?wait_for=stored";
     let log = Log::new();
     let answer = log.post(stored, VALID).await;
@@ -74,7 +74,7 @@ async fn who_waits_is_told_whether_the_events_can_be_found() {
 }
 
 #[tokio::test]
-async fn a_writer_that_stops_accepts_nothing_and_says_so() {
+async fn a_stopping_writer_refuses_events() {
     let log = Log::new();
     log.writer.close();
     let answer = log.post(PATH, VALID).await;
@@ -85,9 +85,9 @@ async fn a_writer_that_stops_accepts_nothing_and_says_so() {
     assert_eq!(ready.json()["writer"]["accepting"], false);
 }
 
-/// The body is large, so that the work begins on another thread and the request can be dropped before its end.
+/// The body is large, so that it is processed on another thread and the request can be dropped before that ends.
 #[tokio::test]
-async fn what_has_arrived_is_logged_also_if_the_client_is_gone() {
+async fn events_that_arrived_are_logged_even_if_the_client_disconnects() {
     let log = Log::with(Limits { max_batch_bytes: 1 << 20, ..LIMITS });
     let events = format!("{VALID}{}", " ".repeat(70_000));
     let (read, all_read) = oneshot::channel::<()>();
@@ -116,14 +116,14 @@ async fn what_has_arrived_is_logged_also_if_the_client_is_gone() {
 }
 
 #[tokio::test]
-async fn waiting_for_what_was_not_logged_ends_at_once() {
+async fn waiting_for_events_that_were_not_logged_ends_at_once() {
     let log = Log::new();
     let answer = log.post("/api/event_log/events?wait_for=stored", "{}").await;
     assert_eq!((answer.status.as_u16(), &answer.json()["stored"]), (400, &json!(true)));
 }
 
 #[tokio::test]
-async fn ndjson_and_json_are_taken_with_or_without_saying_so_plain_or_compressed() {
+async fn ndjson_and_json_are_accepted_with_or_without_content_type_and_compression() {
     let log = Log::new();
     for content_type in
         [None, Some("application/json"), Some("Application/X-NDJSON"), Some("application/json; charset=UTF-8")]
@@ -156,7 +156,7 @@ async fn a_large_body_is_checked_like_a_small_one() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_limit_is_413_however_it_comes() {
+async fn a_body_beyond_the_limit_is_413_however_it_is_sent() {
     let log = Log::new();
     let limit = LIMITS.max_batch_bytes;
     let fits = format!("{{}}{}", " ".repeat(limit - 2));
@@ -211,7 +211,7 @@ async fn a_body_that_does_not_arrive_is_408() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_400() {
+async fn an_incomplete_body_is_400() {
     let log = Log::new();
     let broken = stream::iter([Ok(Bytes::from_static(b"{}")), Err(std::io::Error::other("cut"))]);
     let answer = log.post(PATH, Body::from_stream(broken)).await;

@@ -1,6 +1,6 @@
-//! The examples of the API document: what is sent in them is sent here, and what is answered in them is answered.
+//! Checks the examples of the API document: sends their requests to a log and compares the answers.
 //!
-//! With `UPDATE_GOLDEN=1` they are written anew.
+//! With `UPDATE_GOLDEN=1`, the examples are rewritten.
 
 use std::{collections::BTreeMap, env, fs, path::Path, time::Duration};
 
@@ -24,11 +24,11 @@ use crate::{
     store::{Outcome, StoreError},
 };
 
-/// What is different in every log, and so stays in the examples as it was.
+/// Members that differ in every log, so the examples keep their old values.
 const OWN: [&str; 10] =
     ["behind_bytes", "behind_events", "behind_seconds", "chain", "hash", "key", "next", "position", "previous", "seal"];
 
-/// Questions, with what follows the path of each.
+/// Queries, each with its query string.
 const QUESTIONS: [(&str, &str); 13] = [
     ("find_by_id", "?sort_field=event.action&fields=@timestamp,event.action,message"),
     ("find_by_ids", "?per_page=1"),
@@ -58,7 +58,7 @@ fn paid(object: &str, outcome: &str) -> Value {
     })
 }
 
-/// Bodies that are sent, by operation.
+/// Returns the request bodies by operation.
 fn requests() -> BTreeMap<&'static str, Bodies> {
     let json = |body: Value| Bodies::from([("application/json".to_owned(), body)]);
     let lines = format!("{}\n{}\n", paid("8", "failure"), paid("10", "success"));
@@ -79,7 +79,7 @@ fn document() -> Value {
     serde_json::from_str(&openapi().unwrap()).unwrap()
 }
 
-/// Path, method and description of every operation by its id.
+/// Returns path, method and description of every operation by its id.
 fn operations(document: &Value) -> BTreeMap<&str, (&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     let all = paths.flat_map(|(path, methods)| {
@@ -88,7 +88,7 @@ fn operations(document: &Value) -> BTreeMap<&str, (&str, &str, &Value)> {
     all.map(|operation| (operation.2["operationId"].as_str().unwrap(), operation)).collect()
 }
 
-/// Sends requests to a log and keeps what it answers.
+/// Sends requests to a log and records the answers.
 struct Recorder {
     log: Log,
     document: Value,
@@ -100,7 +100,7 @@ impl Recorder {
         Self { log, document: document(), examples: Examples::default() }
     }
 
-    /// Method and path of an operation, with the examples of what is in the path.
+    /// Returns method and path of an operation, with the examples of its path parameters.
     fn target(&self, operation: &str) -> (String, String) {
         let (path, method, description) = operations(&self.document)[operation];
         let parameters = description["parameters"].as_array().into_iter().flatten();
@@ -117,7 +117,7 @@ impl Recorder {
         self.log.request(&method, &format!("{path}{query}"))
     }
 
-    /// The operation's own example of a request is answered so.
+    /// Sends the operation's example request and records the answer.
     async fn exchange(&mut self, operation: &str, query: &str, status: u16) {
         let bodies = requests().remove(operation).unwrap_or_default();
         if bodies.is_empty() {
@@ -170,7 +170,7 @@ async fn until_an_event(body: Body) -> String {
     text
 }
 
-/// What goes well. Exports and tails come last, as the log has events of its own about them.
+/// Records successful answers. Exports and tails come last, because the log records events about them.
 async fn record_success(recorder: &mut Recorder) {
     recorder.exchange("register_provider", "", 200).await;
     recorder.exchange("log_events", "?wait_for=stored", 202).await;
@@ -196,7 +196,7 @@ async fn record_success(recorder: &mut Recorder) {
     recorder.exchange("list_keys", "", 200).await;
 }
 
-/// What is wrong with the request.
+/// Records errors in requests.
 async fn record_refusals(recorder: &mut Recorder) {
     let stranger = recorder.log.new_key("stranger", &[grant(Role::SpaceAuditor, &["other"], &[])]);
     for (operation, query) in QUESTIONS {
@@ -234,7 +234,7 @@ async fn record_refusals(recorder: &mut Recorder) {
     recorder.answers("get_event", absent, 404).await;
 }
 
-/// What is wrong with the log.
+/// Records errors of the log.
 async fn record_trouble(recorder: &mut Recorder) {
     recorder.log.store.be_away(Some(StoreError::Unavailable { reason: "away".to_owned(), retry_after: None }));
     for (operation, query) in QUESTIONS.into_iter().chain([("get_event", "")]) {
@@ -253,7 +253,7 @@ async fn record_trouble(recorder: &mut Recorder) {
     recorder.answers("log_events", recorder.request("log_events", "").body(never).unwrap(), 408).await;
 }
 
-/// Who may not, and who tries too often.
+/// Records refusals of callers: no permission, and too many attempts.
 async fn record_common(recorder: &mut Recorder) {
     recorder.log = Log::configured(&[("access.lockout.failures", "1")]);
     let monitor = recorder.log.new_key("monitor", &[grant(Role::Monitor, &[], &[])]);
@@ -279,7 +279,7 @@ async fn recorded() -> Examples {
     examples
 }
 
-/// The longest answers are examples by their beginning.
+/// Shortens the longest answers to their beginning.
 fn shorten(examples: &mut Examples) {
     let mut body = |operation: &str, kind: &str, shorten: &dyn Fn(&mut Value)| {
         shorten(examples.operations.get_mut(operation).unwrap().answers.get_mut("200").unwrap().get_mut(kind).unwrap());
@@ -294,7 +294,7 @@ fn shorten(examples: &mut Examples) {
     });
 }
 
-/// What an answer would be in the log that the example is of.
+/// Returns the answer with the values that differ in every log taken from the example.
 fn as_in(example: &Value, answer: Value) -> Value {
     match (answer, example) {
         (Value::Object(members), Value::Object(example)) => members
@@ -323,7 +323,7 @@ fn as_in(example: &Value, answer: Value) -> Value {
     }
 }
 
-/// Of lines of JSON, and of messages of a tail.
+/// Does the same for a line of NDJSON or a message of a tail.
 fn line_as_in(example: &str, line: &str) -> String {
     let (head, data) = if line.starts_with("data: ") { line.split_at(6) } else { ("", line) };
     match (serde_json::from_str(data), serde_json::from_str(example.trim_start_matches("data: "))) {
@@ -334,7 +334,7 @@ fn line_as_in(example: &str, line: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_sent_in_the_examples_is_answered_as_in_the_examples() {
+async fn the_examples_are_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/openapi/examples.json");
     let kept: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     let answered = format!("{:#}\n", as_in(&kept, serde_json::to_value(recorded().await).unwrap()));
@@ -379,7 +379,7 @@ fn every_body_of_the_document_has_an_example_that_its_schema_allows() {
 }
 
 #[tokio::test]
-async fn each_operation_records_what_it_says_that_it_records() {
+async fn each_operation_records_the_action_in_its_description() {
     let mut recorder = Recorder::new(Log::configured(&[("access.log_finds", "true")]));
     recorder.log.await_ready().await;
     let first = [
@@ -414,7 +414,7 @@ async fn each_operation_records_what_it_says_that_it_records() {
 }
 
 #[tokio::test]
-async fn without_a_key_every_operation_but_health_answers_alike() {
+async fn without_a_key_every_operation_but_health_has_the_same_answer() {
     let recorder = Recorder::new(Log::new());
     let expected = &Examples::read().unwrap().common["401"];
     for operation in operations(&recorder.document).into_keys() {

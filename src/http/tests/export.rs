@@ -1,4 +1,4 @@
-//! Exports: whole, and seen to be whole; or broken off, and seen to be so.
+//! Exports: a complete one is recognizable, and so is an aborted one.
 
 use std::{io::Read, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// All but what the log records of the exports themselves.
+/// All events but those that the log records about the exports themselves.
 const PATH: &str = "/api/event_log/_export?filter=event.provider:alerting";
 const LONG: Duration = Duration::from_secs(60);
 
@@ -43,7 +43,7 @@ async fn log_of(count: u64) -> Log {
     log
 }
 
-/// Over a real connection, as trailers and breaking off are seen there only.
+/// A server with real connections, because only they show trailers and aborted bodies.
 struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -81,7 +81,7 @@ async fn read_all(mut connection: TcpStream) -> String {
     String::from_utf8(read).unwrap()
 }
 
-/// The chunks of an answer joined, and what follows the last one; `None` if the last one never came.
+/// Joins the chunks of an answer; also returns the text after the last chunk, or `None` if that chunk is missing.
 fn unchunked(answer: &str) -> (String, Option<String>) {
     let Some((_, mut rest)) = answer.split_once("\r\n\r\n") else { return (String::new(), None) };
     let mut body = String::new();
@@ -103,7 +103,7 @@ fn sha_256(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn lines_come_to_the_end_with_trailers_that_can_be_checked() {
+async fn ndjson_ends_with_trailers_that_can_be_checked() {
     let log = log_of(1234).await;
     let server = Server::start(&log, LONG).await;
     let answer = read_all(server.ask(&log, PATH).await).await;
@@ -122,7 +122,7 @@ async fn lines_come_to_the_end_with_trailers_that_can_be_checked() {
 }
 
 #[tokio::test]
-async fn without_events_an_export_is_whole_too() {
+async fn an_export_without_events_is_complete() {
     let log = log_of(0).await;
     let server = Server::start(&log, LONG).await;
     let empty = read_all(server.ask(&log, PATH).await).await;
@@ -137,7 +137,7 @@ async fn without_events_an_export_is_whole_too() {
 }
 
 #[tokio::test]
-async fn json_says_in_its_closing_members_that_it_is_whole() {
+async fn json_has_closing_members_that_show_that_it_is_complete() {
     let log = log_of(3).await;
     let answer = log.get(&format!("{PATH}&format=json&fields=event.id&sort_order=desc")).await;
     let data = r#"{"data":[{"event":{"id":"e2"}},{"event":{"id":"e1"}},{"event":{"id":"e0"}}]"#;
@@ -166,7 +166,7 @@ async fn get_accepting(log: &Log, encoding: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn an_export_is_compressed_for_those_who_accept_it() {
+async fn an_export_is_compressed_if_the_client_accepts_gzip() {
     let log = log_of(700).await;
     let plain = log.get(PATH).await;
     assert_eq!(plain.header("content-encoding"), None);
@@ -184,7 +184,7 @@ async fn an_export_is_compressed_for_those_who_accept_it() {
 }
 
 #[tokio::test]
-async fn it_is_about_the_objects_or_the_space_of_the_path() {
+async fn an_export_has_the_events_of_the_objects_or_the_space_in_the_path() {
     let log = log_of(10).await;
     for (path, lines) in [("/api/event_log/t/1/_export", 5), ("/s/team/api/event_log/_export", 0), (PATH, 10)] {
         assert_eq!(log.get(path).await.body.iter().filter(|byte| **byte == b'\n').count(), lines, "{path}");
@@ -207,13 +207,13 @@ async fn a_store_that_fails_at_once_is_503() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_on_the_way_breaks_the_export_off() {
+async fn a_store_that_fails_midway_aborts_the_export() {
     let log = log_of(2000).await;
     *log.store.scan_fails_after.lock().unwrap() = Some((2, unavailable()));
     let server = Server::start(&log, LONG).await;
     for format in ["ndjson", "json", "csv"] {
         let answer = read_all(server.ask(&log, &format!("{PATH}&format={format}")).await).await;
-        // What was written just before may be lost with it.
+        // Bytes that were written just before may be lost.
         assert_eq!(unchunked(&answer).1, None, "{format}");
         assert!(!answer.contains("complete\":true") && !answer.contains("annals-complete: true"));
     }
@@ -223,7 +223,7 @@ async fn a_store_that_fails_on_the_way_breaks_the_export_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_go_on_breaks_the_export_off() {
+async fn a_store_that_hangs_aborts_the_export() {
     let log = log_of(2000).await;
     *log.store.scan_waits_after.lock().unwrap() = Some(2);
     let response = log.router.clone().oneshot(log.request("GET", PATH).body(Body::empty()).unwrap()).await.unwrap();
@@ -233,7 +233,7 @@ async fn a_store_that_does_not_go_on_breaks_the_export_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_ends_the_scan_even_while_the_store_is_busy() {
+async fn a_client_that_disconnects_ends_the_scan_even_while_the_store_is_busy() {
     let log = log_of(2000).await;
     *log.store.scan_waits_after.lock().unwrap() = Some(2);
     let server = Server::start(&log, LONG).await;
@@ -249,7 +249,7 @@ async fn a_client_that_goes_away_ends_the_scan_even_while_the_store_is_busy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_export_whose_key_is_revoked_is_broken_off() {
+async fn an_export_whose_key_is_revoked_is_aborted() {
     let log = log_of(5000).await;
     let auditor = log.new_key("auditor", &[super::grant(Role::Auditor, &[], &[])]);
     *log.store.scan_waits_after.lock().unwrap() = Some(2);
@@ -270,7 +270,7 @@ async fn an_export_whose_key_is_revoked_is_broken_off() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_before_the_shutdown_does_is_broken_off() {
+async fn an_export_that_outlasts_the_shutdown_is_aborted() {
     let log = log_of(2000).await;
     *log.store.scan_waits_after.lock().unwrap() = Some(2);
     let server = Server::start(&log, Duration::from_millis(20)).await;
@@ -283,7 +283,7 @@ async fn what_does_not_end_before_the_shutdown_does_is_broken_off() {
 }
 
 #[tokio::test]
-async fn no_more_exports_run_at_once_than_may() {
+async fn concurrent_exports_are_limited() {
     let log = log_of(2000).await;
     *log.store.scan_waits_after.lock().unwrap() = Some(2);
     let begin =
@@ -301,7 +301,7 @@ async fn no_more_exports_run_at_once_than_may() {
 }
 
 #[tokio::test]
-async fn before_http_1_1_an_export_is_refused() {
+async fn an_export_over_http_1_0_is_refused() {
     let log = log_of(1).await;
     let request = log.request("GET", PATH).version(Version::HTTP_10).body(Body::empty()).unwrap();
     assert!(log.send(request).await.error().contains("an export needs HTTP/1.1"));

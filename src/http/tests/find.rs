@@ -1,4 +1,4 @@
-//! Finds: what a store is asked, and what comes back.
+//! Finds: the queries to the store, and the answers.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn sort(query: &Query) -> Vec<(&'static str, Order)> {
 }
 
 #[tokio::test]
-async fn without_parameters_it_is_the_first_ten_by_time() {
+async fn without_parameters_a_find_returns_the_first_ten_by_time() {
     let query = asked(&Log::new(), PATH).await;
     assert_eq!((query.offset, query.limit, query.start, query.end), (0, 10, None, None));
     assert_eq!(sort(&query), [("@timestamp", Order::Ascending)]);
@@ -45,7 +45,7 @@ async fn without_parameters_it_is_the_first_ten_by_time() {
 }
 
 #[tokio::test]
-async fn a_post_about_objects_reaches_types_but_those_whose_names_are_taken() {
+async fn a_post_finds_objects_of_any_type_but_those_with_the_names_of_routes() {
     let log = Log::new();
     for (object_type, status) in [("t", 200), ("dead_letters", 200), ("providers", 405), ("events", 405)] {
         let answer = log.post(&format!("/api/event_log/{object_type}/_find"), r#"{"ids":["1"]}"#).await;
@@ -54,7 +54,7 @@ async fn a_post_about_objects_reaches_types_but_those_whose_names_are_taken() {
 }
 
 #[tokio::test]
-async fn the_path_names_space_type_and_id_also_when_encoded() {
+async fn space_type_and_id_in_the_path_are_decoded() {
     let log = Log::new();
     for (path, space, object_type, id) in [
         ("/s/default/api/event_log/t/1/_find", None, "t", "1"),
@@ -70,7 +70,7 @@ async fn the_path_names_space_type_and_id_also_when_encoded() {
 }
 
 #[tokio::test]
-async fn pages_are_numbers_as_javascript_reads_them() {
+async fn page_numbers_are_parsed_like_in_javascript() {
     let log = Log::new();
     for (query, offset, limit) in [
         ("page=2", 10, 10),
@@ -88,7 +88,7 @@ async fn pages_are_numbers_as_javascript_reads_them() {
 }
 
 #[tokio::test]
-async fn every_field_of_a_single_value_that_is_indexed_is_sorted_by_in_both_orders() {
+async fn every_indexed_single_valued_field_can_be_sorted_by_in_both_orders() {
     let log = Log::new();
     let of_kibana = [
         "@timestamp",
@@ -111,7 +111,7 @@ async fn every_field_of_a_single_value_that_is_indexed_is_sorted_by_in_both_orde
 }
 
 #[tokio::test]
-async fn several_sort_keys_come_as_one_array_or_one_by_one() {
+async fn several_sort_keys_are_one_array_or_repeated_parameters() {
     let log = Log::new();
     let two = [("event.action", Order::Descending), ("@timestamp", Order::Ascending)];
     let first = r#"{"sort_field":"event.action","sort_order":"desc"}"#;
@@ -138,7 +138,7 @@ async fn start_and_end_are_dates_or_durations_before_now() {
 }
 
 #[tokio::test]
-async fn the_documents_come_back_as_they_were_stored() {
+async fn documents_are_returned_as_they_were_stored() {
     let log = Log::new();
     let documents = vec![Bytes::from_static(br#"{"b":1.0,"a":"\u0041"}"#), Bytes::from_static(br#"{"a":1e2}"#)];
     log.store.answer(Ok(Page { total: 12_345, documents, ..Page::default() }));
@@ -149,7 +149,7 @@ async fn the_documents_come_back_as_they_were_stored() {
 }
 
 #[tokio::test]
-async fn ids_in_a_body_are_asked_for_together() {
+async fn ids_in_a_body_are_queried_together() {
     let log = Log::new();
     for (body, ids) in [(r#"{"ids":["a","b c","é"]}"#, vec!["a", "b c", "é"]), (r#"{"ids":"[\"a\"]"}"#, vec!["a"])] {
         let request = log.request("POST", "/s/team/api/event_log/t/_find?per_page=3").header("kbn-xsrf", "1");
@@ -164,7 +164,7 @@ async fn ids_in_a_body_are_asked_for_together() {
 }
 
 #[tokio::test]
-async fn no_ids_find_nothing_without_a_store() {
+async fn no_ids_find_nothing_without_querying_the_store() {
     let log = Log::new();
     for body in ["{}", r#"{"ids":[]}"#, r#"{"ids":"[]"}"#, r#" {"ids":[]} "#] {
         let answer = log.post("/api/event_log/t/_find?page=3", body).await;
@@ -174,7 +174,7 @@ async fn no_ids_find_nothing_without_a_store() {
 }
 
 #[tokio::test]
-async fn a_store_in_trouble_is_503_and_its_words_stay_inside() {
+async fn a_failing_store_is_503_and_its_message_is_not_shown() {
     let log = Log::new();
     let reason = || "node-7:9200 is gone".to_owned();
     let wait = Some(Duration::from_millis(1500));

@@ -1,4 +1,4 @@
-//! The interface from outside: requests in, answers out.
+//! Tests of the interface: they send requests and check the answers.
 
 mod access;
 mod authority;
@@ -68,8 +68,7 @@ const OPEN: &[&str] = &["/livez", "/readyz"];
 const LIMITS: Limits =
     Limits { max_batch_bytes: 100_000, max_concurrent_bytes: 1 << 30, request_timeout: Duration::from_secs(60) };
 
-/// A log that answers in this process, with two stores, of which `main` is queried. Provider `app` with action `run` is
-/// registered.
+/// An in-process log with two stores, of which `main` is queried. The provider `app` with the action `run` is registered.
 struct Log {
     router: Router,
     key: String,
@@ -92,7 +91,7 @@ impl Log {
         Self::start(limits, &access_config(&[]))
     }
 
-    /// With these keys of the configuration set.
+    /// Starts a log with these configuration keys set.
     fn configured(settings: &[(&str, &str)]) -> Self {
         Self::start(LIMITS, &access_config(settings))
     }
@@ -146,12 +145,12 @@ impl Log {
         Self { router: router(services), key, keys, store, writer, metrics, clock, stopping, _stop, _folder: folder }
     }
 
-    /// A request with the admin's key.
+    /// Builds a request with the admin's key.
     fn request(&self, method: &str, path: &str) -> request::Builder {
         request_with(&self.key, method, path)
     }
 
-    /// A new key with these grants.
+    /// Creates a key with these grants.
     fn new_key(&self, name: &str, grants: &[GrantText]) -> String {
         let admin = Principal { name: "admin".to_owned(), realm: Realm::ApiKey, grants: vec![Grant::admin()] };
         let grants = grants.iter().map(|grant| Grant::read(grant).unwrap()).collect();
@@ -180,7 +179,7 @@ impl Log {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        // What goes on for ever is not read to its end.
+        // Endless answers are not read.
         let is_endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
         let body = if is_endless { Bytes::new() } else { to_bytes(body, usize::MAX).await.unwrap() };
         Answer { status: parts.status, headers: parts.headers, body }
@@ -211,7 +210,7 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The message of an error, after a look at the rest of its shape.
+    /// Checks the members of an error answer; returns the message.
     fn error(&self) -> String {
         let body = self.json();
         let mut fields: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
@@ -225,14 +224,14 @@ impl Answer {
     }
 }
 
-/// The configuration of access with these keys set.
+/// Returns the access configuration with these keys set.
 fn access_config(settings: &[(&str, &str)]) -> AccessConfig {
     let flag = |(key, value): &(&str, &str)| Flag {
         name: "--set".to_owned(),
         key: (*key).to_owned(),
         value: (*value).to_owned(),
     };
-    // A find that is logged is an event more, which is for tests to ask for.
+    // A recorded find adds an event, so tests have to request that.
     let quiet = ("access.log_finds", "false");
     let flags = [&quiet].into_iter().chain(settings).map(flag).collect();
     let sources = Sources { flags, ..Sources::default() };
@@ -285,7 +284,7 @@ impl Clock for Fixed {
     }
 }
 
-/// Shows [`NOW`] until it is told that time has passed.
+/// A clock that stands at [`NOW`] until it is advanced.
 #[derive(Default)]
 struct Hand(AtomicI64);
 
@@ -301,11 +300,11 @@ impl Clock for Hand {
     }
 }
 
-/// A store that answers as it was told, else from memory, and remembers what it was asked.
+/// A store that returns scripted answers, otherwise answers from memory, and records the queries.
 #[derive(Default)]
 struct Scripted {
     memory: MemoryStore,
-    /// Every question fails with this.
+    /// Every query fails with this.
     away: Mutex<Option<StoreError>>,
     asked: Mutex<Vec<Query>>,
     answers: Mutex<VecDeque<Result<Page, IndexError>>>,
@@ -313,14 +312,14 @@ struct Scripted {
     refuses: Mutex<Option<String>>,
     appended: Mutex<Vec<Value>>,
     replaced: Mutex<Option<Result<Outcome, SinkError>>>,
-    /// A scan fails, or waits for ever, once it has read so many batches.
+    /// A scan fails, or hangs, after this many batches.
     scan_fails_after: Mutex<Option<(usize, IndexError)>>,
     scan_waits_after: Mutex<Option<usize>>,
     closed_scans: Arc<AtomicUsize>,
 }
 
 impl Scripted {
-    /// Every question fails from now on, until it is told that it does not.
+    /// Every query fails with this error from now on, until it is called with `None`.
     fn be_away(&self, error: Option<StoreError>) {
         *self.away.lock().unwrap() = error;
     }
@@ -329,7 +328,7 @@ impl Scripted {
         self.away.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 
-    /// What the next find answers that was not told so before.
+    /// Queues the answer to a find.
     fn answer(&self, answer: Result<Page, IndexError>) {
         self.answers.lock().unwrap().push_back(answer);
     }
@@ -339,17 +338,17 @@ impl Scripted {
         *self.fails.lock().unwrap() = Some(error);
     }
 
-    /// The events of the next append are refused for good; the stubs for them are then taken.
+    /// The next append refuses its events permanently; their stubs are then accepted.
     fn refuse_next(&self, reason: &str) {
         *self.refuses.lock().unwrap() = Some(reason.to_owned());
     }
 
-    /// What becomes of every dead letter that is offered again.
+    /// Sets the outcome of every replayed dead letter.
     fn replace_becomes(&self, outcome: Result<Outcome, SinkError>) {
         *self.replaced.lock().unwrap() = Some(outcome);
     }
 
-    /// The first so many of the log's own events about its use, once it has them.
+    /// Waits for `count` of the log's own audit events, and returns them.
     async fn own_events(&self, count: usize) -> Vec<Value> {
         let found = async {
             loop {
@@ -503,7 +502,7 @@ impl Scan for ScriptedScan {
     }
 }
 
-/// Waits for something that nobody tells of.
+/// Polls until a condition holds.
 async fn until(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
@@ -513,7 +512,7 @@ async fn until(holds: impl Fn() -> bool) {
     timeout(Duration::from_secs(1000), wait).await.unwrap();
 }
 
-/// Whether the metrics say that one answer of this kind ended so.
+/// Whether the metrics count one streamed answer of this kind with this end.
 fn ended(log: &Log, kind: &str, end: &str) -> bool {
     log.metrics.render().unwrap().contains(&format!("annals_http_streams_total{{kind=\"{kind}\",end=\"{end}\"}} 1"))
 }

@@ -16,7 +16,7 @@ use super::Log;
 use crate::store::{Outcome, SinkError, StoreError};
 
 #[tokio::test]
-async fn registering_adds_actions_and_answers_what_is_registered_now() {
+async fn registering_adds_actions_and_returns_the_registration() {
     let log = Log::new();
     let put = |path: &'static str, body: &'static str| {
         log.send(log.request("PUT", path).header("content-type", "application/json").body(Body::from(body)).unwrap())
@@ -26,13 +26,13 @@ async fn registering_adds_actions_and_answers_what_is_registered_now() {
         (answer.status.as_u16(), answer.json()),
         (200, json!({ "actions": ["login"], "defaults": { "tags": ["x"] } }))
     );
-    // Who leaves out the content type means the right one.
+    // The content type is optional.
     let request = log.request("PUT", "/s/team/api/event_log/providers/crm");
     let answer = log.send(request.body(Body::from(r#"{"actions":["logout"]}"#)).unwrap()).await;
     let now = json!({ "actions": ["login", "logout"], "defaults": { "tags": ["x"] } });
     assert_eq!(answer.json(), now);
     let mut listed = log.get("/api/event_log/providers").await.json();
-    // The log's own.
+    // The log's own provider.
     listed["providers"].as_object_mut().unwrap().remove("annals").unwrap();
     assert_eq!(listed, json!({ "providers": { "app": { "actions": ["run"], "defaults": {} }, "crm": now } }));
 }
@@ -92,7 +92,7 @@ async fn an_answer_has_the_id_of_its_request_which_the_caller_may_choose() {
 }
 
 #[tokio::test]
-async fn health_needs_no_key_and_details_do() {
+async fn health_needs_no_key_but_its_details_do() {
     let log = Log::new();
     log.await_ready().await;
     let without_key = |path: &'static str, authorization: Option<&'static str>| {
@@ -128,7 +128,7 @@ async fn readiness_waits_for_every_store_to_be_set_up() {
 }
 
 #[tokio::test]
-async fn a_store_in_trouble_degrades_and_is_named_with_how_far_it_is_behind() {
+async fn a_failing_store_degrades_readiness_and_is_named_with_its_backlog() {
     let log = Log::new();
     log.store.fail_appends(SinkError::Blocked { reason: "the disk is full".to_owned() });
     log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
@@ -174,7 +174,7 @@ async fn metrics_name_routes_and_never_paths() {
 }
 
 #[tokio::test]
-async fn a_panic_becomes_a_500_that_says_nothing() {
+async fn a_panic_becomes_a_500_without_details() {
     async fn panics() {
         panic!("a secret");
     }

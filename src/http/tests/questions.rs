@@ -1,4 +1,4 @@
-//! Questions beyond Kibana's finds: cursors, chosen fields, counts, aggregations, one event.
+//! Queries beyond Kibana's finds: cursors, projections, counts, aggregations, single events.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::{
 const CHAIN: [u8; 16] = [7; 16];
 
 impl Log {
-    /// Puts events into the store, at the positions from 0 on.
+    /// Stores events, at positions from 0 on.
     pub(super) async fn store(&self, drafts: impl IntoIterator<Item = Draft>) {
         self.store_from(0, drafts).await;
     }
@@ -42,7 +42,7 @@ fn ids(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn cursors_lead_through_all_events_once_whatever_comes_in_between() {
+async fn cursors_return_every_event_once_even_if_events_arrive_meanwhile() {
     let log = Log::new();
     log.store((0..7).map(at)).await;
     for base in ["/api/event_log/t/1/_find", "/api/event_log/_find"] {
@@ -64,7 +64,7 @@ async fn cursors_lead_through_all_events_once_whatever_comes_in_between() {
 }
 
 #[tokio::test]
-async fn times_before_now_stay_those_of_the_first_page() {
+async fn relative_times_stay_those_of_the_first_page() {
     let log = Log::new();
     log.store((0..4).map(at)).await;
     let uri = "/api/event_log/_find?per_page=2&start=2h&end=now";
@@ -77,7 +77,7 @@ async fn times_before_now_stay_those_of_the_first_page() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_refused_with_another_question() {
+async fn a_cursor_is_refused_with_another_query() {
     let log = Log::new();
     log.store((0..4).map(at)).await;
     let uri = "/api/event_log/t/1/_find?per_page=2";
@@ -108,13 +108,13 @@ async fn a_cursor_is_refused_with_another_question() {
 }
 
 #[tokio::test]
-async fn a_page_beyond_the_window_is_told_of_cursors() {
+async fn the_error_for_a_page_beyond_the_window_mentions_cursors() {
     let answer = Log::new().get("/api/event_log/_find?page=1001").await;
     assert!(answer.error().contains("ask with an empty [after]"), "{}", answer.error());
 }
 
 #[tokio::test]
-async fn what_is_chosen_of_an_event_has_the_bytes_that_it_has_in_the_store() {
+async fn projected_members_have_the_bytes_of_the_store() {
     let log = Log::new();
     let document = br#"{"event":{"action":"r\u0075n","duration":"12"},"tags":[ "a" ],"x":1.0}"#;
     let page = Page { total: 1, documents: vec![document.as_slice().into()], ..Page::default() };
@@ -125,7 +125,7 @@ async fn what_is_chosen_of_an_event_has_the_bytes_that_it_has_in_the_store() {
 }
 
 #[tokio::test]
-async fn without_objects_it_is_all_events_that_the_caller_may_see_or_those_of_the_space() {
+async fn without_objects_a_query_covers_the_visible_events_or_those_of_the_space() {
     let log = Log::new();
     let spaces = |text: &str| crate::event::Space::parse(text).unwrap();
     for (path, expected) in [
@@ -246,7 +246,7 @@ async fn aggregations() {
 }
 
 #[tokio::test]
-async fn more_spans_than_an_answer_holds_are_refused_by_what_the_store_has() {
+async fn too_many_buckets_are_refused_based_on_the_stored_events() {
     let log = Log::new();
     log.store([at(0), at(1).at("2022-03-02T11:00:00.000Z")]).await;
     let answer = log.get("/api/event_log/_aggregate?histogram=@timestamp&interval=1m").await;
@@ -256,7 +256,7 @@ async fn more_spans_than_an_answer_holds_are_refused_by_what_the_store_has() {
     let answer = log.get(&within("start=1970-01-01&end=2023-01-01")).await;
     let expected = "spans of @timestamp from 2021-03-02T11:00:00.000Z to 2022-03-02T11:00:00.000Z";
     assert!(answer.error().contains(expected), "{}", answer.error());
-    // However much time the bounds leave.
+    // Even if the bounds are far apart.
     let answer = log.json(&within("start=1970-01-01&end=2022-01-01")).await;
     assert_eq!(answer["histogram"], json!([{"start": "2021-03-02T11:00:00.000Z", "count": 1}]));
     let answer = log.json(&within("start=1970-01-01&end=2021-01-01")).await;
@@ -279,7 +279,7 @@ async fn one_event_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_503_on_every_question() {
+async fn an_unavailable_store_is_503_for_every_query() {
     let log = Log::new();
     log.store.be_away(Some(StoreError::Unavailable { reason: "node-7 is gone".to_owned(), retry_after: None }));
     for path in [
@@ -297,7 +297,7 @@ async fn a_store_that_is_away_is_503_on_every_question() {
 }
 
 #[tokio::test]
-async fn a_filter_narrows_every_question() {
+async fn a_filter_narrows_every_query() {
     let log = Log::new();
     log.store((0..5).map(|second| at(second).with("message", if second < 3 { "order shipped" } else { "lost" }))).await;
     let filter = "filter=message:shipped+and+not+event.id:e1";
@@ -318,7 +318,7 @@ async fn a_filter_narrows_every_question() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_filter_is_shown_at_its_place() {
+async fn the_error_in_a_filter_is_shown_with_its_position() {
     let log = Log::new();
     let answer = log.get("/api/event_log/_find?filter=event.action:run+and+event.acton:x").await;
     assert_eq!(answer.status, 400);

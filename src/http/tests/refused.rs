@@ -1,4 +1,4 @@
-//! What is refused, with which status and which words.
+//! Refused requests: status and message.
 
 use axum::{
     body::Body,
@@ -63,7 +63,7 @@ async fn spaces_that_cannot_exist_are_not_found() {
 }
 
 #[tokio::test]
-async fn bodies_of_events_that_are_not_what_their_headers_must_say() {
+async fn bodies_of_events_with_wrong_headers() {
     let log = Log::new();
     let typed: [(&'static [(&str, &str)], &str); 9] = [
         (&[("content-type", "text/plain")], "content-type: expected application/json or application/x-ndjson"),
@@ -141,7 +141,7 @@ async fn dead_letters() {
     check(&log, &Case { path: "/api/event_log/dead_letters/_replay?limit=1", ..POST }, 400, "query.limit").await;
 }
 
-/// Each as the query of both finds.
+/// Each case is the query string of both finds.
 #[tokio::test]
 async fn parameters_of_find() {
     let log = Log::new();
@@ -238,7 +238,7 @@ async fn parameters_of_find() {
     assert!(log.store.asked().is_empty());
 }
 
-/// What all questions share, and what each has of its own, on every path that asks it.
+/// The parameters that all queries share, and those of each query, on all of its paths.
 #[tokio::test]
 async fn parameters_of_every_question() {
     let log = Log::new();
@@ -367,7 +367,7 @@ async fn bodies_of_find() {
 }
 
 #[tokio::test]
-async fn everything_but_health_is_closed_without_a_key() {
+async fn everything_but_health_requires_a_key() {
     let log = Log::new();
     let key = &log.key;
     let mut paths: Vec<&str> = super::super::routes::operations().iter().map(|operation| operation.path).collect();
@@ -399,7 +399,7 @@ async fn everything_but_health_is_closed_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_key_opens_under_either_scheme_but_not_twice() {
+async fn a_key_is_accepted_under_either_scheme_but_not_twice() {
     let log = Log::new();
     let get = |values: &[String]| {
         let mut request = Request::builder().uri("/api/event_log/providers");

@@ -16,7 +16,7 @@ use crate::http::{Connections, PerAddress, serve};
 const LONG: Duration = Duration::from_secs(60);
 const LIMITS: Connections = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain: LONG };
 
-/// A server with one slow route, which begins to wait when `entered` is told, until `released` is.
+/// A server with a slow route, which notifies `entered` and then waits for `released`.
 struct Server {
     address: SocketAddr,
     entered: Arc<Notify>,
@@ -61,7 +61,7 @@ async fn ask(connection: &mut TcpStream, path: &str) {
     connection.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
 }
 
-/// Reads until the text has come.
+/// Reads until the text has arrived.
 async fn expect(connection: &mut TcpStream, text: &str) {
     let mut read = Vec::new();
     while !String::from_utf8_lossy(&read).contains(text) {
@@ -87,7 +87,7 @@ async fn a_connection_takes_several_requests() {
 }
 
 #[tokio::test]
-async fn at_the_shutdown_requests_under_way_end_and_idle_connections_close() {
+async fn at_shutdown_running_requests_complete_and_idle_connections_close() {
     let server = Server::start(LIMITS).await;
     let (mut idle, mut busy) = (server.connect().await, server.connect().await);
     ask(&mut idle, "/").await;
@@ -104,7 +104,7 @@ async fn at_the_shutdown_requests_under_way_end_and_idle_connections_close() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_in_time_is_cut_off() {
+async fn requests_that_outlast_the_drain_are_aborted() {
     let server = Server::start(Connections { drain: Duration::from_millis(20), ..LIMITS }).await;
     let mut connection = server.connect().await;
     ask(&mut connection, "/slow").await;
@@ -115,7 +115,7 @@ async fn what_does_not_end_in_time_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_slow_with_its_request_or_silent_after_it_is_cut_off() {
+async fn slow_and_idle_clients_are_disconnected() {
     let server = Server::start(Connections { header_timeout: Duration::from_millis(30), ..LIMITS }).await;
     let mut silent = server.connect().await;
     closed(&mut silent).await;
@@ -129,7 +129,7 @@ async fn a_client_that_is_slow_with_its_request_or_silent_after_it_is_cut_off() 
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+async fn a_client_that_does_not_read_its_answer_is_disconnected() {
     let mut server = Server::start(Connections { write_timeout: Duration::from_millis(30), ..LIMITS }).await;
     let mut deaf = server.connect().await;
     ask(&mut deaf, "/large").await;
@@ -141,7 +141,7 @@ async fn a_client_that_does_not_read_its_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn beyond_the_bound_connections_wait_for_a_place() {
+async fn connections_beyond_the_limit_wait() {
     let server = Server::start(Connections { max: 1, ..LIMITS }).await;
     let mut first = server.connect().await;
     ask(&mut first, "/slow").await;
@@ -159,12 +159,12 @@ async fn beyond_the_bound_connections_wait_for_a_place() {
 
 /// Whether a connection is closed without an answer.
 async fn is_closed(mut connection: TcpStream) -> bool {
-    // It ends, in good order or not.
+    // The connection may be closed or reset.
     timeout(LONG, connection.read_to_end(&mut Vec::new())).await.unwrap().is_ok_and(|read| read == 0)
 }
 
 #[tokio::test]
-async fn an_address_with_as_many_connections_as_it_may_gets_no_further_one() {
+async fn connections_per_address_are_limited() {
     let bound = PerAddress { most: 2, ..PerAddress::unbounded() };
     let server = Server::start_with(LIMITS, bound.clone()).await;
     let mut open = [server.connect().await, server.connect().await];
@@ -178,7 +178,7 @@ async fn an_address_with_as_many_connections_as_it_may_gets_no_further_one() {
     expect(&mut open[0], "quick").await;
     let [first, _second] = open;
     drop(first);
-    // The server sees it in its own time.
+    // The server notices this asynchronously.
     let admitted = async {
         loop {
             let mut again = server.connect().await;
@@ -192,7 +192,7 @@ async fn an_address_with_as_many_connections_as_it_may_gets_no_further_one() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
+async fn connections_of_a_trusted_proxy_are_not_limited() {
     let exempt = vec!["127.0.0.0/8".parse().unwrap()];
     let server = Server::start_with(LIMITS, PerAddress { most: 1, exempt, ..PerAddress::unbounded() }).await;
     let mut open = [server.connect().await, server.connect().await];
@@ -203,12 +203,12 @@ async fn a_trusted_proxy_has_as_many_connections_as_it_likes() {
 }
 
 #[tokio::test]
-async fn a_head_takes_no_more_memory_than_a_long_question_needs() {
+async fn the_size_of_a_head_is_limited() {
     let server = Server::start(LIMITS).await;
     for (length, is_answered) in [(100_000, true), (200_000, false)] {
         let mut connection = server.connect().await;
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: {}\r\n\r\n", "x".repeat(length));
-        // The connection may be closed before all of it is sent, and before the refusal is read.
+        // The connection may be closed before everything is sent and before the error is read.
         let _ = connection.write_all(head.as_bytes()).await;
         let mut read = Vec::new();
         let _ = timeout(LONG, connection.read_to_end(&mut read)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tails: every event once, in the order of its chain, however it comes and however often the client comes back.
+//! Tails: every event once, in the order of its chain, in whatever order events arrive and however often the client reconnects.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,7 +37,7 @@ async fn arrive(log: &Log, events: impl IntoIterator<Item = SealedEvent>) {
     log.store.memory.append(&Target(String::new()), &events).await.unwrap();
 }
 
-/// What one message, or one comment, says.
+/// A message or a comment.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Message {
     kind: Option<String>,
@@ -73,7 +73,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// A tail that is ready: what arrives from now on, it shows.
+    /// Starts a tail that is ready to show events.
     async fn begin(log: &Log, query: &str) -> Self {
         Self::begin_at(log, &format!("{PATH}{query}"), None).await
     }
@@ -100,7 +100,7 @@ impl Tail {
         Some(message)
     }
 
-    /// The next message that is an event, or tells of a gap.
+    /// Returns the next event or gap.
     async fn next_data(&mut self) -> Message {
         loop {
             let message = self.next().await.unwrap();
@@ -118,14 +118,14 @@ impl Tail {
         ids
     }
 
-    /// Whether no event comes for so long.
+    /// Whether no event arrives for this time.
     async fn is_silent_for(&mut self, time: Duration) -> bool {
         timeout(time, self.next_data()).await.is_err()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_shows_what_comes_from_now_on_and_nothing_of_before() {
+async fn a_tail_shows_new_events_and_no_earlier_ones() {
     let log = Log::new();
     arrive(&log, (0..3).map(|sequence| event(ONE, sequence))).await;
     let mut tail = Tail::begin(&log, "").await;
@@ -136,7 +136,7 @@ async fn it_shows_what_comes_from_now_on_and_nothing_of_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backlog_is_shown_whole_and_the_store_lets_go_of_it() {
+async fn a_backlog_is_shown_completely_and_its_scans_are_closed() {
     let log = Log::new();
     arrive(&log, (0..350).flat_map(|sequence| [event(ONE, sequence), event(TWO, sequence)])).await;
     let mut tail = Tail::begin(&log, "?since=2000-01-01&fields=event.id").await;
@@ -154,7 +154,7 @@ async fn a_backlog_is_shown_whole_and_the_store_lets_go_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chain_that_appears_is_followed_from_its_beginning() {
+async fn a_new_chain_is_followed_from_its_beginning() {
     let log = Log::new();
     arrive(&log, [event(ONE, 0)]).await;
     let mut tail = Tail::begin(&log, "").await;
@@ -162,7 +162,7 @@ async fn a_chain_that_appears_is_followed_from_its_beginning() {
     assert_eq!(tail.ids(2).await, ["2.0", "2.1"]);
 }
 
-/// As of a time that it was received.
+/// An event that was received at this time.
 fn received(chain: [u8; 16], sequence: u64, time: &str) -> SealedEvent {
     let draft = draft().with("event.id", format!("{}.{sequence}", chain[0]));
     draft.written(position(ChainId::from_bytes(chain), sequence), |document| {
@@ -171,10 +171,10 @@ fn received(chain: [u8; 16], sequence: u64, time: &str) -> SealedEvent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_under_way_when_it_began_is_shown_and_old_holes_are_not_waited_for() {
+async fn events_in_flight_at_the_start_are_shown_and_old_holes_are_ignored() {
     let log = Log::new();
     let (old, new) = (LONG_AGO, JUST_NOW);
-    // Of the one, events were deleted long ago; in the other one's holes are events that are under way.
+    // In the first chain, events were deleted long ago; the holes of the second are events in flight.
     arrive(&log, [received(ONE, 5, old), received(ONE, 8, old), received(ONE, 9, new), received(TWO, 3, new)]).await;
     arrive(&log, [received([3; 16], 5, old)]).await;
     let mut tail = Tail::begin(&log, "").await;
@@ -185,7 +185,7 @@ async fn what_was_under_way_when_it_began_is_shown_and_old_holes_are_not_waited_
     assert!(tail.is_silent_for(Duration::from_secs(300)).await);
 }
 
-/// Chains of one event each.
+/// Returns chains of one event each.
 fn chains(count: u16, time: &'static str) -> impl Iterator<Item = SealedEvent> {
     (0..count).map(move |number| received(numbered(number), 0, time))
 }
@@ -201,14 +201,14 @@ const LONG_AGO: &str = "2021-02-20T12:00:00.000Z";
 const JUST_NOW: &str = "2021-03-02T11:59:00.000Z";
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_on_however_many_chains_are_at_rest() {
+async fn a_tail_continues_with_many_chains_at_rest() {
     let log = Log::new();
     arrive(&log, chains(1_500, LONG_AGO)).await;
     arrive(&log, [received(ONE, 0, JUST_NOW)]).await;
     let mut tail = Tail::begin(&log, "").await;
     assert!(tail.last_id.len() < 8_000, "{}", tail.last_id.len());
     let beginning = tail.last_id.clone();
-    // In a chain that goes on, a new one, and one that was at rest; and one of those longest at rest goes on again.
+    // Events in an active chain, in a new one, in one that was at rest, and in one of those longest at rest.
     let at_rest = received(numbered(1_499), 1, JUST_NOW);
     arrive(&log, [received(ONE, 1, JUST_NOW), received(TWO, 0, JUST_NOW), at_rest]).await;
     arrive(&log, [received(numbered(7), 1, JUST_NOW), received(numbered(7), 2, JUST_NOW)]).await;
@@ -229,7 +229,7 @@ async fn it_goes_on_however_many_chains_are_at_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_chains_at_rest_those_with_something_to_show_are_read_and_others_passed() {
+async fn chains_at_rest_are_read_only_if_they_have_matching_events() {
     let log = Log::new();
     arrive(&log, chains(400, LONG_AGO)).await;
     let wanted = draft().with("event.id", "wanted").sealed(position(ChainId::from_bytes(numbered(7)), 1));
@@ -245,7 +245,7 @@ async fn of_chains_at_rest_those_with_something_to_show_are_read_and_others_pass
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_chains_than_an_id_has_room_for_are_refused_as_it_begins() {
+async fn a_tail_of_more_chains_than_fit_into_an_id_is_refused() {
     let log = Log::new();
     arrive(&log, chains(4_000, JUST_NOW)).await;
     let request = log.request("GET", PATH).body(Body::empty()).unwrap();
@@ -257,7 +257,7 @@ async fn more_chains_than_an_id_has_room_for_are_refused_as_it_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_arrives_out_of_order_is_shown_in_order() {
+async fn events_that_arrive_out_of_order_are_shown_in_order() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     arrive(&log, [event(ONE, 0), event(ONE, 2), event(ONE, 3)]).await;
@@ -268,7 +268,7 @@ async fn what_arrives_out_of_order_is_shown_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hole_that_stays_is_announced_and_passed_and_holds_up_no_other_chain() {
+async fn a_permanent_hole_becomes_a_gap_and_delays_no_other_chain() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     arrive(&log, [event(ONE, 0), event(ONE, 3)]).await;
@@ -287,7 +287,7 @@ async fn a_hole_that_stays_is_announced_and_passed_and_holds_up_no_other_chain()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hole_behind_which_there_is_nothing_to_show_is_no_gap() {
+async fn a_hole_without_events_to_show_after_it_is_not_a_gap() {
     let log = Log::new();
     let mut tail = Tail::begin_at(&log, "/api/event_log/t/1/_tail", None).await;
     arrive(&log, [event(ONE, 1), sealed(ONE, 0, draft().about("t", "1"))]).await;
@@ -299,7 +299,7 @@ async fn a_hole_behind_which_there_is_nothing_to_show_is_no_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_the_id_of_each_event_it_goes_on_behind_it() {
+async fn a_tail_resumes_after_any_event_by_its_id() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     let beginning = tail.last_id.clone();
@@ -322,7 +322,7 @@ async fn from_the_id_of_each_event_it_goes_on_behind_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn since_a_time_it_begins_with_what_is_there_and_stays_so_when_it_goes_on() {
+async fn since_shows_stored_events_and_is_kept_when_the_tail_is_resumed() {
     let log = Log::new();
     let at = |sequence, time: &str| sealed(ONE, sequence, draft().at(time));
     arrive(
@@ -334,7 +334,7 @@ async fn since_a_time_it_begins_with_what_is_there_and_stays_so_when_it_goes_on(
     assert_eq!(tail.ids(1).await, ["1.1"]);
     let id = tail.last_id.clone();
     assert_eq!(tail.ids(1).await, ["1.2"]);
-    // Half an hour before now is later by then.
+    // By now, half an hour ago is a later time.
     log.clock.pass(3_600_000);
     let mut resumed = Tail::begin_at(&log, &format!("{PATH}?since=30m"), Some(&id)).await;
     assert_eq!(resumed.ids(1).await, ["1.2"]);
@@ -343,7 +343,7 @@ async fn since_a_time_it_begins_with_what_is_there_and_stays_so_when_it_goes_on(
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_shows_what_was_chosen_of_events_of_the_objects_or_space_of_the_path_that_match() {
+async fn a_tail_applies_scope_filter_and_fields() {
     let log = Log::new();
     let mut of_object = Tail::begin_at(&log, "/api/event_log/t/1/_tail?fields=event.id", None).await;
     let mut of_filter = Tail::begin(&log, "?filter=kibana.saved_objects.id:1").await;
@@ -356,7 +356,7 @@ async fn it_shows_what_was_chosen_of_events_of_the_objects_or_space_of_the_path_
 }
 
 #[tokio::test(start_paused = true)]
-async fn something_is_sent_every_fifteen_seconds() {
+async fn a_heartbeat_is_sent_every_fifteen_seconds() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     let begun = Instant::now();
@@ -365,7 +365,7 @@ async fn something_is_sent_every_fifteen_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_after_a_while_so_that_the_caller_is_asked_who_it_is() {
+async fn a_tail_ends_after_a_while_so_that_the_caller_is_authenticated_again() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     let begun = Instant::now();
@@ -381,7 +381,7 @@ fn away() -> StoreError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_soon_after_the_callers_key_does() {
+async fn a_tail_ends_soon_after_the_callers_key_expires() {
     let log = Log::new();
     let (admin, new) =
         (log.key.clone(), |expires| NewKey { name: "short".to_owned(), grants: vec![Grant::admin()], expires });
@@ -401,7 +401,7 @@ async fn it_ends_soon_after_the_callers_key_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_callers_key_ended_nothing_is_handed_over_that_waits_for_them() {
+async fn after_the_end_of_the_callers_key_waiting_events_are_not_delivered() {
     let log = Log::new();
     let auditor = log.new_key("auditor", &[super::grant(Role::Auditor, &[], &[])]);
     let request = super::request_with(&auditor, "GET", PATH).body(Body::empty()).unwrap();
@@ -409,7 +409,10 @@ async fn after_the_callers_key_ended_nothing_is_handed_over_that_waits_for_them(
     body.next().await.unwrap().unwrap();
     arrive(&log, (0..5).map(|sequence| event(ONE, sequence))).await;
     let first = body.next().await.unwrap().unwrap();
-    assert!(Message::read(std::str::from_utf8(&first).unwrap().trim_end()).event_id().is_some(), "and others wait");
+    assert!(
+        Message::read(std::str::from_utf8(&first).unwrap().trim_end()).event_id().is_some(),
+        "more events are waiting"
+    );
     log.keys.revoke("auditor").unwrap();
     until(|| ended(&log, "tail", "access")).await;
     assert!(body.next().await.unwrap().is_err());
@@ -417,7 +420,7 @@ async fn after_the_callers_key_ended_nothing_is_handed_over_that_waits_for_them(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_is_waited_for_and_nothing_is_passed() {
+async fn a_tail_waits_for_an_unavailable_store_and_skips_nothing() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     arrive(&log, [event(ONE, 0)]).await;
@@ -437,7 +440,7 @@ async fn a_store_that_is_away_is_waited_for_and_nothing_is_passed() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_at_the_beginning_is_503() {
+async fn an_unavailable_store_at_the_start_is_503() {
     let log = Log::new();
     log.store.be_away(Some(away()));
     for query in ["", "?since=1h"] {
@@ -447,7 +450,7 @@ async fn a_store_that_is_away_at_the_beginning_is_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_shutdown_it_ends_in_order() {
+async fn a_tail_ends_properly_at_shutdown() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     log.stopping.cancel();
@@ -459,7 +462,7 @@ async fn at_the_shutdown_it_ends_in_order() {
 }
 
 #[tokio::test]
-async fn no_more_tails_run_at_once_than_may_and_one_that_nobody_reads_makes_room() {
+async fn concurrent_tails_are_limited_and_one_without_a_reader_frees_its_place() {
     let log = Log::new();
     let mut tails = Vec::new();
     for _ in 0..64 {
@@ -476,7 +479,7 @@ async fn no_more_tails_run_at_once_than_may_and_one_that_nobody_reads_makes_room
 }
 
 #[tokio::test]
-async fn what_is_logged_here_is_shown() {
+async fn events_logged_over_http_are_shown() {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
     let answer = log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"},"message":"hello"}"#);
@@ -486,7 +489,7 @@ async fn what_is_logged_here_is_shown() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_refused() {
+async fn an_invalid_id_is_refused() {
     let log = Log::new();
     let mut wrong = vec!["abc".to_owned(), "AQ".to_owned(), "Ag".to_owned(), "++".to_owned()];
     let tail = Tail::begin(&log, "").await;
@@ -499,7 +502,7 @@ async fn an_id_that_is_none_is_refused() {
     }
 }
 
-/// Bulks of some chains land in any order, the first ones before a tail begins.
+/// Bulks of several chains are stored in any order, the first ones before the tail begins.
 async fn every_event_that_is_stored_afterwards_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, before: usize) {
     let log = Log::new();
     let land = |bulk: &[(u8, u64)]| bulk.iter().map(|(chain, at)| event([*chain; 16], *at)).collect::<Vec<_>>();
@@ -524,7 +527,7 @@ async fn every_event_that_is_stored_afterwards_is_shown_once(order: Vec<(u8, u64
     for (chain, sequence) in later.concat() {
         assert!(shown.get(&chain).is_some_and(|shown| shown.contains(&sequence)), "{chain}.{sequence} of {shown:?}");
     }
-    // Of before it begins nothing is shown but what stands behind a hole.
+    // Of the events before the start, only those after a hole are shown.
     for (chain, sequence) in earlier.concat() {
         let is_behind_hole = later.concat().iter().any(|(other, hole)| *other == chain && *hole < sequence);
         let is_shown = shown.get(&chain).is_some_and(|shown| shown.contains(&sequence));
@@ -532,7 +535,7 @@ async fn every_event_that_is_stored_afterwards_is_shown_once(order: Vec<(u8, u64
     }
 }
 
-/// Bulks of some chains land in any order, while a client comes and goes.
+/// Bulks of several chains are stored in any order, while the client reconnects.
 async fn every_event_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, leaves: Vec<bool>) {
     let log = Log::new();
     let mut tail = Tail::begin(&log, "").await;
@@ -541,7 +544,7 @@ async fn every_event_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, leaves: V
     let mut count = 0;
     let last = order.chunks(bulk).count() - 1;
     for (index, bulk) in order.chunks(bulk).enumerate() {
-        // No hole may last until it becomes a gap; at the end a new chain must have been noticed.
+        // No hole may last long enough to become a gap; the last wait is long enough to discover a new chain.
         let time = Duration::from_secs(if index == last { 20 } else { 8 });
         arrive(&log, bulk.iter().map(|(chain, sequence)| event([*chain; 16], *sequence))).await;
         while let Ok(message) = timeout(time, tail.next_data()).await {
@@ -563,7 +566,7 @@ async fn every_event_is_shown_once(order: Vec<(u8, u64)>, bulk: usize, leaves: V
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
     #[test]
-    fn what_is_stored_after_it_began_is_shown_whatever_is_still_under_way(
+    fn events_stored_after_the_start_are_shown_whatever_is_in_flight(
         order in Just((0..3_u8).flat_map(|chain| (0..6_u64).map(move |sequence| (chain, sequence))).collect::<Vec<_>>())
             .prop_shuffle(),
         bulk in 3..8_usize,
@@ -574,7 +577,7 @@ proptest! {
     }
 
     #[test]
-    fn every_event_is_shown_once_whatever_order_bulks_land_in(
+    fn every_event_is_shown_once_in_whatever_order_bulks_are_stored(
         order in Just((0..3_u8).flat_map(|chain| (0..6_u64).map(move |sequence| (chain, sequence))).collect::<Vec<_>>())
             .prop_shuffle(),
         bulk in 3..8_usize,

@@ -11,7 +11,7 @@ use crate::http::{Connections, PerAddress, Tls, serve};
 const LONG: Duration = Duration::from_secs(60);
 const LIMITS: Connections = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain: LONG };
 
-/// Writes a new pair; the certificate is returned.
+/// Writes a new pair; returns the certificate.
 fn write_pair(folder: &Path) -> String {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
@@ -31,7 +31,7 @@ async fn start(tls: Arc<Tls>) -> SocketAddr {
     address
 }
 
-/// A client that trusts this certificate alone.
+/// A client that trusts only this certificate.
 fn client(certificate: &str, address: SocketAddr) -> reqwest::Client {
     let certificate = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
     let client = reqwest::Client::builder().no_proxy().tls_built_in_root_certs(false);
@@ -44,7 +44,7 @@ async fn ask(client: &reqwest::Client, address: SocketAddr) -> Option<String> {
 }
 
 #[tokio::test]
-async fn what_is_served_is_encrypted_and_signed_for() {
+async fn connections_are_encrypted_and_authenticated() {
     let folder = tempfile::tempdir().unwrap();
     let certificate = write_pair(folder.path());
     let address = start(Arc::new(open(folder.path()).unwrap())).await;
@@ -65,7 +65,7 @@ async fn a_renewed_certificate_is_used_for_new_connections_and_a_bad_one_is_not(
     let open_before = client(&first, address);
     assert!(ask(&open_before, address).await.is_some());
 
-    // A certificate without its key, as in the middle of a renewal, and then what is no certificate at all.
+    // A certificate without its key, as in the middle of a renewal, and then an invalid certificate.
     let good = fs::read(folder.path().join("key.pem")).unwrap();
     write_pair(folder.path());
     fs::write(folder.path().join("key.pem"), &good).unwrap();
@@ -85,7 +85,7 @@ async fn a_renewed_certificate_is_used_for_new_connections_and_a_bad_one_is_not(
 }
 
 #[tokio::test]
-async fn files_that_are_no_pair_are_named() {
+async fn the_error_for_mismatched_files_names_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     assert!(open(folder.path()).err().unwrap().contains("cert.pem"));
