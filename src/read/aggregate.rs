@@ -1,4 +1,4 @@
-//! The values of a field, their number over time, and their statistics.
+//! Aggregations: values of a field, counts over time, and statistics.
 
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ pub struct AggregateRequest {
     pub requested: Requested,
 }
 
-/// An aggregation that fits its field and keeps the limits of an answer.
+/// An aggregation that its field supports and that is within the limits of an answer.
 #[derive(Debug)]
 pub struct Requested(Kind);
 
@@ -32,15 +32,15 @@ enum Kind {
     Other(Aggregation),
 }
 
-/// The most percentages in one request.
+/// Maximum number of percentages in one request.
 const MAX_PERCENTS: usize = 20;
 
-/// An aggregation that cannot be asked for.
+/// Why an aggregation is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BadAggregation {
     #[error(transparent)]
     Field(#[from] NotAggregatable),
-    /// The number of terms.
+    /// For the number of terms.
     #[error("expected a number from [1] to [{MAX_BUCKETS}]")]
     Limit,
     #[error(transparent)]
@@ -49,16 +49,16 @@ pub enum BadAggregation {
     Percent(f64),
 }
 
-/// How long the buckets of a histogram are.
+/// The length of the buckets of a histogram.
 #[derive(Debug)]
 pub enum Buckets {
-    /// As fits the time that the events take.
+    /// Chosen from the time range of the events.
     Auto,
     Of(NamedInterval),
 }
 
 impl Requested {
-    /// The `limit` most frequent values of a field.
+    /// Requests the `limit` most frequent values of a field.
     pub fn terms(field: &'static Field, limit: usize) -> Result<Self, BadAggregation> {
         if !(1..=MAX_BUCKETS).contains(&limit) {
             return Err(BadAggregation::Limit);
@@ -66,7 +66,7 @@ impl Requested {
         Self::other(Aggregation::Terms { field, limit })
     }
 
-    /// The number of events over time, by a date.
+    /// Requests the number of events over time, by a date field.
     pub fn histogram(field: &'static Field, buckets: Buckets) -> Result<Self, BadAggregation> {
         Aggregation::Histogram { field, interval: Interval::Millis(1) }.check()?;
         Ok(Self(Kind::Histogram { field, buckets }))
@@ -76,7 +76,7 @@ impl Requested {
         Self::other(Aggregation::Statistics { field })
     }
 
-    /// `percents` are from 0 to 100.
+    /// Requests percentiles; `percents` are from 0 to 100.
     pub fn percentiles(field: &'static Field, percents: Vec<f64>) -> Result<Self, BadAggregation> {
         TooMany::check(percents.len(), MAX_PERCENTS)?;
         match percents.iter().find(|percent| !(0.0..=100.0).contains(*percent)) {
@@ -91,7 +91,7 @@ impl Requested {
     }
 }
 
-/// What the aggregation makes of the events, besides the field what was asked for.
+/// The result of an aggregation.
 #[derive(Debug)]
 pub enum Aggregated {
     Terms {
@@ -102,9 +102,9 @@ pub enum Aggregated {
     },
     Histogram {
         field: &'static Field,
-        /// How the buckets' length is written.
+        /// The length of the buckets as text, such as `1h`.
         interval: String,
-        /// The first instant of each bucket, from the first that has any events to the last, and how many it has.
+        /// The start and the number of events of each bucket, from the first to the last that has events.
         buckets: Vec<(UnixMillis, u64)>,
     },
     Statistics {
@@ -113,7 +113,7 @@ pub enum Aggregated {
     },
     Percentiles {
         field: &'static Field,
-        /// Percentages with their values; `None` where there are no values.
+        /// Percentages with their values; `None` if there are no values.
         percentiles: Vec<(f64, Option<f64>)>,
     },
 }
@@ -143,7 +143,7 @@ impl Reader {
     }
 }
 
-/// The events that are aggregated.
+/// The events to aggregate.
 struct Events<'a> {
     reader: &'a Reader,
     /// `None` if there are none.
@@ -159,7 +159,7 @@ impl Events<'_> {
         }
     }
 
-    /// The first and the last instant of a date; `None` if no event has one.
+    /// Returns the earliest and the latest value of a date field; `None` if no event has one.
     async fn extent(&self, field: &'static Field) -> Result<Option<(UnixMillis, UnixMillis)>, ReadError> {
         let statistics = match self.aggregate(&Aggregation::Statistics { field }).await? {
             Aggregate::Statistics(statistics) => statistics,
@@ -178,7 +178,7 @@ impl Events<'_> {
         buckets: Buckets,
     ) -> Result<Aggregated, ReadError> {
         let bounds = selection.start.zip(selection.end).filter(|_| field.path == "@timestamp");
-        // The events may take far less time than the bounds leave them.
+        // The time range of the events may be far shorter than the bounds.
         let extent = match bounds.filter(|bounds| fits(&buckets, *bounds)) {
             Some(bounds) => Some(bounds),
             None => self.extent(field).await?,
@@ -202,7 +202,7 @@ fn of_nothing(aggregation: &Aggregation) -> Aggregate {
     }
 }
 
-/// Whether an answer can hold the buckets from the one instant to the other.
+/// Whether the buckets of this time range fit into an answer.
 fn fits(buckets: &Buckets, (first, last): (UnixMillis, UnixMillis)) -> bool {
     match buckets {
         Buckets::Auto => true,
@@ -210,7 +210,7 @@ fn fits(buckets: &Buckets, (first, last): (UnixMillis, UnixMillis)) -> bool {
     }
 }
 
-/// The interval to use, if an answer can hold as many buckets as there would be.
+/// Returns the interval; fails if its buckets do not fit into an answer.
 fn chosen(
     buckets: Buckets,
     extent: Option<(UnixMillis, UnixMillis)>,
@@ -257,7 +257,7 @@ mod tests {
     use crate::schema;
 
     #[test]
-    fn what_a_field_or_an_answer_does_not_allow_cannot_be_asked_for() {
+    fn unsupported_fields_and_exceeded_limits_are_refused() {
         let (action, time) = (schema::field("event.action").unwrap(), schema::field("@timestamp").unwrap());
         let duration = schema::field("event.duration").unwrap();
         for (limit, is_ok) in [(0, false), (1, true), (MAX_BUCKETS, true), (MAX_BUCKETS + 1, false)] {

@@ -1,4 +1,4 @@
-//! The intervals of histograms as they are written: `30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1q`, `1y`.
+//! The text form of histogram intervals: `30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1q`, `1y`.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::{
     query::{Interval, Unit},
 };
 
-/// An automatic histogram has at most about so many buckets.
+/// Approximate maximum number of buckets of an automatic histogram.
 const ENOUGH: i64 = 100;
 
 const SECOND: i64 = 1_000;
@@ -15,14 +15,14 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// An interval and how it is written.
+/// An interval and its text form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedInterval {
     pub name: String,
     pub interval: Interval,
 }
 
-/// What [`auto`] chooses from, the shortest first, each with its length; months, quarters and years at their shortest.
+/// The intervals that [`auto`] chooses from, shortest first, each with its minimum length in milliseconds.
 const LADDER: [(&str, Interval, i64); 20] = [
     ("1ms", Interval::Millis(1), 1),
     ("10ms", Interval::Millis(10), 10),
@@ -46,7 +46,7 @@ const LADDER: [(&str, Interval, i64); 20] = [
     ("1y", Interval::Calendar(Unit::Year), 365 * DAY),
 ];
 
-/// A text that is no interval.
+/// A text that is not an interval.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadInterval;
 
@@ -80,7 +80,7 @@ fn fixed(text: &str) -> Option<Interval> {
     (1..=1_000_000 * DAY).contains(&length).then_some(Interval::Millis(length))
 }
 
-/// The shortest interval of which few enough buckets cover this time.
+/// Returns the shortest interval that covers this time range with few enough buckets.
 pub(super) fn auto(first: UnixMillis, last: UnixMillis) -> NamedInterval {
     let time = last.0.saturating_sub(first.0);
     let fits = LADDER.iter().find(|(_, _, length)| time / length < ENOUGH);
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_numbers_of_units_or_one_of_the_calendar() {
+    fn intervals_are_multiples_of_units_or_calendar_intervals() {
         for (text, interval) in [
             ("30s", Interval::Millis(30_000)),
             ("5m", Interval::Millis(300_000)),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_automatic_span_gives_at_most_about_a_hundred() {
+    fn an_automatic_interval_gives_at_most_about_a_hundred_buckets() {
         for (millis, name) in [
             (0, "1ms"),
             (99, "1ms"),

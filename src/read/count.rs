@@ -1,4 +1,4 @@
-//! How many events match.
+//! Counts matching events.
 
 use tokio::time::Instant;
 

@@ -1,15 +1,15 @@
-//! Cursors: from which place on the next events are wanted, as a text that only this program reads.
+//! Cursors: the place after which the next page begins, as an opaque text.
 //!
-//! **Format, version 1**, as the content of a [token](super::token); numbers have their highest byte first.
+//! **Format, version 1**, as the content of a [token](super::token); numbers are big-endian.
 //!
 //! | bytes | |
 //! | --- | --- |
-//! | 8 | when the first page was asked for, in milliseconds since 1970; times before now count from then on every page |
-//! | 16 | the question that the place is of: the beginning of the SHA-256 of what [`QuestionDigest`] writes |
+//! | 8 | time of the request for the first page, in milliseconds since 1970; relative times count from it on every page |
+//! | 16 | the query that the cursor belongs to: the first bytes of the SHA-256 of its parts, see [`QuestionDigest`] |
 //! | 16, 8 | chain and sequence of the last event |
-//! | 1 | how many sort keys it has, then each of them: `0`; or `1` and an integer (8); or `2` and the bits of a number (8); or `3`, a length (2) and a text |
+//! | 1 | number of sort keys, then each key: `0` for none; `1` and an integer (8); `2` and the bits of a float (8); `3`, a length (2) and a text |
 //!
-//! A place tells nothing that the caller may not see, as the scope of each page is checked anew.
+//! A forged cursor reveals nothing that the caller may not see, because the scope is checked for each page.
 
 use sha2::{Digest, Sha256};
 
@@ -24,22 +24,22 @@ use crate::{
 
 const VERSION: u8 = 1;
 
-/// No cursor is longer: ten texts of 1,024 UTF-16 units each, in base64.
+/// Maximum length of a cursor: ten texts of 1,024 UTF-16 units each, in base64.
 const LONGEST: usize = 45_000;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
-    /// When the first page was asked for.
+    /// Time of the request for the first page.
     pub asked: UnixMillis,
     pub(super) question: QuestionDigest,
     pub(super) place: Place,
 }
 
-/// What a cursor belongs to: whose events, which of them, in which order. Not how many, nor which of their fields.
+/// Identifies the query that a cursor belongs to by scope, selection and order, but not by page size or fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QuestionDigest([u8; 16]);
 
-/// Why a text is not the cursor that is wanted here.
+/// Why a cursor cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCursor {
     #[error("expected a cursor from the `next` of an answer, or nothing to begin")]
@@ -82,7 +82,7 @@ impl Cursor {
         read(&token::decode(VERSION, text)?).ok_or(BadCursor::Damaged)
     }
 
-    /// The place, if it is one in this order and the cursor belongs to this question.
+    /// Returns the place if the cursor belongs to this query and has keys for this order.
     pub(super) fn place_in(self, question: QuestionDigest, sort: &[Sort]) -> Result<Place, BadCursor> {
         if self.question != question {
             return Err(BadCursor::OtherQuestion);
@@ -115,11 +115,11 @@ fn write_key(bytes: &mut Vec<u8>, key: Option<&Key>) {
 fn read(content: &[u8]) -> Option<Cursor> {
     let mut rest = content;
     let asked = i64::from_be_bytes(*take(&mut rest)?);
-    // Times are reckoned from it.
+    // Relative times are calculated from it.
     let asked = Some(UnixMillis(asked)).filter(|asked| asked.utc().is_some())?;
     let question = QuestionDigest(*take(&mut rest)?);
     let chain = ChainId::from_bytes(*take(&mut rest)?);
-    // Every store counts sequences in 64 bits with a sign.
+    // Stores keep sequences as signed 64-bit integers.
     let sequence = Sequence(i64::from_be_bytes(*take(&mut rest)?).try_into().ok()?);
     let [count] = *take(&mut rest)?;
     let keys: Option<Vec<_>> = (0..count).map(|_| read_key(&mut rest)).collect();
@@ -127,7 +127,7 @@ fn read(content: &[u8]) -> Option<Cursor> {
     rest.is_empty().then_some(Cursor { asked, question, place })
 }
 
-/// `Some(None)` is the key of an event that has no such field.
+/// Returns `Some(None)` for the key of an event without the field.
 fn read_key(rest: &mut &[u8]) -> Option<Option<Key>> {
     let [tag] = *take(rest)?;
     match tag {
@@ -163,7 +163,7 @@ impl QuestionDigest {
     }
 }
 
-/// Writes values such that different ones never give the same bytes.
+/// Hashes values in an unambiguous encoding.
 struct Writer(Sha256);
 
 impl Writer {
@@ -232,18 +232,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_comes_back_as_it_was(cursor in cursor()) {
+        fn cursors_round_trip(cursor in cursor()) {
             prop_assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         }
 
-        /// What passes the check was made to pass it, and still must not panic.
+        /// A caller can forge a content with a valid checksum; it must not panic.
         #[test]
         fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Cursor::decode(&token::encode(VERSION, &content));
         }
     }
 
-    /// An engine would fail at such a place, and the caller be told that the server did.
+    /// An engine would fail on such a place, and the caller would get a server error.
     #[test]
     fn a_place_that_no_event_can_have_is_refused() {
         let leads = |path: &str, key: Key, sequence: u64| {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_was_asked_for_before_or_after_all_dates_is_refused() {
+    fn a_cursor_with_a_time_out_of_range_is_refused() {
         let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(0) };
         let place = Place { keys: Vec::new(), position };
         for asked in [i64::MIN, i64::MAX, 1 << 48] {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_today_is_read_for_ever() {
+    fn cursors_of_version_1_stay_readable() {
         let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(42) };
         let keys = vec![Some(Key::Integer(1_614_686_400_000)), None, Some(Key::Text("é".to_owned()))];
         let cursor =

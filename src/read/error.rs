@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! Errors of queries.
 
 use tokio::time::{Instant, timeout_at};
 
@@ -10,10 +10,10 @@ use crate::{
     store::IndexError,
 };
 
-/// Why a question has no answer; a variant for each thing that the caller is told or does.
+/// Why a query failed; one variant for each message or reaction of the caller.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// There is nothing, or nothing that the caller may see.
+    /// Does not exist, or the caller may not see it.
     #[error("not found")]
     NotFound,
     #[error(transparent)]
@@ -26,17 +26,17 @@ pub enum ReadError {
     Busy,
     #[error("{0}; try again later")]
     TooManyStreams(String),
-    /// What is left out of a page would never be seen.
+    /// A numbered page must not leave out events, because the caller would never see them.
     #[error("the page would have more than {} MiB of events", PAGE_BYTES >> 20)]
     PageTooLarge,
     #[error(transparent)]
     Cursor(#[from] BadCursor),
-    /// A histogram's interval will not do.
+    /// The interval of a histogram is too short.
     #[error("{0}")]
     Interval(String),
     #[error("{0}")]
     TooManyChains(String),
-    /// A fault of this program or of a stored document; for the log.
+    /// An error in this program or in a stored document; only for the log.
     #[error("{0}")]
     Internal(String),
 }
@@ -62,7 +62,7 @@ impl ReadError {
     }
 }
 
-/// What the index answers, if it does so before the deadline.
+/// Waits for an answer of the index until the deadline.
 pub(super) async fn answered<T>(
     deadline: Instant,
     answer: impl Future<Output = Result<T, IndexError>>,

@@ -1,4 +1,4 @@
-//! One event by its id.
+//! Gets a single event by its id.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ pub struct EventRequest {
 }
 
 impl EventRequest {
-    /// The first in time of the events that have the id.
+    /// Queries the earliest event with the id.
     fn query(&self, scope: Scope) -> Result<Query, ReadError> {
         let field = |path: &str| schema::field(path).ok_or_else(|| ReadError::internal(format!("no field {path}")));
         let by_time = Sort::by(field("@timestamp")?, Order::Ascending).map_err(ReadError::internal)?;
@@ -43,7 +43,7 @@ impl EventRequest {
 }
 
 impl Reader {
-    /// The event as it was stored, or what is chosen of it.
+    /// Returns the event as it was stored, or its projection.
     pub async fn event(
         &self,
         caller: &Caller,

@@ -1,10 +1,11 @@
-//! An export: all events that match, from one point in time, in one of three formats, to the end or visibly not.
+//! Exports: all matching events as of one point in time, in one of three formats, with a proof of completeness.
 //!
-//! **Formats.** `ndjson`: one event a line. `json`: `{"data":[…],"count":…,"digest":"…","complete":true}`. `csv`: see [`columns`](crate::columns).
+//! **Formats.** `ndjson`: one event per line. `json`: `{"data":[…],"count":…,"digest":"…","complete":true}`. `csv`: see
+//! [`columns`](crate::columns).
 //!
-//! **What says that it is whole** is the [`ExportSummary`] at its end: how many events, and `sha-256=` with the SHA-256, in hexadecimal, of all
-//! bytes before compression. In the format `json` the closing members say the same; their digest is of the bytes up to and with the bracket
-//! that closes `data`.
+//! **Completeness.** An [`ExportSummary`] follows at the end: the number of events, and `sha-256=` with the hexadecimal SHA-256
+//! of all bytes before compression. In the format `json`, the closing members contain the same; their digest covers the bytes
+//! up to and including the bracket that closes `data`.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -26,10 +27,10 @@ use crate::{
     schema::UnknownField,
 };
 
-/// Bytes of documents that are read from the store at once, about.
+/// Approximate bytes of documents that are read from the store at once.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Events that are read at once: at first, and at least and at most later.
+/// Number of events that are read at once: in the first batch, and the range for later ones.
 const FIRST_BATCH: u64 = 500;
 const BATCH: std::ops::RangeInclusive<u64> = 10..=10_000;
 
@@ -38,11 +39,11 @@ pub struct ExportRequest {
     pub selection: Selection,
     pub sort: SortKeys,
     pub format: Format,
-    /// Whether the bytes are compressed with gzip.
+    /// Whether to compress the output with gzip.
     pub is_compressed: bool,
 }
 
-/// What is written of each event, and how.
+/// The output format, with the members or columns of each event.
 #[derive(Debug)]
 pub enum Format {
     NdJson(Projection),
@@ -50,7 +51,7 @@ pub enum Format {
     Csv(CsvColumns),
 }
 
-/// The columns of CSV: known fields, at most [`MAX_FIELDS`].
+/// The columns of CSV: known fields, at most [`MAX_FIELDS`] of them.
 #[derive(Debug)]
 pub struct CsvColumns(Columns);
 
@@ -71,28 +72,28 @@ impl Default for CsvColumns {
     }
 }
 
-/// What a whole export comes to.
+/// The summary of a complete export.
 #[derive(Debug)]
 pub struct ExportSummary {
     pub count: u64,
-    /// `sha-256=` and the digest of the bytes before compression.
+    /// `sha-256=` and the digest of the bytes before compression, in hexadecimal.
     pub digest: String,
 }
 
-/// An export that is being written.
+/// A running export.
 pub struct Export {
     reader: Arc<Reader>,
     scan: OpenScan,
-    /// `None` while it writes, and after it failed or was finished.
+    /// `None` while a batch is being written, and after a failure or the end.
     exporter: Option<Exporter>,
-    /// What was read and is not yet written.
+    /// Events that were read and are not yet written.
     batch: Vec<Bytes>,
     _permit: StreamPermit,
 }
 
 impl Reader {
-    /// Begins an export; the store has answered once. The export ends when the access that it began with is lost, which is for its
-    /// caller to watch.
+    /// Begins an export and reads the first batch from the store. The caller must use the watch to end the export when access
+    /// is lost.
     pub async fn export(
         self: &Arc<Self>,
         caller: &Caller,
@@ -113,8 +114,8 @@ impl Reader {
 }
 
 impl Export {
-    /// The next bytes; `None` once only those of [`Export::finish`] are left. The next events are read while those before them are made
-    /// into bytes.
+    /// Returns the next bytes; `None` once only those of [`Export::finish`] are left. Reads the next events while the previous
+    /// ones are being written.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         if self.batch.is_empty() {
             return if self.exporter.is_some() { Ok(None) } else { Err(after_failure()) };
@@ -130,7 +131,8 @@ impl Export {
         Ok(Some(bytes))
     }
 
-    /// The bytes that close the export. It counts as running until it is dropped, which is for when all of it has been taken.
+    /// Returns the bytes that close the export. The export counts as running until it is dropped; drop it once the client has
+    /// taken everything.
     pub fn finish(&mut self) -> Result<(Vec<u8>, ExportSummary), ReadError> {
         self.exporter.take().ok_or_else(after_failure)?.finish().map_err(ReadError::internal)
     }
@@ -140,20 +142,20 @@ fn after_failure() -> ReadError {
     ReadError::internal("an export cannot be resumed after it failed")
 }
 
-/// Makes bytes of events, on a thread that may take its time.
+/// Writes events on a blocking thread.
 async fn write(mut exporter: Exporter, batch: Vec<Bytes>) -> Result<(Exporter, Vec<u8>), ReadError> {
     let work = task::spawn_blocking(move || exporter.write(batch).map(|bytes| (exporter, bytes)));
     work.await.map_err(ReadError::internal)?.map_err(ReadError::internal)
 }
 
-/// As many events of this size as make a batch.
+/// Returns the number of events of this average size that fill a batch.
 fn next_limit(batch: &[Bytes]) -> u64 {
     let bytes: usize = batch.iter().map(Bytes::len).sum();
     let limit = BATCH_BYTES * batch.len() / bytes.max(1);
     u64::try_from(limit).unwrap_or(u64::MAX).clamp(*BATCH.start(), *BATCH.end())
 }
 
-/// Why events cannot be written.
+/// Why events could not be written.
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
     #[error("a stored document is not JSON: {0}")]
@@ -162,7 +164,7 @@ enum WriteError {
     Compress(#[from] std::io::Error),
 }
 
-/// Makes the bytes, piece by piece.
+/// Writes events in the format of the export.
 struct Exporter {
     format: Format,
     gzip: Option<GzEncoder<Vec<u8>>>,
@@ -176,7 +178,7 @@ impl Exporter {
         Self { format, gzip, digest: Sha256::new(), count: 0 }
     }
 
-    /// The bytes for the next events.
+    /// Returns the bytes for the next events.
     fn write(&mut self, documents: Vec<Bytes>) -> Result<Vec<u8>, WriteError> {
         let mut plain = Vec::with_capacity(documents.iter().map(|document| document.len() + 1).sum());
         if self.count == 0 {
@@ -188,7 +190,7 @@ impl Exporter {
         Ok(self.pass(plain)?)
     }
 
-    /// The bytes that close the export.
+    /// Returns the bytes that close the export.
     fn finish(mut self) -> Result<(Vec<u8>, ExportSummary), WriteError> {
         let mut plain = Vec::new();
         if self.count == 0 {
@@ -235,7 +237,7 @@ impl Exporter {
         Ok(())
     }
 
-    /// Counts the bytes into the digest, and compresses them if that is wanted; what comes out may be more or fewer.
+    /// Adds the bytes to the digest and compresses them if requested; the compressor may hold bytes back.
     fn pass(&mut self, plain: Vec<u8>) -> std::io::Result<Vec<u8>> {
         self.digest.update(&plain);
         match &mut self.gzip {
@@ -247,7 +249,7 @@ impl Exporter {
         }
     }
 
-    /// Of all bytes so far.
+    /// Returns the digest of all bytes so far.
     fn digest(&self) -> String {
         format!("sha-256={}", Hex(&self.digest.clone().finalize()))
     }

@@ -13,7 +13,7 @@ use crate::{
     store::Page,
 };
 
-/// Which events, in which order, how many of them and what of each: all but whose.
+/// Selection, order, paging and projection; the scope is separate.
 #[derive(Debug)]
 pub struct FindRequest {
     pub selection: Selection,
@@ -22,7 +22,7 @@ pub struct FindRequest {
     pub projection: Projection,
 }
 
-/// Which of the matching events to return: a numbered page, or the events behind a cursor.
+/// Which of the matching events to return: a numbered page, or the events after a cursor.
 #[derive(Debug)]
 pub struct Paging {
     per_page: u64,
@@ -34,14 +34,14 @@ enum Start {
     /// From 1.
     Page(u64),
     Cursor {
-        /// When the first page was asked for.
+        /// Time of the request for the first page.
         asked: UnixMillis,
         /// `None` for the first page.
         behind: Option<Box<Cursor>>,
     },
 }
 
-/// A page that cannot be asked for.
+/// Why a page cannot be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPaging {
     #[error("expected a page from [1]")]
@@ -53,7 +53,7 @@ pub enum BadPaging {
 }
 
 impl Paging {
-    /// A page, counted from 1. `per_page` may be 0, for the total alone.
+    /// Requests a numbered page, from 1. `per_page` may be 0, to get only the total.
     pub fn page(page: u64, per_page: u64) -> Result<Self, BadPaging> {
         if page == 0 {
             return Err(BadPaging::Zero);
@@ -64,7 +64,7 @@ impl Paging {
         Ok(Self { per_page, start: Start::Page(page) })
     }
 
-    /// The first page of those that cursors connect.
+    /// Requests the first page of a sequence that continues by cursors.
     pub fn first(per_page: u64, now: UnixMillis) -> Result<Self, BadPaging> {
         Self::by_cursor(per_page, Start::Cursor { asked: now, behind: None })
     }
@@ -77,7 +77,7 @@ impl Paging {
         if (1..=RESULT_WINDOW).contains(&per_page) { Ok(Self { per_page, start }) } else { Err(BadPaging::PerPage) }
     }
 
-    /// The number of the page; `None` with a cursor.
+    /// Returns the number of the page; `None` with cursors.
     pub fn number(&self) -> Option<u64> {
         match self.start {
             Start::Page(page) => Some(page),
@@ -89,7 +89,7 @@ impl Paging {
         self.per_page
     }
 
-    /// The instant that relative times of the question count from, which is the same on all of its pages.
+    /// Returns the instant from which relative times count, which is the same for all pages of a query.
     pub fn asked(&self, now: UnixMillis) -> UnixMillis {
         match self.start {
             Start::Page(_) => now,
@@ -102,20 +102,20 @@ impl Paging {
     }
 }
 
-/// One page of what was found.
+/// A page of events.
 pub struct Found {
-    /// How many events match in all, exactly.
+    /// The exact number of matching events.
     pub total: u64,
-    /// The events as they were stored; of each what the projection chooses.
+    /// The projections of the events; values are as they were stored.
     pub documents: Vec<Bytes>,
-    /// The cursor for what comes behind the page, where one was asked for and there may be more.
+    /// The cursor for the next page, if the request used cursors and there may be more events.
     pub next: Option<String>,
     /// `None` if nothing was read.
     pub memory: Option<AnswerMemory>,
 }
 
 impl FindRequest {
-    /// Where the request's cursor leads; refused if it belongs to another question.
+    /// Returns the place of the request's cursor; fails if it belongs to another query.
     pub(crate) fn after(&self, scope: &Scope) -> Result<Option<Place>, ReadError> {
         let Start::Cursor { behind: Some(cursor), .. } = &self.paging.start else {
             return Ok(None);
@@ -128,7 +128,7 @@ impl FindRequest {
         Query { after, offset, limit, ..self.selection.query(scope, self.sort.to_vec()) }
     }
 
-    /// The cursor for what comes behind this document, the last one of an answer about this scope.
+    /// Returns the cursor for the events after this document, the last one of an answer for this scope.
     pub(crate) fn cursor_behind(&self, document: &[u8], scope: &Scope) -> Result<String, ReadError> {
         let place = serde_json::from_slice(document).ok().and_then(|document: Value| Place::of(&document, &self.sort));
         let (Some(place), Start::Cursor { asked, .. }) = (place, &self.paging.start) else {

@@ -1,8 +1,9 @@
-//! The door to everything that is read: whoever asks, over whatever protocol, asks a [`Reader`].
+//! The entry point for everything that is read: every protocol reads through a [`Reader`].
 //!
 //! Requests are plain structs ([`FindRequest`], [`AggregateRequest`], [`ExportRequest`], [`TailRequest`], …), and so are results;
-//! nothing here knows HTTP. A protocol makes one of the other and writes down what comes. Whether the caller may read these
-//! events is asked in [`scope`], where what is read is recorded too; whether they may ask at all is for the protocol to check before.
+//! nothing here depends on HTTP. A protocol parses its requests into these structs and writes the results. [`scope`] checks
+//! whether the caller may read the requested events, and records reads in the audit log; the protocol has to check beforehand
+//! whether the caller may query at all.
 
 mod aggregate;
 mod buckets;
@@ -49,19 +50,19 @@ use crate::{
     store::EventIndex, time::Clock,
 };
 
-/// What reading may take.
+/// Limits on queries.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of all pages of events that are being read or sent.
+    /// Maximum bytes of all pages of events that are being read or sent.
     pub page_bytes: usize,
-    /// How many of each one caller may have running.
+    /// Maximum number of concurrent exports, and of tails, of one caller.
     pub exports_per_caller: usize,
     pub tails_per_caller: usize,
-    /// How long the index may take for one step of an answer that goes on for long.
+    /// How long the index may take for one step of a streamed answer.
     pub step_timeout: Duration,
 }
 
-/// Answers questions about the events of one index.
+/// Answers queries about the events of one index.
 pub struct Reader {
     index: Arc<dyn EventIndex>,
     access: Arc<Access>,
@@ -74,11 +75,11 @@ pub struct Reader {
     step_timeout: Duration,
 }
 
-/// What a result takes of the memory for answers; to be kept until the answer is sent.
+/// Reserved memory of a result; keep it until the answer is sent.
 pub type AnswerMemory = Reservation;
 
 impl Reader {
-    /// `confirmations` are those of the index's own store.
+    /// `confirmations` must be those of the index's store.
     pub fn new(
         index: Arc<dyn EventIndex>,
         confirmations: Confirmations,
@@ -100,12 +101,12 @@ impl Reader {
         }
     }
 
-    /// Waits until everything before this position of the journal can be found; `false` if that takes too long.
+    /// Waits until everything before this journal position can be found; `false` if the deadline passes.
     pub async fn wait_until_found(&self, end: Position, deadline: Instant) -> bool {
         tokio::time::timeout_at(deadline, self.visibility.wait(end)).await.is_ok()
     }
 
-    /// When a step of an answer that goes on for long has to be done.
+    /// Returns the deadline for one step of a streamed answer.
     fn step_deadline(&self) -> Instant {
         Instant::now() + self.step_timeout
     }

@@ -1,7 +1,7 @@
-//! Pages of events, in bounded memory.
+//! Reads pages of events in bounded memory.
 //!
-//! Before a page is read, memory is reserved for what it is likely to take, once for the events and once for the answer that is made of
-//! them. Where they are larger than that, it is read again with memory for the largest page. An answer keeps its memory until it is sent.
+//! Before a page is read, memory is reserved for its likely size, twice: for the events and for the answer. If the events are
+//! larger than that, the page is read again with memory for the largest page. An answer keeps its memory until it is sent.
 
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::{
     store::{EventIndex, Page},
 };
 
-/// An event mostly takes less.
+/// Estimated bytes of an event; most are smaller.
 const LIKELY: usize = 16 << 10;
 const LEAST: usize = 1 << 20;
 
@@ -21,12 +21,12 @@ pub(super) struct PageReader {
 }
 
 impl PageReader {
-    /// At most so many bytes in all pages together, raised to what one page needs.
+    /// `concurrent` is the maximum of bytes in all pages together; it is raised to what one page needs.
     pub(super) fn new(concurrent: usize) -> Self {
         Self { budget: MemoryBudget::of(concurrent.max(2 * PAGE_BYTES)) }
     }
 
-    /// A page, at most as large as the query says, and the memory for an answer of its size.
+    /// Reads a page of at most the query's size; returns it with the reserved memory for its answer.
     pub(super) async fn find(
         &self,
         index: &dyn EventIndex,
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_without_memory_for_its_answer_waits_and_is_then_refused() {
+    async fn a_query_without_memory_for_its_answer_waits_and_is_then_refused() {
         let store = MemoryStore::default();
         let event = draft().about("t", "1").with("message", "x").sealed(position(fresh_chain(), 0));
         store.append(&Target(String::new()), &[event]).await.unwrap();

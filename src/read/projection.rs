@@ -1,4 +1,4 @@
-//! What of a document is wanted: chosen members, with the bytes that their values have in the store.
+//! Projections: selected members of a document, byte for byte as in the store.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -16,10 +16,10 @@ pub struct Projection {
     selectors: Option<Vec<Selector>>,
 }
 
-/// The most fields or columns that a request may name.
+/// Maximum number of fields or columns in a request.
 pub const MAX_FIELDS: usize = 200;
 
-/// Fields that cannot be returned.
+/// Why fields cannot be returned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFields {
     #[error(transparent)]
@@ -28,7 +28,7 @@ pub enum BadFields {
     Unknown(#[from] UnknownField),
 }
 
-/// Selects a member by its dotted path, in which `*` matches anything, dots included. An object is selected with all
+/// Selects a member by its dotted path, in which `*` matches anything, including dots. An object is selected with all
 /// of its members.
 #[derive(Debug)]
 pub(super) struct Selector {
@@ -38,7 +38,7 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    /// Fails if no document has such a member.
+    /// Fails if no document can have such a member.
     pub(super) fn new(text: &str) -> Result<Self, UnknownField> {
         let selector = Self::parse(text);
         if selector.is_of_known_fields() { Ok(selector) } else { Err(UnknownField::new(text)) }
@@ -56,7 +56,7 @@ impl Selector {
         })
     }
 
-    /// Whether something below this path may be chosen.
+    /// Whether a member below this path may be selected.
     fn reaches_below(&self, path: &str) -> bool {
         if self.pattern.is_exact() {
             return is_below(&self.beginning, path);
@@ -65,7 +65,7 @@ impl Selector {
     }
 }
 
-/// `a`, `a.b` and `a.b.c` of `a.b.c`.
+/// Returns `a`, `a.b` and `a.b.c` for `a.b.c`.
 fn paths_to(path: &str) -> impl Iterator<Item = &str> {
     let objects = path.match_indices('.').filter_map(|(at, _)| path.get(..at));
     objects.chain([path])
@@ -84,14 +84,14 @@ impl Projection {
         self.selectors.is_none()
     }
 
-    /// The members that these paths select, as `event.action`, `user` or `kibana.*`.
+    /// Parses paths such as `event.action`, `user` or `kibana.*`.
     pub fn of(paths: &[impl AsRef<str>]) -> Result<Self, BadFields> {
         TooMany::check(paths.len(), MAX_FIELDS)?;
         let selectors: Result<_, _> = paths.iter().map(|path| Selector::new(path.as_ref())).collect();
         Ok(Self { selectors: Some(selectors?) })
     }
 
-    /// What is chosen of a document. Objects and arrays of objects of which nothing is chosen are left out.
+    /// Returns the selected members of a document. Objects and arrays of objects without selected members are left out.
     pub fn apply(&self, document: Bytes) -> Result<Bytes, serde_json::Error> {
         let Some(selectors) = &self.selectors else {
             return Ok(document);
@@ -105,7 +105,7 @@ impl Projection {
     }
 }
 
-/// Writes what is chosen of a value at this path; `false` if that is nothing, and then nothing is written.
+/// Writes the selected members of the value at this path; returns `false` and writes nothing if there are none.
 fn keep(value: &str, path: &str, selectors: &[Selector], kept: &mut Vec<u8>) -> Result<bool, serde_json::Error> {
     match value.as_bytes().first() {
         Some(b'{') => keep_object(value, path, selectors, kept),
@@ -141,7 +141,7 @@ fn keep_object(value: &str, path: &str, selectors: &[Selector], kept: &mut Vec<u
     Ok(has_any)
 }
 
-/// The elements have the path of their array.
+/// Elements have the path of their array.
 fn keep_array(value: &str, path: &str, selectors: &[Selector], kept: &mut Vec<u8>) -> Result<bool, serde_json::Error> {
     let start = kept.len();
     for element in serde_json::from_str::<Vec<&RawValue>>(value)? {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_kept_as_they_are_written() {
+    fn members_keep_their_bytes() {
         for (names, expected) in [
             (&["event.action"][..], r#"{"event":{"action":"a\u0041"}}"#),
             (&["x"], r#"{"x":1.50}"#),
@@ -191,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn without_names_the_document_is_the_very_same_bytes() {
+    fn without_names_the_document_is_unchanged() {
         let document = Bytes::from_static(b"{ \"odd\" : 1 }");
         assert_eq!(Projection::whole().apply(document.clone()).unwrap(), document);
     }
 
     #[test]
-    fn names_that_no_document_can_have_are_known() {
+    fn names_that_no_document_can_have_are_refused() {
         for known in ["event", "event.action", "event.*", "*", "labels.any.thing", "kibana.saved_objects.*", "*.id"] {
             assert!(Selector::new(known).is_ok(), "{known}");
         }

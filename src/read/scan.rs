@@ -1,4 +1,4 @@
-//! A scan of the index that is let go whichever way its reader ends.
+//! A scan of the index that is always closed.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::{
     store::{EventIndex, Scan},
 };
 
-/// How long the store may take to let go.
+/// How long the store may take to close a scan.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Closed when it is dropped, in the background.
+/// A scan that is closed in the background when it is dropped.
 pub(crate) struct OpenScan(Option<Box<dyn Scan>>);
 
 impl OpenScan {
@@ -29,7 +29,7 @@ impl OpenScan {
         Ok(Self(Some(answered(deadline, index.scan(query)).await?)))
     }
 
-    /// The next events, at most so many; none at the end.
+    /// Returns the next events, at most `limit`; none at the end.
     pub(crate) async fn next(&mut self, limit: u64, deadline: Instant) -> Result<Vec<Bytes>, ReadError> {
         match &mut self.0 {
             Some(scan) => answered(deadline, scan.next(limit)).await,
@@ -40,7 +40,7 @@ impl OpenScan {
 
 impl Drop for OpenScan {
     fn drop(&mut self) {
-        // Where nothing runs any more, the store lets go by itself.
+        // Without a runtime, the store closes the scan itself.
         if let (Some(scan), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(close(scan));
         }
@@ -49,6 +49,6 @@ impl Drop for OpenScan {
 
 async fn close(scan: Box<dyn Scan>) {
     if timeout(CLOSE_TIMEOUT, scan.close()).await.is_err() {
-        tracing::warn!("the store did not let go of a scan in time");
+        tracing::warn!("the store did not close a scan in time");
     }
 }

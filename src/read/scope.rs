@@ -1,4 +1,4 @@
-//! Which events a question is about, and whether the caller may ask that.
+//! The scope of a query, and whether the caller may read it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     query::{ObjectScope, Scope, TooMany, Visible},
 };
 
-/// The events that a question is about.
+/// The scope that a request asks for.
 #[derive(Debug)]
 pub enum RequestedScope {
     /// Events of saved objects of one type.
@@ -29,15 +29,15 @@ pub enum RequestedScope {
     Everything,
 }
 
-/// The most ids of one question: an engine takes no more in one list of terms.
+/// Maximum number of ids in a query: engines accept no more in a `terms` query.
 pub const MAX_IDS: usize = 65_536;
 
-/// Ids of saved objects, each once, at most [`MAX_IDS`].
+/// Ids of saved objects without duplicates, at most [`MAX_IDS`].
 #[derive(Debug, Default)]
 pub struct ObjectIds {
     ids: Vec<String>,
     known: HashSet<String>,
-    /// Repeated ids included.
+    /// Includes duplicates.
     count: usize,
 }
 
@@ -46,7 +46,7 @@ impl ObjectIds {
         Self { ids: vec![id], ..Self::default() }
     }
 
-    /// Adds an id. Repeated ids count, but are kept once: an authority is asked about each.
+    /// Adds an id. Duplicates count towards the limit, but are kept once, because an authority is asked about each id.
     pub fn add(&mut self, id: String) -> Result<(), TooMany> {
         TooMany::check(self.count + 1, MAX_IDS)?;
         self.count += 1;
@@ -62,7 +62,7 @@ impl ObjectIds {
 }
 
 impl RequestedScope {
-    /// Whether it names no objects: there is nothing to find, and no permission to ask for.
+    /// Whether it names no objects, so that there is nothing to find and no permission to check.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Objects { ids, .. } => ids.as_slice().is_empty(),
@@ -71,12 +71,12 @@ impl RequestedScope {
     }
 }
 
-/// How soon an answer that goes on for long ends after its caller has lost access.
+/// How often a streamed answer checks whether its caller still has access.
 const RECHECK: Duration = Duration::from_secs(3);
 
 impl Reader {
-    /// The caller's permit to read these events: the one place where questions meet access. Records reads by those who
-    /// may read everything, if that is wanted, and every export.
+    /// Checks whether the caller may read these events; all queries pass through here. Records every export, and, if
+    /// configured, reads that a role permits.
     pub(super) async fn permit(
         &self,
         caller: &Caller,
@@ -100,13 +100,13 @@ impl Reader {
         Ok(permit)
     }
 
-    /// Watches over what the permit was given for.
+    /// Watches the access that the permit is based on.
     pub(super) fn watch(self: &Arc<Self>, caller: &Caller, permit: Permit) -> AccessWatch {
         AccessWatch { reader: Arc::clone(self), caller: caller.clone(), permit }
     }
 }
 
-/// Watches over the access that an answer which goes on for long began with.
+/// Watches the access of a streamed answer.
 pub struct AccessWatch {
     reader: Arc<Reader>,
     caller: Caller,
@@ -114,8 +114,8 @@ pub struct AccessWatch {
 }
 
 impl AccessWatch {
-    /// Waits until the caller is no longer who they were, as when a key was revoked, a token ended or the roles changed; or until
-    /// the authority no longer lets them read what the permit is for. Other systems are asked no more often than `access.cache` says.
+    /// Waits until the caller's identity changes, such as after a key was revoked, a token expired or roles changed, or until
+    /// the authority no longer permits the read. Other systems are asked at most once per `access.cache`.
     pub async fn lost(&self) {
         let Self { reader, caller: Caller { principal, credentials, .. }, permit } = self;
         let access = &reader.access;
@@ -135,7 +135,7 @@ impl AccessWatch {
     }
 }
 
-/// How many of the ids that were asked for are in the record.
+/// Maximum number of requested ids in a record.
 const RECORDED_IDS: usize = 20;
 
 fn record(caller: &Caller, action: Action, events: &Scope) -> Record {

@@ -1,4 +1,4 @@
-//! Which events of a scope a question is about.
+//! The selection of events within a scope.
 
 use crate::{
     event::UnixMillis,
@@ -11,12 +11,12 @@ pub struct Selection {
     pub start: Option<UnixMillis>,
     pub end: Option<UnixMillis>,
     pub filter: Filter,
-    /// The filter as it was written, without the white space around it; a cursor belongs to it.
+    /// The text of the filter, trimmed; a cursor is only valid for the same text.
     pub filter_text: String,
 }
 
 impl Selection {
-    /// All events of the selection in this scope; the first page is empty.
+    /// Returns a query for the selection in this scope, with a limit of 0.
     pub(super) fn query(&self, scope: Scope, sort: Vec<Sort>) -> Query {
         Query {
             scope,

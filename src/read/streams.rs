@@ -1,4 +1,4 @@
-//! How many answers that go on for long there may be at once, in all and of one caller.
+//! Limits concurrent streamed answers, in total and per caller.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     limiter::{KeyedLimiter, KeyedPermit},
 };
 
-/// How many of each kind this process serves at once: each keeps something open in the store, or asks it again and again.
+/// Maximum number of each kind in this process: exports keep a scan open in the store, tails query it repeatedly.
 const MAX_EXPORTS: usize = 8;
 const MAX_TAILS: usize = 64;
 
@@ -19,7 +19,7 @@ pub(super) struct StreamLimiter {
     tails: Limiter,
 }
 
-/// Held for as long as the answer goes on.
+/// Held until the answer ends.
 pub(super) struct StreamPermit {
     _in_all: OwnedSemaphorePermit,
     _of_caller: KeyedPermit<String>,
@@ -72,7 +72,7 @@ mod tests {
     use crate::access::Realm;
 
     #[test]
-    fn a_caller_has_only_so_many_places_and_gets_them_back() {
+    fn the_limits_are_per_caller_and_permits_are_returned() {
         let streams = StreamLimiter::new(2, 1);
         let caller = |name: &str| Principal { name: name.to_owned(), realm: Realm::ApiKey, grants: Vec::new() };
         let taken = [streams.begin_export(&caller("a")).unwrap(), streams.begin_export(&caller("a")).unwrap()];

@@ -1,17 +1,17 @@
-//! Tokens: texts that only this program reads, such as cursors. Clients keep them and hand them in again.
+//! Tokens: opaque texts such as cursors, which clients keep and send back.
 //!
-//! **Format.** Base64url without padding of a byte with the version, the content, and the first 8 bytes of the SHA-256 of both. That
-//! finds damage, not forgery; so nothing may be believed of a content that a caller could not as well ask for.
+//! **Format.** Base64url without padding of a version byte, the content, and the first 8 bytes of the SHA-256 of both. The
+//! checksum detects damage, not forgery, so a content must not grant anything that a caller could not request anyway.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 const CHECK_BYTES: usize = 8;
 
-/// Why a text is no token of this version.
+/// Why a text is not a token of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadToken {
-    /// It is no token at all.
+    /// Not a token.
     Foreign,
     OtherVersion,
     Damaged,
@@ -43,12 +43,12 @@ fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
     first_bytes(Sha256::digest(bytes).as_slice())
 }
 
-/// The first bytes of a digest.
+/// Returns the first bytes of a digest.
 pub(super) fn first_bytes<const N: usize>(digest: &[u8]) -> [u8; N] {
     digest.first_chunk().copied().unwrap_or([0; N])
 }
 
-/// Takes so many bytes from the front.
+/// Takes `N` bytes from the front.
 pub(super) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     let (first, after) = rest.split_first_chunk()?;
     *rest = after;
@@ -64,7 +64,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_content_comes_back_in_its_own_version_alone(content: Vec<u8>, version: u8) {
+        fn a_content_round_trips_only_in_its_own_version(content: Vec<u8>, version: u8) {
             let text = encode(version, &content);
             prop_assert_eq!(decode(version, &text), Ok(content));
             prop_assert_eq!(decode(version.wrapping_add(1), &text), Err(BadToken::OtherVersion));
@@ -81,7 +81,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_that_lost_some_or_was_changed_is_refused(content: Vec<u8>, at: prop::sample::Index) {
+        fn a_truncated_or_changed_text_is_refused(content: Vec<u8>, at: prop::sample::Index) {
             let text = encode(1, &content);
             prop_assert!(decode(1, &text[..at.index(text.len())]).is_err());
             let mut changed = URL_SAFE_NO_PAD.decode(&text).unwrap();

@@ -1,4 +1,4 @@
-//! When events that were logged can be found.
+//! Waits until logged events can be found.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,10 +6,10 @@ use tokio::{sync::Mutex, time::sleep};
 
 use crate::{backoff::Backoff, journal::Position, ship::Confirmations, store::EventIndex};
 
-/// How long after a refresh that failed the next one is tried, at first.
+/// Initial wait after a failed refresh.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
-/// Makes what the store has confirmed visible, with one refresh for all who wait.
+/// Makes confirmed events visible, with one refresh for all waiting requests.
 pub(super) struct Visibility {
     index: Arc<dyn EventIndex>,
     confirmations: Confirmations,
@@ -22,11 +22,11 @@ impl Visibility {
         Self { index, confirmations, refreshed: Mutex::new(Position(0)) }
     }
 
-    /// Waits until everything before this position of the journal is found, however long that takes.
+    /// Waits until everything before this journal position can be found, without a timeout.
     pub(super) async fn wait(&self, end: Position) {
         let mut confirmations = self.confirmations.clone();
         confirmations.reach(end).await;
-        // Whoever comes while another refreshes waits for it, and most often finds itself covered.
+        // Requests that arrive during a refresh wait for it; usually it covers them.
         let mut refreshed = self.refreshed.lock().await;
         let mut backoff = Backoff::starting_at(FIRST_WAIT);
         while *refreshed < end {

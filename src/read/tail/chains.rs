@@ -1,8 +1,9 @@
-//! Which chains a tail follows, and which of them its id names.
+//! The chains that a tail follows, and the chains that its id names.
 //!
-//! Every data folder of a writer leaves a chain behind, and an id has to fit into the head of a request. So where there are more than
-//! [`NAMED`], those that are at rest, and read to their end, are left out, the longest at rest first; the id says until when they were
-//! received. Nor are those asked about round by round; that they are no longer at rest is seen when it is asked which chains there are.
+//! Every data folder of a writer leaves a chain behind, but an id has to fit into the head of a request. If there are more than
+//! [`NAMED`] chains, the id leaves out chains that are at rest and completely read, the longest at rest first; it contains the
+//! time until which their events were read. The tail does not query those chains every round; it notices new events in them
+//! when it lists the chains.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +17,11 @@ use crate::{
     read::{ReadError, error::answered},
 };
 
-/// How many chains an id names whether they are at rest or not: so many that it is taken by what stands before a server, too.
+/// Number of chains that an id names even if they are at rest: few enough that proxies accept the id in a header.
 const NAMED: usize = 250;
 
 impl Tail {
-    /// Finds the chains never heard of, and those that are no longer at rest.
+    /// Finds new chains, and chains that are no longer at rest.
     pub(super) async fn discover(&mut self) -> Result<(), ReadError> {
         let ends = answered(self.reader.step_deadline(), self.reader.index.chains()).await?;
         for end in &ends {
@@ -45,7 +46,7 @@ impl Tail {
         Ok(())
     }
 
-    /// What is to be read next of a chain that the id did not name.
+    /// Returns the next sequence to read in a chain that the id does not name.
     async fn next_of_unnamed(&self, end: &ChainEntry) -> Result<Sequence, ReadError> {
         let (chain, last) = (end.position.chain, end.position.sequence);
         let Some(until) = self.positions.read_until else { return Ok(Sequence(0)) };
@@ -57,7 +58,7 @@ impl Tail {
             let first = answered(self.reader.step_deadline(), index.first(chain, Sequence(at))).await?;
             Ok::<_, ReadError>(first.filter(|first| first.received <= until).map(|first| first.position.sequence))
         };
-        // A chain never goes back in time.
+        // Receive times never decrease within a chain, so a binary search works.
         let Some(Sequence(first)) = is_read(0).await? else { return Ok(Sequence(0)) };
         let (mut low, mut high) = (first + 1, last.0);
         while low < high {
@@ -70,7 +71,7 @@ impl Tail {
         Ok(Sequence(low))
     }
 
-    /// Leaves out of the id what need not be named.
+    /// Removes chains at rest from the id if it names too many chains.
     pub(super) fn let_rest(&mut self) {
         let excess = self.positions.next.len().saturating_sub(NAMED);
         if excess == 0 {
@@ -78,7 +79,7 @@ impl Tail {
         }
         let young = start::young(&self.reader);
         let at_rest = |(chain, next): (&ChainId, &Sequence)| match self.ends.get(chain) {
-            // Whatever there was of it was deleted.
+            // All its events were deleted.
             None => Some((UnixMillis(i64::MIN), *chain)),
             Some(end) => (end.received < young && *next > end.position.sequence).then_some((end.received, *chain)),
         };
@@ -92,7 +93,7 @@ impl Tail {
         }
     }
 
-    /// That there are not more chains to be named than an id has room for.
+    /// Fails if there are more chains to name than fit into an id.
     pub(super) fn fits(&self) -> Result<(), ReadError> {
         let count = self.positions.next.len();
         if count <= MOST_CHAINS {
@@ -104,7 +105,7 @@ impl Tail {
         )))
     }
 
-    /// Passes what there is of chains at rest that have nothing to show, so that they need not be named.
+    /// Skips to the end of chains at rest that have no matching events, so that the id need not name them.
     pub(super) async fn pass_what_rests(&mut self) -> Result<(), ReadError> {
         if self.behind(true).next().is_some() {
             let with_more = self.chains_with_more().await?;
@@ -119,8 +120,8 @@ impl Tail {
         self.positions.next.extend(passed);
     }
 
-    /// The chains that the store has more of than was read, and what comes behind that; if there are too many to be named, those
-    /// at rest are apart from the others.
+    /// Returns the chains with unread events, and the sequence after their last event. If there are more than [`NAMED`] chains,
+    /// `are_resting` selects those at rest or the others; if not, all of them count as active.
     pub(super) fn behind(&self, are_resting: bool) -> impl Iterator<Item = (ChainId, Sequence)> {
         let young = if self.positions.next.len() > NAMED { start::young(&self.reader) } else { UnixMillis(i64::MIN) };
         let ends = self.positions.next.iter().filter_map(|(chain, next)| Some((next, self.ends.get(chain)?)));
@@ -129,7 +130,7 @@ impl Tail {
         behind.map(|(_, end)| (end.position.chain, end.position.sequence.next()))
     }
 
-    /// The chains that have events to show at or behind the position to be read next.
+    /// Returns the chains with matching events at or after the next position to read.
     pub(super) async fn chains_with_more(&self) -> Result<Vec<ChainId>, ReadError> {
         let rests: Result<Vec<_>, _> =
             self.positions.next.iter().map(|(chain, next)| self.rest(*chain, *next)).collect();

@@ -1,4 +1,4 @@
-//! When a tail looks at the store again.
+//! The schedule on which a tail polls the store.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Gone, Interrupted, Tail, TailMessage, TailOutput};
 
-/// How long after a look at the store the next one is: at least, when more is confirmed; and at most, first and last, when not.
+/// The pause between polls: at least `SOONEST` when more events are confirmed; otherwise from `SOON` growing to `LATEST`.
 const SOONEST: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(5);
 
 impl Tail {
-    /// Shows what comes, for as long as somebody reads.
+    /// Sends new events until the reader is gone.
     pub async fn follow(&mut self, output: &impl TailOutput) -> Gone {
         let mut confirmations = self.reader.confirmations.from_now();
         if let Err(gone) = output.send(TailMessage::Begin { id: self.positions.encode() }).await {

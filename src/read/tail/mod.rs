@@ -1,9 +1,10 @@
-//! A tail: events as the store gets them, each once, whatever order they arrive in.
+//! Tails: new events of the store, each exactly once, whatever order they arrive in.
 //!
-//! It follows positions in chains, not times. Of each chain it knows the position to be read next. Events arrive out of order, as
-//! several bulks are under way at once; so of a chain only as much is read as is there without a hole ([`EventIndex::reach`]), and that is asked
-//! before the events are, so that none which arrives in between is passed over. What lies behind a hole waits. **A hole that stays
-//! for [`PATIENCE`]** is announced as a gap and passed: what fills it later, such as a dead letter that is replayed, is found, and not shown.
+//! A tail follows positions in chains, not times. It knows the next position to read in each chain. Events arrive out of order,
+//! because several bulks are in flight at once. So a chain is only read up to its first hole ([`EventIndex::reach`]), which is
+//! determined before the events are read, so that an event that arrives in between is not skipped. Events after a hole wait.
+//! **A hole that lasts for [`PATIENCE`]** is announced as a gap and skipped: events that fill it later, such as a replayed dead
+//! letter, can be found but are not shown.
 //!
 //! [`EventIndex::reach`]: crate::store::EventIndex::reach
 
@@ -35,26 +36,26 @@ use crate::{
     schema::{self, Field},
 };
 
-/// How long a hole in a chain may stay before what lies behind it is shown.
+/// How long a hole in a chain may last before the events after it are shown.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often the positions of chains go on that have nothing to show.
+/// How often the positions of chains without matching events are advanced.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
-/// How often it is asked which chains there are.
+/// How often the chains are listed.
 const DISCOVER: Duration = Duration::from_secs(10);
 
-/// Events that are read at once.
+/// Maximum events that are read at once, and their bytes.
 const PAGE: u64 = 100;
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Chains that one question is about.
+/// Maximum chains in one query.
 const CHAINS_AT_ONCE: usize = 100;
 
-/// Questions about chains that are under way at once.
+/// Maximum concurrent queries about chains.
 const CONCURRENT: usize = 4;
 
-/// Which events are followed, from where on, and what of each is shown.
+/// Filter, projection and start of a tail.
 pub struct TailRequest {
     pub filter: Filter,
     pub projection: Projection,
@@ -63,15 +64,15 @@ pub struct TailRequest {
 
 /// Where a tail begins.
 pub enum Begin {
-    /// With what is stored from now on.
+    /// With events that are stored from now on.
     Now,
-    /// With all events that happened from then on.
+    /// With all events that happened at this time or later.
     Since(UnixMillis),
-    /// Where another one ended.
+    /// After the position of an earlier tail.
     Resumed(Positions),
 }
 
-/// What a tail tells its reader. It can be resumed behind a message by the message's `id`.
+/// A message of a tail. Its `id` resumes the tail after the message.
 pub enum TailMessage<'a> {
     /// The first message.
     Begin {
@@ -81,28 +82,28 @@ pub enum TailMessage<'a> {
         id: String,
         document: Bytes,
     },
-    /// Positions of a chain, both included, that the store did not get for a minute, and that are passed.
+    /// An inclusive range of positions that did not reach the store within a minute and is skipped.
     Gap {
         id: String,
         chain: ChainId,
         from: Sequence,
         to: Sequence,
     },
-    /// How far the tail has come, without an event.
+    /// The progress of the tail, without an event.
     Position {
         id: String,
     },
-    /// The index does not answer; the tail goes on by itself.
+    /// The index does not answer; the tail continues automatically.
     Waiting(&'a ReadError),
 }
 
-/// Who reads a tail.
+/// The reader of a tail.
 pub trait TailOutput: Sync {
-    /// Waits until there is room for the message.
+    /// Sends a message; waits until there is room for it.
     fn send(&self, message: TailMessage<'_>) -> impl Future<Output = Result<(), Gone>> + Send;
 }
 
-/// Nobody reads any more, or not fast enough.
+/// The reader is gone, or too slow.
 #[derive(Debug)]
 pub struct Gone;
 
@@ -113,11 +114,11 @@ pub struct Tail {
     filter: Filter,
     projection: Projection,
     positions: Positions,
-    /// What is to be read next of chains that are at rest, and not named.
+    /// The next sequence of chains at rest that the id does not name.
     resting: BTreeMap<ChainId, Sequence>,
-    /// What stood last in each chain when it was last asked.
+    /// The last entry of each chain when the chains were last listed.
     ends: BTreeMap<ChainId, ChainEntry>,
-    /// Where chains wait at a hole, and since when.
+    /// The hole that a chain waits at, and since when.
     waiting: BTreeMap<ChainId, (Sequence, Instant)>,
     caught_up: Instant,
     discovered: Instant,
@@ -130,7 +131,7 @@ struct Fields {
     sequence: &'static Field,
 }
 
-/// Why a round of reading ended early.
+/// Why a round was interrupted.
 enum Interrupted {
     Reader,
     Index(ReadError),
@@ -148,7 +149,7 @@ impl From<ReadError> for Interrupted {
     }
 }
 
-/// Positions of one chain, both included.
+/// An inclusive range of positions in one chain.
 #[derive(Clone, Copy)]
 struct Reach {
     chain: ChainId,
@@ -157,8 +158,8 @@ struct Reach {
 }
 
 impl Reader {
-    /// Ready to follow, from where the request says; the store has answered once. The tail ends when the access that it began with is
-    /// lost, which is for its caller to watch.
+    /// Prepares a tail, which includes first queries to the store. The caller must use the watch to end the tail when access is
+    /// lost.
     pub async fn tail(
         self: &Arc<Self>,
         caller: &Caller,
@@ -199,7 +200,7 @@ impl Reader {
 }
 
 impl Tail {
-    /// Shows what there is to show; whether there was anything.
+    /// Shows all readable events; returns whether there were any.
     async fn round(&mut self, output: &impl TailOutput) -> Result<bool, Interrupted> {
         if self.discovered.elapsed() >= DISCOVER {
             self.discover().await?;
@@ -256,7 +257,7 @@ impl Tail {
         buckets.into_iter().map(|bucket| chain(bucket.value)).collect()
     }
 
-    /// How far each of these chains can be read; those that wait at a hole, or have nothing new, are left out.
+    /// Returns how far each of these chains can be read. Chains that wait at a hole or have nothing new are left out.
     async fn reaches(&self, chains: &[ChainId]) -> Result<Vec<Reach>, ReadError> {
         let mut reaches = Vec::with_capacity(chains.len());
         for chains in chains.chunks(CONCURRENT) {
@@ -271,8 +272,8 @@ impl Tail {
         Ok(to.map(|to| Reach { chain, from, to }))
     }
 
-    /// Shows the events within these positions; whether there were any. What comes mostly fits one page; of a backlog the
-    /// rest is read in one go.
+    /// Shows the events in these ranges; returns whether there were any. New events usually fit into one page; the rest of a
+    /// backlog is read with a scan.
     async fn show(&mut self, reaches: &[Reach], output: &impl TailOutput) -> Result<bool, Interrupted> {
         let index = Arc::clone(&self.reader.index);
         let query = self.query(self.within_any(reaches)?, PAGE);
@@ -318,7 +319,7 @@ impl Tail {
         Ok(output.send(message).await?)
     }
 
-    /// A chain that has something behind a hole; whether the hole was passed.
+    /// Handles a chain with events after a hole; returns whether the hole was skipped.
     async fn wait_at_hole(&mut self, chain: ChainId, output: &impl TailOutput) -> Result<bool, Interrupted> {
         let hole = self.positions.of(chain);
         let waiting = self.waiting.entry(chain).or_insert_with(|| (hole, Instant::now()));
@@ -337,7 +338,7 @@ impl Tail {
         Ok(true)
     }
 
-    /// The position of the first event to show that is there at or behind this one.
+    /// Returns the position of the first matching event at or after this one.
     async fn first_behind(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, ReadError> {
         let query = self.query(self.rest(chain, from)?, 1);
         let index = &self.reader.index;
@@ -345,7 +346,7 @@ impl Tail {
         page.documents.first().map(|document| position_of(document).map(|position| position.sequence)).transpose()
     }
 
-    /// What the client wants, and this too, in the order of chains.
+    /// Returns a query for events that match the client's filter and this one, in chain order.
     fn query(&self, filter: Filter, limit: u64) -> ScopedQuery {
         access::scope(self.permit.clone(), |scope| Query {
             scope,

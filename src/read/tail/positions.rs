@@ -1,11 +1,11 @@
-//! How far a tail has come, as the id of an event, from which it can be resumed.
+//! The positions of a tail, encoded as the id of an event, from which the tail can be resumed.
 //!
-//! **Format, version 1**, as the content of a [token](crate::read::token): a byte of bits, and times (8 bytes, the highest
-//! first, milliseconds since 1970): if bit 0 is set, the earliest that is wanted; if bit 1 is, until when chains that are not named were read. Then
-//! for each chain that is named its id (16 bytes) and the sequence that is to be read next, in groups of seven bits, the lowest first, with the highest
-//! bit of each byte set but the last. Of a chain that is not named, everything received until then was read; without that time, nothing.
+//! **Format, version 1**, as the content of a [token](crate::read::token): a byte of flags, then times (8 bytes, big-endian,
+//! milliseconds since 1970): `since` if bit 0 is set, `read_until` if bit 1 is set. Then, for each named chain, its id (16 bytes)
+//! and the next sequence to read as a LEB128 varint. In chains that are not named, everything received until `read_until` was
+//! read; without that time, nothing.
 //!
-//! Nothing binds positions to a question: they say what was read, not what was shown.
+//! Positions do not depend on the query: they record what was read, not what was shown.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +18,15 @@ const VERSION: u8 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
-    /// Events that happened before are not wanted.
+    /// Events that happened before this time are not shown.
     pub(super) since: Option<UnixMillis>,
-    /// Of chains that are not named, what was received until then was read; if this is `None`, nothing was.
+    /// In chains that are not named, everything received until this time was read; if `None`, nothing was.
     pub(super) read_until: Option<UnixMillis>,
-    /// What is to be read next of each chain that is named.
+    /// The next sequence to read in each named chain.
     pub(super) next: BTreeMap<ChainId, Sequence>,
 }
 
-/// Why a text is no id of an event of a tail.
+/// Why a text is not the id of an event of a tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPositions {
     #[error("expected the id of an event of a tail")]
@@ -77,7 +77,7 @@ fn write_number(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
-/// The most chains that are named. An id of so many is a text of about 100 KiB, and the head of a request has at most 128.
+/// Maximum number of named chains. An id of that many has about 100 KiB; the head of a request may have 128 KiB.
 pub(super) const MOST_CHAINS: usize = 4_000;
 
 fn read(mut rest: &[u8]) -> Option<Positions> {
@@ -107,7 +107,7 @@ fn read_number(rest: &mut &[u8]) -> Option<u64> {
         let [byte] = *take(rest)?;
         number |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            // Every store counts sequences in 64 bits with a sign.
+            // Stores keep sequences as signed 64-bit integers.
             return i64::try_from(number).is_ok().then_some(number);
         }
     }
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn positions_come_back_as_they_were(positions in positions()) {
+        fn positions_round_trip(positions in positions()) {
             prop_assert_eq!(Positions::decode(&positions.encode()), Ok(positions));
         }
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_today_is_read_for_ever() {
+    fn ids_of_version_1_stay_readable() {
         let next = BTreeMap::from([(ChainId::from_bytes([7; 16]), Sequence(300))]);
         let of_then = Positions { since: Some(UnixMillis(5)), read_until: None, next };
         let of_many = Positions { read_until: Some(UnixMillis(6)), ..of_then.clone() };

@@ -1,8 +1,8 @@
-//! Where a tail begins that is to show what is stored from now on.
+//! The start of a tail that shows events stored from now on.
 //!
-//! That is behind the last event of each chain, unless a bulk with earlier ones is still under way: then a chain has a hole that will be
-//! filled, and it begins there. Old holes are of events that were deleted, or that were lost with their writer; so a hole counts if what stands
-//! behind it is of the last [`YOUNG`].
+//! That is after the last event of each chain, unless a bulk with earlier events is still in flight: then the chain has a hole
+//! that will be filled, and the tail starts there. Old holes are events that were deleted or lost with their writer, so a hole
+//! only counts if the event after it was received within the last [`YOUNG`].
 
 use std::time::Duration;
 
@@ -14,25 +14,26 @@ use crate::{
     read::{ReadError, Reader, error::answered},
 };
 
-/// What was received longer ago, and is not in the store, is not expected any more.
+/// Events that were received longer ago and are not in the store are no longer expected.
 pub(super) const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many positions before the end of a chain may have a hole that counts: more than bulks of the usual size that are under way have in all.
+/// Number of positions before the end of a chain that are searched for holes: more events than all bulks of the usual size in
+/// flight contain.
 const LOOK_BACK: u64 = 100_000;
 
-/// How many old holes are passed in search of one that counts.
+/// Maximum number of old holes that are skipped in search of one that counts.
 const OLD_HOLES: usize = 100;
 
-/// What was received before is not expected any more.
+/// Returns the time before which received events are no longer expected.
 pub(super) fn young(reader: &Reader) -> UnixMillis {
     let age = i64::try_from(YOUNG.as_millis()).unwrap_or(i64::MAX);
     UnixMillis(reader.clock.now().0.saturating_sub(age))
 }
 
-/// Where each chain is read from.
+/// Returns the start positions of all chains.
 pub(super) async fn now(reader: &Reader) -> Result<Positions, ReadError> {
     let index = &reader.index;
-    // What is stored, and not yet found, is of before.
+    // Events that are already stored but not yet visible must not count as new.
     answered(reader.step_deadline(), index.refresh()).await?;
     let ends = answered(reader.step_deadline(), index.chains()).await?;
     let young = young(reader);
@@ -43,7 +44,7 @@ pub(super) async fn now(reader: &Reader) -> Result<Positions, ReadError> {
     Ok(positions)
 }
 
-/// The first hole that counts, or else behind the end.
+/// Returns the first hole that counts, or else the position after the end.
 async fn start(reader: &Reader, end: &ChainEntry, young: UnixMillis) -> Result<(ChainId, Sequence), ReadError> {
     let index = &reader.index;
     let (chain, last) = (end.position.chain, end.position.sequence);
