@@ -300,7 +300,7 @@ impl Service {
         ))
     }
 
-    /// An event of the log's own is an ordinary event; if it cannot be logged, the reason goes to the program's log.
+    /// Logs an event of the log's own; if that fails, the reason goes to the program's log.
     async fn log_own_event(&self, action: &str) {
         let message = format!("event log {action}");
         let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});

@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_is_fresh() {
+    fn the_reference_is_up_to_date() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
         let current = render_reference();
         if env::var_os("UPDATE_GOLDEN").is_some() {
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_store_says_reaches_the_log_and_not_the_caller() {
+    fn messages_of_stores_go_to_the_log_and_not_to_callers() {
         let reason = || "http://elastic:9200 said no".to_owned();
         let errors = [
             IndexError::Unavailable { reason: reason(), retry_after: None },
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_journal_asks_to_come_back_when_the_writer_says() {
+    fn a_full_journal_sets_the_writers_retry_after() {
         let error = SubmitError::Full { used: 10, limit: 10, retry_after: Duration::from_secs(3) };
         let failure = Failure::from(error);
         assert_eq!((failure.code.status(), failure.retry_after), (429, Some(Duration::from_secs(3))));

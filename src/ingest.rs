@@ -1,5 +1,5 @@
-//! The door to everything that is logged: whatever protocol events come over, and whether they are a caller's or the log's own, they
-//! are logged by an [`Ingest`]. Whether the sender may log at all is for the protocol to check before.
+//! The entry point for everything that is logged: events of callers over any protocol, and the log's own, pass through an
+//! [`Ingest`]. The protocol has to check beforehand whether the sender may log at all.
 
 use crate::{
     event::{Space, WriteScope},
