@@ -204,7 +204,7 @@ impl Answer {
 pub(super) fn question_errors() -> [Answer; 3] {
     [
         Answer::error(400, "The request is invalid"),
-        Answer::error(404, "No such space, or nothing that the caller may see"),
+        Answer::error(404, "There is no such space, or nothing that the caller may see"),
         Answer::error(503, "The store does not answer"),
     ]
 }

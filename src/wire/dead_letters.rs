@@ -1,4 +1,4 @@
-//! `/api/event_log/dead_letters`: events that a store refused for good.
+//! `/api/event_log/dead_letters`: events that a store refused permanently.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,9 +23,9 @@ pub struct StoreDeadLetters {
 pub struct DeadLetterAnswer {
     /// Chain and sequence, as in the id of the document.
     pub position: String,
-    /// The index or table that the store was to put it into.
+    /// The index or table that the event was meant for.
     pub target: String,
-    /// In the store's own words.
+    /// The message of the store.
     pub reason: String,
     pub refused_at: String,
     /// The sealed event.
@@ -52,16 +52,16 @@ pub struct StoreReplay {
 #[serde(untagged)]
 pub enum ReplayOutcome {
     Done {
-        /// Dead letters no longer.
+        /// Number of events that are now stored.
         stored: u64,
-        /// Refused again.
+        /// Number of events that were refused again.
         refused: u64,
-        /// Why the first of them was refused again, in the store's own words.
+        /// Why the first of them was refused again: the message of the store.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     Failed {
-        /// Why not all were offered, in the store's own words.
+        /// Why not all could be offered: the message of the store.
         error: String,
     },
 }

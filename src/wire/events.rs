@@ -1,4 +1,4 @@
-//! `/api/event_log/events`: what became of the events of a request.
+//! `/api/event_log/events`: the results for the events of a request.
 
 use std::fmt;
 
@@ -32,18 +32,18 @@ pub struct AllRejectedAnswer {
     pub stored: Option<bool>,
 }
 
-/// What became of one event.
+/// The result for one event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum EventResult {
     /// Sealed and on disk.
     Accepted(Receipt),
-    /// Below the minimum severity of its space, and not logged.
+    /// Below the minimum severity of its space, and therefore not logged.
     Filtered,
-    /// The journal is full, and the log was told to drop events then.
+    /// The journal is full, and the log is configured to drop events then.
     Dropped,
-    /// Valid, and not logged: the log was told to keep no events.
+    /// Valid but not logged: the log is configured to keep no events.
     NotKept,
     Rejected(Rejection),
     /// A status of a later server. No server says "unknown", so it cannot be serialized.
@@ -65,18 +65,18 @@ pub struct Receipt {
     pub hash: Option<String>,
 }
 
-/// What is wrong with an event.
+/// The errors of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Rejection {
     pub error: FirstError,
-    /// At most 100 of an event and, once there are 10,000 in the answer, one. The last then says how many more there are.
+    /// At most 100 per event and, once the answer has 10,000, one. The last one then states how many more there are.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(required))]
     pub errors: Vec<Violation>,
 }
 
-/// The first thing that is wrong.
+/// The first error of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FirstError {
@@ -86,7 +86,7 @@ pub struct FirstError {
     pub reason: String,
 }
 
-/// One thing that is wrong with an event.
+/// An error of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Violation {

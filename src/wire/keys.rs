@@ -19,7 +19,7 @@ pub struct NewKeyRequest {
     pub expires: Option<String>,
 }
 
-/// One role, and where it holds.
+/// A role, and where it applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -27,11 +27,11 @@ pub struct GrantRequest {
     /// One of `admin`, `auditor`, `space-admin`, `space-auditor`, `writer`, `reader`, `monitor`.
     #[cfg_attr(feature = "server", schema(example = "writer"))]
     pub role: String,
-    /// Names of spaces, or `*` alone; none for `admin`, `auditor` and `monitor`, which are the same in every space.
+    /// Names of spaces, or only `*`; none for `admin`, `auditor` and `monitor`, which apply to every space.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "server", schema(example = json!(["default"])))]
     pub spaces: Vec<String>,
-    /// Of a writer: names of providers, or `*` alone.
+    /// Of a writer: names of providers, or only `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "server", schema(example = json!(["shop"])))]
     pub providers: Vec<String>,
@@ -40,7 +40,7 @@ pub struct GrantRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct KeysAnswer {
-    /// In the order in which they were made.
+    /// In the order of their creation.
     pub keys: Vec<KeyAnswer>,
 }
 
@@ -50,17 +50,17 @@ pub struct KeysAnswer {
 pub struct KeyAnswer {
     pub name: String,
     pub created: String,
-    /// Who asked for it.
+    /// The caller who created it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// It has expired.
+    /// Whether it has expired.
     pub expired: bool,
     pub grants: Vec<GrantAnswer>,
 }
 
-/// One role, and where it holds.
+/// A role, and where it applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct GrantAnswer {
@@ -76,7 +76,7 @@ pub struct GrantAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct NewKeyAnswer {
-    /// The text of the key, which is shown this once.
+    /// The text of the key, which is only shown this once.
     #[serde(serialize_with = "expose")]
     #[cfg_attr(feature = "server", schema(value_type = String))]
     pub key: Secret,

@@ -1,22 +1,22 @@
-//! What `_find`, `_count` and `_aggregate` answer.
+//! The answers of `_find`, `_count` and `_aggregate`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-/// One page of what was found.
+/// A page of events.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FindAnswer {
-    /// Absent where `after` was given.
+    /// Absent if `after` was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u64>,
     pub per_page: u64,
-    /// How many events match in all, exactly.
+    /// The exact number of matching events.
     pub total: u64,
-    /// The events, byte for byte as they were stored; of each what `fields` chooses.
+    /// The events, byte for byte as they were stored; with `fields`, only these.
     #[cfg_attr(feature = "server", schema(value_type = Vec<Object>))]
     pub data: Vec<Box<RawValue>>,
-    /// For `after`; null at the end. Absent where `after` was not given.
+    /// The next value of `after`; null at the end. Absent if `after` was not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -24,12 +24,12 @@ pub struct FindAnswer {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CountAnswer {
-    /// How many events match, exactly.
+    /// The exact number of matching events.
     #[cfg_attr(feature = "server", schema(example = 2))]
     pub count: u64,
 }
 
-/// The answer has, besides the field, what was asked for.
+/// The field, and the result of the requested aggregation.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
@@ -46,16 +46,16 @@ pub enum AggregateAnswer {
 pub struct TermsAnswer {
     pub field: String,
     pub terms: Vec<Term>,
-    /// How many different values there are in all.
+    /// The total number of different values.
     pub distinct: u64,
-    /// How many events have none.
+    /// The number of events without a value.
     pub without: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Term {
-    /// As it is in events: a text, a number or a boolean.
+    /// As in events: a text, a number or a boolean.
     #[cfg_attr(feature = "server", schema(value_type = Value))]
     pub value: Value,
     pub count: u64,
@@ -65,9 +65,9 @@ pub struct Term {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct HistogramAnswer {
     pub field: String,
-    /// How long the intervals are.
+    /// The length of the intervals.
     pub interval: String,
-    /// From the first that has any events to the last.
+    /// From the first interval with events to the last.
     pub histogram: Vec<Interval>,
 }
 
@@ -86,7 +86,7 @@ pub struct StatsAnswer {
     pub stats: Statistics,
 }
 
-/// Dates are in milliseconds since 1970. Without values all but `count` and `sum` is null.
+/// Dates are in milliseconds since 1970. Without values, all members except `count` and `sum` are null.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Statistics {
@@ -108,6 +108,6 @@ pub struct PercentilesAnswer {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Percentile {
     pub percent: f64,
-    /// Null where there are no values.
+    /// Null if there are no values.
     pub value: Option<f64>,
 }

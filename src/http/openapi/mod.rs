@@ -70,11 +70,11 @@ fn add_security(components: &mut Components) {
 fn add_unauthenticated(operation: &mut Described) {
     let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("ErrorAnswer"))));
     for (status, description) in [
-        ("401", "The request has no credentials, or none that are known"),
-        ("403", "The caller is known, and may not do this"),
+        ("401", "The request has no valid credentials"),
+        ("403", "The caller is known, but does not have permission"),
         (
             "429",
-            "Too many attempts to authenticate failed, the journal is full, or as many exports or tails are running as may",
+            "Too many attempts to authenticate failed, the journal is full, or too many exports or tails are running",
         ),
     ] {
         let response =

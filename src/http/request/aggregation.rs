@@ -12,33 +12,31 @@ use crate::{
     read::{AggregateRequest, BadAggregation, Buckets, Requested, parse_interval},
 };
 
-const TERMS: Parameter = Parameter::text(
-    "terms",
-    "A field: its values, the most frequent first, each with the number of events that have it.",
-)
-.such_as("event.action");
+const TERMS: Parameter =
+    Parameter::text("terms", "A field: its most frequent values first, each with the number of events that have it.")
+        .such_as("event.action");
 const SIZE: Parameter = Parameter::number(
     "size",
     NumberRange { default: 10, min: 1, max: MAX_BUCKETS as u64 },
-    "With `terms`: how many values.",
+    "With `terms`: the maximum number of values.",
 );
 const HISTOGRAM: Parameter =
-    Parameter::text("histogram", "A date: how many events there are in each interval.").such_as("@timestamp");
+    Parameter::text("histogram", "A date field: the number of events in each interval.").such_as("@timestamp");
 const INTERVAL: Parameter = Parameter::text(
     "interval",
-    "With `histogram`: `auto` (at most about 100 spans), a number of `ms`, `s`, `m`, `h` or `d`, or one of `1w`, `1M`, `1q`, `1y` of \
-     the calendar in UTC.",
+    "With `histogram`: `auto` (at most about 100 intervals), a number of `ms`, `s`, `m`, `h` or `d`, or one of the calendar \
+     intervals `1w`, `1M`, `1q`, `1y` in UTC.",
 )
 .or("auto")
 .such_as("1h");
 const STATS: Parameter = Parameter::text(
     "stats",
-    "A number, a duration or a date: how many values there are, the least, the greatest, their sum and their mean.",
+    "A field with numbers, durations or dates: the number of values, their minimum, maximum, sum and mean.",
 )
 .such_as("event.duration");
 const PERCENTILES: Parameter = Parameter::text(
     "percentiles",
-    "A number, a duration or a date: the values below which these percentages of the values lie.",
+    "A field with numbers, durations or dates: the values below which the given percentages of the values lie.",
 )
 .such_as("event.duration");
 const PERCENTS: Parameter =

@@ -11,11 +11,11 @@ use crate::{
 const NAME: Parameter = Parameter::text("format", "`ndjson`, `json` or `csv`.").or("ndjson");
 const FIELDS: Parameter = Parameter::text(
     "fields",
-    "Of `ndjson` and `json`: what to write of each event: paths separated by commas, with `*` for anything; an object stands for all \
-     that is in it.",
+    "With `ndjson` and `json`: the fields to return, as paths separated by commas, with `*` for anything; an object includes \
+     everything in it.",
 )
 .such_as("@timestamp,event.action,user");
-const COLUMNS: Parameter = Parameter::text("columns", "Of `csv`: the columns, as paths separated by commas.")
+const COLUMNS: Parameter = Parameter::text("columns", "With `csv`: the columns, as paths separated by commas.")
     .such_as("@timestamp,event.action,message");
 
 pub(in crate::http) const FORMAT: [&Parameter; 3] = [&NAME, &FIELDS, &COLUMNS];

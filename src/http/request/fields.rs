@@ -9,7 +9,7 @@ use crate::{
 
 pub(in crate::http) const FIELDS: Parameter = Parameter::text(
     "fields",
-    "What to return of each event: paths separated by commas, with `*` for anything; an object stands for all that is in it.",
+    "The fields to return, as paths separated by commas, with `*` for anything; an object includes everything in it.",
 )
 .such_as("@timestamp,event.action,user");
 

@@ -12,18 +12,19 @@ use crate::{
 const PAGE: Parameter = Parameter::number(
     "page",
     NumberRange { default: 1, min: 1, max: MAX_SAFE },
-    "From 1. The pages of one query reach to the 10,000th event; `after` goes on.",
+    "From 1. Pages reach to the 10,000th event; `after` goes beyond.",
 );
 const PER_PAGE: Parameter = Parameter::number(
     "per_page",
     NumberRange { default: 10, min: 0, max: MAX_SAFE },
-    "0 returns the total alone. A page of more than 64 MiB of events is refused.",
+    "0 returns only the total. A page of more than 64 MiB of events is refused.",
 )
 .of_use_up_to(RESULT_WINDOW);
 const AFTER: Parameter = Parameter::text(
     "after",
-    "Instead of `page`: empty for the first events, then the `next` of each answer, which is null at the end and there only: a page of \
-     64 MiB ends before it has `per_page` events. Everything but `per_page` and `fields` must stay as it was.",
+    "Instead of `page`: empty for the first page, then the `next` of the previous answer, which is null only at the end: a \
+     page that reaches 64 MiB ends before it has `per_page` events. Everything except `per_page` and `fields` must stay the \
+     same.",
 )
 .such_as("");
 

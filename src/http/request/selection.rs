@@ -18,9 +18,10 @@ const START: Parameter = Parameter::text(
 )
 .such_as("2021-03-02");
 const END: Parameter =
-    Parameter::text("end", "The latest `@timestamp`, inclusive. A date alone is all of its day.").such_as("1h");
+    Parameter::text("end", "The latest `@timestamp`, inclusive. A date without a time means the end of that day.")
+        .such_as("1h");
 pub(super) const FILTER: Parameter =
-    Parameter::text("filter", "KQL: only events that match it.").such_as("event.outcome:failure");
+    Parameter::text("filter", "KQL: only matching events.").such_as("event.outcome:failure");
 
 pub(in crate::http) const SELECTION: [&Parameter; 3] = [&START, &END, &FILTER];
 

@@ -10,14 +10,13 @@ use crate::{
     query::{Order, Sort, SortKeys},
 };
 
-const FIELD: Parameter = Parameter::text("sort_field", "Any field of a single value that is indexed.")
-    .or("@timestamp")
-    .such_as("event.action");
+const FIELD: Parameter =
+    Parameter::text("sort_field", "Any indexed single-valued field.").or("@timestamp").such_as("event.action");
 const ORDER: Parameter = Parameter::text("sort_order", "`asc` or `desc`.").or("asc");
 const KEYS: Parameter = Parameter::text(
     "sort",
-    "Several sort keys, instead of the two above: a JSON array of `{\"sort_field\", \"sort_order\"}`, or the parameter repeated with one \
-     such object each.",
+    "Several sort keys, instead of the two parameters above: a JSON array of `{\"sort_field\", \"sort_order\"}`, or the \
+     parameter repeated with one such object each.",
 );
 
 pub(in crate::http) const SORT: [&Parameter; 3] = [&FIELD, &ORDER, &KEYS];

@@ -15,13 +15,14 @@ use crate::{
 
 const SINCE: Parameter = Parameter::text(
     "since",
-    "Begin with events that happened from then on: a date, a date and time, or a duration before now. Without it, with what is stored \
-     from now on.",
+    "Start with events that happened since this time: a date, a date and time, or a duration before now. Without it, start \
+     with events that are stored from now on.",
 )
 .such_as("10m");
 const LAST_EVENT_ID: Parameter = Parameter::text(
     "last_event_id",
-    "The id of an event of a tail, to resume behind it; as the header `last-event-id`, which goes before it. `since` is then what it was.",
+    "The id of an event of a tail, to resume after it; the header `last-event-id` takes precedence. The `since` of that tail \
+     still applies.",
 );
 const HEADER: &str = "last-event-id";
 

@@ -42,11 +42,11 @@ pub(super) fn operations() -> Vec<Operation> {
             id: "aggregate_by_ids",
             summary: "Aggregate the events of several saved objects of one type",
         }),
-        details: "Exactly one of `terms`, `histogram`, `stats` and `percentiles` says what is to be made of them.",
+        details: "Requires exactly one of `terms`, `histogram`, `stats` and `percentiles`.",
         tag: "aggregate",
         action: Action::Find,
         parameters: [&request::AGGREGATION[..], &request::SELECTION].concat(),
-        answer: Answer::json::<AggregateAnswer>(200, "What the aggregation makes of the events"),
+        answer: Answer::json::<AggregateAnswer>(200, "The result of the aggregation"),
     };
     question.operations(aggregate)
 }

@@ -26,7 +26,7 @@ pub(super) fn operations() -> Vec<Operation> {
         visible: Form {
             path: "/api/event_log/_count",
             id: "count",
-            summary: "Count among all events that the caller may see",
+            summary: "Count events among all that the caller may see",
         },
         by_ids: Some(Form {
             path: "/api/event_log/{type}/_count",

@@ -17,17 +17,23 @@ use crate::{
     wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
 };
 
-const STORE: Parameter = Parameter::text("store", "The name of one store; all of them without it");
-const FROM: Parameter =
-    Parameter::number("from", NumberRange { default: 0, min: 0, max: MAX_SAFE }, "How many to skip in each store");
-const LIMIT: Parameter =
-    Parameter::number("limit", NumberRange { default: 100, min: 0, max: 1000 }, "How many to list of each store");
+const STORE: Parameter = Parameter::text("store", "The name of a store; without it, all stores");
+const FROM: Parameter = Parameter::number(
+    "from",
+    NumberRange { default: 0, min: 0, max: MAX_SAFE },
+    "How many dead letters to skip in each store",
+);
+const LIMIT: Parameter = Parameter::number(
+    "limit",
+    NumberRange { default: 100, min: 0, max: 1000 },
+    "How many dead letters to list of each store",
+);
 
 pub(super) fn operations() -> Vec<Operation> {
     let list = Operation::get(Permission::ListDeadLetters, "/api/event_log/dead_letters", "list_dead_letters", list)
         .in_spaces()
         .tagged("dead letters")
-        .summary("List what stores refused for good")
+        .summary("List events that stores refused permanently")
         .parameters([&STORE, &FROM, &LIMIT])
         .answers([
             Answer::json::<DeadLettersAnswer>(200, "Dead letters by store"),
@@ -36,14 +42,14 @@ pub(super) fn operations() -> Vec<Operation> {
     let replay = Operation::post(Permission::ReplayDeadLetters, "/api/event_log/dead_letters/_replay", "replay_dead_letters", replay)
         .in_spaces()
         .tagged("dead letters")
-        .summary("Offer what stores refused to them again")
+        .summary("Offer refused events to their stores again")
         .description(
-            "After the cause was mended. What a store takes now is a dead letter no longer. What it refuses again does not keep others \
-             from being offered, nor does a store that fails keep the others from theirs.",
+            "To be used after the cause was fixed. Events that the store now accepts are no longer dead letters. An event that \
+             is refused again does not keep others from being offered, nor does a failing store affect the others.",
         )
         .parameters([&STORE])
         .answers([
-            Answer::json::<ReplayAnswer>(200, "What became of them"),
+            Answer::json::<ReplayAnswer>(200, "The result for each store"),
             Answer::error(400, "The request is invalid"),
         ]);
     vec![list, replay]

@@ -25,8 +25,8 @@ pub(super) fn operations() -> Vec<Operation> {
         .tagged("find")
         .summary("Get one event by its id")
         .description(
-            "By `event.id`, among those that the caller may see. Programs may give an id to several events; the first of them in \
-             time is the answer.",
+            "Looks for the `event.id` among the events that the caller may see. Several events may have the same id; the \
+             earliest is returned.",
         )
         .records(Action::Find)
         .parameters([&ID, &request::FIELDS])

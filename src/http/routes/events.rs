@@ -38,22 +38,22 @@ pub(super) fn operations() -> Vec<Operation> {
         .tagged("events")
         .summary("Log events")
         .description(
-            "The body is one event, an array of events, or one event a line; it may be compressed with gzip. Each event is answered for \
-             on its own. An accepted event is sealed and on disk: it reaches every store, whatever happens. A log that was told to keep \
-             no events says `not_kept` of those that are valid.",
+            "The body is one event, an array of events, or one event per line; it may be compressed with gzip. Each event has \
+             its own result. An accepted event is sealed and on disk: it reaches every store, whatever happens. If the log is \
+             configured to keep no events, the result of valid ones is `not_kept`.",
         )
         .parameters([&WAIT_FOR])
-        .events_body("Events as in the JSON Schema of this log")
+        .events_body("Events as described by the JSON Schema of this log")
         .answers([
             Answer::json::<EventsAnswer>(202, "At least one event is valid, or none was sent"),
             Answer::json::<AllRejectedAnswer>(
                 400,
-                "Every event is invalid or not for the caller to log, or the request is invalid",
+                "Every event is invalid or may not be logged by the caller, or the request is invalid",
             ),
             Answer::error(408, "The body did not arrive in time"),
             Answer::error(413, "The body is too large or has too many events"),
             Answer::error(415, "The content type or encoding is not accepted"),
-            Answer::error(503, "Nothing is accepted at present; nothing was written"),
+            Answer::error(503, "No events are accepted at present; nothing was written"),
         ]);
     vec![log]
 }

@@ -38,13 +38,14 @@ pub(super) fn operations() -> Vec<Operation> {
             summary: "Export all events that the caller may see",
         },
         by_ids: None,
-        details: "All that match, as they are when the export begins, whatever their number; compressed where `accept-encoding` has \
-                  `gzip`. A body that reaches its end is whole: where something fails on the way, the connection is closed before it. \
-                  With `te: trailers` in the request the trailers `annals-count`, `annals-digest` and `annals-complete` follow the body.",
+        details: "Returns all matching events as of the beginning of the export, whatever their number; compressed if \
+                  `accept-encoding` has `gzip`. A body that reaches its end is complete: if something fails, the connection is \
+                  closed before the end. With `te: trailers` in the request, the trailers `annals-count`, `annals-digest` and \
+                  `annals-complete` follow the body.",
         tag: "export",
         action: Action::Export,
         parameters: [&request::FORMAT[..], &request::SORT, &request::SELECTION].concat(),
-        answer: Answer::text(200, "All events", "application/x-ndjson").or_json().or_text("text/csv"),
+        answer: Answer::text(200, "All matching events", "application/x-ndjson").or_json().or_text("text/csv"),
     };
     question.operations(export)
 }

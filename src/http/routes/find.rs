@@ -32,7 +32,7 @@ pub(super) fn operations() -> Vec<Operation> {
         visible: Form {
             path: "/api/event_log/_find",
             id: "find",
-            summary: "Find among all events that the caller may see",
+            summary: "Find events among all that the caller may see",
         },
         by_ids: Some(Form {
             path: "/api/event_log/{type}/_find",

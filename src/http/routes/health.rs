@@ -17,16 +17,16 @@ use crate::{
 pub(super) fn operations() -> Vec<Operation> {
     let live = Operation::get(Access::Open, "/livez", "live", live)
         .tagged("operation")
-        .summary("Whether the process runs")
-        .answers([Answer::json::<LiveAnswer>(200, "It does")]);
+        .summary("Whether the process is running")
+        .answers([Answer::json::<LiveAnswer>(200, "The process is running")]);
     let ready = Operation::get(Access::OpenWithCredentials, "/readyz", "ready", ready)
         .tagged("operation")
-        .summary("Whether events are accepted, and how far each store is")
-        .description("To callers who may not see metrics the answer is the status alone.")
+        .summary("Whether events are accepted, and the progress of each store")
+        .description("Callers who may not see metrics only get the status.")
         .answers([
             Answer::json::<ReadyAnswer>(
                 200,
-                "Events are accepted; `degraded` if a store cannot go on, or is not set up yet",
+                "Events are accepted; `degraded` if a store cannot make progress, or is not set up yet",
             ),
             Answer::json::<ReadyAnswer>(503, "No events are accepted"),
         ]);

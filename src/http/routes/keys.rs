@@ -38,25 +38,25 @@ pub(super) fn operations() -> Vec<Operation> {
         .answers([Answer::json::<KeysAnswer>(200, "All keys, without their texts")]);
     let create = Operation::post(Permission::ChangeKeys, "/api/access/keys", "create_key", create)
         .tagged("access")
-        .summary("Make an API key")
-        .description("The answer is the only place where its text is shown. The key holds from now on.")
+        .summary("Create an API key")
+        .description("The text of the key is only shown in this answer. The key is valid immediately.")
         .records(Action::KeyCreated)
         .json_body::<NewKeyRequest>(None)
         .answers([
             Answer::json::<NewKeyAnswer>(201, "The key"),
             Answer::error(400, "The request is invalid"),
-            Answer::error(409, "There is a key of this name already"),
+            Answer::error(409, "A key with this name already exists"),
         ])
         .answers(body_errors())
         .answers([Answer::error(503, "The key could not be made durable")]);
     let revoke = Operation::delete(Permission::ChangeKeys, "/api/access/keys/{name}", "revoke_key", revoke)
         .tagged("access")
         .summary("Revoke an API key")
-        .description("From the next request on it is unknown. The last admin key without expiry cannot be revoked.")
+        .description("Takes effect with the next request. The last admin key without expiry cannot be revoked.")
         .records(Action::KeyRevoked)
         .parameters([&NAME])
         .answers([
-            Answer::json::<KeyAnswer>(200, "What the key was"),
+            Answer::json::<KeyAnswer>(200, "The key that was revoked"),
             Answer::error(400, "The request is invalid"),
             Answer::error(404, "No key has this name"),
             Answer::error(409, "It is the last admin key without expiry"),

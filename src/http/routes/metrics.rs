@@ -22,7 +22,7 @@ use crate::{
 pub(super) fn operations() -> Vec<Operation> {
     let scrape = Operation::get(Permission::Monitor, "/metrics", "metrics", scrape)
         .tagged("operation")
-        .summary("What the program counts")
+        .summary("The metrics of the program")
         .answers([Answer::text(200, "OpenMetrics text", "application/openmetrics-text")]);
     vec![scrape]
 }

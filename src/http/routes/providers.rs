@@ -31,7 +31,7 @@ pub(super) fn operations() -> Vec<Operation> {
         .in_spaces()
         .tagged("providers")
         .summary("List the registered providers")
-        .description("A writer sees those that it may log as.")
+        .description("A writer only sees the providers that it may log as.")
         .answers([Answer::json::<ProvidersAnswer>(200, "All providers by name")]);
     let register = Operation::put(
         Permission::RegisterProviders,
@@ -42,13 +42,11 @@ pub(super) fn operations() -> Vec<Operation> {
     .in_spaces()
     .tagged("providers")
     .summary("Register a provider's actions")
-    .description(
-        "Adds the actions to those that are there. Defaults, if any are given, take the place of those that are there.",
-    )
+    .description("Adds the actions to the registered ones. Defaults, if any are given, replace the registered ones.")
     .parameters([&PROVIDER])
     .json_body::<Registration>(Some("`actions`, and optionally `defaults`"))
     .answers([
-        Answer::json::<ProviderAnswer>(200, "What is registered of the provider now"),
+        Answer::json::<ProviderAnswer>(200, "The provider as it is registered now"),
         Answer::error(400, "The request is invalid"),
     ])
     .answers(body_errors())

@@ -32,14 +32,14 @@ const JSON: Expected = Expected { content_types: &["application/json"], limit: M
 const OBJECT_TYPE: Parameter = Parameter::path("type", "Type of the saved object", "order");
 const OBJECT_ID: Parameter = Parameter::path("id", "Id of the saved object", "7");
 
-/// The saved objects in question.
+/// The saved objects to query.
 #[derive(ToSchema, Deserialize)]
 #[expect(dead_code, reason = "a description; `request::ids` reads it")]
 struct IdsBody {
     #[serde(default)]
     #[schema(example = json!(["7", "8"]))]
     ids: Vec<String>,
-    /// Ids that the objects had before. They count exactly like `ids`.
+    /// Earlier ids of the objects. They are treated like `ids`.
     #[serde(default, rename = "legacyIds")]
     legacy_ids: Vec<String>,
 }
@@ -150,7 +150,7 @@ impl Question {
         let Form { path, id, .. } = self.visible;
         let visible = described(Operation::get(Permission::SearchEvents, path, id, by_path.clone()), &self.visible)
             .description(format!(
-                "Under `/s/{{space}}` those of that space, else those of every space.{}{}",
+                "Under `/s/{{space}}`, only events of that space, otherwise of all spaces.{}{}",
                 if self.details.is_empty() { "" } else { " " },
                 self.details
             ))

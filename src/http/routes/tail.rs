@@ -40,9 +40,9 @@ pub(super) fn operations() -> Vec<Operation> {
             summary: "Follow all events that the caller may see",
         },
         by_ids: None,
-        details: "Each event is one message, in the order of its chain, none missing and none twice; its id is where to resume behind it. \
-                  A message `gap` tells of positions of a chain that the store did not get for a minute, and that are passed. After \
-                  15 minutes the answer ends, and the client is to come back with the last id.",
+        details: "Each event is one message, in the order of its chain, none missing and none twice; its id resumes the tail \
+                  after it. A message `gap` reports positions of a chain that did not reach the store within a minute and are \
+                  skipped. After 15 minutes the answer ends, and the client should reconnect with the last id.",
         tag: "tail",
         action: Action::Tail,
         parameters: [&request::TAIL[..], &[&request::FIELDS]].concat(),
