@@ -66,37 +66,37 @@ impl ErrorCode {
                 "invalid_request",
                 400,
                 "A parameter or the body is not as described.",
-                "Send what the message says was expected.",
+                "Correct the request; the message says what was expected.",
             ),
             Self::PageTooLarge => (
                 "page_too_large",
                 400,
                 "The events of the page are larger than an answer may be.",
-                "Ask for fewer events at once, or for fewer fields.",
+                "Request fewer events at once, or fewer fields.",
             ),
             Self::EventsRejected => (
                 "events_rejected",
                 400,
                 "Every event of the request is invalid.",
-                "Mend the events; `items` says what is wrong with each.",
+                "Correct the events; `items` has the errors of each.",
             ),
             Self::Unauthenticated => (
                 "unauthenticated",
                 401,
-                "The request has no credentials, or none that are known.",
-                "Send a key that is known and has not ended.",
+                "The request has no valid credentials.",
+                "Send a key that exists and has not expired.",
             ),
             Self::Forbidden => (
                 "forbidden",
                 403,
-                "The caller is known, and none of its roles may do this.",
-                "An administrator may give it a role that does.",
+                "The caller is known, but none of its roles permits this.",
+                "Ask an administrator for a role that does.",
             ),
             Self::NotFound => (
                 "not_found",
                 404,
                 "There is nothing here, or nothing that the caller may see.",
-                "Look at path, space and id, and at the roles of the caller.",
+                "Check path, space and id, and the roles of the caller.",
             ),
             Self::MethodNotAllowed => (
                 "method_not_allowed",
@@ -110,12 +110,9 @@ impl ErrorCode {
                 "The body did not arrive in time.",
                 "Send smaller bodies, or raise `server.request_timeout`.",
             ),
-            Self::Conflict => (
-                "conflict",
-                409,
-                "What is there does not allow the change.",
-                "The message says what stands in its way.",
-            ),
+            Self::Conflict => {
+                ("conflict", 409, "The current state does not allow the change.", "The message says what prevents it.")
+            }
             Self::TooLarge => (
                 "too_large",
                 413,
@@ -132,23 +129,26 @@ impl ErrorCode {
                 "journal_full",
                 429,
                 "The journal is full until a store catches up; nothing was written.",
-                "Send it again after `retry-after`. The operator looks why a store is behind.",
+                "Send it again after `retry-after`. The operator should check why a store is behind.",
             ),
             Self::TooManyAttempts => (
                 "too_many_attempts",
                 429,
-                "Too many attempts to authenticate failed; nobody is asked for a while.",
-                "Wait for `retry-after`, and stop what sends wrong credentials.",
+                "Too many attempts to authenticate failed; credentials are not checked for a while.",
+                "Wait for `retry-after`, and stop the program that sends wrong credentials.",
             ),
             Self::TooManyStreams => (
                 "too_many_streams",
                 429,
-                "As many exports or tails are running as may at once.",
+                "Too many exports or tails are running.",
                 "Wait until one ends, or raise `server.exports_per_caller` or `server.tails_per_caller`.",
             ),
-            Self::Internal => {
-                ("internal", 500, "A fault of this program; the log has more.", "Report it, with what the log says.")
-            }
+            Self::Internal => (
+                "internal",
+                500,
+                "An error in this program; the log has details.",
+                "Report it, with the details from the log.",
+            ),
             Self::Busy => (
                 "busy",
                 503,
@@ -159,61 +159,61 @@ impl ErrorCode {
                 "shutting_down",
                 503,
                 "This writer is stopping; nothing was written.",
-                "Send it again, here later or to another writer.",
+                "Send it again later, or to another writer.",
             ),
             Self::JournalFailed => (
                 "journal_failed",
                 503,
-                "The journal cannot be written; nothing was, unless the disk failed to sync.",
-                "Send it again later. The operator looks at `/readyz`, which says why, and at the disk.",
+                "The journal cannot be written; nothing was written, unless the disk failed to sync.",
+                "Send it again later. The operator should check `/readyz`, which has the reason, and the disk.",
             ),
             Self::RegistryFailed => (
                 "registry_failed",
                 503,
                 "The registration could not be made durable.",
-                "The operator looks at the disk of the data folder; then try again.",
+                "Try again once the operator has checked the disk of the data folder.",
             ),
             Self::KeysFailed => (
                 "keys_failed",
                 503,
                 "The change of API keys could not be made durable.",
-                "The operator looks at the disk of the data folder; then try again.",
+                "Try again once the operator has checked the disk of the data folder.",
             ),
             Self::AccessUnavailable => (
                 "access_unavailable",
                 503,
-                "The system that knows the caller, or what they may read, does not answer.",
+                "The system that identifies the caller, or knows what they may read, does not answer.",
                 "Try again later. The operator finds the reason in the log.",
             ),
             Self::StoreUnavailable => (
                 "store_unavailable",
                 503,
-                "The store that is queried does not answer.",
+                "The queried store does not answer.",
                 "Try again later. Events are accepted meanwhile.",
             ),
             Self::StoreBlocked => (
                 "store_blocked",
                 503,
-                "The store that is queried is blocked until an operator acts.",
-                "The operator takes the block away, as one for a full disk, once its cause is mended.",
+                "The queried store is blocked until an operator acts.",
+                "The operator has to remove the block, such as one for a full disk, once its cause is fixed.",
             ),
             Self::StoreDenied => (
                 "store_denied",
                 503,
-                "The store that is queried refuses this log's credentials.",
-                "The operator mends the store's `auth`, or the privileges of its user.",
+                "The queried store refuses this log's credentials.",
+                "The operator has to correct the store's `auth`, or the privileges of its user.",
             ),
             Self::StoreTimeout => (
                 "store_timeout",
                 503,
-                "The store that is queried took longer than a request may.",
-                "Ask for less, such as a shorter time, or raise `server.request_timeout`.",
+                "The queried store took longer than a request may.",
+                "Request less, such as a shorter time range, or raise `server.request_timeout`.",
             ),
             Self::StoreRefused => (
                 "store_refused",
                 500,
-                "The store that is queried refuses the query itself.",
-                "Report it, with what the log says, unless it names a limit of the store.",
+                "The queried store refuses the query itself.",
+                "Report it, with the details from the log, unless they name a limit of the store.",
             ),
         };
         Row { name, status, meaning, remedy }
@@ -236,8 +236,8 @@ const REFERENCE_HEAD: &str = "\
 <!-- Generated from src/error.rs by the tests; do not edit. UPDATE_GOLDEN=1 cargo test --lib error -->
 
 Every error answer is JSON with `statusCode`, `error` and `message`. Its code is in the header `annals-error`, and counted in
-`annals_http_errors_total{code}`; a code keeps its name and its status for ever. Where it says when to come back, that is in the header
-`retry-after`, in seconds.
+`annals_http_errors_total{code}`; a code never changes its name or status. If the answer says when to retry, the header
+`retry-after` has the wait in seconds.
 
 | code | status | what it means | what to do |
 | --- | --- | --- | --- |
