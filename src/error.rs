@@ -339,7 +339,7 @@ impl From<RegisterError> for Failure {
 /// The other system's message may contain host names and the like, so it only goes to the log.
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
-        Self::new(ErrorCode::AccessUnavailable, "who is calling, or what they may read, cannot be found out at present")
+        Self::new(ErrorCode::AccessUnavailable, "the caller, or what they may read, cannot be determined at present")
             .retry_after(RETRY_AFTER)
             .because(error.to_string())
     }

@@ -153,7 +153,7 @@ fn gunzip(compressed: impl Read, mut bytes: Vec<u8>, limit: usize) -> Result<Vec
     }
     match read {
         Ok(_) => Ok(bytes),
-        Err(error) => Err(Failure::invalid(format!("the body is not gzip, as its content-encoding says: {error}"))),
+        Err(error) => Err(Failure::invalid(format!("the body is not gzip, contrary to its content-encoding: {error}"))),
     }
 }
 

@@ -78,7 +78,7 @@ async fn authenticated(
             Err(unauthenticated())
         }
         Identified::Locked(wait) => {
-            let message = "too many attempts failed; try again later";
+            let message = "too many failed attempts; try again later";
             Err(Failure::new(ErrorCode::TooManyAttempts, message).retry_after(wait))
         }
         Identified::Unavailable(error) => Err(error.into()),
@@ -86,7 +86,7 @@ async fn authenticated(
 }
 
 fn unauthenticated() -> Failure {
-    let message = "expected known credentials, such as an API key in a header `authorization: ApiKey <key>`";
+    let message = "expected valid credentials, such as an API key in a header `authorization: ApiKey <key>`";
     Failure::new(ErrorCode::Unauthenticated, message)
 }
 
@@ -130,7 +130,7 @@ fn refused(permission: Permission, refusal: &Refusal) -> Failure {
         Refusal::Role { .. } => Failure::new(ErrorCode::Forbidden, refusal.to_string()),
         // Every name is a valid space, so this reveals nothing, and a writer has to learn why its events were refused.
         Refusal::Space if permission == Permission::LogEvents => {
-            Failure::new(ErrorCode::Forbidden, "the caller may not log in this space")
+            Failure::new(ErrorCode::Forbidden, "the caller may not log events in this space")
         }
         Refusal::Space => Failure::not_found(),
     }

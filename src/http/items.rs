@@ -144,7 +144,7 @@ fn put_json(body: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(),
 }
 
 fn mismatch() -> Failure {
-    Failure::internal("the writer's receipts are not one for each accepted event")
+    Failure::internal("the writer's receipts do not match the accepted events")
 }
 
 #[cfg(test)]

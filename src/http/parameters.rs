@@ -108,7 +108,7 @@ impl Parameters {
     pub(super) fn number(&mut self, parameter: &Parameter) -> Result<u64, Failure> {
         let name = parameter.name;
         let Kind::Number { range, .. } = &parameter.kind else {
-            return Err(Failure::internal(format!("the parameter {name} is no number")));
+            return Err(Failure::internal(format!("the parameter {name} is not a number")));
         };
         let Some(text) = self.text(parameter)? else {
             return Ok(range.default);

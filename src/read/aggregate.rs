@@ -222,7 +222,7 @@ fn chosen(
         Buckets::Auto => Ok(buckets::auto(first, last)),
         Buckets::Of(named) if fits => Ok(named),
         Buckets::Of(named) => Err(ReadError::Interval(format!(
-            "[{}] makes more than [{MAX_BUCKETS}] spans of {} from {} to {}; expected a longer one, or [auto]",
+            "[{}] makes more than [{MAX_BUCKETS}] intervals of {} from {} to {}; expected a longer one, or [auto]",
             named.name,
             field.path,
             format_time(first),
@@ -247,7 +247,7 @@ fn joined(aggregation: Aggregation, aggregate: Aggregate) -> Result<Aggregated, 
 }
 
 fn misfit(aggregate: &Aggregate) -> ReadError {
-    ReadError::internal(format!("the store answered another question: {aggregate:?}"))
+    ReadError::internal(format!("the store returned another kind of result: {aggregate:?}"))
 }
 
 #[cfg(test)]

@@ -42,13 +42,13 @@ pub(super) struct QuestionDigest([u8; 16]);
 /// Why a cursor cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCursor {
-    #[error("expected a cursor from the `next` of an answer, or nothing to begin")]
+    #[error("expected a cursor from the `next` of an answer, or an empty text for the first page")]
     NoCursor,
-    #[error("the cursor is of another version of this program; begin anew")]
+    #[error("the cursor is from another version of this program; start again from the first page")]
     OtherVersion,
     #[error("the cursor is damaged; expected the whole `next` of an answer")]
     Damaged,
-    #[error("the cursor belongs to another question; type, ids, space, start, end, filter and sort must stay the same")]
+    #[error("the cursor belongs to another query; type, ids, space, start, end, filter and sort must stay the same")]
     OtherQuestion,
 }
 

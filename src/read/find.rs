@@ -46,7 +46,7 @@ enum Start {
 pub enum BadPaging {
     #[error("expected a page from [1]")]
     Zero,
-    #[error("page × per_page reaches at most [{RESULT_WINDOW}]")]
+    #[error("page × per_page must be at most [{RESULT_WINDOW}]")]
     BeyondWindow,
     #[error("expected a number from [1] to [{RESULT_WINDOW}]")]
     PerPage,
@@ -132,7 +132,7 @@ impl FindRequest {
     pub(crate) fn cursor_behind(&self, document: &[u8], scope: &Scope) -> Result<String, ReadError> {
         let place = serde_json::from_slice(document).ok().and_then(|document: Value| Place::of(&document, &self.sort));
         let (Some(place), Start::Cursor { asked, .. }) = (place, &self.paging.start) else {
-            return Err(ReadError::internal("a stored document has no place in its chain"));
+            return Err(ReadError::internal("a stored document has no position in its chain"));
         };
         Ok(Cursor { asked: *asked, question: self.digest(scope), place }.encode())
     }

@@ -55,12 +55,13 @@ impl Limiter {
     }
 
     fn try_acquire(&self, caller: &Principal) -> Result<StreamPermit, ReadError> {
-        let of_caller = self.callers.try_acquire(caller.to_string(), self.per_caller).ok_or_else(|| {
-            ReadError::TooManyStreams(format!("{caller} has as many {} running as it may at once", self.what))
-        })?;
+        let of_caller = self
+            .callers
+            .try_acquire(caller.to_string(), self.per_caller)
+            .ok_or_else(|| ReadError::TooManyStreams(format!("{caller} has too many {} running", self.what)))?;
         let in_all = Arc::clone(&self.in_all)
             .try_acquire_owned()
-            .map_err(|_| ReadError::TooManyStreams(format!("as many {} are running as may at once", self.what)))?;
+            .map_err(|_| ReadError::TooManyStreams(format!("too many {} are running", self.what)))?;
         Ok(StreamPermit { _in_all: in_all, _of_caller: of_caller })
     }
 }
@@ -77,7 +78,7 @@ mod tests {
         let caller = |name: &str| Principal { name: name.to_owned(), realm: Realm::ApiKey, grants: Vec::new() };
         let taken = [streams.begin_export(&caller("a")).unwrap(), streams.begin_export(&caller("a")).unwrap()];
         let ReadError::TooManyStreams(refused) = streams.begin_export(&caller("a")).err().unwrap() else { panic!() };
-        assert!(refused.starts_with("api_key:a has as many exports"), "{refused}");
+        assert!(refused.starts_with("api_key:a has too many exports"), "{refused}");
         let _other = streams.begin_export(&caller("b")).unwrap();
         let _tail = streams.begin_tail(&caller("a")).unwrap();
         assert!(streams.begin_tail(&caller("a")).is_err());

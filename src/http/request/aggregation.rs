@@ -97,7 +97,7 @@ fn kind(parameters: &Parameters) -> Result<&'static Parameter, Failure> {
     };
     for (other, companion) in KINDS {
         if let Some(companion) = companion.filter(|companion| other.name != kind.name && parameters.has(companion)) {
-            let reason = format_args!("belongs to {}, and {} is asked for", other.name, kind.name);
+            let reason = format_args!("belongs to {}, but {} was requested", other.name, kind.name);
             return Err(Failure::parameter(companion.name, reason));
         }
     }

@@ -62,8 +62,7 @@ fn bad_paging(error: BadPaging) -> Failure {
     match error {
         BadPaging::Zero => Failure::parameter(PAGE.name, error),
         BadPaging::BeyondWindow => {
-            let remedy =
-                "to go on from there, ask with an empty [after] instead of [page] and follow the [next] of each answer";
+            let remedy = "to go beyond, send an empty [after] instead of [page] and follow the [next] of each answer";
             Failure::parameter(PAGE.name, format_args!("{error}; {remedy}"))
         }
         BadPaging::PerPage => Failure::parameter(PER_PAGE.name, format_args!("{error} together with after")),

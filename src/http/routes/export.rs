@@ -55,7 +55,9 @@ async fn export(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> 
     let is_compressed = accepts_gzip(&headers);
     let request = request::export(parameters, is_compressed, shared.services.clock.now())?;
     if version < Version::HTTP_11 {
-        return Err(Failure::invalid("an export needs HTTP/1.1: before it, a body that breaks off looks whole"));
+        return Err(Failure::invalid(
+            "an export needs HTTP/1.1: in earlier versions, an incomplete body looks complete",
+        ));
     }
     let head = head(&request.format, is_compressed);
     let scope = scope.read(&shared, &headers, deadline).await?;

@@ -73,8 +73,8 @@ fn failure(error: ReadError) -> Failure {
     let is_too_large = matches!(error, ReadError::PageTooLarge);
     let mut failure = Failure::from(error);
     if is_too_large {
-        failure.message += ": ask for fewer with [per_page], or with an empty [after], whose pages end where they are full, or for all \
-                            with _export";
+        failure.message += ": request fewer with [per_page], use an empty [after], whose pages end when they are full, or get all with \
+                            _export";
     }
     failure
 }

@@ -101,7 +101,7 @@ async fn create(
         shared.services.audit.record(Record::by(
             &caller,
             Action::KeyCreated,
-            format!("made the API key {}", info.name),
+            format!("created the API key {}", info.name),
             about,
         ));
         let answer = NewKeyAnswer { key: text, about: show(info, now) };

@@ -99,7 +99,7 @@ async fn a_cursor_is_refused_with_another_query() {
     ] {
         let answer = log.get(&format!("{other}&after={next}")).await;
         assert_eq!(answer.status, 400, "{other}");
-        assert!(answer.error().starts_with("[request query.after]: the cursor belongs to another question"), "{other}");
+        assert!(answer.error().starts_with("[request query.after]: the cursor belongs to another query"), "{other}");
     }
     for cut in [1, next.len() / 2, next.len() - 1] {
         let answer = log.get(&format!("{uri}&after={}", &next[..cut])).await;
@@ -110,7 +110,7 @@ async fn a_cursor_is_refused_with_another_query() {
 #[tokio::test]
 async fn the_error_for_a_page_beyond_the_window_mentions_cursors() {
     let answer = Log::new().get("/api/event_log/_find?page=1001").await;
-    assert!(answer.error().contains("ask with an empty [after]"), "{}", answer.error());
+    assert!(answer.error().contains("send an empty [after]"), "{}", answer.error());
 }
 
 #[tokio::test]
@@ -251,10 +251,10 @@ async fn too_many_buckets_are_refused_based_on_the_stored_events() {
     log.store([at(0), at(1).at("2022-03-02T11:00:00.000Z")]).await;
     let answer = log.get("/api/event_log/_aggregate?histogram=@timestamp&interval=1m").await;
     assert_eq!(answer.status, 400);
-    assert!(answer.error().contains("[1m] makes more than [10000] spans"), "{}", answer.error());
+    assert!(answer.error().contains("[1m] makes more than [10000] intervals"), "{}", answer.error());
     let within = |bounds: &str| format!("/api/event_log/_aggregate?histogram=@timestamp&interval=1m&{bounds}");
     let answer = log.get(&within("start=1970-01-01&end=2023-01-01")).await;
-    let expected = "spans of @timestamp from 2021-03-02T11:00:00.000Z to 2022-03-02T11:00:00.000Z";
+    let expected = "intervals of @timestamp from 2021-03-02T11:00:00.000Z to 2022-03-02T11:00:00.000Z";
     assert!(answer.error().contains(expected), "{}", answer.error());
     // Even if the bounds are far apart.
     let answer = log.json(&within("start=1970-01-01&end=2022-01-01")).await;
@@ -314,7 +314,7 @@ async fn a_filter_narrows_every_query() {
         .to_owned();
     assert_eq!(ids(&log.json(&format!("/api/event_log/_find?after={next}&{filter}")).await), ["e2"]);
     let other = log.get(&format!("/api/event_log/_find?after={next}&filter=message:shipped")).await;
-    assert!(other.error().contains("the cursor belongs to another question"));
+    assert!(other.error().contains("the cursor belongs to another query"));
 }
 
 #[tokio::test]

@@ -164,9 +164,9 @@ async fn parameters_of_find() {
             "per_page=9007199254740993",
             "[request query.per_page]: Value must be equal to or lower than [9007199254740991].",
         ),
-        ("per_page=10001", "page × per_page reaches at most [10000]"),
-        ("page=1001&per_page=10", "page × per_page reaches at most [10000]"),
-        ("page=9007199254740991&per_page=9007199254740991", "page × per_page reaches at most [10000]"),
+        ("per_page=10001", "page × per_page must be at most [10000]"),
+        ("page=1001&per_page=10", "page × per_page must be at most [10000]"),
+        ("page=9007199254740991&per_page=9007199254740991", "page × per_page must be at most [10000]"),
         (
             "sort_field=event.acton",
             "[request query.sort_field]: there is no field [event.acton], did you mean [event.action]?",
@@ -263,11 +263,11 @@ async fn parameters_of_every_question() {
         ("terms=event.action&size=0", "[request query.size]: Value must be equal to or greater than [1]."),
         ("terms=event.action&size=10001", "[request query.size]: Value must be equal to or lower than [10000]."),
         ("terms=event.action&size=x", "[request query.size]: expected value of type [number] but got [string]"),
-        ("terms=event.action&interval=1h", "[request query.interval]: belongs to histogram, and terms is asked for"),
+        ("terms=event.action&interval=1h", "[request query.interval]: belongs to histogram, but terms was requested"),
         ("histogram=event.action", "[request query.histogram]: event.action: expected a date"),
         ("histogram=@timestamp&interval=1x", "[request query.interval]: expected [auto], a number of ms, s, m, h or d"),
         ("histogram=@timestamp&interval=0s", "[request query.interval]: expected [auto]"),
-        ("histogram=@timestamp&size=5", "[request query.size]: belongs to terms, and histogram is asked for"),
+        ("histogram=@timestamp&size=5", "[request query.size]: belongs to terms, but histogram was requested"),
         ("stats=message", "[request query.stats]: message: expected a number, a duration or a date"),
         ("percentiles=event.duration&percents=101", "[request query.percents]: expected numbers from [0] to [100]"),
         ("percentiles=event.duration&percents=NaN", "[request query.percents]: expected numbers from [0] to [100]"),
@@ -393,7 +393,7 @@ async fn everything_but_health_requires_a_key() {
         } else {
             assert_eq!(answer.status, 401, "{path} with {authorization:?}");
             assert_eq!(answer.header("www-authenticate"), Some("ApiKey"));
-            assert!(answer.error().contains("expected known credentials"));
+            assert!(answer.error().contains("expected valid credentials"));
         }
     }
 }

@@ -100,8 +100,8 @@ impl Tail {
             return Ok(());
         }
         Err(ReadError::TooManyChains(format!(
-            "a tail follows at most {MOST_CHAINS} chains that had events within a day, or have some to show; here are \
-             {count}; begin with a later [since], or without it"
+            "a tail follows at most {MOST_CHAINS} chains that had events within a day or have events to show, but there \
+             are {count}; start with a later [since], or without it"
         )))
     }
 

@@ -247,12 +247,14 @@ impl Tail {
         let buckets = match answered(self.reader.step_deadline(), index.aggregate(&query, &aggregation)).await? {
             Aggregate::Terms { buckets, .. } => buckets,
             other @ (Aggregate::Histogram(_) | Aggregate::Statistics(_) | Aggregate::Percentiles(_)) => {
-                return Err(ReadError::internal(format!("the store answered another question: {other:?}")));
+                return Err(ReadError::internal(format!("the store returned another kind of result: {other:?}")));
             }
         };
         let chain = |key: Key| match key {
-            Key::Text(text) => text.parse().map_err(|_| ReadError::internal(format!("{text} names no chain"))),
-            Key::Integer(_) | Key::Number(_) => Err(ReadError::internal("a chain has a text for a name")),
+            Key::Text(text) => {
+                text.parse().map_err(|_| ReadError::internal(format!("{text} is not the id of a chain")))
+            }
+            Key::Integer(_) | Key::Number(_) => Err(ReadError::internal("the id of a chain is not a text")),
         };
         buckets.into_iter().map(|bucket| chain(bucket.value)).collect()
     }
@@ -384,5 +386,7 @@ impl Tail {
 
 fn position_of(document: &[u8]) -> Result<ChainPosition, ReadError> {
     let place = serde_json::from_slice(document).ok().and_then(|document: Json| Place::of(&document, &[]));
-    place.map(|place| place.position).ok_or_else(|| ReadError::internal("a stored document has no place in its chain"))
+    place
+        .map(|place| place.position)
+        .ok_or_else(|| ReadError::internal("a stored document has no position in its chain"))
 }

@@ -31,7 +31,7 @@ pub struct Positions {
 pub enum BadPositions {
     #[error("expected the id of an event of a tail")]
     NoId,
-    #[error("the id is of another version of this program; begin anew, with since")]
+    #[error("the id is from another version of this program; start again with since")]
     OtherVersion,
     #[error("the id is damaged; expected the whole id of an event of a tail")]
     Damaged,
