@@ -146,7 +146,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<SealSecret, DataFolderError> {
     let decoded = Zeroizing::new(STANDARD.decode(bytes.trim_ascii()).unwrap_or_else(|_| bytes.to_vec()));
     SealSecret::new(decoded).map_err(|error| DataFolderError::Invalid {
         path: path.to_owned(),
-        reason: format!("holds no usable seal secret: {error}"),
+        reason: format!("contains no usable seal secret: {error}"),
     })
 }
 

@@ -133,7 +133,7 @@ async fn has_privilege(
             Ok(answered.has_all_requested)
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
-        _ => Err(answer.unexpected("expected whether there is a privilege")),
+        _ => Err(answer.unexpected("expected whether the privilege is granted")),
     }
 }
 

@@ -140,7 +140,7 @@ impl AccessConfig {
                 External::Oidc => AuthenticatorKind::Oidc,
             });
             if !is_used {
-                found.push(format!("rules.{name}.authenticator: access.authenticators does not have it"));
+                found.push(format!("rules.{name}.authenticator: it is not in access.authenticators"));
             }
         }
         self.check_authority(&mut found);
@@ -200,7 +200,7 @@ impl AccessConfig {
             Some(issuer) => found.extend(wrong_url("oidc.issuer", parse_url(issuer).err())),
         }
         if oidc.audience.is_empty() {
-            found.push("oidc.audience: not set; a token that is not for this log must not open it".to_owned());
+            found.push("oidc.audience: not set; tokens for other services must not be accepted".to_owned());
         }
         let jwks_url = oidc.jwks_url.as_ref().and_then(|url| parse_url(url).err());
         found.extend(wrong_url("oidc.jwks_url", jwks_url));

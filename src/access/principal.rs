@@ -226,7 +226,7 @@ fn read_spaces(role: Role, spaces: &[String]) -> Result<Spaces, BadGrant> {
         return Err(BadGrant::new("spaces", format!("the spaces of the {role}, or \"*\""), spaces));
     }
     let parse = |name: &String| {
-        Space::parse(name).map_err(|_| BadGrant::new("spaces", "names of spaces, or \"*\" alone".to_owned(), name))
+        Space::parse(name).map_err(|_| BadGrant::new("spaces", "names of spaces, or only \"*\"".to_owned(), name))
     };
     spaces.iter().map(parse).collect::<Result<_, _>>().map(Spaces::Named)
 }
@@ -240,7 +240,7 @@ fn read_providers(role: Role, providers: &[String]) -> Result<Providers, BadGran
         (true, false) => {
             let odd = providers.iter().find(|name| name.is_empty() || *name == ALL);
             match odd {
-                Some(name) => Err(BadGrant::new("providers", "names of providers, or \"*\" alone", name)),
+                Some(name) => Err(BadGrant::new("providers", "names of providers, or only \"*\"", name)),
                 None => Ok(Providers::Named(providers.to_vec())),
             }
         }
@@ -364,11 +364,11 @@ mod tests {
             (Role::Admin, &["team"], &[], "spaces: expected none, because admin applies to every space"),
             (Role::Admin, &[], &["crm"], "providers: expected none"),
             (Role::Reader, &[], &[], "spaces: expected the spaces of the reader"),
-            (Role::Reader, &["*", "team"], &[], "spaces: expected names of spaces, or \"*\" alone"),
+            (Role::Reader, &["*", "team"], &[], "spaces: expected names of spaces, or only \"*\""),
             (Role::Reader, &["Team"], &[], "found \"Team\""),
             (Role::Reader, &["team"], &["crm"], "providers: expected none, because a reader has none"),
             (Role::Writer, &["team"], &[], "providers: expected the providers of the writer"),
-            (Role::Writer, &["team"], &["crm", "*"], "or \"*\" alone"),
+            (Role::Writer, &["team"], &["crm", "*"], "or only \"*\""),
             (Role::Writer, &["team"], &[""], "names of providers"),
         ];
         for (role, spaces, providers, expected) in bad {

@@ -71,7 +71,7 @@ impl Remote {
 
     /// The answer of the first node that gives one; failing nodes are skipped.
     pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Response, Unavailable> {
-        let mut reason = "no address is known".to_owned();
+        let mut reason = "no address is configured".to_owned();
         for url in &self.urls {
             match self.ask_node(url, request).await {
                 Ok(answer) if answer.status.is_server_error() => reason = format!("{url} answered {}", answer.status),

@@ -166,7 +166,7 @@ fn log_many(args: &Args, sender: &mut BatchSender) -> Result<(), CliError> {
     let mut first = true;
     while let Some(batch) = batches.next().map_err(|error| CliError::local(format!("{name}: {error}")))? {
         if std::mem::take(&mut first) && batch.lines().first().is_some_and(|line| line.text.starts_with(b"[")) {
-            return Err(CliError::local(format!("{name}: a JSON array; expected one event a line"))
+            return Err(CliError::local(format!("{name}: a JSON array; expected one event per line"))
                 .with_advice("`jq -c '.[]' FILE | annals log -` makes lines of an array"));
         }
         let taken: u64 = batch.lines().iter().map(|line| line.text.len() as u64 + 1).sum();

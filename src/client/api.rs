@@ -45,7 +45,7 @@ pub enum ApiError {
     #[error("no answer from {url}: {reason}")]
     AnswerLost { url: String, reason: String },
     /// The answer is incomplete, or contradicts what the server reports about it.
-    #[error("the answer from {url} broke off: {reason}")]
+    #[error("the answer from {url} is incomplete: {reason}")]
     BrokenOff { url: String, reason: String },
     /// 429 or 503: nothing was done; try again later.
     #[error("the server is busy ({status}): {message}")]

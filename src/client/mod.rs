@@ -99,20 +99,20 @@ pub enum ClientError {
     Space(#[from] BadSpace),
     #[error(transparent)]
     Endpoint(#[from] ApiError),
-    #[error("a client is made inside a Tokio runtime, which then runs its sender")]
+    #[error("a client must be created inside a Tokio runtime, which runs its sender")]
     NoRuntime,
 }
 
 /// Why an event was not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("an event is a JSON object")]
+    #[error("an event must be a JSON object")]
     NotAnObject,
     #[error("{}", .0.lines().join("; "))]
     Rejected(Rejection),
     #[error("the event is below the minimum severity of its space, and was not logged")]
     Filtered,
-    #[error("the server's journal is full, and it drops events then")]
+    #[error("the server's journal is full, and the server is configured to drop events then")]
     Dropped,
     #[error("the event is valid, and the server is configured not to keep events")]
     NotKept,

@@ -98,7 +98,7 @@ impl fmt::Display for Kind {
     /// Writes what is expected, as in "expected …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text | Self::Secret => f.write_str("a text that is not empty"),
+            Self::Text | Self::Secret => f.write_str("a non-empty text"),
             Self::Path => f.write_str("a path"),
             Self::Address => f.write_str("an IP address and port such as \"127.0.0.1:6780\""),
             Self::Integer { least, most } => write!(f, "an integer from {least} to {most}"),

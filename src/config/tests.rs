@@ -178,7 +178,7 @@ const NODE: &str = "urls = [\"http://127.0.0.1:9200\"]";
 #[test]
 fn two_ways_of_authentication_are_an_error_that_names_both() {
     let auth = "auth.basic = { login = \"a\", password = \"b\" }\nauth.bearer.token = \"c\"";
-    let expected = "stores.main.auth: expected one way to say who we are, found auth.basic and auth.bearer";
+    let expected = "stores.main.auth: expected one kind of credentials, found auth.basic and auth.bearer";
     check_problems(&engine(&format!("{NODE}\n{auth}")), &[expected]);
 }
 
@@ -187,7 +187,7 @@ fn incomplete_credentials_are_an_error() {
     let check = |auth: &str, expected: &str| check_problems(&engine(&format!("{NODE}\n{auth}")), &[expected]);
     let password = "stores.main.auth.basic.password or auth.basic.password_file: expected one of them, found neither";
     check("auth.basic.login = \"a\"", password);
-    check("auth.basic.password = \"a\"", "stores.main.auth.basic.login: not set; the rest of its section is");
+    check("auth.basic.password = \"a\"", "stores.main.auth.basic.login: not set, but the rest of its section is");
     let key = "stores.main.auth.api_key: expected an id and a key, or both in one, found an id alone";
     check("auth.api_key.id = \"a\"", key);
 }
@@ -199,7 +199,7 @@ fn a_store_is_addressed_in_one_way() {
     check_problems(&engine(&format!("{NODE}\ncloud_id = \"n:x\"")), &[&expected("both")]);
     let expected = "stores.main.cloud_id: expected \"name:\" and the Base64 text that the cloud console shows";
     check_problems(&engine("cloud_id = \"n:!\"\nauth.bearer.token = \"c\""), &[expected]);
-    let expected = "stores.main.cloud_id: a cloud deployment asks for auth, which is not set";
+    let expected = "stores.main.cloud_id: a cloud deployment requires auth, which is not set";
     check_problems(&engine("cloud_id = \"n:ZXUkYWJj\""), &[expected]);
 }
 
@@ -468,7 +468,7 @@ fn the_requirements_of_access_on_its_keys_are_checked() {
         ("[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"admin\"", "access.rules.x.values: not set"),
         (
             "[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"admin\"\nvalues = [\"a\"]",
-            "access.rules.x.authenticator: access.authenticators does not have it",
+            "access.rules.x.authenticator: it is not in access.authenticators",
         ),
         (
             "[access.rules.x]\nauthenticator = \"oidc\"\nrole = \"reader\"\nvalues = [\"a\"]",

@@ -73,7 +73,7 @@ pub(super) fn put_value(
         Token::Whole(span) | Token::Fraction(span) => match number(span.of(scanner.input())) {
             Some(text) => out.extend_from_slice(text.as_bytes()),
             None => {
-                let expected = "a number that a double holds exactly if it is whole, and at all if it is not";
+                let expected = "a number that fits in a double, exactly if it is whole";
                 return refuse(path, expected, abbreviate(span.of(scanner.input())));
             }
         },

@@ -126,12 +126,12 @@ fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered
     ] {
         let path = field.field().path;
         match builder.given(field, input).map(<[u8]>::to_vec) {
-            Some(name) if name == b"\"\"" => violation(builder, path, "a text that is not empty", "\"\""),
+            Some(name) if name == b"\"\"" => violation(builder, path, "a non-empty text", "\"\""),
             Some(_) if is_registered => {}
             Some(name) => violation(builder, path, registered, abbreviate(&name)),
             // A value of the wrong type has been reported already.
             None if builder.violations.is_of(path) => {}
-            None => violation(builder, path, "a text that is not empty", "nothing"),
+            None => violation(builder, path, "a non-empty text", "nothing"),
         }
     }
 }
@@ -264,7 +264,7 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
         let is_everywhere = element.iter().any(|(name, value)| name == "space_agnostic" && value == b"true");
         let namespace = element.iter().find(|(name, _)| name == "namespace").map(|(_, value)| value.clone());
         if is_everywhere && !sender.may_log_everywhere(provider) {
-            let expected = "false, as the sender may not log in every space".to_owned();
+            let expected = "false, because the sender may not log in every space".to_owned();
             violations.push(violate("space_agnostic", expected, b"true"));
         }
         match (space, namespace) {
@@ -274,7 +274,7 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
                 let may = named
                     .map_or(sender.may_log_everywhere(provider), |named| sender.may_log_in(provider, named.as_ref()));
                 if !may {
-                    violations.push(violate("namespace", "a space that the sender may log in".to_owned(), &given));
+                    violations.push(violate("namespace", "a space in which the sender may log".to_owned(), &given));
                 }
             }
             (Some(_), None) if is_everywhere => {}
@@ -320,7 +320,7 @@ fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults
         }
         Some(given) if given != context.space_ids && !may_log_in_all(builder, input, given, context.sender) => {
             let found = abbreviate(given);
-            violation(builder, field.field().path, "spaces that the sender may log in", found);
+            violation(builder, field.field().path, "spaces in which the sender may log", found);
         }
         Some(_) => {}
     }

@@ -90,7 +90,7 @@ impl Item {
 /// Why a whole body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    #[error("the body is empty: expected one event, an array of events, or one event a line")]
+    #[error("the body is empty: expected one event, an array of events, or one event per line")]
     Empty,
     #[error("the body has more than {limit} events")]
     TooMany { limit: usize },
@@ -299,7 +299,7 @@ impl Batch<'_> {
             return self.too_long(text.len());
         }
         if let Err(error) = std::str::from_utf8(text) {
-            return self.reject("UTF-8", format!("a byte that is not, at byte {}", error.valid_up_to()));
+            return self.reject("UTF-8", format!("an invalid byte, at byte {}", error.valid_up_to()));
         }
         let mut scanner = Scanner::new(text, 0);
         let parsed = self.parse(&mut scanner).and_then(|is_object| {

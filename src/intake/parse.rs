@@ -101,7 +101,7 @@ impl<'i> Parser<'_, 'i> {
             return self.violate(path, element, "an object", token);
         }
         if !self.builder.enter(node) {
-            return self.violate(path, element, "one member of this name", token);
+            return self.violate(path, element, "only one member with this name", token);
         }
         self.object(node, element)
     }
@@ -111,10 +111,10 @@ impl<'i> Parser<'_, 'i> {
         match field.set_by {
             SetBy::Client => {}
             SetBy::LogReplaces => return self.skip(token),
-            SetBy::LogRefuses => return self.violate(field.path, element, "nothing, as the log sets it", token),
+            SetBy::LogRefuses => return self.violate(field.path, element, "nothing, because the log sets it", token),
         }
         if self.builder.has(id) {
-            return self.violate(field.path, element, "one member of this name", token);
+            return self.violate(field.path, element, "only one member with this name", token);
         }
         let slot = if field.multi { self.array(field, token, element)? } else { self.single(field, token, element)? };
         if let Some(slot) = slot {
@@ -166,7 +166,7 @@ impl<'i> Parser<'_, 'i> {
             return self.violate(field.path, None, "an array of objects", token);
         }
         if self.builder.has(id) {
-            return self.violate(field.path, None, "one member of this name", token);
+            return self.violate(field.path, None, "only one member with this name", token);
         }
         let members = Known::get().members_of(id);
         let limit = self.limits.max_array_length.min(MAX_OBJECTS);
@@ -466,7 +466,7 @@ fn plain(kind: Kind) -> String {
         Kind::Date => "a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\"",
         Kind::Long => "a whole number within ±(2^53−1), as a number or as decimal digits in a text",
         Kind::Long64 => "a whole number within ±2^63, as a number or as decimal digits in a text",
-        Kind::Float => "a number within ±3.4028235e38, as 32 bits hold it",
+        Kind::Float => "a number within ±3.4028235e38 (32 bits)",
         Kind::Boolean => "true or false",
         Kind::Ip => "an IPv4 or IPv6 address",
         Kind::Version => "a version such as \"1.2.3\"",

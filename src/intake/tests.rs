@@ -88,7 +88,7 @@ fn every_violation_is_reported_with_path_expected_and_found() {
         [
             "event.durration: expected a known field (did you mean event.duration?), found an unknown field",
             "event.start: expected a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\", found \"yesterday\"",
-            "event.sequence: expected nothing, as the log sets it, found 3",
+            "event.sequence: expected nothing, because the log sets it, found 3",
             "kibana.saved_objects[1].tpye: expected a known field (did you mean kibana.saved_objects.type?), found an unknown field",
             "kibana.saved_objects[1].rel: expected a text, found 5",
             "tags: expected an array of texts, found \"one\"",
@@ -103,7 +103,7 @@ fn violations_beyond_the_limit_are_only_counted() {
     let found = violations(&event(&r#","mesage":1"#.repeat(150)));
     assert_eq!(found.len(), 101);
     assert_eq!(found.iter().filter(|(_, expected, _)| expected.contains("did you mean message")).count(), 10);
-    let last = ("", "no more mistakes than the 100 before", "50 more");
+    let last = ("", "no errors besides the 100 before", "50 more");
     assert_eq!(found.last().map(|(p, e, f)| (p.as_str(), e.as_str(), f.as_str())), Some(last));
     let (path, ..) = &violations(&event(&format!(r#","{}":1"#, "é".repeat(1000))))[0];
     assert_eq!(*path, format!("{}…", "é".repeat(250)));

@@ -60,7 +60,7 @@ impl Violations {
         let mut taken = std::mem::take(&mut self.kept);
         self.kept_of_body += taken.len();
         if self.more > 0 {
-            let expected = format!("no more mistakes than the {} before", taken.len());
+            let expected = format!("no errors besides the {} before", taken.len());
             taken.push(Violation { path: String::new(), expected, found: format!("{} more", self.more) });
         }
         taken
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(event(&mut violations, 100).len(), 100);
         let more = |count: usize, before: usize| Violation {
             path: String::new(),
-            expected: format!("no more mistakes than the {before} before"),
+            expected: format!("no errors besides the {before} before"),
             found: format!("{count} more"),
         };
         for _ in 1..MOST_OF_BODY / MOST_OF_EVENT {

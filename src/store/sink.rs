@@ -110,7 +110,7 @@ pub enum SinkError {
     #[error("{reason}")]
     Denied { reason: String },
     /// The request is larger than the store accepts: split it.
-    #[error("the request is larger than the store takes")]
+    #[error("the request is larger than the store accepts")]
     TooLarge,
     /// The target is gone or closed for writing, and no append to it is still in progress: bind the events to a new
     /// one.

@@ -329,7 +329,7 @@ pub enum SubmitError {
     #[error("the journal is full: {used} of {limit} bytes wait for a store")]
     Full { used: u64, limit: u64, retry_after: Duration },
     /// The events are larger than the whole journal may be: 413; nothing was written.
-    #[error("the events take {needed} bytes in the journal, which may hold {limit}")]
+    #[error("the events need {needed} bytes in the journal, whose limit is {limit}")]
     TooLarge { needed: u64, limit: u64 },
     /// The journal is full and configured to drop: counted and logged; nothing was written.
     #[error("the journal is full and the events were dropped, as configured")]

@@ -22,7 +22,7 @@ fn keys_are_created_and_revoked_by_command_while_the_service_runs_and_survive_it
     assert_eq!(log(&annals.url, &key), 202);
 
     let again = home.run(&annals, &["keys", "create", "shop", "--grant", "admin"]);
-    assert_eq!((again.exit, again.stderr.contains("there is a key named")), (3, true), "{}", again.stderr);
+    assert_eq!((again.exit, again.stderr.contains("a key named")), (3, true), "{}", again.stderr);
     let wrong = home.run(&annals, &["keys", "create", "x", "--grant", "root"]);
     assert!(wrong.stderr.contains("expected one of admin, auditor"), "{}", wrong.stderr);
 

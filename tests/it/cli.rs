@@ -195,7 +195,7 @@ fn a_json_array_is_refused_with_advice_and_nothing_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start([]);
     let (_, stderr, exit) = run_with_input(server.annals(folder.path()).args(["log", "-"]), "[\n{}\n]\n");
-    assert!(stderr.contains("expected one event a line\nadvice: `jq"), "{stderr}");
+    assert!(stderr.contains("expected one event per line\nadvice: `jq"), "{stderr}");
     assert_eq!((exit, server.seen().len()), (1, 0));
 }
 

@@ -343,7 +343,7 @@ fn an_export_that_breaks_off_leaves_no_file_and_exits_with_4() {
     for arguments in [&["--output=new.ndjson"][..], &["--output=old.ndjson", "--gzip"], &["--format=csv"]] {
         wire.damage(Damage::CutAfter(if arguments.len() == 2 { 5_000 } else { 20_000 }));
         let told = run(arguments);
-        assert!(told.stderr.contains(" broke off: ") && told.stderr.contains("\nadvice: "), "{}", told.stderr);
+        assert!(told.stderr.contains(" is incomplete: ") && told.stderr.contains("\nadvice: "), "{}", told.stderr);
         assert_eq!(told.exit, 4);
     }
     server.assert_no_file("new.ndjson");

@@ -21,6 +21,6 @@ pub(super) async fn ask(remote: &Remote, credentials: &Credentials) -> Result<Op
     match answer.status {
         StatusCode::OK => serde_json::from_slice(&answer.body).map(Some).map_err(|error| answer.unexpected(error)),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(None),
-        _ => Err(answer.unexpected("expected who is calling")),
+        _ => Err(answer.unexpected("expected the identity of the caller")),
     }
 }

@@ -31,6 +31,6 @@ pub(super) async fn ask(remote: &Remote, name: &str, credentials: &Credentials) 
         StatusCode::OK => serde_json::from_slice(&answer.body).map(Some).map_err(|error| answer.unexpected(error)),
         // A redirect leads to the login page.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::FOUND | StatusCode::SEE_OTHER => Ok(None),
-        _ => Err(answer.unexpected("expected who is calling")),
+        _ => Err(answer.unexpected("expected the identity of the caller")),
     }
 }

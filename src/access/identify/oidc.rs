@@ -70,7 +70,7 @@ impl Oidc {
         match (is_from_issuer, is_for_us, has_not_ended, has_begun) {
             (false, ..) => Some("`iss` is not access.oidc.issuer"),
             (_, false, ..) => Some("`aud` has none of access.oidc.audience"),
-            (_, _, false, _) => Some("`exp` has passed, or is not there"),
+            (_, _, false, _) => Some("`exp` has passed or is missing"),
             (.., false) => Some("`nbf` is to come"),
             (true, true, true, true) => None,
         }

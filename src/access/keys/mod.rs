@@ -117,7 +117,7 @@ impl KeysError {
 /// Why a change of the keys was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    #[error("name: expected 1 to 64 letters, digits, dots, hyphens and underscores, and not dots alone; found {0:?}")]
+    #[error("name: expected 1 to 64 letters, digits, dots, hyphens and underscores, and not only dots; found {0:?}")]
     BadName(String),
     #[error("grants: expected at least one")]
     NoGrants,
@@ -125,9 +125,9 @@ pub enum ChangeError {
     LargeGrants(usize),
     #[error("expires: expected a time in the future")]
     Past,
-    #[error("there is a key named {0:?} already")]
+    #[error("a key named {0:?} already exists")]
     NameTaken(String),
-    #[error("no key is named {0:?}")]
+    #[error("there is no key named {0:?}")]
     Absent(String),
     #[error("{0:?} is the last admin key without expiry; create another one first")]
     LastAdmin(String),

@@ -244,28 +244,28 @@ async fn a_writer_logs_only_as_its_providers_and_in_its_spaces() {
         (
             "",
             event("app", reference(json!({"namespace": "shop"}))),
-            Some(("kibana.saved_objects[0].namespace", "a space that the sender may log in")),
+            Some(("kibana.saved_objects[0].namespace", "a space in which the sender may log")),
         ),
         (
             "",
             event("app", reference(json!({"space_agnostic": true}))),
-            Some(("kibana.saved_objects[0].space_agnostic", "false, as the sender may not log in every space")),
+            Some(("kibana.saved_objects[0].space_agnostic", "false, because the sender may not log in every space")),
         ),
         (
             "/s/team",
             event("app", reference(json!({"space_agnostic": true}))),
-            Some(("kibana.saved_objects[0].space_agnostic", "false, as the sender may not log in every space")),
+            Some(("kibana.saved_objects[0].space_agnostic", "false, because the sender may not log in every space")),
         ),
         ("", event("app", json!({"kibana": {"space_ids": ["default", "team"]}})), None),
         (
             "",
             event("app", json!({"kibana": {"space_ids": ["default", "shop"]}})),
-            Some(("kibana.space_ids", "spaces that the sender may log in")),
+            Some(("kibana.space_ids", "spaces in which the sender may log")),
         ),
         (
             "",
             event("app", json!({"kibana": {"space_ids": ["*"]}})),
-            Some(("kibana.space_ids", "spaces that the sender may log in")),
+            Some(("kibana.space_ids", "spaces in which the sender may log")),
         ),
     ];
     for (space, event, refused) in cases {
@@ -343,7 +343,7 @@ async fn keys_are_made_listed_and_revoked_over_http() {
     assert_eq!(listed["keys"][0]["grants"], json!([{"role": "admin"}]));
 
     let again = log.post("/api/access/keys", body).await;
-    assert_eq!((again.status.as_u16(), again.error().as_str()), (409, r#"there is a key named "shop" already"#));
+    assert_eq!((again.status.as_u16(), again.error().as_str()), (409, r#"a key named "shop" already exists"#));
 
     let delete = async |name: &str| {
         log.send(log.request("DELETE", &format!("/api/access/keys/{name}")).body(Body::empty()).unwrap()).await

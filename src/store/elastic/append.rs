@@ -115,7 +115,7 @@ async fn settle(
             Item::Stored => Outcome::Stored,
             Item::Taken => match stored.next().flatten() {
                 Some(found) => outcome_at(&found, event),
-                None => Outcome::Retry { reason: "an event stands there that cannot be read".to_owned() },
+                None => Outcome::Retry { reason: "the event at this position cannot be read".to_owned() },
             },
             Item::Blocked(reason) if moved_on => match stored.next().flatten() {
                 Some(found) => outcome_at(&found, event),
@@ -139,8 +139,8 @@ async fn settle(
 fn stranded(target: &Target, block: &str) -> String {
     let Target(index) = target;
     format!(
-        "events that were on their way to the index {index} wait for it, though it was rolled over since; it has to be \
-         writable once more, or be deleted: {block}"
+        "events that were sent to the index {index} before its rollover wait for it; make it writable again, or delete \
+         it: {block}"
     )
 }
 
@@ -166,7 +166,9 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
             return Err(gone(store, target, &error.to_string()).await);
         }
         if serde_json::from_slice::<Absent>(&answer.body).is_ok_and(|absent| !absent.found) {
-            return Ok(Outcome::Rejected { reason: format!("nothing stands at {} in {}", event.position, target.0) });
+            return Ok(Outcome::Rejected {
+                reason: format!("there is no document at {} in {}", event.position, target.0),
+            });
         }
     }
     let Document { seq_no, primary_term, source } = answer.json().map_err(passing)?;
@@ -188,7 +190,7 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
 }
 
 fn about_nothing() -> StoreError {
-    unavailable("an answer about no event".to_owned())
+    unavailable("an answer without an event".to_owned())
 }
 
 /// An event always has a time; a stub never has one, whether it keeps the event's content or not.
@@ -259,7 +261,7 @@ async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> SinkError 
             unavailable(format!("a node does not know the index {} yet: {reason}", target.0)).into()
         }
         Ok(AtMaster::Present { .. }) => restore_alias(store, target).await.err().map(passing).unwrap_or_else(|| {
-            unavailable(format!("the index {} had lost its private alias, which it has again: {reason}", target.0))
+            unavailable(format!("the index {} had lost its private alias, which was restored: {reason}", target.0))
                 .into()
         }),
         Err(error) => passing(error),

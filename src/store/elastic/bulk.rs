@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for OneEntry {
     type Value = Told<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("what became of one action")
+        f.write_str("the result of one action")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Told<'de>, A::Error> {

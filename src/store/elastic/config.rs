@@ -139,23 +139,23 @@ impl<'de> Deserialize<'de> for NodeUrl {
 pub enum ConfigError {
     #[error("urls: expected addresses of nodes, such as \"https://localhost:9200\"")]
     BadUrl,
-    #[error("urls: an address must not hold a user or password; give them in auth.basic")]
+    #[error("urls: an address must not contain a user or password; set them in auth.basic")]
     SecretInUrl,
     #[error("urls or cloud_id: expected one of them, found {found}")]
     Address { found: &'static str },
     #[error("cloud_id: expected \"name:\" and the Base64 text that the cloud console shows")]
     BadCloudId,
-    #[error("cloud_id: a cloud deployment asks for auth, which is not set")]
+    #[error("cloud_id: a cloud deployment requires auth, which is not set")]
     CloudWithoutAuth,
-    #[error("auth: expected one way to say who we are, found {0} and {1}")]
+    #[error("auth: expected one kind of credentials, found {0} and {1}")]
     TwoWays(&'static str, &'static str),
-    #[error("auth.basic.login: not set; the rest of its section is")]
+    #[error("auth.basic.login: not set, but the rest of its section is")]
     NoLogin,
     #[error("auth.api_key: expected an id and a key, or both in one, found {found}")]
     ApiKey { found: &'static str },
     #[error("{key} or {key}_file: expected one of them, found {found}")]
     Secret { key: &'static str, found: &'static str },
-    #[error("{key}_file: there is nothing in {}", path.display())]
+    #[error("{key}_file: {} is empty", path.display())]
     EmptySecret { key: &'static str, path: PathBuf },
     #[error("{key}_file: cannot read {}", path.display())]
     SecretFile { key: &'static str, path: PathBuf, source: io::Error },
@@ -165,11 +165,11 @@ pub enum ConfigError {
     CaFile(#[from] CaFileError),
     #[error(transparent)]
     Name(#[from] BadName),
-    #[error("the client for {url} cannot be made")]
+    #[error("the client for {url} cannot be created")]
     Client { url: String, source: elasticsearch::http::transport::BuildError },
-    #[error("auth: expected a secret without line breaks and other control characters")]
+    #[error("auth: expected a secret without line breaks or other control characters")]
     BadSecret,
-    #[error("the client for {url} cannot be made")]
+    #[error("the client for {url} cannot be created")]
     SearchClient { url: String, source: reqwest::Error },
 }
 
@@ -355,7 +355,7 @@ mod tests {
         );
         assert!(!format!("{config:?}").contains("hidden"));
         let error = refusal("https://elastic:hidden@localhost:9200".parse::<NodeUrl>());
-        assert!(error.contains("must not hold a user or password") && !error.contains("hidden"), "{error}");
+        assert!(error.contains("must not contain a user or password") && !error.contains("hidden"), "{error}");
     }
 
     #[test]
@@ -414,7 +414,7 @@ mod tests {
             Credentials::EncodedApiKey(key) if key == "aTpr"));
         assert!(refusal(from_file("bearer = { token = \"t\", token_file = FILE }")).ends_with("found both"));
         fs::write(&path, "\n").unwrap();
-        assert!(refusal(from_file("bearer.token_file = FILE")).starts_with("auth.bearer.token_file: there is nothing"));
+        assert!(refusal(from_file("bearer.token_file = FILE")).ends_with(" is empty"));
         let missing = refusal(credentials("bearer.token_file = \"/nowhere/token\""));
         assert_eq!(missing, "auth.bearer.token_file: cannot read /nowhere/token");
     }
@@ -436,7 +436,7 @@ mod tests {
         let good = config(id("eu.example.org:9243$abc$def"));
         assert_eq!(good.nodes().unwrap(), ["https://abc.eu.example.org:9243".parse().unwrap()]);
         let without = ElasticConfig { auth: Auth::default(), ..good };
-        assert!(refusal(without.nodes()).starts_with("cloud_id: a cloud deployment asks for auth"));
+        assert!(refusal(without.nodes()).starts_with("cloud_id: a cloud deployment requires auth"));
         for bad in ["name".to_owned(), "name:!".to_owned(), id("eu.example.org"), id("$abc")] {
             assert!(refusal(config(bad).nodes()).starts_with("cloud_id: expected"));
         }

@@ -138,7 +138,7 @@ impl Product {
 
 fn no_points(answer: &Answer) -> StoreError {
     let reason =
-        "this engine has no points in time, which it takes to read many events: OpenSearch has them from 2.4 on";
+        "this engine has no points in time, which are needed to read many events: OpenSearch has them since 2.4";
     StoreError::Refused { reason: format!("{reason}: {}", answer.error()) }
 }
 

@@ -37,7 +37,7 @@ impl Names {
             return Err(BadName { key: "version", rest: "", found: version });
         }
         if !fits(prefix) || prefix == "." || prefix.starts_with(['-', '_']) {
-            let rest = ", of which the first is no hyphen or underscore";
+            let rest = ", the first of which is not a hyphen or underscore";
             return Err(BadName { key: "index_prefix", rest, found: prefix.to_owned() });
         }
         Ok(Self { prefix: prefix.to_owned(), version })

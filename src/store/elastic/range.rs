@@ -57,7 +57,7 @@ pub(super) async fn read(
         }
         if size == MOST {
             return Err(StoreError::Refused {
-                reason: format!("more than {MOST} documents stand at one position of {chain}"),
+                reason: format!("there are more than {MOST} documents at one position of {chain}"),
             });
         }
         // One position fills the answer, so that position is read alone.

@@ -321,7 +321,7 @@ impl Template {
         let Found { index_templates } = found.json()?;
         let mark = index_templates.into_iter().next().map(|entry| entry.index_template.mark).unwrap_or_default();
         if !mark.is_ours() {
-            let reason = "an index template of this name is there that Annals did not make: delete it";
+            let reason = "an index template of this name exists that Annals did not create: delete it";
             return Err(StoreError::Refused { reason: reason.to_owned() });
         }
         Ok(mark.hash.as_deref() != Some(&self.hash) && release(mark.version.as_deref()) <= release(Some(VERSION)))

@@ -124,7 +124,7 @@ impl AggregatedField {
             after = after_key;
             if counted.distinct >= MAX_VALUES {
                 let reason =
-                    format!("{} has more than {MAX_VALUES} values among these events: ask for fewer", self.path);
+                    format!("{} has more than {MAX_VALUES} values among these events: select fewer events", self.path);
                 return Err(StoreError::Refused { reason });
             }
             if Instant::now() >= deadline {

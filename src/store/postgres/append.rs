@@ -115,7 +115,7 @@ pub(super) async fn store(
 }
 
 fn gone() -> Outcome {
-    Outcome::Retry { reason: "its place was taken, and is free".to_owned() }
+    Outcome::Retry { reason: "its position was taken, but no event is found there".to_owned() }
 }
 
 /// Inserts in the order of the keys, so that several programs that insert the same events do not deadlock.

@@ -67,11 +67,11 @@ pub enum ConfigError {
     TwoPasswords,
     #[error("password_file: cannot read {}", .0.display())]
     ReadPassword(PathBuf, #[source] io::Error),
-    #[error("password_file: there is nothing in {}", .0.display())]
+    #[error("password_file: {} is empty", .0.display())]
     EmptyPassword(PathBuf),
     #[error("schema: expected lower-case letters, digits and underscores, at most 48 and a letter first, found {0:?}")]
     BadSchema(String),
-    #[error("ca_file: set, though tls is \"off\"")]
+    #[error("ca_file: set, although tls is \"off\"")]
     AuthoritiesWithoutTls,
     #[error(transparent)]
     Tls(#[from] TlsError),

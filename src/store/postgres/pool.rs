@@ -80,7 +80,7 @@ impl Connections {
             // The caller may be gone.
             let _ = answer.send(result);
         });
-        answered.await.unwrap_or_else(|_| Err(self.errors.unavailable("the statement broke off")))
+        answered.await.unwrap_or_else(|_| Err(self.errors.unavailable("the statement was aborted")))
     }
 
     async fn supervise<T: Send + 'static>(

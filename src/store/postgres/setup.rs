@@ -24,13 +24,15 @@ pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SetupError {
-    #[error("the server has version {found}, and at least 15 is needed")]
+    #[error("the server has version {found}, but at least 15 is required")]
     OldServer { found: String },
-    #[error("the database has the encoding {found}, and UTF8 is needed")]
+    #[error("the database has the encoding {found}, but UTF8 is required")]
     Encoding { found: String },
     #[error("the schema {schema} has tables of another program")]
     Foreign { schema: String },
-    #[error("the schema {schema} has version {found}, and this program knows versions up to {known}: use a newer one")]
+    #[error(
+        "the schema {schema} has version {found}, but this program only supports versions up to {known}: use a newer program"
+    )]
     Newer { schema: String, found: i32, known: usize },
 }
 

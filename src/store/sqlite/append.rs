@@ -109,7 +109,7 @@ impl<'t> EventInserter<'t> {
         }
         Ok(match self.stored(row)? {
             Some((_, stored)) => outcome_at(&stored, event),
-            None => Outcome::Retry { reason: "its place was taken, and is free".to_owned() },
+            None => Outcome::Retry { reason: "its position was taken, but no event is found there".to_owned() },
         })
     }
 

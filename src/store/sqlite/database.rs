@@ -175,7 +175,7 @@ mod tests {
         open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert_eq!(
             complaint(&path),
-            "the file has version 7, and this program knows versions up to 4: use a newer one"
+            "the file has version 7, but this program only supports versions up to 4: use a newer program"
         );
     }
 

@@ -12,15 +12,15 @@ use crate::{
 /// Why a file cannot be used. Only errors of SQLite itself and `Older` may pass by themselves.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    #[error("SQLite {found} is linked, and at least 3.51.3 is needed")]
+    #[error("SQLite {found} is linked, but at least 3.51.3 is required")]
     OldLibrary { found: &'static str },
     #[error("it cannot be created: {0}")]
     Create(#[from] io::Error),
     #[error("the file is the database of another program (application id {found:#010x})")]
     Foreign { found: i32 },
-    #[error("the file has version {found}, and this program knows versions up to {known}: use a newer one")]
+    #[error("the file has version {found}, but this program only supports versions up to {known}: use a newer program")]
     Newer { found: usize, known: usize },
-    #[error("the file is not yet brought up to date")]
+    #[error("the file has not been migrated yet")]
     Older,
     #[error("the event {0} cannot be moved: {1}")]
     BadEvent(ChainPosition, BadDocument),

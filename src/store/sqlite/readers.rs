@@ -52,7 +52,7 @@ impl Readers {
             // The caller may be gone.
             let _ = answer.send(result);
         });
-        answered.await.unwrap_or_else(|_| Err(unavailable(&self.0.path, "the query broke off")))
+        answered.await.unwrap_or_else(|_| Err(unavailable(&self.0.path, "the query was aborted")))
     }
 
     /// Closes idle connections to the file.
@@ -92,7 +92,7 @@ impl Pool {
             }
             Ok((_, Err(_))) if was_late => Err(self.late()),
             Ok((_, Err(error))) => Err(store_error(&self.path, &error)),
-            Err(_) => Err(unavailable(&self.path, "the query broke off")),
+            Err(_) => Err(unavailable(&self.path, "the query was aborted")),
         }
     }
 
@@ -106,7 +106,7 @@ impl Pool {
         }
         let pool = Arc::clone(self);
         let opened = spawn_blocking(move || open_to_read(&pool.path).map_err(|error| open_error(&pool.path, &error)));
-        let opened = opened.await.unwrap_or_else(|_| Err(unavailable(&self.path, "opening it broke off")))?;
+        let opened = opened.await.unwrap_or_else(|_| Err(unavailable(&self.path, "opening it was aborted")))?;
         if self.file()? == Some(file) { Ok((opened, file)) } else { Err(lost(&self.path)) }
     }
 

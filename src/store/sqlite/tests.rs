@@ -429,7 +429,7 @@ async fn an_interrupted_migration_resumes_and_no_query_is_answered_before_its_en
     let store = SqliteStore::new(place.config()).unwrap();
     let asked = testing::about("alert", "a").asked();
     let early = store.find(&asked).await.unwrap_err();
-    assert!(matches!(&early, IndexError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
+    assert!(matches!(&early, IndexError::Unavailable { reason, .. } if reason.ends_with("has not been migrated yet")));
     store.setup(&[]).await.unwrap();
     assert_eq!(store.find(&asked).await.unwrap().total, 2_499);
     assert_eq!(store.reach(events[0].position.chain, crate::event::Sequence(0)).await.unwrap().unwrap().0, 2_499);
@@ -476,7 +476,7 @@ async fn older_events_are_found_by_their_ids_once_all_are_filled_in() {
     drop(connection);
     let store = SqliteStore::new(place.config()).unwrap();
     let early = store.find(&by_id("id 0")).await.unwrap_err();
-    assert!(matches!(&early, IndexError::Unavailable { reason, .. } if reason.ends_with("not yet brought up to date")));
+    assert!(matches!(&early, IndexError::Unavailable { reason, .. } if reason.ends_with("has not been migrated yet")));
     store.setup(&[]).await.unwrap();
     for n in [0, 2, 999, 1_500, 2_499] {
         let found = store.find(&by_id(&format!("id {n}"))).await.unwrap().documents;

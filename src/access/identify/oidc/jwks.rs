@@ -119,7 +119,7 @@ impl Jwks {
     async fn refresh(&self, than: &Arc<Fetched>) -> Result<Arc<Fetched>, Unavailable> {
         let (store, than) = (Arc::clone(&self.0), Arc::clone(than));
         let refreshed = tokio::spawn(async move { store.refresh(&than).await }).await;
-        refreshed.unwrap_or_else(|error| Err(Unavailable(format!("fetching the issuer's keys broke off: {error}"))))
+        refreshed.unwrap_or_else(|error| Err(Unavailable(format!("fetching the issuer's keys was aborted: {error}"))))
     }
 }
 

@@ -149,7 +149,7 @@ async fn an_engine_that_opens_no_point_in_time_is_reported() {
     assert!(matches!(&full, IndexError::Unavailable { reason, .. } if reason.contains("too many points")), "{full:?}");
     let none = || reply(400, json!({"error": "no handler found for uri [/x/_search/point_in_time] and method [POST]"}));
     let old = refused(opensearch(), none).await;
-    assert!(matches!(&old, IndexError::Refused { reason } if reason.contains("from 2.4 on")), "{old:?}");
+    assert!(matches!(&old, IndexError::Refused { reason } if reason.contains("since 2.4")), "{old:?}");
 }
 
 #[tokio::test]
