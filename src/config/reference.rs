@@ -7,22 +7,22 @@ const HEAD: &str = "\
 
 <!-- Generated from src/config/settings.rs by the tests; do not edit. UPDATE_GOLDEN=1 cargo test --test it config -->
 
-Annals runs without any configuration. What is set is taken from four layers; a later one wins, key by key:
+Annals runs without any configuration. Values come from four layers; a later one wins, key by key:
 
 1. the defaults below;
-2. a TOML file: `--config FILE`, else the environment's `ANNALS_CONFIG`, else `annals.toml` in the working directory if there
-   is one;
+2. a TOML file: `--config FILE`, or else `ANNALS_CONFIG` in the environment, or else `annals.toml` in the working directory,
+   if it exists;
 3. the environment: `ANNALS_`, then the key in capitals with `__` for each dot;
 4. flags: `--set KEY=VALUE`, and `--listen` and `--data-dir` for short.
 
-`annals config check` says whether a configuration is good, or everything that is wrong with it; with `--show` it prints
+`annals config check` reports whether a configuration is valid, or all errors in it; with `--show` it prints
 the effective values and where each came from, secrets redacted. Unknown keys are refused.
 
-Durations are numbers with units: `500ms`, `30s`, `5m`, `1h`, `7d`, also together (`1h 30m`) and in words (`2weeks`). `m` is a minute and
-`M` a month; a month has 30.44 days and a year 365.25. The least is `1ms`. Sizes are a number with a unit (`b`, `kb`, `mb`, `gb`, `tb`, powers of 1,024).
+Durations are numbers with units: `500ms`, `30s`, `5m`, `1h`, `7d`, also combined (`1h 30m`) and in words (`2weeks`). `m` is a minute and
+`M` a month; a month has 30.44 days and a year 365.25. The minimum is `1ms`. Sizes are a number with a unit (`b`, `kb`, `mb`, `gb`, `tb`, powers of 1,024).
 In the environment and in flags, lists are separated by commas and tables are JSON objects. Relative paths start at
-the working directory. Names in environment variables are taken in lower case; a name that has capitals or dots
-is set in the file, or by a flag with the name in quotes.
+the working directory. Names in environment variables are read in lower case; a name with capitals or dots
+has to be set in the file, or by a flag with the name in quotes.
 ";
 
 /// Renders the whole page.

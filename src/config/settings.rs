@@ -115,96 +115,112 @@ pub const SETTINGS: &[Setting] = &[
         "The writer's own folder: keys, journal, chains, registered providers, and the SQLite store unless it is placed \
          elsewhere. One running writer per folder.",
     ),
-    setting("server.listen", Kind::Address, Fixed("127.0.0.1:6780"), "Where HTTP is served; port 0 takes a free one."),
+    setting(
+        "server.listen",
+        Kind::Address,
+        Fixed("127.0.0.1:6780"),
+        "The address on which HTTP is served; port 0 selects a \
+                                                                      free one.",
+    ),
     setting(
         "server.max_batch_bytes",
         Kind::Size,
         Fixed("16mb"),
-        "The largest request body, after decompression; more is answered with 413.",
+        "The maximum size of a request body, after decompression; a larger one is answered with 413.",
     ),
-    setting("server.max_batch_events", integer(1, 1_000_000), Fixed("10000"), "The most events in one request."),
-    setting("server.max_event_bytes", Kind::Size, Fixed("1mb"), "The largest single event, as it was sent."),
-    setting("server.max_depth", integer(4, 128), Fixed("32"), "How deep objects and arrays of an event may nest."),
+    setting(
+        "server.max_batch_events",
+        integer(1, 1_000_000),
+        Fixed("10000"),
+        "The maximum number of events in one request.",
+    ),
+    setting("server.max_event_bytes", Kind::Size, Fixed("1mb"), "The maximum size of a single event, as it was sent."),
+    setting("server.max_depth", integer(4, 128), Fixed("32"), "How deep objects and arrays of an event may be nested."),
     setting(
         "server.max_array_length",
         integer(1, 100_000),
         Fixed("1000"),
-        "The most elements in one array of an event, such as `tags`; of one of objects, such as `kibana.saved_objects`, 5000 at most.",
+        "The maximum number of elements in an array of an event, such as `tags`; an array of objects, such as \
+         `kibana.saved_objects`, has at most 5000.",
     ),
     setting(
         "server.request_timeout",
         Kind::Duration,
         Fixed("30s"),
-        "How long one request may take, reading its body included.",
+        "How long one request may take, including reading its body.",
     ),
     setting(
         "server.shutdown_timeout",
         Kind::Duration,
         Fixed("10s"),
-        "How long a stop waits for open requests and for shipping; what is left stays in the journal.",
+        "How long the shutdown waits for open requests and for shipping; events that are left stay in the journal.",
     ),
     setting(
         "server.max_concurrent_bytes",
         Kind::Size,
         Fixed("64mb"),
-        "The most bytes of events' bodies that are worked on at once; above it requests wait, and are answered with 503 when their time is over. Other bodies may take a quarter of it, and at least 8mb, besides.",
+        "The maximum size of all bodies of events that are processed at once; further requests wait, and are answered with 503 \
+         when their time is over. Other bodies may take a quarter of it, but at least 8mb, in addition.",
     ),
     setting(
         "server.max_answer_bytes",
         Kind::Size,
         Fixed("256mb"),
-        "The most bytes that pages of events may take up at once, from the store to the client. Above it questions wait, and are answered \
-         with 503 when their time is over. At least 128mb, which the largest page takes, is used whatever is set.",
+        "The maximum size of all pages of events at once, from the store to the client. Further queries wait, and are answered \
+         with 503 when their time is over. The effective minimum is 128mb, which the largest page takes.",
     ),
     setting(
         "server.connections_per_address",
         integer(1, 1024),
         Fixed("256"),
-        "How many connections one client address (of IPv6, one /64) may have open at once; 1024 are open in all, or half as many as the process may have files. A further one is closed without an \
-         answer, and counted in `annals_http_refused_connections_total`. `server.trusted_proxies` are exempt.",
+        "How many connections one client address (for IPv6, one /64) may have open at once; in total it is 1024, or half as \
+         many as the process may have files. A further one is closed without an answer, and counted in \
+         `annals_http_refused_connections_total`. `server.trusted_proxies` are exempt.",
     ),
     setting(
         "server.exports_per_caller",
         integer(1, 8),
         Fixed("4"),
-        "How many exports one caller may have running at once; eight run in all. Others are answered with 429.",
+        "How many exports one caller may have running at once; the total is limited to eight. Others are answered with 429.",
     ),
     setting(
         "server.tails_per_caller",
         integer(1, 64),
         Fixed("16"),
-        "How many tails one caller may have running at once; 64 run in all. Others are answered with 429.",
+        "How many tails one caller may have running at once; the total is limited to 64. Others are answered with 429.",
     ),
     setting(
         "server.tls.cert_file",
         Kind::Path,
         Unset("plain HTTP is served"),
-        "PEM file of the server's certificate and those that vouch for it; with `server.tls.key_file`. A change is seen within seconds.",
+        "PEM file of the server's certificate and its chain; with `server.tls.key_file`. A change is noticed within seconds.",
     ),
     setting("server.tls.key_file", Kind::Path, Unset("plain HTTP is served"), "PEM file of the certificate's key."),
     setting(
         "server.trusted_proxies",
         Kind::NetworkList,
-        Unset("no proxy is believed"),
-        "Addresses or networks of the proxies before this log, such as `[\"10.0.0.0/8\"]`. What they say of a client's address is believed.",
+        Unset("no proxy is trusted"),
+        "Addresses or networks of the proxies in front of this log, such as `[\"10.0.0.0/8\"]`. The client addresses that they \
+         report are trusted.",
     ),
     setting(
         "server.proxy_header",
         Kind::Choice(&["x-forwarded-for", "forwarded"]),
         Fixed("x-forwarded-for"),
-        "The header in which these proxies say it; the other one is the client's own and ignored.",
+        "The header in which these proxies report the client's address; the other one is ignored, because the client can set \
+         it.",
     ),
     setting(
         "log.level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
         Fixed("info"),
-        "The least grave line of the program's own log.",
+        "The minimum level of the program's own log.",
     ),
     setting(
         "log.format",
         Kind::Choice(&["text", "json"]),
         Fixed("text"),
-        "How the program's own log is written, on standard error: for people, or one JSON object a line.",
+        "The format of the program's own log, on standard error: for people, or one JSON object per line.",
     ),
     setting(
         "log.events",
@@ -216,61 +232,63 @@ pub const SETTINGS: &[Setting] = &[
         "events.enabled",
         Kind::Boolean,
         Fixed("true"),
-        "With `false` the event log is off (Kibana's `enabled`): events are checked and answered, those that are valid with the \
-         status `not_kept`, and go nowhere. Nothing is logged of the log's own start and end either. What was kept before can be found.",
+        "With `false` the event log is off (Kibana's `enabled`): events are checked and answered, valid ones with the status \
+         `not_kept`, but not kept. The log's own start and end are not logged either. Events that were kept before can be \
+         found.",
     ),
     setting(
         "events.keep",
         Kind::Boolean,
         Fixed("true"),
-        "With `false` events are not made durable and reach no store (Kibana's `indexEntries`); they are checked, answered with \
-         `not_kept` and, with `log.events`, copied to the program's own log, those of the log's own start and end included.",
+        "With `false` events are not made durable and reach no store (Kibana's `indexEntries`); they are checked, answered \
+         with `not_kept` and, with `log.events`, copied to the program's own log, including those of the log's own start and \
+         end.",
     ),
     setting(
         "journal.max_bytes",
         Kind::Size,
         Fixed("4gb"),
-        "The most bytes on disk that events may take up while they wait for a store; then `journal.overflow` decides.",
+        "The maximum size on disk of the events that wait for a store; beyond it, `journal.overflow` decides.",
     ),
     setting("journal.segment_bytes", Kind::Size, Fixed("64mb"), "The size of one file of the journal."),
     setting(
         "journal.overflow",
         Kind::Choice(&["reject", "drop"]),
         Fixed("reject"),
-        "What happens to new events when the journal is full: `reject` answers 429 with `Retry-After`; `drop` takes the \
-         request, loses the events, and counts and logs each.",
+        "What happens to new events when the journal is full: `reject` answers 429 with `Retry-After`; `drop` accepts the \
+         request, discards the events, and counts and logs each.",
     ),
     setting(
         "seal.chaining",
         Kind::Boolean,
         Fixed("true"),
-        "Whether events are hashed, linked and sealed. With `false` they are numbered only, and nobody can tell whether one was changed; \
-         each change of this key begins a new chain that names the one before it.",
+        "Whether events are hashed, linked and sealed. With `false` they are only numbered, and changes to them cannot be \
+         detected; each change of this key begins a new chain that names the previous one.",
     ),
     setting(
         "seal.epoch",
         Kind::Duration,
         Fixed("1h"),
-        "How long one sealing key is used before the next is derived and the old one forgotten.",
+        "How long one sealing key is used before the next is derived and the old one discarded.",
     ),
     setting(
         "seal.secret_file",
         Kind::Path,
-        Unset("made at first start, in `data_dir`"),
-        "A file with the installation's sealing secret, where other deployment secrets are kept.",
+        Unset("created at the first start, in `data_dir`"),
+        "A file with the sealing secret of the installation, in the place where other deployment secrets are kept.",
     ),
     setting(
         "writer.version",
         Kind::Text,
         Unset("the program's own version"),
-        "`kibana.version` of each event: the version of the product that logs.",
+        "`kibana.version` of each event: the version of the product that logs it.",
     ),
     setting(
         "stores.<name>.kind",
         Kind::Choice(StoreKind::NAMES),
         Required,
-        "What the store is; `elasticsearch` is OpenSearch as well. With no store configured there is one of kind `sqlite`, \
-         named `sqlite`.",
+        "The kind of the store; `elasticsearch` also stands for OpenSearch. Without any configured store there is one of kind \
+         `sqlite`, named `sqlite`.",
     ),
     sqlite("stores.<name>.path", Kind::Path, Unset("`events.db` in `data_dir`"), "The database file."),
     of(
@@ -279,7 +297,7 @@ pub const SETTINGS: &[Setting] = &[
             "stores.<name>.query_timeout",
             Kind::Duration,
             Fixed("30s"),
-            "How long a query may take before it is given up.",
+            "How long a query may take before it is cancelled.",
         ),
     ),
     sqlite(
@@ -298,7 +316,7 @@ pub const SETTINGS: &[Setting] = &[
         "stores.<name>.cloud_id",
         Kind::Text,
         Unset("`urls` is used"),
-        "The id of an Elastic Cloud deployment, in place of `urls`; asks for `auth`.",
+        "The id of an Elastic Cloud deployment, instead of `urls`; requires `auth`.",
     ),
     elastic(
         "stores.<name>.auth.basic.login",
@@ -312,14 +330,14 @@ pub const SETTINGS: &[Setting] = &[
         "stores.<name>.auth.basic.password_file",
         Kind::Path,
         Unset("none"),
-        "A file with the password of the user, in place of `auth.basic.password`.",
+        "A file with the password of the user, instead of `auth.basic.password`.",
     ),
     elastic("stores.<name>.auth.bearer.token", Kind::Secret, Unset("none"), "Bearer token."),
     elastic(
         "stores.<name>.auth.bearer.token_file",
         Kind::Path,
         Unset("none"),
-        "A file with the bearer token, in place of `auth.bearer.token`.",
+        "A file with the bearer token, instead of `auth.bearer.token`.",
     ),
     elastic(
         "stores.<name>.auth.api_key.id",
@@ -332,19 +350,19 @@ pub const SETTINGS: &[Setting] = &[
         "stores.<name>.auth.api_key.key_file",
         Kind::Path,
         Unset("none"),
-        "A file with the API key, in place of `auth.api_key.key`.",
+        "A file with the API key, instead of `auth.api_key.key`.",
     ),
     elastic(
         "stores.<name>.auth.api_key.encoded",
         Kind::Secret,
         Unset("none"),
-        "Id and key in one, in Base64, as the engine gives them out; in place of `auth.api_key.id` and its key.",
+        "Id and key together, in Base64, as the engine returns them; instead of `auth.api_key.id` and its key.",
     ),
     elastic(
         "stores.<name>.auth.api_key.encoded_file",
         Kind::Path,
         Unset("none"),
-        "A file with id and key in one, in place of `auth.api_key.encoded`.",
+        "A file with id and key together, instead of `auth.api_key.encoded`.",
     ),
     of(
         &[StoreKind::Elasticsearch, StoreKind::Postgres],
@@ -362,13 +380,13 @@ pub const SETTINGS: &[Setting] = &[
         "How long a query or a set-up request may take.",
     ),
     elastic("stores.<name>.bulk_timeout", Kind::Duration, Fixed("60s"), "How long one bulk request may take."),
-    elastic("stores.<name>.bulk_bytes", Kind::Size, Fixed("2mb"), "How large a bulk request grows before it is sent."),
-    elastic("stores.<name>.concurrency", integer(1, 32), Fixed("4"), "The most bulk requests in flight."),
+    elastic("stores.<name>.bulk_bytes", Kind::Size, Fixed("2mb"), "The size at which a bulk request is sent."),
+    elastic("stores.<name>.concurrency", integer(1, 32), Fixed("4"), "The maximum number of bulk requests in flight."),
     elastic(
         "stores.<name>.index_prefix",
         Kind::Text,
         Fixed(".annals"),
-        "What the names of indices, templates and the policy begin with; `.kibana` gives Kibana's own names.",
+        "The prefix of the names of indices, templates and the policy; `.kibana` results in Kibana's own names.",
     ),
     elastic(
         "stores.<name>.version",
@@ -380,8 +398,8 @@ pub const SETTINGS: &[Setting] = &[
         "stores.<name>.url",
         Kind::Secret,
         Unset("`host`, `user` and `database` are used"),
-        "Where the database is and as whom to use it: `postgres://user:password@host:port/database`. Never shown, as it \
-         may hold a password. The next keys say the same in parts, and are stronger.",
+        "Address, user and name of the database: `postgres://user:password@host:port/database`. Never shown, because it may \
+         contain a password. The next keys set the parts separately, and take precedence.",
     ),
     postgres("stores.<name>.host", Kind::Text, Unset("as in `url`"), "The server, or the folder of its socket."),
     postgres("stores.<name>.port", integer(1, 65_535), Unset("as in `url`, or 5432"), "The server's port."),
@@ -391,28 +409,33 @@ pub const SETTINGS: &[Setting] = &[
         "stores.<name>.password_file",
         Kind::Path,
         Unset("none"),
-        "A file with the password of the user, in place of `password`.",
+        "A file with the password of the user, instead of `password`.",
     ),
     postgres("stores.<name>.database", Kind::Text, Unset("as in `url`"), "Name of the database."),
     postgres(
         "stores.<name>.schema",
         Kind::Text,
         Fixed("annals"),
-        "The schema that the tables are in. It is made if it is absent, and belongs to Annals.",
+        "The schema of the tables. It is created if it is absent, and belongs to Annals.",
     ),
     postgres(
         "stores.<name>.tls",
         Kind::Choice(&["required", "off"]),
         Fixed("required"),
-        "Whether connections are encrypted, and the server's certificate checked. `off` is for a server on the same machine.",
+        "Whether connections are encrypted and the server's certificate is checked. `off` is for a server on the same machine.",
     ),
     postgres(
         "stores.<name>.connections",
         integer(2, 256),
         Fixed("8"),
-        "The most connections at a time; what needs one more waits.",
+        "The maximum number of connections; operations that need another one wait.",
     ),
-    postgres("stores.<name>.connect_timeout", Kind::Duration, Fixed("5s"), "How long making a connection may take."),
+    postgres(
+        "stores.<name>.connect_timeout",
+        Kind::Duration,
+        Fixed("5s"),
+        "How long establishing a connection may take.",
+    ),
     postgres("stores.<name>.append_timeout", Kind::Duration, Fixed("60s"), "How long one append may take."),
     setting(
         "query.store",
@@ -424,14 +447,15 @@ pub const SETTINGS: &[Setting] = &[
         "access.authenticators",
         Kind::ChoiceList(AuthenticatorKind::NAMES),
         Fixed("api_keys"),
-        "Who is asked who a caller is, in this order; the first that knows them decides.",
+        "The systems that are asked to identify a caller, in this order; the first that knows the caller decides.",
     ),
     setting(
         "access.authority",
         Kind::Choice(AuthorityKind::NAMES),
         Fixed("roles"),
-        "Who decides whether a `reader` may read the events of a saved object: `roles` (no reader may), `grants` (`access.grants`), \
-         `elasticsearch` (Kibana's privileges, kept there) or `kibana` (it gives the object to the caller).",
+        "What decides whether a `reader` may read the events of a saved object: `roles` (no reader may), `grants` \
+         (`access.grants`), `elasticsearch` (Kibana's privileges, which are kept there) or `kibana` (whether it returns the \
+         object to the caller).",
     ),
     setting(
         "access.log_finds",
@@ -443,7 +467,8 @@ pub const SETTINGS: &[Setting] = &[
         "access.lockout.failures",
         integer(1, 1_000_000),
         Fixed("10"),
-        "How often one client address may fail with one login before it has to wait; with all logins together it is five times as much, and for one login from all addresses a hundred times.",
+        "How often one client address may fail with one login before it has to wait; the limit for all its logins together is \
+         five times as high, and that for one login from all addresses a hundred times.",
     ),
     setting(
         "access.lockout.longest",
@@ -461,12 +486,12 @@ pub const SETTINGS: &[Setting] = &[
         "access.cache",
         Kind::Duration,
         Fixed("30s"),
-        "How long what Elasticsearch or Kibana said of a caller is believed.",
+        "How long an answer of Elasticsearch or Kibana about a caller is used.",
     ),
     setting(
         "access.elasticsearch.urls",
         Kind::UrlList,
-        Unset("those of the store that is queried, if it is of kind `elasticsearch`"),
+        Unset("those of the queried store, if it is of kind `elasticsearch`"),
         "The nodes that callers' credentials are passed to.",
     ),
     setting(
@@ -479,19 +504,20 @@ pub const SETTINGS: &[Setting] = &[
         "access.elasticsearch.application",
         Kind::Text,
         Fixed("kibana-.kibana"),
-        "The name under which Kibana keeps its privileges in Elasticsearch, for the authority `elasticsearch`.",
+        "The application name of Kibana's privileges in Elasticsearch, for the authority `elasticsearch`.",
     ),
     setting(
         "access.elasticsearch.privilege",
         Kind::Text,
         Fixed("saved_object:{type}/get"),
-        "The privilege that a reader of objects of `{type}` has there. Older Kibanas put their version into it: `saved_object:8.3.0:{type}/get`.",
+        "The privilege that a reader of objects of `{type}` has there. Older versions of Kibana include their version: \
+         `saved_object:8.3.0:{type}/get`.",
     ),
     setting(
         "access.kibana.urls",
         Kind::UrlList,
         Unset("Kibana is not asked"),
-        "Where Kibana is, with its base path if it has one; sessions and credentials are passed to it.",
+        "The address of Kibana, with its base path if it has one; sessions and credentials are passed to it.",
     ),
     setting(
         "access.kibana.ca_file",
@@ -508,20 +534,20 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "access.oidc.issuer",
         Kind::Text,
-        Unset("no tokens are taken"),
-        "The issuer of bearer tokens, exactly as their claim `iss` has it.",
+        Unset("no tokens are accepted"),
+        "The issuer of bearer tokens, exactly as in their claim `iss`.",
     ),
     setting(
         "access.oidc.audience",
         Kind::TextList,
-        Unset("no tokens are taken"),
-        "What this log is called in the claim `aud`; one of these has to be in it.",
+        Unset("no tokens are accepted"),
+        "The names of this log in the claim `aud`, which has to contain one of them.",
     ),
     setting(
         "access.oidc.jwks_url",
         Kind::Text,
         Unset("found by the issuer's `/.well-known/openid-configuration`"),
-        "Where the issuer publishes its keys.",
+        "The address at which the issuer publishes its keys.",
     ),
     setting(
         "access.oidc.ca_file",
@@ -534,33 +560,34 @@ pub const SETTINGS: &[Setting] = &[
         "access.oidc.leeway",
         Kind::Duration,
         Fixed("60s"),
-        "How far the issuer's clock may differ when a token's `exp` and `nbf` are compared with ours.",
+        "How far the issuer's clock may differ from ours when a token's `exp` and `nbf` are checked.",
     ),
     setting(
         "access.rules.<name>.authenticator",
         Kind::Choice(&["elasticsearch", "kibana", "oidc"]),
         Required,
-        "Whose word the rule is about. A caller has what all rules together give; a caller that no rule fits is known and may do nothing.",
+        "The system that the rule is about. A caller has the roles of all matching rules together; a caller whom no rule \
+         matches is known, but may do nothing.",
     ),
     setting(
         "access.rules.<name>.claim",
         Kind::Text,
         Fixed("roles"),
-        "What is looked at: a field of the answer to `_security/_authenticate` or `/internal/security/me`, such as `roles` or \
-         `username`, or a claim of the token; dots lead into objects.",
+        "What the rule tests: a field of the answer to `_security/_authenticate` or `/internal/security/me`, such as `roles` \
+         or `username`, or a claim of the token; dots lead into objects.",
     ),
     setting(
         "access.rules.<name>.values",
         Kind::TextList,
         Required,
-        "What it has to be, or to have one of; a `*` at the end stands for anything.",
+        "The values, one of which the claim must be or contain; a `*` at the end matches anything.",
     ),
-    setting("access.rules.<name>.role", Kind::Choice(Role::NAMES), Required, "The role that the caller then has."),
+    setting("access.rules.<name>.role", Kind::Choice(Role::NAMES), Required, "The role that a matching caller gets."),
     setting(
         "access.rules.<name>.spaces",
         Kind::TextList,
         Unset("none, as for `admin`, `auditor` and `monitor`"),
-        "The spaces in which the caller has it, or `*`.",
+        "The spaces in which the caller has the role, or `*`.",
     ),
     setting(
         "access.rules.<name>.providers",
@@ -572,26 +599,26 @@ pub const SETTINGS: &[Setting] = &[
         "access.grants.<name>.callers",
         Kind::TextList,
         Required,
-        "Readers, by system and name: `api_key:shop`, `oidc:alice`; a `*` at the end stands for anything.",
+        "Readers, by system and name: `api_key:shop`, `oidc:alice`; a `*` at the end matches anything.",
     ),
-    setting("access.grants.<name>.spaces", Kind::TextList, Required, "The spaces in which the grant holds, or `*`."),
+    setting("access.grants.<name>.spaces", Kind::TextList, Required, "The spaces in which the grant applies, or `*`."),
     setting(
         "access.grants.<name>.types",
         Kind::TextList,
         Required,
-        "The types of the saved objects; a `*` at the end stands for anything.",
+        "The types of the saved objects; a `*` at the end matches anything.",
     ),
     setting(
         "access.grants.<name>.ids",
         Kind::TextList,
         Fixed("*"),
-        "The ids of the saved objects; a `*` at the end stands for anything.",
+        "The ids of the saved objects; a `*` at the end matches anything.",
     ),
     setting(
         "providers.<name>.actions",
         Kind::TextList,
         Required,
-        "The actions that the provider may log, registered at start beside those registered over HTTP.",
+        "The actions that the provider may log, registered at start in addition to those registered over HTTP.",
     ),
     setting(
         "providers.<name>.defaults",
