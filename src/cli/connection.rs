@@ -66,7 +66,7 @@ impl ConnectionArgs {
     fn api_key(&self) -> Result<Option<Secret>, CliError> {
         if let Some(path) = &self.key_file {
             let key = read_key(path).map_err(|error| unreadable(path, &error))?;
-            return key.ok_or_else(|| CliError::local(format!("{}: there is no key in it", path.display()))).map(Some);
+            return key.ok_or_else(|| CliError::local(format!("{}: it contains no key", path.display()))).map(Some);
         }
         // Not a clap argument, because clap would print its value in help texts and errors.
         if let Some(key) = std::env::var("ANNALS_API_KEY").ok().filter(|key| !key.trim().is_empty()) {

@@ -90,7 +90,7 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
         if args.from < last && last < *total {
             let first = args.from + 1;
             output::print_stderr(&format!(
-                "{store}: dead letters {first} to {last} of {total}; --from {last} has the next"
+                "{store}: dead letters {first} to {last} of {total}; --from {last} shows the next"
             ))?;
         } else if items.is_empty() && *total > 0 {
             output::print_stderr(&format!("{store}: none shown of {total}"))?;
@@ -146,7 +146,7 @@ fn replay(args: &ReplayArgs) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::server(format!("dead letters are left in {}", left.join(", ")))
-        .with_advice("`annals dead-letters list` has the reasons"))
+        .with_advice("`annals dead-letters list` shows the reasons"))
 }
 
 fn outcome(outcome: &ReplayOutcome) -> String {

@@ -151,7 +151,7 @@ impl Output {
         match self {
             Self::Stdout => match output::write(bytes)? {
                 OutputStatus::Open => Ok(()),
-                OutputStatus::Closed => Err(CliError::incomplete("nobody reads standard output any more")),
+                OutputStatus::Closed => Err(CliError::incomplete("standard output was closed")),
             },
             Self::File(part) => part.file.write_all(bytes).map_err(|error| unwritable(&part.path, &error)),
         }

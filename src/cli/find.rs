@@ -160,7 +160,7 @@ impl Args {
         } else if shown == 0 {
             format!("no events on page {page}; the last of {total} is on page {}", total.div_ceil(per_page))
         } else if before + shown < total {
-            format!("events {} to {} of {total}; --page {} has the next", before + 1, before + shown, page + 1)
+            format!("events {} to {} of {total}; --page {} shows the next", before + 1, before + shown, page + 1)
         } else {
             return Ok(());
         };

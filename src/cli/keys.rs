@@ -94,7 +94,7 @@ fn create(args: &CreateArgs) -> Result<(), CliError> {
         return print_key(name, &output::json_line(&created)?);
     }
     print_key(name, &format!("{}\n", key.expose()))?;
-    output::print_stderr(&format!("made the key {name}; its text is shown this once"))?;
+    output::print_stderr(&format!("created the key {name}; its text is only shown this once"))?;
     Ok(())
 }
 
@@ -102,11 +102,11 @@ fn create(args: &CreateArgs) -> Result<(), CliError> {
 fn print_key(name: &str, text: &str) -> Result<(), CliError> {
     let reason = match output::write(text.as_bytes()) {
         Ok(OutputStatus::Open) => return Ok(()),
-        Ok(OutputStatus::Closed) => "nobody reads standard output".to_owned(),
+        Ok(OutputStatus::Closed) => "standard output is closed".to_owned(),
         Err(failure) => failure.message,
     };
     let advice = format!("it is unusable: annals keys revoke {name}, then create another one");
-    Err(CliError::local(format!("the key {name} was made, but its text could not be shown: {reason}"))
+    Err(CliError::local(format!("the key {name} was created, but its text could not be shown: {reason}"))
         .with_advice(advice))
 }
 

@@ -126,7 +126,9 @@ fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), Cl
     let mut outcome = None;
     let batch = Batch::from_arguments(Bytes::from(event.to_string()));
     block_on(sender.send(batch, |answered| outcome = Some((answered.item.clone(), json_line(answered)))))?;
-    let Some((item, line)) = outcome else { return Err(CliError::server("the server said nothing about the event")) };
+    let Some((item, line)) = outcome else {
+        return Err(CliError::server("the server returned no result for the event"));
+    };
     if args.json {
         output::print(line.as_bytes())?;
     }
@@ -152,11 +154,11 @@ fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), Cl
 const NOT_KEPT: &str = "the server is configured not to keep events (`events.enabled`, `events.keep`)";
 
 const DROPPED: &str =
-    "the server's journal is full, and it was told to drop events then; `/readyz` says what holds it up";
+    "the server's journal is full, and it is configured to drop events then; `/readyz` shows the reason";
 
 fn rejected_one(rejection: &Rejection) -> CliError {
     CliError::server(format!("the event was rejected\n{}", rejection.lines().join("\n")))
-        .with_advice("--register makes a provider and its action known; `PATH:=JSON` sets what is not a text")
+        .with_advice("--register registers a provider and its action; `PATH:=JSON` sets a value that is not a text")
 }
 
 fn log_many(args: &Args, sender: &mut BatchSender) -> Result<(), CliError> {
@@ -167,7 +169,7 @@ fn log_many(args: &Args, sender: &mut BatchSender) -> Result<(), CliError> {
     while let Some(batch) = batches.next().map_err(|error| CliError::local(format!("{name}: {error}")))? {
         if std::mem::take(&mut first) && batch.lines().first().is_some_and(|line| line.text.starts_with(b"[")) {
             return Err(CliError::local(format!("{name}: a JSON array; expected one event per line"))
-                .with_advice("`jq -c '.[]' FILE | annals log -` makes lines of an array"));
+                .with_advice("`jq -c '.[]' FILE | annals log -` turns an array into lines"));
         }
         let taken: u64 = batch.lines().iter().map(|line| line.text.len() as u64 + 1).sum();
         let mut lines = String::new();
@@ -212,13 +214,13 @@ fn conclude(sender: &BatchSender, name: &str) -> Result<(), CliError> {
         return Err(CliError::server(lost).with_advice(DROPPED));
     }
     if counts.not_kept > 0 {
-        output::print_stderr(&format!("of the valid events none was kept: {NOT_KEPT}"))?;
+        output::print_stderr(&format!("none of the valid events was kept: {NOT_KEPT}"))?;
     }
     if counts.rejected == 0 {
         return Ok(());
     }
     Err(CliError::server(format!("{} of {} events were rejected", counts.rejected, counts.total()))
-        .with_advice("correct these lines and log them again; the others are logged. --register makes providers known"))
+        .with_advice("correct these lines and log them again; the others are logged. --register registers providers"))
 }
 
 fn warn_of_waiting(sender: &BatchSender) -> Result<(), CliError> {

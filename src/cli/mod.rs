@@ -116,12 +116,12 @@ enum ExitStatus {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done; also a tail that was ended by Ctrl-C, and what found nothing
-  1    something here is wrong, such as a file or the configuration
-  2    the command was typed wrong
-  3    the server is away, could not do it, or refused it or some of the events
-  4    an export broke off, or is not what the server says that it sent
-  130  ended by Ctrl-C before it was done";
+  0    success; also if nothing was found, and for a tail ended by Ctrl-C
+  1    a local error, such as in a file or the configuration
+  2    invalid arguments
+  3    the server is unavailable, failed, or refused the request or some of the events
+  4    an export is incomplete, or differs from what the server states
+  130  interrupted by Ctrl-C";
 
 /// An error message, and a hint for the user.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl CliError {
     }
 
     fn interrupted() -> Self {
-        Self { exit: ExitStatus::Interrupted, ..Self::local("stopped before it was done") }
+        Self { exit: ExitStatus::Interrupted, ..Self::local("interrupted before it was done") }
     }
 
     fn with_advice(self, advice: impl Into<String>) -> Self {
@@ -182,17 +182,17 @@ impl From<ApiError> for CliError {
             ApiError::Unreachable { .. } => "start the server with `annals serve`, or name another with --url",
             ApiError::AnswerLost { .. } => "allow more time with --timeout",
             ApiError::BrokenOff { .. } => {
-                return Self::incomplete(error).with_advice("what came is not whole; begin anew");
+                return Self::incomplete(error).with_advice("the result is incomplete; start again");
             }
-            ApiError::Busy { .. } => "try again later; `/readyz` and `/metrics` of the server say what holds it up",
+            ApiError::Busy { .. } => "try again later; `/readyz` and `/metrics` of the server show the reason",
             ApiError::Refused { status: 401 | 403, .. } => {
-                "give a key that may do this by --key-file, or in the environment as ANNALS_API_KEY"
+                "use a key with this permission, by --key-file or in the environment as ANNALS_API_KEY"
             }
             ApiError::Refused { status: 404, .. } => {
-                "check --url, --space and the names; what a key may not see is absent to it"
+                "check --url, --space and the names; a key does not find what it may not see"
             }
             ApiError::Refused { .. } => return Self::server(error),
-            ApiError::UnexpectedAnswer { .. } => "check --url: is it an Annals server, of a version that fits?",
+            ApiError::UnexpectedAnswer { .. } => "check --url: is it an Annals server of a compatible version?",
         };
         Self::server(error).with_advice(advice)
     }

@@ -23,8 +23,8 @@ impl ResumePosition {
         };
         let id = text.trim();
         if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(CliError::local(format!("{}: it does not hold the place of a tail", path.display()))
-                .with_advice("name another file, or remove it to begin anew"));
+            return Err(CliError::local(format!("{}: it does not contain the position of a tail", path.display()))
+                .with_advice("name another file, or remove it to start over"));
         }
         let id = Some(id.to_owned()).filter(|id| !id.is_empty());
         Ok(Self { saved: id.clone(), file, id })

@@ -98,9 +98,7 @@ impl<'a> Follower<'a> {
     fn new(args: &'a Args) -> Result<Self, CliError> {
         let format = args.display.format(OutputFormat::default_for_stdout())?;
         if format == OutputFormat::Json {
-            return Err(CliError::usage(
-                "--output json is one answer as a whole, and a tail has no end; ndjson is for it",
-            ));
+            return Err(CliError::usage("--output json is one complete answer, but a tail never ends; use ndjson"));
         }
         let mut parameters: Parameters = args.filters.parameter()?.into_iter().collect();
         parameters.extend(args.since.iter().map(|since| ("since", args.zone.read(since, Bound::Start))));
@@ -142,7 +140,7 @@ impl<'a> Follower<'a> {
                 if let ApiError::Busy { retry_after, .. } = &error {
                     least_wait = *retry_after;
                 }
-                self.report_trouble(&format!("{error}; this continues by itself"))?;
+                self.report_trouble(&format!("{error}; this continues automatically"))?;
             }
             if wait(self.backoff.next(least_wait)).await == OutputStatus::Closed {
                 return Ok(());
@@ -246,6 +244,6 @@ fn print_gap(gap: &Message) -> Result<(), CliError> {
         Ok(Gap { chain, from, to }) => format!("positions {from} to {to} of the chain {chain}"),
         Err(_) => gap.data.clone(),
     };
-    let then = "did not come for a minute, and the tail goes on after them; if they come later, `annals find` has them";
+    let then = "did not arrive within a minute, and the tail continues after them; if they arrive later, `annals find` finds them";
     Ok(output::print_stderr(&format!("gap: {text} {then}"))?)
 }

@@ -132,7 +132,7 @@ fn a_tail_shows_each_event_once_and_in_order_despite_server_failures() {
     let (rest, stderr, exit) = tail.interrupt();
     assert_eq!(seen, numbered(0..20).collect::<Vec<_>>());
     assert_eq!((rest, exit), (vec![], 0), "{stderr}");
-    assert!(stderr.contains("; this continues by itself\n") && stderr.contains("\nfollowing again\n"), "{stderr}");
+    assert!(stderr.contains("; this continues automatically\n") && stderr.contains("\nfollowing again\n"), "{stderr}");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_tail_resumes_where_the_previous_one_ended() {
 
     fs::write(&place, "no place\n").unwrap();
     let told = home.run(&annals, &resumed);
-    assert!(told.stderr.contains("it does not hold the place of a tail\nadvice: "), "{}", told.stderr);
+    assert!(told.stderr.contains("it does not contain the position of a tail\nadvice: "), "{}", told.stderr);
     assert_eq!(told.exit, 1);
 }
 
@@ -256,12 +256,12 @@ fn a_tail_reports_problems_on_standard_error_and_waits_only_for_transient_ones()
     assert_eq!((events, exit), (vec![r#"{"message":"one"}"#.to_owned()], 3), "{stderr}");
     let lines: Vec<_> = stderr.lines().map(|line| line.split(": ").collect::<Vec<_>>()).collect();
     let begins = |number: usize, expected: &[&str]| assert!(lines[number].starts_with(expected), "{stderr}");
-    begins(0, &["the server is busy (503)", "told 503; this continues by itself"]);
+    begins(0, &["the server is busy (503)", "told 503; this continues automatically"]);
     begins(1, &["the server says", "the store does not answer"]);
     assert!(lines[2][0] == "gap" && lines[2][1].starts_with("positions 5 to 7 of the chain x "), "{stderr}");
     begins(3, &["following again"]);
-    begins(4, &["the server refused (502)", "told 502; this continues by itself"]);
-    begins(5, &["the server is busy (503)", "told 503; this continues by itself"]);
+    begins(4, &["the server refused (502)", "told 502; this continues automatically"]);
+    begins(5, &["the server is busy (503)", "told 503; this continues automatically"]);
     begins(6, &["error", "the server refused (401)", "told 401"]);
     server.join().unwrap();
     assert_eq!(fs::read_to_string(home.data().with_file_name("place")).unwrap(), "c\n");
@@ -354,7 +354,7 @@ fn an_export_that_breaks_off_leaves_no_file_and_exits_with_4() {
     let stuck = Running::start(&server.home, &wire.url, &["export", "--output=stuck.ndjson"]);
     await_that("the export has begun", || server.path("stuck.ndjson.part").exists());
     let (_, stderr, exit) = stuck.interrupt();
-    assert_eq!((stderr.as_str(), exit), ("error: stopped before it was done\n", 130));
+    assert_eq!((stderr.as_str(), exit), ("error: interrupted before it was done\n", 130));
     server.assert_no_file("stuck.ndjson");
 
     let told = run(&["--output=late.ndjson", "--timeout=1s"]);

@@ -114,7 +114,7 @@ impl TailOutput for ServerSentEvents<'_> {
             TailMessage::Waiting(error) => {
                 let Failure { code, message, cause, .. } = error.clone().into();
                 tracing::warn!(code = code.name(), cause, "a tail waits for the store");
-                self.0.send(format!(": {message}; this continues by itself\n\n")).await
+                self.0.send(format!(": {message}; this continues automatically\n\n")).await
             }
         }
     }

@@ -434,7 +434,7 @@ async fn a_tail_waits_for_an_unavailable_store_and_skips_nothing() {
             break comment;
         }
     };
-    assert_eq!(said, "the store does not answer at present; try again later; this continues by itself");
+    assert_eq!(said, "the store does not answer at present; try again later; this continues automatically");
     log.store.be_away(None);
     assert_eq!(tail.ids(1).await, ["1.1"]);
 }
