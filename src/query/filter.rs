@@ -243,7 +243,7 @@ impl Test {
             if holds { Ok(()) } else { Err(Unsupported(format!("{name} {reason}"))) }
         };
         unless(field.search != Search::Never, "is kept, but not indexed, so it cannot be searched")?;
-        unless(field.kind != Kind::Nested, "is an array of objects: ask for what is in one of them")?;
+        unless(field.kind != Kind::Nested, "is an array of objects: use a field of its objects")?;
         if let Self::Like(pattern) | Self::WordLike(pattern) = self {
             let reason = format!("takes at most {LONGEST_PATTERN} characters after the first wildcard");
             unless(pattern.open_length() <= LONGEST_PATTERN, &reason)?;
@@ -251,11 +251,11 @@ impl Test {
         match self {
             Self::Exists => Ok(()),
             Self::OneOf(values) => {
-                unless(field.search.by_value(), "is found by its words only")?;
+                unless(field.search.by_value(), "can only be found by its words")?;
                 unless(values.iter().all(|value| value.fits(field)), "cannot have a value of this type")
             }
             Self::Range { low, high } => {
-                unless(field.search.by_value(), "is found by its words only")?;
+                unless(field.search.by_value(), "can only be found by its words")?;
                 let fits = |bound: &Bound<Value>| match bound {
                     Bound::Included(value) | Bound::Excluded(value) => value.fits(field),
                     Bound::Unbounded => true,
@@ -264,10 +264,10 @@ impl Test {
                 unless(fits(low) && fits(high), "cannot have a value of this type")
             }
             Self::Like(pattern) => {
-                unless(field.search.by_value(), "is found by its words only")?;
-                unless(Value::Text(String::new()).fits(field), "is no text, so it has no place for a wildcard")?;
+                unless(field.search.by_value(), "can only be found by its words")?;
+                unless(Value::Text(String::new()).fits(field), "is not a text, so it cannot have a wildcard")?;
                 let is_prefix = pattern.is_exact() || pattern.prefix().is_some();
-                unless(field.kind != Kind::Labels || is_prefix, "can have a wildcard at the end only")
+                unless(field.kind != Kind::Labels || is_prefix, "can only have a wildcard at the end")
             }
             Self::Words(_) | Self::Phrase(_) | Self::WordLike(_) => {
                 unless(field.search.by_words(), "is not searched by words")

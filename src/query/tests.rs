@@ -282,5 +282,5 @@ fn unsearchable_fields_and_values_of_another_type_are_refused() {
         assert!(long.is_err(), "{}", field.path);
     }
     let inner = Filter::value(Subject::Label("x".to_owned()), Test::Like(Pattern::containing("x")));
-    assert_eq!(inner.unwrap_err().to_string(), "labels.x can have a wildcard at the end only");
+    assert_eq!(inner.unwrap_err().to_string(), "labels.x can only have a wildcard at the end");
 }

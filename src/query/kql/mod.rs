@@ -39,7 +39,7 @@ pub fn parse(text: &str, now: UnixMillis) -> Result<Filter, KqlError> {
 
 fn read(text: &str, now: UnixMillis) -> Result<Filter, Complaint> {
     if text.len() > LONGEST_TEXT {
-        let message = format!("The filter has {} bytes, and {LONGEST_TEXT} are the most", text.len());
+        let message = format!("The filter has {} bytes, but may have at most {LONGEST_TEXT}", text.len());
         return Err(Complaint::new(Span { start: LONGEST_TEXT, end: text.len() }, message));
     }
     match parser::parse(text)? {

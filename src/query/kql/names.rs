@@ -198,7 +198,7 @@ fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<Name
             return Ok(Names::Several(Subject::labels().map(Target::of).into_iter().collect()));
         }
         let message =
-            format!("Labels cannot be looked for by a part of their name ({first}*); labels.* is any of them");
+            format!("Labels cannot be selected by a part of their name ({first}*); labels.* selects all of them");
         return Err(Complaint::new(name.span, message));
     }
     let is_meant = |field: &&'static Field| {

@@ -388,7 +388,7 @@ impl<'a> Parser<'a> {
                 "; a value with a colon in it needs quotes, and between conditions there must be AND or OR"
             }
             "\"" | "(" | "not" if is_after_value => "; between conditions there must be AND or OR",
-            ")" | "}" if self.nested == 0 => "; nothing is open that it would close",
+            ")" | "}" if self.nested == 0 => "; there is nothing open that it could close",
             "{" if self.at == 0 => "; a filter is KQL, not JSON",
             "{" | "<" | ">" => "; in a value it needs quotes or a \\ before it",
             _ => "",

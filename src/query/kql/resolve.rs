@@ -113,8 +113,7 @@ impl Resolver {
                     .map(|(target, found)| self.counted(found, target, value, group))
                     .collect::<Result<_, _>>()?;
                 if found.is_empty() {
-                    let message =
-                        format!("No field of those that are meant by {} can have {}", shown(name), shown(value));
+                    let message = format!("No field that matches {} can have {}", shown(name), shown(value));
                     return Err(Complaint::new(value.span, message));
                 }
                 Ok(Filter::any(found))
@@ -127,7 +126,7 @@ impl Resolver {
     fn counted(&mut self, test: Filter, target: &Target, value: &Literal, group: Group) -> Result<Filter, Complaint> {
         self.clauses += clauses(&test);
         if self.clauses > MOST_CLAUSES {
-            let message = format!("The filter asks for more than {MOST_CLAUSES} values and words in all its fields");
+            let message = format!("The filter has more than {MOST_CLAUSES} values and words in all its fields");
             return Err(Complaint::new(value.span, message));
         }
         Ok(match target.nested().filter(|_| group.is_none()) {

@@ -173,7 +173,7 @@ fn exceeded_limits_are_reported() {
 
     let text = format!("event.action:{}", "a".repeat(LONGEST_TEXT - 13));
     assert!(parse(&text, NOW).is_ok());
-    assert_eq!(refused(&format!("{text}a")).message, "The filter has 16385 bytes, and 16384 are the most");
+    assert_eq!(refused(&format!("{text}a")).message, "The filter has 16385 bytes, but may have at most 16384");
     assert_eq!(refused(&"ü".repeat(10_000)).position.column, LONGEST_TEXT / 2 + 1);
 
     let values = |count: usize| format!("event.action:({})", vec!["a"; count].join(" or "));

@@ -47,7 +47,7 @@ pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Resu
     }
     if !literal.quoted && literal.text().as_deref() == Some("null") {
         return because(format!(
-            "null is no value; write `not {name}:*` for events without {name}, or \"null\" for the text"
+            "null is not a value; write `not {name}:*` for events without {name}, or \"null\" for the text"
         ));
     }
     if target.field.kind == Kind::Nested {
@@ -149,11 +149,11 @@ fn no_words(target: &Target) -> String {
     let name = target.subject.name();
     let hint = match target.by {
         By::Itself(_) if target.field.search.by_value() => {
-            format!("; {name}.keyword:*…* looks for a part of the whole text")
+            format!("; {name}.keyword:*…* searches for a part of the whole text")
         }
         By::Itself(_) | By::Named(_) => String::new(),
     };
-    format!("There is no word in this, and {name} is searched by its words{hint}")
+    format!("There is no word in this, but {name} is searched by its words{hint}")
 }
 
 /// Returns the tests for a text with wildcards: `user@exam*` needs the word `user` and a word that begins with `exam`.
