@@ -128,9 +128,9 @@ impl HttpMetrics {
         let errors = Family::default();
         registry.register("http_errors", "Error answers, by code", errors.clone());
         let streams = Family::default();
-        registry.register("http_streams", "Exports and tails that have ended, by what ended them", streams.clone());
+        registry.register("http_streams", "Finished exports and tails, by what ended them", streams.clone());
         let refused_connections = Counter::default();
-        let help = "Connections that were closed because their address had as many as it may";
+        let help = "Connections that were closed because their address had too many";
         registry.register("http_refused_connections", help, refused_connections.clone());
         Self { requests, seconds, errors, streams, refused_connections }
     }
@@ -182,7 +182,7 @@ impl IntakeMetrics {
             bytes.clone(),
         );
         let events = Family::<OutcomeLabel, Counter>::default();
-        registry.register("intake_events", "Events received, by what became of them", events.clone());
+        registry.register("intake_events", "Events received, by outcome", events.clone());
         let outcome = |outcome| events.get_or_create_owned(&OutcomeLabel { outcome });
         Self {
             bytes,
@@ -219,11 +219,11 @@ impl JournalMetrics {
         let used = metrics.used_bytes.clone();
         registry.register_with_unit("journal_used", "Size of the journal on disk", Unit::Bytes, used);
         let limit = metrics.limit_bytes.clone();
-        registry.register_with_unit("journal_limit", "Bound on the size of the journal", Unit::Bytes, limit);
+        registry.register_with_unit("journal_limit", "Maximum size of the journal", Unit::Bytes, limit);
         let events = metrics.appended_events.clone();
         registry.register("journal_appended_events", "Events made durable", events);
         let bytes = metrics.appended_bytes.clone();
-        registry.register_with_unit("journal_appended", "Size of what was made durable", Unit::Bytes, bytes);
+        registry.register_with_unit("journal_appended", "Size of the events made durable", Unit::Bytes, bytes);
         let sync = metrics.sync_seconds.clone();
         registry.register_with_unit("journal_sync", "Time of one sync to disk", Unit::Seconds, sync);
         metrics
@@ -308,7 +308,7 @@ impl StoreFamilies {
         let behind = families.behind_seconds.clone();
         registry.register_with_unit("store_behind", "Age of the oldest event not confirmed", Unit::Seconds, behind);
         let dead = families.dead_letters.clone();
-        registry.register("store_dead_letters", "Events that the store refused for good", dead);
+        registry.register("store_dead_letters", "Events that the store refused permanently", dead);
         let beyond = families.beyond_journal.clone();
         registry.register(
             "store_beyond_journal_events",

@@ -62,7 +62,7 @@ impl Attempt {
         let was_met = match health.condition {
             Condition::Ill { was_met, .. } => was_met,
             Condition::Unmet | Condition::Well => {
-                tracing::warn!(store, reason, "the store does not take events; trying again until it does");
+                tracing::warn!(store, reason, "the store does not accept events; trying again until it does");
                 matches!(health.condition, Condition::Well)
             }
         };
@@ -79,8 +79,8 @@ impl Attempt {
         match std::mem::replace(&mut health.condition, Condition::Well) {
             Condition::Well => {}
             Condition::Unmet => tracing::debug!(store, "the store is set up"),
-            Condition::Ill { was_met: false, .. } => tracing::info!(store, "the store takes events now"),
-            Condition::Ill { was_met: true, .. } => tracing::info!(store, "the store takes events again"),
+            Condition::Ill { was_met: false, .. } => tracing::info!(store, "the store accepts events now"),
+            Condition::Ill { was_met: true, .. } => tracing::info!(store, "the store accepts events again"),
         }
     }
 

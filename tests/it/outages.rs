@@ -35,7 +35,7 @@ fn check_outage(annals: &Annals, load: &Load) {
 
 #[track_caller]
 fn await_well(annals: &Annals) {
-    await_that("the store takes events again", || annals.store("main")["trouble"] == Value::Null);
+    await_that("the store accepts events again", || annals.store("main")["trouble"] == Value::Null);
 }
 
 #[test]

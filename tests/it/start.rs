@@ -62,7 +62,7 @@ fn readiness_waits_for_a_store_that_is_away_at_the_start_and_not_for_one_that_is
     let home = Home::on_sqlite();
     let annals = home.start();
     await_that("the store is set up", || annals.get("/readyz")["status"] == "ready");
-    assert!(!annals.log().contains("takes events"), "nothing was wrong before:\n{}", annals.log());
+    assert!(!annals.log().contains("accepts events"), "nothing was wrong before:\n{}", annals.log());
 
     // Accepts connections but never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
