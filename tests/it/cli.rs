@@ -209,7 +209,7 @@ fn find_asks_by_one_id_or_many_and_prints_documents_as_they_came() {
     let sort = ["--sort", "@timestamp:desc", "--sort", "message", "--output", "json"];
     let (stdout, stderr, _) = run(server.annals(folder.path()).args(["find", "order", "7", "8"]).args(sort));
     assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["total"], 12);
-    assert_eq!(stderr, "events 1 to 2 of 12; --page 2 has the next\n");
+    assert_eq!(stderr, "events 1 to 2 of 12; --page 2 shows the next\n");
     let seen = server.seen();
     assert_eq!(seen[0].line, "GET /api/event_log/order/a%2F7/_find?page=1&per_page=10&start=24h");
     assert!(
@@ -305,7 +305,7 @@ fn dead_letters_are_listed_and_replayed() {
     let mut shown = letter.clone();
     shown["store"] = json!("main");
     assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap(), shown);
-    assert_eq!((stderr.as_str(), exit), ("main: dead letters 1 to 1 of 2; --from 1 has the next\n", 0));
+    assert_eq!((stderr.as_str(), exit), ("main: dead letters 1 to 1 of 2; --from 1 shows the next\n", 0));
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "replay"]));
     let expected = "main: 1 stored, 1 refused again\ncopy: stopped: it is away\nthird: 0 stored, 0 refused again\n";
     assert_eq!((stdout.as_str(), exit), (expected, 3));
@@ -323,7 +323,7 @@ fn a_server_that_is_away_or_refuses_exits_with_3_and_advice() {
     let refusal = json!({"statusCode": 401, "error": "Unauthorized", "message": "a key is required"});
     let server = Server::start([(401, refusal)]);
     let (_, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "7"]));
-    assert!(stderr.starts_with("error: the server refused (401): a key is required\nadvice: give a key"), "{stderr}");
+    assert!(stderr.starts_with("error: the server refused (401): a key is required\nadvice: use a key"), "{stderr}");
     assert_eq!(exit, 3);
 
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

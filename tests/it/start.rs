@@ -148,7 +148,7 @@ fn each_command_works_with_the_real_server() {
     let (stdout, stderr, exit) = run(&["find", "item", "1", "2", "--output=json", "--sort=@timestamp:desc"]);
     let page: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&page["total"], page["data"].as_array().unwrap().len(), exit), (&json!(240), 10, 0));
-    assert_eq!(stderr, "events 1 to 10 of 240; --page 2 has the next\n");
+    assert_eq!(stderr, "events 1 to 10 of 240; --page 2 shows the next\n");
     let (stdout, _, exit) = run(&["find", "order", "7", "--output=table", "--start=1h", "--tz=+02:00"]);
     assert!(stdout.lines().count() == 2 && stdout.contains("+02:00  informational  shop"), "{stdout}");
     assert_eq!(exit, 0);
