@@ -170,7 +170,7 @@ fn check_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Failure> {
     Err(unsupported(format!("content-type: expected {} in UTF-8, found {found}", accepted.join(" or "))))
 }
 
-/// Whether a content type's parameter does not name a character set other than UTF-8.
+/// Returns `false` only for a `charset` parameter other than UTF-8.
 fn is_utf8(parameter: &str) -> bool {
     match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_there_is_no_room_for_a_body_the_answer_is_busy_until_there_is() {
+    async fn without_memory_for_a_body_the_answer_is_busy() {
         let bodies = Bodies::new(2 * LIMIT, LIMIT);
         let headers = HeaderMap::new();
         let mut first = Box::pin(bodies.read(&headers, never(), EXPECTED, in_millis(60_000)));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_keeps_no_more_room_than_it_takes_and_none_once_it_is_gone() {
+    async fn a_body_reserves_only_its_size_and_releases_it_when_dropped() {
         let bodies = Bodies::new(2 * LIMIT, LIMIT);
         let all = bodies.budget.free_units();
         let sent = bodies.read(&HeaderMap::new(), Body::from(vec![b' '; 5000]), EXPECTED, in_millis(60_000)).await;
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(bodies.budget.free_units(), all);
     }
 
-    /// The same gzip member again and again; a reader that asks for very many is not bounded.
+    /// Repeats the same gzip member; panics if a reader reads far beyond the limit.
     struct Members<'a> {
         member: &'a [u8],
         rest: &'a [u8],
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_body_without_end_no_more_is_decompressed_than_the_limit() {
+    fn decompression_of_an_endless_body_stops_at_the_limit() {
         let mut member = GzEncoder::new(Vec::new(), Compression::best());
         member.write_all(&[b' '; LIMIT]).unwrap();
         let member = member.finish().unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn there_is_always_room_for_one_body() {
+    async fn there_is_always_memory_for_one_body() {
         let bodies = Bodies::new(0, LIMIT);
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());

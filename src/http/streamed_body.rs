@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn finish_waits_for_the_reader_who_can_be_cut_off_until_then() {
+    async fn finish_waits_for_the_reader_which_can_be_cut_off_until_then() {
         let (sender, body) = body();
         let cutter = sender.cutter();
         let mut pieces = body.into_data_stream();

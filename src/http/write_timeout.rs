@@ -82,14 +82,14 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_breaks_the_connection() {
+    async fn a_write_to_a_peer_that_reads_nothing_times_out() {
         let (ours, _theirs) = duplex(16);
         let error = WriteTimeout::new(ours, LIMIT).write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_a_little_in_time_gets_everything() {
+    async fn a_peer_that_reads_a_little_in_time_gets_everything() {
         let (ours, mut theirs) = duplex(16);
         let written = tokio::spawn(async move { WriteTimeout::new(ours, LIMIT).write_all(&[0; 100]).await });
         for _ in 0..10 {
