@@ -210,7 +210,7 @@ impl Service {
         let own = recovering.own_chains();
         let sinks: Vec<_> =
             stores.iter().map(|(name, store)| (name.clone(), Arc::clone(store) as Arc<dyn EventSink>)).collect();
-        ship::settle_chains(&mut recovering, &own, &sinks)
+        ship::reconcile_chains(&mut recovering, &own, &sinks)
             .await
             .map_err(|source| writer_error(config, &folder, source))?;
         switch_chaining(&mut recovering, config).map_err(|source| writer_error(config, &folder, source))?;

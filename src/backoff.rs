@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Doubles with each failure up to 30 s. Each wait is drawn from the upper half, so that clients that failed together
 /// do not retry together.
@@ -35,7 +35,7 @@ impl Backoff {
     }
 
     fn draw(&mut self, least: Option<Duration>, fraction: f64) -> Duration {
-        let ceiling = self.first.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
+        let ceiling = self.first.saturating_mul(2_u32.saturating_pow(self.failures)).min(MAX_WAIT);
         self.failures = self.failures.saturating_add(1);
         ceiling.mul_f64(0.5 + fraction / 2.0).max(least.unwrap_or_default())
     }
@@ -57,6 +57,6 @@ mod tests {
         for _ in 0..100 {
             backoff.draw(None, 1.0);
         }
-        assert_eq!(backoff.draw(None, 1.0), LONGEST);
+        assert_eq!(backoff.draw(None, 1.0), MAX_WAIT);
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Maximum number of free buffers, and the maximum capacity of each.
-const KEPT: usize = 4;
-const LARGEST: usize = 8 << 20;
+const MAX_POOLED: usize = 4;
+const MAX_CAPACITY: usize = 8 << 20;
 
 /// A pool to which buffers return when dropped; cheap to clone.
 #[derive(Clone, Default)]
@@ -44,7 +44,7 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut pool = self.pool.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < KEPT && self.bytes.capacity() <= LARGEST {
+        if pool.len() < MAX_POOLED && self.bytes.capacity() <= MAX_CAPACITY {
             pool.push(std::mem::take(&mut self.bytes));
         }
     }
@@ -66,9 +66,9 @@ mod tests {
         assert!(second.as_ref().is_empty());
         drop(second);
         assert_eq!(pool.filled(5).as_ref().len(), 5);
-        drop(pool.filled(LARGEST + 1));
-        let held: Vec<Buffer> = (0..KEPT + 2).map(|_| pool.empty(1)).collect();
+        drop(pool.filled(MAX_CAPACITY + 1));
+        let held: Vec<Buffer> = (0..MAX_POOLED + 2).map(|_| pool.empty(1)).collect();
         drop(held);
-        assert_eq!(pool.0.lock().map_or(0, |buffers| buffers.len()), KEPT);
+        assert_eq!(pool.0.lock().map_or(0, |buffers| buffers.len()), MAX_POOLED);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The default columns of CSV.
-pub(crate) const USUAL: [&str; 12] = [
+pub(crate) const DEFAULT_CSV_COLUMNS: [&str; 12] = [
     "@timestamp",
     "annals.severity",
     "event.provider",
@@ -44,7 +44,7 @@ struct Column {
 
 /// The values of an event in one column.
 #[derive(Default)]
-struct Found<'a> {
+struct ColumnValues<'a> {
     values: Vec<&'a RawValue>,
     is_in_array: bool,
 }
@@ -77,7 +77,7 @@ impl Columns {
 
     /// Returns one cell per column.
     pub(crate) fn cells(&self, document: &[u8]) -> Result<Vec<Cell>, serde_json::Error> {
-        let mut found: Vec<Found<'_>> = self.columns.iter().map(|_| Found::default()).collect();
+        let mut found: Vec<ColumnValues<'_>> = self.columns.iter().map(|_| ColumnValues::default()).collect();
         let root: &RawValue = serde_json::from_slice(document)?;
         self.collect(root, "", false, &mut found)?;
         self.columns.iter().zip(&found).map(|(column, found)| column.cell(found)).collect()
@@ -98,7 +98,7 @@ impl Columns {
         value: &'a RawValue,
         path: &str,
         is_in_array: bool,
-        found: &mut [Found<'a>],
+        found: &mut [ColumnValues<'a>],
     ) -> Result<(), serde_json::Error> {
         match value.get().as_bytes().first() {
             Some(b'{') => {
@@ -120,7 +120,7 @@ impl Columns {
         Ok(())
     }
 
-    fn put<'a>(&self, value: &'a RawValue, path: &str, is_in_array: bool, found: &mut [Found<'a>]) {
+    fn put<'a>(&self, value: &'a RawValue, path: &str, is_in_array: bool, found: &mut [ColumnValues<'a>]) {
         let own = self.columns.iter().zip(found).filter(|(column, _)| column.path == path);
         for (_, found) in own {
             found.values.push(value);
@@ -130,7 +130,7 @@ impl Columns {
 }
 
 impl Column {
-    fn cell(&self, found: &Found<'_>) -> Result<Cell, serde_json::Error> {
+    fn cell(&self, found: &ColumnValues<'_>) -> Result<Cell, serde_json::Error> {
         match found.values.as_slice() {
             [] => Ok(Cell::Value(String::new())),
             [value] if !found.is_in_array => self.value(value.get()),

@@ -102,7 +102,7 @@ impl Identity {
         let writer = writer_file(&folder.path(WRITER_FILE), now)?;
         let secret = folder.seal_secret(secret_file);
         if secret_file.is_none() {
-            make_if_absent(&secret, || Ok(Zeroizing::new(STANDARD.encode(random::<32>()?).into_bytes())))?;
+            create_if_absent(&secret, || Ok(Zeroizing::new(STANDARD.encode(random::<32>()?).into_bytes())))?;
         }
         let seal_secret = read_secret(&secret)?;
         let signing_key = signing_key(&folder.path("signing-key.pem"))?;
@@ -116,7 +116,7 @@ impl Identity {
 }
 
 fn writer_file(path: &Path, now: UnixMillis) -> Result<String, DataFolderError> {
-    make_if_absent(path, || {
+    create_if_absent(path, || {
         let file = WriterFile { format: 1, writer: Uuid::v4(random()?).to_string(), created: format_time(now) };
         Ok(Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(io::Error::from)?))
     })?;
@@ -130,7 +130,7 @@ fn writer_file(path: &Path, now: UnixMillis) -> Result<String, DataFolderError> 
 }
 
 fn signing_key(path: &Path) -> Result<SigningKey, DataFolderError> {
-    make_if_absent(path, || {
+    create_if_absent(path, || {
         let pem = SigningKey::from_bytes(&random::<32>()?).to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
         Ok(Zeroizing::new(pem.as_bytes().to_vec()))
     })?;
@@ -159,7 +159,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataFolderError> {
     fs::read(path).map(Zeroizing::new).map_err(io)
 }
 
-fn make_if_absent(path: &Path, make: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<(), DataFolderError> {
+fn create_if_absent(path: &Path, make: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<(), DataFolderError> {
     if path.exists() {
         return Ok(());
     }

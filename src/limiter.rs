@@ -22,10 +22,10 @@ impl<K> Default for KeyedLimiter<K> {
 }
 
 impl<K: Clone + Eq + Hash> KeyedLimiter<K> {
-    /// Returns `None` if the key already has `most` permits.
-    pub(crate) fn try_acquire(&self, key: K, most: usize) -> Option<KeyedPermit<K>> {
+    /// Returns `None` if the key already has `limit` permits.
+    pub(crate) fn try_acquire(&self, key: K, limit: usize) -> Option<KeyedPermit<K>> {
         let mut counts = self.counts();
-        if counts.get(&key).copied().unwrap_or(0) >= most {
+        if counts.get(&key).copied().unwrap_or(0) >= limit {
             return None;
         }
         *counts.entry(key.clone()).or_default() += 1;

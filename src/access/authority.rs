@@ -18,7 +18,7 @@ use super::{
 use crate::{event::Space, query::ObjectScope};
 
 /// Maximum number of objects per request to Kibana, which answers with their full contents.
-const OBJECTS_AT_ONCE: usize = 100;
+const BATCH_OBJECTS: usize = 100;
 
 fn name_of(space: Option<&Space>) -> &str {
     space.map_or("default", Space::as_str)
@@ -72,19 +72,19 @@ impl Authority {
     ) -> Result<bool, Unavailable> {
         match self {
             Self::Roles => Ok(false),
-            Self::Grants(grants) => Ok(are_granted(grants, principal, objects)),
+            Self::Grants(grants) => Ok(is_granted(grants, principal, objects)),
             Self::Engine { .. } | Self::Kibana { .. } if !is_known_to_elastic(principal) => Ok(false),
-            Self::Engine { .. } | Self::Kibana { .. } if !is_plain(&objects.object_type) => Ok(false),
+            Self::Engine { .. } | Self::Kibana { .. } if !is_valid_type(&objects.object_type) => Ok(false),
             Self::Engine { remote, application, privilege } => {
                 let privilege = privilege.replace(TYPE_IN_PRIVILEGE, &objects.object_type);
                 has_privilege(remote, credentials, application, &privilege, objects.space.as_ref()).await
             }
-            Self::Kibana { remote, cookie } => gets_all(remote, cookie, credentials, objects).await,
+            Self::Kibana { remote, cookie } => can_get_all(remote, cookie, credentials, objects).await,
         }
     }
 }
 
-fn are_granted(grants: &[ObjectGrant], principal: &Principal, objects: &ObjectScope) -> bool {
+fn is_granted(grants: &[ObjectGrant], principal: &Principal, objects: &ObjectScope) -> bool {
     let about: Vec<_> = grants.iter().filter(|grant| grant.is_about(principal, objects)).collect();
     let patterns = || about.iter().flat_map(|grant| &grant.ids);
     objects.ids.iter().all(|id| patterns().any(|pattern| matches(id, pattern)))
@@ -99,7 +99,7 @@ fn is_known_to_elastic(principal: &Principal) -> bool {
 }
 
 /// Types come from the caller and become part of privilege names.
-fn is_plain(object_type: &str) -> bool {
+fn is_valid_type(object_type: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
     (1..=256).contains(&object_type.len()) && object_type.bytes().all(fits)
 }
@@ -112,7 +112,7 @@ async fn has_privilege(
     space: Option<&Space>,
 ) -> Result<bool, Unavailable> {
     #[derive(Deserialize)]
-    struct Answered {
+    struct HasPrivileges {
         has_all_requested: bool,
     }
     let Some(authorization) = credentials.authorization() else { return Ok(false) };
@@ -129,7 +129,8 @@ async fn has_privilege(
     let answer = remote.ask(&request).await?;
     match answer.status {
         StatusCode::OK => {
-            let answered: Answered = serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
+            let answered: HasPrivileges =
+                serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
             Ok(answered.has_all_requested)
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
@@ -138,26 +139,26 @@ async fn has_privilege(
 }
 
 #[derive(PartialEq, Eq, Serialize)]
-struct Wanted<'a> {
+struct RequestedObject<'a> {
     #[serde(rename = "type")]
     object_type: &'a str,
     id: &'a str,
 }
 
 #[derive(Deserialize)]
-struct Found {
-    saved_objects: Vec<FoundObject>,
+struct SavedObjects {
+    saved_objects: Vec<SavedObject>,
 }
 
 #[derive(Deserialize)]
-struct FoundObject {
+struct SavedObject {
     #[serde(rename = "type")]
     object_type: String,
     id: String,
     error: Option<serde_json::Value>,
 }
 
-async fn gets_all(
+async fn can_get_all(
     remote: &Remote,
     cookie_name: &str,
     credentials: &Credentials,
@@ -174,15 +175,17 @@ async fn gets_all(
         Some(space) => format!("s/{}/api/saved_objects/_bulk_get", space.as_str()),
         None => "api/saved_objects/_bulk_get".to_owned(),
     };
-    for ids in objects.ids.chunks(OBJECTS_AT_ONCE) {
-        let wanted: Vec<_> = ids.iter().map(|id| Wanted { object_type: &objects.object_type, id }).collect();
+    for ids in objects.ids.chunks(BATCH_OBJECTS) {
+        let wanted: Vec<_> = ids.iter().map(|id| RequestedObject { object_type: &objects.object_type, id }).collect();
         let body = serde_json::to_vec(&wanted).map_err(|error| Unavailable(error.to_string()))?;
         let request = Request { method: Method::POST, path: &path, headers: headers.clone(), body: Some(body) };
         let answer = remote.ask(&request).await?;
         match answer.status {
             StatusCode::OK => {
-                let found: Found = serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
-                let is_given = |wanted: &Wanted<'_>| found.saved_objects.iter().any(|object| object.is(wanted));
+                let found: SavedObjects =
+                    serde_json::from_slice(&answer.body).map_err(|error| answer.unexpected(error))?;
+                let is_given =
+                    |wanted: &RequestedObject<'_>| found.saved_objects.iter().any(|object| object.matches(wanted));
                 if !wanted.iter().all(is_given) {
                     return Ok(false);
                 }
@@ -201,9 +204,9 @@ async fn gets_all(
     Ok(true)
 }
 
-impl FoundObject {
+impl SavedObject {
     /// Missing and forbidden objects are in the answer too, with an error.
-    fn is(&self, wanted: &Wanted<'_>) -> bool {
+    fn matches(&self, wanted: &RequestedObject<'_>) -> bool {
         self.error.is_none() && self.object_type == wanted.object_type && self.id == wanted.id
     }
 }

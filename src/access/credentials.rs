@@ -31,7 +31,7 @@ pub struct Credentials {
 struct Authorization {
     scheme: Scheme,
     /// The whole header value.
-    whole: Secret,
+    header_value: Secret,
     /// The part after the scheme.
     credentials: Secret,
 }
@@ -82,7 +82,7 @@ impl Credentials {
     pub(super) fn authorization(&self) -> Option<&str> {
         let authorization = self.authorization.as_ref()?;
         let is_own = authorization.credentials.expose().starts_with(keys::PREFIX);
-        (!is_own).then(|| authorization.whole.expose())
+        (!is_own).then(|| authorization.header_value.expose())
     }
 
     pub(super) fn session(&self) -> Option<&str> {
@@ -117,7 +117,7 @@ impl Authorization {
         if scheme == Scheme::Basic && login_of(credentials).is_none() {
             return None;
         }
-        Some(Self { scheme, whole: Secret::new(value), credentials: Secret::new(credentials) })
+        Some(Self { scheme, header_value: Secret::new(value), credentials: Secret::new(credentials) })
     }
 }
 

@@ -28,9 +28,9 @@ pub use config::{AccessConfig, AccessProblem, AuthenticatorKind, AuthorityKind};
 pub use credentials::Credentials;
 pub use identify::AccessError;
 use identify::{Authenticators, ExternalIdentity};
-pub use keys::{ChangeError, KeyInfo, Keys, KeysError, Known, NewKey};
+pub use keys::{ChangeError, KeyInfo, KeyLookup, Keys, KeysError, NewKey};
 pub use lockout::FailedAttempts;
-use lockout::{Attempt, Begun, Claim, Lockout};
+use lockout::{Attempt, AttemptRequest, BeginOutcome, Lockout};
 pub use permissions::Permission;
 pub use permit::{Denied, Permit, permit_visible, scope, try_scope};
 pub use principal::{BadGrant, Grant, GrantText, Principal, Realm, Refusal, Role};
@@ -41,7 +41,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::event::UnixMillis;
 
 /// How long an attempt waits for its turn behind others of the same address or login.
-const TURN: Duration = Duration::from_secs(10);
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything about access while the service runs.
 pub struct Access {
@@ -103,9 +103,9 @@ impl Access {
     /// recently identified callers.
     pub async fn identify(&self, credentials: &Credentials, address: Option<IpAddr>, now: UnixMillis) -> Identified {
         let expired_key = match self.authenticators.own_key(credentials, now) {
-            Known::Key(principal) => return Identified::Known(principal),
-            Known::Expired { name } => Some(name),
-            Known::Unknown => None,
+            KeyLookup::Key(principal) => return Identified::Known(principal),
+            KeyLookup::Expired { name } => Some(name),
+            KeyLookup::Unknown => None,
         };
         let attempt = match self.begin(credentials, address, expired_key).await {
             Ok(attempt) => attempt,
@@ -130,9 +130,9 @@ impl Access {
     /// system is unavailable, the answer is yes.
     pub async fn still_knows(&self, principal: &Principal, credentials: &Credentials, now: UnixMillis) -> bool {
         match self.authenticators.own_key(credentials, now) {
-            Known::Key(found) => *found == *principal,
-            Known::Expired { .. } => false,
-            Known::Unknown => match self.authenticators.ask_externals(credentials, now).await {
+            KeyLookup::Key(found) => *found == *principal,
+            KeyLookup::Expired { .. } => false,
+            KeyLookup::Unknown => match self.authenticators.ask_externals(credentials, now).await {
                 ExternalIdentity::Known(found) => *found == *principal,
                 ExternalIdentity::Unknown => false,
                 ExternalIdentity::Unavailable { .. } => true,
@@ -147,29 +147,29 @@ impl Access {
         address: Option<IpAddr>,
         expired_key: Option<String>,
     ) -> Result<Attempt<'_>, Identified> {
-        let deadline = Instant::now() + TURN;
+        let deadline = Instant::now() + TURN_TIMEOUT;
         loop {
             // Waiting requests mostly have the same credentials: one success is enough for all.
             if let Some(principal) = self.authenticators.cached(credentials) {
                 return Err(Identified::Known(principal));
             }
             let ended = self.lockout.ended();
-            match self.lockout.begin(Claim { address, credentials, expired_key: expired_key.clone() }) {
-                Begun::Attempt(attempt) => return Ok(attempt),
-                Begun::Locked(wait) => return Err(Identified::Locked(wait)),
-                Begun::Full if timeout_at(deadline, ended).await.is_ok() => {}
-                Begun::Full => return Err(Identified::Locked(Duration::from_secs(1))),
+            match self.lockout.begin(AttemptRequest { address, credentials, expired_key: expired_key.clone() }) {
+                BeginOutcome::Attempt(attempt) => return Ok(attempt),
+                BeginOutcome::Locked(wait) => return Err(Identified::Locked(wait)),
+                BeginOutcome::Full if timeout_at(deadline, ended).await.is_ok() => {}
+                BeginOutcome::Full => return Err(Identified::Locked(Duration::from_secs(1))),
             }
         }
     }
 
     /// Reports of failed attempts that are due; to be called periodically.
     pub fn failed_attempts(&self) -> Vec<FailedAttempts> {
-        self.lockout.due()
+        self.lockout.due_reports()
     }
 
     /// All remaining reports, at shutdown.
     pub fn last_failed_attempts(&self) -> Vec<FailedAttempts> {
-        self.lockout.rest()
+        self.lockout.remaining_reports()
     }
 }

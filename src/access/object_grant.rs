@@ -20,8 +20,8 @@ pub struct ObjectGrant {
 
 impl ObjectGrant {
     pub(super) fn problem(&self) -> Option<String> {
-        let odd = self.spaces.iter().find(|space| *space != ALL && Space::parse(space).is_err())?;
-        Some(format!("spaces: expected names of spaces, or \"*\", found {odd:?}"))
+        let invalid = self.spaces.iter().find(|space| *space != ALL && Space::parse(space).is_err())?;
+        Some(format!("spaces: expected names of spaces, or \"*\", found {invalid:?}"))
     }
 
     pub(super) fn is_about(&self, principal: &Principal, objects: &ObjectScope) -> bool {

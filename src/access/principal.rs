@@ -238,8 +238,8 @@ fn read_providers(role: Role, providers: &[String]) -> Result<Providers, BadGran
         (true, true) => Err(BadGrant::new("providers", "the providers of the writer, or \"*\"", providers)),
         (true, false) if is_all(providers) => Ok(Providers::All),
         (true, false) => {
-            let odd = providers.iter().find(|name| name.is_empty() || *name == ALL);
-            match odd {
+            let invalid = providers.iter().find(|name| name.is_empty() || *name == ALL);
+            match invalid {
                 Some(name) => Err(BadGrant::new("providers", "names of providers, or only \"*\"", name)),
                 None => Ok(Providers::Named(providers.to_vec())),
             }

@@ -59,9 +59,9 @@ impl Rules {
     }
 
     /// The grants of a caller with these claims.
-    pub(super) fn grants(&self, said: &Value) -> Vec<Grant> {
+    pub(super) fn grants(&self, claims: &Value) -> Vec<Grant> {
         let fits = |(rule, grant): &(Rule, Grant)| {
-            let found = look_up(said, &rule.claim)?;
+            let found = look_up(claims, &rule.claim)?;
             rule.values.iter().any(|expected| says(found, expected)).then(|| grant.clone())
         };
         self.0.iter().filter_map(fits).collect()
@@ -69,8 +69,8 @@ impl Rules {
 }
 
 /// The claim of this name, or the nested one at its dotted path.
-pub(super) fn look_up<'a>(said: &'a Value, claim: &str) -> Option<&'a Value> {
-    said.get(claim).or_else(|| value_at(said, claim))
+pub(super) fn look_up<'a>(claims: &'a Value, claim: &str) -> Option<&'a Value> {
+    claims.get(claim).or_else(|| value_at(claims, claim))
 }
 
 fn says(found: &Value, expected: &str) -> bool {
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(claim: &str, values: &[&str], said: &Value, fits: bool) {
+    fn check(claim: &str, values: &[&str], claims: &Value, fits: bool) {
         let rule = Rule {
             authenticator: External::Oidc,
             claim: claim.to_owned(),
@@ -105,27 +105,27 @@ mod tests {
             spaces: Vec::new(),
             providers: Vec::new(),
         };
-        let grants = Rules::of(Realm::Oidc, [&rule].into_iter()).unwrap().grants(said);
-        assert_eq!(grants.len(), usize::from(fits), "{claim} {values:?} {said}");
-        assert!(Rules::of(Realm::Kibana, [&rule].into_iter()).unwrap().grants(said).is_empty());
+        let grants = Rules::of(Realm::Oidc, [&rule].into_iter()).unwrap().grants(claims);
+        assert_eq!(grants.len(), usize::from(fits), "{claim} {values:?} {claims}");
+        assert!(Rules::of(Realm::Kibana, [&rule].into_iter()).unwrap().grants(claims).is_empty());
     }
 
     #[test]
     fn a_rule_matches_a_claim_by_value_or_prefix() {
-        let said = json!({
+        let claims = json!({
             "username": "alice", "roles": ["viewer", "audit-eu"], "realm_access": {"roles": ["x"]},
             "https://a.example/role": "boss", "enabled": true, "empty": [],
         });
-        check("username", &["alice"], &said, true);
-        check("username", &["bob", "al*"], &said, true);
-        check("username", &["alic", "alice2"], &said, false);
-        check("roles", &["audit-*"], &said, true);
-        check("roles", &["audit"], &said, false);
-        check("realm_access.roles", &["x"], &said, true);
-        check("https://a.example/role", &["boss"], &said, true);
-        check("enabled", &["true"], &said, true);
-        check("empty", &["*"], &said, false);
-        check("absent", &["*"], &said, false);
-        check("realm_access", &["*"], &said, false);
+        check("username", &["alice"], &claims, true);
+        check("username", &["bob", "al*"], &claims, true);
+        check("username", &["alic", "alice2"], &claims, false);
+        check("roles", &["audit-*"], &claims, true);
+        check("roles", &["audit"], &claims, false);
+        check("realm_access.roles", &["x"], &claims, true);
+        check("https://a.example/role", &["boss"], &claims, true);
+        check("enabled", &["true"], &claims, true);
+        check("empty", &["*"], &claims, false);
+        check("absent", &["*"], &claims, false);
+        check("realm_access", &["*"], &claims, false);
     }
 }

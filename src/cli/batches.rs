@@ -15,7 +15,7 @@ const BATCH_BYTES: usize = 4 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Longer than any event that a server accepts.
-const LONGEST_LINE: u64 = 64 << 20;
+const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// One event and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Batch {
     }
 
     /// Returns both halves in order; `None` for a single event.
-    pub(super) fn halves(mut self) -> Option<(Self, Self)> {
+    pub(super) fn split_in_half(mut self) -> Option<(Self, Self)> {
         let second = self.lines.split_off(self.lines.len() / 2);
         let origin = self.origin;
         if self.lines.is_empty() { None } else { Some((self, Self { lines: second, origin })) }
@@ -137,12 +137,12 @@ impl Batches {
 fn next_line(input: &mut impl BufRead, number: &mut u64) -> io::Result<Option<Line>> {
     loop {
         let mut text = Vec::new();
-        if input.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut text)? == 0 {
+        if input.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut text)? == 0 {
             return Ok(None);
         }
         *number += 1;
-        if text.len() as u64 > LONGEST_LINE {
-            return Err(io::Error::other(format!("line {number} is longer than {LONGEST_LINE} bytes")));
+        if text.len() as u64 > MAX_LINE_BYTES {
+            return Err(io::Error::other(format!("line {number} is longer than {MAX_LINE_BYTES} bytes")));
         }
         let trimmed = text.trim_ascii();
         if !trimmed.is_empty() {
@@ -199,9 +199,9 @@ mod tests {
 
     #[test]
     fn halves_keep_the_order_and_a_single_event_has_none() {
-        let (first, second) = batch(&[(1, "1"), (2, "2"), (3, "3")]).halves().unwrap();
+        let (first, second) = batch(&[(1, "1"), (2, "2"), (3, "3")]).split_in_half().unwrap();
         assert_eq!((first.body(), second.body()), (Bytes::from("1\n"), Bytes::from("2\n3\n")));
         assert_eq!((first.location(), second.location()), ("line 1".to_owned(), "lines 2 to 3".to_owned()));
-        assert_eq!(first.halves(), None);
+        assert_eq!(first.split_in_half(), None);
     }
 }

@@ -85,7 +85,7 @@ impl DisplayArgs {
     fn paths(&self, format: OutputFormat) -> Vec<String> {
         match format {
             _ if !self.named().is_empty() => self.named().to_vec(),
-            OutputFormat::Csv => columns::USUAL.map(str::to_owned).to_vec(),
+            OutputFormat::Csv => columns::DEFAULT_CSV_COLUMNS.map(str::to_owned).to_vec(),
             OutputFormat::Table | OutputFormat::Ndjson | OutputFormat::Json => {
                 DEFAULT_COLUMNS.map(|(_, path)| path.to_owned()).to_vec()
             }

@@ -55,9 +55,9 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let search = Search { args, api: args.connection.connect()?, parameters };
     block_on(async {
         match args.limit {
-            None => search.page(format).await,
-            Some(limit) if format == OutputFormat::Json => search.whole(limit).await,
-            Some(limit) => search.pages(limit, format).await,
+            None => search.print_page(format).await,
+            Some(limit) if format == OutputFormat::Json => search.print_as_one(limit).await,
+            Some(limit) => search.print_pages(limit, format).await,
         }
     })
 }
@@ -69,9 +69,9 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    async fn page(&self, format: OutputFormat) -> Result<(), CliError> {
+    async fn print_page(&self, format: OutputFormat) -> Result<(), CliError> {
         let Args { page, per_page, display, zone, .. } = self.args;
-        let found = self.ask([("page", page.to_string()), ("per_page", per_page.to_string())]).await?;
+        let found = self.fetch([("page", page.to_string()), ("per_page", per_page.to_string())]).await?;
         let shown = match format {
             OutputFormat::Json => output::json_line(&found)?.into_bytes(),
             OutputFormat::Table | OutputFormat::Ndjson | OutputFormat::Csv => {
@@ -83,9 +83,9 @@ impl Search<'_> {
     }
 
     /// Prints each page as it arrives.
-    async fn pages(&self, limit: u64, format: OutputFormat) -> Result<(), CliError> {
+    async fn print_pages(&self, limit: u64, format: OutputFormat) -> Result<(), CliError> {
         let mut printer = self.args.display.printer(format, &self.args.zone);
-        let mut pages = self.up_to(limit);
+        let mut pages = self.pages_up_to(limit);
         let mut total = 0;
         while let Some(found) = pages.next().await? {
             if output::write(&printer.lines(documents(&found))?)? == OutputStatus::Closed {
@@ -97,8 +97,8 @@ impl Search<'_> {
     }
 
     /// Prints all pages as one document.
-    async fn whole(&self, limit: u64) -> Result<(), CliError> {
-        let mut pages = self.up_to(limit);
+    async fn print_as_one(&self, limit: u64) -> Result<(), CliError> {
+        let mut pages = self.pages_up_to(limit);
         let Some(mut whole) = pages.next().await? else { return Ok(()) };
         while let Some(found) = pages.next().await? {
             whole.data.extend(found.data);
@@ -109,11 +109,11 @@ impl Search<'_> {
         self.args.explain_limit(count(&whole), whole.total)
     }
 
-    fn up_to(&self, limit: u64) -> Pages<'_> {
+    fn pages_up_to(&self, limit: u64) -> Pages<'_> {
         Pages { search: self, after: Some(String::new()), left: limit }
     }
 
-    async fn ask(&self, page: [(&'static str, String); 2]) -> Result<FindAnswer, ApiError> {
+    async fn fetch(&self, page: [(&'static str, String); 2]) -> Result<FindAnswer, ApiError> {
         let SelectionArgs { object_type, ids, .. } = &self.args.selection;
         let parameters: Parameters = page.into_iter().chain(self.parameters.iter().cloned()).collect();
         self.api.find(object_type.as_deref(), ids, &parameters).await
@@ -132,7 +132,7 @@ impl Pages<'_> {
     async fn next(&mut self) -> Result<Option<FindAnswer>, ApiError> {
         let Some(after) = self.after.take().filter(|_| self.left > 0) else { return Ok(None) };
         let page = [("after", after), ("per_page", self.left.min(PAGE_SIZE).to_string())];
-        let found = self.search.ask(page).await?;
+        let found = self.search.fetch(page).await?;
         self.left = self.left.saturating_sub(count(&found));
         self.after.clone_from(&found.next);
         Ok(Some(found))

@@ -148,7 +148,7 @@ fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), Cl
             return Err(CliError::server("the server answered with a status that this program does not know"));
         }
     }
-    warn_of_waiting(sender)
+    warn_not_yet_stored(sender)
 }
 
 const NOT_KEPT: &str = "the server is configured not to keep events (`events.enabled`, `events.keep`)";
@@ -184,7 +184,7 @@ fn log_many(args: &Args, sender: &mut BatchSender) -> Result<(), CliError> {
         output::print(lines.as_bytes())?;
     }
     bar.finish_and_clear();
-    conclude(sender, &name)
+    report_totals(sender, &name)
 }
 
 /// Prints rejections as they arrive.
@@ -201,14 +201,14 @@ fn report(bar: &ProgressBar, outcome: &EventOutcome<'_>) {
     });
 }
 
-fn conclude(sender: &BatchSender, name: &str) -> Result<(), CliError> {
+fn report_totals(sender: &BatchSender, name: &str) -> Result<(), CliError> {
     let counts = sender.counts;
     if counts.total() == 0 {
         output::print_stderr(&format!("{name}: no events"))?;
         return Ok(());
     }
     output::print_stderr(&summary(sender))?;
-    warn_of_waiting(sender)?;
+    warn_not_yet_stored(sender)?;
     if counts.dropped > 0 {
         let lost = format!("{} of {} events were dropped", counts.dropped, counts.total());
         return Err(CliError::server(lost).with_advice(DROPPED));
@@ -223,7 +223,7 @@ fn conclude(sender: &BatchSender, name: &str) -> Result<(), CliError> {
         .with_advice("correct these lines and log them again; the others are logged. --register registers providers"))
 }
 
-fn warn_of_waiting(sender: &BatchSender) -> Result<(), CliError> {
+fn warn_not_yet_stored(sender: &BatchSender) -> Result<(), CliError> {
     if sender.counts.not_yet_stored > 0 {
         let count = sender.counts.not_yet_stored;
         output::print_stderr(&format!("durable, but not yet in the store: {count}; `/readyz` says why"))?;

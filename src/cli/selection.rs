@@ -110,7 +110,7 @@ impl FilterArgs {
     fn text(&self) -> Result<Option<String>, CliError> {
         let alone = self.has_no_conditions();
         if let Some(text) = self.kql.as_ref().filter(|_| !alone) {
-            kql::parse(text, SystemClock.now()).map_err(|error| CliError::local(error.pointed()))?;
+            kql::parse(text, SystemClock.now()).map_err(|error| CliError::local(error.render()))?;
         }
         let typed = self.kql.iter().filter(|text| alone || !text.trim().is_empty());
         let mut parts: Vec<String> = typed.map(|text| if alone { text.clone() } else { format!("({text})") }).collect();

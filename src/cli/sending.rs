@@ -89,7 +89,7 @@ impl BatchSender {
                 }
                 Err(error @ ApiError::Refused { status: 413, .. }) => {
                     let location = part.location();
-                    let (first, second) = part.halves().ok_or_else(|| send_failure(&location, error))?;
+                    let (first, second) = part.split_in_half().ok_or_else(|| send_failure(&location, error))?;
                     parts.extend([second, first]);
                 }
                 Err(error) => return Err(send_failure(&part.location(), error)),

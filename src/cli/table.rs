@@ -6,7 +6,7 @@ use super::output::printable;
 use crate::columns::{Cell, write_csv_line};
 
 /// The maximum width of every column but the last.
-const WIDEST: usize = 40;
+const MAX_COLUMN_WIDTH: usize = 40;
 
 /// Rows under headings. Each column is as wide as its widest cell so far, and lines are cut to the width of the
 /// terminal, if there is one. Cells come from events, so they are not trusted.
@@ -38,12 +38,12 @@ impl Table {
         let rows: Vec<Vec<_>> = rows.map(|row| row.iter().map(one_line).collect()).collect();
         for row in &rows {
             for (cell, width) in row.iter().zip(&mut self.widths) {
-                *width = cell.width().min(WIDEST).max(*width);
+                *width = cell.width().min(MAX_COLUMN_WIDTH).max(*width);
             }
         }
         let line = |row: &Vec<String>| {
             let line = line(row, &self.widths);
-            terminal_width.map_or_else(|| line.clone(), |width| cut(&line, width)) + "\n"
+            terminal_width.map_or_else(|| line.clone(), |width| truncate(&line, width)) + "\n"
         };
         rows.iter().map(line).collect()
     }
@@ -64,7 +64,7 @@ fn line(row: &[String], widths: &[usize]) -> String {
         if index + 1 == row.len() {
             line.push_str(cell);
         } else {
-            let cell = cut(cell, *width);
+            let cell = truncate(cell, *width);
             line.push_str(&cell);
             line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
         }
@@ -73,7 +73,7 @@ fn line(row: &[String], widths: &[usize]) -> String {
 }
 
 /// Truncates with an ellipsis.
-fn cut(text: &str, width: usize) -> String {
+fn truncate(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest `Retry-After` that is honoured.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A server's address and how to connect to it.
 #[derive(Clone, Debug)]
@@ -215,7 +215,7 @@ impl Api {
         let status = response.status();
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let seconds = retry_after.and_then(|text| text.trim().parse::<u64>().ok());
-        let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
+        let retry_after = seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         let lost = |error: reqwest::Error| ApiError::AnswerLost { url: url.clone(), reason: cause(&error) };
         let body = response.bytes().await.map_err(lost)?;
         Ok(Answer { url, status, retry_after, body })

@@ -7,10 +7,10 @@ use crate::event::{UnixMillis, Uuid};
 
 /// Merges defaults under an event: objects are merged member by member; any other value of the event, arrays and null
 /// included, takes precedence as a whole.
-pub(super) fn merge_under(event: &mut Map<String, Value>, defaults: &Map<String, Value>) {
+pub(super) fn merge_defaults(event: &mut Map<String, Value>, defaults: &Map<String, Value>) {
     for (name, default) in defaults {
         match (event.get_mut(name), default) {
-            (Some(Value::Object(own)), Value::Object(below)) => merge_under(own, below),
+            (Some(Value::Object(own)), Value::Object(below)) => merge_defaults(own, below),
             (Some(_), _) => {}
             (None, _) => {
                 event.insert(name.clone(), default.clone());
@@ -72,7 +72,7 @@ mod tests {
     #[track_caller]
     fn check_merge(event: Value, defaults: &Value, expected: &Value) {
         let mut event = event.as_object().unwrap().clone();
-        merge_under(&mut event, defaults.as_object().unwrap());
+        merge_defaults(&mut event, defaults.as_object().unwrap());
         assert_eq!(&Value::Object(event), expected);
     }
 

@@ -266,7 +266,7 @@ impl Logger {
 
     fn encode(&self, event: Value) -> Option<Bytes> {
         let Value::Object(mut event) = event else { return None };
-        event::merge_under(&mut event, &self.defaults);
+        event::merge_defaults(&mut event, &self.defaults);
         event::complete(&mut event);
         serde_json::to_vec(&event).ok().map(Bytes::from)
     }

@@ -39,7 +39,7 @@ pub(super) struct Queue {
     /// Wakes the sender.
     changed: Notify,
     /// How many events have left the queue.
-    settled: watch::Sender<u64>,
+    completed: watch::Sender<u64>,
     sent: AtomicU64,
     filtered: AtomicU64,
     rejected: AtomicU64,
@@ -65,7 +65,7 @@ struct State {
     bytes: usize,
     in_flight: usize,
     /// How many events have ever been queued.
-    entered: u64,
+    enqueued: u64,
     /// Events up to this one are sent without waiting for a full batch.
     flush_to: u64,
     closed: bool,
@@ -86,7 +86,7 @@ impl Queue {
             limits,
             state: Mutex::default(),
             changed: Notify::new(),
-            settled: watch::Sender::new(0),
+            completed: watch::Sender::new(0),
             sent: AtomicU64::new(0),
             filtered: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -109,7 +109,7 @@ impl Queue {
             return;
         }
         state.bytes += event.len();
-        state.entered += 1;
+        state.enqueued += 1;
         state.since.get_or_insert_with(Instant::now);
         state.waiting.push_back(event);
         let first_or_full = state.waiting.len() == 1 || state.waiting.len() >= self.limits.batch_events;
@@ -143,7 +143,7 @@ impl Queue {
     }
 
     fn is_due(&self, state: &State, due_at: Option<Instant>) -> bool {
-        let left = state.entered - to_u64(state.waiting.len());
+        let left = state.enqueued - to_u64(state.waiting.len());
         !state.waiting.is_empty()
             && (state.closed
                 || state.waiting.len() >= self.limits.batch_events
@@ -168,7 +168,7 @@ impl Queue {
     }
 
     /// Removes the events that were in flight.
-    pub(super) fn settle(&self, batch: &[Bytes], counts: BatchCounts) {
+    pub(super) fn complete(&self, batch: &[Bytes], counts: BatchCounts) {
         self.sent.fetch_add(counts.sent, Ordering::Relaxed);
         self.filtered.fetch_add(counts.filtered, Ordering::Relaxed);
         self.rejected.fetch_add(counts.rejected, Ordering::Relaxed);
@@ -178,7 +178,7 @@ impl Queue {
             state.in_flight = state.in_flight.saturating_sub(batch.len());
             state.bytes = state.bytes.saturating_sub(batch.iter().map(Bytes::len).sum());
         }
-        self.settled.send_modify(|settled| *settled += to_u64(batch.len()));
+        self.completed.send_modify(|completed| *completed += to_u64(batch.len()));
     }
 
     /// Drops the waiting events.
@@ -190,7 +190,7 @@ impl Queue {
             waiting
         };
         let dropped = to_u64(waiting.len());
-        self.settle(&waiting, BatchCounts { dropped, ..BatchCounts::default() });
+        self.complete(&waiting, BatchCounts { dropped, ..BatchCounts::default() });
         dropped
     }
 
@@ -206,12 +206,12 @@ impl Queue {
     pub(super) async fn flush(&self) {
         let target = {
             let mut state = self.state();
-            state.flush_to = state.entered;
-            state.entered
+            state.flush_to = state.enqueued;
+            state.enqueued
         };
         self.changed.notify_one();
         // The watch's sender lives as long as the queue, so waiting cannot fail.
-        let _ = self.settled.subscribe().wait_for(|settled| *settled >= target).await;
+        let _ = self.completed.subscribe().wait_for(|completed| *completed >= target).await;
     }
 
     /// Accepts no more events.

@@ -18,12 +18,12 @@ pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receive
         let done = tokio::select! {
             biased;
             () = send(&queue, &api, &batch, &mut counts) => true,
-            () = requested(&mut give_up) => false,
+            () = wait_until_true(&mut give_up) => false,
         };
         if !done {
             counts.dropped = count(&batch).saturating_sub(counts.sent + counts.filtered + counts.rejected);
         }
-        queue.settle(&batch, counts);
+        queue.complete(&batch, counts);
         if !done {
             let dropped = counts.dropped + queue.drop_waiting();
             tracing::warn!(dropped, "the client was closed before the server took all events; the rest is dropped");
@@ -33,7 +33,7 @@ pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receive
 }
 
 /// Returns once the value is true; never if its sender is gone.
-async fn requested(give_up: &mut watch::Receiver<bool>) {
+async fn wait_until_true(give_up: &mut watch::Receiver<bool>) {
     if give_up.wait_for(|requested| *requested).await.is_err() {
         std::future::pending().await
     }
@@ -44,7 +44,7 @@ async fn send(queue: &Queue, api: &Api, batch: &[Bytes], counts: &mut BatchCount
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
         match send_part(queue, api, part, counts).await {
-            PartOutcome::Settled => {}
+            PartOutcome::Done => {}
             PartOutcome::TooLarge => {
                 let (first, second) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));
                 // A stack: the first half is sent next, which keeps the order.
@@ -55,7 +55,7 @@ async fn send(queue: &Queue, api: &Api, batch: &[Bytes], counts: &mut BatchCount
 }
 
 enum PartOutcome {
-    Settled,
+    Done,
     /// Never of a single event.
     TooLarge,
 }
@@ -66,8 +66,8 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
     loop {
         let error = match api.log(body.clone(), part.len(), WaitFor::Durable).await {
             Ok(logged) => {
-                settle_items(&logged.items, counts);
-                return PartOutcome::Settled;
+                count_results(&logged.items, counts);
+                return PartOutcome::Done;
             }
             Err(error) => error,
         };
@@ -77,7 +77,7 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
             ApiError::Refused { status: 400 | 413 | 415 | 422, ref message } => {
                 tracing::warn!(events = part.len(), reason = %message, "the server refused events");
                 counts.rejected += count(part);
-                return PartOutcome::Settled;
+                return PartOutcome::Done;
             }
             ApiError::Busy { retry_after, .. } => retry_after,
             ApiError::Refused { .. }
@@ -94,7 +94,7 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
     }
 }
 
-fn settle_items(items: &[EventResult], counts: &mut BatchCounts) {
+fn count_results(items: &[EventResult], counts: &mut BatchCounts) {
     for item in items {
         match item {
             EventResult::Accepted(_) => counts.sent += 1,

@@ -16,7 +16,7 @@ pub(super) const CONTENT_TYPE: &str = "text/event-stream";
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Longer than any event that a server accepts.
-const LONGEST_LINE: usize = 64 << 20;
+const MAX_LINE_BYTES: usize = 64 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TailItem {
@@ -95,8 +95,8 @@ impl MessageParser {
             let line = std::str::from_utf8(&line).map_err(|error| format!("not UTF-8: {error}"))?;
             items.extend(self.line(line.strip_suffix('\r').unwrap_or(line)));
         }
-        if self.rest.len() > LONGEST_LINE {
-            return Err(format!("a line is longer than {LONGEST_LINE} bytes"));
+        if self.rest.len() > MAX_LINE_BYTES {
+            return Err(format!("a line is longer than {MAX_LINE_BYTES} bytes"));
         }
         Ok(items)
     }

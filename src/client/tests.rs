@@ -16,20 +16,20 @@ use super::*;
 /// A server that records requests, and gives scripted answers before it accepts everything.
 #[derive(Default)]
 struct Fake {
-    seen: Mutex<Vec<Seen>>,
+    requests: Mutex<Vec<RecordedRequest>>,
     script: Mutex<VecDeque<Answer>>,
     arrived: Notify,
     release: Notify,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct RecordedRequest {
     line: String,
     key: Option<String>,
     body: String,
 }
 
-impl Seen {
+impl RecordedRequest {
     fn events(&self) -> Vec<Value> {
         self.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -54,14 +54,14 @@ impl Fake {
         (fake, url)
     }
 
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// Waits until this many requests have arrived.
     async fn wait_for(&self, requests: usize) {
         bounded(async {
-            while self.seen().len() < requests {
+            while self.requests().len() < requests {
                 self.arrived.notified().await;
             }
         })
@@ -78,9 +78,9 @@ async fn answer(State(fake): State<Arc<Fake>>, request: Request) -> Response {
     let line = format!("{} {}", request.method(), request.uri());
     let key = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
-    let seen = Seen { line, key, body: String::from_utf8(body.to_vec()).unwrap() };
-    let events = seen.body.lines().count();
-    fake.seen.lock().unwrap().push(seen);
+    let request = RecordedRequest { line, key, body: String::from_utf8(body.to_vec()).unwrap() };
+    let events = request.body.lines().count();
+    fake.requests.lock().unwrap().push(request);
     fake.arrived.notify_one();
     let answer = fake.script.lock().unwrap().pop_front();
     match answer {
@@ -117,9 +117,9 @@ fn numbered(number: usize) -> Value {
     json!({ "message": number.to_string() })
 }
 
-fn messages(seen: &[Seen]) -> Vec<Vec<String>> {
+fn messages(requests: &[RecordedRequest]) -> Vec<Vec<String>> {
     let message = |event: Value| event["message"].as_str().unwrap().to_owned();
-    seen.iter().map(|request| request.events().into_iter().map(message).collect()).collect()
+    requests.iter().map(|request| request.events().into_iter().map(message).collect()).collect()
 }
 
 /// Returns an address on which nothing listens.
@@ -143,11 +143,11 @@ async fn events_arrive_complete_in_order_and_in_batches() {
         logger.log_event(numbered(number));
     }
     bounded(client.flush()).await;
-    let seen = fake.seen();
-    assert_eq!(messages(&seen), [vec!["0", "1"], vec!["2", "3"], vec!["4"]]);
-    assert_eq!(seen[0].line, "POST /s/ops/api/event_log/events");
-    assert_eq!(seen[0].key.as_deref(), Some("ApiKey key"));
-    for event in seen.iter().flat_map(Seen::events) {
+    let requests = fake.requests();
+    assert_eq!(messages(&requests), [vec!["0", "1"], vec!["2", "3"], vec!["4"]]);
+    assert_eq!(requests[0].line, "POST /s/ops/api/event_log/events");
+    assert_eq!(requests[0].key.as_deref(), Some("ApiKey key"));
+    for event in requests.iter().flat_map(RecordedRequest::events) {
         assert_eq!(event["event"]["provider"], "p");
         assert!(event["event"]["id"].is_string() && event["@timestamp"].is_string(), "{event}");
     }
@@ -161,7 +161,7 @@ async fn a_lone_event_is_sent_after_the_interval() {
     let client = Client::new(ClientConfig { flush_interval: interval, ..config(&url) }).unwrap();
     client.logger(Value::Null).log_event(numbered(0));
     fake.wait_for(1).await;
-    assert_eq!(messages(&fake.seen()), [["0"]]);
+    assert_eq!(messages(&fake.requests()), [["0"]]);
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn what_a_full_batch_leaves_behind_is_sent_after_the_interval() {
     let logger = client.logger(Value::Null);
     (0..3).for_each(|number| logger.log_event(numbered(number)));
     fake.wait_for(2).await;
-    assert_eq!(messages(&fake.seen()), [vec!["0", "1"], vec!["2"]]);
+    assert_eq!(messages(&fake.requests()), [vec!["0", "1"], vec!["2"]]);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_full_queue_keeps_old_events_and_drops_new_ones() {
     assert_eq!(client.stats(), Stats { queued: 3, dropped: 3, ..Stats::default() });
     fake.release.notify_one();
     assert_eq!(client.close().await, Stats { sent: 3, dropped: 3, ..Stats::default() });
-    assert_eq!(messages(&fake.seen()), [["0"], ["1"], ["2"]]);
+    assert_eq!(messages(&fake.requests()), [["0"], ["1"], ["2"]]);
 }
 
 #[tokio::test]
@@ -210,9 +210,9 @@ async fn a_busy_server_gets_the_same_batch_again() {
     logger.log_event(numbered(0));
     logger.log_event(numbered(1));
     assert_eq!(client.close().await, Stats { sent: 2, retries: 2, ..Stats::default() });
-    let seen = fake.seen();
-    assert_eq!(seen.len(), 3);
-    assert!(seen.iter().all(|request| request.body == seen[0].body), "{seen:?}");
+    let requests = fake.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|request| request.body == requests[0].body), "{requests:?}");
 }
 
 #[tokio::test]
@@ -232,8 +232,8 @@ async fn a_batch_whose_answer_was_lost_goes_again_with_the_same_ids() {
     let client = Client::new(ClientConfig { request_timeout: timeout, ..config(&url) }).unwrap();
     client.logger(Value::Null).log_event(numbered(0));
     bounded(client.flush()).await;
-    let seen = fake.seen();
-    assert_eq!(seen[0].events()[0]["event"]["id"], seen[1].events()[0]["event"]["id"]);
+    let requests = fake.requests();
+    assert_eq!(requests[0].events()[0]["event"]["id"], requests[1].events()[0]["event"]["id"]);
     assert_eq!(client.close().await, Stats { sent: 1, retries: 1, ..Stats::default() });
 }
 
@@ -259,7 +259,7 @@ async fn an_answer_that_does_not_cover_every_event_is_not_accepted() {
     let logger = client.logger(Value::Null);
     (0..2).for_each(|number| logger.log_event(numbered(number)));
     assert_eq!(client.close().await, Stats { sent: 2, retries: 1, ..Stats::default() });
-    assert_eq!(messages(&fake.seen()), [["0", "1"], ["0", "1"]]);
+    assert_eq!(messages(&fake.requests()), [["0", "1"], ["0", "1"]]);
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_batch_that_is_too_large_goes_in_halves_and_in_order() {
     (0..4).for_each(|number| logger.log_event(numbered(number)));
     assert_eq!(client.close().await, Stats { sent: 3, rejected: 1, ..Stats::default() });
     let expected: [&[&str]; 5] = [&["0", "1", "2", "3"], &["0", "1"], &["0"], &["1"], &["2", "3"]];
-    assert_eq!(messages(&fake.seen()), expected);
+    assert_eq!(messages(&fake.requests()), expected);
 }
 
 #[tokio::test]
@@ -295,7 +295,7 @@ async fn a_dropped_client_still_sends_what_is_queued() {
     client.logger(Value::Null).log_event(numbered(0));
     drop(client);
     fake.wait_for(1).await;
-    assert_eq!(messages(&fake.seen()), [["0"]]);
+    assert_eq!(messages(&fake.requests()), [["0"]]);
 }
 
 #[tokio::test]
@@ -335,9 +335,9 @@ async fn a_provider_is_registered_under_its_very_name() {
     let (fake, url) = Fake::start([Answer::Say(200, &[], json!({}))]).await;
     let client = Client::new(config(&format!("{url}/behind/a/proxy/"))).unwrap();
     client.register("a/b c", &["x"], json!({"tags": ["t"]})).await.unwrap();
-    let seen = &fake.seen()[0];
-    assert_eq!(seen.line, "PUT /behind/a/proxy/api/event_log/providers/a%2Fb%20c");
-    assert_eq!(seen.events()[0], json!({"actions": ["x"], "defaults": {"tags": ["t"]}}));
+    let request = &fake.requests()[0];
+    assert_eq!(request.line, "PUT /behind/a/proxy/api/event_log/providers/a%2Fb%20c");
+    assert_eq!(request.events()[0], json!({"actions": ["x"], "defaults": {"tags": ["t"]}}));
     assert!(client.register("..", &["x"], Value::Null).await.is_err());
 }
 

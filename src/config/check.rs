@@ -63,12 +63,12 @@ impl Resolver {
             self.set_default("stores.<name>.kind", "sqlite", StoreKind::Sqlite.as_str());
         }
         for name in self.stores.clone() {
-            self.complete_store(&name);
+            self.add_store_defaults(&name);
         }
         if let Some(first) = self.stores.first().cloned() {
             self.set_default("query.store", "", &first);
         }
-        self.complete_engine_of_access();
+        self.add_access_engine_defaults();
         for section in ["providers", "access.rules", "access.grants"] {
             for name in self.names_in(section) {
                 for key in SETTINGS.iter().filter(|key| key.path.starts_with(&format!("{section}.<name>."))) {
@@ -79,21 +79,22 @@ impl Resolver {
     }
 
     /// By default callers are known to the engine that answers queries.
-    fn complete_engine_of_access(&mut self) {
+    fn add_access_engine_defaults(&mut self) {
         let Some(queried) = self.text("query.store", "").map(str::to_owned) else { return };
         for (own, of_store) in [
             ("access.elasticsearch.urls", "stores.<name>.urls"),
             ("access.elasticsearch.ca_file", "stores.<name>.ca_file"),
         ] {
             let Some(key) = SETTINGS.iter().find(|known| known.path == own) else { continue };
-            let Some(value) = self.strongest(of_store, &queried).map(|found| found.value.kind.clone()) else {
+            let Some(value) = self.effective_assignment(of_store, &queried).map(|found| found.value.kind.clone())
+            else {
                 continue;
             };
             self.defaults.push(Assignment::new(KeyPath::of(key, ""), key, value, &DEFAULT.to_owned()));
         }
     }
 
-    fn complete_store(&mut self, name: &str) {
+    fn add_store_defaults(&mut self, name: &str) {
         let fits = !name.is_empty() && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
         if !fits {
             self.conflict(format!(
@@ -109,7 +110,7 @@ impl Resolver {
             if key.stores.is_empty() || key.stores.contains(&kind) {
                 self.add_default(key, name);
             } else {
-                self.refuse_foreign(key, name, kind);
+                self.reject_foreign_key(key, name, kind);
             }
         }
         match kind {
@@ -125,7 +126,7 @@ impl Resolver {
         }
     }
 
-    fn refuse_foreign(&mut self, setting: &Setting, name: &str, kind: StoreKind) {
+    fn reject_foreign_key(&mut self, setting: &Setting, name: &str, kind: StoreKind) {
         let path = KeyPath::of(setting, name);
         if let Some(Assignment { value, .. }) = self.values.extract_if(.., |value| value.path == path).last() {
             let expected = format!("no such key, for the store is of the kind {:?}", kind.as_str());
@@ -136,7 +137,7 @@ impl Resolver {
     fn add_default(&mut self, setting: &'static Setting, name: &str) {
         match setting.default {
             DefaultValue::Fixed(text) => self.set_default(setting.path, name, text),
-            DefaultValue::Required if self.strongest(setting.path, name).is_none() => {
+            DefaultValue::Required if self.effective_assignment(setting.path, name).is_none() => {
                 self.conflict(format!("{}: not set; expected {}", KeyPath::of(setting, name), setting.kind));
             }
             DefaultValue::Required | DefaultValue::Unset(_) => {}
@@ -151,18 +152,18 @@ impl Resolver {
     }
 
     fn text(&self, key: &str, name: &str) -> Option<&str> {
-        match &self.strongest(key, name)?.value.kind {
+        match &self.effective_assignment(key, name)?.value.kind {
             ValueKind::String(text) => Some(text),
             _ => None,
         }
     }
 
-    fn strongest(&self, key: &str, name: &str) -> Option<&Assignment> {
+    fn effective_assignment(&self, key: &str, name: &str) -> Option<&Assignment> {
         let setting = SETTINGS.iter().find(|known| known.path == key)?;
-        self.strongest_at(&KeyPath::of(setting, name))
+        self.assignment_at(&KeyPath::of(setting, name))
     }
 
-    fn strongest_at(&self, path: &KeyPath) -> Option<&Assignment> {
+    fn assignment_at(&self, path: &KeyPath) -> Option<&Assignment> {
         self.defaults.iter().chain(&self.values).rfind(|value| value.path == *path)
     }
 
@@ -185,7 +186,7 @@ impl Resolver {
         let read = merged.and_then(|merged| Ok((self.effective(&merged.cache), merged.try_deserialize::<Config>()?)));
         match read {
             Ok((effective, config)) => {
-                self.problems.extend(disagreements(&config));
+                self.problems.extend(cross_checks(&config));
                 if self.problems.is_empty() { Ok((config, effective)) } else { Err(Invalid(self.problems)) }
             }
             // The problems found earlier are the cause, and describe it better.
@@ -208,7 +209,7 @@ impl Resolver {
             .collect();
         let shown = order.into_values().filter_map(|(path, kind)| {
             // The crate does not keep the origin of tables.
-            let origin = self.strongest_at(path)?.value.origin().unwrap_or_default().to_owned();
+            let origin = self.assignment_at(path)?.value.origin().unwrap_or_default().to_owned();
             Some(EffectiveValue { path: path.clone(), shown: kind.show(path.find_in(merged)?), origin })
         });
         Effective(shown.collect())
@@ -218,15 +219,15 @@ impl Resolver {
 const DEFAULT: &str = "default";
 
 /// Returns the contradictions between values that are valid individually.
-fn disagreements(config: &Config) -> Vec<Problem> {
+fn cross_checks(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     let server = &config.server;
-    at_most(
+    check_at_most(
         &mut found,
         ("server.max_event_bytes", server.max_event_bytes),
         ("server.max_batch_bytes", server.max_batch_bytes),
     );
-    at_most(
+    check_at_most(
         &mut found,
         ("server.max_batch_bytes", server.max_batch_bytes),
         ("server.max_concurrent_bytes", server.max_concurrent_bytes),
@@ -260,7 +261,7 @@ fn disagreements(config: &Config) -> Vec<Problem> {
     found.into_iter().map(Problem::Conflict).collect()
 }
 
-fn at_most(found: &mut Vec<String>, (key, size): (&str, ByteSize), (bound, most): (&str, ByteSize)) {
+fn check_at_most(found: &mut Vec<String>, (key, size): (&str, ByteSize), (bound, most): (&str, ByteSize)) {
     if size > most {
         found.push(format!("{key} ({size}) is more than {bound} ({most})"));
     }

@@ -4,15 +4,15 @@ use std::{fmt, net::SocketAddr};
 
 use config::{Value, ValueKind};
 
-use super::settings::Kind;
+use super::settings::SettingKind;
 use crate::{
     store::elastic::NodeUrl,
     units::{self, ByteSize, Network},
 };
 
-impl Kind {
-    /// Parses a text from the environment or a flag. A text that does not parse stays a text, which [`Kind::check`]
-    /// refuses.
+impl SettingKind {
+    /// Parses a text from the environment or a flag. A text that does not parse stays a text, which
+    /// [`SettingKind::check`] refuses.
     pub(super) fn value_of(self, text: &str) -> ValueKind {
         match self {
             Self::Integer { .. } => text.trim().parse::<i64>().map_or_else(|_| text.into(), Into::into),
@@ -36,8 +36,8 @@ impl Kind {
         let fits = match (self, value) {
             (Self::Text | Self::Path | Self::Secret, ValueKind::String(text)) => !text.is_empty(),
             (Self::Address, ValueKind::String(text)) => text.parse::<SocketAddr>().is_ok(),
-            (Self::Integer { least, most }, ValueKind::I64(it)) => {
-                u64::try_from(*it).is_ok_and(|number| (least..=most).contains(&number))
+            (Self::Integer { min, max }, ValueKind::I64(it)) => {
+                u64::try_from(*it).is_ok_and(|number| (min..=max).contains(&number))
             }
             (Self::Duration, ValueKind::String(text)) => units::parse_duration(text).is_ok(),
             (Self::Size, ValueKind::String(text)) => text.parse::<ByteSize>().is_ok(),
@@ -94,14 +94,14 @@ fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for SettingKind {
     /// Writes what is expected, as in "expected …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text | Self::Secret => f.write_str("a non-empty text"),
             Self::Path => f.write_str("a path"),
             Self::Address => f.write_str("an IP address and port such as \"127.0.0.1:6780\""),
-            Self::Integer { least, most } => write!(f, "an integer from {least} to {most}"),
+            Self::Integer { min, max } => write!(f, "an integer from {min} to {max}"),
             Self::Boolean => f.write_str("true or false"),
             Self::Duration => f.write_str(units::DURATION),
             Self::Size => f.write_str(units::SIZE),

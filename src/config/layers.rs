@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     Problem,
     paths::{self, KeyPath, Lookup},
-    settings::{Kind, PREFIX, Setting},
+    settings::{PREFIX, Setting, SettingKind},
 };
 
 /// The inputs of the configuration, as given to the process.
@@ -134,7 +134,7 @@ impl Layers {
         for ((offset, noun), path, value) in entries {
             let origin = format!("{} line {}", file.path.display(), (file.line_at)(offset));
             match (paths::look_up(&path), value) {
-                (Lookup::Setting(setting), ValueKind::Table(entries)) if setting.kind != Kind::Object => {
+                (Lookup::Setting(setting), ValueKind::Table(entries)) if setting.kind != SettingKind::Object => {
                     let inside = entries.keys().min().map(|name| format!(" (with {})", path.child(name)));
                     let found = format!("a table{}", inside.unwrap_or_default());
                     self.problems.push(Problem::wrong(&path, setting.kind.to_string(), &found, &origin));

@@ -1,6 +1,6 @@
 //! Renders the reference of all keys, `docs/configuration.md`.
 
-use super::settings::{DefaultValue, Kind, SETTINGS, Setting};
+use super::settings::{DefaultValue, SETTINGS, Setting, SettingKind};
 
 const HEAD: &str = "\
 # Configuration
@@ -57,23 +57,23 @@ fn entry(key: &Setting) -> String {
     format!("\n### `{}`\n\n{}\n\n{}; {default}{only}; `{environment}`\n", key.path, key.doc, type_name(key.kind))
 }
 
-fn type_name(kind: Kind) -> String {
+fn type_name(kind: SettingKind) -> String {
     match kind {
-        Kind::Text => "text".to_owned(),
-        Kind::Path => "path".to_owned(),
-        Kind::Address => "IP address and port".to_owned(),
-        Kind::Integer { least, most } => format!("integer, {least} to {most}"),
-        Kind::Boolean => "boolean".to_owned(),
-        Kind::Duration => "duration".to_owned(),
-        Kind::Size => "size".to_owned(),
-        Kind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
-        Kind::ChoiceList(names) => {
+        SettingKind::Text => "text".to_owned(),
+        SettingKind::Path => "path".to_owned(),
+        SettingKind::Address => "IP address and port".to_owned(),
+        SettingKind::Integer { min, max } => format!("integer, {min} to {max}"),
+        SettingKind::Boolean => "boolean".to_owned(),
+        SettingKind::Duration => "duration".to_owned(),
+        SettingKind::Size => "size".to_owned(),
+        SettingKind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
+        SettingKind::ChoiceList(names) => {
             format!("list of {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
         }
-        Kind::TextList => "list of texts".to_owned(),
-        Kind::UrlList => "list of addresses".to_owned(),
-        Kind::NetworkList => "list of addresses and networks".to_owned(),
-        Kind::Secret => "secret text".to_owned(),
-        Kind::Object => "table".to_owned(),
+        SettingKind::TextList => "list of texts".to_owned(),
+        SettingKind::UrlList => "list of addresses".to_owned(),
+        SettingKind::NetworkList => "list of addresses and networks".to_owned(),
+        SettingKind::Secret => "secret text".to_owned(),
+        SettingKind::Object => "table".to_owned(),
     }
 }

@@ -13,7 +13,7 @@ use crate::access::{AuthenticatorKind, AuthorityKind, Role};
 pub struct Setting {
     /// Dotted, from the root.
     pub path: &'static str,
-    pub kind: Kind,
+    pub kind: SettingKind,
     pub default: DefaultValue,
     pub doc: &'static str,
     /// The kinds of store that have this key; empty for keys of all kinds, and for keys that are not a store's.
@@ -22,14 +22,14 @@ pub struct Setting {
 
 /// The kind of a key's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SettingKind {
     Text,
     Path,
     /// An IP address and a port.
     Address,
     Integer {
-        least: u64,
-        most: u64,
+        min: u64,
+        max: u64,
     },
     Boolean,
     Duration,
@@ -82,19 +82,19 @@ impl StoreKind {
     }
 }
 
-const fn setting(path: &'static str, kind: Kind, default: DefaultValue, doc: &'static str) -> Setting {
+const fn setting(path: &'static str, kind: SettingKind, default: DefaultValue, doc: &'static str) -> Setting {
     Setting { path, kind, default, doc, stores: &[] }
 }
 
-const fn sqlite(path: &'static str, kind: Kind, default: DefaultValue, doc: &'static str) -> Setting {
+const fn sqlite(path: &'static str, kind: SettingKind, default: DefaultValue, doc: &'static str) -> Setting {
     Setting { path, kind, default, doc, stores: &[StoreKind::Sqlite] }
 }
 
-const fn elastic(path: &'static str, kind: Kind, default: DefaultValue, doc: &'static str) -> Setting {
+const fn elastic(path: &'static str, kind: SettingKind, default: DefaultValue, doc: &'static str) -> Setting {
     Setting { path, kind, default, doc, stores: &[StoreKind::Elasticsearch] }
 }
 
-const fn postgres(path: &'static str, kind: Kind, default: DefaultValue, doc: &'static str) -> Setting {
+const fn postgres(path: &'static str, kind: SettingKind, default: DefaultValue, doc: &'static str) -> Setting {
     Setting { path, kind, default, doc, stores: &[StoreKind::Postgres] }
 }
 
@@ -102,29 +102,28 @@ const fn of(stores: &'static [StoreKind], setting: Setting) -> Setting {
     Setting { stores, ..setting }
 }
 
-const fn integer(least: u64, most: u64) -> Kind {
-    Kind::Integer { least, most }
+const fn integer(min: u64, max: u64) -> SettingKind {
+    SettingKind::Integer { min, max }
 }
 
 /// Every key, section by section.
 pub const SETTINGS: &[Setting] = &[
     setting(
         "data_dir",
-        Kind::Path,
+        SettingKind::Path,
         Fixed("annals-data"),
         "The writer's own folder: keys, journal, chains, registered providers, and the SQLite store unless it is placed \
          elsewhere. One running writer per folder.",
     ),
     setting(
         "server.listen",
-        Kind::Address,
+        SettingKind::Address,
         Fixed("127.0.0.1:6780"),
-        "The address on which HTTP is served; port 0 selects a \
-                                                                      free one.",
+        "The address on which HTTP is served; port 0 selects a free one.",
     ),
     setting(
         "server.max_batch_bytes",
-        Kind::Size,
+        SettingKind::Size,
         Fixed("16mb"),
         "The maximum size of a request body, after decompression; a larger one is answered with 413.",
     ),
@@ -134,7 +133,12 @@ pub const SETTINGS: &[Setting] = &[
         Fixed("10000"),
         "The maximum number of events in one request.",
     ),
-    setting("server.max_event_bytes", Kind::Size, Fixed("1mb"), "The maximum size of a single event, as it was sent."),
+    setting(
+        "server.max_event_bytes",
+        SettingKind::Size,
+        Fixed("1mb"),
+        "The maximum size of a single event, as it was sent.",
+    ),
     setting("server.max_depth", integer(4, 128), Fixed("32"), "How deep objects and arrays of an event may be nested."),
     setting(
         "server.max_array_length",
@@ -145,26 +149,26 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "server.request_timeout",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("30s"),
         "How long one request may take, including reading its body.",
     ),
     setting(
         "server.shutdown_timeout",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("10s"),
         "How long the shutdown waits for open requests and for shipping; events that are left stay in the journal.",
     ),
     setting(
         "server.max_concurrent_bytes",
-        Kind::Size,
+        SettingKind::Size,
         Fixed("64mb"),
         "The maximum size of all bodies of events that are processed at once; further requests wait, and are answered with 503 \
          when their time is over. Other bodies may take a quarter of it, but at least 8mb, in addition.",
     ),
     setting(
         "server.max_answer_bytes",
-        Kind::Size,
+        SettingKind::Size,
         Fixed("256mb"),
         "The maximum size of all pages of events at once, from the store to the client. Further queries wait, and are answered \
          with 503 when their time is over. The effective minimum is 128mb, which the largest page takes.",
@@ -191,46 +195,51 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "server.tls.cert_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("plain HTTP is served"),
         "PEM file of the server's certificate and its chain; with `server.tls.key_file`. A change is noticed within seconds.",
     ),
-    setting("server.tls.key_file", Kind::Path, Unset("plain HTTP is served"), "PEM file of the certificate's key."),
+    setting(
+        "server.tls.key_file",
+        SettingKind::Path,
+        Unset("plain HTTP is served"),
+        "PEM file of the certificate's key.",
+    ),
     setting(
         "server.trusted_proxies",
-        Kind::NetworkList,
+        SettingKind::NetworkList,
         Unset("no proxy is trusted"),
         "Addresses or networks of the proxies in front of this log, such as `[\"10.0.0.0/8\"]`. The client addresses that they \
          report are trusted.",
     ),
     setting(
         "server.proxy_header",
-        Kind::Choice(&["x-forwarded-for", "forwarded"]),
+        SettingKind::Choice(&["x-forwarded-for", "forwarded"]),
         Fixed("x-forwarded-for"),
         "The header in which these proxies report the client's address; the other one is ignored, because the client can set \
          it.",
     ),
     setting(
         "log.level",
-        Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+        SettingKind::Choice(&["error", "warn", "info", "debug", "trace"]),
         Fixed("info"),
         "The minimum level of the program's own log.",
     ),
     setting(
         "log.format",
-        Kind::Choice(&["text", "json"]),
+        SettingKind::Choice(&["text", "json"]),
         Fixed("text"),
         "The format of the program's own log, on standard error: for people, or one JSON object per line.",
     ),
     setting(
         "log.events",
-        Kind::Boolean,
+        SettingKind::Boolean,
         Fixed("false"),
         "Copy each valid event to the program's own log as well (Kibana's `logEntries`).",
     ),
     setting(
         "events.enabled",
-        Kind::Boolean,
+        SettingKind::Boolean,
         Fixed("true"),
         "With `false` the event log is off (Kibana's `enabled`): events are checked and answered, valid ones with the status \
          `not_kept`, but not kept. The log's own start and end are not logged either. Events that were kept before can be \
@@ -238,7 +247,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "events.keep",
-        Kind::Boolean,
+        SettingKind::Boolean,
         Fixed("true"),
         "With `false` events are not made durable and reach no store (Kibana's `indexEntries`); they are checked, answered \
          with `not_kept` and, with `log.events`, copied to the program's own log, including those of the log's own start and \
@@ -246,56 +255,56 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "journal.max_bytes",
-        Kind::Size,
+        SettingKind::Size,
         Fixed("4gb"),
         "The maximum size on disk of the events that wait for a store; beyond it, `journal.overflow` decides.",
     ),
-    setting("journal.segment_bytes", Kind::Size, Fixed("64mb"), "The size of one file of the journal."),
+    setting("journal.segment_bytes", SettingKind::Size, Fixed("64mb"), "The size of one file of the journal."),
     setting(
         "journal.overflow",
-        Kind::Choice(&["reject", "drop"]),
+        SettingKind::Choice(&["reject", "drop"]),
         Fixed("reject"),
         "What happens to new events when the journal is full: `reject` answers 429 with `Retry-After`; `drop` accepts the \
          request, discards the events, and counts and logs each.",
     ),
     setting(
         "seal.chaining",
-        Kind::Boolean,
+        SettingKind::Boolean,
         Fixed("true"),
         "Whether events are hashed, linked and sealed. With `false` they are only numbered, and changes to them cannot be \
          detected; each change of this key begins a new chain that names the previous one.",
     ),
     setting(
         "seal.epoch",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("1h"),
         "How long one sealing key is used before the next is derived and the old one discarded.",
     ),
     setting(
         "seal.secret_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("created at the first start, in `data_dir`"),
         "A file with the sealing secret of the installation, in the place where other deployment secrets are kept.",
     ),
     setting(
         "writer.version",
-        Kind::Text,
+        SettingKind::Text,
         Unset("the program's own version"),
         "`kibana.version` of each event: the version of the product that logs it.",
     ),
     setting(
         "stores.<name>.kind",
-        Kind::Choice(StoreKind::NAMES),
+        SettingKind::Choice(StoreKind::NAMES),
         Required,
         "The kind of the store; `elasticsearch` also stands for OpenSearch. Without any configured store there is one of kind \
          `sqlite`, named `sqlite`.",
     ),
-    sqlite("stores.<name>.path", Kind::Path, Unset("`events.db` in `data_dir`"), "The database file."),
+    sqlite("stores.<name>.path", SettingKind::Path, Unset("`events.db` in `data_dir`"), "The database file."),
     of(
         &[StoreKind::Sqlite, StoreKind::Postgres],
         setting(
             "stores.<name>.query_timeout",
-            Kind::Duration,
+            SettingKind::Duration,
             Fixed("30s"),
             "How long a query may take before it is cancelled.",
         ),
@@ -308,59 +317,59 @@ pub const SETTINGS: &[Setting] = &[
     ),
     elastic(
         "stores.<name>.urls",
-        Kind::UrlList,
+        SettingKind::UrlList,
         Unset("`cloud_id` is used"),
         "The nodes, such as `[\"https://node-1:9200\", \"https://node-2:9200\"]`.",
     ),
     elastic(
         "stores.<name>.cloud_id",
-        Kind::Text,
+        SettingKind::Text,
         Unset("`urls` is used"),
         "The id of an Elastic Cloud deployment, instead of `urls`; requires `auth`.",
     ),
     elastic(
         "stores.<name>.auth.basic.login",
-        Kind::Text,
+        SettingKind::Text,
         Unset("none"),
         "Name of the user; with `auth.basic.password` or `auth.basic.password_file`. At most one of `auth.basic`, \
          `auth.bearer` and `auth.api_key` may be set.",
     ),
-    elastic("stores.<name>.auth.basic.password", Kind::Secret, Unset("none"), "Password of the user."),
+    elastic("stores.<name>.auth.basic.password", SettingKind::Secret, Unset("none"), "Password of the user."),
     elastic(
         "stores.<name>.auth.basic.password_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("none"),
         "A file with the password of the user, instead of `auth.basic.password`.",
     ),
-    elastic("stores.<name>.auth.bearer.token", Kind::Secret, Unset("none"), "Bearer token."),
+    elastic("stores.<name>.auth.bearer.token", SettingKind::Secret, Unset("none"), "Bearer token."),
     elastic(
         "stores.<name>.auth.bearer.token_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("none"),
         "A file with the bearer token, instead of `auth.bearer.token`.",
     ),
     elastic(
         "stores.<name>.auth.api_key.id",
-        Kind::Text,
+        SettingKind::Text,
         Unset("none"),
         "Id of the API key; with `auth.api_key.key` or `auth.api_key.key_file`.",
     ),
-    elastic("stores.<name>.auth.api_key.key", Kind::Secret, Unset("none"), "The API key."),
+    elastic("stores.<name>.auth.api_key.key", SettingKind::Secret, Unset("none"), "The API key."),
     elastic(
         "stores.<name>.auth.api_key.key_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("none"),
         "A file with the API key, instead of `auth.api_key.key`.",
     ),
     elastic(
         "stores.<name>.auth.api_key.encoded",
-        Kind::Secret,
+        SettingKind::Secret,
         Unset("none"),
         "Id and key together, in Base64, as the engine returns them; instead of `auth.api_key.id` and its key.",
     ),
     elastic(
         "stores.<name>.auth.api_key.encoded_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("none"),
         "A file with id and key together, instead of `auth.api_key.encoded`.",
     ),
@@ -368,59 +377,59 @@ pub const SETTINGS: &[Setting] = &[
         &[StoreKind::Elasticsearch, StoreKind::Postgres],
         setting(
             "stores.<name>.ca_file",
-            Kind::Path,
+            SettingKind::Path,
             Unset("the public authorities"),
             "PEM file of the authorities that may have signed the certificates of the nodes or of the server.",
         ),
     ),
     elastic(
         "stores.<name>.request_timeout",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("30s"),
         "How long a query or a set-up request may take.",
     ),
-    elastic("stores.<name>.bulk_timeout", Kind::Duration, Fixed("60s"), "How long one bulk request may take."),
-    elastic("stores.<name>.bulk_bytes", Kind::Size, Fixed("2mb"), "The size at which a bulk request is sent."),
+    elastic("stores.<name>.bulk_timeout", SettingKind::Duration, Fixed("60s"), "How long one bulk request may take."),
+    elastic("stores.<name>.bulk_bytes", SettingKind::Size, Fixed("2mb"), "The size at which a bulk request is sent."),
     elastic("stores.<name>.concurrency", integer(1, 32), Fixed("4"), "The maximum number of bulk requests in flight."),
     elastic(
         "stores.<name>.index_prefix",
-        Kind::Text,
+        SettingKind::Text,
         Fixed(".annals"),
         "The prefix of the names of indices, templates and the policy; `.kibana` results in Kibana's own names.",
     ),
     elastic(
         "stores.<name>.version",
-        Kind::Text,
+        SettingKind::Text,
         Unset("the program's own version"),
         "The version in the names of indices.",
     ),
     postgres(
         "stores.<name>.url",
-        Kind::Secret,
+        SettingKind::Secret,
         Unset("`host`, `user` and `database` are used"),
         "Address, user and name of the database: `postgres://user:password@host:port/database`. Never shown, because it may \
          contain a password. The next keys set the parts separately, and take precedence.",
     ),
-    postgres("stores.<name>.host", Kind::Text, Unset("as in `url`"), "The server, or the folder of its socket."),
+    postgres("stores.<name>.host", SettingKind::Text, Unset("as in `url`"), "The server, or the folder of its socket."),
     postgres("stores.<name>.port", integer(1, 65_535), Unset("as in `url`, or 5432"), "The server's port."),
-    postgres("stores.<name>.user", Kind::Text, Unset("as in `url`"), "Name of the user."),
-    postgres("stores.<name>.password", Kind::Secret, Unset("as in `url`"), "Password of the user."),
+    postgres("stores.<name>.user", SettingKind::Text, Unset("as in `url`"), "Name of the user."),
+    postgres("stores.<name>.password", SettingKind::Secret, Unset("as in `url`"), "Password of the user."),
     postgres(
         "stores.<name>.password_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("none"),
         "A file with the password of the user, instead of `password`.",
     ),
-    postgres("stores.<name>.database", Kind::Text, Unset("as in `url`"), "Name of the database."),
+    postgres("stores.<name>.database", SettingKind::Text, Unset("as in `url`"), "Name of the database."),
     postgres(
         "stores.<name>.schema",
-        Kind::Text,
+        SettingKind::Text,
         Fixed("annals"),
         "The schema of the tables. It is created if it is absent, and belongs to Annals.",
     ),
     postgres(
         "stores.<name>.tls",
-        Kind::Choice(&["required", "off"]),
+        SettingKind::Choice(&["required", "off"]),
         Fixed("required"),
         "Whether connections are encrypted and the server's certificate is checked. `off` is for a server on the same machine.",
     ),
@@ -432,26 +441,26 @@ pub const SETTINGS: &[Setting] = &[
     ),
     postgres(
         "stores.<name>.connect_timeout",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("5s"),
         "How long establishing a connection may take.",
     ),
-    postgres("stores.<name>.append_timeout", Kind::Duration, Fixed("60s"), "How long one append may take."),
+    postgres("stores.<name>.append_timeout", SettingKind::Duration, Fixed("60s"), "How long one append may take."),
     setting(
         "query.store",
-        Kind::Text,
+        SettingKind::Text,
         Unset("the only store, or the one named first"),
         "The name of the store that answers queries.",
     ),
     setting(
         "access.authenticators",
-        Kind::ChoiceList(AuthenticatorKind::NAMES),
+        SettingKind::ChoiceList(AuthenticatorKind::NAMES),
         Fixed("api_keys"),
         "The systems that are asked to identify a caller, in this order; the first that knows the caller decides.",
     ),
     setting(
         "access.authority",
-        Kind::Choice(AuthorityKind::NAMES),
+        SettingKind::Choice(AuthorityKind::NAMES),
         Fixed("roles"),
         "What decides whether a `reader` may read the events of a saved object: `roles` (no reader may), `grants` \
          (`access.grants`), `elasticsearch` (Kibana's privileges, which are kept there) or `kibana` (whether it returns the \
@@ -459,7 +468,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "access.log_finds",
-        Kind::Boolean,
+        SettingKind::Boolean,
         Fixed("true"),
         "Log each find by a caller who may read all events, as an event `find` of provider `annals`.",
     ),
@@ -472,157 +481,167 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "access.lockout.longest",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("15m"),
         "The longest wait, and how long failures are remembered.",
     ),
     setting(
         "access.timeout",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("5s"),
         "How long Elasticsearch, Kibana or an issuer may take to answer about a caller.",
     ),
     setting(
         "access.cache",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("30s"),
         "How long an answer of Elasticsearch or Kibana about a caller is used.",
     ),
     setting(
         "access.elasticsearch.urls",
-        Kind::UrlList,
+        SettingKind::UrlList,
         Unset("those of the queried store, if it is of kind `elasticsearch`"),
         "The nodes that callers' credentials are passed to.",
     ),
     setting(
         "access.elasticsearch.ca_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("that of the same store; else only public authorities are trusted"),
         "PEM file of authorities that may have signed the nodes' certificates, besides the public ones.",
     ),
     setting(
         "access.elasticsearch.application",
-        Kind::Text,
+        SettingKind::Text,
         Fixed("kibana-.kibana"),
         "The application name of Kibana's privileges in Elasticsearch, for the authority `elasticsearch`.",
     ),
     setting(
         "access.elasticsearch.privilege",
-        Kind::Text,
+        SettingKind::Text,
         Fixed("saved_object:{type}/get"),
         "The privilege that a reader of objects of `{type}` has there. Older versions of Kibana include their version: \
          `saved_object:8.3.0:{type}/get`.",
     ),
     setting(
         "access.kibana.urls",
-        Kind::UrlList,
+        SettingKind::UrlList,
         Unset("Kibana is not asked"),
         "The address of Kibana, with its base path if it has one; sessions and credentials are passed to it.",
     ),
     setting(
         "access.kibana.ca_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("only public authorities are trusted"),
         "PEM file of authorities that may have signed Kibana's certificate, besides the public ones.",
     ),
     setting(
         "access.kibana.cookie",
-        Kind::Text,
+        SettingKind::Text,
         Fixed("sid"),
         "The name of the session's cookie (Kibana's `xpack.security.cookieName`).",
     ),
     setting(
         "access.oidc.issuer",
-        Kind::Text,
+        SettingKind::Text,
         Unset("no tokens are accepted"),
         "The issuer of bearer tokens, exactly as in their claim `iss`.",
     ),
     setting(
         "access.oidc.audience",
-        Kind::TextList,
+        SettingKind::TextList,
         Unset("no tokens are accepted"),
         "The names of this log in the claim `aud`, which has to contain one of them.",
     ),
     setting(
         "access.oidc.jwks_url",
-        Kind::Text,
+        SettingKind::Text,
         Unset("found by the issuer's `/.well-known/openid-configuration`"),
         "The address at which the issuer publishes its keys.",
     ),
     setting(
         "access.oidc.ca_file",
-        Kind::Path,
+        SettingKind::Path,
         Unset("only public authorities are trusted"),
         "PEM file of authorities that may have signed the issuer's certificate, besides the public ones.",
     ),
-    setting("access.oidc.name_claim", Kind::Text, Fixed("sub"), "The claim that is the caller's name."),
+    setting("access.oidc.name_claim", SettingKind::Text, Fixed("sub"), "The claim that is the caller's name."),
     setting(
         "access.oidc.leeway",
-        Kind::Duration,
+        SettingKind::Duration,
         Fixed("60s"),
         "How far the issuer's clock may differ from ours when a token's `exp` and `nbf` are checked.",
     ),
     setting(
         "access.rules.<name>.authenticator",
-        Kind::Choice(&["elasticsearch", "kibana", "oidc"]),
+        SettingKind::Choice(&["elasticsearch", "kibana", "oidc"]),
         Required,
         "The system that the rule is about. A caller has the roles of all matching rules together; a caller whom no rule \
          matches is known, but may do nothing.",
     ),
     setting(
         "access.rules.<name>.claim",
-        Kind::Text,
+        SettingKind::Text,
         Fixed("roles"),
         "What the rule tests: a field of the answer to `_security/_authenticate` or `/internal/security/me`, such as `roles` \
          or `username`, or a claim of the token; dots lead into objects.",
     ),
     setting(
         "access.rules.<name>.values",
-        Kind::TextList,
+        SettingKind::TextList,
         Required,
         "The values, one of which the claim must be or contain; a `*` at the end matches anything.",
     ),
-    setting("access.rules.<name>.role", Kind::Choice(Role::NAMES), Required, "The role that a matching caller gets."),
+    setting(
+        "access.rules.<name>.role",
+        SettingKind::Choice(Role::NAMES),
+        Required,
+        "The role that a matching caller gets.",
+    ),
     setting(
         "access.rules.<name>.spaces",
-        Kind::TextList,
+        SettingKind::TextList,
         Unset("none, as for `admin`, `auditor` and `monitor`"),
         "The spaces in which the caller has the role, or `*`.",
     ),
     setting(
         "access.rules.<name>.providers",
-        Kind::TextList,
+        SettingKind::TextList,
         Unset("none; a `writer` needs some"),
         "The providers that a `writer` may log as, or `*`.",
     ),
     setting(
         "access.grants.<name>.callers",
-        Kind::TextList,
+        SettingKind::TextList,
         Required,
         "Readers, by system and name: `api_key:shop`, `oidc:alice`; a `*` at the end matches anything.",
     ),
-    setting("access.grants.<name>.spaces", Kind::TextList, Required, "The spaces in which the grant applies, or `*`."),
+    setting(
+        "access.grants.<name>.spaces",
+        SettingKind::TextList,
+        Required,
+        "The spaces in which the grant applies, or `*`.",
+    ),
     setting(
         "access.grants.<name>.types",
-        Kind::TextList,
+        SettingKind::TextList,
         Required,
         "The types of the saved objects; a `*` at the end matches anything.",
     ),
     setting(
         "access.grants.<name>.ids",
-        Kind::TextList,
+        SettingKind::TextList,
         Fixed("*"),
         "The ids of the saved objects; a `*` at the end matches anything.",
     ),
     setting(
         "providers.<name>.actions",
-        Kind::TextList,
+        SettingKind::TextList,
         Required,
         "The actions that the provider may log, registered at start in addition to those registered over HTTP.",
     ),
     setting(
         "providers.<name>.defaults",
-        Kind::Object,
+        SettingKind::Object,
         Fixed("{}"),
         "Properties that are merged under each event of the provider.",
     ),

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::{
     Config, Flag, Invalid, LogFormat, Overflow, Sources, Store, paths,
-    settings::{DefaultValue, Kind, SETTINGS, Setting, StoreKind},
+    settings::{DefaultValue, SETTINGS, Setting, SettingKind, StoreKind},
 };
 use crate::store::elastic::ElasticConfig;
 
@@ -367,26 +367,30 @@ SQnIxLngMHY3MycmXCLOk9OUZVyyeDZTErFgWrmjMNVUyQ58qgY=\n\
 /// Returns a value for the key that is neither its default nor the one in [`surroundings`].
 fn another_value(key: &Setting) -> String {
     match key.kind {
-        Kind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
-        Kind::Text if matches!(key.path, "access.oidc.issuer" | "access.oidc.jwks_url") => "http://other".to_owned(),
-        Kind::Text if key.path == "access.elasticsearch.privilege" => "{type}".to_owned(),
-        Kind::Text | Kind::Path => "other".to_owned(),
-        Kind::Secret if key.path == "stores.<name>.url" => "postgres://other".to_owned(),
-        Kind::Secret => "b3RoZXI=".to_owned(),
-        Kind::Address => "127.0.0.2:1".to_owned(),
-        Kind::Integer { least, .. } => (least + 5).to_string(),
-        Kind::Boolean => (key.default != DefaultValue::Fixed("true")).to_string(),
-        Kind::Duration => "77s".to_owned(),
-        Kind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
-        Kind::Size => "3mb".to_owned(),
-        Kind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),
-        Kind::Choice(_) if key.path == "access.authority" => "roles".to_owned(),
-        Kind::ChoiceList(_) => "oidc,api_keys".to_owned(),
-        Kind::Choice(names) => names.iter().find(|name| key.default != DefaultValue::Fixed(name)).unwrap().to_string(),
-        Kind::TextList => "one,two".to_owned(),
-        Kind::NetworkList => "10.0.0.0/8".to_owned(),
-        Kind::UrlList => "http://other:1".to_owned(),
-        Kind::Object => "{\"a\":1}".to_owned(),
+        SettingKind::Text if key.path == "stores.<name>.cloud_id" => "other:ZXUkYWJj".to_owned(),
+        SettingKind::Text if matches!(key.path, "access.oidc.issuer" | "access.oidc.jwks_url") => {
+            "http://other".to_owned()
+        }
+        SettingKind::Text if key.path == "access.elasticsearch.privilege" => "{type}".to_owned(),
+        SettingKind::Text | SettingKind::Path => "other".to_owned(),
+        SettingKind::Secret if key.path == "stores.<name>.url" => "postgres://other".to_owned(),
+        SettingKind::Secret => "b3RoZXI=".to_owned(),
+        SettingKind::Address => "127.0.0.2:1".to_owned(),
+        SettingKind::Integer { min, .. } => (min + 5).to_string(),
+        SettingKind::Boolean => (key.default != DefaultValue::Fixed("true")).to_string(),
+        SettingKind::Duration => "77s".to_owned(),
+        SettingKind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
+        SettingKind::Size => "3mb".to_owned(),
+        SettingKind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),
+        SettingKind::Choice(_) if key.path == "access.authority" => "roles".to_owned(),
+        SettingKind::ChoiceList(_) => "oidc,api_keys".to_owned(),
+        SettingKind::Choice(names) => {
+            names.iter().find(|name| key.default != DefaultValue::Fixed(name)).unwrap().to_string()
+        }
+        SettingKind::TextList => "one,two".to_owned(),
+        SettingKind::NetworkList => "10.0.0.0/8".to_owned(),
+        SettingKind::UrlList => "http://other:1".to_owned(),
+        SettingKind::Object => "{\"a\":1}".to_owned(),
     }
 }
 

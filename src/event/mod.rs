@@ -256,12 +256,12 @@ impl UnixMillis {
 
     /// Parses a date and time with its offset, as in documents. Digits beyond milliseconds are cut off, before 1970
     /// too.
-    pub fn written(date: &str) -> Option<Self> {
-        Self::read(date).map(|(millis, _)| millis)
+    pub fn parse(date: &str) -> Option<Self> {
+        Self::parse_with_nanos(date).map(|(millis, _)| millis)
     }
 
-    /// Like [`UnixMillis::written`], with the nanoseconds beyond milliseconds.
-    pub fn read(date: &str) -> Option<(Self, u32)> {
+    /// Like [`UnixMillis::parse`], with the nanoseconds beyond milliseconds.
+    pub fn parse_with_nanos(date: &str) -> Option<(Self, u32)> {
         let pieces = Pieces::parse(date).ok()?;
         let time = pieces.date().to_datetime(pieces.time()?);
         let offset = pieces.to_numeric_offset()?;

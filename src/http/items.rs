@@ -14,14 +14,14 @@ use crate::{
     ingest::Outcome,
     intake::{Item, Violation},
     wire::{ErrorAnswer, EventResult, Rejection},
-    writer::Receipt,
+    writer::SealReceipt,
 };
 
 /// The writer's result for the events of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Submitted<'a> {
     /// One receipt for each accepted event, in order.
-    Sealed(&'a [Receipt]),
+    Sealed(&'a [SealReceipt]),
     Dropped,
     /// The writer was not called.
     NotKept,
@@ -116,7 +116,7 @@ fn put_items(body: &mut Vec<u8>, items: Vec<Item>, submitted: Submitted<'_>) -> 
 fn put_receipt(
     body: &mut Vec<u8>,
     id: &str,
-    receipt: &Receipt,
+    receipt: &SealReceipt,
     chain: &mut Option<(ChainId, String)>,
 ) -> Result<(), Failure> {
     let position = receipt.position;
@@ -171,9 +171,9 @@ mod tests {
         Item::Rejected(vec![violation(path), violation("tags[1]")])
     }
 
-    fn receipt(chain: u8, sequence: u64) -> Receipt {
+    fn receipt(chain: u8, sequence: u64) -> SealReceipt {
         let position = ChainPosition { chain: ChainId::from_bytes([chain; 16]), sequence: Sequence(sequence) };
-        Receipt { position, leaf_hash: Some(LeafHash([0xfb; 32])) }
+        SealReceipt { position, leaf_hash: Some(LeafHash([0xfb; 32])) }
     }
 
     /// Returns the answer after checking it against the documented type.
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_receipt_of_an_unsealed_event_has_no_hash() {
-        let unsealed = Receipt { leaf_hash: None, ..receipt(1, 7) };
+        let unsealed = SealReceipt { leaf_hash: None, ..receipt(1, 7) };
         let (_, answer) = check(vec![accepted("a")], Submitted::Sealed(&[unsealed]), None);
         let expected = json!({ "status": "accepted", "id": "a", "chain": "01".repeat(16), "sequence": 7 });
         assert_eq!(answer["items"][0], expected);

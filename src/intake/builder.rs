@@ -8,13 +8,13 @@ use std::ops::Range;
 
 use crate::schema::{FIELDS, FieldId, NodeId, Tree};
 
-use super::{known::Known, predictor::MemberPredictor, scan::ByteRange, violations::Violations};
+use super::{known::KnownFields, predictor::MemberPredictor, scan::ByteRange, violations::Violations};
 
 /// A set of fields or objects, by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Numbers([u64; Self::WORDS]);
+pub(super) struct NumberSet([u64; Self::WORDS]);
 
-impl Numbers {
+impl NumberSet {
     const WORDS: usize = 8;
     #[cfg(test)]
     pub(super) const CAPACITY: usize = Self::WORDS * 64;
@@ -73,7 +73,7 @@ impl Defaults {
         self.bytes.get(range.clone())
     }
 
-    pub(super) fn gives(&self, field: FieldId) -> bool {
+    pub(super) fn contains(&self, field: FieldId) -> bool {
         self.get(field).is_some()
     }
 }
@@ -117,9 +117,9 @@ pub(super) struct Splices {
 /// One event. Created once per body and cleared for each of its events.
 pub(super) struct EventBuilder {
     slots: Vec<Slot>,
-    set: Numbers,
+    set: NumberSet,
     /// The objects seen so far, to detect duplicates.
-    objects: Numbers,
+    objects: NumberSet,
     /// Canonical values that differ from the input.
     pub(super) scratch: Vec<u8>,
     pub(super) violations: Violations,
@@ -132,8 +132,8 @@ impl EventBuilder {
     pub(super) fn new() -> Self {
         Self {
             slots: vec![Slot::given(ByteRange::new(0..0)); FIELDS.len()],
-            set: Numbers::default(),
-            objects: Numbers::default(),
+            set: NumberSet::default(),
+            objects: NumberSet::default(),
             scratch: Vec::new(),
             violations: Violations::default(),
             spare: Vec::new(),
@@ -163,8 +163,8 @@ impl EventBuilder {
     }
 
     pub(super) fn clear(&mut self) {
-        self.set = Numbers::default();
-        self.objects = Numbers::default();
+        self.set = NumberSet::default();
+        self.objects = NumberSet::default();
         self.scratch.clear();
         self.violations.clear();
     }
@@ -175,8 +175,8 @@ impl EventBuilder {
 
     pub(super) fn set(&mut self, field: FieldId, slot: Slot) {
         self.set.insert(field.index());
-        if let Some(place) = self.slots.get_mut(field.index()) {
-            *place = slot;
+        if let Some(location) = self.slots.get_mut(field.index()) {
+            *location = slot;
         }
     }
 
@@ -246,7 +246,7 @@ impl EventBuilder {
     }
 
     /// Applies each default whose field the event lacks.
-    pub(super) fn merge_under(&mut self, defaults: &Defaults) {
+    pub(super) fn merge_defaults(&mut self, defaults: &Defaults) {
         for (field, range) in &defaults.values {
             if !self.has(*field) {
                 self.set(*field, Slot::new(Buffer::Defaults, range.clone()));
@@ -270,24 +270,24 @@ impl EventBuilder {
     pub(super) fn write(&self, input: &[u8], defaults: &Defaults, out: &mut Vec<u8>) -> Splices {
         let begin = out.len();
         let tree = Tree::get();
-        let known = Known::get();
-        let annals = tree.place(known.stream).parent;
-        let event = tree.place(known.id).parent;
+        let known = KnownFields::get();
+        let annals = tree.location(known.stream).parent;
+        let event = tree.location(known.id).parent;
         let mut splices = Splices { annals_at: 0, event_at: 0 };
         let mut open = NodeId::ROOT;
         let mut separator = b'{';
         for number in self.set.iter() {
             let field = FieldId(number as u16);
-            let place = tree.place(field);
-            while !tree.is_within(place.parent, open) {
+            let location = tree.location(field);
+            while !tree.is_within(location.parent, open) {
                 out.push(b'}');
                 open = tree.node(open).parent;
             }
             out.push(separator);
-            out.extend_from_slice(place.path_from(tree.node(open)));
-            if open != place.parent {
-                open = place.parent;
-                let at = out.len() - place.key().len() - begin;
+            out.extend_from_slice(location.path_from(tree.node(open)));
+            if open != location.parent {
+                open = location.parent;
+                let at = out.len() - location.key().len() - begin;
                 if open == annals {
                     splices.annals_at = at;
                 } else if open == event {
@@ -312,7 +312,7 @@ impl EventBuilder {
         for field in fields {
             if let Some(value) = self.given(*field, input) {
                 out.push(separator);
-                out.extend_from_slice(tree.place(*field).key());
+                out.extend_from_slice(tree.location(*field).key());
                 out.extend_from_slice(value);
                 separator = b',';
             }
@@ -332,13 +332,13 @@ mod tests {
 
     #[test]
     fn numbers_come_back_ascending() {
-        let mut numbers = Numbers::default();
+        let mut numbers = NumberSet::default();
         for number in [511, 0, 63, 64, 7, 200] {
             assert!(numbers.insert(number));
             assert!(!numbers.insert(number));
         }
         numbers.remove(7);
         assert_eq!(numbers.iter().collect::<Vec<_>>(), [0, 63, 64, 200, 511]);
-        assert!(FIELDS.len() <= Numbers::CAPACITY);
+        assert!(FIELDS.len() <= NumberSet::CAPACITY);
     }
 }

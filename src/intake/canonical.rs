@@ -17,41 +17,45 @@ use super::{
 };
 
 /// The largest whole number that every JSON implementation represents exactly.
-pub(super) const MAX_SAFE: i64 = (1 << 53) - 1;
+pub(super) const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
 /// Why a value has no canonical form.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum CanonicalError {
     Syntax(Syntax),
     Violation(Violation),
 }
 
-impl From<Syntax> for Refusal {
+impl From<Syntax> for CanonicalError {
     fn from(syntax: Syntax) -> Self {
         Self::Syntax(syntax)
     }
 }
 
-fn refuse<T>(path: &dyn Display, expected: &str, found: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal::Violation(Violation { path: path.to_string(), expected: expected.to_owned(), found: found.into() }))
+fn refuse<T>(path: &dyn Display, expected: &str, found: impl Into<String>) -> Result<T, CanonicalError> {
+    Err(CanonicalError::Violation(Violation {
+        path: path.to_string(),
+        expected: expected.to_owned(),
+        found: found.into(),
+    }))
 }
 
 /// The path of a member or an element, formatted only for an error.
-struct Below<'p> {
+struct ChildPath<'p> {
     outer: &'p dyn Display,
-    step: Step<'p>,
+    step: PathSegment<'p>,
 }
 
-enum Step<'p> {
+enum PathSegment<'p> {
     Member(&'p str),
     Element(usize),
 }
 
-impl Display for Below<'_> {
+impl Display for ChildPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.step {
-            Step::Member(name) => write!(f, "{}.{name}", self.outer),
-            Step::Element(index) => write!(f, "{}[{index}]", self.outer),
+            PathSegment::Member(name) => write!(f, "{}.{name}", self.outer),
+            PathSegment::Element(index) => write!(f, "{}[{index}]", self.outer),
         }
     }
 }
@@ -63,7 +67,7 @@ pub(super) fn put_value(
     path: &dyn Display,
     depth: usize,
     out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+) -> Result<(), CanonicalError> {
     match token {
         Token::Text(span) => out.extend_from_slice(span.of(scanner.input())),
         Token::Escaped(span) => match decode(span.of(scanner.input())) {
@@ -86,7 +90,12 @@ pub(super) fn put_value(
     Ok(())
 }
 
-fn put_array(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn put_array(
+    scanner: &mut Scanner<'_>,
+    path: &dyn Display,
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), CanonicalError> {
     let Some(depth) = depth.checked_sub(1) else {
         return Ok(scanner.fail(Expected::LessNesting)?);
     };
@@ -94,7 +103,7 @@ fn put_array(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: &
     if !scanner.take(b']') {
         for index in 0_usize.. {
             let token = scanner.value()?;
-            put_value(scanner, token, &Below { outer: path, step: Step::Element(index) }, depth, out)?;
+            put_value(scanner, token, &ChildPath { outer: path, step: PathSegment::Element(index) }, depth, out)?;
             if !scanner.more(b']')? {
                 break;
             }
@@ -105,7 +114,12 @@ fn put_array(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: &
     Ok(())
 }
 
-fn put_object(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn put_object(
+    scanner: &mut Scanner<'_>,
+    path: &dyn Display,
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), CanonicalError> {
     let Some(depth) = depth.checked_sub(1) else {
         return Ok(scanner.fail(Expected::LessNesting)?);
     };
@@ -115,7 +129,7 @@ fn put_object(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: 
             let name = member_name(scanner, path)?;
             let token = scanner.value()?;
             let mut value = Vec::new();
-            put_value(scanner, token, &Below { outer: path, step: Step::Member(&name) }, depth, &mut value)?;
+            put_value(scanner, token, &ChildPath { outer: path, step: PathSegment::Member(&name) }, depth, &mut value)?;
             members.push((name, value));
             if !scanner.more(b'}')? {
                 break;
@@ -126,7 +140,7 @@ fn put_object(scanner: &mut Scanner<'_>, path: &dyn Display, depth: usize, out: 
 }
 
 /// Reads a member's name and the colon after it.
-pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &dyn Display) -> Result<String, Refusal> {
+pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &dyn Display) -> Result<String, CanonicalError> {
     let (span, escaped) = scanner.string()?;
     scanner.expect(b':', Expected::Colon)?;
     let quoted = span.of(scanner.input());
@@ -153,7 +167,7 @@ pub(super) fn put_members(
     mut members: Vec<(String, Vec<u8>)>,
     path: &dyn Display,
     out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
+) -> Result<(), CanonicalError> {
     members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     let mut previous: Option<&str> = None;
     out.push(b'{');
@@ -201,31 +215,31 @@ pub(super) fn number(digits: &[u8]) -> Option<String> {
 }
 
 /// Like [`number`], for a number that the engines store in 32 bits, where a large double is infinite.
-pub(super) fn single(digits: &[u8]) -> Option<String> {
+pub(super) fn float_number(digits: &[u8]) -> Option<String> {
     shortest(digits, |value| (value as f32).is_finite())
 }
 
-fn shortest(digits: &[u8], is_held: impl FnOnce(f64) -> bool) -> Option<String> {
-    if let Some(whole) = safe_whole(digits) {
+fn shortest(digits: &[u8], is_representable: impl FnOnce(f64) -> bool) -> Option<String> {
+    if let Some(whole) = safe_integer(digits) {
         return Some(whole.to_string());
     }
     let value: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let is_unsafe_whole = value.fract() == 0.0 && value.abs() > MAX_SAFE as f64;
-    let written_whole = digits.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
-    if !is_held(value) || (is_unsafe_whole && written_whole) {
+    let is_unsafe_integer = value.fract() == 0.0 && value.abs() > MAX_SAFE_INTEGER as f64;
+    let is_integer_literal = digits.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
+    if !is_representable(value) || (is_unsafe_integer && is_integer_literal) {
         return None;
     }
     Some(ryu_js::Buffer::new().format_finite(value).to_owned())
 }
 
 /// Returns the value of a whole number within ±(2^53−1), in any notation.
-pub(super) fn safe_whole(digits: &[u8]) -> Option<i64> {
+pub(super) fn safe_integer(digits: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(digits).ok()?;
     if let Ok(whole) = text.parse::<i64>() {
-        return (whole.abs() <= MAX_SAFE).then_some(whole);
+        return (whole.abs() <= MAX_SAFE_INTEGER).then_some(whole);
     }
     let value: f64 = text.parse().ok()?;
-    (value.fract() == 0.0 && value.abs() <= MAX_SAFE as f64).then_some(value as i64)
+    (value.fract() == 0.0 && value.abs() <= MAX_SAFE_INTEGER as f64).then_some(value as i64)
 }
 
 /// Shortens a quoted text or a number for a message.
@@ -242,7 +256,7 @@ mod tests {
 
     use super::*;
 
-    fn canonical(text: &str) -> Result<String, Refusal> {
+    fn canonical(text: &str) -> Result<String, CanonicalError> {
         let mut scanner = Scanner::new(text.as_bytes(), 0);
         let token = scanner.value()?;
         let mut out = Vec::new();
@@ -282,9 +296,9 @@ mod tests {
             "\"\\ud800\"",
             "\"\\u0000\"",
         ] {
-            assert!(matches!(canonical(given), Err(Refusal::Violation(_))), "{given}");
+            assert!(matches!(canonical(given), Err(CanonicalError::Violation(_))), "{given}");
         }
-        assert!(matches!(canonical(&"[".repeat(33)), Err(Refusal::Syntax(_))));
+        assert!(matches!(canonical(&"[".repeat(33)), Err(CanonicalError::Syntax(_))));
     }
 
     proptest! {

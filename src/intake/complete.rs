@@ -14,7 +14,7 @@ use super::{
     Violation,
     builder::{Defaults, EventBuilder},
     canonical::{self, abbreviate, put_text},
-    known::Known,
+    known::KnownFields,
     registry::Registered,
     scan::{Scanner, Token, decode},
     sender::Sender,
@@ -29,11 +29,11 @@ pub(super) struct Context<'a> {
     pub(super) registered: &'a Registered,
     /// The time of the request, quoted and in canonical form.
     pub(super) now: &'a [u8],
-    pub(super) fixed: &'a Fixed,
+    pub(super) fixed: &'a FixedFields,
 }
 
 /// Canonical values that are the same for all events of a writer.
-pub(super) struct Fixed {
+pub(super) struct FixedFields {
     pub(super) ecs_version: Vec<u8>,
     pub(super) server_uuid: Vec<u8>,
     pub(super) version: Vec<u8>,
@@ -42,12 +42,12 @@ pub(super) struct Fixed {
 /// Checks the rules, merges the defaults and sets the log's own fields. Adds violations to the builder; returns `None`
 /// if there are any.
 pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
-    let known = Known::get();
+    let known = KnownFields::get();
     let defaults =
         if may_log(builder, input, context) { registered_defaults(builder, input, context.registered) } else { None };
     if let Some(defaults) = defaults {
         merge_labels(builder, input, defaults);
-        builder.merge_under(defaults);
+        builder.merge_defaults(defaults);
     }
     let defaults = defaults.unwrap_or(&EMPTY);
     check_outcome(builder, input, defaults);
@@ -75,7 +75,7 @@ fn violation(builder: &mut EventBuilder, path: &str, expected: impl Into<String>
 /// Whether the sender may log as this provider. Checked before the registry, so that a sender without the right learns
 /// nothing about registrations.
 fn may_log(builder: &mut EventBuilder, input: &[u8], context: &Context<'_>) -> bool {
-    let field = Known::get().provider;
+    let field = KnownFields::get().provider;
     let Some(provider) = given_name(builder, field, input) else { return true };
     let may = context.sender.may_log_in(provider, context.space);
     if !may {
@@ -90,13 +90,13 @@ fn registered_defaults<'a>(
     input: &[u8],
     registered: &'a Registered,
 ) -> Option<&'a Defaults> {
-    let known = Known::get();
+    let known = KnownFields::get();
     let provider = given_name(builder, known.provider, input).and_then(|name| registered.provider(name));
     let action = given_name(builder, known.action, input);
     if let Some(provider) = provider {
         let is_registered = match action {
             Some(action) => provider.actions.contains(action),
-            None => !builder.has(known.action) && provider.defaults.gives(known.action),
+            None => !builder.has(known.action) && provider.defaults.contains(known.action),
         };
         if is_registered {
             return Some(&provider.defaults);
@@ -113,7 +113,7 @@ fn given_name<'a>(builder: &'a EventBuilder, field: FieldId, input: &'a [u8]) ->
 
 /// Reports a provider and an action that are not registered together.
 fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered: bool) {
-    let known = Known::get();
+    let known = KnownFields::get();
     let provider = given_name(builder, known.provider, input).map(abbreviate);
     let registered = match &provider {
         Some(provider) => format!("an action registered for provider {provider}"),
@@ -130,7 +130,7 @@ fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered
             Some(_) if is_registered => {}
             Some(name) => violation(builder, path, registered, abbreviate(&name)),
             // A value of the wrong type has been reported already.
-            None if builder.violations.is_of(path) => {}
+            None if builder.violations.contains_path(path) => {}
             None => violation(builder, path, "a non-empty text", "nothing"),
         }
     }
@@ -138,7 +138,7 @@ fn refuse_names(builder: &mut EventBuilder, input: &[u8], is_provider_registered
 
 /// Labels are merged by name, as the fields of objects are.
 fn merge_labels(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
-    let labels = Known::get().labels;
+    let labels = KnownFields::get().labels;
     let Some(under) = defaults.get(labels) else { return };
     let Some(over) = builder.given(labels, input) else { return };
     let mut members = members(over);
@@ -176,7 +176,7 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
 }
 
 fn check_outcome(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
-    let outcome = Known::get().outcome;
+    let outcome = KnownFields::get().outcome;
     let Some(value) = builder.value(outcome, input, defaults) else { return };
     if !matches!(value, b"\"success\"" | b"\"failure\"" | b"\"unknown\"") {
         let found = abbreviate(value);
@@ -185,7 +185,7 @@ fn check_outcome(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) 
 }
 
 fn check_code(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
-    let code = Known::get().code;
+    let code = KnownFields::get().code;
     let Some(value) = builder.value(code, input, defaults) else { return };
     let fits = std::str::from_utf8(value).is_ok_and(|text| text.parse::<i16>().is_ok());
     if !fits {
@@ -197,7 +197,7 @@ fn check_code(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
 /// Returns `annals.severity`, or else derives it from `log.level`, or else from `event.outcome`: a failure is a
 /// warning, anything else informational.
 fn severity(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) -> Option<Severity> {
-    let known = Known::get();
+    let known = KnownFields::get();
     if let Some(value) = builder.value(known.severity, input, defaults) {
         let named = Severity::ALL.into_iter().find(|severity| unquoted(value) == severity.as_str().as_bytes());
         if named.is_none() {
@@ -230,11 +230,11 @@ fn severity_of_level(level: &[u8]) -> Option<Severity> {
 /// space it is that space's, and is filled in where it is absent. In no case is it one where the sender may not log.
 fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let Context { space, sender, .. } = *context;
-    let known = Known::get();
+    let known = KnownFields::get();
     let field = known.saved_objects;
     let Some(value) = builder.value(field, input, defaults) else { return };
     // In the usual case nothing changes: no reference names a space, and there is none to fill in.
-    if space.is_none() && !needs_a_closer_look(value) {
+    if space.is_none() && !needs_validation(value) {
         return;
     }
     let provider = given_name(builder, known.provider, input).unwrap_or_default();
@@ -298,7 +298,7 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
 
 /// Whether some reference names a space or belongs to every space, or has a `rel` other than `primary`. A text cannot
 /// contain the patterns, as its quotes are escaped.
-fn needs_a_closer_look(references: &[u8]) -> bool {
+fn needs_validation(references: &[u8]) -> bool {
     static NAMESPACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"namespace\":"));
     static REL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"rel\":"));
     static EVERYWHERE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"space_agnostic\":true"));
@@ -310,7 +310,7 @@ fn needs_a_closer_look(references: &[u8]) -> bool {
 /// In a request to a named space, `kibana.space_ids` must be that space. In a request to the default space, it may name
 /// others if the sender may log in them. If absent, it becomes the space of the request.
 fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
-    let field = Known::get().space_ids;
+    let field = KnownFields::get().space_ids;
     match builder.value(field, input, defaults) {
         None | Some(b"[]") => builder.put(field, context.space_ids),
         Some(given) if context.space.is_some() && given != context.space_ids => {
@@ -328,7 +328,7 @@ fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults
 
 /// Whether the sender may log in each of these spaces. A name that is no space, such as `*`, needs the right to all.
 fn may_log_in_all(builder: &EventBuilder, input: &[u8], space_ids: &[u8], sender: &Sender) -> bool {
-    let provider = given_name(builder, Known::get().provider, input).unwrap_or_default();
+    let provider = given_name(builder, KnownFields::get().provider, input).unwrap_or_default();
     let Ok(names) = serde_json::from_slice::<Vec<String>>(space_ids) else { return false };
     names.iter().all(|name| match Space::parse(name) {
         Ok(space) => sender.may_log_in(provider, space.as_ref()),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::schema::{FIELDS, FieldId, Kind};
 
-pub(super) struct Known {
+pub(super) struct KnownFields {
     pub(super) timestamp: FieldId,
     pub(super) code: FieldId,
     pub(super) retention: FieldId,
@@ -25,9 +25,9 @@ pub(super) struct Known {
     nested: Vec<(FieldId, Vec<FieldId>)>,
 }
 
-impl Known {
+impl KnownFields {
     pub(super) fn get() -> &'static Self {
-        static KNOWN: LazyLock<Known> = LazyLock::new(Known::find);
+        static KNOWN: LazyLock<KnownFields> = LazyLock::new(KnownFields::find);
         &KNOWN
     }
 
@@ -79,6 +79,6 @@ mod tests {
 
     #[test]
     fn every_field_named_in_the_intake_is_mapped() {
-        assert_eq!(Known::get().members_of(Known::get().saved_objects).len(), 6);
+        assert_eq!(KnownFields::get().members_of(KnownFields::get().saved_objects).len(), 6);
     }
 }

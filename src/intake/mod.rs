@@ -26,8 +26,8 @@ use crate::{
     time::{Clock, format_millis},
 };
 use builder::EventBuilder;
-use complete::{Context, Fixed};
-use known::Known;
+use complete::{Context, FixedFields};
+use known::KnownFields;
 pub use registry::{RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
 use sender::Sender;
@@ -184,7 +184,7 @@ pub struct Intake {
     registry: Arc<Registry>,
     limits: Limits,
     clock: Arc<dyn Clock>,
-    fixed: Fixed,
+    fixed: FixedFields,
     logs_events: bool,
 }
 
@@ -202,8 +202,11 @@ impl Intake {
             canonical::put_text(text, &mut bytes);
             bytes
         };
-        let fixed =
-            Fixed { ecs_version: quoted(ECS_VERSION), server_uuid: quoted(server_uuid), version: quoted(version) };
+        let fixed = FixedFields {
+            ecs_version: quoted(ECS_VERSION),
+            server_uuid: quoted(server_uuid),
+            version: quoted(version),
+        };
         Self { registry, limits, clock, fixed, logs_events: false }
     }
 
@@ -245,9 +248,9 @@ impl Intake {
         let start =
             body.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).ok_or(BodyError::Empty)?;
         match body.get(start) {
-            Some(b'[') => batch.array(body)?,
-            Some(b'{') if is_spread_over_lines(body, start) => batch.one(body, start..body.len())?,
-            _ => batch.lines(body)?,
+            Some(b'[') => batch.process_array(body)?,
+            Some(b'{') if is_pretty_printed(body, start) => batch.process_event(body, start..body.len())?,
+            _ => batch.process_lines(body)?,
         }
         if self.logs_events {
             for content in batch.accepted.contents.iter() {
@@ -259,7 +262,7 @@ impl Intake {
 }
 
 /// Whether the first line is only an opening brace, as in one pretty-printed event.
-fn is_spread_over_lines(body: &[u8], start: usize) -> bool {
+fn is_pretty_printed(body: &[u8], start: usize) -> bool {
     let mut after = body.iter().skip(start + 1).skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
     after.next() == Some(&b'\n')
 }
@@ -278,14 +281,14 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn lines(&mut self, body: &[u8]) -> Result<(), BodyError> {
+    fn process_lines(&mut self, body: &[u8]) -> Result<(), BodyError> {
         let mut start = 0;
         while start < body.len() {
             let rest = body.get(start..).unwrap_or_default();
             let end = start + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let line = body.get(start..end).unwrap_or_default();
             if !line.trim_ascii().is_empty() {
-                self.one(body, start..end)?;
+                self.process_event(body, start..end)?;
             }
             start = end + 1;
         }
@@ -293,7 +296,7 @@ impl Batch<'_> {
     }
 
     /// Processes one event, which takes up the whole range.
-    fn one(&mut self, body: &[u8], range: Range<usize>) -> Result<(), BodyError> {
+    fn process_event(&mut self, body: &[u8], range: Range<usize>) -> Result<(), BodyError> {
         let text = body.get(range).unwrap_or_default();
         if text.len() > self.limits.max_event_bytes {
             return self.too_long(text.len());
@@ -317,7 +320,7 @@ impl Batch<'_> {
         }
     }
 
-    fn array(&mut self, body: &[u8]) -> Result<(), BodyError> {
+    fn process_array(&mut self, body: &[u8]) -> Result<(), BodyError> {
         let not_json = |syntax: Syntax| BodyError::NotJson {
             offset: syntax.offset(),
             reason: format!("expected {}, found {}", syntax.expected.as_str(), found_at(body, syntax.offset())),
@@ -380,7 +383,7 @@ impl Batch<'_> {
     /// Completes the event that was read, and accepts or rejects it.
     fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
-        let known = Known::get();
+        let known = KnownFields::get();
         let defaults = if is_object { complete::complete(&mut self.builder, input, &self.context) } else { None };
         let Some(defaults) = defaults else {
             self.accepted.items.push(Item::Rejected(self.builder.violations.take()));

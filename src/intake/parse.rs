@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use super::{
     Limits, Violation,
     builder::{EventBuilder, Slot},
-    canonical::{self, Refusal, abbreviate},
+    canonical::{self, CanonicalError, abbreviate},
     date::{canonical_date, is_fixed_form},
-    known::Known,
+    known::KnownFields,
     predictor::MemberPosition,
     scan::{ByteRange, Expected, Scanner, Syntax, Token, decode},
 };
@@ -37,7 +37,7 @@ impl<'i> Parser<'_, 'i> {
         }
         let mut place = MemberPosition::start_of(node);
         loop {
-            place = match self.usual_member(place) {
+            place = match self.predicted_member(place) {
                 Some(member) => {
                     let token = self.scanner.value()?;
                     self.member(member, token, element)?;
@@ -52,7 +52,7 @@ impl<'i> Parser<'_, 'i> {
     }
 
     /// Reads the name of the member that usually comes here, if it is next.
-    fn usual_member(&mut self, place: MemberPosition) -> Option<Member> {
+    fn predicted_member(&mut self, place: MemberPosition) -> Option<Member> {
         let member = self.builder.predictor.at(place)?;
         self.scanner.take_all(self.tree.key(member)).then_some(member)
     }
@@ -72,7 +72,7 @@ impl<'i> Parser<'_, 'i> {
         }
         match self.resolve(node, name) {
             Some(member) => self.member(member, token, element)?,
-            None => self.unknown(node, name, token, element)?,
+            None => self.unknown_member(node, name, token, element)?,
         }
         // A dotted or unknown name has no position of its own for predictions.
         Ok(place)
@@ -116,7 +116,8 @@ impl<'i> Parser<'_, 'i> {
         if self.builder.has(id) {
             return self.violate(field.path, element, "only one member with this name", token);
         }
-        let slot = if field.multi { self.array(field, token, element)? } else { self.single(field, token, element)? };
+        let slot =
+            if field.multi { self.array(field, token, element)? } else { self.single_value(field, token, element)? };
         if let Some(slot) = slot {
             self.builder.set(id, slot);
         }
@@ -138,7 +139,7 @@ impl<'i> Parser<'_, 'i> {
                 count += 1;
                 if count > self.limits.max_array_length {
                     self.skip(inner)?;
-                } else if let Some(slot) = self.single(field, inner, element)? {
+                } else if let Some(slot) = self.single_value(field, inner, element)? {
                     is_given &= slot.is_given();
                     if text.len() > 1 {
                         text.push(b',');
@@ -168,7 +169,7 @@ impl<'i> Parser<'_, 'i> {
         if self.builder.has(id) {
             return self.violate(field.path, None, "only one member with this name", token);
         }
-        let members = Known::get().members_of(id);
+        let members = KnownFields::get().members_of(id);
         let limit = self.limits.max_array_length.min(MAX_OBJECTS);
         let mut text = self.builder.begin_array();
         let mut count = 0_usize;
@@ -206,7 +207,7 @@ impl<'i> Parser<'_, 'i> {
     }
 
     /// Reads a value of the field's kind; reports any other value and returns `None`.
-    fn single(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
+    fn single_value(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
         let input = self.scanner.input();
         let given = |span| Ok(Slot::given(span));
         let slot = match (field.kind, token) {
@@ -224,26 +225,29 @@ impl<'i> Parser<'_, 'i> {
                 Some(text) => Ok(self.builder.keep(text.as_bytes())),
                 None => Err(plain(field.kind)),
             },
-            (Kind::Long, Token::Whole(span)) if is_short_whole(span.of(input), MAX_SAFE_DIGITS) => given(span),
-            (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match canonical::safe_whole(span.of(input)) {
+            (Kind::Long, Token::Whole(span)) if is_short_integer(span.of(input), MAX_SAFE_DIGITS) => given(span),
+            (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match canonical::safe_integer(span.of(input)) {
                 Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
                 None => Err(plain(field.kind)),
             },
             (Kind::Long, Token::Text(span)) => {
-                match whole_number(span.inner().of(input)).filter(|number| number.abs() <= canonical::MAX_SAFE) {
+                match parse_integer(span.inner().of(input)).filter(|number| number.abs() <= canonical::MAX_SAFE_INTEGER)
+                {
                     Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
                     None => Err(plain(field.kind)),
                 }
             }
-            (Kind::Long64, Token::Whole(span)) if is_short_whole(span.of(input), MAX_LONG_DIGITS) => {
+            (Kind::Long64, Token::Whole(span)) if is_short_integer(span.of(input), MAX_LONG_DIGITS) => {
                 Ok(self.builder.keep_quoted(span.of(input)))
             }
             (Kind::Long64, Token::Whole(span)) => self.long64(span.of(input)),
             (Kind::Long64, Token::Text(span)) => self.long64(span.inner().of(input)),
-            (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => match canonical::single(span.of(input)) {
-                Some(text) => Ok(self.builder.keep(text.as_bytes())),
-                None => Err(plain(field.kind)),
-            },
+            (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => {
+                match canonical::float_number(span.of(input)) {
+                    Some(text) => Ok(self.builder.keep(text.as_bytes())),
+                    None => Err(plain(field.kind)),
+                }
+            }
             (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
             (Kind::Ip, Token::Text(span)) if is_ip(span.inner().of(input)) => given(span),
             (Kind::Version, Token::Text(span)) if is_version(span.of(input)) => given(span),
@@ -273,7 +277,7 @@ impl<'i> Parser<'_, 'i> {
     }
 
     fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
-        let number = whole_number(digits).ok_or_else(|| plain(Kind::Long64))?;
+        let number = parse_integer(digits).ok_or_else(|| plain(Kind::Long64))?;
         Ok(self.builder.keep_quoted(itoa::Buffer::new().format(number).as_bytes()))
     }
 
@@ -281,7 +285,7 @@ impl<'i> Parser<'_, 'i> {
         let before = self.scanner.clone();
         match labels(self.scanner, field, self.limits) {
             Ok(canonical) => Ok(Some(self.builder.keep(&canonical))),
-            Err(refusal) => self.refused(token, before, refusal),
+            Err(refusal) => self.report_refusal(token, before, refusal),
         }
     }
 
@@ -295,15 +299,20 @@ impl<'i> Parser<'_, 'i> {
                 let slot = self.builder.keep(&quoted);
                 Ok(self.within_length(field, slot, element))
             }
-            Err(refusal) => self.refused(token, before, refusal),
+            Err(refusal) => self.report_refusal(token, before, refusal),
         }
     }
 
     /// Reports why a value was refused, and skips it.
-    fn refused(&mut self, token: Token, before: Scanner<'i>, refusal: Refusal) -> Result<Option<Slot>, Syntax> {
+    fn report_refusal(
+        &mut self,
+        token: Token,
+        before: Scanner<'i>,
+        refusal: CanonicalError,
+    ) -> Result<Option<Slot>, Syntax> {
         match refusal {
-            Refusal::Syntax(syntax) => Err(syntax),
-            Refusal::Violation(violation) => {
+            CanonicalError::Syntax(syntax) => Err(syntax),
+            CanonicalError::Violation(violation) => {
                 self.builder.violations.add(|| violation);
                 *self.scanner = before;
                 self.skip(token).map(|()| None)
@@ -311,7 +320,7 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    fn unknown(&mut self, node: NodeId, name: &[u8], token: Token, element: Element) -> Result<(), Syntax> {
+    fn unknown_member(&mut self, node: NodeId, name: &[u8], token: Token, element: Element) -> Result<(), Syntax> {
         let object = self.tree.node(node).path.as_str();
         let may_guess = self.builder.violations.may_guess();
         self.builder.violations.add(|| {
@@ -326,7 +335,7 @@ impl<'i> Parser<'_, 'i> {
                 Some(near) => format!("a known field (did you mean {near}?)"),
                 None => "a known field".to_owned(),
             };
-            Violation { path: placed(&path, element), expected, found: "an unknown field".to_owned() }
+            Violation { path: path_in_element(&path, element), expected, found: "an unknown field".to_owned() }
         });
         self.skip(token)
     }
@@ -341,7 +350,7 @@ impl<'i> Parser<'_, 'i> {
     fn report(&mut self, path: &str, element: Element, wrong: impl FnOnce() -> (String, String)) {
         self.builder.violations.add(|| {
             let (expected, found) = wrong();
-            Violation { path: placed(path, element), expected, found }
+            Violation { path: path_in_element(path, element), expected, found }
         });
     }
 
@@ -351,7 +360,7 @@ impl<'i> Parser<'_, 'i> {
 }
 
 /// Returns the path of a field, with the index of its element inside a nested field.
-fn placed(path: &str, element: Element) -> String {
+fn path_in_element(path: &str, element: Element) -> String {
     let Some((nested, index)) = element else { return path.to_owned() };
     let outer = nested.field().path;
     format!("{outer}[{index}]{}", path.strip_prefix(outer).unwrap_or(path))
@@ -370,7 +379,7 @@ const MAX_SAFE_DIGITS: usize = 15;
 const MAX_LONG_DIGITS: usize = 18;
 
 /// Whether a whole number is in canonical form, judging by its length alone.
-fn is_short_whole(digits: &[u8], longest: usize) -> bool {
+fn is_short_integer(digits: &[u8], longest: usize) -> bool {
     digits.len() <= longest && digits != b"-0"
 }
 
@@ -379,18 +388,19 @@ fn is_ip(text: &[u8]) -> bool {
 }
 
 /// Parses a number of digits only, with an optional minus sign.
-fn whole_number(digits: &[u8]) -> Option<i64> {
+fn parse_integer(digits: &[u8]) -> Option<i64> {
     let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
     let is_plain = unsigned.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
 }
 
 /// Reads an object of labels and turns its values into texts. The field's limit applies to each name and each value.
-fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<Vec<u8>, Refusal> {
+fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<Vec<u8>, CanonicalError> {
     let path = field.path;
     let limit = field.max_bytes as usize;
-    let refuse =
-        |path: String, expected: String, found: String| Err(Refusal::Violation(Violation { path, expected, found }));
+    let refuse = |path: String, expected: String, found: String| {
+        Err(CanonicalError::Violation(Violation { path, expected, found }))
+    };
     let max_members = limits.max_array_length;
     let mut count = 0_usize;
     let mut members = Vec::new();

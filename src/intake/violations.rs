@@ -3,17 +3,17 @@
 pub use crate::wire::Violation;
 
 /// Maximum number of violations kept per event. The rest is counted.
-const MOST_OF_EVENT: usize = 100;
+const MAX_PER_EVENT: usize = 100;
 /// Once this many violations of a body are kept, only the first is kept of each further event.
-const MOST_OF_BODY: usize = 10_000;
+const MAX_PER_BODY: usize = 10_000;
 
 /// Maximum number of names for which a similar known one is looked for, which takes longer than everything else for an
 /// event.
-const GUESSES_FOR_EVENT: usize = 10;
-const GUESSES_FOR_BODY: usize = 1_000;
+const MAX_GUESSES_PER_EVENT: usize = 10;
+const MAX_GUESSES_PER_BODY: usize = 1_000;
 
 /// Maximum bytes of a path in a message. Known paths are far shorter.
-const LONGEST_PATH: usize = 500;
+const MAX_PATH_BYTES: usize = 500;
 
 /// The violations of the current event of a body.
 #[derive(Default)]
@@ -31,25 +31,25 @@ impl Violations {
         self.kept.is_empty()
     }
 
-    pub(super) fn is_of(&self, path: &str) -> bool {
+    pub(super) fn contains_path(&self, path: &str) -> bool {
         self.kept.iter().any(|violation| violation.path == path)
     }
 
     /// Creates the violation only if it is kept.
     pub(super) fn add(&mut self, make: impl FnOnce() -> Violation) {
-        let most = if self.kept_of_body < MOST_OF_BODY { MOST_OF_EVENT } else { 1 };
+        let most = if self.kept_of_body < MAX_PER_BODY { MAX_PER_EVENT } else { 1 };
         if self.kept.len() >= most {
             self.more += 1;
             return;
         }
         let mut violation = make();
-        cut(&mut violation.path);
+        truncate(&mut violation.path);
         self.kept.push(violation);
     }
 
     /// Whether a similar name may be looked for; if so, counts the attempt.
     pub(super) fn may_guess(&mut self) -> bool {
-        let may = self.guesses < GUESSES_FOR_EVENT && self.guesses_of_body < GUESSES_FOR_BODY;
+        let may = self.guesses < MAX_GUESSES_PER_EVENT && self.guesses_of_body < MAX_GUESSES_PER_BODY;
         self.guesses += usize::from(may);
         self.guesses_of_body += usize::from(may);
         may
@@ -74,9 +74,9 @@ impl Violations {
     }
 }
 
-fn cut(path: &mut String) {
-    if path.len() > LONGEST_PATH {
-        path.truncate(path.floor_char_boundary(LONGEST_PATH));
+fn truncate(path: &mut String) {
+    if path.len() > MAX_PATH_BYTES {
+        path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
         path.push('…');
     }
 }
@@ -102,7 +102,7 @@ mod tests {
             expected: format!("no errors besides the {before} before"),
             found: format!("{count} more"),
         };
-        for _ in 1..MOST_OF_BODY / MOST_OF_EVENT {
+        for _ in 1..MAX_PER_BODY / MAX_PER_EVENT {
             let taken = event(&mut violations, 1_000_000);
             assert_eq!((taken.len(), taken.last()), (101, Some(&more(999_900, 100))));
         }

@@ -207,7 +207,7 @@ impl Sealing<'_> {
     /// of `event`. In an unsealed chain these are only chain, time received and sequence, and there is no leaf.
     pub fn seal(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> (ChainPosition, Option<LeafHash>) {
         if !self.chain.is_sealed {
-            return (self.place(content, out), None);
+            return (self.write_unsealed(content, out), None);
         }
         let state = &mut self.chain.state;
         let previous = state.previous;
@@ -251,7 +251,7 @@ impl Sealing<'_> {
     }
 
     /// Adds an event's position without sealing it.
-    fn place(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> ChainPosition {
+    fn write_unsealed(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> ChainPosition {
         let sequence = self.chain.state.next();
         self.chain.state.advance(None, self.received);
         let [before, between, after] = content.parts();

@@ -15,7 +15,7 @@ pub fn stub_without_content(document: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn build(document: &[u8], content: Option<&str>) -> Option<Vec<u8>> {
-    let (annals, event) = parse(document).ok()?.spliced();
+    let (annals, event) = parse(document).ok()?.inserted_members();
     let content = match content {
         Some(text) => format!(",\"content\":{}", serde_json::to_string(text).ok()?),
         None => String::new(),

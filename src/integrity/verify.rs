@@ -33,7 +33,7 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     let seal = seal.ok_or(VerifyError::Unsealed)?;
     let chain: ChainId = chain.parse().map_err(|_| VerifyError::Member("annals.chain"))?;
     let previous = decode_hash(seal.previous).ok_or(VerifyError::Member("annals.previous"))?;
-    let received = UnixMillis::written(received).ok_or(VerifyError::Member("annals.received"))?;
+    let received = UnixMillis::parse(received).ok_or(VerifyError::Member("annals.received"))?;
     let stated = decode_hash(seal.hash).ok_or(VerifyError::Member("event.hash"))?;
     let (epoch, salt, mac) = parse_seal(seal.seal).ok_or(VerifyError::Member("annals.seal"))?;
     let content = content_of(document).ok_or(VerifyError::Member("seal members where they belong"))?;
@@ -114,7 +114,7 @@ pub(super) fn parse(document: &[u8]) -> Result<Members<'_>, VerifyError> {
 
 impl Members<'_> {
     /// The inserted members of `annals` and of `event`, without the commas around them.
-    pub(super) fn spliced(&self) -> (String, String) {
+    pub(super) fn inserted_members(&self) -> (String, String) {
         let Self { chain, received, sequence, .. } = self;
         match &self.seal {
             Some(SealMembers { previous, seal, hash }) => (
@@ -131,12 +131,12 @@ impl Members<'_> {
 /// The content of a document, or of a stub that has it: the hashed bytes.
 pub(super) fn content_of(document: &[u8]) -> Option<Vec<u8>> {
     let members = parse(document).ok()?;
-    let (annals, event) = members.spliced();
+    let (annals, event) = members.inserted_members();
     if let Some(content) = members.content {
         return Some(content.into_bytes());
     }
-    let without = cut(document, b"\"annals\":{", &annals)?;
-    cut(&without, b"\"event\":{", &event)
+    let without = remove_members(document, b"\"annals\":{", &annals)?;
+    remove_members(&without, b"\"event\":{", &event)
 }
 
 fn retention_of(content: &[u8]) -> Option<String> {
@@ -151,11 +151,11 @@ fn retention_of(content: &[u8]) -> Option<String> {
     serde_json::from_slice::<Content>(content).ok().map(|content| content.annals.retention)
 }
 
-/// `document` without `spliced` and the comma after it, which must directly follow the first `opening`.
-fn cut(document: &[u8], opening: &[u8], spliced: &str) -> Option<Vec<u8>> {
+/// `document` without `inserted_members` and the comma after it, which must directly follow the first `opening`.
+fn remove_members(document: &[u8], opening: &[u8], inserted_members: &str) -> Option<Vec<u8>> {
     let found = memchr::memmem::find(document, opening)?;
     let (before, rest) = document.split_at_checked(found + opening.len())?;
-    Some([before, rest.strip_prefix(spliced.as_bytes())?.strip_prefix(b",")?].concat())
+    Some([before, rest.strip_prefix(inserted_members.as_bytes())?.strip_prefix(b",")?].concat())
 }
 
 fn parse_seal(seal: &str) -> Option<(Epoch, Salt, [u8; 16])> {

@@ -197,10 +197,10 @@ impl Journal {
                 let bytes = fs::read(&path).map_err(JournalError::io(&path))?;
                 let scan = Scan::of(&bytes, name.base, &path)?;
                 let file = OpenOptions::new().append(true).open(&path).map_err(JournalError::io(&path))?;
-                let sound = scan.records_at + (scan.end.0 - name.base.0);
-                recovered.cut = bytes.len() as u64 - sound;
+                let valid_length = scan.records_at + (scan.end.0 - name.base.0);
+                recovered.cut = bytes.len() as u64 - valid_length;
                 if recovered.cut > 0 {
-                    file.set_len(sound).and_then(|()| file.sync_all()).map_err(JournalError::io(&path))?;
+                    file.set_len(valid_length).and_then(|()| file.sync_all()).map_err(JournalError::io(&path))?;
                 }
                 recovered.snapshot = scan.snapshot;
                 recovered.payloads = scan.payloads;
@@ -213,7 +213,7 @@ impl Journal {
                 (file, path, records_at, Position(0), Position(0))
             }
         };
-        segment::check_joints(folder, &names)?;
+        segment::check_contiguous(folder, &names)?;
         let (sender, _) = watch::channel(end);
         let (segments, passed) = (Mutex::new(names), AtomicU64::new(0));
         let shared = Shared { folder: folder.to_owned(), segments, passed, end: sender };
@@ -278,7 +278,7 @@ impl Journal {
         self.check_open()?;
         let appended = self.write(payload);
         if let Err(cause) = &appended {
-            self.take_back(cause);
+            self.roll_back(cause);
         }
         appended
     }
@@ -306,15 +306,15 @@ impl Journal {
     }
 
     /// Removes the unpublished records. If that fails the journal closes, because the contents of the file are unknown.
-    fn take_back(&mut self, cause: &JournalError) {
+    fn roll_back(&mut self, cause: &JournalError) {
         self.end = self.published();
-        if let Err(error) = self.file.set_len(self.sound_length()).and_then(|()| self.file.sync_all()) {
+        if let Err(error) = self.file.set_len(self.valid_length()).and_then(|()| self.file.sync_all()) {
             self.closed.get_or_insert_with(|| format!("{cause}, and then {error}"));
         }
     }
 
     /// Length of the newest segment's file up to the end of the journal.
-    fn sound_length(&self) -> u64 {
+    fn valid_length(&self) -> u64 {
         self.records_at + (self.end.0 - self.base.0)
     }
 

@@ -86,7 +86,7 @@ impl Reader {
         let mut buffer = self.pool.filled(bounded);
         self.read_at_position(&mut buffer.bytes)?;
         if let Err(reason) = parse_record(&buffer.bytes, begin) {
-            let (path, offset) = self.place();
+            let (path, offset) = self.file_offset();
             return Err(JournalError::Damaged { path, offset, reason: reason.to_owned() });
         }
         self.position = Position(begin.0 + length as u64);
@@ -99,11 +99,11 @@ impl Reader {
         let segment = self.segment()?;
         let offset = segment.records_at + (position.0 - segment.name.base.0);
         let result = segment.file.read_exact_at(bytes, offset);
-        result.map_err(|source| JournalError::Io { path: self.place().0, source })
+        result.map_err(|source| JournalError::Io { path: self.file_offset().0, source })
     }
 
     /// File and offset of the position.
-    fn place(&self) -> (std::path::PathBuf, u64) {
+    fn file_offset(&self) -> (std::path::PathBuf, u64) {
         match &self.open {
             Some(open) => (open.name.path(&self.shared.folder), open.records_at + (self.position.0 - open.name.base.0)),
             None => (self.shared.folder.clone(), 0),

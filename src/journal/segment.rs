@@ -38,7 +38,7 @@ pub(super) fn list(folder: &Path) -> Result<VecDeque<SegmentName>, JournalError>
 }
 
 /// Checks that each segment ends where the next one begins; otherwise a segment was lost.
-pub(super) fn check_joints(folder: &Path, names: &VecDeque<SegmentName>) -> Result<(), JournalError> {
+pub(super) fn check_contiguous(folder: &Path, names: &VecDeque<SegmentName>) -> Result<(), JournalError> {
     for (name, next) in names.iter().zip(names.iter().skip(1)) {
         let path = name.path(folder);
         let mut file = File::open(&path).map_err(JournalError::io(&path))?;

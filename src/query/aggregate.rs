@@ -126,7 +126,7 @@ impl Interval {
     }
 
     /// The counts by first instant of their intervals, with 0 for all intervals in between.
-    pub fn filled(self, counts: &BTreeMap<UnixMillis, u64>) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
+    pub fn fill_gaps(self, counts: &BTreeMap<UnixMillis, u64>) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
         let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
             return Ok(Vec::new());
         };

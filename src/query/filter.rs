@@ -27,7 +27,7 @@ use crate::{
 
 /// Maximum length of a pattern after its first wildcard, in characters. Engines refuse patterns that need a large
 /// automaton.
-pub const LONGEST_PATTERN: usize = 128;
+pub const MAX_PATTERN_LENGTH: usize = 128;
 
 /// A condition on events. Create a [`Filter::Value`] from outside input with [`Filter::value`].
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +102,7 @@ impl Filter {
             Self::All(parts) => parts,
             other @ (Self::Any(_) | Self::Not(_) | Self::Element(..) | Self::Value(..)) => vec![other],
         });
-        only(parts.collect()).unwrap_or_else(Self::All)
+        single_or_list(parts.collect()).unwrap_or_else(Self::All)
     }
 
     /// The disjunction of these, likewise.
@@ -111,7 +111,7 @@ impl Filter {
             Self::Any(parts) => parts,
             other @ (Self::All(_) | Self::Not(_) | Self::Element(..) | Self::Value(..)) => vec![other],
         });
-        only(parts.collect()).unwrap_or_else(Self::Any)
+        single_or_list(parts.collect()).unwrap_or_else(Self::Any)
     }
 
     /// The negation. Stubs match neither.
@@ -158,7 +158,7 @@ impl Filter {
 }
 
 /// The element of a one-element list, else the list.
-fn only(mut parts: Vec<Filter>) -> Result<Filter, Vec<Filter>> {
+fn single_or_list(mut parts: Vec<Filter>) -> Result<Filter, Vec<Filter>> {
     if parts.len() == 1 { parts.pop().ok_or(parts) } else { Err(parts) }
 }
 
@@ -245,8 +245,8 @@ impl Test {
         unless(field.search != Search::Never, "is kept, but not indexed, so it cannot be searched")?;
         unless(field.kind != Kind::Nested, "is an array of objects: use a field of its objects")?;
         if let Self::Like(pattern) | Self::WordLike(pattern) = self {
-            let reason = format!("takes at most {LONGEST_PATTERN} characters after the first wildcard");
-            unless(pattern.open_length() <= LONGEST_PATTERN, &reason)?;
+            let reason = format!("takes at most {MAX_PATTERN_LENGTH} characters after the first wildcard");
+            unless(pattern.open_length() <= MAX_PATTERN_LENGTH, &reason)?;
         }
         match self {
             Self::Exists => Ok(()),
@@ -308,7 +308,7 @@ impl Value {
                 let text = value.as_str()?;
                 (text.encode_utf16().count() <= field.longest_value()).then(|| Self::Text(text.to_owned()))
             }
-            Kind::Date => UnixMillis::written(value.as_str()?).map(Self::Millis),
+            Kind::Date => UnixMillis::parse(value.as_str()?).map(Self::Millis),
             Kind::Long => value.as_i64().map(Self::Integer),
             Kind::Long64 => value.as_str()?.parse().ok().map(Self::Integer),
             Kind::Float => {

@@ -48,22 +48,25 @@ impl fmt::Display for BadMoment {
 pub fn parse(text: &str, now: UnixMillis) -> Result<Moment, BadMoment> {
     let text = text.trim();
     let found = if let Some(math) = text.strip_prefix("now") {
-        reckon(Start::instant(now), math).map(Start::moment)
+        apply_date_math(Start::instant(now), math).map(Start::moment)
     } else if let Some((date, math)) = text.split_once("||") {
-        written(date).and_then(|start| reckon(start, math)).map(Start::moment)
+        parse_absolute(date).and_then(|start| apply_date_math(start, math)).map(Start::moment)
     } else {
-        written(text).map(Start::moment).or_else(|| since_1970(text)).or_else(|| before(now, text))
+        parse_absolute(text)
+            .map(Start::moment)
+            .or_else(|| parse_unix_millis(text))
+            .or_else(|| parse_duration_before(now, text))
     };
     found.ok_or(BadMoment)
 }
 
-fn since_1970(text: &str) -> Option<Moment> {
+fn parse_unix_millis(text: &str) -> Option<Moment> {
     let is_count = (5..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let millis = UnixMillis(text.parse().ok().filter(|_| is_count)?);
     Some(Moment { first: millis, last: millis })
 }
 
-fn before(now: UnixMillis, text: &str) -> Option<Moment> {
+fn parse_duration_before(now: UnixMillis, text: &str) -> Option<Moment> {
     let (steps, rest) = durations(text)?;
     let is_exact = steps.iter().all(|(_, unit)| !matches!(unit, Unit::Month | Unit::Year));
     let at = steps.into_iter().try_fold(now, |at, (count, unit)| later(at, -count, unit))?;
@@ -71,14 +74,14 @@ fn before(now: UnixMillis, text: &str) -> Option<Moment> {
 }
 
 /// Applies date math to a moment.
-fn reckon(start: Start, math: &str) -> Option<Start> {
+fn apply_date_math(start: Start, math: &str) -> Option<Start> {
     let (mut at, mut rest) = (start, math);
     while let Some(sign) = rest.chars().next() {
         let after = rest.get(1..)?;
         (at, rest) = if sign == '/' {
             let end = after.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(after.len());
             let (name, rest) = after.split_at_checked(end)?;
-            (at.whole(unit(name)?)?, rest)
+            (at.round_down(unit(name)?)?, rest)
         } else {
             let direction = match sign {
                 '+' => 1,
@@ -130,7 +133,7 @@ impl Start {
     }
 
     /// The whole unit that contains it, or its own unit if that is longer: the days of a month are the month.
-    fn whole(self, unit: Unit) -> Option<Self> {
+    fn round_down(self, unit: Unit) -> Option<Self> {
         Some(Self { first: floor(self.first, unit)?, unit: self.unit.max(unit) })
     }
 
@@ -183,8 +186,8 @@ fn floor(time: UnixMillis, unit: Unit) -> Option<UnixMillis> {
 }
 
 /// Parses a date and time, or a prefix of one.
-fn written(text: &str) -> Option<Start> {
-    let Written { time, offset, unit } = read(text)?;
+fn parse_absolute(text: &str) -> Option<Start> {
+    let ParsedTime { time, offset, unit } = parse_parts(text)?;
     // Not rounded, as the unit belongs to the offset's calendar.
     Some(Start { first: UnixMillis::at(time, offset.unwrap_or(Offset::UTC)), unit })
 }
@@ -193,7 +196,7 @@ fn written(text: &str) -> Option<Start> {
 /// independent of the zone. Of a time that occurs twice, the first is taken; a time that a clock change skips is taken
 /// as the one after the change.
 pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
-    let Written { time, offset: None, unit } = read(text.trim())? else { return None };
+    let ParsedTime { time, offset: None, unit } = parse_parts(text.trim())? else { return None };
     let span = match unit {
         Unit::Year => Span::new().years(1),
         Unit::Month => Span::new().months(1),
@@ -205,24 +208,24 @@ pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
 }
 
 /// A parsed text, and its smallest unit.
-struct Written {
+struct ParsedTime {
     time: DateTime,
     offset: Option<Offset>,
     unit: Unit,
 }
 
-fn read(text: &str) -> Option<Written> {
+fn parse_parts(text: &str) -> Option<ParsedTime> {
     let (date, time) = match text.split_once(['T', 't', ' ']) {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),
     };
     let (date, unit) = parse_date(date)?;
     let Some(time) = time else {
-        return Some(Written { time: date.to_datetime(Time::midnight()), offset: None, unit });
+        return Some(ParsedTime { time: date.to_datetime(Time::midnight()), offset: None, unit });
     };
     let (time, offset) = split_offset(time)?;
     let (time, of_time) = parse_time(time)?;
-    (unit == Unit::Day).then_some(Written { time: date.to_datetime(time), offset, unit: of_time })
+    (unit == Unit::Day).then_some(ParsedTime { time: date.to_datetime(time), offset, unit: of_time })
 }
 
 /// `2021`, `2021-03`, `2021-03-02`, with its unit.
@@ -303,7 +306,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 
     fn check(text: &str, first: &str, last: &str) {
-        let millis = |text: &str| UnixMillis::written(text).unwrap();
+        let millis = |text: &str| UnixMillis::parse(text).unwrap();
         assert_eq!(parse(text, NOW), Ok(Moment { first: millis(first), last: millis(last) }), "{text}");
     }
 
@@ -372,7 +375,7 @@ mod tests {
     fn a_date_without_an_offset_is_read_in_a_zone() {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         let check = |text: &str, first: &str, last: &str| {
-            let millis = |text: &str| UnixMillis::written(text).unwrap();
+            let millis = |text: &str| UnixMillis::parse(text).unwrap();
             assert_eq!(in_zone(text, &zone), Some(Moment { first: millis(first), last: millis(last) }), "{text}");
         };
         check("2021-07", "2021-06-30T22:00:00Z", "2021-07-31T21:59:59.999Z");

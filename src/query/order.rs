@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Texts longer than this, in UTF-16 units, have no sort key.
-const LONGEST_SORTED: usize = 1_024;
+const MAX_KEY_LENGTH: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Sort {
@@ -101,7 +101,7 @@ impl Key {
     /// The order of equally frequent values: that of the values, addresses by their 128 bits.
     pub fn compare_counted(&self, other: &Self, kind: Kind) -> Ordering {
         let address = |key: &Self| match key {
-            Self::Text(text) if kind == Kind::Ip => text.parse::<IpAddr>().ok().map(mapped),
+            Self::Text(text) if kind == Kind::Ip => text.parse::<IpAddr>().ok().map(to_ipv6),
             Self::Text(_) | Self::Integer(_) | Self::Number(_) => None,
         };
         let by_address = address(self).cmp(&address(other));
@@ -133,8 +133,8 @@ impl Sort {
                 Kind::Boolean => matches!(integer, 0 | 1),
                 kind => matches!(kind, Kind::Long | Kind::Long64),
             },
-            Key::Number(number) => self.field.kind == Kind::Float && as_kept(*number) == *number,
-            Key::Text(text) => matches!(self.field.kind, Kind::Keyword | Kind::Text) && is_sorted_by(text),
+            Key::Number(number) => self.field.kind == Kind::Float && rounded_to_f32(*number) == *number,
+            Key::Text(text) => matches!(self.field.kind, Kind::Keyword | Kind::Text) && has_sort_key(text),
         }
     }
 
@@ -193,19 +193,19 @@ fn compare_keys(one: Option<&Key>, other: Option<&Key>, order: Order) -> Orderin
 
 fn key(value: &Value, field: &Field) -> Option<Key> {
     match field.kind {
-        Kind::Date => UnixMillis::written(value.as_str()?).map(|date| Key::Integer(date.0)),
+        Kind::Date => UnixMillis::parse(value.as_str()?).map(|date| Key::Integer(date.0)),
         Kind::Long => value.as_i64().map(Key::Integer),
         Kind::Long64 => value.as_str()?.parse().ok().map(Key::Integer),
         Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
-        Kind::Float => value.as_f64().map(as_kept).filter(|number| number.is_finite()).map(Key::Number),
+        Kind::Float => value.as_f64().map(rounded_to_f32).filter(|number| number.is_finite()).map(Key::Number),
         Kind::Keyword | Kind::Text => {
-            value.as_str().filter(|text| is_sorted_by(text)).map(|text| Key::Text(text.to_owned()))
+            value.as_str().filter(|text| has_sort_key(text)).map(|text| Key::Text(text.to_owned()))
         }
         Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => None,
     }
 }
 
-fn mapped(address: IpAddr) -> Ipv6Addr {
+fn to_ipv6(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
@@ -213,12 +213,12 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
 }
 
 /// The nearest 32-bit number, as the engines store it; infinite beyond their range.
-fn as_kept(number: f64) -> f64 {
+fn rounded_to_f32(number: f64) -> f64 {
     f64::from(number as f32)
 }
 
-fn is_sorted_by(text: &str) -> bool {
-    text.encode_utf16().count() <= LONGEST_SORTED
+fn has_sort_key(text: &str) -> bool {
+    text.encode_utf16().count() <= MAX_KEY_LENGTH
 }
 
 /// A field inside the elements of a nested field has a value per element, so the event itself has none.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     access::{self, Caller},
     audit::Action,
-    columns::{Columns, USUAL},
+    columns::{Columns, DEFAULT_CSV_COLUMNS},
     event::Hex,
     query::{SortKeys, TooMany},
     schema::UnknownField,
@@ -68,7 +68,7 @@ impl CsvColumns {
 
 impl Default for CsvColumns {
     fn default() -> Self {
-        Self(Columns::new(USUAL.map(str::to_owned)))
+        Self(Columns::new(DEFAULT_CSV_COLUMNS.map(str::to_owned)))
     }
 }
 

@@ -79,7 +79,7 @@ mod tests {
         let store = MemoryStore::default();
         let event = draft().about("t", "1").with("message", "x").sealed(position(fresh_chain(), 0));
         store.append(&Target(String::new()), &[event]).await.unwrap();
-        let query = about("t", "1").of_bytes(PAGE_BYTES).asked();
+        let query = about("t", "1").max_bytes(PAGE_BYTES).build();
         let pages = PageReader::new(0);
         let all = pages.budget.reserve(2 * PAGE_BYTES, in_millis(0)).await.unwrap();
         let refused = pages.find(&store, &query, in_millis(10)).await.unwrap_err();

@@ -24,11 +24,11 @@ fn hint(nearest: Option<&str>) -> String {
 
 /// A caller's own text, shortened for a message.
 fn shortened(text: &str) -> String {
-    const LONGEST: usize = 100;
-    if text.chars().count() <= LONGEST {
+    const MAX_CHARACTERS: usize = 100;
+    if text.chars().count() <= MAX_CHARACTERS {
         return text.to_owned();
     }
-    text.chars().take(LONGEST).chain(['…']).collect()
+    text.chars().take(MAX_CHARACTERS).chain(['…']).collect()
 }
 
 /// Returns the nearest of the known names, if it is near enough to be what was meant.

@@ -13,7 +13,7 @@ impl FieldId {
         self.0 as usize
     }
 
-    #[expect(clippy::indexing_slicing, reason = "made from places in FIELDS only")]
+    #[expect(clippy::indexing_slicing, reason = "made from indices of FIELDS only")]
     pub fn field(self) -> &'static Field {
         &FIELDS[self.index()]
     }
@@ -58,7 +58,7 @@ pub struct Node {
 const NO_NAME: u8 = u8::MAX;
 
 /// Where a field is written.
-pub struct Place {
+pub struct FieldLocation {
     pub parent: NodeId,
     /// `"outer":{"name":`, with all enclosing objects.
     path: Vec<u8>,
@@ -66,7 +66,7 @@ pub struct Place {
     key_at: usize,
 }
 
-impl Place {
+impl FieldLocation {
     /// `"name":`
     pub fn key(&self) -> &[u8] {
         self.path.get(self.key_at..).unwrap_or_default()
@@ -80,7 +80,7 @@ impl Place {
 
 pub struct Tree {
     nodes: Vec<Node>,
-    places: Vec<Place>,
+    locations: Vec<FieldLocation>,
 }
 
 impl Tree {
@@ -90,21 +90,21 @@ impl Tree {
         &TREE
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a NodeId is made from places in nodes only")]
+    #[expect(clippy::indexing_slicing, reason = "a NodeId is made from indices of nodes only")]
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
 
-    #[expect(clippy::indexing_slicing, reason = "places and FIELDS are of the same length")]
-    pub fn place(&self, id: FieldId) -> &Place {
-        &self.places[id.index()]
+    #[expect(clippy::indexing_slicing, reason = "locations and FIELDS are of the same length")]
+    pub fn location(&self, id: FieldId) -> &FieldLocation {
+        &self.locations[id.index()]
     }
 
     /// `"name":`, as written.
     pub fn key(&self, member: Member) -> &[u8] {
         match member {
             Member::Object(node) | Member::Nested(_, node) => &self.node(node).key,
-            Member::Field(field) => self.place(field).key(),
+            Member::Field(field) => self.location(field).key(),
         }
     }
 
@@ -117,7 +117,7 @@ impl Tree {
     pub fn member(&self, node: NodeId, name: &[u8]) -> Option<Member> {
         let node = self.node(node);
         let mask = node.table.len() - 1;
-        let mut at = spread(name) & mask;
+        let mut at = hash_name(name) & mask;
         loop {
             let (known, member) = node.names.get(usize::from(*node.table.get(at)?))?;
             if known == name {
@@ -142,7 +142,7 @@ impl Tree {
             names: Vec::new(),
             table: Vec::new(),
         };
-        let mut tree = Self { nodes: vec![root], places: Vec::new() };
+        let mut tree = Self { nodes: vec![root], locations: Vec::new() };
         for (index, field) in fields.iter().enumerate() {
             let id = FieldId(index as u16);
             let (objects, name) = field.path.rsplit_once('.').unwrap_or(("", field.path));
@@ -160,7 +160,7 @@ impl Tree {
             let opening = &tree.node(parent).opening;
             let path = [opening, format!("\"{name}\":").as_bytes()].concat();
             let key_at = opening.len();
-            tree.places.push(Place { parent, path, key_at });
+            tree.locations.push(FieldLocation { parent, path, key_at });
             let member = match field.kind {
                 Kind::Nested => Member::Nested(id, tree.add_node(parent, name)),
                 _ => Member::Field(id),
@@ -171,12 +171,12 @@ impl Tree {
         tree
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a NodeId is made from places in nodes only")]
+    #[expect(clippy::indexing_slicing, reason = "a NodeId is made from indices of nodes only")]
     fn names_of(&self, node: NodeId) -> &[(Vec<u8>, Member)] {
         &self.nodes[node.index()].names
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a NodeId is made from places in nodes only")]
+    #[expect(clippy::indexing_slicing, reason = "a NodeId is made from indices of nodes only")]
     fn add_name(&mut self, node: NodeId, name: &str, member: Member) {
         self.nodes[node.index()].names.push((name.as_bytes().to_vec(), member));
     }
@@ -191,7 +191,7 @@ impl Tree {
         id
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the places are masked to the length of the table")]
+    #[expect(clippy::indexing_slicing, reason = "the slots are masked to the length of the table")]
     fn finish(&mut self) {
         let count = self.nodes.len();
         for index in (0..count).rev() {
@@ -209,7 +209,7 @@ impl Tree {
             let size = (node.names.len() * 4).next_power_of_two();
             node.table = vec![NO_NAME; size];
             for (place, (name, _)) in node.names.iter().enumerate() {
-                let mut at = spread(name) & (size - 1);
+                let mut at = hash_name(name) & (size - 1);
                 while node.table[at] != NO_NAME {
                     at = (at + 1) & (size - 1);
                 }
@@ -220,7 +220,7 @@ impl Tree {
 }
 
 /// Hashes a name. The names in one object differ mostly in their lengths and their first and last letters.
-fn spread(name: &[u8]) -> usize {
+fn hash_name(name: &[u8]) -> usize {
     let byte = |at: Option<&u8>| usize::from(at.copied().unwrap_or(0));
     name.len()
         .wrapping_mul(0x9e37)
@@ -254,7 +254,7 @@ mod tests {
                 "{}: {found:?}",
                 field.path
             );
-            assert_eq!(tree.member(tree.place(id).parent, b"no such name"), None);
+            assert_eq!(tree.member(tree.location(id).parent, b"no such name"), None);
         }
     }
 

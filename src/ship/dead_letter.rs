@@ -35,14 +35,14 @@ pub enum DeadLetterError {
 }
 
 /// The dead letters of one store: a file with one JSON object per line. Memory holds only the location of each line.
-pub(super) struct DeadLetters {
+pub(super) struct DeadLetterFile {
     path: PathBuf,
     /// Offset and length of each letter's line, by position. Positions sort in chain order.
     lines: BTreeMap<String, (u64, usize)>,
     length: u64,
 }
 
-impl DeadLetters {
+impl DeadLetterFile {
     pub(super) fn open(path: &Path) -> Result<Self, DeadLetterError> {
         let io = |source| DeadLetterError::Io { path: path.to_owned(), source };
         let bytes = match fs::read(path) {
@@ -102,7 +102,7 @@ impl DeadLetters {
     }
 
     /// Removes the letters of events that the store accepted after all; rewrites the file if there were any.
-    pub(super) fn take_back(&mut self, events: impl Iterator<Item = ChainPosition>) -> Result<(), DeadLetterError> {
+    pub(super) fn withdraw(&mut self, events: impl Iterator<Item = ChainPosition>) -> Result<(), DeadLetterError> {
         let before = self.lines.len();
         if before > 0 {
             events.for_each(|position| self.remove(&position.to_string()));
@@ -168,7 +168,7 @@ mod tests {
     fn letters_are_kept_once_listed_in_order_and_survive_restarts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("es.jsonl");
-        let mut letters = DeadLetters::open(&path).unwrap();
+        let mut letters = DeadLetterFile::open(&path).unwrap();
         for positions in [vec!["c-2"], vec!["c-1", "c-2"], vec!["c-3", "c-1"], vec![]] {
             let added: Vec<_> = positions.into_iter().map(letter).collect();
             letters.add(&added).unwrap();
@@ -177,7 +177,7 @@ mod tests {
         letters.remove("c-2");
         letters.compact().unwrap();
         letters.add(&[letter("c-4")]).unwrap();
-        let letters = DeadLetters::open(&path).unwrap();
+        let letters = DeadLetterFile::open(&path).unwrap();
         assert_eq!(letters.list(0, 10).unwrap(), [letter("c-1"), letter("c-3"), letter("c-4")]);
     }
 
@@ -185,15 +185,15 @@ mod tests {
     fn an_unfinished_letter_is_cut_off_and_damage_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("es.jsonl");
-        let mut letters = DeadLetters::open(&path).unwrap();
+        let mut letters = DeadLetterFile::open(&path).unwrap();
         letters.add(&[letter("c-1")]).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.extend_from_slice(b"{\"position\":\"c-2\"");
         fs::write(&path, &bytes).unwrap();
-        let mut letters = DeadLetters::open(&path).unwrap();
+        let mut letters = DeadLetterFile::open(&path).unwrap();
         letters.add(&[letter("c-3")]).unwrap();
-        assert_eq!(DeadLetters::open(&path).unwrap().len(), 2);
+        assert_eq!(DeadLetterFile::open(&path).unwrap().len(), 2);
         fs::write(&path, b"{}\n").unwrap();
-        assert!(matches!(DeadLetters::open(&path), Err(DeadLetterError::Invalid { line: 1, .. })));
+        assert!(matches!(DeadLetterFile::open(&path), Err(DeadLetterError::Invalid { line: 1, .. })));
     }
 }

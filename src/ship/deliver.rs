@@ -34,11 +34,11 @@ pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
         let source = Source { stream: part.stream, begin: part.begin, events_before: part.events_before };
         let mut delivery = Delivery { inner: &inner, source, target: part.target, attempt, has_forked: false };
         let events = if part.may_be_stored { delivery.missing(part.events).await } else { part.events };
-        let mut pieces = vec![Piece::of(events)];
-        while let Some(piece) = pieces.pop() {
-            if !piece.events.is_empty() {
-                let next = delivery.try_once(piece).await;
-                pieces.extend(next);
+        let mut chunks = vec![Chunk::of(events)];
+        while let Some(chunk) = chunks.pop() {
+            if !chunk.events.is_empty() {
+                let next = delivery.try_once(chunk).await;
+                chunks.extend(next);
             }
         }
         delivery.attempt.report_success();
@@ -47,7 +47,7 @@ pub(super) async fn deliver(inner: Arc<Inner>, parts: Vec<Part>) {
 
 /// Events sent in one request.
 #[derive(Default)]
-struct Piece {
+struct Chunk {
     events: Vec<SealedEvent>,
     /// The form in which each event is sent.
     forms: Vec<Form>,
@@ -67,7 +67,7 @@ struct Refused {
     reason: String,
 }
 
-impl Piece {
+impl Chunk {
     fn of(events: Vec<SealedEvent>) -> Self {
         let forms = events.iter().map(|_| Form::Event).collect();
         Self { events, forms }
@@ -83,7 +83,7 @@ impl Piece {
     }
 
     /// The second half comes first, so that popping from the end yields the first half first.
-    fn halves(mut self) -> Vec<Self> {
+    fn split(mut self) -> Vec<Self> {
         let at = self.events.len() / 2;
         let second = Self { events: self.events.split_off(at), forms: self.forms.split_off(at) };
         vec![second, self]
@@ -143,47 +143,49 @@ impl Delivery<'_> {
         format!("the chain has forked at {position}: the store holds another event there")
     }
 
-    /// Sends a piece once. Returns the pieces that remain to be sent.
-    async fn try_once(&mut self, piece: Piece) -> Vec<Piece> {
-        let answer = self.send(&piece.events).await;
+    /// Sends a chunk once. Returns the chunks that remain to be sent.
+    async fn try_once(&mut self, chunk: Chunk) -> Vec<Chunk> {
+        let answer = self.send(&chunk.events).await;
         let error = match answer {
-            Ok(outcomes) if outcomes.len() == piece.events.len() => return self.settle(piece, outcomes).await,
+            Ok(outcomes) if outcomes.len() == chunk.events.len() => {
+                return self.process_outcomes(chunk, outcomes).await;
+            }
             Ok(outcomes) => {
-                let reason = format!("the store answered for {} of {} events", outcomes.len(), piece.events.len());
+                let reason = format!("the store answered for {} of {} events", outcomes.len(), chunk.events.len());
                 SinkError::Unavailable { reason, retry_after: None }
             }
             Err(error) => error,
         };
         self.inner.metrics.requests_failed.inc();
         match error {
-            SinkError::TooLarge | SinkError::Refused { .. } if piece.events.len() > 1 => piece.halves(),
+            SinkError::TooLarge | SinkError::Refused { .. } if chunk.events.len() > 1 => chunk.split(),
             SinkError::TooLarge | SinkError::Refused { .. } => {
                 let reason = error.to_string();
-                let mut again = Piece::default();
-                let refused = piece.into_items().map(|(event, form)| (event, form, reason.clone())).collect();
-                let (stubs, trouble) = self.refuse(refused, &mut again).await;
+                let mut retry = Chunk::default();
+                let refused = chunk.into_items().map(|(event, form)| (event, form, reason.clone())).collect();
+                let (stubs, trouble) = self.refuse(refused, &mut retry).await;
                 if let Some(reason) = trouble {
                     self.attempt.fail(&reason).await;
                 }
-                vec![again, stubs]
+                vec![retry, stubs]
             }
             SinkError::TargetLost { reason } => {
                 self.attempt.report_trouble(&reason);
-                match self.bind_anew().await {
+                match self.rebind().await {
                     Ok(true) => {}
                     Ok(false) => self.attempt.wait(None).await,
                     Err(reason) => self.attempt.fail(&reason).await,
                 }
-                vec![piece]
+                vec![chunk]
             }
             SinkError::Unavailable { ref reason, retry_after } => {
                 self.attempt.report_trouble(reason);
                 self.attempt.wait(retry_after).await;
-                vec![piece]
+                vec![chunk]
             }
             SinkError::Blocked { ref reason } | SinkError::Denied { ref reason } => {
                 self.attempt.fail(reason).await;
-                vec![piece]
+                vec![chunk]
             }
         }
     }
@@ -198,15 +200,15 @@ impl Delivery<'_> {
         answer
     }
 
-    /// Processes the outcome of each event of a piece.
-    async fn settle(&mut self, piece: Piece, outcomes: Vec<Outcome>) -> Vec<Piece> {
+    /// Processes the outcome of each event of a chunk.
+    async fn process_outcomes(&mut self, chunk: Chunk, outcomes: Vec<Outcome>) -> Vec<Chunk> {
         let metrics = &self.inner.metrics;
         metrics.requests_answered.inc();
         let mut stored = Vec::new();
         let mut duplicates = 0;
-        let (mut again, mut refused) = (Piece::default(), Vec::new());
+        let (mut retry, mut refused) = (Chunk::default(), Vec::new());
         let mut trouble = None;
-        for ((event, form), outcome) in piece.into_items().zip(outcomes) {
+        for ((event, form), outcome) in chunk.into_items().zip(outcomes) {
             match outcome {
                 Outcome::Stored => {
                     self.report_stub(event.position, &form);
@@ -219,18 +221,18 @@ impl Delivery<'_> {
                 Outcome::Retry { reason } => {
                     metrics.retried.inc();
                     trouble = Some(reason);
-                    again.push(event, form);
+                    retry.push(event, form);
                 }
                 Outcome::Rejected { reason } => refused.push((event, form, reason)),
                 Outcome::Conflict { found_seal } => {
                     trouble = Some(self.report_fork(&event, &found_seal));
-                    again.push(event, form);
+                    retry.push(event, form);
                 }
             }
         }
         metrics.stored.inc_by(stored.len() as u64);
         metrics.duplicate.inc_by(duplicates);
-        let (stubs, refused_as_stub) = self.refuse(refused, &mut again).await;
+        let (stubs, refused_as_stub) = self.refuse(refused, &mut retry).await;
         if !stored.is_empty() || duplicates > 0 {
             self.attempt.reset();
         }
@@ -241,18 +243,18 @@ impl Delivery<'_> {
             None if stored.is_empty() && duplicates == 0 => {}
             None => self.attempt.report_success(),
         }
-        self.take_letters_back(&stored);
-        vec![again, stubs]
+        self.withdraw_letters(&stored);
+        vec![retry, stubs]
     }
 
-    /// Saves refused events as dead letters, durably, and returns a piece with their stubs. Events refused even as
-    /// stubs are put into `again` unchanged; the reason is returned with the piece.
+    /// Saves refused events as dead letters, durably, and returns a chunk with their stubs. Events refused even as
+    /// stubs are put into `retry` unchanged; the reason is returned with the chunk.
     async fn refuse(
         &mut self,
         refused: Vec<(SealedEvent, Form, String)>,
-        again: &mut Piece,
-    ) -> (Piece, Option<String>) {
-        let (mut stubs, mut letters, mut trouble) = (Piece::default(), Vec::new(), None);
+        retry: &mut Chunk,
+    ) -> (Chunk, Option<String>) {
+        let (mut stubs, mut letters, mut trouble) = (Chunk::default(), Vec::new(), None);
         for (event, form, reason) in refused {
             let (refused, stub) = match form {
                 Form::Event => {
@@ -273,11 +275,11 @@ impl Delivery<'_> {
                 }
                 None => {
                     trouble = Some(format!("the store refuses even the stub of an event: {reason}"));
-                    again.push(SealedEvent { document: refused.document, ..event }, Form::Event);
+                    retry.push(SealedEvent { document: refused.document, ..event }, Form::Event);
                 }
             }
         }
-        while let Err(error) = self.keep(&letters) {
+        while let Err(error) = self.save_letters(&letters) {
             self.attempt.fail(&format!("a dead letter cannot be saved: {error}")).await;
         }
         (stubs, trouble)
@@ -293,7 +295,7 @@ impl Delivery<'_> {
         }
     }
 
-    fn keep(&self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
+    fn save_letters(&self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
         if letters.is_empty() { Ok(()) } else { lock(&self.inner.dead_letters).add(letters) }
     }
 
@@ -307,9 +309,9 @@ impl Delivery<'_> {
 
     /// Removes the dead letters of events that were refused even as stubs but stored in the end. A duplicate does not
     /// count: the stored document may be the stub.
-    fn take_letters_back(&self, stored: &[(ChainPosition, Form)]) {
+    fn withdraw_letters(&self, stored: &[(ChainPosition, Form)]) {
         let events = stored.iter().filter(|(_, form)| matches!(form, Form::Event)).map(|(position, _)| *position);
-        if let Err(error) = lock(&self.inner.dead_letters).take_back(events) {
+        if let Err(error) = lock(&self.inner.dead_letters).withdraw(events) {
             // The event is offered to the store once more when it is replayed, and found there.
             tracing::warn!(store = self.inner.name, %error, "a dead letter cannot be removed");
         }
@@ -317,7 +319,7 @@ impl Delivery<'_> {
 
     /// Sets the store up again and binds the events of a lost target to the current one. Returns whether it is
     /// another one; a store with a single place has it again.
-    async fn bind_anew(&mut self) -> Result<bool, String> {
+    async fn rebind(&mut self) -> Result<bool, String> {
         let Source { stream, begin, events_before } = &self.source;
         // Another delivery may have done it.
         let bound = lock(&self.inner.progress).binding(stream, *begin);

@@ -33,12 +33,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use dead_letter::DeadLetters as DeadLetterFile;
+use dead_letter::DeadLetterFile;
 pub use dead_letter::{DeadLetter, DeadLetterError};
 use health::Health;
 pub use progress::ProgressError;
 use progress::ProgressFile;
-pub use recovery::settle_chains;
+pub use recovery::reconcile_chains;
 
 use crate::{
     event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
@@ -89,7 +89,7 @@ impl Trimmer {
         Arc::new(Self { journal, shippers, confirmed: Mutex::new(Vec::new()) })
     }
 
-    fn enter(&self, confirmed: Position) -> usize {
+    fn register(&self, confirmed: Position) -> usize {
         let index = {
             let mut all = lock(&self.confirmed);
             all.push(confirmed);
@@ -249,7 +249,7 @@ impl Shipper {
             );
         }
         progress.save(begin)?;
-        let index = trimmer.enter(progress.confirmed());
+        let index = trimmer.register(progress.confirmed());
         let concurrency = options.concurrency.max(1);
         let inner = Arc::new(Inner {
             confirmed: watch::channel(progress.confirmed()).0,
@@ -339,9 +339,9 @@ impl Shipper {
     }
 
     async fn replay_into(&self, replayed: &mut Replayed) -> Result<(), String> {
-        const AT_A_TIME: usize = 100;
+        const BATCH: usize = 100;
         loop {
-            let letters = self.dead_letters(replayed.refused, AT_A_TIME).await?.items;
+            let letters = self.dead_letters(replayed.refused, BATCH).await?.items;
             if letters.is_empty() {
                 return Ok(());
             }

@@ -16,7 +16,7 @@ use crate::{
 const HEAD_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Supersedes the chains of which some store has, or may have, more than the journal.
-pub async fn settle_chains(
+pub async fn reconcile_chains(
     recovering: &mut Recovering,
     own: &[OwnChain],
     stores: &[(String, Arc<dyn EventSink>)],

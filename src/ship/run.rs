@@ -40,7 +40,7 @@ const LAST_CHECK: Duration = Duration::from_secs(2);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(10);
 /// How many units per concurrent request may be delivered or in flight behind an unfinished one. A slow unit must not
 /// leave the other requests idle, nor may a restart have to send much again.
-const UNCONFIRMED: usize = 4;
+const UNITS_PER_REQUEST: usize = 4;
 
 pub(super) struct LoopOptions {
     pub(super) bulk_bytes: usize,
@@ -84,7 +84,7 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
 }
 
 /// Waits for units in flight to finish, in any order, and records their outcomes. Never returns if there are none.
-async fn note_finished(in_flight: &mut VecDeque<Unfinished>) {
+async fn note_finished(in_flight: &mut VecDeque<InFlight>) {
     poll_fn(|context| {
         let mut noted = Poll::Pending;
         for unit in in_flight.iter_mut().filter(|unit| unit.outcome.is_none()) {
@@ -110,7 +110,7 @@ async fn await_check(under_way: &mut Option<Check>) -> (Check, Result<Option<Los
 }
 
 /// Times never decrease within a chain, so this is approximately the oldest.
-fn first_received(groups: &[Group]) -> Option<UnixMillis> {
+fn oldest_received(groups: &[Group]) -> Option<UnixMillis> {
     groups.iter().flat_map(|group| &group.sections).map(|section| section.received).min()
 }
 
@@ -132,7 +132,7 @@ struct Loop {
     /// The last known target of each stream, and when the store was last asked, successfully or not.
     targets: Vec<(Stream, Target, Instant)>,
     /// In the order of the journal, which is the order of confirmation.
-    in_flight: VecDeque<Unfinished>,
+    in_flight: VecDeque<InFlight>,
     /// The last event of each part that was confirmed since the last check, where the part's target is certain to hold
     /// it.
     witnesses: Witnesses,
@@ -153,7 +153,7 @@ struct Check {
 }
 
 /// A unit that is being delivered, or is delivered and waits for an earlier one.
-struct Unfinished {
+struct InFlight {
     end: Position,
     events: u64,
     received: Option<UnixMillis>,
@@ -176,7 +176,7 @@ impl Loop {
         let mut maintenance = tokio::time::interval(MAINTENANCE_INTERVAL);
         maintenance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            while self.is_worth_reading() {
+            while self.should_read() {
                 self.send_next().await;
             }
             let check_due = self.checked + CHECK_INTERVAL;
@@ -196,9 +196,9 @@ impl Loop {
     /// Sets the store up and asks for its heads, retrying while it is unavailable.
     async fn prepare(&mut self) {
         let mut attempt = Attempt::new(&self.inner);
-        while let Err(error) = self.meet_store().await {
+        while let Err(error) = self.set_up_store().await {
             attempt.report_trouble(&error.to_string());
-            let again = Instant::now() + attempt.pause(None);
+            let again = Instant::now() + attempt.next_delay(None);
             let mut appended = self.inner.journal.watch();
             self.look_ahead().await;
             // If nothing is waiting yet, the next event to come in becomes the oldest.
@@ -210,7 +210,7 @@ impl Loop {
         attempt.report_success();
     }
 
-    async fn meet_store(&mut self) -> Result<(), SinkError> {
+    async fn set_up_store(&mut self) -> Result<(), SinkError> {
         self.inner.store.setup(&self.inner.streams).await?;
         if let Some(loss) = find_loss(&self.inner, &[]).await? {
             self.start_over(&loss);
@@ -283,20 +283,23 @@ impl Loop {
         // A fault of the journal is reported when its events are due to be sent.
         if let Ok(records) = self.read().await {
             let groups: Vec<_> = records.iter().flat_map(|record| Group::decode(&record.payload)).collect();
-            self.note_oldest(first_received(&groups));
+            self.note_oldest(oldest_received(&groups));
         }
-        self.start_again();
+        self.restart();
     }
 
     /// While a request is in flight, another one is worth sending only if it is full; small ones would just be more
     /// requests.
-    fn is_worth_reading(&self) -> bool {
+    fn should_read(&self) -> bool {
         let at = self.reader.as_ref().map_or(Position(u64::MAX), Reader::position);
         let available = self.inner.journal.end().0.saturating_sub(at.0);
         let under_way = self.in_flight.iter().filter(|unit| unit.outcome.is_none()).count();
         let is_awaited = under_way == 0 || available >= self.options.bulk_bytes as u64;
         let concurrency = self.options.concurrency;
-        available > 0 && is_awaited && under_way <= concurrency && self.in_flight.len() < concurrency * UNCONFIRMED
+        available > 0
+            && is_awaited
+            && under_way <= concurrency
+            && self.in_flight.len() < concurrency * UNITS_PER_REQUEST
     }
 
     async fn send_next(&mut self) {
@@ -318,13 +321,13 @@ impl Loop {
                 return std::future::pending().await;
             }
         };
-        let received = first_received(&groups);
+        let received = oldest_received(&groups);
         self.note_oldest(received);
-        let Some(unit) = self.unit(&records, groups).await else { return };
+        let Some(unit) = self.next_unit(&records, groups).await else { return };
         let (end, events) = (unit.end, unit.events);
         let witnesses = unit.parts.iter().filter_map(witness).collect();
         let task = tokio::spawn(deliver(Arc::clone(&self.inner), unit.parts));
-        self.in_flight.push_back(Unfinished { end, events, received, witnesses, task, outcome: None });
+        self.in_flight.push_back(InFlight { end, events, received, witnesses, task, outcome: None });
     }
 
     /// Records since when the oldest event has waited: of those in flight, or else of those read.
@@ -346,13 +349,13 @@ impl Loop {
                 records
             }
             Err(_) => {
-                self.start_again();
+                self.restart();
                 Ok(Vec::new())
             }
         }
     }
 
-    async fn unit(&mut self, records: &[Record], groups: Vec<Group>) -> Option<Unit> {
+    async fn next_unit(&mut self, records: &[Record], groups: Vec<Group>) -> Option<Unit> {
         let mut unit = Unit { end: records.last()?.end, events: 0, parts: Vec::new() };
         for (record, group) in records.iter().zip(groups) {
             unit.events = group.events_before + group.event_count();
@@ -427,7 +430,7 @@ impl Loop {
         while let Some(oldest) = self.in_flight.pop_front_if(|oldest| oldest.outcome.is_some()) {
             if let Some(Err(error)) = oldest.outcome {
                 tracing::error!(store = self.inner.name, %error, "a delivery failed unexpectedly; it is restarted");
-                return self.start_again();
+                return self.restart();
             }
             self.witnesses.extend(oldest.witnesses);
             self.inner.confirmed_events.store(oldest.events, Ordering::Relaxed);
@@ -438,7 +441,7 @@ impl Loop {
     }
 
     /// Returns to the last confirmed position. Everything sent since stays bound to its target.
-    fn start_again(&mut self) {
+    fn restart(&mut self) {
         self.bound_until = self.inner.journal.end();
         self.in_flight.drain(..).for_each(|unfinished| unfinished.task.abort());
         self.reader = Some(self.inner.journal.reader(*self.inner.confirmed.borrow()));
@@ -509,7 +512,7 @@ impl Loop {
         self.unsure_until = inner.journal.end();
         self.heads.clear();
         self.targets.clear();
-        self.start_again();
+        self.restart();
     }
 
     /// Writes to disk what the store was found to hold, and trims the journal behind it.

@@ -85,10 +85,10 @@ pub struct Page {
 }
 
 /// Returns how many of these documents it takes to reach this many bytes; all of them if they do not.
-pub(super) fn until<'d>(documents: impl IntoIterator<Item = &'d Bytes>, most_bytes: usize) -> usize {
+pub(super) fn count_within<'d>(documents: impl IntoIterator<Item = &'d Bytes>, max_bytes: usize) -> usize {
     let mut bytes = 0;
     let is_wanted = |document: &&Bytes| {
-        let is_wanted = bytes < most_bytes;
+        let is_wanted = bytes < max_bytes;
         bytes += document.len();
         is_wanted
     };

@@ -23,7 +23,7 @@ pub use index::{ChainDocument, EventIndex, IndexError, Page, Scan};
 pub use open::open;
 pub use sink::{EventSink, Outcome, SinkError, StoreId, Target};
 
-use index::until;
+use index::count_within;
 
 pub trait Store: EventSink + EventIndex {}
 

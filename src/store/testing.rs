@@ -74,18 +74,18 @@ impl Draft {
 
     /// Sets the value at a dotted path.
     pub(crate) fn with(mut self, path: &str, value: impl Into<Value>) -> Self {
-        let (parent, name) = self.place(path);
+        let (parent, name) = self.parent_of(path);
         parent.insert(name.to_owned(), value.into());
         self
     }
 
     pub(crate) fn without(mut self, path: &str) -> Self {
-        let (parent, name) = self.place(path);
+        let (parent, name) = self.parent_of(path);
         parent.remove(name);
         self
     }
 
-    fn place<'a>(&mut self, path: &'a str) -> (&mut Map<String, Value>, &'a str) {
+    fn parent_of<'a>(&mut self, path: &'a str) -> (&mut Map<String, Value>, &'a str) {
         let (parents, name) = path.rsplit_once('.').unwrap_or(("", path));
         let mut parent = &mut self.0;
         for name in parents.split_terminator('.') {
@@ -106,7 +106,7 @@ impl Draft {
     }
 
     pub(crate) fn sealed(self, position: ChainPosition) -> SealedEvent {
-        self.written(position, |document| document.to_string())
+        self.sealed_with(position, |document| document.to_string())
     }
 
     /// As an event of an unsealed chain.
@@ -121,7 +121,7 @@ impl Draft {
     }
 
     /// Sealed, with a custom serialisation.
-    pub(crate) fn written(self, position: ChainPosition, write: impl Fn(&Value) -> String) -> SealedEvent {
+    pub(crate) fn sealed_with(self, position: ChainPosition, write: impl Fn(&Value) -> String) -> SealedEvent {
         let leaf_hash = LeafHash(random());
         let document = self
             .with("annals.chain", position.chain.to_string())
@@ -152,14 +152,14 @@ pub(crate) fn stub_of(event: &SealedEvent) -> SealedEvent {
 
 /// A query under construction: the first ten events about an object, by time.
 #[derive(Clone, Debug)]
-pub(crate) struct Question(Query);
+pub(crate) struct QueryBuilder(Query);
 
-pub(crate) fn about(object_type: &str, id: &str) -> Question {
+pub(crate) fn about(object_type: &str, id: &str) -> QueryBuilder {
     about_any(object_type, vec![id.to_owned()])
 }
 
-pub(crate) fn about_any(object_type: &str, ids: Vec<String>) -> Question {
-    Question(Query {
+pub(crate) fn about_any(object_type: &str, ids: Vec<String>) -> QueryBuilder {
+    QueryBuilder(Query {
         scope: Scope::Objects(ObjectScope { space: None, object_type: object_type.to_owned(), ids }),
         start: None,
         end: None,
@@ -177,24 +177,24 @@ pub(crate) fn by(field: &'static Field, order: Order) -> Sort {
 }
 
 /// The first ten of all events in these spaces.
-pub(crate) fn visible_in(spaces: &[&str]) -> Question {
+pub(crate) fn visible_in(spaces: &[&str]) -> QueryBuilder {
     let spaces = spaces.iter().map(|space| Space::parse(space).expect("a space's name")).collect();
-    let Question(query) = about_any("", Vec::new());
-    Question(Query { scope: Scope::Visible(Visible::Spaces(spaces)), ..query })
+    let QueryBuilder(query) = about_any("", Vec::new());
+    QueryBuilder(Query { scope: Scope::Visible(Visible::Spaces(spaces)), ..query })
 }
 
-pub(crate) fn visible_everywhere() -> Question {
-    let Question(query) = about_any("", Vec::new());
-    Question(Query { scope: Scope::Visible(Visible::Everything), ..query })
+pub(crate) fn visible_everywhere() -> QueryBuilder {
+    let QueryBuilder(query) = about_any("", Vec::new());
+    QueryBuilder(Query { scope: Scope::Visible(Visible::Everything), ..query })
 }
 
-impl Question {
+impl QueryBuilder {
     pub(crate) fn after(mut self, document: &Value) -> Self {
         self.0.after = Some(Place::of(document, &self.0.sort).expect("stored documents have a place"));
         self
     }
 
-    pub(crate) fn within(mut self, space: &str) -> Self {
+    pub(crate) fn in_space(mut self, space: &str) -> Self {
         if let Scope::Objects(objects) = &mut self.0.scope {
             objects.space = Space::parse(space).expect("a space's name");
         }
@@ -226,16 +226,16 @@ impl Question {
         self
     }
 
-    pub(crate) fn of_bytes(mut self, bytes: usize) -> Self {
+    pub(crate) fn max_bytes(mut self, bytes: usize) -> Self {
         self.0.bytes = bytes;
         self
     }
 
-    pub(crate) fn asked(self) -> ScopedQuery {
+    pub(crate) fn build(self) -> ScopedQuery {
         ScopedQuery::new(self.0)
     }
 }
 
 pub(crate) fn millis(date: &str) -> UnixMillis {
-    UnixMillis::written(date).expect("a date and time")
+    UnixMillis::parse(date).expect("a date and time")
 }

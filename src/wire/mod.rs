@@ -19,8 +19,8 @@ pub use self::{
     keys::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
     providers::{ProviderAnswer, ProvidersAnswer, Registration},
     questions::{
-        AggregateAnswer, CountAnswer, FindAnswer, HistogramAnswer, Interval, Percentile, PercentilesAnswer, Statistics,
-        StatsAnswer, Term, TermsAnswer,
+        AggregateAnswer, CountAnswer, FieldStatistics, FindAnswer, HistogramAnswer, HistogramBucket, Percentile,
+        PercentilesAnswer, StatsAnswer, Term, TermsAnswer,
     },
 };
 

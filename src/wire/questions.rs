@@ -68,12 +68,12 @@ pub struct HistogramAnswer {
     /// The length of the intervals.
     pub interval: String,
     /// From the first interval with events to the last.
-    pub histogram: Vec<Interval>,
+    pub histogram: Vec<HistogramBucket>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Interval {
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(as = Interval))]
+pub struct HistogramBucket {
     /// The interval's first instant.
     pub start: String,
     pub count: u64,
@@ -83,13 +83,13 @@ pub struct Interval {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct StatsAnswer {
     pub field: String,
-    pub stats: Statistics,
+    pub stats: FieldStatistics,
 }
 
 /// Dates are in milliseconds since 1970. Without values, all members except `count` and `sum` are null.
 #[derive(Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Statistics {
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(as = Statistics))]
+pub struct FieldStatistics {
     pub count: u64,
     pub min: Option<f64>,
     pub max: Option<f64>,

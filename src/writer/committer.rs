@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    GROUP_BYTES, Overflow, PAYLOAD_BYTES, Receipt, Receipts, State, SubmitError,
+    GROUP_BYTES, Overflow, PAYLOAD_BYTES, Receipts, SealReceipt, State, SubmitError,
     chains::Chains,
     record::{ENTRY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
 };
@@ -27,16 +27,16 @@ pub(super) struct Submission {
 /// A submission, parts of which may already be written.
 struct Pending {
     submission: Submission,
-    receipts: Vec<Receipt>,
+    receipts: Vec<SealReceipt>,
 }
 
 impl Pending {
-    fn done(&self) -> usize {
+    fn sealed_count(&self) -> usize {
         self.receipts.len()
     }
 
     fn is_complete(&self) -> bool {
-        self.done() == self.submission.contents.len()
+        self.sealed_count() == self.submission.contents.len()
     }
 
     fn answer(self, end: Position) {
@@ -162,7 +162,7 @@ impl Committer {
             let started = Instant::now();
             self.journal.append(&self.payload).map_err(|error| error.to_string())?;
             self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
-            if pending.iter().all(|waiting| waiting.done() == 0 || waiting.is_complete()) {
+            if pending.iter().all(|waiting| waiting.sealed_count() == 0 || waiting.is_complete()) {
                 return Ok(());
             }
         }
@@ -186,22 +186,22 @@ impl Committer {
                 break;
             }
             while fits || self.payload.len() < GROUP_BYTES {
-                let done = waiting.receipts.len();
-                let Some((stream, length)) = contents.run_at(done) else { break };
+                let sealed_count = waiting.receipts.len();
+                let Some((stream, length)) = contents.run_at(sealed_count) else { break };
                 let room = if fits { usize::MAX } else { GROUP_BYTES - self.payload.len() };
-                let run = contents.iter().skip(done).take(length);
+                let run = contents.iter().skip(sealed_count).take(length);
                 let count = count_within(room, run.map(|content| content.bytes.len()));
                 let chain = self.chains.chain(stream, now).map_err(|error| error.to_string())?;
                 let first = ChainPosition { chain: chain.state().chain, sequence: chain.state().next() };
                 let mut sealing = chain.begin(now);
                 let received = sealing.received();
                 let mut section = SectionWriter::begin(&mut self.payload, stream, received, first, count);
-                for content in contents.iter().skip(done).take(count) {
+                for content in contents.iter().skip(sealed_count).take(count) {
                     let start = self.payload.len();
                     let (position, leaf_hash) = sealing.seal(&content, &mut self.payload);
                     let length = self.payload.len() - start;
-                    section.note(&mut self.payload, length, leaf_hash);
-                    waiting.receipts.push(Receipt { position, leaf_hash });
+                    section.push_entry(&mut self.payload, length, leaf_hash);
+                    waiting.receipts.push(SealReceipt { position, leaf_hash });
                 }
                 self.chains.events += count as u64;
             }

@@ -38,13 +38,13 @@ pub(crate) const GROUP_BYTES: usize = 2 << 20;
 const PAYLOAD_BYTES: usize = GROUP_BYTES + (GROUP_BYTES >> 2);
 
 /// How many submissions may wait for the committer; further ones block and hold their requests open.
-const QUEUE: usize = 256;
+const QUEUE_CAPACITY: usize = 256;
 
 /// How long clients should wait after the journal was full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a write failure is reported, unless a write is attempted earlier.
-const TROUBLE_LASTS: Duration = Duration::from_secs(10);
+const FAILURE_LIFETIME: Duration = Duration::from_secs(10);
 
 /// How to treat events for which the journal has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Recovering {
 
     pub fn start(self, metrics: JournalMetrics) -> io::Result<(Writer, WriterThread)> {
         metrics.limit_bytes.set(i64::try_from(self.options.journal.max_bytes).unwrap_or(i64::MAX));
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
         let state = Arc::new(State::new(self.chains.events));
         let limit = self.options.journal.max_bytes;
         let journal = self.journal.handle();
@@ -224,10 +224,10 @@ impl Writer {
                 self.limit
             ));
         }
-        let trouble = self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble
+        let failure = self.state.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure
             .as_ref()
-            .filter(|trouble| trouble.is_current(Instant::now()))
+            .filter(|failure| failure.is_current(Instant::now()))
             .map_or(Ok(()), |it| Err(it.reason.clone()))
     }
 
@@ -254,22 +254,22 @@ struct State {
     dropped: AtomicU64,
     /// Bytes needed by the last submission if the journal had no room for it; else 0.
     refused_bytes: AtomicU64,
-    trouble: Mutex<Option<Trouble>>,
+    failure: Mutex<Option<WriteFailure>>,
 }
 
 /// Why the last write to the journal failed.
-struct Trouble {
+struct WriteFailure {
     reason: String,
     at: Instant,
     /// Whether it lasts until a restart.
     is_final: bool,
 }
 
-impl Trouble {
+impl WriteFailure {
     /// A failure expires: a write is attempted only when events come, and none would come if the failure were reported
     /// forever.
     fn is_current(&self, now: Instant) -> bool {
-        self.is_final || now.saturating_duration_since(self.at) < TROUBLE_LASTS
+        self.is_final || now.saturating_duration_since(self.at) < FAILURE_LIFETIME
     }
 }
 
@@ -279,7 +279,7 @@ impl State {
             events: AtomicU64::new(events),
             dropped: AtomicU64::new(0),
             refused_bytes: AtomicU64::new(0),
-            trouble: Mutex::new(None),
+            failure: Mutex::new(None),
         }
     }
 
@@ -292,8 +292,8 @@ impl State {
     }
 
     fn fail(&self, reason: String, is_final: bool) {
-        let trouble = Trouble { reason, at: Instant::now(), is_final };
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+        let failure = WriteFailure { reason, at: Instant::now(), is_final };
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     fn refuse(&self, bytes: u64) {
@@ -302,20 +302,20 @@ impl State {
 
     fn succeed(&self) {
         self.refused_bytes.store(0, Ordering::Relaxed);
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
 #[derive(Debug)]
 pub struct Receipts {
     /// One per content, in order.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Vec<SealReceipt>,
     /// Where the journal ends after them: a store that has confirmed this position has them all.
     pub end: JournalPosition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
+pub struct SealReceipt {
     pub position: ChainPosition,
     /// `None` in an unsealed chain.
     pub leaf_hash: Option<LeafHash>,

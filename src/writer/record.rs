@@ -124,7 +124,7 @@ impl SectionWriter {
     }
 
     /// Fills in the next entry, for an appended document of this length.
-    pub(super) fn note(&mut self, out: &mut [u8], length: usize, leaf: Option<LeafHash>) {
+    pub(super) fn push_entry(&mut self, out: &mut [u8], length: usize, leaf: Option<LeafHash>) {
         let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
         let entry = out.iter_mut().skip(self.next_entry);
         let leaf = leaf.map_or(UNSEALED, |leaf| leaf.0);

@@ -195,10 +195,10 @@ fn chains_continue_across_restarts_segments_and_a_clock_set_back() {
     let documents = documents(&recovering.journal());
     verify(&documents, &folder);
     assert_eq!(recovering.events(), 210);
-    let receipts: Vec<Receipt> = documents
+    let receipts: Vec<SealReceipt> = documents
         .iter()
         .map(|document| integrity::open(document).unwrap().leaf)
-        .map(|leaf| Receipt {
+        .map(|leaf| SealReceipt {
             position: ChainPosition { chain: leaf.chain, sequence: leaf.sequence },
             leaf_hash: Some(leaf.hash()),
         })
@@ -348,10 +348,10 @@ fn one_data_folder_has_one_owner() {
 #[test]
 fn a_write_failure_expires_unless_it_is_final() {
     let at = Instant::now();
-    let trouble = |is_final| Trouble { reason: "no space".to_owned(), at, is_final };
-    assert!(trouble(false).is_current(at + TROUBLE_LASTS / 2));
-    assert!(!trouble(false).is_current(at + TROUBLE_LASTS));
-    assert!(trouble(true).is_current(at + TROUBLE_LASTS * 1000));
+    let failure = |is_final| WriteFailure { reason: "no space".to_owned(), at, is_final };
+    assert!(failure(false).is_current(at + FAILURE_LIFETIME / 2));
+    assert!(!failure(false).is_current(at + FAILURE_LIFETIME));
+    assert!(failure(true).is_current(at + FAILURE_LIFETIME * 1000));
 }
 
 #[test]

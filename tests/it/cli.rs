@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 /// A scripted server that records its requests.
 struct Server {
     url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
     _runtime: tokio::runtime::Runtime,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct RecordedRequest {
     line: String,
     key: Option<String>,
     body: String,
@@ -34,19 +34,19 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let requests: Arc<Mutex<Vec<RecordedRequest>>> = Arc::default();
         let script: Arc<Mutex<VecDeque<Answer>>> = Arc::new(Mutex::new(script.into_iter().collect()));
-        let record = Arc::clone(&seen);
+        let record = Arc::clone(&requests);
         let router = Router::new().fallback(move |request: Request| answer(request, record, script));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, router).await
         });
-        Self { url, seen, _runtime: runtime }
+        Self { url, requests, _runtime: runtime }
     }
 
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
     fn annals(&self, folder: &Path) -> Command {
@@ -58,7 +58,7 @@ impl Server {
 
 async fn answer(
     request: Request,
-    record: Arc<Mutex<Vec<Seen>>>,
+    record: Arc<Mutex<Vec<RecordedRequest>>>,
     script: Arc<Mutex<VecDeque<Answer>>>,
 ) -> axum::response::Response {
     let line = format!("{} {}", request.method(), request.uri());
@@ -66,7 +66,7 @@ async fn answer(
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
     let events = body.lines().count();
-    record.lock().unwrap().push(Seen { line, key, body });
+    record.lock().unwrap().push(RecordedRequest { line, key, body });
     let scripted = script.lock().unwrap().pop_front();
     let (status, body) = scripted.unwrap_or_else(|| (202, json!({"items": vec![accepted(); events]})));
     (StatusCode::from_u16(status).unwrap(), [("retry-after", "0")], body.to_string()).into_response()
@@ -86,19 +86,19 @@ fn page(total: u64, data: &[Value]) -> Answer {
 }
 
 /// Returns a command's standard output, standard error and exit code.
-fn told(output: Output) -> (String, String, i32) {
+fn decode_output(output: Output) -> (String, String, i32) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code().unwrap())
 }
 
 fn run(command: &mut Command) -> (String, String, i32) {
-    told(command.output().unwrap())
+    decode_output(command.output().unwrap())
 }
 
 fn run_with_input(command: &mut Command, input: &str) -> (String, String, i32) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    told(child.wait_with_output().unwrap())
+    decode_output(child.wait_with_output().unwrap())
 }
 
 #[test]
@@ -108,11 +108,11 @@ fn log_sends_one_event_from_its_arguments() {
     let arguments = ["log", "--provider=shop", "--action=ship", "--object=order:7", "--space=eu", "--register"];
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(arguments).args(["--wait-for", "stored"]));
     assert_eq!((stdout.as_str(), stderr.as_str(), exit), ("accepted i-1 (chain c, sequence 12)\n", "", 0));
-    let seen = server.seen();
-    assert_eq!(seen[0].line, "PUT /s/eu/api/event_log/providers/shop");
-    assert_eq!(seen[0].body, r#"{"actions":["ship"],"defaults":{}}"#);
-    assert_eq!(seen[1].line, "POST /s/eu/api/event_log/events?wait_for=stored");
-    let sent: Value = serde_json::from_str(&seen[1].body).unwrap();
+    let requests = server.requests();
+    assert_eq!(requests[0].line, "PUT /s/eu/api/event_log/providers/shop");
+    assert_eq!(requests[0].body, r#"{"actions":["ship"],"defaults":{}}"#);
+    assert_eq!(requests[1].line, "POST /s/eu/api/event_log/events?wait_for=stored");
+    let sent: Value = serde_json::from_str(&requests[1].body).unwrap();
     let reference = json!([{"rel": "primary", "type": "order", "id": "7", "namespace": "eu"}]);
     assert_eq!(sent, json!({"event": {"provider": "shop", "action": "ship"}, "kibana": {"saved_objects": reference}}));
 }
@@ -127,7 +127,7 @@ fn a_provider_that_is_not_registered_keeps_no_other_event_from_being_sent() {
     let mut command = server.annals(folder.path());
     let (_, stderr, exit) = run_with_input(command.args(["log", "--register", "-"]), lines);
     assert_eq!((stderr.as_str(), exit), ("2 accepted, 0 rejected\n", 0), "by this server");
-    let lines: Vec<_> = server.seen().iter().map(|seen| seen.line.clone()).collect();
+    let lines: Vec<_> = server.requests().iter().map(|request| request.line.clone()).collect();
     assert_eq!(lines[2..], ["POST /api/event_log/events"], "{lines:?}");
 }
 
@@ -159,7 +159,7 @@ fn log_answers_for_each_line_of_its_input() {
                     error: 1 of 3 events were rejected\nadvice: ";
     assert!(stderr.starts_with(expected), "{stderr}");
     assert_eq!(exit, 3);
-    assert_eq!(server.seen()[0].body, "{}\n{\"a\":1}\n{}\n");
+    assert_eq!(server.requests()[0].body, "{}\n{\"a\":1}\n{}\n");
 }
 
 #[test]
@@ -171,9 +171,9 @@ fn a_large_file_goes_in_batches_and_a_busy_server_gets_a_batch_again() {
     let server = Server::start([busy(429), busy(503)]);
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["log", "events.ndjson"]));
     assert_eq!((stdout.as_str(), stderr.as_str(), exit), ("", "1100 accepted, 0 rejected\n", 0));
-    let seen = server.seen();
-    assert!(seen[0].body == seen[1].body && seen[1].body == seen[2].body);
-    let sent: String = seen[2..].iter().map(|request| request.body.as_str()).collect();
+    let requests = server.requests();
+    assert!(requests[0].body == requests[1].body && requests[1].body == requests[2].body);
+    let sent: String = requests[2..].iter().map(|request| request.body.as_str()).collect();
     assert_eq!(sent, lines);
 }
 
@@ -187,7 +187,7 @@ fn retries_with_a_busy_server_end() {
     let expected =
         "error: the server is busy (429): the journal is full; not logged: the event\nadvice: try again later";
     assert!(stderr.starts_with(expected), "{stderr}");
-    assert_eq!((exit, server.seen().len()), (3, 1));
+    assert_eq!((exit, server.requests().len()), (3, 1));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_json_array_is_refused_with_advice_and_nothing_is_sent() {
     let server = Server::start([]);
     let (_, stderr, exit) = run_with_input(server.annals(folder.path()).args(["log", "-"]), "[\n{}\n]\n");
     assert!(stderr.contains("expected one event per line\nadvice: `jq"), "{stderr}");
-    assert_eq!((exit, server.seen().len()), (1, 0));
+    assert_eq!((exit, server.requests().len()), (1, 0));
 }
 
 #[test]
@@ -210,14 +210,14 @@ fn find_asks_by_one_id_or_many_and_prints_documents_as_they_came() {
     let (stdout, stderr, _) = run(server.annals(folder.path()).args(["find", "order", "7", "8"]).args(sort));
     assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["total"], 12);
     assert_eq!(stderr, "events 1 to 2 of 12; --page 2 shows the next\n");
-    let seen = server.seen();
-    assert_eq!(seen[0].line, "GET /api/event_log/order/a%2F7/_find?page=1&per_page=10&start=24h");
+    let requests = server.requests();
+    assert_eq!(requests[0].line, "GET /api/event_log/order/a%2F7/_find?page=1&per_page=10&start=24h");
     assert!(
-        seen[1].line.starts_with("POST /api/event_log/order/_find?page=1&per_page=10&sort=%5B%7B%22sort_field%22"),
+        requests[1].line.starts_with("POST /api/event_log/order/_find?page=1&per_page=10&sort=%5B%7B%22sort_field%22"),
         "{}",
-        seen[1].line
+        requests[1].line
     );
-    assert_eq!(seen[1].body, r#"{"ids":["7","8"]}"#);
+    assert_eq!(requests[1].body, r#"{"ids":["7","8"]}"#);
 }
 
 #[test]
@@ -233,10 +233,10 @@ fn count_and_get_ask_what_they_were_told_and_print_the_answer() {
     assert_eq!(annals(&["get", "a/b"]), ("{\"message\":\"one\"}\n".to_owned(), String::new(), 0));
     assert_eq!(annals(&["get", "none"]).2, 3);
     assert_eq!(annals(&["count", "order"]).2, 2);
-    let seen = server.seen();
-    assert_eq!(seen[0].line, "GET /api/event_log/_count?filter=event.outcome%3A%22failure%22");
-    assert_eq!(seen[1].line, "POST /api/event_log/order/_count?start=24h");
-    assert_eq!(seen[2].line, "GET /api/event_log/events/a%2Fb");
+    let requests = server.requests();
+    assert_eq!(requests[0].line, "GET /api/event_log/_count?filter=event.outcome%3A%22failure%22");
+    assert_eq!(requests[1].line, "POST /api/event_log/order/_count?start=24h");
+    assert_eq!(requests[2].line, "GET /api/event_log/events/a%2Fb");
 }
 
 #[test]
@@ -254,11 +254,11 @@ fn values_and_finds_need_no_object() {
     let (_, stderr, exit) = annals(&["find", "--kql", "a) or (b", "--is", "tags=x"]);
     assert!(stderr.contains("a) or (b\n") && stderr.contains('^'), "{stderr}");
     assert_eq!(exit, 1);
-    let seen = server.seen();
-    assert_eq!(seen[0].line, "GET /api/event_log/_aggregate?filter=not+tags%3A%22x+y%22&terms=a&size=1");
+    let requests = server.requests();
+    assert_eq!(requests[0].line, "GET /api/event_log/_aggregate?filter=not+tags%3A%22x+y%22&terms=a&size=1");
     let filter = "%28event.outcome%3Afailure%29+and+tags%3A%22x%22";
-    assert_eq!(seen[1].line, format!("GET /api/event_log/_find?page=1&per_page=10&filter={filter}"));
-    assert_eq!(seen.len(), 2);
+    assert_eq!(requests[1].line, format!("GET /api/event_log/_find?page=1&per_page=10&filter={filter}"));
+    assert_eq!(requests.len(), 2);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn the_key_comes_from_a_file_the_environment_or_the_data_folder_of_this_machine(
     run(find().env("ANNALS_API_KEY", "env"));
     fs::write(folder.path().join("my.key"), "# mine\nfile\n").unwrap();
     run(find().env("ANNALS_API_KEY", "env").args(["--key-file", "my.key"]));
-    let keys: Vec<_> = server.seen().into_iter().map(|request| request.key).collect();
+    let keys: Vec<_> = server.requests().into_iter().map(|request| request.key).collect();
     let expected = [None, Some("ApiKey local"), Some("ApiKey env"), Some("ApiKey file")];
     assert_eq!(keys.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
 }
@@ -309,10 +309,10 @@ fn dead_letters_are_listed_and_replayed() {
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["dead-letters", "replay"]));
     let expected = "main: 1 stored, 1 refused again\ncopy: stopped: it is away\nthird: 0 stored, 0 refused again\n";
     assert_eq!((stdout.as_str(), exit), (expected, 3));
-    let told =
+    let expected =
         "main: the first was refused again because of mapper\nerror: dead letters are left in main, copy\nadvice: ";
-    assert!(stderr.starts_with(told), "{stderr}");
-    let lines: Vec<_> = server.seen().into_iter().map(|request| request.line).collect();
+    assert!(stderr.starts_with(expected), "{stderr}");
+    let lines: Vec<_> = server.requests().into_iter().map(|request| request.line).collect();
     let listed = "GET /api/event_log/dead_letters?store=main&from=0&limit=100";
     assert_eq!(lines, [listed, "POST /api/event_log/dead_letters/_replay"]);
 }
@@ -357,7 +357,7 @@ fn a_key_whose_text_cannot_be_printed_is_reported_as_useless() {
     drop(reader);
     let mut command = server.annals(folder.path());
     command.args(["keys", "create", "shop", "--grant=monitor"]).stdout(writer).stderr(Stdio::piped());
-    let (_, stderr, exit) = told(command.spawn().unwrap().wait_with_output().unwrap());
+    let (_, stderr, exit) = decode_output(command.spawn().unwrap().wait_with_output().unwrap());
     assert_eq!(exit, 1, "{stderr}");
     assert!(stderr.contains("could not be shown") && stderr.contains("annals keys revoke shop"), "{stderr}");
     assert!(!stderr.contains("annals_secret"), "{stderr}");

@@ -9,8 +9,8 @@ fn annals(folder: &Path) -> Command {
 #[track_caller]
 fn check(command: &mut Command, exit: i32, stdout: &str, stderr: &str) {
     let output = command.output().unwrap();
-    let told = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!((told.0.as_str(), told.1.as_str(), output.status.code()), (stdout, stderr, Some(exit)));
+    let streams = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((streams.0.as_str(), streams.1.as_str(), output.status.code()), (stdout, stderr, Some(exit)));
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// What was acknowledged before the data folder was copied, between copying and restoring it (and lost by that), and
 /// afterwards.
-struct Told {
+struct AcknowledgedEvents {
     before: Vec<Acknowledged>,
     lost: Vec<Acknowledged>,
     after: Vec<Acknowledged>,
@@ -94,7 +94,7 @@ struct Told {
 
 /// Copies the data folder while events wait, then continues until everything is in the store, which rolls over. Then
 /// restores the copy and runs on it, twice, while the store is away.
-fn run_on_an_old_copy(home: &Home, proxy: &Proxy, prefix: &Prefix) -> (Annals, Told) {
+fn run_on_an_old_copy(home: &Home, proxy: &Proxy, prefix: &Prefix) -> (Annals, AcknowledgedEvents) {
     let annals = home.start();
     let mut before = log_some(&annals, 40);
     annals.await_stored("main");
@@ -124,7 +124,7 @@ fn run_on_an_old_copy(home: &Home, proxy: &Proxy, prefix: &Prefix) -> (Annals, T
     annals.await_stored("main");
     after.extend(log_named(&annals, "healed", 10));
     annals.await_stored("main");
-    (annals, Told { before, lost, after })
+    (annals, AcknowledgedEvents { before, lost, after })
 }
 
 #[test]
@@ -133,16 +133,16 @@ fn run_on_from_an_old_copy_while_the_store_is_away_no_chain_forks_and_nothing_is
     let prefix = engine.prefix();
     let proxy = Proxy::before(&engine.url);
     let home = Home::on_engine(&proxy.url, &prefix);
-    let (annals, told) = run_on_an_old_copy(&home, &proxy, &prefix);
+    let (annals, acknowledged) = run_on_an_old_copy(&home, &proxy, &prefix);
 
     // The event about the start was lost in the same way.
-    let lost = told.lost.len() as u64 + 1;
+    let lost = acknowledged.lost.len() as u64 + 1;
     assert!(annals.log().contains("the store has events that the journal has lost"), "{}", annals.log());
     assert_eq!(annals.store("main")["beyond_journal"], json!(lost));
     assert_eq!(annals.metric("annals_store_beyond_journal_events{store=\"main\"}"), lost as f64);
     assert_eq!(annals.metric("annals_store_events_total{store=\"main\",outcome=\"conflict\"}"), 0.0);
     assert!(duplicates(&annals) >= 20.0, "what waited when the copy was made is known, in the index before");
-    let all = [told.before, told.lost, told.after].concat();
+    let all = [acknowledged.before, acknowledged.lost, acknowledged.after].concat();
     let verified = verify(&home, &prefix.documents(), &all);
     assert_eq!(verified.chains.len(), 3, "the copy's, and one for each start without the store: {verified:?}");
 }
@@ -155,10 +155,10 @@ fn of_two_stores_of_an_old_copy_each_gets_everything_from_then_on() {
     // The embedded store is in the data folder, so it is restored as well and knows nothing of the lost events.
     let embedded = "[stores.embedded]\nkind = \"sqlite\"\n";
     let home = Home::new(&(Home::engine_store("main", &proxy.url, &prefix) + embedded));
-    let (annals, told) = run_on_an_old_copy(&home, &proxy, &prefix);
+    let (annals, acknowledged) = run_on_an_old_copy(&home, &proxy, &prefix);
     annals.await_stored("embedded");
-    let all = [told.before.clone(), told.lost, told.after.clone()].concat();
+    let all = [acknowledged.before.clone(), acknowledged.lost, acknowledged.after.clone()].concat();
     verify(&home, &prefix.documents(), &all);
     let documents = Document::all_of_sqlite(&home.data().join("events.db"));
-    verify(&home, &documents, &[told.before, told.after].concat());
+    verify(&home, &documents, &[acknowledged.before, acknowledged.after].concat());
 }

@@ -10,8 +10,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Acknowledged, Annals, Database, Document, Engine, Fault, Home, Kind, Load, Pace, Proxy, await_that, random, told,
-    verify,
+    Acknowledged, Annals, Database, Document, Engine, Fault, Home, Kind, Load, Pace, Proxy, await_that,
+    engine_variable, random, verify,
 };
 
 /// Keeps the embedded store from writing while this exists.
@@ -98,7 +98,7 @@ fn killed_under_load_with_opensearch_it_loses_and_duplicates_nothing() {
 
 #[test]
 fn killed_under_load_with_postgres_it_loses_and_duplicates_nothing() {
-    let Some(url) = told("ANNALS_TEST_POSTGRES") else { return };
+    let Some(url) = engine_variable("ANNALS_TEST_POSTGRES") else { return };
     let database = Database::at(&url);
     let home = Home::new(&database.store());
     let acknowledged = kill_again_and_again(&home, 6, "main");
@@ -157,7 +157,7 @@ fn stopped_while_the_store_is_away_it_leaves_the_rest_in_the_journal() {
 fn a_data_folder_in_use_is_not_opened_twice() {
     let home = Home::on_sqlite();
     let annals = home.start();
-    let second = home.start_in_vain();
+    let second = home.start_expecting_failure();
     assert_eq!(second.exit, 1);
     let expected = format!("the data folder {} is in use by another process", home.data().display());
     assert!(second.stderr.contains(&expected), "{}", second.stderr);
@@ -304,10 +304,10 @@ fn a_journal_that_is_damaged_in_the_middle_is_not_continued() {
     let segment = newest_segment(&home);
     flip_byte(&segment, begins[1] + 60);
 
-    let told = home.start_in_vain();
-    assert_eq!(told.exit, 1);
+    let output = home.start_expecting_failure();
+    assert_eq!(output.exit, 1);
     let expected = format!("{} is damaged at byte {}", segment.display(), begins[1]);
-    assert!(told.stderr.contains(&expected), "expected {expected:?} in {}", told.stderr);
+    assert!(output.stderr.contains(&expected), "expected {expected:?} in {}", output.stderr);
 }
 
 #[test]

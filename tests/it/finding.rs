@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::{
-    Annals, Damage, Document, Home, Load, PATIENCE, Pace, Told, Wire, await_some, await_that, verify,
+    Annals, CommandOutput, Damage, Document, Home, Load, PATIENCE, Pace, Wire, await_some, await_that, verify,
 };
 
 /// Selects only the events of these tests, leaving out the log's own.
@@ -202,9 +202,9 @@ fn a_tail_resumes_where_the_previous_one_ended() {
     assert_eq!(tail.interrupt().0, [""; 0]);
 
     fs::write(&place, "no place\n").unwrap();
-    let told = home.run(&annals, &resumed);
-    assert!(told.stderr.contains("it does not contain the position of a tail\nadvice: "), "{}", told.stderr);
-    assert_eq!(told.exit, 1);
+    let output = home.run(&annals, &resumed);
+    assert!(output.stderr.contains("it does not contain the position of a tail\nadvice: "), "{}", output.stderr);
+    assert_eq!(output.exit, 1);
 }
 
 #[test]
@@ -224,8 +224,8 @@ fn a_tail_ends_when_nobody_reads_and_when_it_is_refused() {
     assert_eq!((stderr.as_str(), status.code()), ("", Some(0)));
 
     let check = |arguments: &[&str], exit: i32, said: &str| {
-        let told = home.run(&annals, arguments);
-        assert!(told.stderr.contains(said) && told.exit == exit, "{}: {}", told.exit, told.stderr);
+        let output = home.run(&annals, arguments);
+        assert!(output.stderr.contains(said) && output.exit == exit, "{}: {}", output.exit, output.stderr);
     };
     fs::write(home.data().with_file_name("wrong.key"), "annals_wrong\n").unwrap();
     check(&["tail", "--key-file=wrong.key"], 3, "error: the server refused (401)");
@@ -281,11 +281,11 @@ impl Exported {
         Self { home, annals }
     }
 
-    fn export(&self, arguments: &[&str]) -> Told {
+    fn export(&self, arguments: &[&str]) -> CommandOutput {
         self.run(&[&["export"], &OURS[..], arguments].concat())
     }
 
-    fn run(&self, arguments: &[&str]) -> Told {
+    fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.home.run(&self.annals, arguments)
     }
 
@@ -308,10 +308,10 @@ fn digest(bytes: &[u8]) -> String {
 #[test]
 fn an_export_is_complete_in_each_format_and_reports_count_and_digest() {
     let server = Exported::new();
-    let told = server.export(&["--output", "events.ndjson"]);
-    assert_eq!((told.stdout.as_str(), told.exit), ("", 0), "{}", told.stderr);
+    let output = server.export(&["--output", "events.ndjson"]);
+    assert_eq!((output.stdout.as_str(), output.exit), ("", 0), "{}", output.stderr);
     let lines = fs::read(server.path("events.ndjson")).unwrap();
-    assert_eq!(told.stderr, format!("events.ndjson: 1200 events, sha-256={}\n", digest(&lines)));
+    assert_eq!(output.stderr, format!("events.ndjson: 1200 events, sha-256={}\n", digest(&lines)));
     assert!(!server.path("events.ndjson.part").exists());
     assert_eq!(fs::metadata(server.path("events.ndjson")).unwrap().permissions().mode() & 0o777, 0o600);
     let found = server.run(&[&["find", "--limit=5000", "--output=ndjson"], &OURS[..]].concat());
@@ -338,13 +338,19 @@ fn an_export_is_complete_in_each_format_and_reports_count_and_digest() {
 fn an_export_that_breaks_off_leaves_no_file_and_exits_with_4() {
     let server = Exported::new();
     let wire = Wire::to(&server.annals.url);
-    let run = |arguments: &[&str]| Told::by(&mut server.home.command_at(&wire.url, &[&["export"], arguments].concat()));
+    let run = |arguments: &[&str]| {
+        CommandOutput::of(&mut server.home.command_at(&wire.url, &[&["export"], arguments].concat()))
+    };
     fs::write(server.path("old.ndjson"), "before").unwrap();
     for arguments in [&["--output=new.ndjson"][..], &["--output=old.ndjson", "--gzip"], &["--format=csv"]] {
         wire.damage(Damage::CutAfter(if arguments.len() == 2 { 5_000 } else { 20_000 }));
-        let told = run(arguments);
-        assert!(told.stderr.contains(" is incomplete: ") && told.stderr.contains("\nadvice: "), "{}", told.stderr);
-        assert_eq!(told.exit, 4);
+        let output = run(arguments);
+        assert!(
+            output.stderr.contains(" is incomplete: ") && output.stderr.contains("\nadvice: "),
+            "{}",
+            output.stderr
+        );
+        assert_eq!(output.exit, 4);
     }
     server.assert_no_file("new.ndjson");
     assert_eq!(fs::read(server.path("old.ndjson")).unwrap(), b"before");
@@ -357,8 +363,8 @@ fn an_export_that_breaks_off_leaves_no_file_and_exits_with_4() {
     assert_eq!((stderr.as_str(), exit), ("error: interrupted before it was done\n", 130));
     server.assert_no_file("stuck.ndjson");
 
-    let told = run(&["--output=late.ndjson", "--timeout=1s"]);
-    assert!(told.stderr.contains("nothing came for 1s") && told.exit == 4, "{}: {}", told.exit, told.stderr);
+    let output = run(&["--output=late.ndjson", "--timeout=1s"]);
+    assert!(output.stderr.contains("nothing came for 1s") && output.exit == 4, "{}: {}", output.exit, output.stderr);
     server.assert_no_file("late.ndjson");
 }
 
@@ -384,9 +390,9 @@ fn an_export_is_believed_only_if_count_and_digest_agree() {
     let check = |trailers: &str, exit: i32, said: &str| {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
         let (url, server) = answering(&[format!("{head}3\r\n{{}}\n\r\n0\r\n{trailers}\r\n")]);
-        let told = Told::by(&mut home.command_at(&url, &["export", "--output=told.ndjson"]));
+        let output = CommandOutput::of(&mut home.command_at(&url, &["export", "--output=told.ndjson"]));
         server.join().unwrap();
-        assert!(told.stderr.contains(said) && told.exit == exit, "{}: {}", told.exit, told.stderr);
+        assert!(output.stderr.contains(said) && output.exit == exit, "{}: {}", output.exit, output.stderr);
         assert_eq!(home.data().with_file_name("told.ndjson").exists(), exit == 0);
     };
     let (right, wrong) = (digest(b"{}\n"), digest(b"{} \n"));
@@ -407,10 +413,10 @@ fn an_export_is_believed_only_if_count_and_digest_agree() {
 fn a_limit_spans_pages_in_each_format() {
     let server = Exported::new();
     let find = |arguments: &[&str]| server.run(&[&["find", "--sort=event.sequence"], &OURS[..], arguments].concat());
-    let told = find(&["--limit=1100", "--output=ndjson"]);
-    assert_eq!(messages(&told.stdout), numbered(0..1_100).collect::<Vec<_>>());
+    let output = find(&["--limit=1100", "--output=ndjson"]);
+    assert_eq!(messages(&output.stdout), numbered(0..1_100).collect::<Vec<_>>());
     assert_eq!(
-        (told.stderr.as_str(), told.exit),
+        (output.stderr.as_str(), output.exit),
         ("1100 of 1200 events; --limit shows more, and `annals export` all\n", 0)
     );
     let all = find(&["--limit=20000", "--output=ndjson", "--fields=message"]);
@@ -435,9 +441,9 @@ fn csv_is_that_of_the_export_and_contains_means_the_very_text() {
     assert!(found.ends_with(end), "{}", &found[found.len() - 200..]);
 
     let count = |contained: &str| {
-        let told = server.run(&[&["count", "--contains"], &[contained][..], &OURS].concat());
-        assert_eq!(told.exit, 0, "{}", told.stderr);
-        told.stdout.trim().parse::<u64>().unwrap()
+        let output = server.run(&[&["count", "--contains"], &[contained][..], &OURS].concat());
+        assert_eq!(output.exit, 0, "{}", output.stderr);
+        output.stdout.trim().parse::<u64>().unwrap()
     };
     assert_eq!(count("message=vent 000"), 10);
     assert_eq!(count("message=a \"b\", c\nd"), 1);
@@ -446,16 +452,16 @@ fn csv_is_that_of_the_export_and_contains_means_the_very_text() {
 
     let nothing = ["--contains", "message=no such text"];
     let empty = |arguments: &[&str]| {
-        let told = server.run(&[arguments, &nothing].concat());
-        assert_eq!(told.exit, 0, "{}", told.stderr);
-        told.stdout
+        let output = server.run(&[arguments, &nothing].concat());
+        assert_eq!(output.exit, 0, "{}", output.stderr);
+        output.stdout
     };
     assert_eq!(empty(&["find", "--output=csv", "--columns=message"]), "message\r\n");
     assert_eq!(empty(&["find", "--limit=10", "--output=table"]), "");
     assert_eq!(empty(&["values", "--field=event.action", "--output=csv"]), "value,count\r\n");
     assert_eq!(empty(&["count", "--output=ndjson"]), "{\"count\":0}\n");
-    let told = server.run(&["find", "--contains", "event.duration=7"]);
-    assert!(told.exit == 3 && told.stderr.starts_with("error: the server refused (400)"), "{}", told.stderr);
+    let output = server.run(&["find", "--contains", "event.duration=7"]);
+    assert!(output.exit == 3 && output.stderr.starts_with("error: the server refused (400)"), "{}", output.stderr);
 }
 
 #[test]
@@ -467,9 +473,9 @@ fn dates_are_read_in_the_zone_in_which_they_are_shown() {
     annals.log_events(&event).expect(202);
     annals.await_stored("sqlite");
     let on = |zone: &str, day: &str| {
-        let told = home.run(&annals, &["count", "--tz", zone, "--start", day, "--end", day]);
-        assert_eq!(told.exit, 0, "{}", told.stderr);
-        told.stdout
+        let output = home.run(&annals, &["count", "--tz", zone, "--start", day, "--end", day]);
+        assert_eq!(output.exit, 0, "{}", output.stderr);
+        output.stdout
     };
     assert_eq!((on("UTC", "2021-03-01"), on("UTC", "2021-03-02")), ("1\n".to_owned(), "0\n".to_owned()));
     assert_eq!((on("+05:30", "2021-03-01"), on("+05:30", "2021-03-02")), ("0\n".to_owned(), "1\n".to_owned()));

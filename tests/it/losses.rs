@@ -2,7 +2,9 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 
-use crate::support::{Acknowledged, Annals, Database, Document, Engine, Home, Kind, await_that, told, verify};
+use crate::support::{
+    Acknowledged, Annals, Database, Document, Engine, Home, Kind, await_that, engine_variable, verify,
+};
 
 /// Logs events and waits until a find would show them; returns their acknowledgements.
 #[track_caller]
@@ -97,7 +99,7 @@ fn a_schema_that_is_dropped_gets_its_events_again() {
 }
 
 fn lose_in_postgres(statement: &str, reason: &str) {
-    let Some(url) = told("ANNALS_TEST_POSTGRES") else { return };
+    let Some(url) = engine_variable("ANNALS_TEST_POSTGRES") else { return };
     let database = Database::at(&url);
     let home = Home::new(&database.store());
     let annals = home.start();

@@ -34,7 +34,7 @@ fn check_outage(annals: &Annals, load: &Load) {
 }
 
 #[track_caller]
-fn await_well(annals: &Annals) {
+fn await_healthy(annals: &Annals) {
     await_that("the store accepts events again", || annals.store("main")["trouble"] == Value::Null);
 }
 
@@ -65,24 +65,24 @@ fn bring_down(faulty: &FaultyEngine, home: &Home, documents: impl Fn() -> Vec<Do
     let annals = home.start();
     let load = Load::start(&annals, Pace::default());
     load.await_more(100);
-    await_well(&annals);
+    await_healthy(&annals);
 
     faulty.pause();
     check_outage(&annals, &load);
     faulty.resume();
-    await_well(&annals);
+    await_healthy(&annals);
 
     load.await_more(50);
     faulty.crash();
     check_outage(&annals, &load);
     faulty.start_again();
-    await_well(&annals);
+    await_healthy(&annals);
 
     load.await_more(50);
     faulty.stop();
     check_outage(&annals, &load);
     faulty.start_again();
-    await_well(&annals);
+    await_healthy(&annals);
 
     load.await_more(50);
     let acknowledged = load.stop();
@@ -93,22 +93,22 @@ fn bring_down(faulty: &FaultyEngine, home: &Home, documents: impl Fn() -> Vec<Do
 
 #[test]
 fn an_overloaded_elasticsearch_refuses_events_and_gets_them_again() {
-    press(Kind::Elasticsearch);
+    overload(Kind::Elasticsearch);
 }
 
 #[test]
 fn an_overloaded_opensearch_refuses_events_and_gets_them_again() {
-    press(Kind::Opensearch);
+    overload(Kind::Opensearch);
 }
 
 /// The engine has a single write thread and two places in its queue, and other writers keep both busy.
-fn press(kind: Kind) {
+fn overload(kind: Kind) {
     let Some(faulty) = FaultyEngine::start(kind) else { return };
     let prefix = faulty.engine.prefix();
     let home = Home::on_engine(&faulty.engine.url, &prefix);
     let annals = home.start();
     annals.await_stored("main");
-    let others = Others::press(&faulty.engine, &prefix);
+    let competing = CompetingWriters::start(&faulty.engine, &prefix);
     let load = Load::start(&annals, Pace::default());
     let refused = || {
         annals.metric("annals_store_events_total{store=\"main\",outcome=\"retried\"}")
@@ -116,7 +116,7 @@ fn press(kind: Kind) {
     };
     await_that("the engine refuses something", || refused() > 0.0);
     load.await_more(100);
-    others.relent();
+    competing.stop();
     let acknowledged = load.stop();
     annals.await_stored("main");
     verify(
@@ -127,13 +127,13 @@ fn press(kind: Kind) {
 }
 
 /// Writers of unrelated documents.
-struct Others {
+struct CompetingWriters {
     stop: Arc<AtomicBool>,
     writers: Vec<thread::JoinHandle<()>>,
 }
 
-impl Others {
-    fn press(engine: &Engine, prefix: &Prefix) -> Self {
+impl CompetingWriters {
+    fn start(engine: &Engine, prefix: &Prefix) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let url = format!("{}/{}-others/_bulk", engine.url, prefix.name());
         let writer = |_| {
@@ -150,7 +150,7 @@ impl Others {
         Self { stop, writers }
     }
 
-    fn relent(self) {
+    fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.writers.into_iter().for_each(|writer| writer.join().unwrap());
     }
@@ -186,7 +186,7 @@ fn whole_requests_may_be_answered_with_429_or_503_or_404_or_nonsense() {
         2 => Fault::Refuse(502),
         3 => Fault::Refuse(404),
         4 => Fault::Refuse(405),
-        5 => Fault::Babble,
+        5 => Fault::UnrelatedAnswer,
         _ => Fault::None,
     };
     through_a_proxy(Kind::Elasticsearch, refuse, |annals| {

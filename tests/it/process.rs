@@ -13,7 +13,7 @@ use crate::support::{Annals, Home, Load, PATIENCE, Pace, await_that};
 #[test]
 fn it_serves_and_stops_properly_even_if_nobody_reads_its_log() {
     let home = Home::on_sqlite();
-    let mut annals = home.start_unheard();
+    let mut annals = home.start_with_unread_log();
     // Each failed request and the shutdown at the end are logged.
     annals.request("GET", "/api/event_log/_find?page=x").send().unwrap().expect(400);
     let load = Load::start(&annals, Pace::default());

@@ -93,12 +93,12 @@ fn is_as_shown(shown: &Value, answer: &Value) -> bool {
 fn the_tour_gives_the_answers_that_the_readme_shows() {
     let service = Service::start();
     let script = fenced("README.md", "sh tour").join("\necho\n");
-    let told = service.run(&script);
+    let output = service.run(&script);
     let answers: Vec<Value> =
-        told.lines().filter(|l| !l.is_empty()).map(|l| serde_json::from_str(l).unwrap()).collect();
+        output.lines().filter(|l| !l.is_empty()).map(|l| serde_json::from_str(l).unwrap()).collect();
     let shown: Vec<Value> =
         fenced("README.md", "json tour").iter().map(|block| serde_json::from_str(block).unwrap()).collect();
-    assert_eq!(answers.len(), shown.len(), "{told}");
+    assert_eq!(answers.len(), shown.len(), "{output}");
     for (shown, answer) in shown.iter().zip(&answers) {
         assert!(is_as_shown(shown, answer), "the README shows {shown:#}\nthe answer is {answer:#}");
     }
@@ -108,21 +108,21 @@ fn the_tour_gives_the_answers_that_the_readme_shows() {
     let events = r#"{"event":{"provider":"till","action":"paid"},"kibana":{"saved_objects":[{"rel":"primary","type":"order","id":"7"}]}}"#;
     fs::write(service.folder.path().join("events.ndjson"), events).unwrap();
     let commands = fenced("README.md", "sh cli").concat();
-    let told = service.run(&commands);
-    let found = |action: &str| told.matches(&format!("\"action\":\"{action}\"")).count();
+    let output = service.run(&commands);
+    let found = |action: &str| output.matches(&format!("\"action\":\"{action}\"")).count();
     // By both finds together: order 7 twice, order 8 once.
-    assert_eq!([found("order-created"), found("paid"), found("order-shipped")], [2, 2, 3], "{told}");
+    assert_eq!([found("order-created"), found("paid"), found("order-shipped")], [2, 2, 3], "{output}");
 }
 
 /// Runs the examples of docs/finding.md, after the tour and with its variables.
 fn finding(service: &Service, variables: &str) {
     let script = fenced("docs/finding.md", "sh find").concat().replace("\ncurl", "\necho\ncurl");
-    let told = service.run(&format!("{variables}\n{script}"));
+    let output = service.run(&format!("{variables}\n{script}"));
     let answers: Vec<Value> =
-        told.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
+        output.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
     let shown: Vec<Value> =
         fenced("docs/finding.md", "json find").iter().map(|block| serde_json::from_str(block).unwrap()).collect();
-    assert_eq!(answers.len(), shown.len(), "{told}");
+    assert_eq!(answers.len(), shown.len(), "{output}");
     for (shown, answer) in shown.iter().zip(&answers) {
         assert!(is_as_shown(shown, answer), "docs/finding.md shows {shown:#}\nthe answer is {answer:#}");
     }
@@ -163,8 +163,8 @@ fn verified(service: &Service, lines: &str, secret: Option<&Path>) -> Result<Str
         .unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let told = |bytes| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(told(output.stdout)) } else { Err(told(output.stderr)) }
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 #[test]
@@ -184,13 +184,13 @@ fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
     let chains: Vec<_> = fs::read_dir(data.join("chains")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let secret = data.join("seal.secret");
 
-    let told = verified(&service, &events, None).unwrap();
-    for (line, leaf) in told.lines().zip(&leaves) {
+    let output = verified(&service, &events, None).unwrap();
+    for (line, leaf) in output.lines().zip(&leaves) {
         assert!(line.ends_with(&format!("leaf {leaf}")), "the receipt names the leaf {leaf}: {line}");
     }
-    let told = verified(&service, &events, Some(&secret)).unwrap();
-    assert_eq!(told.matches("seal ok").count(), 2, "{told}");
-    assert_eq!(told.matches("linked to the one before").count(), 1, "{told}");
+    let output = verified(&service, &events, Some(&secret)).unwrap();
+    assert_eq!(output.matches("seal ok").count(), 2, "{output}");
+    assert_eq!(output.matches("linked to the one before").count(), 1, "{output}");
 
     let second = events.lines().nth(1).unwrap();
     let link = serde_json::from_str::<Value>(second).unwrap()["annals"]["previous"].as_str().unwrap().to_owned();
@@ -201,8 +201,8 @@ fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
         (events.replace("\"sequence\":2,", "\"sequence\":9,"), "the seal was not made with this secret"),
     ] {
         assert_ne!(change, events);
-        let told = verified(&service, &change, Some(&secret)).unwrap_err();
-        assert!(told.contains(complaint), "expected {complaint:?}, found {told:?}");
+        let output = verified(&service, &change, Some(&secret)).unwrap_err();
+        assert!(output.contains(complaint), "expected {complaint:?}, found {output:?}");
     }
     let bare = |line: &str| {
         let mut document: Value = serde_json::from_str(line).unwrap();
@@ -217,10 +217,10 @@ fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
 
     let genesis = &fenced("docs/integrity.md", "python genesis")[0];
     let output = Command::new("python3").args(["-c", genesis]).arg(&chains[0]).output().unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
     let journal = fs::read(data.join("journal/00000000000000000000.journal")).unwrap();
     let first = String::from_utf8_lossy(&journal);
-    assert!(first.contains(&format!("\"previous\":\"{}\"", told.trim())), "the first event links to {told}");
+    assert!(first.contains(&format!("\"previous\":\"{}\"", output.trim())), "the first event links to {output}");
 }
 
 #[test]
@@ -232,12 +232,12 @@ fn the_first_event_comes_back() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(script.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let told: Vec<String> = lines.take_while(|line| line != "annals find order 7").collect();
+    let output: Vec<String> = lines.take_while(|line| line != "annals find order 7").collect();
     let ended = Command::new("kill").args(["-TERM", &script.id().to_string()]).status().unwrap();
     assert!(ended.success());
     assert_eq!(script.wait().unwrap().code(), Some(143));
-    assert!(told.iter().any(|line| line.starts_with("accepted ")), "{told:#?}");
-    assert!(told.iter().any(|line| line.contains("order:7  order 7 created")), "{told:#?}");
-    let folder = told.iter().find_map(|line| line.strip_prefix("cd ")).unwrap();
+    assert!(output.iter().any(|line| line.starts_with("accepted ")), "{output:#?}");
+    assert!(output.iter().any(|line| line.contains("order:7  order 7 created")), "{output:#?}");
+    let folder = output.iter().find_map(|line| line.strip_prefix("cd ")).unwrap();
     assert!(!Path::new(folder).exists(), "{folder} was left");
 }

@@ -13,10 +13,10 @@ use crate::support::{Annals, Home, await_that};
 /// Returns the message of a failed start, after checking that it fails like every command.
 #[track_caller]
 fn refusal(home: &Home) -> String {
-    let told = home.start_in_vain();
-    assert_eq!(told.exit, 1, "{}", told.stderr);
+    let output = home.start_expecting_failure();
+    assert_eq!(output.exit, 1, "{}", output.stderr);
     let is_error = |line: &&str| line.starts_with("error: ") || line.starts_with("advice: ");
-    let lines: Vec<_> = told.stderr.lines().filter(is_error).collect();
+    let lines: Vec<_> = output.stderr.lines().filter(is_error).collect();
     lines[0].replace(&home.data().display().to_string(), "DATA")
 }
 
@@ -42,12 +42,12 @@ fn the_first_start_says_where_the_key_is_and_what_to_try_and_that_works() {
     });
     for command in said.unwrap().split(" && ") {
         let arguments: Vec<&str> = command.split(' ').skip(1).collect();
-        let told = home.run(&annals, &arguments);
-        assert_eq!(told.exit, 0, "{}", told.stderr);
+        let output = home.run(&annals, &arguments);
+        assert_eq!(output.exit, 0, "{}", output.stderr);
         assert!(
-            told.stdout.starts_with("accepted ") || told.stdout.contains("\"message\":\"hello\""),
+            output.stdout.starts_with("accepted ") || output.stdout.contains("\"message\":\"hello\""),
             "{}",
-            told.stdout
+            output.stdout
         );
     }
     annals.stop();
@@ -130,8 +130,8 @@ fn each_command_works_with_the_real_server() {
     let home = Home::on_sqlite();
     let annals = home.start();
     let run = |arguments: &[&str]| {
-        let told = home.run(&annals, arguments);
-        (told.stdout, told.stderr, told.exit)
+        let output = home.run(&annals, arguments);
+        (output.stdout, output.stderr, output.exit)
     };
     let event = ["log", "--provider=shop", "--action=ship", "--object=order:7"];
     let (_, stderr, exit) = run(&event);

@@ -159,8 +159,12 @@ fn events_that_are_not_kept_are_checked_copied_to_the_log_and_never_called_accep
     assert!(answer["items"][0].get("sequence").is_none() && answer["items"][0].get("hash").is_none(), "{answer}");
     assert_eq!(annals.metric("annals_intake_events_total{outcome=\"not_kept\"}"), 1.0);
     assert_eq!((copies(&annals, "good"), copies(&annals, "event log starting")), (1, 1), "{}", annals.log());
-    let told = home.run(&annals, &["log", "--provider", "load", "--action", "run"]);
-    assert!(told.exit == 0 && told.stderr.contains("the server is configured not to keep events"), "{}", told.stderr);
+    let output = home.run(&annals, &["log", "--provider", "load", "--action", "run"]);
+    assert!(
+        output.exit == 0 && output.stderr.contains("the server is configured not to keep events"),
+        "{}",
+        output.stderr
+    );
     annals.stop();
     assert_eq!(documents(&home).len(), kept, "not even the log's own start and end");
     verify(&home, &documents(&home), &[before]);

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::{cache::Cache, oidc::Oidc};
 use super::{
-    Credentials, Keys, Known, Principal, Realm,
+    Credentials, KeyLookup, Keys, Principal, Realm,
     config::{AccessConfig, AuthenticatorKind},
     principal::BadGrant,
     remote::{Remote, RemoteError, Unavailable},
@@ -77,10 +77,10 @@ impl Authenticators {
     }
 
     /// Checks for one of this log's own keys. That is cheap, and a key cannot be guessed.
-    pub(super) fn own_key(&self, credentials: &Credentials, now: UnixMillis) -> Known {
+    pub(super) fn own_key(&self, credentials: &Credentials, now: UnixMillis) -> KeyLookup {
         match (&self.keys, credentials.key()) {
             (Some(keys), Some(key)) => keys.look_up(key, now),
-            (None, _) | (_, None) => Known::Unknown,
+            (None, _) | (_, None) => KeyLookup::Unknown,
         }
     }
 
@@ -95,7 +95,7 @@ impl Authenticators {
         for external in &self.externals {
             match external.identify(credentials, now).await {
                 Ok(Some(principal)) => return ExternalIdentity::Known(principal),
-                Ok(None) => was_refused |= external.judges(credentials),
+                Ok(None) => was_refused |= external.accepts(credentials),
                 Err(error) => silent = Some(Unavailable(format!("{}: {error}", external.realm))),
             }
         }
@@ -138,7 +138,7 @@ impl External {
     }
 
     /// Whether it is asked about these credentials.
-    fn judges(&self, credentials: &Credentials) -> bool {
+    fn accepts(&self, credentials: &Credentials) -> bool {
         match &self.system {
             System::Engine(_) => credentials.authorization().is_some(),
             System::Kibana { .. } => credentials.authorization().is_some() || credentials.session().is_some(),
@@ -154,7 +154,7 @@ impl External {
         if let Some(principal) = self.cache.get(credentials) {
             return Ok(Some(principal));
         }
-        let said = match &self.system {
+        let claims = match &self.system {
             System::Engine(remote) => engine::ask(remote, credentials).await?,
             System::Kibana { remote, cookie } => kibana::ask(remote, cookie, credentials).await?,
             System::Oidc(oidc) => match credentials.bearer() {
@@ -162,7 +162,7 @@ impl External {
                 None => None,
             },
         };
-        let principal = said.and_then(|said| self.principal(&said)).map(Arc::new);
+        let principal = claims.and_then(|claims| self.principal(&claims)).map(Arc::new);
         if let Some(principal) = &principal {
             self.cache.put(credentials, principal);
         }
@@ -170,8 +170,8 @@ impl External {
     }
 
     /// `None` if the answer has no name.
-    fn principal(&self, said: &Value) -> Option<Principal> {
-        let name = look_up(said, &self.name_claim)?.as_str().filter(|name| !name.is_empty())?.to_owned();
-        Some(Principal { name, realm: self.realm, grants: self.rules.grants(said) })
+    fn principal(&self, claims: &Value) -> Option<Principal> {
+        let name = look_up(claims, &self.name_claim)?.as_str().filter(|name| !name.is_empty())?.to_owned();
+        Some(Principal { name, realm: self.realm, grants: self.rules.grants(claims) })
     }
 }

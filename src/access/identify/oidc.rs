@@ -44,7 +44,7 @@ impl Oidc {
             tracing::debug!(reason, "a token is not valid");
             return Ok(None);
         }
-        if !self.jwks.has_signed(&token).await? {
+        if !self.jwks.verifies(&token).await? {
             tracing::debug!(key = token.key_id, "a token is not valid: none of the issuer's keys has signed it");
             return Ok(None);
         }

@@ -103,7 +103,7 @@ fn read(entry: KeyEntry) -> Result<Key, String> {
 }
 
 fn time(text: &str) -> Result<UnixMillis, String> {
-    UnixMillis::written(text).ok_or_else(|| format!("expected a time, found {text:?}"))
+    UnixMillis::parse(text).ok_or_else(|| format!("expected a time, found {text:?}"))
 }
 
 pub(super) fn write(keys: &[Key]) -> serde_json::Result<Vec<u8>> {

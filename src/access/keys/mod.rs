@@ -72,7 +72,7 @@ impl KeyInfo {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    fn opens_all_for_good(&self) -> bool {
+    fn is_permanent_admin(&self) -> bool {
         self.expires.is_none() && self.grants.iter().any(|grant| grant.role() == Role::Admin)
     }
 }
@@ -87,7 +87,7 @@ pub struct NewKey {
 
 /// The result of looking up a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KeyLookup {
     /// A valid key.
     Key(Arc<Principal>),
     /// The key of this name has expired.
@@ -158,7 +158,7 @@ impl Keys {
     }
 
     /// The owner of this key. Takes the same time wherever the key is found, and if it is not.
-    pub fn look_up(&self, key: &str, now: UnixMillis) -> Known {
+    pub fn look_up(&self, key: &str, now: UnixMillis) -> KeyLookup {
         let digest = hash(key);
         let keys = self.current();
         let mut found = u64::MAX;
@@ -167,9 +167,9 @@ impl Keys {
             found.conditional_assign(&index, same);
         }
         match usize::try_from(found).ok().and_then(|index| keys.get(index)) {
-            Some(key) if key.info.is_expired(now) => Known::Expired { name: key.info.name.clone() },
-            Some(key) => Known::Key(Arc::clone(&key.principal)),
-            None => Known::Unknown,
+            Some(key) if key.info.is_expired(now) => KeyLookup::Expired { name: key.info.name.clone() },
+            Some(key) => KeyLookup::Key(Arc::clone(&key.principal)),
+            None => KeyLookup::Unknown,
         }
     }
 
@@ -206,7 +206,7 @@ impl Keys {
             return Err(ChangeError::Absent(name.to_owned()));
         };
         let Key { info, .. } = keys.remove(at);
-        if !keys.iter().any(|key| key.info.opens_all_for_good()) {
+        if !keys.iter().any(|key| key.info.is_permanent_admin()) {
             return Err(ChangeError::LastAdmin(name.to_owned()));
         }
         self.replace(keys)?;

@@ -14,8 +14,8 @@ fn admin_key(folder: &Path) -> String {
 
 fn name_of(keys: &Keys, text: &str) -> Option<String> {
     match keys.look_up(text, NOW) {
-        Known::Key(principal) => Some(principal.name.clone()),
-        Known::Expired { .. } | Known::Unknown => None,
+        KeyLookup::Key(principal) => Some(principal.name.clone()),
+        KeyLookup::Expired { .. } | KeyLookup::Unknown => None,
     }
 }
 
@@ -37,7 +37,7 @@ fn the_first_start_makes_one_key_that_later_starts_know() {
     let data = folder.path().join("data");
     let keys = open(&data);
     let text = admin_key(&data);
-    assert_eq!(keys.look_up(&text, NOW), Known::Key(Arc::new(admin())));
+    assert_eq!(keys.look_up(&text, NOW), KeyLookup::Key(Arc::new(admin())));
 
     let again = Keys::open(&data, UnixMillis(0)).unwrap();
     assert_eq!(admin_key(&data), text);
@@ -52,7 +52,7 @@ fn only_the_exact_key_is_accepted() {
     for wrong in
         ["", "admin", &admin.to_uppercase(), &admin[1..], &format!("{admin} "), &Hex(&hash(&admin)).to_string()]
     {
-        assert_eq!(keys.look_up(wrong, NOW), Known::Unknown, "{wrong}");
+        assert_eq!(keys.look_up(wrong, NOW), KeyLookup::Unknown, "{wrong}");
     }
 }
 
@@ -75,7 +75,7 @@ fn keys_are_created_and_revoked_at_once_and_across_restarts() {
 
     keys.revoke("ci.main-2").unwrap();
     for keys in [&keys, &open(folder.path())] {
-        assert_eq!(keys.look_up(text.expose(), NOW), Known::Unknown);
+        assert_eq!(keys.look_up(text.expose(), NOW), KeyLookup::Unknown);
         assert!(name_of(keys, other.expose()).is_some());
     }
 }
@@ -87,8 +87,8 @@ fn a_key_holds_until_it_expires() {
     let short = NewKey { expires: Some(LATER), ..new("short", Role::Reader) };
     let (_, text) = keys.create(short, &admin(), NOW).unwrap();
     for keys in [&keys, &open(folder.path())] {
-        assert!(matches!(keys.look_up(text.expose(), UnixMillis(LATER.0 - 1)), Known::Key(_)));
-        assert_eq!(keys.look_up(text.expose(), LATER), Known::Expired { name: "short".to_owned() });
+        assert!(matches!(keys.look_up(text.expose(), UnixMillis(LATER.0 - 1)), KeyLookup::Key(_)));
+        assert_eq!(keys.look_up(text.expose(), LATER), KeyLookup::Expired { name: "short".to_owned() });
     }
 }
 
@@ -101,7 +101,7 @@ fn a_key_may_hold_to_the_end_of_the_calendar() {
         let (_, text) =
             keys.create(NewKey { expires: Some(expires), ..new(name, Role::Reader) }, &admin(), NOW).unwrap();
         for keys in [&keys, &open(folder.path())] {
-            assert!(matches!(keys.look_up(text.expose(), UnixMillis(UnixMillis::LAST.0 - 1)), Known::Key(_)));
+            assert!(matches!(keys.look_up(text.expose(), UnixMillis(UnixMillis::LAST.0 - 1)), KeyLookup::Key(_)));
         }
     }
 }
@@ -165,7 +165,7 @@ fn keys_of_version_1_are_admins_and_the_file_becomes_version_2() {
     let old = format!(r#"{{"version":1,"keys":[{},{}]}}"#, entry("admin", "one"), entry("b", "two"));
     fs::write(&path, old).unwrap();
     for keys in [open(folder.path()), open(folder.path())] {
-        assert_eq!(keys.look_up("one", NOW), Known::Key(Arc::new(admin())));
+        assert_eq!(keys.look_up("one", NOW), KeyLookup::Key(Arc::new(admin())));
         assert_eq!(name_of(&keys, "two").as_deref(), Some("b"));
         assert!(keys.list().iter().all(|info| info.created == "2023-11-14T22:13:20.000Z"));
         let kept: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

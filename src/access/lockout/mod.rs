@@ -59,7 +59,7 @@ struct State {
 }
 
 /// A caller's address and credentials.
-pub(super) struct Claim<'a> {
+pub(super) struct AttemptRequest<'a> {
     pub(super) address: Option<IpAddr>,
     pub(super) credentials: &'a Credentials,
     /// The name of an expired key, for reports; its credentials name no login.
@@ -67,7 +67,7 @@ pub(super) struct Claim<'a> {
 }
 
 /// The result of trying to begin an attempt.
-pub(super) enum Begun<'a> {
+pub(super) enum BeginOutcome<'a> {
     Attempt(Attempt<'a>),
     /// Too many failures; this is the remaining wait.
     Locked(Duration),
@@ -80,13 +80,13 @@ pub(super) struct Attempt<'a> {
     lockout: &'a Lockout,
     /// Without a connection there is no address and no pair.
     pair: Option<Subject>,
-    others: Vec<(Subject, u32)>,
+    wider_subjects: Vec<(Subject, u32)>,
     address: Option<IpAddr>,
     /// For reports.
     login: Option<String>,
     /// Whether it may be guessing a secret chosen by a person.
     pub(super) is_of_login: bool,
-    is_settled: bool,
+    has_ended: bool,
 }
 
 impl Lockout {
@@ -98,40 +98,48 @@ impl Lockout {
     }
 
     /// Begins an attempt, if allowed.
-    pub(super) fn begin(&self, claim: Claim<'_>) -> Begun<'_> {
+    pub(super) fn begin(&self, request: AttemptRequest<'_>) -> BeginOutcome<'_> {
         let now = Instant::now();
-        let Claim { address, credentials, expired_key } = claim;
+        let AttemptRequest { address, credentials, expired_key } = request;
         let address = address.map(client_network);
         let login = credentials.login();
         // Different spellings that some system may accept for the same login count together.
         let counted = login.as_deref().map(str::to_lowercase);
         let shown = match &counted {
-            Some(login) => subjects::Shown::Login(login.clone()),
-            None => subjects::Shown::Credentials(credentials.digest(&self.salt)),
+            Some(login) => subjects::PresentedCredentials::Login(login.clone()),
+            None => subjects::PresentedCredentials::Credentials(credentials.digest(&self.salt)),
         };
         let pair = address.map(|address| Subject::Pair(address, shown));
         let mut state = self.state();
         let is_known = pair.as_ref().is_some_and(|pair| state.subjects.is_known(pair, now));
-        let others = if is_known { Vec::new() } else { self.others(address, counted) };
+        let wider_subjects = if is_known { Vec::new() } else { self.wider_subjects(address, counted) };
         let all = || {
-            let others = others.iter().map(|(subject, limit)| (subject, *limit));
-            others.chain(pair.iter().map(|pair| (pair, self.limit)))
+            let wider_subjects = wider_subjects.iter().map(|(subject, limit)| (subject, *limit));
+            wider_subjects.chain(pair.iter().map(|pair| (pair, self.limit)))
         };
         if let Some(wait) = all().filter_map(|(subject, _)| state.subjects.wait(subject, now)).max() {
-            state.reports.note(address, None, now);
-            return Begun::Locked(wait);
+            state.reports.count_attempt(address, None, now);
+            return BeginOutcome::Locked(wait);
         }
         if !all().all(|(subject, limit)| state.subjects.has_room(subject, limit, now)) {
-            return Begun::Full;
+            return BeginOutcome::Full;
         }
         all().for_each(|(subject, limit)| state.subjects.begin(subject, limit, now));
         let is_of_login = login.is_some();
         let login = login.or(expired_key);
-        Begun::Attempt(Attempt { lockout: self, pair, others, address, login, is_of_login, is_settled: false })
+        BeginOutcome::Attempt(Attempt {
+            lockout: self,
+            pair,
+            wider_subjects,
+            address,
+            login,
+            is_of_login,
+            has_ended: false,
+        })
     }
 
     /// The subjects of the attempt other than its pair, with their limits.
-    fn others(&self, address: Option<IpAddr>, login: Option<String>) -> Vec<(Subject, u32)> {
+    fn wider_subjects(&self, address: Option<IpAddr>, login: Option<String>) -> Vec<(Subject, u32)> {
         let address = address.map(|address| (Subject::Address(address), self.limit.saturating_mul(ADDRESS_FACTOR)));
         let login = login.map(|login| (Subject::Login(login), self.limit.saturating_mul(LOGIN_FACTOR)));
         address.into_iter().chain(login).collect()
@@ -143,13 +151,13 @@ impl Lockout {
     }
 
     /// The reports that are due; to be called periodically.
-    pub(super) fn due(&self) -> Vec<FailedAttempts> {
-        self.state().reports.due(Instant::now())
+    pub(super) fn due_reports(&self) -> Vec<FailedAttempts> {
+        self.state().reports.due_reports(Instant::now())
     }
 
     /// The remaining reports, at shutdown.
-    pub(super) fn rest(&self) -> Vec<FailedAttempts> {
-        self.state().reports.rest(Instant::now())
+    pub(super) fn remaining_reports(&self) -> Vec<FailedAttempts> {
+        self.state().reports.remaining_reports(Instant::now())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -161,16 +169,16 @@ impl Attempt<'_> {
     /// The caller was identified.
     pub(super) fn succeeded(mut self) {
         let now = Instant::now();
-        self.settle(|state, attempt| {
+        self.end(|state, attempt| {
             attempt.pair.iter().for_each(|pair| state.subjects.succeed(pair, now));
-            attempt.others.iter().for_each(|(subject, _)| state.subjects.give_back(subject));
+            attempt.wider_subjects.iter().for_each(|(subject, _)| state.subjects.release(subject));
         });
     }
 
     /// No system was available.
     pub(super) fn cancel(mut self) {
-        self.settle(|state, attempt| {
-            attempt.subjects().for_each(|subject| state.subjects.give_back(subject));
+        self.end(|state, attempt| {
+            attempt.subjects().for_each(|subject| state.subjects.release(subject));
         });
     }
 
@@ -182,20 +190,20 @@ impl Attempt<'_> {
 
     fn fail(&mut self) {
         let now = Instant::now();
-        self.settle(|state, attempt| {
+        self.end(|state, attempt| {
             attempt.subjects().for_each(|subject| state.subjects.fail(subject, now));
-            state.reports.note(attempt.address, attempt.login.as_deref(), now);
+            state.reports.count_attempt(attempt.address, attempt.login.as_deref(), now);
         });
     }
 
     fn subjects(&self) -> impl Iterator<Item = &Subject> {
-        self.others.iter().map(|(subject, _)| subject).chain(&self.pair)
+        self.wider_subjects.iter().map(|(subject, _)| subject).chain(&self.pair)
     }
 
-    fn settle(&mut self, outcome: impl FnOnce(&mut State, &Self)) {
-        if !self.is_settled {
+    fn end(&mut self, outcome: impl FnOnce(&mut State, &Self)) {
+        if !self.has_ended {
             outcome(&mut self.lockout.state(), self);
-            self.is_settled = true;
+            self.has_ended = true;
             self.lockout.ended.notify_waiters();
         }
     }

@@ -23,13 +23,13 @@ pub struct FailedAttempts {
 
 #[derive(Default)]
 pub(super) struct Reports {
-    addresses: HashMap<Option<IpAddr>, Record>,
+    addresses: HashMap<Option<IpAddr>, AddressRecord>,
     budget: Budget,
     /// Attempts left out of all reports so far, because there would have been too many.
     unreported: u64,
 }
 
-struct Record {
+struct AddressRecord {
     last: Instant,
     reported: Option<Instant>,
     /// Attempts since.
@@ -57,11 +57,11 @@ impl Budget {
 
 impl Reports {
     /// Counts an attempt for a later report.
-    pub(super) fn note(&mut self, address: Option<IpAddr>, login: Option<&str>, now: Instant) {
+    pub(super) fn count_attempt(&mut self, address: Option<IpAddr>, login: Option<&str>, now: Instant) {
         if !self.addresses.contains_key(&address) {
             self.make_room(now);
         }
-        let fresh = Record { last: now, reported: None, attempts: 0, login: None };
+        let fresh = AddressRecord { last: now, reported: None, attempts: 0, login: None };
         let record = self.addresses.entry(address).or_insert(fresh);
         record.attempts += 1;
         record.last = now;
@@ -85,7 +85,7 @@ impl Reports {
     }
 
     /// All reports that are due.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<FailedAttempts> {
+    pub(super) fn due_reports(&mut self, now: Instant) -> Vec<FailedAttempts> {
         let waiting = self.addresses.iter().filter(|(_, record)| record.attempts > 0);
         let waiting: Vec<_> = waiting.map(|(address, _)| *address).collect();
         let mut due: Vec<_> = waiting.into_iter().filter_map(|address| self.report(address, now)).collect();
@@ -97,9 +97,9 @@ impl Reports {
     }
 
     /// All unreported attempts, at shutdown.
-    pub(super) fn rest(&mut self, now: Instant) -> Vec<FailedAttempts> {
+    pub(super) fn remaining_reports(&mut self, now: Instant) -> Vec<FailedAttempts> {
         self.addresses.values_mut().for_each(|record| record.reported = None);
-        self.due(now)
+        self.due_reports(now)
     }
 
     /// Removes addresses without anything to report, or else the address that was quiet the longest.
@@ -107,7 +107,7 @@ impl Reports {
         if self.addresses.len() < MAX_ADDRESSES {
             return;
         }
-        let is_over = |record: &Record| record.attempts == 0 && now - record.last > REPORT_INTERVAL;
+        let is_over = |record: &AddressRecord| record.attempts == 0 && now - record.last > REPORT_INTERVAL;
         self.addresses.retain(|_, record| !is_over(record));
         let quiet = self.addresses.iter().min_by_key(|(_, record)| record.last).map(|(quiet, _)| *quiet);
         if self.addresses.len() >= MAX_ADDRESSES
@@ -135,47 +135,47 @@ mod tests {
         login: Option<&str>,
         now: Instant,
     ) -> Option<FailedAttempts> {
-        reports.note(address, login, now);
+        reports.count_attempt(address, login, now);
         reports.report(address, now)
     }
 
     #[test]
     fn the_first_failure_is_reported_at_once_and_the_rest_of_the_minute_together() {
         let (mut reports, mut now) = (Reports::default(), Instant::now());
-        let told = |attempts, login: Option<&str>| FailedAttempts {
+        let expected_report = |attempts, login: Option<&str>| FailedAttempts {
             address: address(1),
             login: login.map(str::to_owned),
             attempts,
         };
-        assert_eq!(failed(&mut reports, address(1), Some("a"), now), Some(told(1, Some("a"))));
+        assert_eq!(failed(&mut reports, address(1), Some("a"), now), Some(expected_report(1, Some("a"))));
         for _ in 0..5 {
             assert_eq!(failed(&mut reports, address(1), Some("b"), now), None);
         }
-        assert_eq!(reports.due(now), []);
+        assert_eq!(reports.due_reports(now), []);
         now += REPORT_INTERVAL;
-        assert_eq!(reports.due(now), [told(5, Some("b"))]);
+        assert_eq!(reports.due_reports(now), [expected_report(5, Some("b"))]);
         now += REPORT_INTERVAL;
-        assert_eq!(reports.due(now), []);
-        assert_eq!(failed(&mut reports, address(1), None, now), Some(told(1, None)));
+        assert_eq!(reports.due_reports(now), []);
+        assert_eq!(failed(&mut reports, address(1), None, now), Some(expected_report(1, None)));
         assert_eq!(failed(&mut reports, address(1), Some("c"), now), None);
-        assert_eq!(reports.due(now), []);
-        assert_eq!(reports.rest(now), [told(1, Some("c"))], "as there will be no later");
+        assert_eq!(reports.due_reports(now), []);
+        assert_eq!(reports.remaining_reports(now), [expected_report(1, Some("c"))], "as there will be no later");
     }
 
     #[test]
     fn neither_memory_nor_the_journal_grows_with_the_number_of_attackers() {
         let (mut reports, now) = (Reports::default(), Instant::now());
         let attackers = u32::try_from(MAX_ADDRESSES).unwrap() + 1000;
-        let mut told = 0;
+        let mut reported = 0;
         for host in 0..attackers {
             let address = Some(IpAddr::from((host + 1).to_be_bytes()));
-            told += failed(&mut reports, address, None, now).map_or(0, |it| it.attempts);
+            reported += failed(&mut reports, address, None, now).map_or(0, |it| it.attempts);
         }
-        assert_eq!(told, u64::from(MAX_REPORTS));
+        assert_eq!(reported, u64::from(MAX_REPORTS));
         assert_eq!(reports.addresses.len(), MAX_ADDRESSES);
-        let due = reports.due(now + REPORT_INTERVAL + SECOND);
+        let due = reports.due_reports(now + REPORT_INTERVAL + SECOND);
         assert!(due.len() <= MAX_REPORTS as usize + 1, "{}", due.len());
-        told += due.iter().map(|it| it.attempts).sum::<u64>();
-        assert_eq!(told, u64::from(attackers), "each attempt is told of once");
+        reported += due.iter().map(|it| it.attempts).sum::<u64>();
+        assert_eq!(reported, u64::from(attackers), "each attempt is told of once");
     }
 }

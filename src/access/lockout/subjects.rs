@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// Maximum number of subjects remembered.
 pub(super) const MAX_SUBJECTS: usize = 10_000;
 /// How many subjects are removed at once if there is no room.
-const FORGOTTEN_AT_ONCE: usize = MAX_SUBJECTS / 20;
+const EVICTED_AT_ONCE: usize = MAX_SUBJECTS / 20;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long a success is remembered.
@@ -17,12 +17,12 @@ const KNOWN_FOR: Duration = Duration::from_secs(24 * 3600);
 pub(super) enum Subject {
     Address(IpAddr),
     Login(String),
-    Pair(IpAddr, Shown),
+    Pair(IpAddr, PresentedCredentials),
 }
 
 /// The credentials that an address presents.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Shown {
+pub(super) enum PresentedCredentials {
     /// The login that basic credentials name, whatever the password.
     Login(String),
     /// Other credentials, by a salted hash.
@@ -31,10 +31,10 @@ pub(super) enum Shown {
 
 pub(super) struct Subjects {
     longest: Duration,
-    records: HashMap<Subject, Record>,
+    records: HashMap<Subject, SubjectRecord>,
 }
 
-struct Record {
+struct SubjectRecord {
     failures: u32,
     /// Attempts in progress.
     pending: u32,
@@ -45,7 +45,7 @@ struct Record {
     limit: u32,
 }
 
-impl Record {
+impl SubjectRecord {
     fn is_known(&self, now: Instant) -> bool {
         self.known_until.is_some_and(|until| now < until)
     }
@@ -61,7 +61,7 @@ impl Record {
 
     /// Subjects of the least worth are removed first. A remembered success is worth as much as failures up to the
     /// limit.
-    fn worth(&self, now: Instant) -> (bool, bool, u32, Instant) {
+    fn eviction_priority(&self, now: Instant) -> (bool, bool, u32, Instant) {
         let known = if self.is_known(now) { self.limit } else { 0 };
         (self.pending > 0, self.is_locked(now), self.failures.max(known), self.last)
     }
@@ -95,12 +95,12 @@ impl Subjects {
         if !self.records.contains_key(subject) {
             self.make_room(now);
         }
-        let fresh = Record { failures: 0, pending: 0, last: now, locked_until: None, known_until: None, limit };
+        let fresh = SubjectRecord { failures: 0, pending: 0, last: now, locked_until: None, known_until: None, limit };
         self.records.entry(subject.clone()).or_insert(fresh).pending += 1;
     }
 
     /// Records that an attempt ended without a result.
-    pub(super) fn give_back(&mut self, subject: &Subject) {
+    pub(super) fn release(&mut self, subject: &Subject) {
         if let Some(record) = self.records.get_mut(subject) {
             record.pending = record.pending.saturating_sub(1);
         }
@@ -108,7 +108,7 @@ impl Subjects {
 
     /// Records a failure. From the limit on, each further one doubles the wait.
     pub(super) fn fail(&mut self, subject: &Subject, now: Instant) {
-        self.give_back(subject);
+        self.release(subject);
         let Some(record) = self.records.get_mut(subject) else { return };
         if now - record.last > self.longest {
             record.failures = 0;
@@ -123,7 +123,7 @@ impl Subjects {
 
     /// Records a success of this pair.
     pub(super) fn succeed(&mut self, pair: &Subject, now: Instant) {
-        self.give_back(pair);
+        self.release(pair);
         if let Some(record) = self.records.get_mut(pair) {
             (record.failures, record.locked_until) = (0, None);
             record.known_until = Some(now + KNOWN_FOR);
@@ -136,15 +136,15 @@ impl Subjects {
         }
         let longest = self.longest;
         self.records.retain(|_, record| !record.is_over(now, longest));
-        let excess = self.records.len().checked_sub(MAX_SUBJECTS - FORGOTTEN_AT_ONCE);
+        let excess = self.records.len().checked_sub(MAX_SUBJECTS - EVICTED_AT_ONCE);
         let Some(excess) = excess.filter(|excess| *excess > 0) else { return };
-        let mut worth: Vec<_> = self.records.values().map(|record| record.worth(now)).collect();
-        worth.sort_unstable();
-        let Some(least_kept) = worth.get(excess).copied() else { return };
+        let mut eviction_priority: Vec<_> = self.records.values().map(|record| record.eviction_priority(now)).collect();
+        eviction_priority.sort_unstable();
+        let Some(least_kept) = eviction_priority.get(excess).copied() else { return };
         // Subjects of equal worth are removed or kept together, as far as there is room.
         let mut left = excess;
         self.records.retain(|_, record| {
-            let goes = left > 0 && record.worth(now) <= least_kept && record.pending == 0;
+            let goes = left > 0 && record.eviction_priority(now) <= least_kept && record.pending == 0;
             left -= usize::from(goes);
             !goes
         });

@@ -3,11 +3,11 @@ use serde_json::{Value, json};
 use super::{Asked, Log, Other, basic, caller, shown, text};
 use crate::access::{Credentials, Realm, Role};
 
-const NOTHING: [(&str, &str); 0] = [];
+const NO_ANSWERS: [(&str, &str); 0] = [];
 
 #[tokio::test]
 async fn without_an_authority_only_those_who_read_by_role_may() {
-    let log = Log::new(&NOTHING);
+    let log = Log::new(&NO_ANSWERS);
     let ask = async |role: Role, spaces: &[&str]| {
         let caller = caller(Realm::ApiKey, "a", &[text(role, spaces)]);
         log.permit(&caller, &Credentials::default(), "team", "t", &["1"]).await

@@ -63,8 +63,8 @@ pub(super) fn filter(parameters: &mut Parameters, now: UnixMillis) -> Result<(St
 /// Parses KQL. The error message shows the position of the error in the text.
 fn parse(text: &str, now: UnixMillis) -> Result<Filter, Failure> {
     kql::parse(text, now).map_err(|error| {
-        let pointed = error.pointed();
-        let place: Vec<_> = pointed.lines().take(2).collect();
+        let rendered = error.render();
+        let place: Vec<_> = rendered.lines().take(2).collect();
         Failure::parameter(FILTER.name, format!("{error}\n{}", place.join("\n")))
     })
 }

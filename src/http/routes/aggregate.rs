@@ -20,8 +20,8 @@ use crate::{
     schema::{Field, Kind},
     time::format_time,
     wire::{
-        AggregateAnswer, HistogramAnswer, Interval, Percentile, PercentilesAnswer, Statistics, StatsAnswer, Term,
-        TermsAnswer,
+        AggregateAnswer, FieldStatistics, HistogramAnswer, HistogramBucket, Percentile, PercentilesAnswer, StatsAnswer,
+        Term, TermsAnswer,
     },
 };
 
@@ -68,13 +68,16 @@ impl From<Aggregated> for AggregateAnswer {
                 Self::Terms(TermsAnswer { field: path(field), terms, distinct, without })
             }
             Aggregated::Histogram { field, interval, buckets } => {
-                let interval_of = |(start, count)| Interval { start: format_time(start), count };
+                let interval_of = |(start, count)| HistogramBucket { start: format_time(start), count };
                 let histogram = buckets.into_iter().map(interval_of).collect();
                 Self::Histogram(HistogramAnswer { field: path(field), interval, histogram })
             }
             Aggregated::Statistics { field, statistics: query::Statistics { values, min, max, sum } } => {
                 let avg = (values > 0).then(|| sum / values as f64);
-                Self::Stats(StatsAnswer { field: path(field), stats: Statistics { count: values, min, max, sum, avg } })
+                Self::Stats(StatsAnswer {
+                    field: path(field),
+                    stats: FieldStatistics { count: values, min, max, sum, avg },
+                })
             }
             Aggregated::Percentiles { field, percentiles } => {
                 let percentiles =

@@ -154,7 +154,7 @@ fn read_expiry(text: &str, now: UnixMillis) -> Result<UnixMillis, Failure> {
         let millis = i64::try_from(from_now.as_millis()).unwrap_or(i64::MAX);
         return Ok(UnixMillis(now.0.saturating_add(millis)));
     }
-    UnixMillis::written(text).ok_or_else(|| {
+    UnixMillis::parse(text).ok_or_else(|| {
         let expected = "expected a time such as 2030-01-31T00:00:00Z, or a duration from now such as 90d";
         Failure::invalid(format!("[request body.expires]: {expected}; found {text:?}"))
     })

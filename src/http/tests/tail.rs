@@ -165,7 +165,7 @@ async fn a_new_chain_is_followed_from_its_beginning() {
 /// An event that was received at this time.
 fn received(chain: [u8; 16], sequence: u64, time: &str) -> SealedEvent {
     let draft = draft().with("event.id", format!("{}.{sequence}", chain[0]));
-    draft.written(position(ChainId::from_bytes(chain), sequence), |document| {
+    draft.sealed_with(position(ChainId::from_bytes(chain), sequence), |document| {
         document.to_string().replace("2026-11-24T12:00:00.001Z", time)
     })
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::syntax::Span;
 
 /// Maximum width of an excerpt, in characters.
-const WIDEST: usize = 100;
+const MAX_EXCERPT_WIDTH: usize = 100;
 
 /// A position in the text of a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +34,17 @@ pub struct KqlError {
 
 /// A message, and the part of the text that it is about.
 #[derive(Debug)]
-pub(super) struct Complaint {
+pub(super) struct SpannedError {
     pub(super) span: Span,
     pub(super) message: String,
 }
 
-impl Complaint {
+impl SpannedError {
     pub(super) fn new(span: Span, message: impl Into<String>) -> Self {
         Self { span, message: message.into() }
     }
 
-    pub(super) fn about(self, text: &str) -> KqlError {
+    pub(super) fn locate(self, text: &str) -> KqlError {
         let offset = (0..=self.span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let (before, after) = text.split_at_checked(offset).unwrap_or((text, ""));
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -52,12 +52,12 @@ impl Complaint {
         let line_rest = after.split('\n').next().unwrap_or_default();
         let position = Position { offset, line: before.matches('\n').count() + 1, column: in_line.chars().count() + 1 };
 
-        let skipped = (position.column - 1).saturating_sub(WIDEST / 2);
+        let skipped = (position.column - 1).saturating_sub(MAX_EXCERPT_WIDTH / 2);
         let mut excerpt: String = in_line.chars().skip(skipped).map(visible).collect();
         let indent = width(&excerpt);
         let faulty = line_rest.get(..self.span.end.saturating_sub(offset)).unwrap_or(line_rest);
-        let shown: String = line_rest.chars().take(WIDEST / 2).map(visible).collect();
-        let faulty: String = faulty.chars().take(WIDEST / 2).map(visible).collect();
+        let shown: String = line_rest.chars().take(MAX_EXCERPT_WIDTH / 2).map(visible).collect();
+        let faulty: String = faulty.chars().take(MAX_EXCERPT_WIDTH / 2).map(visible).collect();
         excerpt.push_str(shown.trim_end());
         let message = self.message.chars().fold(String::new(), |mut message, character| {
             // Names and values in the message are raw input.
@@ -83,7 +83,7 @@ fn width(text: &str) -> usize {
 
 impl KqlError {
     /// Returns the line at fault, carets under the position, and the message, without a trailing line break.
-    pub fn pointed(&self) -> String {
+    pub fn render(&self) -> String {
         format!("{}\n{}{}\n{}", self.excerpt, " ".repeat(self.indent), "^".repeat(self.width), self.message)
     }
 }

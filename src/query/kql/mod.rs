@@ -20,27 +20,27 @@ use crate::{
     event::UnixMillis,
     schema::{self, Field, Kind, Search},
 };
-use error::Complaint;
+use error::SpannedError;
 use syntax::Span;
 
 /// Maximum length of a filter, in bytes.
-pub const LONGEST_TEXT: usize = 16 * 1024;
+pub const MAX_BYTES: usize = 16 * 1024;
 /// Maximum nesting depth of parentheses and braces.
-pub const MOST_NESTED: usize = 64;
+pub const MAX_NESTING: usize = 64;
 /// Maximum number of tests of values and words in a filter. A value that is tested in several fields counts once for
 /// each. Every store must take what is accepted here, and OpenSearch, whose own limit is 1,024, counts tests of
 /// numbers, dates and addresses twice.
-pub const MOST_CLAUSES: usize = 500;
+pub const MAX_CLAUSES: usize = 500;
 
 /// Parses a filter. Blank text matches everything.
 pub fn parse(text: &str, now: UnixMillis) -> Result<Filter, KqlError> {
-    read(text, now).map_err(|complaint| complaint.about(text))
+    read(text, now).map_err(|error| error.locate(text))
 }
 
-fn read(text: &str, now: UnixMillis) -> Result<Filter, Complaint> {
-    if text.len() > LONGEST_TEXT {
-        let message = format!("The filter has {} bytes, but may have at most {LONGEST_TEXT}", text.len());
-        return Err(Complaint::new(Span { start: LONGEST_TEXT, end: text.len() }, message));
+fn read(text: &str, now: UnixMillis) -> Result<Filter, SpannedError> {
+    if text.len() > MAX_BYTES {
+        let message = format!("The filter has {} bytes, but may have at most {MAX_BYTES}", text.len());
+        return Err(SpannedError::new(Span { start: MAX_BYTES, end: text.len() }, message));
     }
     match parser::parse(text)? {
         Some(expression) => resolve::filter(&expression, now),

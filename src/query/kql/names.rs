@@ -1,7 +1,7 @@
 //! Resolves names to fields.
 
 use super::{
-    error::Complaint,
+    error::SpannedError,
     syntax::{Literal, pieces},
 };
 use crate::{
@@ -55,34 +55,34 @@ pub(super) const TEXTS: [&str; 2] = ["message", "error.message"];
 pub(super) struct Target {
     pub(super) subject: Subject,
     pub(super) field: &'static Field,
-    pub(super) by: By,
+    pub(super) index: IndexChoice,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum IndexChoice {
     /// The field's default index.
-    Itself(Way),
+    Default(IndexKind),
     /// An index with a name of its own, such as `message.keyword`. It may lack a value where the field has one.
-    Named(Way),
+    Named(IndexKind),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum IndexKind {
     Value,
     Words,
 }
 
-impl By {
-    pub(super) fn way(self) -> Way {
+impl IndexChoice {
+    pub(super) fn kind(self) -> IndexKind {
         match self {
-            Self::Itself(way) | Self::Named(way) => way,
+            Self::Default(kind) | Self::Named(kind) => kind,
         }
     }
 }
 
 /// The fields that a name denotes.
 #[derive(Debug, PartialEq)]
-pub(super) enum Names {
+pub(super) enum ResolvedName {
     One(Target),
     /// For a name with wildcards, or no name: those that can have the value are searched.
     Several(Vec<Target>),
@@ -93,8 +93,8 @@ pub(super) enum Names {
 impl Target {
     pub(super) fn of(field: &'static Field) -> Self {
         let is_text = matches!(field.kind, Kind::Text | Kind::Json) || field.search == Search::Words;
-        let way = if is_text { Way::Words } else { Way::Value };
-        Self { subject: Subject::Field(field), field, by: By::Itself(way) }
+        let kind = if is_text { IndexKind::Words } else { IndexKind::Value };
+        Self { subject: Subject::Field(field), field, index: IndexChoice::Default(kind) }
     }
 
     /// Returns the nested field that contains this one.
@@ -115,19 +115,21 @@ fn searchable(group: Option<&'static Field>) -> impl Iterator<Item = &'static Fi
 }
 
 /// Returns the fields that are searched for a value without a field.
-pub(super) fn without_field(group: Option<&'static Field>) -> Names {
+pub(super) fn without_field(group: Option<&'static Field>) -> ResolvedName {
     let is_usual = |field: &&Field| IDENTIFYING.contains(&field.path) || TEXTS.contains(&field.path);
-    Names::Several(searchable(group).filter(|field| group.is_some() || is_usual(field)).map(Target::of).collect())
+    ResolvedName::Several(
+        searchable(group).filter(|field| group.is_some() || is_usual(field)).map(Target::of).collect(),
+    )
 }
 
 /// Resolves a name. In a group, it is relative to the group or begins with the group's path.
-pub(super) fn resolve(name: &Literal, group: Option<&'static Field>) -> Result<Names, Complaint> {
+pub(super) fn resolve(name: &Literal, group: Option<&'static Field>) -> Result<ResolvedName, SpannedError> {
     let Some(text) = name.text() else { return resolve_pattern(name, group) };
     let Some(group) = group else { return resolve_path(&text, name) };
     let relative = format!("{}.{text}", group.path);
     let path = if schema::field(&relative).is_none() && text.starts_with(group.path) { text } else { relative };
     match schema::field(&path) {
-        Some(field) if is_within(field, group) => Ok(Names::One(Target::of(field))),
+        Some(field) if is_within(field, group) => Ok(ResolvedName::One(Target::of(field))),
         Some(_) | None => {
             let members = || searchable(Some(group)).filter_map(|field| field.path.get(group.path.len() + 1..));
             let shown = name.shown();
@@ -135,49 +137,49 @@ pub(super) fn resolve(name: &Literal, group: Option<&'static Field>) -> Result<N
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("there are {}", members().collect::<Vec<_>>().join(", ")),
             };
-            Err(Complaint::new(name.span, format!("{} has no field {shown:?}; {hint}", group.path)))
+            Err(SpannedError::new(name.span, format!("{} has no field {shown:?}; {hint}", group.path)))
         }
     }
 }
 
-fn resolve_path(path: &str, name: &Literal) -> Result<Names, Complaint> {
+fn resolve_path(path: &str, name: &Literal) -> Result<ResolvedName, SpannedError> {
     if let Some(field) = schema::field(path) {
-        return Ok(Names::One(Target::of(field)));
+        return Ok(ResolvedName::One(Target::of(field)));
     }
     if let Some((field, label)) =
         Subject::labels().zip(path.strip_prefix("labels.")).filter(|(_, name)| !name.is_empty())
     {
         let subject = Subject::Label(label.to_owned());
-        return Ok(Names::One(Target { subject, field, by: By::Itself(Way::Value) }));
+        return Ok(ResolvedName::One(Target { subject, field, index: IndexChoice::Default(IndexKind::Value) }));
     }
     if let Some(target) = named_index(path) {
-        return Ok(Names::One(target));
+        return Ok(ResolvedName::One(target));
     }
     let prefix = format!("{path}.");
     let members: Vec<Target> =
         searchable(None).filter(|field| field.path.starts_with(&prefix)).map(Target::of).collect();
     if !members.is_empty() {
-        return Ok(Names::Object(members));
+        return Ok(ResolvedName::Object(members));
     }
     let shown: String = name.shown().chars().take(80).collect();
     let hint = suggestion(path).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    Err(Complaint::new(name.span, format!("There is no field {shown:?}{hint}")))
+    Err(SpannedError::new(name.span, format!("There is no field {shown:?}{hint}")))
 }
 
 /// Resolves the engines' second index of a field: `message.keyword`, `user.name.text`.
 fn named_index(path: &str) -> Option<Target> {
-    let (owner, way) = match path.strip_suffix(".keyword") {
-        Some(owner) => (owner, Way::Value),
-        None => (path.strip_suffix(".text")?, Way::Words),
+    let (owner, kind) = match path.strip_suffix(".keyword") {
+        Some(owner) => (owner, IndexKind::Value),
+        None => (path.strip_suffix(".text")?, IndexKind::Words),
     };
     let target = Target::of(schema::field(owner)?);
-    let other = match target.by.way() {
-        Way::Value => Way::Words,
-        Way::Words => Way::Value,
+    let other = match target.index.kind() {
+        IndexKind::Value => IndexKind::Words,
+        IndexKind::Words => IndexKind::Value,
     };
-    let is_only_words = target.field.search == Search::Words && way == Way::Words;
-    let has_it = target.field.search == Search::ValueAndWords && way == other || is_only_words;
-    has_it.then_some(Target { by: By::Named(way), ..target })
+    let is_only_words = target.field.search == Search::Words && kind == IndexKind::Words;
+    let has_it = target.field.search == Search::ValueAndWords && kind == other || is_only_words;
+    has_it.then_some(Target { index: IndexChoice::Named(kind), ..target })
 }
 
 /// Suggests a similar path, or one whose last part is the name.
@@ -190,16 +192,16 @@ fn suggestion(path: &str) -> Option<String> {
     closest(path, paths()).or_else(ending).map(str::to_owned)
 }
 
-fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<Names, Complaint> {
+fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<ResolvedName, SpannedError> {
     let pattern = Pattern::new(pieces(&name.symbols));
     let labels = pattern.pieces().first().filter(|first| first.starts_with("labels."));
     if let Some(first) = labels {
         if name.shown() == "labels.*" && group.is_none() {
-            return Ok(Names::Several(Subject::labels().map(Target::of).into_iter().collect()));
+            return Ok(ResolvedName::Several(Subject::labels().map(Target::of).into_iter().collect()));
         }
         let message =
             format!("Labels cannot be selected by a part of their name ({first}*); labels.* selects all of them");
-        return Err(Complaint::new(name.span, message));
+        return Err(SpannedError::new(name.span, message));
     }
     let is_meant = |field: &&'static Field| {
         let member = group.and_then(|outer| field.path.get(outer.path.len() + 1..));
@@ -208,15 +210,15 @@ fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<Name
     let fields: Vec<Target> = searchable(group).filter(is_meant).map(Target::of).collect();
     if fields.is_empty() {
         let shown: String = name.shown().chars().take(80).collect();
-        return Err(Complaint::new(name.span, format!("There is no field like {shown:?}")));
+        return Err(SpannedError::new(name.span, format!("There is no field like {shown:?}")));
     }
-    Ok(Names::Several(fields))
+    Ok(ResolvedName::Several(fields))
 }
 
 /// Resolves the name before `{` to a nested field.
-pub(super) fn group(name: &Literal, outer: Option<&'static Field>) -> Result<&'static Field, Complaint> {
+pub(super) fn group(name: &Literal, outer: Option<&'static Field>) -> Result<&'static Field, SpannedError> {
     let Some(text) = name.text() else {
-        return Err(Complaint::new(name.span, "The name before \"{\" takes no wildcard"));
+        return Err(SpannedError::new(name.span, "The name before \"{\" takes no wildcard"));
     };
     let path = outer.map_or_else(|| text.clone(), |outer| format!("{}.{text}", outer.path));
     let nested = || FIELDS.iter().filter(|field| field.kind == Kind::Nested).map(|field| field.path);
@@ -232,7 +234,7 @@ pub(super) fn group(name: &Literal, outer: Option<&'static Field>) -> Result<&'s
                 || format!("{{ }} is for the fields of one object of {}", nested().collect::<Vec<_>>().join(", ")),
                 |near| format!("did you mean {near}?"),
             );
-            Err(Complaint::new(name.span, format!("{what}; {hint}")))
+            Err(SpannedError::new(name.span, format!("{what}; {hint}")))
         }
     }
 }

@@ -1,14 +1,14 @@
-//! A recursive-descent parser. Nesting is limited to [`MOST_NESTED`], and each character is read a bounded number of
+//! A recursive-descent parser. Nesting is limited to [`MAX_NESTING`], and each character is read a bounded number of
 //! times.
 
 use super::{
-    MOST_NESTED,
-    error::Complaint,
+    MAX_NESTING,
+    error::SpannedError,
     syntax::{Comparison, Expression, Literal, Span, Symbol, Values},
 };
 use crate::schema::{self, Kind};
 
-type Parsed<T> = Result<T, Complaint>;
+type Parsed<T> = Result<T, SpannedError>;
 
 const AFTER_CONDITION: &str = "AND, OR";
 const AFTER_LITERAL: &str = "\":\", \"<\", \"<=\", \">\", \">=\", AND, OR";
@@ -142,8 +142,8 @@ impl<'a> Parser<'a> {
     fn enclosed<T>(&mut self, close: char, inner: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<T> {
         let open = Span { start: self.at, end: self.at + 1 };
         self.nested += 1;
-        if self.nested > MOST_NESTED {
-            return Err(Complaint::new(open, format!("The filter is nested deeper than {MOST_NESTED} levels")));
+        if self.nested > MAX_NESTING {
+            return Err(SpannedError::new(open, format!("The filter is nested deeper than {MAX_NESTING} levels")));
         }
         self.step();
         self.skip_blanks();
@@ -217,7 +217,7 @@ impl<'a> Parser<'a> {
                     let hint =
                         if self.text.ends_with("\\\"") { "; the last one is escaped by the \\ before it" } else { "" };
                     let span = Span { start, end: start + 1 };
-                    return Err(Complaint::new(span, format!("Expected a closing quote for this one{hint}")));
+                    return Err(SpannedError::new(span, format!("Expected a closing quote for this one{hint}")));
                 }
                 Some('"') => {
                     self.step();
@@ -340,7 +340,7 @@ impl<'a> Parser<'a> {
             let found = next.map(|next| format!("\\{next}")).unwrap_or_else(|| "\\".to_owned());
             let end = start + 1 + next.map_or(0, char::len_utf8);
             let hint = "write \\\\ for a backslash, or put the text in quotes";
-            Complaint::new(Span { start, end }, format!("Expected a known escape, found \"{found}\"; {hint}"))
+            SpannedError::new(Span { start, end }, format!("Expected a known escape, found \"{found}\"; {hint}"))
         })
     }
 
@@ -372,7 +372,7 @@ impl<'a> Parser<'a> {
         rest.split_at_checked(rest.len() - rest.trim_start().len()).map_or("", |(blanks, _)| blanks)
     }
 
-    fn unexpected(&self, expected: &str) -> Complaint {
+    fn unexpected(&self, expected: &str) -> SpannedError {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let word = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
         let length = word.max(rest.chars().next().map_or(0, char::len_utf8));
@@ -394,7 +394,7 @@ impl<'a> Parser<'a> {
             _ => "",
         };
         let span = Span { start: self.at, end: self.at + length };
-        Complaint::new(span, format!("Expected {expected}, found {shown}{hint}"))
+        SpannedError::new(span, format!("Expected {expected}, found {shown}{hint}"))
     }
 }
 

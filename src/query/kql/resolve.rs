@@ -1,9 +1,9 @@
 //! Resolves a syntax tree to a filter: names to fields, values to tests.
 
 use super::{
-    MOST_CLAUSES,
-    error::Complaint,
-    names::{self, Names, Target},
+    MAX_CLAUSES,
+    error::SpannedError,
+    names::{self, ResolvedName, Target},
     syntax::{Expression, Literal, Values},
     values::{self, Mismatch},
 };
@@ -13,7 +13,7 @@ use crate::{
     schema::{Field, Kind, Search},
 };
 
-pub(super) fn filter(expression: &Expression, now: UnixMillis) -> Result<Filter, Complaint> {
+pub(super) fn filter(expression: &Expression, now: UnixMillis) -> Result<Filter, SpannedError> {
     Resolver { now, clauses: 0 }.expression(expression, None)
 }
 
@@ -27,7 +27,7 @@ struct Resolver {
 type Group = Option<&'static Field>;
 
 impl Resolver {
-    fn expression(&mut self, expression: &Expression, group: Group) -> Result<Filter, Complaint> {
+    fn expression(&mut self, expression: &Expression, group: Group) -> Result<Filter, SpannedError> {
         match expression {
             Expression::Or(parts) => Ok(Filter::any(self.each(parts, group)?)),
             Expression::And(parts) => Ok(Filter::all(self.each(parts, group)?)),
@@ -39,7 +39,7 @@ impl Resolver {
             Expression::Compare(name, comparison, value) => {
                 let now = self.now;
                 let test = |target: &Target| values::compare(target, *comparison, value, now);
-                let names = ordered(names::resolve(name, group)?, |target| test(target).is_ok());
+                let names = prefer_ordered(names::resolve(name, group)?, |target| test(target).is_ok());
                 self.tests(&names, name, value, group, test)
             }
             Expression::Field(name, values) => {
@@ -58,31 +58,43 @@ impl Resolver {
         }
     }
 
-    fn each(&mut self, parts: &[Expression], group: Group) -> Result<Vec<Filter>, Complaint> {
+    fn each(&mut self, parts: &[Expression], group: Group) -> Result<Vec<Filter>, SpannedError> {
         parts.iter().map(|part| self.expression(part, group)).collect()
     }
 
-    fn values(&mut self, values: &Values, names: &Names, name: &Literal, group: Group) -> Result<Filter, Complaint> {
-        let mut each = |parts: &[Values]| -> Result<Vec<Filter>, Complaint> {
+    fn values(
+        &mut self,
+        values: &Values,
+        names: &ResolvedName,
+        name: &Literal,
+        group: Group,
+    ) -> Result<Filter, SpannedError> {
+        let mut each = |parts: &[Values]| -> Result<Vec<Filter>, SpannedError> {
             parts.iter().map(|part| self.values(part, names, name, group)).collect()
         };
         match values {
-            Values::Or(parts) => Ok(Filter::any(together(each(parts)?))),
+            Values::Or(parts) => Ok(Filter::any(merge_value_lists(each(parts)?))),
             Values::And(parts) => Ok(Filter::all(each(parts)?)),
             Values::Not(inner) => Ok(self.values(inner, names, name, group)?.negated()),
             Values::One(value) => self.equal(names, name, value, group),
         }
     }
 
-    fn equal(&mut self, names: &Names, name: &Literal, value: &Literal, group: Group) -> Result<Filter, Complaint> {
-        if let Names::Object(members) = names
+    fn equal(
+        &mut self,
+        names: &ResolvedName,
+        name: &Literal,
+        value: &Literal,
+        group: Group,
+    ) -> Result<Filter, SpannedError> {
+        if let ResolvedName::Object(members) = names
             && !value.is_any()
         {
             let shown = name.shown();
             let some: Vec<_> = members.iter().take(3).map(|member| member.field.path).collect();
             let message =
                 format!("{shown} is an object; name a field of it, such as {}, or write {shown}.*", some.join(", "));
-            return Err(Complaint::new(name.span, message));
+            return Err(SpannedError::new(name.span, message));
         }
         let now = self.now;
         self.tests(names, name, value, group, |target| values::equal(target, value, now))
@@ -91,30 +103,33 @@ impl Resolver {
     /// Tests one field, or any of several that can have the value.
     fn tests(
         &mut self,
-        names: &Names,
+        names: &ResolvedName,
         name: &Literal,
         value: &Literal,
         group: Group,
         test: impl Fn(&Target) -> Result<Filter, Mismatch>,
-    ) -> Result<Filter, Complaint> {
+    ) -> Result<Filter, SpannedError> {
         match names {
-            Names::One(target) => {
+            ResolvedName::One(target) => {
                 if target.field.search == Search::Never {
                     let message = format!("{} is kept, but not indexed, so it cannot be searched", target.field.path);
-                    return Err(Complaint::new(name.span, message));
+                    return Err(SpannedError::new(name.span, message));
                 }
-                let complain = |mismatch: Mismatch| Complaint::new(value.span, mismatch.message(target, &shown(value)));
-                let found = test(target).map_err(complain)?;
-                self.counted(found, target, value, group)
+                let to_error = |mismatch: Mismatch| {
+                    SpannedError::new(value.span, mismatch.message(target, &quoted_excerpt(value)))
+                };
+                let found = test(target).map_err(to_error)?;
+                self.count_clauses(found, target, value, group)
             }
-            Names::Several(targets) | Names::Object(targets) => {
+            ResolvedName::Several(targets) | ResolvedName::Object(targets) => {
                 let fitting = targets.iter().filter_map(|target| Some((target, test(target).ok()?)));
                 let found: Vec<Filter> = fitting
-                    .map(|(target, found)| self.counted(found, target, value, group))
+                    .map(|(target, found)| self.count_clauses(found, target, value, group))
                     .collect::<Result<_, _>>()?;
                 if found.is_empty() {
-                    let message = format!("No field that matches {} can have {}", shown(name), shown(value));
-                    return Err(Complaint::new(value.span, message));
+                    let message =
+                        format!("No field that matches {} can have {}", quoted_excerpt(name), quoted_excerpt(value));
+                    return Err(SpannedError::new(value.span, message));
                 }
                 Ok(Filter::any(found))
             }
@@ -123,11 +138,17 @@ impl Resolver {
 
     /// Counts the clauses of a test. Outside a group, wraps the test of a field in a nested field into
     /// [`Filter::Element`].
-    fn counted(&mut self, test: Filter, target: &Target, value: &Literal, group: Group) -> Result<Filter, Complaint> {
+    fn count_clauses(
+        &mut self,
+        test: Filter,
+        target: &Target,
+        value: &Literal,
+        group: Group,
+    ) -> Result<Filter, SpannedError> {
         self.clauses += clauses(&test);
-        if self.clauses > MOST_CLAUSES {
-            let message = format!("The filter has more than {MOST_CLAUSES} values and words in all its fields");
-            return Err(Complaint::new(value.span, message));
+        if self.clauses > MAX_CLAUSES {
+            let message = format!("The filter has more than {MAX_CLAUSES} values and words in all its fields");
+            return Err(SpannedError::new(value.span, message));
         }
         Ok(match target.nested().filter(|_| group.is_none()) {
             Some(nested) => Filter::Element(nested, Box::new(test)),
@@ -138,17 +159,17 @@ impl Resolver {
 
 /// If some of several fields can be compared with the value and are not texts, drops the texts: `event.* > 5` is about
 /// numbers.
-fn ordered(names: Names, fits: impl Fn(&Target) -> bool) -> Names {
+fn prefer_ordered(names: ResolvedName, fits: impl Fn(&Target) -> bool) -> ResolvedName {
     let is_text = |target: &Target| matches!(target.field.kind, Kind::Keyword | Kind::Text | Kind::Json);
     match names {
-        Names::Several(targets) if targets.iter().any(|target| !is_text(target) && fits(target)) => {
-            Names::Several(targets.into_iter().filter(|target| !is_text(target)).collect())
+        ResolvedName::Several(targets) if targets.iter().any(|target| !is_text(target) && fits(target)) => {
+            ResolvedName::Several(targets.into_iter().filter(|target| !is_text(target)).collect())
         }
-        names @ (Names::One(_) | Names::Several(_) | Names::Object(_)) => names,
+        names @ (ResolvedName::One(_) | ResolvedName::Several(_) | ResolvedName::Object(_)) => names,
     }
 }
 
-fn shown(literal: &Literal) -> String {
+fn quoted_excerpt(literal: &Literal) -> String {
     let text = literal.shown();
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{:?}", format!("{}…", text.get(..end).unwrap_or_default())),
@@ -167,7 +188,7 @@ fn clauses(filter: &Filter) -> usize {
 }
 
 /// Merges consecutive values of the same field into one list.
-fn together(parts: Vec<Filter>) -> Vec<Filter> {
+fn merge_value_lists(parts: Vec<Filter>) -> Vec<Filter> {
     let mut joined: Vec<Filter> = Vec::new();
     for part in parts {
         let is_joined = match (list(&part), joined.last_mut().and_then(list_mut)) {

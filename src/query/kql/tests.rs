@@ -18,7 +18,7 @@ const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 
 // Filters, as the golden files show them
 
-fn shown(filter: &Filter) -> String {
+fn render(filter: &Filter) -> String {
     match filter {
         Filter::All(parts) if parts.is_empty() => "everything".to_owned(),
         Filter::Any(parts) if parts.is_empty() => "nothing".to_owned(),
@@ -27,54 +27,54 @@ fn shown(filter: &Filter) -> String {
         }
         Filter::All(parts) => format!("all({})", list(parts)),
         Filter::Any(parts) => format!("any({})", list(parts)),
-        Filter::Not(inner) => format!("not({})", shown(inner)),
-        Filter::Element(field, inner) => format!("element of {}({})", field.path, shown(inner)),
+        Filter::Not(inner) => format!("not({})", render(inner)),
+        Filter::Element(field, inner) => format!("element of {}({})", field.path, render(inner)),
         Filter::Value(subject, test) => {
             let name = match subject {
                 Subject::Field(field) => field.path.to_owned(),
                 Subject::Label(label) => format!("label {label:?}"),
             };
-            format!("{name} {}", shown_test(test))
+            format!("{name} {}", render_test(test))
         }
     }
 }
 
 fn list(parts: &[Filter]) -> String {
-    parts.iter().map(shown).collect::<Vec<_>>().join("; ")
+    parts.iter().map(render).collect::<Vec<_>>().join("; ")
 }
 
-fn shown_test(test: &Test) -> String {
+fn render_test(test: &Test) -> String {
     match test {
         Test::Exists => "exists".to_owned(),
         Test::OneOf(values) => match values.as_slice() {
-            [one] => format!("is {}", shown_value(one)),
-            values => format!("is one of {}", values.iter().map(shown_value).collect::<Vec<_>>().join(", ")),
+            [one] => format!("is {}", render_value(one)),
+            values => format!("is one of {}", values.iter().map(render_value).collect::<Vec<_>>().join(", ")),
         },
         Test::Range { low, high } => {
             let low = match low {
-                Bound::Included(value) => format!("from {}", shown_value(value)),
-                Bound::Excluded(value) => format!("above {}", shown_value(value)),
+                Bound::Included(value) => format!("from {}", render_value(value)),
+                Bound::Excluded(value) => format!("above {}", render_value(value)),
                 Bound::Unbounded => String::new(),
             };
             let high = match high {
-                Bound::Included(value) => format!("to {}", shown_value(value)),
-                Bound::Excluded(value) => format!("below {}", shown_value(value)),
+                Bound::Included(value) => format!("to {}", render_value(value)),
+                Bound::Excluded(value) => format!("below {}", render_value(value)),
                 Bound::Unbounded => String::new(),
             };
             format!("{low} {high}").trim().to_owned()
         }
-        Test::Like(pattern) => format!("like {}", shown_pattern(pattern)),
+        Test::Like(pattern) => format!("like {}", render_pattern(pattern)),
         Test::Words(words) => format!("has a word of {words:?}"),
         Test::Phrase(words) => format!("has in a row {words:?}"),
-        Test::WordLike(pattern) => format!("has a word like {}", shown_pattern(pattern)),
+        Test::WordLike(pattern) => format!("has a word like {}", render_pattern(pattern)),
     }
 }
 
-fn shown_pattern(pattern: &Pattern) -> String {
+fn render_pattern(pattern: &Pattern) -> String {
     pattern.pieces().iter().map(|piece| format!("{piece:?}")).collect::<Vec<_>>().join("*")
 }
 
-fn shown_value(value: &Value) -> String {
+fn render_value(value: &Value) -> String {
     match value {
         Value::Text(text) => format!("{text:?}"),
         Value::Integer(number) => number.to_string(),
@@ -87,8 +87,8 @@ fn shown_value(value: &Value) -> String {
 
 fn answer(text: &str) -> String {
     match parse(text, NOW) {
-        Ok(filter) => format!("= {}", shown(&filter)),
-        Err(error) => format!("! {}", error.pointed().replace('\n', "\n! ")),
+        Ok(filter) => format!("= {}", render(&filter)),
+        Err(error) => format!("! {}", error.render().replace('\n', "\n! ")),
     }
 }
 
@@ -154,15 +154,15 @@ fn the_filters_in_the_documentation_are_answered_as_documented() {
         assert_eq!(parse(&text, NOW).is_err(), is_refused, "{text}");
     }
     let example = page.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
-    assert_eq!(parse(example.lines().next().unwrap(), NOW).unwrap_err().pointed(), example);
+    assert_eq!(parse(example.lines().next().unwrap(), NOW).unwrap_err().render(), example);
 }
 
 #[test]
 fn exceeded_limits_are_reported() {
     let refused = |text: &str| parse(text, NOW).unwrap_err();
     let deep = |levels: usize| format!("{}event.action:a{}", "(".repeat(levels), ")".repeat(levels));
-    assert!(parse(&deep(MOST_NESTED), NOW).is_ok());
-    let error = refused(&deep(MOST_NESTED + 1));
+    assert!(parse(&deep(MAX_NESTING), NOW).is_ok());
+    let error = refused(&deep(MAX_NESTING + 1));
     assert_eq!(error.to_string(), "line 1, column 65: The filter is nested deeper than 64 levels");
     assert!(refused(&deep(8000)).message.contains("64 levels"));
     assert!(refused(&"kibana.saved_objects:{".repeat(700)).message.contains("64 levels"));
@@ -171,25 +171,25 @@ fn exceeded_limits_are_reported() {
     // Siblings do not nest.
     assert!(parse(&vec!["(event.action:(a))"; 100].join(" or "), NOW).is_ok());
 
-    let text = format!("event.action:{}", "a".repeat(LONGEST_TEXT - 13));
+    let text = format!("event.action:{}", "a".repeat(MAX_BYTES - 13));
     assert!(parse(&text, NOW).is_ok());
     assert_eq!(refused(&format!("{text}a")).message, "The filter has 16385 bytes, but may have at most 16384");
-    assert_eq!(refused(&"ü".repeat(10_000)).position.column, LONGEST_TEXT / 2 + 1);
+    assert_eq!(refused(&"ü".repeat(10_000)).position.column, MAX_BYTES / 2 + 1);
 
     let values = |count: usize| format!("event.action:({})", vec!["a"; count].join(" or "));
-    assert!(parse(&values(MOST_CLAUSES), NOW).is_ok());
-    assert!(refused(&values(MOST_CLAUSES + 1)).message.contains("more than 500 values"));
+    assert!(parse(&values(MAX_CLAUSES), NOW).is_ok());
+    assert!(refused(&values(MAX_CLAUSES + 1)).message.contains("more than 500 values"));
     assert!(
-        refused(&format!("message:{}", (0..=MOST_CLAUSES).map(|word| format!("{word} ")).collect::<String>()))
+        refused(&format!("message:{}", (0..=MAX_CLAUSES).map(|word| format!("{word} ")).collect::<String>()))
             .message
             .contains("more than 500 values")
     );
     assert!(refused(&vec!["x"; 31].join(" or ")).message.contains("more than 500 values"));
     // Length alone makes nothing slow or deep.
     assert!(parse(&"not ".repeat(4000), NOW).is_err());
-    assert!(parse(&" ".repeat(LONGEST_TEXT), NOW).is_ok());
-    assert!(parse(&format!("x{}y", " ".repeat(LONGEST_TEXT - 2)), NOW).is_ok());
-    assert!(parse(&"\\".repeat(LONGEST_TEXT - 1), NOW).is_err());
+    assert!(parse(&" ".repeat(MAX_BYTES), NOW).is_ok());
+    assert!(parse(&format!("x{}y", " ".repeat(MAX_BYTES - 2)), NOW).is_ok());
+    assert!(parse(&"\\".repeat(MAX_BYTES - 1), NOW).is_err());
 }
 
 #[test]
@@ -197,11 +197,11 @@ fn errors_have_a_position_in_lines_and_characters() {
     let error = parse("message:\"ä\u{1f600}\"\n  and  ü:1", NOW).unwrap_err();
     assert_eq!(error.position, Position { offset: 24, line: 2, column: 8 });
     assert_eq!(error.to_string(), "line 2, column 8: There is no field \"ü\"");
-    assert_eq!(error.pointed(), "  and  ü:1\n       ^\nThere is no field \"ü\"");
+    assert_eq!(error.render(), "  and  ü:1\n       ^\nThere is no field \"ü\"");
     let far = format!("{}akshun:x{}", "event.action:a or ".repeat(50), " or event.action:b".repeat(50));
-    let pointed = parse(&far, NOW).unwrap_err().pointed();
-    let lines: Vec<&str> = pointed.lines().collect();
-    assert!(lines[0].len() <= 100, "{pointed}");
+    let rendered = parse(&far, NOW).unwrap_err().render();
+    let lines: Vec<&str> = rendered.lines().collect();
+    assert!(lines[0].len() <= 100, "{rendered}");
     assert_eq!(&lines[0][lines[1].find('^').unwrap()..][..6], "akshun");
 }
 
@@ -328,24 +328,24 @@ fn without_spans(expression: Expression) -> Expression {
         Expression::Or(parts) => Expression::Or(each(parts)),
         Expression::And(parts) => Expression::And(each(parts)),
         Expression::Not(inner) => Expression::Not(Box::new(without_spans(*inner))),
-        Expression::Group(name, inner) => Expression::Group(placeless(name), Box::new(without_spans(*inner))),
-        Expression::Compare(name, sign, value) => Expression::Compare(placeless(name), sign, placeless(value)),
-        Expression::Field(name, values) => Expression::Field(placeless(name), placeless_values(values)),
-        Expression::Free(value) => Expression::Free(placeless(value)),
+        Expression::Group(name, inner) => Expression::Group(without_span(name), Box::new(without_spans(*inner))),
+        Expression::Compare(name, sign, value) => Expression::Compare(without_span(name), sign, without_span(value)),
+        Expression::Field(name, values) => Expression::Field(without_span(name), values_without_spans(values)),
+        Expression::Free(value) => Expression::Free(without_span(value)),
     }
 }
 
-fn placeless_values(values: Values) -> Values {
-    let each = |parts: Vec<Values>| parts.into_iter().map(placeless_values).collect();
+fn values_without_spans(values: Values) -> Values {
+    let each = |parts: Vec<Values>| parts.into_iter().map(values_without_spans).collect();
     match values {
-        Values::One(literal) => Values::One(placeless(literal)),
+        Values::One(literal) => Values::One(without_span(literal)),
         Values::Or(parts) => Values::Or(each(parts)),
         Values::And(parts) => Values::And(each(parts)),
-        Values::Not(inner) => Values::Not(Box::new(placeless_values(*inner))),
+        Values::Not(inner) => Values::Not(Box::new(values_without_spans(*inner))),
     }
 }
 
-fn placeless(literal: Literal) -> Literal {
+fn without_span(literal: Literal) -> Literal {
     Literal { span: Span { start: 0, end: 0 }, ..literal }
 }
 
@@ -430,7 +430,7 @@ proptest! {
                 let before = &text[..error.position.offset];
                 prop_assert_eq!(error.position.line, before.matches('\n').count() + 1);
                 prop_assert_eq!(error.position.column, before.rsplit('\n').next().unwrap().chars().count() + 1);
-                prop_assert!(error.pointed().lines().count() == 3 && !error.to_string().contains('\n'));
+                prop_assert!(error.render().lines().count() == 3 && !error.to_string().contains('\n'));
             }
         }
     }

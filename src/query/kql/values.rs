@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::{collections::HashSet, ops::Bound};
 
 use super::{
-    names::{By, Target, Way},
+    names::{IndexChoice, IndexKind, Target},
     syntax::{Comparison, Literal, Symbol, pieces},
 };
 use crate::{
@@ -35,7 +35,7 @@ impl Mismatch {
     }
 }
 
-fn because<T>(reason: String) -> Result<T, Mismatch> {
+fn mismatch<T>(reason: String) -> Result<T, Mismatch> {
     Err(Mismatch::Reason(reason))
 }
 
@@ -46,18 +46,18 @@ pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Resu
         return exists(target);
     }
     if !literal.quoted && literal.text().as_deref() == Some("null") {
-        return because(format!(
+        return mismatch(format!(
             "null is not a value; write `not {name}:*` for events without {name}, or \"null\" for the text"
         ));
     }
     if target.field.kind == Kind::Nested {
-        return because(format!("{name} is an array of objects; write {name}:{{ … }} for what one of them has"));
+        return mismatch(format!("{name} is an array of objects; write {name}:{{ … }} for what one of them has"));
     }
-    if target.by.way() == Way::Words {
+    if target.index.kind() == IndexKind::Words {
         return by_words(target, literal);
     }
     let Some(text) = literal.text() else {
-        return wild(target, literal);
+        return wildcard(target, literal);
     };
     let test = match target.field.kind {
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels => one(Value::Text(text)),
@@ -72,7 +72,7 @@ pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Resu
             (first, last) if first == last => one(first),
             (first, last) => Test::Range { low: Bound::Included(first), high: Bound::Included(last) },
         },
-        Kind::Nested => return because(format!("{name} is an array of objects")),
+        Kind::Nested => return mismatch(format!("{name} is an array of objects")),
     };
     value(target, test)
 }
@@ -87,26 +87,26 @@ fn value(target: &Target, test: Test) -> Result<Filter, Mismatch> {
 
 fn exists(target: &Target) -> Result<Filter, Mismatch> {
     let any = || Pattern::new([String::new(), String::new()]);
-    match target.by {
-        By::Itself(_) if target.field.kind == Kind::Nested => {
+    match target.index {
+        IndexChoice::Default(_) if target.field.kind == Kind::Nested => {
             Ok(Filter::Element(target.field, Box::new(Filter::EVERYTHING)))
         }
-        By::Itself(_) => value(target, Test::Exists),
-        By::Named(Way::Value) => value(target, Test::Like(any())),
-        By::Named(Way::Words) => value(target, Test::WordLike(any())),
+        IndexChoice::Default(_) => value(target, Test::Exists),
+        IndexChoice::Named(IndexKind::Value) => value(target, Test::Like(any())),
+        IndexChoice::Named(IndexKind::Words) => value(target, Test::WordLike(any())),
     }
 }
 
 /// Tests the whole value against a pattern.
-fn wild(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
+fn wildcard(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     let name = target.subject.name();
     match target.field.kind {
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels => {
             value(target, Test::Like(Pattern::new(pieces(&literal.symbols))))
         }
-        Kind::Ip => because(format!("{name} takes no wildcard; write a network such as 10.0.0.0/8")),
+        Kind::Ip => mismatch(format!("{name} takes no wildcard; write a network such as 10.0.0.0/8")),
         Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Nested => {
-            because(format!("{name} takes no wildcard, as it is {}", kind_in_words(target.field)))
+            mismatch(format!("{name} takes no wildcard, as it is {}", kind_in_words(target.field)))
         }
     }
 }
@@ -117,7 +117,7 @@ fn by_words(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     if let Some(text) = text.filter(|_| literal.quoted) {
         let found: Vec<String> = words::words(&text).collect();
         return match found.as_slice() {
-            [] => because(no_words(target)),
+            [] => mismatch(no_words(target)),
             [_] => value(target, Test::Words(found)),
             [_, _, ..] => value(target, Test::Phrase(found)),
         };
@@ -142,16 +142,16 @@ fn by_words(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     if !unique.is_empty() {
         alternatives.insert(0, value(target, Test::Words(unique))?);
     }
-    if alternatives.is_empty() { because(no_words(target)) } else { Ok(Filter::any(alternatives)) }
+    if alternatives.is_empty() { mismatch(no_words(target)) } else { Ok(Filter::any(alternatives)) }
 }
 
 fn no_words(target: &Target) -> String {
     let name = target.subject.name();
-    let hint = match target.by {
-        By::Itself(_) if target.field.search.by_value() => {
+    let hint = match target.index {
+        IndexChoice::Default(_) if target.field.search.by_value() => {
             format!("; {name}.keyword:*…* searches for a part of the whole text")
         }
-        By::Itself(_) | By::Named(_) => String::new(),
+        IndexChoice::Default(_) | IndexChoice::Named(_) => String::new(),
     };
     format!("There is no word in this, but {name} is searched by its words{hint}")
 }
@@ -240,10 +240,10 @@ pub(super) fn compare(
 ) -> Result<Filter, Mismatch> {
     let name = target.subject.name();
     let Some(text) = literal.text() else {
-        return because("A comparison takes no wildcard".to_owned());
+        return mismatch("A comparison takes no wildcard".to_owned());
     };
-    if target.by.way() == Way::Words {
-        return because(match target.field.search.by_value() {
+    if target.index.kind() == IndexKind::Words {
+        return mismatch(match target.field.search.by_value() {
             true => format!("{name} is searched by its words; {name}.keyword has an order to compare by"),
             false => format!("{name} is searched by its words, and has no order to compare by"),
         });

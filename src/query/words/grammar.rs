@@ -13,100 +13,110 @@ use super::table::{
 enum Rule {
     /// A character in one of these sets.
     One(u32),
-    Row(Vec<Rule>),
-    Either(Vec<Rule>),
+    Sequence(Vec<Rule>),
+    Choice(Vec<Rule>),
     /// Zero or more repetitions.
-    Many(Box<Rule>),
+    Repeat(Box<Rule>),
 }
 
-fn row<const N: usize>(rules: [Rule; N]) -> Rule {
-    Rule::Row(rules.into())
+fn sequence<const N: usize>(rules: [Rule; N]) -> Rule {
+    Rule::Sequence(rules.into())
 }
 
-fn either<const N: usize>(rules: [Rule; N]) -> Rule {
-    Rule::Either(rules.into())
+fn choice<const N: usize>(rules: [Rule; N]) -> Rule {
+    Rule::Choice(rules.into())
 }
 
-fn many(rule: Rule) -> Rule {
-    Rule::Many(Box::new(rule))
+fn zero_or_more(rule: Rule) -> Rule {
+    Rule::Repeat(Box::new(rule))
 }
 
-fn some(rule: Rule) -> Rule {
-    row([rule.clone(), many(rule)])
+fn one_or_more(rule: Rule) -> Rule {
+    sequence([rule.clone(), zero_or_more(rule)])
 }
 
-fn maybe(rule: Rule) -> Rule {
-    either([rule, row([])])
+fn optional(rule: Rule) -> Rule {
+    choice([rule, sequence([])])
 }
 
 /// A character and the marks that follow it (UAX #29, WB4).
-fn marked(sets: u32) -> Rule {
-    row([Rule::One(sets), many(Rule::One(MARK))])
+fn with_marks(sets: u32) -> Rule {
+    sequence([Rule::One(sets), zero_or_more(Rule::One(MARK))])
 }
 
-fn marked_emoji(sets: u32) -> Rule {
-    row([Rule::One(sets), many(Rule::One(EMOJI_MARK))])
+fn emoji_with_marks(sets: u32) -> Rule {
+    sequence([Rule::One(sets), zero_or_more(Rule::One(EMOJI_MARK))])
 }
 
 /// Any word.
 fn word() -> Rule {
-    either([
+    choice([
         emoji_sequence(),
         letters_and_digits(),
-        some(marked(SOUTH_EAST_ASIAN)),
-        marked(IDEOGRAPH),
-        marked(HIRAGANA),
+        one_or_more(with_marks(SOUTH_EAST_ASIAN)),
+        with_marks(IDEOGRAPH),
+        with_marks(HIRAGANA),
     ])
 }
 
 /// UAX #29, WB5 to WB13b.
 fn letters_and_digits() -> Rule {
-    let joiners = || many(marked(JOINER));
-    let katakana = row([marked(KATAKANA), many(row([joiners(), marked(KATAKANA)]))]);
-    let hebrew = row([marked(HEBREW), either([marked(SINGLE_QUOTE), row([marked(DOUBLE_QUOTE), marked(HEBREW)])])]);
-    let number = row([marked(DIGIT), many(row([either([joiners(), marked(MID_DIGIT)]), marked(DIGIT)]))]);
-    let letters = row([marked(LETTER), many(row([either([joiners(), marked(MID_LETTER)]), marked(LETTER)]))]);
-    let part = either([katakana, some(either([hebrew, number, letters]))]);
-    row([joiners(), part.clone(), many(row([some(marked(JOINER)), part])), joiners()])
+    let joiners = || zero_or_more(with_marks(JOINER));
+    let katakana = sequence([with_marks(KATAKANA), zero_or_more(sequence([joiners(), with_marks(KATAKANA)]))]);
+    let hebrew = sequence([
+        with_marks(HEBREW),
+        choice([with_marks(SINGLE_QUOTE), sequence([with_marks(DOUBLE_QUOTE), with_marks(HEBREW)])]),
+    ]);
+    let number = sequence([
+        with_marks(DIGIT),
+        zero_or_more(sequence([choice([joiners(), with_marks(MID_DIGIT)]), with_marks(DIGIT)])),
+    ]);
+    let letters = sequence([
+        with_marks(LETTER),
+        zero_or_more(sequence([choice([joiners(), with_marks(MID_LETTER)]), with_marks(LETTER)])),
+    ]);
+    let part = choice([katakana, one_or_more(choice([hebrew, number, letters]))]);
+    sequence([joiners(), part.clone(), zero_or_more(sequence([one_or_more(with_marks(JOINER)), part])), joiners()])
 }
 
 /// UTS #51.
 fn emoji_sequence() -> Rule {
-    let joined = || many(Rule::One(ZERO_WIDTH_JOINER));
-    let character = row([joined(), marked_emoji(EMOJI), maybe(Rule::One(EMOJI_SELECTOR))]);
-    let modified = row([maybe(row([joined(), marked_emoji(EMOJI_BASE)])), marked_emoji(EMOJI_MODIFIER)]);
-    let element = either([character, modified]);
-    either([
-        row([
+    let joined = || zero_or_more(Rule::One(ZERO_WIDTH_JOINER));
+    let character = sequence([joined(), emoji_with_marks(EMOJI), optional(Rule::One(EMOJI_SELECTOR))]);
+    let modified =
+        sequence([optional(sequence([joined(), emoji_with_marks(EMOJI_BASE)])), emoji_with_marks(EMOJI_MODIFIER)]);
+    let element = choice([character, modified]);
+    choice([
+        sequence([
             element.clone(),
-            either([
-                many(row([Rule::One(ZERO_WIDTH_JOINER), element])),
-                row([some(Rule::One(TAG)), Rule::One(END_OF_TAGS)]),
+            choice([
+                zero_or_more(sequence([Rule::One(ZERO_WIDTH_JOINER), element])),
+                sequence([one_or_more(Rule::One(TAG)), Rule::One(END_OF_TAGS)]),
             ]),
         ]),
-        row([marked_emoji(KEYCAP_BASE), maybe(Rule::One(EMOJI_SELECTOR)), marked_emoji(KEYCAP)]),
-        row([marked(FLAG_LETTER), marked(FLAG_LETTER)]),
+        sequence([emoji_with_marks(KEYCAP_BASE), optional(Rule::One(EMOJI_SELECTOR)), emoji_with_marks(KEYCAP)]),
+        sequence([with_marks(FLAG_LETTER), with_marks(FLAG_LETTER)]),
     ])
 }
 
-/// A nondeterministic automaton under construction. For each state, `on` has the sets of characters that it reads and
-/// the state they lead to, and `free` the states reached without reading.
+/// A nondeterministic automaton under construction. For each state, `transitions` has the sets of characters that it
+/// reads and the state they lead to, and `epsilon` the states reached without reading.
 #[derive(Default)]
-struct Nondeterministic {
-    on: Vec<Option<(u32, usize)>>,
-    free: Vec<Vec<usize>>,
+struct Nfa {
+    transitions: Vec<Option<(u32, usize)>>,
+    epsilon: Vec<Vec<usize>>,
 }
 
-impl Nondeterministic {
+impl Nfa {
     fn state(&mut self) -> usize {
-        self.on.push(None);
-        self.free.push(Vec::new());
-        self.on.len() - 1
+        self.transitions.push(None);
+        self.epsilon.push(Vec::new());
+        self.transitions.len() - 1
     }
 
     fn link(&mut self, from: usize, to: usize) {
-        if let Some(free) = self.free.get_mut(from) {
-            free.push(to);
+        if let Some(epsilon) = self.epsilon.get_mut(from) {
+            epsilon.push(to);
         }
     }
 
@@ -117,19 +127,19 @@ impl Nondeterministic {
                 let start = self.state();
                 let end = self.state();
                 self.link(from, start);
-                if let Some(on) = self.on.get_mut(start) {
-                    *on = Some((*sets, end));
+                if let Some(transition) = self.transitions.get_mut(start) {
+                    *transition = Some((*sets, end));
                 }
                 end
             }
-            Rule::Row(rules) => rules.iter().fold(from, |from, rule| self.add(rule, from)),
-            Rule::Either(rules) => {
+            Rule::Sequence(rules) => rules.iter().fold(from, |from, rule| self.add(rule, from)),
+            Rule::Choice(rules) => {
                 let ends: Vec<usize> = rules.iter().map(|rule| self.add(rule, from)).collect();
                 let end = self.state();
                 ends.into_iter().for_each(|each| self.link(each, end));
                 end
             }
-            Rule::Many(rule) => {
+            Rule::Repeat(rule) => {
                 let start = self.state();
                 self.link(from, start);
                 let end = self.add(rule, start);
@@ -145,14 +155,14 @@ impl Nondeterministic {
         let mut open: Vec<usize> = states.into_iter().collect();
         while let Some(state) = open.pop() {
             if found.insert(state) {
-                open.extend(self.free.get(state).into_iter().flatten());
+                open.extend(self.epsilon.get(state).into_iter().flatten());
             }
         }
         found.into_iter().collect()
     }
 
     fn step(&self, states: &[usize], class: u32) -> Vec<usize> {
-        let edges = states.iter().filter_map(|state| *self.on.get(*state)?);
+        let edges = states.iter().filter_map(|state| *self.transitions.get(*state)?);
         self.closure(edges.filter(|(sets, _)| sets & class != 0).map(|(_, to)| to))
     }
 }
@@ -177,15 +187,15 @@ impl Automaton {
     }
 
     fn of(rule: &Rule) -> Self {
-        let mut machine = Nondeterministic::default();
-        let start = machine.state();
-        let end = machine.add(rule, start);
-        let mut known = BTreeMap::from([(Vec::new(), DEAD), (machine.closure([start]), START)]);
-        let mut states = vec![Vec::new(), machine.closure([start])];
+        let mut nfa = Nfa::default();
+        let start = nfa.state();
+        let end = nfa.add(rule, start);
+        let mut known = BTreeMap::from([(Vec::new(), DEAD), (nfa.closure([start]), START)]);
+        let mut states = vec![Vec::new(), nfa.closure([start])];
         let mut next = Vec::new();
         while let Some(state) = states.get(next.len()).cloned() {
             next.push(CLASSES.map(|class| {
-                let reached = machine.step(&state, class);
+                let reached = nfa.step(&state, class);
                 *known.entry(reached).or_insert_with_key(|reached| {
                     states.push(reached.clone());
                     (states.len() - 1) as u16
@@ -215,8 +225,8 @@ impl Automaton {
     }
 
     fn after(&self, state: u16, character: char) -> u16 {
-        let row = self.next.get(usize::from(state));
-        row.and_then(|row| row.get(usize::from(self.class(character)))).copied().unwrap_or(DEAD)
+        let transitions = self.next.get(usize::from(state));
+        transitions.and_then(|transitions| transitions.get(usize::from(self.class(character)))).copied().unwrap_or(DEAD)
     }
 
     fn class(&self, character: char) -> u8 {

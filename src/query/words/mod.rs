@@ -2,7 +2,7 @@
 //!
 //! The analyzer is Lucene's StandardTokenizer and LowerCaseFilter. Letters, digits and the characters that join them
 //! form words by UAX #29; each ideograph and each hiragana is a word; a run of South-East Asian letters is one word;
-//! emoji are words; nothing else is part of a word. At each place the longest word is taken, up to [`LONGEST_WORD`]
+//! emoji are words; nothing else is part of a word. At each place the longest word is taken, up to [`MAX_WORD_LENGTH`]
 //! UTF-16 units; longer ones are cut into several. A test against the engines verifies this. Other stores index these
 //! words, so a different result for any text would require rebuilding their indexes.
 
@@ -12,7 +12,7 @@ mod table;
 use grammar::Automaton;
 
 /// Maximum length of a word, in UTF-16 units.
-const LONGEST_WORD: usize = 255;
+const MAX_WORD_LENGTH: usize = 255;
 
 /// Returns the words of a text in order, in lower case.
 pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
@@ -25,7 +25,7 @@ pub fn spans(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         while let Some(first) = rest.chars().next() {
-            let length = automaton.longest_word(rest, LONGEST_WORD);
+            let length = automaton.longest_word(rest, MAX_WORD_LENGTH);
             let (word, after) = rest.split_at_checked(length.unwrap_or(first.len_utf8()))?;
             rest = after;
             if length.is_some() {

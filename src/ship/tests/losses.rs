@@ -5,39 +5,39 @@ use super::*;
 const MESSAGES: [&str; 4] = ["one", "two", "three", "four"];
 
 /// Logs 40 events, and waits until the store has them and the journal is trimmed behind it.
-async fn log_and_trim(bench: &Bench, shipper: &Shipper) {
+async fn log_and_trim(fixture: &Fixture, shipper: &Shipper) {
     for _ in 0..10 {
-        let receipts = bench.log(&MESSAGES).await;
+        let receipts = fixture.log(&MESSAGES).await;
         assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     }
-    while bench.trimmer.journal.begin() == Position(0) {
+    while fixture.trimmer.journal.begin() == Position(0) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
 /// Waits until the store has everything that is in the journal.
-async fn await_sent_again(bench: &Bench, shipper: &Shipper, missing: impl Fn(u64) -> bool) {
+async fn await_sent_again(fixture: &Fixture, shipper: &Shipper, missing: impl Fn(u64) -> bool) {
     let sent_again = async {
         while !missing(shipper.progress().missing_events) || shipper.progress().behind_bytes > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
     timeout(FOREVER, sent_again).await.unwrap_or_else(|_| panic!("{:?}", shipper.progress()));
-    assert!(shipper.wait_stored(bench.trimmer.journal.end(), FOREVER).await);
+    assert!(shipper.wait_stored(fixture.trimmer.journal.end(), FOREVER).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_replaced_gets_what_the_journal_has_and_the_rest_is_counted() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
-    log_and_trim(&bench, &shipper).await;
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    log_and_trim(&fixture, &shipper).await;
     assert_eq!((store.memory.len(), shipper.progress().missing_events), (40, 0));
 
     store.memory.become_another();
-    bench.log(&["five"]).await;
-    await_sent_again(&bench, &shipper, |missing| missing > 0).await;
+    fixture.log(&["five"]).await;
+    await_sent_again(&fixture, &shipper, |missing| missing > 0).await;
     let missing = shipper.progress().missing_events;
     assert_eq!(missing + store.memory.len() as u64, 41, "each is there or counted");
     assert!(store.memory.len() > 1, "the journal had some");
@@ -46,43 +46,43 @@ async fn a_store_that_is_replaced_gets_what_the_journal_has_and_the_rest_is_coun
 
     let another = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &another, &shutdown);
-    await_sent_again(&bench, &shipper, |now| now > missing).await;
+    let (shipper, task) = fixture.ship("s", &another, &shutdown);
+    await_sent_again(&fixture, &shipper, |now| now > missing).await;
     let newly_missing = shipper.progress().missing_events - missing;
     assert_eq!(newly_missing + another.memory.len() as u64, 41, "also after a restart with another configuration");
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_set_back_gets_what_it_lost() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
-    log_and_trim(&bench, &shipper).await;
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    log_and_trim(&fixture, &shipper).await;
     store.memory.set_back(Sequence(39));
     while store.memory.len() < 40 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    await_sent_again(&bench, &shipper, |missing| missing > 0).await;
+    await_sent_again(&fixture, &shipper, |missing| missing > 0).await;
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_journal_keeps_what_was_confirmed_since_the_last_check() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
-    let first = bench.log(&["first"]).await;
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    let first = fixture.log(&["first"]).await;
     assert!(shipper.wait_stored(first.end, FOREVER).await);
     store.is_unidentified.store(true, Ordering::Relaxed);
     for _ in 0..10 {
-        let receipts = bench.log(&MESSAGES).await;
+        let receipts = fixture.log(&MESSAGES).await;
         assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     }
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -94,5 +94,5 @@ async fn the_journal_keeps_what_was_confirmed_since_the_last_check() {
     assert_eq!(shipper.progress().missing_events, 0);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }

@@ -218,7 +218,7 @@ impl EventSink for Scripted {
 }
 
 /// A writer in its own folder.
-struct Bench {
+struct Fixture {
     root: tempfile::TempDir,
     folder: DataFolder,
     writer: Writer,
@@ -226,7 +226,7 @@ struct Bench {
     trimmer: Arc<Trimmer>,
 }
 
-impl Bench {
+impl Fixture {
     fn new(stores: usize) -> Self {
         let root = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(root.path()).unwrap();
@@ -284,7 +284,7 @@ fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
 const FOREVER: Duration = Duration::from_secs(100_000);
 
 /// Asserts that the store has every event of the chain, or its stub, at its position and with its seal.
-async fn assert_complete(store: &Scripted, receipts: &[writer::Receipt]) {
+async fn assert_complete(store: &Scripted, receipts: &[writer::SealReceipt]) {
     for receipt in receipts {
         let stored = store.memory.get(receipt.position).unwrap();
         match integrity::open(&stored) {
@@ -322,37 +322,37 @@ proptest! {
     fn every_event_arrives_once_whatever_goes_wrong(script in prop::collection::vec(any_fault(), 0..12)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let bench = Bench::new(1);
+            let fixture = Fixture::new(1);
             let store = Arc::new(Scripted::new(script));
             let shutdown = CancellationToken::new();
-            let (shipper, task) = bench.ship("s", &store, &shutdown);
+            let (shipper, task) = fixture.ship("s", &store, &shutdown);
             let mut receipts = Vec::new();
             for _ in 0..12 {
-                receipts.extend(bench.log(&["one", "two", "three"]).await.receipts);
+                receipts.extend(fixture.log(&["one", "two", "three"]).await.receipts);
             }
-            let end = bench.trimmer.journal.end();
+            let end = fixture.trimmer.journal.end();
             assert!(shipper.wait_stored(end, FOREVER).await);
             // A single event that is too large becomes a dead letter, so its stub may replace it.
             assert_complete(&store, &receipts).await;
             assert_eq!(shipper.progress().behind_events, 0);
             shutdown.cancel();
             task.join().await;
-            assert!(bench.trimmer.journal.used() < 8000, "{} bytes stay", bench.trimmer.journal.used());
-            bench.finish();
+            assert!(fixture.trimmer.journal.used() < 8000, "{} bytes stay", fixture.trimmer.journal.used());
+            fixture.finish();
         });
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up() {
-    let bench = Bench::new(2);
+    let fixture = Fixture::new(2);
     let dead = Arc::new(Scripted { is_away: AtomicBool::new(true), ..Scripted::new(Vec::new()) });
     let well = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
-    let (slow, slow_task) = bench.ship("dead", &dead, &shutdown);
-    let (fast, fast_task) = bench.ship("well", &well, &shutdown);
-    let mut receipts = bench.log(&["one"]).await.receipts;
-    let second = bench.log(&["two"]).await;
+    let (slow, slow_task) = fixture.ship("dead", &dead, &shutdown);
+    let (fast, fast_task) = fixture.ship("well", &well, &shutdown);
+    let mut receipts = fixture.log(&["one"]).await.receipts;
+    let second = fixture.log(&["two"]).await;
     receipts.extend(second.receipts);
     assert!(fast.wait_stored(second.end, FOREVER).await);
     assert!(!slow.wait_stored(second.end, Duration::from_millis(1)).await);
@@ -366,7 +366,7 @@ async fn a_dead_store_holds_up_neither_intake_nor_another_store_and_catches_up()
     shutdown.cancel();
     slow_task.join().await;
     fast_task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 /// Waits until the shipper reports this trouble, or none.
@@ -381,11 +381,11 @@ async fn await_trouble(shipper: &Shipper, expected: Option<&str>) {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_restart_events_go_to_the_target_they_were_bound_to() {
-    let bench = Bench::new(1);
-    let receipts = bench.log(&["one"]).await;
+    let fixture = Fixture::new(1);
+    let receipts = fixture.log(&["one"]).await;
     let store = Arc::new(Scripted::new(vec![Fault::AnswerLost; 1000]));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
     assert!(!shipper.wait_stored(receipts.end, Duration::from_secs(60)).await);
     shutdown.cancel();
     task.join().await;
@@ -394,25 +394,25 @@ async fn after_a_restart_events_go_to_the_target_they_were_bound_to() {
     lock(&store.appends).clear();
     let shutdown = CancellationToken::new();
     store.generation.store(7, Ordering::Relaxed);
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
     assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     assert_eq!(lock(&store.appends)[0].0, Target("index-0".to_owned()));
-    let next = bench.log(&["two"]).await;
+    let next = fixture.log(&["two"]).await;
     assert!(shipper.wait_stored(next.end, FOREVER).await);
     assert_eq!(lock(&store.appends).last().unwrap().0, Target("index-7".to_owned()));
     assert_eq!(store.memory.len(), 2);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_event_becomes_a_dead_letter_and_a_stub_and_can_be_replayed() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
-    let receipts = bench.log(&["one", "poison", "three"]).await;
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    let receipts = fixture.log(&["one", "poison", "three"]).await;
     assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     assert_complete(&store, &receipts.receipts).await;
     let poisoned = receipts.receipts[1].position;
@@ -426,16 +426,16 @@ async fn a_refused_event_becomes_a_dead_letter_and_a_stub_and_can_be_replayed() 
     assert_eq!(shipper.progress().dead_letters, 0);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_too_large_is_split_until_it_fits() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted { max_events: 1, ..Scripted::new(Vec::new()) });
-    let receipts = bench.log(&["1", "2", "3", "4", "5"]).await;
+    let receipts = fixture.log(&["1", "2", "3", "4", "5"]).await;
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
     let started = Instant::now();
     assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     assert!(started.elapsed() < Duration::from_secs(5), "splitting needs no waiting");
@@ -443,23 +443,23 @@ async fn a_request_that_is_too_large_is_split_until_it_fits() {
     assert_eq!(shipper.progress().dead_letters, 0);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_request_does_not_block_those_that_follow() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted { first_waits_for: 5, ..Scripted::new(Vec::new()) });
     let mut receipts = Vec::new();
     for _ in 0..20 {
-        receipts.extend(bench.log(&["one", "two", "three", "four", "five", "six"]).await.receipts);
+        receipts.extend(fixture.log(&["one", "two", "three", "four", "five", "six"]).await.receipts);
     }
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
-    assert!(shipper.wait_stored(bench.trimmer.journal.end(), FOREVER).await);
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    assert!(shipper.wait_stored(fixture.trimmer.journal.end(), FOREVER).await);
     assert_complete(&store, &receipts).await;
     assert_eq!(store.most_under_way.load(Ordering::Relaxed), 2, "requests at a time");
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }

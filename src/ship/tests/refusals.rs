@@ -6,11 +6,11 @@ const REFUSES_ALL: &str = "the store refuses even the stub of an event: no such 
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_refuses_even_stubs_gets_the_events_themselves_in_the_end() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted { refuses_all: AtomicBool::new(true), ..Scripted::new(Vec::new()) });
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
-    let receipts = bench.log(&["one", "poison", "three"]).await;
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    let receipts = fixture.log(&["one", "poison", "three"]).await;
     await_trouble(&shipper, Some(REFUSES_ALL)).await;
     assert_eq!(shipper.progress().dead_letters, 3, "a stub may have been taken for any of them");
     let (sent, started) = (lock(&store.appends).len(), Instant::now());
@@ -27,23 +27,23 @@ async fn a_store_that_refuses_even_stubs_gets_the_events_themselves_in_the_end()
         let stored = store.memory.get(receipt.position).unwrap();
         assert_eq!(String::from_utf8_lossy(&stored).contains("@timestamp\":\"2"), is_event);
     }
-    let kept = DeadLetterFile::open(&bench.folder.path("s.jsonl")).unwrap().list(0, 10).unwrap();
+    let kept = DeadLetterFile::open(&fixture.folder.path("s.jsonl")).unwrap().list(0, 10).unwrap();
     let poisoned = receipts.receipts[1].position.to_string();
     assert_eq!(kept.iter().map(|letter| &letter.position).collect::<Vec<_>>(), [&poisoned]);
     assert_eq!(shipper.0.metrics.rejected.get(), 1);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_refuses_whole_requests_even_of_stubs_gets_the_events_themselves_in_the_end() {
     let refused = Fault::Fails(SinkError::Refused { reason: "no".to_owned() });
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted::new(vec![refused; 4]));
-    let receipts = bench.log(&["one", "two"]).await;
+    let receipts = fixture.log(&["one", "two"]).await;
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
     assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     for receipt in &receipts.receipts {
         let stored = integrity::open(&store.memory.get(receipt.position).unwrap()).unwrap();
@@ -52,17 +52,17 @@ async fn a_store_that_refuses_whole_requests_even_of_stubs_gets_the_events_thems
     assert_eq!(shipper.progress().dead_letters, 0);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_stays_if_its_stub_may_be_stored() {
     use Fault::{AnswerLost, RejectsAll};
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted::new(vec![RejectsAll, AnswerLost, RejectsAll, RejectsAll]));
-    let receipts = bench.log(&["one"]).await;
+    let receipts = fixture.log(&["one"]).await;
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
     assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     assert_eq!(lock(&store.appends).len(), 5);
     assert_eq!(shipper.progress().dead_letters, 1);
@@ -71,16 +71,16 @@ async fn a_dead_letter_stays_if_its_stub_may_be_stored() {
     assert_eq!(Some(stored.leaf.hash()), receipts.receipts[0].leaf_hash);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_is_refused_again_does_not_hold_up_others() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted::new(Vec::new()));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
-    let receipts = bench.log(&["poison"; 6]).await;
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    let receipts = fixture.log(&["poison"; 6]).await;
     assert!(shipper.wait_stored(receipts.end, FOREVER).await);
     let said = || "said".to_owned();
     let refusals = [
@@ -101,5 +101,5 @@ async fn a_dead_letter_that_is_refused_again_does_not_hold_up_others() {
     assert_eq!(shipper.replay_dead_letters().await.unwrap().stored, 4);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }

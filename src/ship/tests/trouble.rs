@@ -4,12 +4,12 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_store_is_in_trouble_until_it_is_set_up_for_the_first_time() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     for failing in [0, 3] {
         let store = Arc::new(Scripted::new(Vec::new()));
         store.failing_setups.store(failing, Ordering::Relaxed);
         let shutdown = CancellationToken::new();
-        let (shipper, task) = bench.ship("s", &store, &shutdown);
+        let (shipper, task) = fixture.ship("s", &store, &shutdown);
         assert_eq!(shipper.progress().trouble.as_deref(), Some("the store is not set up yet"), "before anything else");
         if failing > 0 {
             await_trouble(&shipper, Some("away")).await;
@@ -18,18 +18,18 @@ async fn a_store_is_in_trouble_until_it_is_set_up_for_the_first_time() {
         shutdown.cancel();
         task.join().await;
     }
-    bench.finish();
+    fixture.finish();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_is_in_trouble_while_one_request_fails_though_others_succeed() {
-    let bench = Bench::new(1);
+    let fixture = Fixture::new(1);
     let store = Arc::new(Scripted { refuses_first: AtomicBool::new(true), ..Scripted::new(Vec::new()) });
     for _ in 0..20 {
-        bench.log(&["one", "two", "three", "four", "five", "six"]).await;
+        fixture.log(&["one", "two", "three", "four", "five", "six"]).await;
     }
     let shutdown = CancellationToken::new();
-    let (shipper, task) = bench.ship("s", &store, &shutdown);
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
     while store.memory.len() < 20 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -38,9 +38,9 @@ async fn a_store_is_in_trouble_while_one_request_fails_though_others_succeed() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     store.refuses_first.store(false, Ordering::Relaxed);
-    assert!(shipper.wait_stored(bench.trimmer.journal.end(), FOREVER).await);
+    assert!(shipper.wait_stored(fixture.trimmer.journal.end(), FOREVER).await);
     assert_eq!(shipper.progress().trouble, None);
     shutdown.cancel();
     task.join().await;
-    bench.finish();
+    fixture.finish();
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Bench;
+use super::Fixture;
 
 /// An event of about 1 MiB, the default maximum.
-pub(super) async fn are_taken(bench: &Bench<'_>) {
+pub(super) async fn are_accepted(fixture: &Fixture<'_>) {
     let text = |one: &str, bytes: usize| one.repeat(bytes / one.len());
     let words: Vec<_> = (0..150_000).map(|number| format!("{number:x}")).collect();
     let reference = |one: &str| json!({"rel": "primary", "id": text(one, 1_024), "type": text(one, 1_024), "type_id": text(one, 1_024), "namespace": text(one, 1_024)});
@@ -15,8 +15,8 @@ pub(super) async fn are_taken(bench: &Bench<'_>) {
     let labels = json!({".": "", "..": ".", " ": " ", "a.": "a", ".a": "=", "a=b": "\u{1}", "\u{1}": "\"", &long: &long, &wide: &wide});
     let many_labels: Map<String, Value> = numbered(1_000).map(|text| (text, "v".into())).collect();
     let results: Vec<_> = numbered(1_000).map(|text| json!({"rule_id": text, "processed_gaps": -1})).collect();
-    let with = |path: &str, value: Value| bench.draft().with(path, value);
-    bench
+    let with = |path: &str, value: Value| fixture.draft().with(path, value);
+    fixture
         .stored([
             with("message", words.join(" ").into()),
             with("message", text("x", 1_000_000).into()),

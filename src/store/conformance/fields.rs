@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Bench, parse, sequence};
+use super::{Fixture, parse, sequence};
 use crate::{
     query::{
         Aggregate, Aggregation, Bucket, Key,
@@ -80,17 +80,17 @@ fn is_free(field: &Field) -> bool {
 }
 
 /// Splits the fields into parts with separate events, to keep these small.
-fn parts<'a>(bench: &Bench<'a>) -> impl Iterator<Item = (&'static [Field], Bench<'a>)> {
-    let (store, target) = (bench.store, bench.target.clone());
+fn parts<'a>(fixture: &Fixture<'a>) -> impl Iterator<Item = (&'static [Field], Fixture<'a>)> {
+    let (store, target) = (fixture.store, fixture.target.clone());
     FIELDS
         .chunks(20)
-        .map(move |fields| (fields, Bench { store, target: target.clone(), chain: fresh_chain(), id: fresh_name() }))
+        .map(move |fields| (fields, Fixture { store, target: target.clone(), chain: fresh_chain(), id: fresh_name() }))
 }
 
 /// Stores the events with these fields and returns the documents.
-async fn stored(bench: &Bench<'_>, fields: &[Field]) -> Vec<Value> {
+async fn stored(fixture: &Fixture<'_>, fields: &[Field]) -> Vec<Value> {
     let drafts = (0..=EVENTS).map(|event| {
-        fields.iter().filter(|field| is_free(field)).fold(bench.draft(), |draft, field| {
+        fields.iter().filter(|field| is_free(field)).fold(fixture.draft(), |draft, field| {
             match value(field, event).filter(|_| event < EVENTS) {
                 Some(value) => draft.with(field.path, value),
                 None if field.kind == Kind::Nested || field.kind == Kind::Labels => draft,
@@ -98,16 +98,16 @@ async fn stored(bench: &Bench<'_>, fields: &[Field]) -> Vec<Value> {
             }
         })
     });
-    let events = bench.stored(drafts).await;
-    bench.store.refresh().await.expect("the store refreshes");
+    let events = fixture.stored(drafts).await;
+    fixture.store.refresh().await.expect("the store refreshes");
     events.iter().map(|event| parse(&event.document)).collect()
 }
 
 /// Reads in small pages, by a scan and by places. Terminates even if a store returns the same events over and over.
-pub(super) async fn every_sortable_field_divides(bench: &Bench<'_>) {
+pub(super) async fn every_sortable_field_divides(fixture: &Fixture<'_>) {
     let mut failed = BTreeSet::new();
-    for (fields, bench) in parts(bench) {
-        let documents = stored(&bench, fields).await;
+    for (fields, fixture) in parts(fixture) {
+        let documents = stored(&fixture, fields).await;
         let sorts = fields.iter().flat_map(|field| [(field, Ascending), (field, Descending)]);
         for (field, order) in sorts {
             if Sort::by(field, order).is_err() {
@@ -117,10 +117,10 @@ pub(super) async fn every_sortable_field_divides(bench: &Bench<'_>) {
             let mut places: Vec<Place> = documents.iter().filter_map(|document| Place::of(document, &sort)).collect();
             places.sort_by(|one, other| one.compare(other, &sort));
             let expected: Vec<u64> = places.iter().map(|place| place.position.sequence.0).collect();
-            let question = bench.about_it().by(&[(field, order)]).page(0, 4);
+            let question = fixture.query().by(&[(field, order)]).page(0, 4);
 
             let mut scanned: Vec<u64> = Vec::new();
-            let mut scan = bench.store.scan(&question.clone().asked()).await.expect("the store scans");
+            let mut scan = fixture.store.scan(&question.clone().build()).await.expect("the store scans");
             while scanned.len() <= documents.len() {
                 let part = scan.next(4).await.expect("the scan goes on");
                 if part.is_empty() {
@@ -137,7 +137,7 @@ pub(super) async fn every_sortable_field_divides(bench: &Bench<'_>) {
                     Some(last) => question.clone().after(&parse(last)),
                     None => question.clone(),
                 };
-                let page = bench.store.find(&next.asked()).await.expect("the store answers").documents;
+                let page = fixture.store.find(&next.build()).await.expect("the store answers").documents;
                 paged.extend(page.iter().map(sequence));
                 let Some(end) = page.last() else { break };
                 last = Some(end.clone());
@@ -150,16 +150,16 @@ pub(super) async fn every_sortable_field_divides(bench: &Bench<'_>) {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
-pub(super) async fn every_countable_field_counts(bench: &Bench<'_>) {
+pub(super) async fn every_countable_field_counts(fixture: &Fixture<'_>) {
     let mut failed = BTreeSet::new();
-    for (fields, bench) in parts(bench) {
-        let documents = stored(&bench, fields).await;
+    for (fields, fixture) in parts(fixture) {
+        let documents = stored(&fixture, fields).await;
         for field in fields.iter().filter(|field| is_free(field)) {
             let aggregation = Aggregation::Terms { field, limit: 1_000 };
             if aggregation.check().is_err() {
                 continue;
             }
-            let answer = bench.store.aggregate(&bench.about_it().asked(), &aggregation).await;
+            let answer = fixture.store.aggregate(&fixture.query().build(), &aggregation).await;
             let (answer, expected) = (answer.expect("the store counts"), counted(&documents, field));
             if answer != expected {
                 failed.insert(format!("{}: {expected:?}, counted {answer:?}", field.path));

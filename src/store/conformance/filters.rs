@@ -12,7 +12,7 @@ use proptest::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Bench, parse, sequence};
+use super::{Fixture, parse, sequence};
 use crate::{
     query::{
         Order::Ascending,
@@ -76,9 +76,9 @@ fn generated(base: Draft) -> (Vec<Draft>, Vec<Filter>) {
     strategy.new_tree(&mut runner).expect("the strategies generate values").current()
 }
 
-pub(super) async fn random_filters(bench: &Bench<'_>) {
-    let (drafts, filters) = generated(bench.draft());
-    let events = bench.stored(drafts).await;
+pub(super) async fn random_filters(fixture: &Fixture<'_>) {
+    let (drafts, filters) = generated(fixture.draft());
+    let events = fixture.stored(drafts).await;
     let documents: Vec<Json> = events.iter().map(|event| parse(&event.document)).collect();
     let mut wrong: Vec<String> = Vec::new();
     let mut divide = 0;
@@ -86,8 +86,8 @@ pub(super) async fn random_filters(bench: &Bench<'_>) {
         let expected: Vec<u64> =
             (0..).zip(&documents).filter(|(_, document)| filter.matches(document)).map(|(at, _)| at).collect();
         divide += usize::from(!expected.is_empty() && expected.len() < EVENTS);
-        let question = bench.about_it().by(&[(&SEQUENCE, Ascending)]).page(0, 1_000).with(filter.clone());
-        let found: Vec<u64> = bench.find(question).await.documents.iter().map(sequence).collect();
+        let question = fixture.query().by(&[(&SEQUENCE, Ascending)]).page(0, 1_000).with(filter.clone());
+        let found: Vec<u64> = fixture.find(question).await.documents.iter().map(sequence).collect();
         if found != expected {
             let missing: Vec<_> = expected.iter().filter(|at| !found.contains(at)).collect();
             let extra: Vec<_> = found.iter().filter(|at| !expected.contains(at)).collect();

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     ElasticStore,
-    search::{self, Found},
-    values::{AggregatedField, Answered, Counted, Counts, read},
+    search::{self, SearchAnswer},
+    values::{AggregatedField, AggregatedValues, CountedTerms, Counts, read},
 };
 use crate::{
     event::UnixMillis,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The longest interval, in milliseconds, that the engines can compute with; all dates are closer together.
-const LONGEST_INTERVAL: i64 = 1_000_000_000_000_000;
+const MAX_INTERVAL_MILLIS: i64 = 1_000_000_000_000_000;
 
 pub(super) async fn aggregate(
     store: &ElasticStore,
@@ -29,7 +29,7 @@ pub(super) async fn aggregate(
     let request = AggregationRequest { store, matching: search::matching(query) };
     Ok(match aggregation {
         Aggregation::Terms { field, limit } => {
-            let Counted { buckets, distinct, without } =
+            let CountedTerms { buckets, distinct, without } =
                 AggregatedField::of(field).count(store, &request.matching, *limit).await?;
             Aggregate::Terms { buckets, distinct, without }
         }
@@ -57,7 +57,7 @@ impl AggregationRequest<'_> {
     async fn ask<T: for<'a> Deserialize<'a> + Default>(&self, aggregations: Value) -> Result<T, IndexError> {
         let body = search::aggregations(&self.matching, &aggregations, &self.store.search_timeout());
         let answer = self.store.search(body).await?;
-        let Answered { values, .. } = read(&Found::read(&answer)?, &answer)?;
+        let AggregatedValues { values, .. } = read(&SearchAnswer::read(&answer)?, &answer)?;
         Ok(values)
     }
 
@@ -69,22 +69,22 @@ impl AggregationRequest<'_> {
         };
         interval.spans(UnixMillis(min as i64), UnixMillis(max as i64))?;
         let by = match interval {
-            Interval::Millis(length) => ("fixed_interval", format!("{}ms", length.min(LONGEST_INTERVAL))),
+            Interval::Millis(length) => ("fixed_interval", format!("{}ms", length.min(MAX_INTERVAL_MILLIS))),
             Interval::Calendar(unit) => ("calendar_interval", name(unit).to_owned()),
         };
         let aggregation = json!({"date_histogram": {"field": values.path(), by.0: by.1, "min_doc_count": 1}});
-        let Histogram { buckets } = self.ask(values.bucketed(aggregation)).await?;
+        let Histogram { buckets } = self.ask(values.wrap_buckets(aggregation)).await?;
         let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
         for HistogramBucket { key, counts: events } in buckets {
             if let Some(start) = interval.start_of(UnixMillis(key)) {
                 *counts.entry(start).or_default() += events.events();
             }
         }
-        Ok(interval.filled(&counts)?)
+        Ok(interval.fill_gaps(&counts)?)
     }
 
     async fn statistics(&self, values: &AggregatedField) -> Result<Extent, IndexError> {
-        self.ask(values.aggregated(json!({"stats": {"field": values.path()}}))).await
+        self.ask(values.wrap(json!({"stats": {"field": values.path()}}))).await
     }
 
     async fn percentiles(&self, values: &AggregatedField, percents: &[f64]) -> Result<Vec<Option<f64>>, IndexError> {
@@ -96,7 +96,7 @@ impl AggregationRequest<'_> {
         asked.sort_by(f64::total_cmp);
         asked.dedup();
         let aggregation = json!({"percentiles": {"field": values.path(), "percents": asked, "keyed": false}});
-        let Percentiles { values: found } = self.ask(values.aggregated(aggregation)).await?;
+        let Percentiles { values: found } = self.ask(values.wrap(aggregation)).await?;
         let value = |percent: &f64| {
             let at = asked.iter().position(|asked| asked.total_cmp(percent).is_eq())?;
             found.get(at)?.value

@@ -50,7 +50,7 @@ pub(super) async fn append(
     if items.iter().all(|item| *item == Item::Stored) {
         return Ok(vec![Outcome::Stored; items.len()]);
     }
-    settle(store, target, events, items).await
+    determine_outcomes(store, target, events, items).await
 }
 
 /// Sends a bulk body through the private alias of the target.
@@ -66,7 +66,7 @@ async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) 
         return Err(match answer.failure() {
             // Only the engine itself refuses events for their content, with this status and a named error. A proxy in
             // front of it may answer with other refusals for a while, such as 404.
-            failure if answer.status != 400 || answer.error().kind.is_empty() => passing(failure),
+            failure if answer.status != 400 || answer.error().kind.is_empty() => as_transient(failure),
             failure => failure.into(),
         });
     }
@@ -74,7 +74,7 @@ async fn send(store: &ElasticStore, target: &Target, body: Bytes, items: usize) 
 }
 
 /// Converts an error of an auxiliary request. It says nothing about the events, so it never becomes a refusal.
-fn passing(error: StoreError) -> SinkError {
+fn as_transient(error: StoreError) -> SinkError {
     match error {
         StoreError::Refused { reason } => SinkError::Unavailable { reason, retry_after: None },
         error @ (StoreError::Unavailable { .. }
@@ -85,7 +85,7 @@ fn passing(error: StoreError) -> SinkError {
 }
 
 /// Determines the outcomes of events that were not all stored.
-async fn settle(
+async fn determine_outcomes(
     store: &ElasticStore,
     target: &Target,
     events: &[SealedEvent],
@@ -93,35 +93,35 @@ async fn settle(
 ) -> Result<Vec<Outcome>, SinkError> {
     for item in &items {
         match item {
-            Item::Gone(reason) => return Err(gone(store, target, reason).await),
+            Item::IndexMissing(reason) => return Err(missing_index_error(store, target, reason).await),
             Item::Denied(reason) => return Err(SinkError::Denied { reason: reason.clone() }),
-            Item::Stored | Item::Taken | Item::Blocked(_) | Item::Rejected(_) | Item::Later(_) => {}
+            Item::Stored | Item::Conflict | Item::Blocked(_) | Item::Rejected(_) | Item::Retry(_) => {}
         }
     }
     let block =
         items.iter().find_map(|item| if let Item::Blocked(reason) = item { Some(reason.clone()) } else { None });
-    let moved_on = block.is_some() && has_moved_on(store, target).await.map_err(passing)?;
+    let rolled_over = block.is_some() && has_rolled_over(store, target).await.map_err(as_transient)?;
     let asked: Vec<&SealedEvent> = events
         .iter()
         .zip(&items)
-        .filter(|(_, item)| matches!(item, Item::Taken) || moved_on && matches!(item, Item::Blocked(_)))
+        .filter(|(_, item)| matches!(item, Item::Conflict) || rolled_over && matches!(item, Item::Blocked(_)))
         .map(|(event, _)| event)
         .collect();
-    let mut stored = stored_at(store, target, &asked).await.map_err(passing)?.into_iter();
+    let mut stored = stored_at(store, target, &asked).await.map_err(as_transient)?.into_iter();
     let outcomes: Vec<Outcome> = events
         .iter()
         .zip(items)
         .map(|(event, item)| match item {
             Item::Stored => Outcome::Stored,
-            Item::Taken => match stored.next().flatten() {
+            Item::Conflict => match stored.next().flatten() {
                 Some(found) => outcome_at(&found, event),
                 None => Outcome::Retry { reason: "the event at this position cannot be read".to_owned() },
             },
-            Item::Blocked(reason) if moved_on => match stored.next().flatten() {
+            Item::Blocked(reason) if rolled_over => match stored.next().flatten() {
                 Some(found) => outcome_at(&found, event),
-                None => Outcome::Retry { reason: stranded(target, &reason) },
+                None => Outcome::Retry { reason: stranded_reason(target, &reason) },
             },
-            Item::Blocked(reason) | Item::Later(reason) | Item::Denied(reason) | Item::Gone(reason) => {
+            Item::Blocked(reason) | Item::Retry(reason) | Item::Denied(reason) | Item::IndexMissing(reason) => {
                 Outcome::Retry { reason }
             }
             Item::Rejected(reason) => Outcome::Rejected { reason },
@@ -129,14 +129,14 @@ async fn settle(
         .collect();
     match block {
         Some(block) if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Retry { .. })) => {
-            let reason = if moved_on { stranded(target, &block) } else { block };
+            let reason = if rolled_over { stranded_reason(target, &block) } else { block };
             Err(SinkError::Blocked { reason })
         }
         _ => Ok(outcomes),
     }
 }
 
-fn stranded(target: &Target, block: &str) -> String {
+fn stranded_reason(target: &Target, block: &str) -> String {
     let Target(index) = target;
     format!(
         "events that were sent to the index {index} before its rollover wait for it; make it writable again, or delete \
@@ -163,7 +163,7 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
     if answer.status == 404 {
         let error = answer.error();
         if error.is("index_not_found_exception") {
-            return Err(gone(store, target, &error.to_string()).await);
+            return Err(missing_index_error(store, target, &error.to_string()).await);
         }
         if serde_json::from_slice::<Absent>(&answer.body).is_ok_and(|absent| !absent.found) {
             return Ok(Outcome::Rejected {
@@ -171,7 +171,7 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
             });
         }
     }
-    let Document { seq_no, primary_term, source } = answer.json().map_err(passing)?;
+    let Document { seq_no, primary_term, source } = answer.json().map_err(as_transient)?;
     let source = source.get().as_bytes();
     let outcome = outcome_at(source, event);
     if outcome != Outcome::Duplicate || !is_stub(source) {
@@ -180,16 +180,16 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
     let mut items = send(store, target, bulk::overwrite(event, seq_no, primary_term), 1).await?;
     match items.pop() {
         // Somebody replaced the stub since it was read; the next attempt will find out.
-        Some(Item::Taken) => Ok(Outcome::Retry { reason: "the stub has changed meanwhile".to_owned() }),
+        Some(Item::Conflict) => Ok(Outcome::Retry { reason: "the stub has changed meanwhile".to_owned() }),
         Some(item) => {
-            let mut outcomes = settle(store, target, std::slice::from_ref(event), vec![item]).await?;
-            Ok(outcomes.pop().ok_or_else(about_nothing)?)
+            let mut outcomes = determine_outcomes(store, target, std::slice::from_ref(event), vec![item]).await?;
+            Ok(outcomes.pop().ok_or_else(missing_item)?)
         }
-        None => Err(about_nothing().into()),
+        None => Err(missing_item().into()),
     }
 }
 
-fn about_nothing() -> StoreError {
+fn missing_item() -> StoreError {
     unavailable("an answer without an event".to_owned())
 }
 
@@ -211,7 +211,7 @@ async fn stored_at(
     events: &[&SealedEvent],
 ) -> Result<Vec<Option<Bytes>>, StoreError> {
     #[derive(Deserialize)]
-    struct Found<'a> {
+    struct MultiGetAnswer<'a> {
         #[serde(borrow)]
         docs: Vec<Document<'a>>,
     }
@@ -233,7 +233,7 @@ async fn stored_at(
         if are_sealed { "?_source_includes=annals.seal&filter_path=docs._id,docs.found,docs._source" } else { "" };
     let path = format!("{}/_mget{filter}", names::writer(&target.0));
     let answer = store.client.post(&path, json!({"ids": ids}).to_string()).await?;
-    let Found { docs } = answer.json()?;
+    let MultiGetAnswer { docs } = answer.json()?;
     if docs.len() != events.len() {
         return Err(answer.unexpected(format_args!("expected {} documents, found {}", events.len(), docs.len())));
     }
@@ -245,7 +245,7 @@ async fn stored_at(
 }
 
 /// Whether the alias of the target's series has another write index by now.
-async fn has_moved_on(store: &ElasticStore, target: &Target) -> Result<bool, StoreError> {
+async fn has_rolled_over(store: &ElasticStore, target: &Target) -> Result<bool, StoreError> {
     let Some((alias, _)) = names::alias_of(&target.0) else {
         return Ok(false);
     };
@@ -254,27 +254,29 @@ async fn has_moved_on(store: &ElasticStore, target: &Target) -> Result<bool, Sto
 }
 
 /// Decides what a missing index or private alias means.
-async fn gone(store: &ElasticStore, target: &Target, reason: &str) -> SinkError {
-    match at_master(store, target).await {
-        Ok(AtMaster::Absent) => SinkError::TargetLost { reason: reason.to_owned() },
-        Ok(AtMaster::Present { aliases }) if aliases.contains(&names::writer(&target.0)) => {
+async fn missing_index_error(store: &ElasticStore, target: &Target, reason: &str) -> SinkError {
+    match index_at_master(store, target).await {
+        Ok(MasterState::Absent) => SinkError::TargetLost { reason: reason.to_owned() },
+        Ok(MasterState::Present { aliases }) if aliases.contains(&names::writer(&target.0)) => {
             unavailable(format!("a node does not know the index {} yet: {reason}", target.0)).into()
         }
-        Ok(AtMaster::Present { .. }) => restore_alias(store, target).await.err().map(passing).unwrap_or_else(|| {
-            unavailable(format!("the index {} had lost its private alias, which was restored: {reason}", target.0))
-                .into()
-        }),
-        Err(error) => passing(error),
+        Ok(MasterState::Present { .. }) => {
+            restore_alias(store, target).await.err().map(as_transient).unwrap_or_else(|| {
+                unavailable(format!("the index {} had lost its private alias, which was restored: {reason}", target.0))
+                    .into()
+            })
+        }
+        Err(error) => as_transient(error),
     }
 }
 
 /// The state of an index according to the elected master.
-pub(super) enum AtMaster {
+pub(super) enum MasterState {
     Absent,
     Present { aliases: BTreeSet<String> },
 }
 
-pub(super) async fn at_master(store: &ElasticStore, target: &Target) -> Result<AtMaster, StoreError> {
+pub(super) async fn index_at_master(store: &ElasticStore, target: &Target) -> Result<MasterState, StoreError> {
     #[derive(Deserialize)]
     struct State {
         /// Requested so that an empty answer is not taken for a missing index.
@@ -298,11 +300,11 @@ pub(super) async fn at_master(store: &ElasticStore, target: &Target) -> Result<A
     let path = format!("_cluster/state/metadata/{index}?expand_wildcards=all&filter_path={filter}");
     let State { metadata: Metadata { indices }, .. } = store.client.get(&path).await?.json()?;
     if indices.is_empty() {
-        return Ok(AtMaster::Absent);
+        return Ok(MasterState::Absent);
     }
     // An index of another name may have taken its place, for example after shrinking; the old name is then an alias.
     let aliases = indices.into_values().flat_map(|index| index.aliases).collect();
-    Ok(AtMaster::Present { aliases })
+    Ok(MasterState::Present { aliases })
 }
 
 /// Restores the private alias of an index, which somebody removed.

@@ -80,9 +80,9 @@ impl Id {
 pub(super) enum Item {
     Stored,
     /// There is a document under this id.
-    Taken,
+    Conflict,
     /// The index or its private alias was not found.
-    Gone(String),
+    IndexMissing(String),
     /// The index takes no writes.
     Blocked(String),
     /// We are not allowed to write there.
@@ -90,7 +90,7 @@ pub(super) enum Item {
     /// The document is at fault.
     Rejected(String),
     /// To be retried later.
-    Later(String),
+    Retry(String),
 }
 
 /// Reads an answer: one item for each of `expected`, in order.
@@ -99,7 +99,7 @@ pub(super) fn read(answer: &[u8], expected: usize) -> Result<Vec<Item>, serde_js
     struct Answer<'a> {
         errors: bool,
         #[serde(borrow, default)]
-        items: Vec<Told<'a>>,
+        items: Vec<ItemAnswer<'a>>,
     }
     if is_all_created(answer, expected) {
         return Ok(vec![Item::Stored; expected]);
@@ -108,10 +108,10 @@ pub(super) fn read(answer: &[u8], expected: usize) -> Result<Vec<Item>, serde_js
     if items.len() != expected {
         return Err(serde_json::Error::custom(format_args!("expected {expected} items, found {}", items.len())));
     }
-    if !errors && items.iter().all(Told::is_success) {
+    if !errors && items.iter().all(ItemAnswer::is_success) {
         return Ok(vec![Item::Stored; expected]);
     }
-    Ok(items.into_iter().map(Told::judge).collect())
+    Ok(items.into_iter().map(ItemAnswer::into_item).collect())
 }
 
 /// Whether the answer is, byte for byte, the one for this many created events, as it nearly always is.
@@ -128,49 +128,49 @@ fn is_all_created(answer: &[u8], expected: usize) -> bool {
 }
 
 /// `{"create": {"status": …, "error": …}}`, whatever the action.
-struct Told<'a> {
+struct ItemAnswer<'a> {
     status: u16,
     error: Option<&'a RawValue>,
 }
 
-impl Told<'_> {
+impl ItemAnswer<'_> {
     const fn is_success(&self) -> bool {
         matches!(self.status, 200..300)
     }
 
-    fn judge(self) -> Item {
+    fn into_item(self) -> Item {
         if self.is_success() {
             return Item::Stored;
         }
         let error =
             self.error.map_or_else(|| EngineError { kind: String::new(), reason: String::new() }, EngineError::read);
         match self.status {
-            409 => Item::Taken,
-            404 if error.is("index_not_found_exception") => Item::Gone(error.to_string()),
+            409 => Item::Conflict,
+            404 if error.is("index_not_found_exception") => Item::IndexMissing(error.to_string()),
             400 | 403 | 429 if error.is_block() => Item::Blocked(error.to_string()),
             401 | 403 => Item::Denied(error.to_string()),
             400 => Item::Rejected(error.to_string()),
-            status => Item::Later(format!("HTTP {status}: {error}")),
+            status => Item::Retry(format!("HTTP {status}: {error}")),
         }
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Told<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ItemAnswer<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(OneEntry)
+        deserializer.deserialize_map(ItemVisitor)
     }
 }
 
-struct OneEntry;
+struct ItemVisitor;
 
-impl<'de> Visitor<'de> for OneEntry {
-    type Value = Told<'de>;
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = ItemAnswer<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("the result of one action")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Told<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ItemAnswer<'de>, A::Error> {
         #[derive(Deserialize)]
         struct Entry<'a> {
             status: u16,
@@ -180,7 +180,7 @@ impl<'de> Visitor<'de> for OneEntry {
         let Some((_, Entry { status, error })) = map.next_entry::<&str, Entry<'de>>()? else {
             return Err(A::Error::custom("an item without an action"));
         };
-        Ok(Told { status, error })
+        Ok(ItemAnswer { status, error })
     }
 }
 
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_bad_status_overrides_an_answer_without_errors() {
         let answer = br#"{"errors":false,"items":[{"create":{"status":503}}]}"#;
-        assert_eq!(read(answer, 1).unwrap(), [Item::Later("HTTP 503: no reason given".to_owned())]);
+        assert_eq!(read(answer, 1).unwrap(), [Item::Retry("HTTP 503: no reason given".to_owned())]);
     }
 
     /// As the engines answered, shortened by the response filter.
@@ -244,11 +244,11 @@ mod tests {
         };
         check(
             r#"{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"[1]: version conflict, document already exists (current version [1])","index_uuid":"LhlqNJmdTNySg6HQIL5WEw","shard":"0","index":"i-000001"}}"#,
-            |item| *item == Item::Taken,
+            |item| *item == Item::Conflict,
         );
         check(
             r#"{"status":404,"error":{"type":"index_not_found_exception","reason":"no such index [i-000007-writer] and [require_alias] request flag is [true] and [i-000007-writer] is not an alias","index_uuid":"_na_","index":"i-000007-writer"}}"#,
-            |item| matches!(item, Item::Gone(_)),
+            |item| matches!(item, Item::IndexMissing(_)),
         );
         check(
             r#"{"status":403,"error":{"type":"cluster_block_exception","reason":"index [i-000001] blocked by: [FORBIDDEN/8/index write (api)];"}}"#,
@@ -264,11 +264,11 @@ mod tests {
         );
         check(
             r#"{"status":429,"error":{"type":"es_rejected_execution_exception","reason":"rejected execution of primary operation"}}"#,
-            |item| matches!(item, Item::Later(_)),
+            |item| matches!(item, Item::Retry(_)),
         );
         check(
             r#"{"status":503,"error":{"type":"unavailable_shards_exception","reason":"[i-000001][0] primary shard is not active"}}"#,
-            |item| matches!(item, Item::Later(_)),
+            |item| matches!(item, Item::Retry(_)),
         );
         check(
             r#"{"status":403,"error":{"type":"security_exception","reason":"action [indices:data/write/bulk[s]] is unauthorized"}}"#,

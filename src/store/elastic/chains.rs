@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     ElasticStore, filter,
-    search::{self, Found, with},
+    search::{self, SearchAnswer, with},
 };
 use crate::{
     event::{ChainEntry, ChainId, ChainPosition, Sequence, UnixMillis},
@@ -21,7 +21,7 @@ const SEQUENCE: &str = "event.sequence";
 const RECEIVED: &str = "annals.received";
 
 /// How many positions are checked one by one.
-const FEW: u64 = 10_000;
+const MAX_CHECKED: u64 = 10_000;
 
 /// The number of parts into which a long span is divided.
 const SPANS: u64 = 1_000;
@@ -40,8 +40,8 @@ pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<ChainEntry>, Stor
         let pages = json!({"chains": {"composite": pages, "aggs": ends}});
         let body = search::aggregations(&filter::exists(CHAIN), &pages, &store.search_timeout());
         let answer = store.search(body).await?;
-        let Chains { chains: page } = Found::read(&answer)?.aggregations(&answer)?;
-        chains.extend(page.buckets.iter().filter_map(Chain::end));
+        let ChainsAggregation { chains: page } = SearchAnswer::read(&answer)?.aggregations(&answer)?;
+        chains.extend(page.buckets.iter().filter_map(ChainBucket::end));
         after = page.after_key;
         if after.is_none() {
             return Ok(chains);
@@ -58,7 +58,7 @@ pub(super) async fn first(
     let Ok(end) = i64::try_from(from).map(|_| i64::MAX.unsigned_abs()) else { return Ok(None) };
     let least = |field| json!({"min": {"field": field}});
     let first = json!({"first": least(SEQUENCE), "received": least(RECEIVED)});
-    let First { first, received } = Positions { store, chain }.ask(from, end, first).await?;
+    let FirstAggregation { first, received } = Positions { store, chain }.ask(from, end, first).await?;
     let entry = |(first, received): (f64, f64)| {
         let position = ChainPosition { chain, sequence: Sequence(first as u64) };
         // Times never decrease along a chain, so the earliest is that of the first event.
@@ -77,10 +77,10 @@ pub(super) async fn reach(
     let mut next = from;
     let Some(last) = positions.last(from).await? else { return Ok(None) };
     while next <= last {
-        next = positions.leap(next, last).await?;
-        let (row, looked_at) = positions.row(next, last).await?;
-        next += row;
-        if row < looked_at {
+        next = positions.skip_complete(next, last).await?;
+        let (contiguous, checked) = positions.count_contiguous(next, last).await?;
+        next += contiguous;
+        if contiguous < checked {
             break;
         }
     }
@@ -98,20 +98,21 @@ impl Positions<'_> {
     async fn last(&self, from: u64) -> Result<Option<u64>, StoreError> {
         // The engines have no greater numbers, and refuse them in queries.
         let Ok(end) = i64::try_from(from).map(|_| i64::MAX.unsigned_abs()) else { return Ok(None) };
-        let Last { last } = self.ask(from, end, json!({"last": {"max": {"field": SEQUENCE}}})).await?;
+        let LastAggregation { last } = self.ask(from, end, json!({"last": {"max": {"field": SEQUENCE}}})).await?;
         Ok(last.value.map(|last| last as u64))
     }
 
-    /// Skips positions from `from` that are certainly complete, until fewer than [`FEW`] remain that may have a gap.
-    async fn leap(&self, from: u64, last: u64) -> Result<u64, StoreError> {
+    /// Skips positions from `from` that are certainly complete, until fewer than [`MAX_CHECKED`] remain that may have a
+    /// gap.
+    async fn skip_complete(&self, from: u64, last: u64) -> Result<u64, StoreError> {
         let (mut next, mut end) = (from, last);
-        while next <= end && end - next >= FEW {
+        while next <= end && end - next >= MAX_CHECKED {
             let length = (end - next + 1).div_ceil(SPANS);
             let spans = json!({
                 "histogram": {"field": SEQUENCE, "interval": length, "offset": next % length, "min_doc_count": 1},
                 "aggs": {"indices": {"terms": {"field": "_index", "size": 1}}},
             });
-            let Spans { spans } = self.ask(next, end, json!({"spans": spans})).await?;
+            let SpansAggregation { spans } = self.ask(next, end, json!({"spans": spans})).await?;
             for span in spans.buckets {
                 let whole = length.min(end - next + 1);
                 if span.key as u64 != next || span.in_one_index() < whole {
@@ -125,13 +126,13 @@ impl Positions<'_> {
     }
 
     /// Checks the next few positions from `from`; returns how many follow without a gap, and how many were checked.
-    async fn row(&self, from: u64, last: u64) -> Result<(u64, u64), StoreError> {
+    async fn count_contiguous(&self, from: u64, last: u64) -> Result<(u64, u64), StoreError> {
         if from > last {
             return Ok((0, 0));
         }
-        let end = last.min(from + (FEW - 1));
-        let terms = json!({"terms": {"field": SEQUENCE, "size": FEW, "order": {"_key": "asc"}}});
-        let Row { positions } = self.ask(from, end, json!({"positions": terms})).await?;
+        let end = last.min(from + (MAX_CHECKED - 1));
+        let terms = json!({"terms": {"field": SEQUENCE, "size": MAX_CHECKED, "order": {"_key": "asc"}}});
+        let PositionsAggregation { positions } = self.ask(from, end, json!({"positions": terms})).await?;
         let follows =
             positions.buckets.iter().zip(from..=end).take_while(|(position, expected)| position.key == *expected);
         Ok((follows.count() as u64, end - from + 1))
@@ -149,35 +150,35 @@ impl Positions<'_> {
         ]}});
         let body = search::aggregations(&matching, &aggregations, &self.store.search_timeout());
         let answer = self.store.search(body).await?;
-        Found::read(&answer)?.aggregations(&answer)
+        SearchAnswer::read(&answer)?.aggregations(&answer)
     }
 }
 
 #[derive(Default, Deserialize)]
-struct Chains {
-    chains: Page,
+struct ChainsAggregation {
+    chains: CompositePage,
 }
 
 #[derive(Default, Deserialize)]
-struct Page {
-    buckets: Vec<Chain>,
+struct CompositePage {
+    buckets: Vec<ChainBucket>,
     #[serde(default)]
     after_key: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct Chain {
-    key: Name,
+struct ChainBucket {
+    key: ChainKey,
     last: Extreme,
     received: Extreme,
 }
 
 #[derive(Deserialize)]
-struct Name {
+struct ChainKey {
     chain: String,
 }
 
-impl Chain {
+impl ChainBucket {
     /// Returns `None` for documents that are not ours, which an index of this name may contain.
     fn end(&self) -> Option<ChainEntry> {
         let chain = self.key.chain.parse().ok()?;
@@ -187,13 +188,13 @@ impl Chain {
 }
 
 #[derive(Default, Deserialize)]
-struct First {
+struct FirstAggregation {
     first: Extreme,
     received: Extreme,
 }
 
 #[derive(Default, Deserialize)]
-struct Last {
+struct LastAggregation {
     last: Extreme,
 }
 
@@ -204,7 +205,7 @@ struct Extreme {
 }
 
 #[derive(Default, Deserialize)]
-struct Spans {
+struct SpansAggregation {
     spans: Buckets<RangeBucket>,
 }
 
@@ -222,11 +223,11 @@ impl<T> Default for Buckets<T> {
 #[derive(Deserialize)]
 struct RangeBucket {
     key: f64,
-    indices: Buckets<Index>,
+    indices: Buckets<IndexBucket>,
 }
 
 #[derive(Deserialize)]
-struct Index {
+struct IndexBucket {
     doc_count: u64,
 }
 
@@ -238,11 +239,11 @@ impl RangeBucket {
 }
 
 #[derive(Default, Deserialize)]
-struct Row {
-    positions: Buckets<Position>,
+struct PositionsAggregation {
+    positions: Buckets<PositionBucket>,
 }
 
 #[derive(Deserialize)]
-struct Position {
+struct PositionBucket {
     key: u64,
 }

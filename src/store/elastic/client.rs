@@ -3,9 +3,9 @@
 //! Of the official client only raw `send` is used, with one transport per node: its own pool neither fails over nor
 //! avoids dead nodes. Searches use [`super::reading`]. Media types are the plain ones, which every engine accepts.
 //!
-//! Nodes are used in turn. A node that could not be reached or did not answer rests for [`REST`]; if all rest, the next
-//! in turn is tried anyway. A call that may be repeated moves on to the next node when a connection fails, within its
-//! one deadline; an append does not, because the caller must know of each attempt.
+//! Nodes are used in turn. A node that could not be reached or did not answer rests for [`REST_DURATION`]; if all rest,
+//! the next in turn is tried anyway. A call that may be repeated moves on to the next node when a connection fails,
+//! within its one deadline; an append does not, because the caller must know of each attempt.
 
 use std::{
     sync::{
@@ -28,12 +28,12 @@ use tokio::time::Instant;
 
 use super::{
     config::{ConfigError, ElasticConfig},
-    reading::{Read, SearchClient},
+    reading::{SearchClient, SearchResponse},
 };
 use crate::store::StoreError;
 
 /// How long a node is avoided after it failed.
-const REST: Duration = Duration::from_secs(10);
+const REST_DURATION: Duration = Duration::from_secs(10);
 
 /// The largest answer that is read to a search; and to other calls, if the engine announces the size. Those answers are
 /// of bounded size anyway.
@@ -125,23 +125,28 @@ impl Client {
 
     /// Makes an idempotent call.
     async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, StoreError> {
-        self.repeat(|node, deadline| node.send(method, path, HeaderMap::new(), body.clone(), deadline)).await
+        self.try_nodes(|node, deadline| node.send(method, path, HeaderMap::new(), body.clone(), deadline)).await
     }
 
-    /// Runs a search; `None` if the answer has more than `most` bytes.
-    pub(super) async fn search(&self, path: &str, body: String, most: usize) -> Result<Option<Answer>, StoreError> {
+    /// Runs a search; `None` if the answer has more than `max_bytes` bytes.
+    pub(super) async fn search(
+        &self,
+        path: &str,
+        body: String,
+        max_bytes: usize,
+    ) -> Result<Option<Answer>, StoreError> {
         let body = Bytes::from(body);
-        self.repeat(|node, deadline| node.search(path, body.clone(), most, deadline)).await
+        self.try_nodes(|node, deadline| node.search(path, body.clone(), max_bytes, deadline)).await
     }
 
     /// Tries one node after the other until one answers.
-    async fn repeat<'a, T, F>(&'a self, ask: impl Fn(&'a Node, Instant) -> F) -> Result<T, StoreError>
+    async fn try_nodes<'a, T, F>(&'a self, ask: impl Fn(&'a Node, Instant) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>> + 'a,
     {
         let deadline = Instant::now() + self.request_timeout;
         let mut failure = unavailable("no node is configured".to_owned());
-        for node in self.in_turn() {
+        for node in self.nodes_in_turn() {
             match ask(node, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => failure = error,
@@ -158,28 +163,28 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         let deadline = Instant::now() + self.bulk_timeout;
-        let Some(node) = self.in_turn().next() else {
+        let Some(node) = self.nodes_in_turn().next() else {
             return Err(unavailable("no node is configured".to_owned()));
         };
         node.send(Method::Post, path, headers, Some(body), deadline).await
     }
 
     /// Returns all nodes, starting with the next in turn; resting ones come last.
-    fn in_turn(&self) -> impl Iterator<Item = &Node> {
+    fn nodes_in_turn(&self) -> impl Iterator<Item = &Node> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len().max(1);
         let (before, from) = self.nodes.split_at_checked(turn).unwrap_or((&[], &self.nodes));
         let now = Instant::now();
-        let (awake, resting): (Vec<_>, Vec<_>) = from.iter().chain(before).partition(|node| !node.rests(now));
+        let (awake, resting): (Vec<_>, Vec<_>) = from.iter().chain(before).partition(|node| !node.is_resting(now));
         awake.into_iter().chain(resting)
     }
 }
 
 impl Node {
-    fn rests(&self, now: Instant) -> bool {
+    fn is_resting(&self, now: Instant) -> bool {
         self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
     }
 
-    fn rest(&self, until: Option<Instant>) {
+    fn set_resting_until(&self, until: Option<Instant>) {
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
@@ -197,7 +202,7 @@ impl Node {
             Ok(response) => self.read(method, path, response).await,
             Err(error) => Err(self.failure(error.is_timeout(), &error)),
         };
-        self.rest(answer.is_err().then(|| Instant::now() + REST));
+        self.set_resting_until(answer.is_err().then(|| Instant::now() + REST_DURATION));
         answer
     }
 
@@ -205,14 +210,14 @@ impl Node {
         &self,
         path: &str,
         body: Bytes,
-        most: usize,
+        max_bytes: usize,
         deadline: Instant,
     ) -> Result<Option<Answer>, StoreError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let read = self.search_client.ask(path, body, most, left).await;
+        let read = self.search_client.ask(path, body, max_bytes, left).await;
         let read = read.map_err(|error| self.failure(error.is_timeout(), &error));
-        self.rest(read.is_err().then(|| Instant::now() + REST));
-        let Read { status, headers, body } = read?;
+        self.set_resting_until(read.is_err().then(|| Instant::now() + REST_DURATION));
+        let SearchResponse { status, headers, body } = read?;
         Ok(body.map(|body| self.answer(Method::Post, path, status.as_u16(), &headers, body)))
     }
 
@@ -240,7 +245,7 @@ impl Node {
         while let Some(source) = cause.source() {
             cause = source;
         }
-        unavailable(format!("{} cannot be reached: {}", self.url, bounded(&cause.to_string())))
+        unavailable(format!("{} cannot be reached: {}", self.url, truncated(&cause.to_string())))
     }
 }
 
@@ -273,7 +278,7 @@ impl Answer {
         }
         match serde_json::from_slice::<Body<'_>>(&self.body) {
             Ok(body) => EngineError::read(body.error),
-            Err(_) => EngineError { kind: String::new(), reason: bounded(&String::from_utf8_lossy(&self.body)) },
+            Err(_) => EngineError { kind: String::new(), reason: truncated(&String::from_utf8_lossy(&self.body)) },
         }
     }
 
@@ -329,7 +334,7 @@ impl EngineError {
             root_cause: Vec<Described>,
         }
         let Ok(Described { mut kind, reason, caused_by, root_cause }) = serde_json::from_str(error.get()) else {
-            return Self { kind: String::new(), reason: bounded(error.get().trim_matches('"')) };
+            return Self { kind: String::new(), reason: truncated(error.get().trim_matches('"')) };
         };
         let mut reason = reason.unwrap_or_default();
         let mut causes: Vec<Described> = root_cause.into_iter().take(1).collect();
@@ -346,7 +351,7 @@ impl EngineError {
             }
             causes.extend(cause.caused_by.map(|cause| *cause));
         }
-        Self { kind, reason: bounded(&reason) }
+        Self { kind, reason: truncated(&reason) }
     }
 
     /// Whether the index is blocked or closed for writing; neither the content nor the user is at fault.
@@ -371,7 +376,7 @@ impl std::fmt::Display for EngineError {
 }
 
 /// Returns the answer to a search that cannot ask for less, or an error if it exceeded [`MAX_ANSWER`].
-pub(super) fn whole(answer: Option<Answer>) -> Result<Answer, StoreError> {
+pub(super) fn require_answer(answer: Option<Answer>) -> Result<Answer, StoreError> {
     answer.ok_or_else(|| unavailable(format!("a search was answered with more than {MAX_ANSWER} bytes")))
 }
 
@@ -380,7 +385,7 @@ pub(super) fn unavailable(reason: String) -> StoreError {
 }
 
 /// Cuts the text to [`MAX_REASON`].
-fn bounded(text: &str) -> String {
+fn truncated(text: &str) -> String {
     if text.len() <= MAX_REASON {
         return text.trim().to_owned();
     }

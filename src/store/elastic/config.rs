@@ -17,7 +17,7 @@ use reqwest::header::HeaderValue;
 use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
-use super::names::{BadName, Names};
+use super::names::{BadName, IndexNames};
 pub use crate::units::Secret;
 use crate::{
     ca_file::{self, CaFileError},
@@ -180,8 +180,8 @@ impl ElasticConfig {
         checks.into_iter().flatten().collect()
     }
 
-    pub(super) fn names(&self) -> Result<Names, ConfigError> {
-        Ok(Names::new(&self.index_prefix, &self.version)?)
+    pub(super) fn names(&self) -> Result<IndexNames, ConfigError> {
+        Ok(IndexNames::new(&self.index_prefix, &self.version)?)
     }
 
     /// Returns the nodes, at least one.

@@ -26,32 +26,32 @@ const MAX_DEPTH: usize = 20;
 /// Returns the clause for a filter. A negation matches stubs too; these are excluded by the query's scope, which
 /// requires a time.
 pub(super) fn clause(filter: &Filter) -> Json {
-    deep(filter).0
+    clause_with_depth(filter).0
 }
 
 /// Returns the clause and its depth.
-fn deep(filter: &Filter) -> (Json, usize) {
+fn clause_with_depth(filter: &Filter) -> (Json, usize) {
     match filter {
         Filter::All(parts) if parts.is_empty() => (json!({"match_all": {}}), 1),
         Filter::Any(parts) if parts.is_empty() => (nothing(), 1),
-        Filter::All(parts) => over(parts, |clauses| json!({"bool": {"filter": clauses}})),
-        Filter::Any(parts) => over(parts, any),
-        Filter::Not(inner) => over([inner.as_ref()], |clauses| json!({"bool": {"must_not": clauses}})),
+        Filter::All(parts) => combine(parts, |clauses| json!({"bool": {"filter": clauses}})),
+        Filter::Any(parts) => combine(parts, any),
+        Filter::Not(inner) => combine([inner.as_ref()], |clauses| json!({"bool": {"must_not": clauses}})),
         Filter::Element(field, inner) => {
-            let (clause, depth) = deep(inner);
-            bounded(element(field.path, &clause), depth + 1)
+            let (clause, depth) = clause_with_depth(inner);
+            limit_depth(element(field.path, &clause), depth + 1)
         }
-        Filter::Value(subject, test) => (tested(subject, test), 2),
+        Filter::Value(subject, test) => (test_clause(subject, test), 2),
     }
 }
 
 /// Combines the clauses of these filters, and returns the result with its depth.
-fn over<'a>(filters: impl IntoIterator<Item = &'a Filter>, make: impl FnOnce(Vec<Json>) -> Json) -> (Json, usize) {
-    let (clauses, depths): (Vec<Json>, Vec<usize>) = filters.into_iter().map(deep).unzip();
-    bounded(make(clauses), depths.into_iter().max().unwrap_or(0) + 1)
+fn combine<'a>(filters: impl IntoIterator<Item = &'a Filter>, make: impl FnOnce(Vec<Json>) -> Json) -> (Json, usize) {
+    let (clauses, depths): (Vec<Json>, Vec<usize>) = filters.into_iter().map(clause_with_depth).unzip();
+    limit_depth(make(clauses), depths.into_iter().max().unwrap_or(0) + 1)
 }
 
-fn bounded(clause: Json, depth: usize) -> (Json, usize) {
+fn limit_depth(clause: Json, depth: usize) -> (Json, usize) {
     if depth < MAX_DEPTH {
         return (clause, depth);
     }
@@ -76,12 +76,12 @@ pub(super) fn exists(path: &str) -> Json {
     json!({"exists": {"field": path}})
 }
 
-fn tested(subject: &Subject, test: &Test) -> Json {
+fn test_clause(subject: &Subject, test: &Test) -> Json {
     match subject {
-        Subject::Field(field) => on(&Paths::of(field), test),
+        Subject::Field(field) => clause_for_paths(&Paths::of(field), test),
         Subject::Label(_) => {
             let path = subject.name();
-            on(&Paths { value: path.clone(), words: path.clone(), itself: path }, test)
+            clause_for_paths(&Paths { value: path.clone(), words: path.clone(), existence: path }, test)
         }
     }
 }
@@ -89,7 +89,7 @@ fn tested(subject: &Subject, test: &Test) -> Json {
 /// The paths of a field in the engines' mappings.
 struct Paths {
     /// A path that exists exactly where the event has the field.
-    itself: String,
+    existence: String,
     value: String,
     words: String,
 }
@@ -110,17 +110,17 @@ impl Paths {
             | Kind::Labels
             | Kind::Nested => format!("{}.text", field.path),
         };
-        let itself = match field.search {
+        let existence = match field.search {
             Search::Words => words.clone(),
             Search::Value | Search::ValueAndWords | Search::Never => field.path.to_owned(),
         };
-        Self { itself, value, words }
+        Self { existence, value, words }
     }
 }
 
-fn on(paths: &Paths, test: &Test) -> Json {
+fn clause_for_paths(paths: &Paths, test: &Test) -> Json {
     match test {
-        Test::Exists => exists(&paths.itself),
+        Test::Exists => exists(&paths.existence),
         Test::OneOf(values) => one_of(&paths.value, values),
         Test::Range { low, high } => range(&paths.value, low, high),
         Test::Like(pattern) => like(&paths.value, pattern),
@@ -134,7 +134,7 @@ fn one_of(path: &str, values: &[Value]) -> Json {
     let (dates, others): (Vec<_>, Vec<_>) = values.iter().partition(|value| matches!(value, Value::Millis(_)));
     let mut clauses: Vec<Json> = Vec::new();
     if !others.is_empty() {
-        clauses.push(json!({"terms": {path: others.into_iter().map(written).collect::<Vec<_>>()}}));
+        clauses.push(json!({"terms": {path: others.into_iter().map(json_value).collect::<Vec<_>>()}}));
     }
     clauses.extend(dates.into_iter().map(|date| {
         let bound = Bound::Included(date.clone());
@@ -152,9 +152,9 @@ fn one_of(path: &str, values: &[Value]) -> Json {
 
 fn range(path: &str, low: &Bound<Value>, high: &Bound<Value>) -> Json {
     match (instant(low, 1), instant(high, -1)) {
-        (Some(low), Some(high)) => return within(path, Some(low), Some(high)),
-        (Some(low), None) => return within(path, Some(low), None),
-        (None, Some(high)) => return within(path, None, Some(high)),
+        (Some(low), Some(high)) => return date_range(path, Some(low), Some(high)),
+        (Some(low), None) => return date_range(path, Some(low), None),
+        (None, Some(high)) => return date_range(path, None, Some(high)),
         (None, None) => {}
     }
     let mut bounds = Map::new();
@@ -165,8 +165,8 @@ fn range(path: &str, low: &Bound<Value>, high: &Bound<Value>) -> Json {
 
 fn bound(included: &str, excluded: &str, bound: &Bound<Value>) -> Option<(String, Json)> {
     match bound {
-        Bound::Included(value) => Some((included.to_owned(), written(value))),
-        Bound::Excluded(value) => Some((excluded.to_owned(), written(value))),
+        Bound::Included(value) => Some((included.to_owned(), json_value(value))),
+        Bound::Excluded(value) => Some((excluded.to_owned(), json_value(value))),
         Bound::Unbounded => None,
     }
 }
@@ -181,7 +181,7 @@ fn instant(bound: &Bound<Value>, step: i64) -> Option<UnixMillis> {
 }
 
 /// Matches dates from `low` to `high`, inclusive.
-pub(super) fn within(path: &str, low: Option<UnixMillis>, high: Option<UnixMillis>) -> Json {
+pub(super) fn date_range(path: &str, low: Option<UnixMillis>, high: Option<UnixMillis>) -> Json {
     // No event has a date outside these limits.
     let (low, high) = (low.map(|low| low.max(UnixMillis::FIRST)), high.map(|high| high.min(UnixMillis::LAST)));
     if low.is_some_and(|low| low > UnixMillis::LAST) || high.is_some_and(|high| high < UnixMillis::FIRST) {
@@ -194,7 +194,7 @@ pub(super) fn within(path: &str, low: Option<UnixMillis>, high: Option<UnixMilli
     json!({"range": {path: bounds}})
 }
 
-fn written(value: &Value) -> Json {
+fn json_value(value: &Value) -> Json {
     match value {
         Value::Text(text) => text.as_str().into(),
         Value::Integer(integer) => (*integer).into(),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Answer, Client},
     lifecycle::Policy,
-    names::Names,
+    names::IndexNames,
     search,
 };
 use crate::store::StoreError;
@@ -48,7 +48,7 @@ pub(super) enum Lifecycle {
 
 impl Flavor {
     /// Detects the engine, and installs the policy if there is none of this name.
-    pub(super) async fn detect(client: &Client, names: &Names, policy: &Policy) -> Result<Self, StoreError> {
+    pub(super) async fn detect(client: &Client, names: &IndexNames, policy: &Policy) -> Result<Self, StoreError> {
         let product = Product::detect(client).await?;
         let managed = match product {
             Product::Elasticsearch => Lifecycle::Ilm,
@@ -160,7 +160,7 @@ impl Lifecycle {
 
     /// Creates the policy if it is absent; returns `false` if the engine runs no policies of this kind. An existing
     /// policy belongs to the operator and is left as it is.
-    async fn ensure_policy(self, client: &Client, names: &Names, policy: &Policy) -> Result<bool, StoreError> {
+    async fn ensure_policy(self, client: &Client, names: &IndexNames, policy: &Policy) -> Result<bool, StoreError> {
         let (path, body) = match self {
             Self::Ilm => (format!("_ilm/policy/{}", names.policy()), policy.as_ilm()),
             Self::Ism => (format!("_plugins/_ism/policies/{}", names.policy()), policy.as_ism(&names.pattern())),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
     /// The unchanged file.
-    whole: Value,
+    source: Value,
     phases: Phases,
 }
 
@@ -88,12 +88,12 @@ impl Policy {
         if max_size.is_none() && max_age.is_none() && max_docs.is_none() {
             return Err(serde_json::Error::custom("a rollover without max_size, max_age or max_docs never happens"));
         }
-        Ok(Self { whole: serde_json::from_str(text)?, phases })
+        Ok(Self { source: serde_json::from_str(text)?, phases })
     }
 
     /// Returns the body of `PUT _ilm/policy/…`.
     pub(super) fn as_ilm(&self) -> Value {
-        self.whole.clone()
+        self.source.clone()
     }
 
     /// Returns the body of `PUT _plugins/_ism/policies/…`, for indices of these names.

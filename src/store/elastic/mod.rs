@@ -43,10 +43,10 @@ use serde::Deserialize;
 
 pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
 use self::{
-    client::{Answer, Client, MAX_ANSWER, whole},
+    client::{Answer, Client, MAX_ANSWER, require_answer},
     flavor::Flavor,
     lifecycle::Policy,
-    names::Names,
+    names::IndexNames,
     scan::ElasticScan,
     setup::Series,
 };
@@ -62,7 +62,7 @@ use crate::{
 /// Events in an engine.
 pub struct ElasticStore {
     client: Arc<Client>,
-    names: Names,
+    names: IndexNames,
     /// Selects the shard copies that answer: see [`preference`].
     preference: String,
     /// The engine as detected at the last set-up.
@@ -121,14 +121,14 @@ impl ElasticStore {
     }
 
     async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {
-        whole(self.search_within(body, MAX_ANSWER).await?)
+        require_answer(self.search_within(body, MAX_ANSWER).await?)
     }
 
-    /// Returns `None` if the answer has more than `most` bytes.
-    async fn search_within(&self, body: impl ToString, most: usize) -> Result<Option<Answer>, StoreError> {
+    /// Returns `None` if the answer has more than `max_bytes` bytes.
+    async fn search_within(&self, body: impl ToString, max_bytes: usize) -> Result<Option<Answer>, StoreError> {
         let (indices, preference) = (self.names.pattern(), &self.preference);
         let path = format!("{indices}/_search?{}&{}&preference={preference}", search::INDICES, search::WHOLE);
-        self.client.search(&path, body.to_string(), most).await
+        self.client.search(&path, body.to_string(), max_bytes).await
     }
 
     /// Returns the engine's time limit for a search: shorter than ours, so that there is an answer.

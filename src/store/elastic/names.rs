@@ -12,7 +12,7 @@
 use crate::event::Stream;
 
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(super) struct IndexNames {
     prefix: String,
     version: String,
 }
@@ -26,7 +26,7 @@ pub struct BadName {
     found: String,
 }
 
-impl Names {
+impl IndexNames {
     pub(super) fn new(prefix: &str, version: &str) -> Result<Self, BadName> {
         let fits = |text: &str| {
             (1..=64).contains(&text.len())
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn names_are_as_documented() {
-        let names = Names::new(".annals", "1.0.0-SNAPSHOT").unwrap();
+        let names = IndexNames::new(".annals", "1.0.0-SNAPSHOT").unwrap();
         let alias = names.alias(&Stream::general());
         assert_eq!(alias, ".annals-event-log-1.0.0-snapshot-general");
         assert_eq!(index(&alias, 1), ".annals-event-log-1.0.0-snapshot-general-000001");
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn names_that_an_engine_would_refuse_are_refused_here() {
         for prefix in ["", ".", "-a", "_a", "A", "a*", "a,b", "a/b", &"a".repeat(65)] {
-            assert_eq!(Names::new(prefix, "1").unwrap_err().key, "index_prefix", "{prefix}");
+            assert_eq!(IndexNames::new(prefix, "1").unwrap_err().key, "index_prefix", "{prefix}");
         }
         for version in ["", "1 0", "1/0", "*"] {
-            assert_eq!(Names::new("a", version).unwrap_err().key, "version", "{version}");
+            assert_eq!(IndexNames::new("a", version).unwrap_err().key, "version", "{version}");
         }
     }
 }

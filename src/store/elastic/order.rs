@@ -48,10 +48,10 @@ fn keys_of(field: &Field, order: Order) -> Vec<Value> {
 }
 
 fn values_of(key: Option<&Key>, kind: Kind, order: Order) -> Vec<Value> {
-    let own = key.map_or_else(|| beyond(kind, order), value);
+    let own = key.map_or_else(|| missing_substitute(kind, order), value);
     match (kind, key) {
         (Kind::Long64, Some(Key::Integer(integer))) => vec![json!(*integer as f64), own],
-        (Kind::Long64, Some(Key::Number(_) | Key::Text(_)) | None) => vec![beyond(Kind::Float, order), own],
+        (Kind::Long64, Some(Key::Number(_) | Key::Text(_)) | None) => vec![missing_substitute(Kind::Float, order), own],
         (
             Kind::Keyword
             | Kind::Text
@@ -83,12 +83,12 @@ fn key(path: &str, kind: Kind, order: Order) -> Value {
         Order::Descending => "desc",
     };
     // The engines differ in what they substitute for a missing boolean.
-    let missing = if kind == Kind::Boolean { beyond(kind, order) } else { json!("_last") };
+    let missing = if kind == Kind::Boolean { missing_substitute(kind, order) } else { json!("_last") };
     json!({path: {"order": direction, "missing": missing, "unmapped_type": type_of(kind)}})
 }
 
 /// Returns the substitute for a missing value, which sorts after all values.
-fn beyond(kind: Kind, order: Order) -> Value {
+fn missing_substitute(kind: Kind, order: Order) -> Value {
     let either = |ascending: Value, descending: Value| match order {
         Order::Ascending => ascending,
         Order::Descending => descending,

@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 
 use super::{
     ElasticStore,
-    client::{Answer, Client, MAX_ANSWER, unavailable, whole},
+    client::{Answer, Client, MAX_ANSWER, require_answer, unavailable},
     flavor::Product,
-    search::{Found, WHOLE, with},
+    search::{SearchAnswer, WHOLE, with},
 };
 use crate::store::StoreError;
 
@@ -47,23 +47,23 @@ impl Point {
 
     /// Runs a search with this body. Its answer has to be read with [`Self::read`].
     pub(super) async fn search(&self, body: Value) -> Result<Answer, StoreError> {
-        whole(self.search_within(body, MAX_ANSWER).await?)
+        require_answer(self.search_within(body, MAX_ANSWER).await?)
     }
 
-    /// Returns `None` if the answer has more than `most` bytes.
-    pub(super) async fn search_within(&self, body: Value, most: usize) -> Result<Option<Answer>, StoreError> {
+    /// Returns `None` if the answer has more than `max_bytes` bytes.
+    pub(super) async fn search_within(&self, body: Value, max_bytes: usize) -> Result<Option<Answer>, StoreError> {
         let body = with(body, "pit", json!({"id": self.id, "keep_alive": KEEP_ALIVE}));
-        self.client.search(&format!("_search?{WHOLE}"), body.to_string(), most).await
+        self.client.search(&format!("_search?{WHOLE}"), body.to_string(), max_bytes).await
     }
 
-    pub(super) fn read<'a>(&mut self, answer: &'a Answer) -> Result<Found<'a>, StoreError> {
+    pub(super) fn read<'a>(&mut self, answer: &'a Answer) -> Result<SearchAnswer<'a>, StoreError> {
         // Path and query are valid, so it is the point that was not found.
         if answer.status == 404 {
             let reason = "the engine no longer holds the events that are being read, because it waited for too long or a \
                           node or an index went away; begin again";
             return Err(unavailable(format!("{reason}: {}", answer.error())));
         }
-        let found = Found::read(answer)?;
+        let found = SearchAnswer::read(answer)?;
         if let Some(id) = &found.pit_id {
             self.id = Some(id.clone());
         }

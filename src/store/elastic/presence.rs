@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     ElasticStore,
-    append::{AtMaster, at_master},
+    append::{MasterState, index_at_master},
     client::unavailable,
 };
 use crate::{
@@ -62,7 +62,7 @@ pub(super) async fn holds(
         match error {
             None => held.push(found),
             // A node that has not heard of a new index yet may report it as missing.
-            Some(_) if matches!(at_master(store, target).await?, AtMaster::Absent) => held.push(false),
+            Some(_) if matches!(index_at_master(store, target).await?, MasterState::Absent) => held.push(false),
             Some(error) => {
                 let reason = error.get("reason").and_then(Value::as_str).unwrap_or_default();
                 return Err(unavailable(format!("the index {} cannot be read: {reason}", target.0)));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The most documents in an answer: the engines' default for `index.max_result_window`.
-const MOST: u64 = 10_000;
+const MAX_DOCUMENTS: u64 = 10_000;
 
 /// Bytes that an answer may have beyond twice the bytes wanted. Single documents may be larger.
 const SPARE: usize = 4 << 20;
@@ -28,13 +28,13 @@ pub(super) async fn read(
     // The engines have no greater numbers, and refuse them in queries.
     let Ok(from) = i64::try_from(range.start().0) else { return Ok(Vec::new()) };
     let mut to = i64::try_from(range.end().0).unwrap_or(i64::MAX);
-    let mut size = MOST;
-    let most = bytes.saturating_mul(2).saturating_add(SPARE).min(MAX_ANSWER);
+    let mut size = MAX_DOCUMENTS;
+    let max_bytes = bytes.saturating_mul(2).saturating_add(SPARE).min(MAX_ANSWER);
     let mut is_one_position = false;
     loop {
-        let most = if size == 1 || is_one_position { MAX_ANSWER } else { most };
+        let max_bytes = if size == 1 || is_one_position { MAX_ANSWER } else { max_bytes };
         let body = search::at_positions(chain, from, to, size, &store.search_timeout());
-        let Some(answer) = store.search_within(body, most).await? else {
+        let Some(answer) = store.search_within(body, max_bytes).await? else {
             if size == 1 {
                 return Err(unavailable(format!("a document has more than {MAX_ANSWER} bytes")));
             }
@@ -55,12 +55,12 @@ pub(super) async fn read(
             documents.truncate(whole);
             return Ok(documents);
         }
-        if size == MOST {
+        if size == MAX_DOCUMENTS {
             return Err(StoreError::Refused {
-                reason: format!("there are more than {MOST} documents at one position of {chain}"),
+                reason: format!("there are more than {MAX_DOCUMENTS} documents at one position of {chain}"),
             });
         }
         // One position fills the answer, so that position is read alone.
-        (to, size, is_one_position) = (i64::try_from(last).unwrap_or(i64::MAX), MOST, true);
+        (to, size, is_one_position) = (i64::try_from(last).unwrap_or(i64::MAX), MAX_DOCUMENTS, true);
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct SearchClient {
 }
 
 /// An answer, without its body if that is larger than allowed.
-pub(super) struct Read {
+pub(super) struct SearchResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Bytes>,
@@ -42,14 +42,14 @@ impl SearchClient {
         Ok(Self { http, url, authorization: config.authorization()? })
     }
 
-    /// Posts a query. Closes the connection if the answer has more than `most` bytes.
+    /// Posts a query. Closes the connection if the answer has more than `max_bytes` bytes.
     pub(super) async fn ask(
         &self,
         path: &str,
         question: Bytes,
-        most: usize,
+        max_bytes: usize,
         within: Duration,
-    ) -> Result<Read, reqwest::Error> {
+    ) -> Result<SearchResponse, reqwest::Error> {
         let mut url = self.url.clone();
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         url.set_path(&format!("{}{}", self.url.path(), path.trim_start_matches('/')));
@@ -61,18 +61,18 @@ impl SearchClient {
         }
         let mut response = request.timeout(within).body(question).send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Read { status, headers, body: body(&mut response, most).await? })
+        Ok(SearchResponse { status, headers, body: body(&mut response, max_bytes).await? })
     }
 }
 
-async fn body(response: &mut Response, most: usize) -> Result<Option<Bytes>, reqwest::Error> {
+async fn body(response: &mut Response, max_bytes: usize) -> Result<Option<Bytes>, reqwest::Error> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    if announced > most {
+    if announced > max_bytes {
         return Ok(None);
     }
     let mut body = BytesMut::with_capacity(announced);
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > most {
+        if body.len() + chunk.len() > max_bytes {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);

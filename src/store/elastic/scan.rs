@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     query::Query,
-    store::{IndexError, Page, Scan, until},
+    store::{IndexError, Page, Scan, count_within},
 };
 
 /// The most events in a part: the engines' default for `index.max_result_window`.
@@ -30,24 +30,24 @@ const PART_BYTES: usize = 16 << 20;
 const FIRST_PART_EVENTS: u64 = 200;
 
 /// Pages of at most this many events are read with a single search.
-const AT_ONCE: u64 = 100;
+const SINGLE_SEARCH_EVENTS: u64 = 100;
 
 /// Returns the matching events, up to the query's bytes.
 pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
-    if query.limit <= AT_ONCE {
-        let question = search::page(query, &store.search_timeout());
-        if let Some(answer) = store.search_within(question, most_of(query.limit, query.bytes)).await? {
+    if query.limit <= SINGLE_SEARCH_EVENTS {
+        let body = search::page(query, &store.search_timeout());
+        if let Some(answer) = store.search_within(body, max_answer_bytes(query.limit, query.bytes)).await? {
             let mut page = search::read_page(&answer, query)?;
-            let within = until(&page.documents, query.bytes);
+            let within = count_within(&page.documents, query.bytes);
             page.is_cut = within < page.documents.len();
             page.documents.truncate(within);
             return Ok(page);
         }
     }
-    in_parts(store, query).await
+    read_in_parts(store, query).await
 }
 
-async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
+async fn read_in_parts(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
     let mut scan = ElasticScan::open(store, query).await?;
     // The engines cannot skip events after a place, so these are read.
     let mut to_skip = 0;
@@ -69,7 +69,7 @@ async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, IndexErro
         if documents.is_empty() {
             break;
         }
-        scan.bytes = scan.bytes.saturating_sub(bytes_of(&documents));
+        scan.bytes = scan.bytes.saturating_sub(total_bytes(&documents));
         page.documents.extend(documents);
     }
     page.total = scan.total;
@@ -80,13 +80,13 @@ async fn in_parts(store: &ElasticStore, query: &Query) -> Result<Page, IndexErro
 }
 
 /// Returns the size limit for an answer with this many events whose documents may take this many bytes.
-fn most_of(events: u64, bytes: usize) -> usize {
+fn max_answer_bytes(events: u64, bytes: usize) -> usize {
     const OF_ONE: usize = 1 << 10;
     let around = usize::try_from(events).unwrap_or(usize::MAX).saturating_mul(OF_ONE).saturating_add(1 << 20);
     bytes.saturating_mul(2).saturating_add(around).min(MAX_ANSWER)
 }
 
-fn bytes_of(documents: &[Bytes]) -> usize {
+fn total_bytes(documents: &[Bytes]) -> usize {
     documents.iter().map(Bytes::len).sum()
 }
 
@@ -94,7 +94,7 @@ pub(super) struct ElasticScan {
     /// `None` at the end.
     pub(super) point: Option<Point>,
     /// The body of each search, without its size and place.
-    question: Value,
+    body_template: Value,
     /// The sort values of the last event read, as the engine wrote them.
     after: Option<Value>,
     /// The most events for the next part, derived from the size of the previous ones.
@@ -115,7 +115,7 @@ enum First {
 impl ElasticScan {
     pub(super) async fn open(store: &ElasticStore, query: &Query) -> Result<Self, IndexError> {
         let point = Point::open(store).await?;
-        let question = json!({
+        let body_template = json!({
             "timeout": store.search_timeout(),
             "track_total_hits": false,
             "query": search::matching(query),
@@ -124,11 +124,11 @@ impl ElasticScan {
         let after = query.after.as_ref().map(|place| order::place(place, &query.sort).into());
         let point = Some(point).filter(|point| !point.is_empty());
         let (part, first) = (FIRST_PART_EVENTS, First::OfNothing);
-        Ok(Self { point, question, after, part, bytes: query.bytes, first, total: 0 })
+        Ok(Self { point, body_template, after, part, bytes: query.bytes, first, total: 0 })
     }
 
     fn body(&self, size: u64) -> Value {
-        let body = with(self.question.clone(), "size", size);
+        let body = with(self.body_template.clone(), "size", size);
         let body = match self.first {
             First::OfPage { offset } => with(with(body, "from", offset), "track_total_hits", true),
             First::OfNothing => body,
@@ -148,13 +148,13 @@ impl ElasticScan {
             self.total = found.total(answer)?;
             self.first = First::OfNothing;
         }
-        let wanted = until(&documents, self.bytes);
-        self.after = found.place_of(wanted, answer)?;
+        let wanted = count_within(&documents, self.bytes);
+        self.after = found.sort_values_of(wanted, answer)?;
         if wanted == documents.len() && (wanted as u64) < size {
             self.point = None;
         }
         let wished = PART_BYTES.min(self.bytes.max(1)) as u64;
-        self.part = (wished.saturating_mul(size) / (bytes_of(&documents) as u64).max(1)).clamp(1, PART_EVENTS);
+        self.part = (wished.saturating_mul(size) / (total_bytes(&documents) as u64).max(1)).clamp(1, PART_EVENTS);
         documents.truncate(wanted);
         Ok(documents)
     }
@@ -169,8 +169,8 @@ impl Scan for ElasticScan {
             let body = self.body(size);
             let Some(point) = &self.point else { break };
             self.part = size.div_ceil(2);
-            let most = if size == 1 { MAX_ANSWER } else { most_of(size, self.bytes) };
-            match point.search_within(body, most).await? {
+            let max_bytes = if size == 1 { MAX_ANSWER } else { max_answer_bytes(size, self.bytes) };
+            match point.search_within(body, max_bytes).await? {
                 Some(answer) => return self.take(&answer, size),
                 None if size == 1 => {
                     return Err(unavailable(format!("an event has more than {MAX_ANSWER} bytes")).into());

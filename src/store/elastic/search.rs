@@ -62,7 +62,7 @@ pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Va
 pub(super) fn matching(query: &Query) -> Value {
     let mut clauses = vec![scope(&query.scope)];
     if query.start.is_some() || query.end.is_some() {
-        clauses.push(filter::within("@timestamp", query.start, query.end));
+        clauses.push(filter::date_range("@timestamp", query.start, query.end));
     }
     if query.filter != Filter::EVERYTHING {
         clauses.push(filter::clause(&query.filter));
@@ -141,7 +141,7 @@ pub(super) fn by_ids(ids: &[String], seals_suffice: bool, timeout: &str) -> Stri
 
 /// An answer to a search.
 #[derive(Deserialize)]
-pub(super) struct Found<'a> {
+pub(super) struct SearchAnswer<'a> {
     timed_out: bool,
     #[serde(rename = "_shards")]
     shards: Shards,
@@ -184,7 +184,7 @@ struct Hit<'a> {
     sort: Option<&'a RawValue>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> SearchAnswer<'a> {
     /// Reads an answer, and fails if it is incomplete.
     pub(super) fn read(answer: &'a Answer) -> Result<Self, StoreError> {
         let found: Self = answer.json()?;
@@ -207,7 +207,7 @@ impl<'a> Found<'a> {
     }
 
     /// Returns the sort values of the last of the first `count` documents, as the engine wrote them.
-    pub(super) fn place_of(&self, count: usize, answer: &Answer) -> Result<Option<Value>, StoreError> {
+    pub(super) fn sort_values_of(&self, count: usize, answer: &Answer) -> Result<Option<Value>, StoreError> {
         let last = count.checked_sub(1).and_then(|last| self.hits.hits.get(last));
         let Some(sort) = last.and_then(|hit| hit.sort) else { return Ok(None) };
         serde_json::from_str(sort.get()).map(Some).map_err(|error| answer.unexpected(error))
@@ -220,7 +220,7 @@ impl<'a> Found<'a> {
 }
 
 pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreError> {
-    let found = Found::read(answer)?;
+    let found = SearchAnswer::read(answer)?;
     let total = found.total(answer)?;
     let mut documents = found.documents(answer);
     if query.after.is_some() {
@@ -231,13 +231,13 @@ pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreErr
 
 /// Returns each id with its document, or with the part of it that was requested.
 pub(super) fn read_by_ids(answer: &Answer) -> Result<Vec<(String, Bytes)>, StoreError> {
-    let found = Found::read(answer)?;
+    let found = SearchAnswer::read(answer)?;
     let ids = found.hits.hits.iter().map(|hit| hit.id.to_string());
     Ok(ids.zip(found.documents(answer)).collect())
 }
 
 pub(super) fn read_positions(answer: &Answer) -> Result<Vec<ChainDocument>, StoreError> {
-    let Found { hits: Hits { hits, .. }, .. } = Found::read(answer)?;
+    let SearchAnswer { hits: Hits { hits, .. }, .. } = SearchAnswer::read(answer)?;
     let read = |hit: &Hit<'_>| {
         let sequence = hit.sort.and_then(|sort| serde_json::from_str::<[u64; 1]>(sort.get()).ok());
         let [sequence] = sequence.ok_or_else(|| answer.unexpected("a document without a sequence"))?;
@@ -248,7 +248,7 @@ pub(super) fn read_positions(answer: &Answer) -> Result<Vec<ChainDocument>, Stor
 }
 
 pub(super) fn read_last(answer: &Answer, chain: ChainId) -> Result<Option<ChainHead>, StoreError> {
-    let Found { hits: Hits { hits, .. }, .. } = Found::read(answer)?;
+    let SearchAnswer { hits: Hits { hits, .. }, .. } = SearchAnswer::read(answer)?;
     let Some(hit) = hits.first() else { return Ok(None) };
     let sequence = hit.sort.and_then(|sort| serde_json::from_str::<[u64; 1]>(sort.get()).ok());
     let [sequence] = sequence.ok_or_else(|| answer.unexpected("an event without a sequence"))?;

@@ -22,7 +22,7 @@ use super::{
     client::{Answer, Client},
     flavor::{Flavor, Lifecycle},
     lifecycle::Policy,
-    names::{self, Names},
+    names::{self, IndexNames},
 };
 use crate::{
     event::{Hex, Stream},
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Marks the templates and indices that Annals made.
-const MAKER: &str = "annals";
+const MANAGED_BY: &str = "annals";
 
 /// How often to try to create the next index while other writers try as well.
 const ATTEMPTS: usize = 4;
@@ -38,14 +38,14 @@ const ATTEMPTS: usize = 4;
 /// The series of indices of one stream, which this module maintains.
 pub(super) struct Series<'a> {
     pub(super) client: &'a Client,
-    pub(super) names: &'a Names,
+    pub(super) names: &'a IndexNames,
     pub(super) flavor: Flavor,
     pub(super) alias: String,
 }
 
 /// `_meta` of a template and of an index's mappings.
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Mark {
+struct Metadata {
     #[serde(default)]
     managed_by: Option<String>,
     /// The version of Annals.
@@ -76,11 +76,11 @@ struct Mappings {
     #[serde(default)]
     dynamic: Option<Value>,
     #[serde(default, rename = "_meta")]
-    mark: Mark,
+    metadata: Metadata,
 }
 
 impl<'a> Series<'a> {
-    pub(super) fn new(client: &'a Client, names: &'a Names, flavor: Flavor, stream: &Stream) -> Self {
+    pub(super) fn new(client: &'a Client, names: &'a IndexNames, flavor: Flavor, stream: &Stream) -> Self {
         Self { client, names, flavor, alias: names.alias(stream) }
     }
 
@@ -99,8 +99,8 @@ impl<'a> Series<'a> {
     pub(super) async fn ensure_index(&self) -> Result<String, StoreError> {
         let mut lost_to = None;
         for _ in 0..ATTEMPTS {
-            let state = look(self.client, &self.alias).await?;
-            if let Some((name, index)) = state.written()
+            let state = fetch_state(self.client, &self.alias).await?;
+            if let Some((name, index)) = state.write_index()
                 && self.is_good(name, index)?
             {
                 return Ok(name.to_owned());
@@ -114,7 +114,7 @@ impl<'a> Series<'a> {
                     self.client.put(&next, json!({"aliases": aliases}).to_string()).await?
                 }
             };
-            if !answer.is_success() && !lost_a_race(&answer) {
+            if !answer.is_success() && !is_lost_race(&answer) {
                 return Err(answer.failure());
             }
             lost_to = Some(answer);
@@ -130,14 +130,14 @@ impl<'a> Series<'a> {
         if self.flavor.lifecycle != Lifecycle::Own {
             return Ok(());
         }
-        let state = look(self.client, &self.alias).await?;
+        let state = fetch_state(self.client, &self.alias).await?;
         if state.write_index.is_none() {
             return Ok(());
         }
         self.ensure_template().await?;
         let path = format!("{}/_rollover/{}", self.alias, names::index(&self.alias, state.highest + 1));
         let answer = self.client.post(&path, policy.as_rollover().to_string()).await?;
-        if lost_a_race(&answer) { Ok(()) } else { answer.accepted().map(drop) }
+        if is_lost_race(&answer) { Ok(()) } else { answer.accepted().map(drop) }
     }
 
     /// Returns the name of the next index, after checking that it will be good. With somebody else's template of a
@@ -160,16 +160,16 @@ impl<'a> Series<'a> {
     }
 
     fn is_good(&self, name: &str, index: &Index) -> Result<bool, StoreError> {
-        let Mappings { dynamic, mark } = &index.mappings;
+        let Mappings { dynamic, metadata } = &index.mappings;
         let is_static = match dynamic {
             Some(Value::Bool(dynamic)) => !dynamic,
             Some(Value::String(dynamic)) => dynamic == "false",
             _ => false,
         };
-        if !is_static || !mark.is_ours() || !index.aliases.contains_key(&names::writer(name)) {
+        if !is_static || !metadata.is_made_by_annals() || !index.aliases.contains_key(&names::writer(name)) {
             return Ok(false);
         }
-        Ok(!mark.is_older() || mark.hash.as_deref() == Some(&self.template()?.hash))
+        Ok(!metadata.is_older() || metadata.hash.as_deref() == Some(&self.template()?.hash))
     }
 
     fn template(&self) -> Result<Template, StoreError> {
@@ -179,11 +179,11 @@ impl<'a> Series<'a> {
 
 /// Returns the alias's current write index.
 pub(super) async fn write_index(client: &Client, alias: &str) -> Result<Option<String>, StoreError> {
-    Ok(look(client, alias).await?.write_index)
+    Ok(fetch_state(client, alias).await?.write_index)
 }
 
 /// Reads all indices of a series, whether its alias has them or not.
-async fn look(client: &Client, alias: &str) -> Result<State, StoreError> {
+async fn fetch_state(client: &Client, alias: &str) -> Result<State, StoreError> {
     let parameters = "ignore_unavailable=true&expand_wildcards=all\
                       &filter_path=*.aliases,*.mappings._meta,*.mappings.dynamic,*.settings.index.uuid";
     let answer = client.get(&format!("{alias},{alias}-*?{parameters}")).await?;
@@ -199,7 +199,7 @@ async fn look(client: &Client, alias: &str) -> Result<State, StoreError> {
 }
 
 /// Whether somebody else created the index, or the alias has moved on since it was read.
-fn lost_a_race(answer: &Answer) -> bool {
+fn is_lost_race(answer: &Answer) -> bool {
     let error = answer.error();
     error.is("resource_already_exists_exception") || error.is("illegal_state_exception")
 }
@@ -225,27 +225,27 @@ impl State {
     }
 
     /// Returns the write index of the alias.
-    fn written(&self) -> Option<(&str, &Index)> {
+    fn write_index(&self) -> Option<(&str, &Index)> {
         let name = self.write_index.as_deref()?;
         Some((name, self.alias_indices.get(name)?))
     }
 }
 
-impl Mark {
-    fn is_ours(&self) -> bool {
-        self.managed_by.as_deref() == Some(MAKER)
+impl Metadata {
+    fn is_made_by_annals(&self) -> bool {
+        self.managed_by.as_deref() == Some(MANAGED_BY)
     }
 
     /// Whether an earlier version of Annals made this.
     fn is_older(&self) -> bool {
-        release(self.version.as_deref()) < release(Some(VERSION))
+        version_numbers(self.version.as_deref()) < version_numbers(Some(VERSION))
     }
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns the numbers of a version, for comparison.
-fn release(version: Option<&str>) -> Vec<u64> {
+fn version_numbers(version: Option<&str>) -> Vec<u64> {
     version.unwrap_or_default().split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
 }
 
@@ -280,10 +280,10 @@ impl Template {
         }
         let patterns = json!([format!("{alias}-*")]);
         let hash = fingerprint(&json!([patterns, index, mappings]));
-        let mark = json!({"managed_by": MAKER, "version": VERSION, "hash": hash});
-        mappings.insert("_meta".to_owned(), mark.clone());
-        if let Value::Object(mark) = mark {
-            meta.extend(mark);
+        let metadata = json!({"managed_by": MANAGED_BY, "version": VERSION, "hash": hash});
+        mappings.insert("_meta".to_owned(), metadata.clone());
+        if let Value::Object(metadata) = metadata {
+            meta.extend(metadata);
         }
         let body = json!({
             "index_patterns": patterns,
@@ -311,20 +311,22 @@ impl Template {
         #[derive(Deserialize)]
         struct Entry {
             #[serde(default)]
-            index_template: Marked,
+            index_template: IndexTemplate,
         }
         #[derive(Default, Deserialize)]
-        struct Marked {
+        struct IndexTemplate {
             #[serde(default, rename = "_meta")]
-            mark: Mark,
+            metadata: Metadata,
         }
         let Found { index_templates } = found.json()?;
-        let mark = index_templates.into_iter().next().map(|entry| entry.index_template.mark).unwrap_or_default();
-        if !mark.is_ours() {
+        let metadata =
+            index_templates.into_iter().next().map(|entry| entry.index_template.metadata).unwrap_or_default();
+        if !metadata.is_made_by_annals() {
             let reason = "an index template of this name exists that Annals did not create: delete it";
             return Err(StoreError::Refused { reason: reason.to_owned() });
         }
-        Ok(mark.hash.as_deref() != Some(&self.hash) && release(mark.version.as_deref()) <= release(Some(VERSION)))
+        Ok(metadata.hash.as_deref() != Some(&self.hash)
+            && version_numbers(metadata.version.as_deref()) <= version_numbers(Some(VERSION)))
     }
 }
 
@@ -366,8 +368,8 @@ mod tests {
 
     #[test]
     fn versions_compare_by_their_numbers() {
-        assert!(release(Some("0.9.0")) < release(Some("0.10.0")));
-        assert!(release(None) < release(Some("0.1.0")));
-        assert_eq!(release(Some("1.2.3-rc")), release(Some("1.2.3")));
+        assert!(version_numbers(Some("0.9.0")) < version_numbers(Some("0.10.0")));
+        assert!(version_numbers(None) < version_numbers(Some("0.1.0")));
+        assert_eq!(version_numbers(Some("1.2.3-rc")), version_numbers(Some("1.2.3")));
     }
 }

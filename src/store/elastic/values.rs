@@ -15,7 +15,7 @@ use super::{
     filter,
     order::value_path,
     point::Point,
-    search::{self, Found, with},
+    search::{self, SearchAnswer, with},
 };
 use crate::{
     query::{Bucket, Key},
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How many values the terms aggregation returns.
-const FEW: u64 = 10_000;
+const TERMS_SIZE: u64 = 10_000;
 
 /// How many values are on a page; below the engines' default for `search.max_buckets`.
 const PAGE_VALUES: u64 = 50_000;
@@ -41,7 +41,7 @@ pub(super) struct AggregatedField {
 }
 
 /// See [`crate::query::Aggregate::Terms`].
-pub(super) struct Counted {
+pub(super) struct CountedTerms {
     pub(super) buckets: Vec<Bucket>,
     pub(super) distinct: u64,
     pub(super) without: u64,
@@ -62,17 +62,17 @@ impl AggregatedField {
     }
 
     /// Wraps the aggregation for the place of the values, under the name `values`.
-    pub(super) fn aggregated(&self, aggregation: Value) -> Value {
+    pub(super) fn wrap(&self, aggregation: Value) -> Value {
         match self.elements {
             None => json!({"values": aggregation}),
             Some(path) => json!({"elements": {"nested": {"path": path}, "aggs": {"values": aggregation}}}),
         }
     }
 
-    /// Like [`Self::aggregated`], for an aggregation with buckets: an event counts once per bucket, however many of its
+    /// Like [`Self::wrap`], for an aggregation with buckets: an event counts once per bucket, however many of its
     /// elements are in it.
-    pub(super) fn bucketed(&self, aggregation: Value) -> Value {
-        self.aggregated(match self.elements {
+    pub(super) fn wrap_buckets(&self, aggregation: Value) -> Value {
+        self.wrap(match self.elements {
             None => aggregation,
             Some(_) => with(aggregation, "aggs", json!({"events": {"reverse_nested": {}}})),
         })
@@ -84,18 +84,18 @@ impl AggregatedField {
         store: &ElasticStore,
         matching: &Value,
         limit: usize,
-    ) -> Result<Counted, StoreError> {
+    ) -> Result<CountedTerms, StoreError> {
         let deadline = Instant::now() + store.client.request_timeout();
-        let terms = self.bucketed(json!({"terms": {"field": self.path, "size": FEW}}));
-        let answer = store.search(self.question(store, matching, terms)).await?;
-        let Answered { values, without } = read::<Terms>(&Found::read(&answer)?, &answer)?;
+        let terms = self.wrap_buckets(json!({"terms": {"field": self.path, "size": TERMS_SIZE}}));
+        let answer = store.search(self.request_body(store, matching, terms)).await?;
+        let AggregatedValues { values, without } = read::<Terms>(&SearchAnswer::read(&answer)?, &answer)?;
         let Terms { sum_other_doc_count, doc_count_error_upper_bound, buckets } = values;
         if sum_other_doc_count > 0 || doc_count_error_upper_bound > 0 {
             return self.count_all(store, matching, limit, deadline).await;
         }
-        let mut counted = Counted { buckets: Vec::new(), distinct: 0, without };
-        let buckets = buckets.into_iter().map(|Entry { key, counts }| (key, counts.events()));
-        counted.add(self.keyed(&answer, buckets)?, self.kind, limit);
+        let mut counted = CountedTerms { buckets: Vec::new(), distinct: 0, without };
+        let buckets = buckets.into_iter().map(|TermsBucket { key, counts }| (key, counts.events()));
+        counted.add(self.to_buckets(&answer, buckets)?, self.kind, limit);
         Ok(counted)
     }
 
@@ -105,19 +105,20 @@ impl AggregatedField {
         matching: &Value,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Counted, StoreError> {
+    ) -> Result<CountedTerms, StoreError> {
         let mut point = Point::open(store).await?;
-        let mut counted = Counted { buckets: Vec::new(), distinct: 0, without: 0 };
+        let mut counted = CountedTerms { buckets: Vec::new(), distinct: 0, without: 0 };
         let mut after: Option<Value> = None;
         while !point.is_empty() {
             let pages = json!({"size": PAGE_VALUES, "sources": [{"value": {"terms": {"field": self.path}}}]});
             let pages = after.take().map_or_else(|| pages.clone(), |after| with(pages.clone(), "after", after));
-            let pages = self.bucketed(json!({"composite": pages}));
-            let answer = point.search(self.question(store, matching, pages)).await?;
-            let Answered { values: Composite { after_key, buckets }, without } = read(&point.read(&answer)?, &answer)?;
+            let pages = self.wrap_buckets(json!({"composite": pages}));
+            let answer = point.search(self.request_body(store, matching, pages)).await?;
+            let AggregatedValues { values: Composite { after_key, buckets }, without } =
+                read(&point.read(&answer)?, &answer)?;
             counted.without = without;
-            let buckets = buckets.into_iter().map(|Composed { key, counts }| (key.value, counts.events()));
-            counted.add(self.keyed(&answer, buckets)?, self.kind, limit);
+            let buckets = buckets.into_iter().map(|CompositeBucket { key, counts }| (key.value, counts.events()));
+            counted.add(self.to_buckets(&answer, buckets)?, self.kind, limit);
             if after_key.is_none() {
                 break;
             }
@@ -135,14 +136,18 @@ impl AggregatedField {
         Ok(counted)
     }
 
-    fn question(&self, store: &ElasticStore, matching: &Value, aggregations: Value) -> Value {
+    fn request_body(&self, store: &ElasticStore, matching: &Value, aggregations: Value) -> Value {
         let has = filter::exists(&self.path);
         let has = self.elements.map_or_else(|| has.clone(), |path| filter::element(path, &has));
         let without = json!({"filter": {"bool": {"must_not": [has]}}});
         search::aggregations(matching, &with(aggregations, "without", without), &store.search_timeout())
     }
 
-    fn keyed(&self, answer: &Answer, buckets: impl Iterator<Item = (Value, u64)>) -> Result<Vec<Bucket>, StoreError> {
+    fn to_buckets(
+        &self,
+        answer: &Answer,
+        buckets: impl Iterator<Item = (Value, u64)>,
+    ) -> Result<Vec<Bucket>, StoreError> {
         let bucket = |(value, events): (Value, u64)| match self.key(&value) {
             Some(value) => Ok(Bucket { value, events }),
             None => Err(answer.unexpected(format_args!("{value} as a value of {}", self.path))),
@@ -167,7 +172,7 @@ impl AggregatedField {
     }
 }
 
-impl Counted {
+impl CountedTerms {
     /// Adds values that are not there yet, and keeps only the `limit` most frequent.
     fn add(&mut self, buckets: Vec<Bucket>, kind: Kind, limit: usize) {
         self.distinct += buckets.len() as u64;
@@ -180,16 +185,16 @@ impl Counted {
 
 /// The result of an aggregation, and how many events have no value.
 #[derive(Default)]
-pub(super) struct Answered<T> {
+pub(super) struct AggregatedValues<T> {
     pub(super) values: T,
     pub(super) without: u64,
 }
 
-/// Reads the answer to [`AggregatedField::aggregated`]. Without indices there are no aggregations in the answer.
+/// Reads the answer to [`AggregatedField::wrap`]. Without indices there are no aggregations in the answer.
 pub(super) fn read<'a, T: Deserialize<'a> + Default>(
-    found: &Found<'a>,
+    found: &SearchAnswer<'a>,
     answer: &Answer,
-) -> Result<Answered<T>, StoreError> {
+) -> Result<AggregatedValues<T>, StoreError> {
     #[derive(Default, Deserialize)]
     struct Aggregations<'a> {
         #[serde(borrow, default)]
@@ -209,7 +214,7 @@ pub(super) fn read<'a, T: Deserialize<'a> + Default>(
         Some(values) => serde_json::from_str(values.get()).map_err(|error| answer.unexpected(error))?,
         None => T::default(),
     };
-    Ok(Answered { values, without: without.map_or(0, |without| without.doc_count) })
+    Ok(AggregatedValues { values, without: without.map_or(0, |without| without.doc_count) })
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -236,11 +241,11 @@ struct Terms {
     sum_other_doc_count: u64,
     /// -1 if the engine does not know.
     doc_count_error_upper_bound: i64,
-    buckets: Vec<Entry>,
+    buckets: Vec<TermsBucket>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct TermsBucket {
     key: Value,
     #[serde(flatten)]
     counts: Counts,
@@ -250,17 +255,17 @@ struct Entry {
 struct Composite {
     #[serde(default)]
     after_key: Option<Value>,
-    buckets: Vec<Composed>,
+    buckets: Vec<CompositeBucket>,
 }
 
 #[derive(Deserialize)]
-struct Composed {
-    key: ComposedKey,
+struct CompositeBucket {
+    key: CompositeKey,
     #[serde(flatten)]
     counts: Counts,
 }
 
 #[derive(Deserialize)]
-struct ComposedKey {
+struct CompositeKey {
     value: Value,
 }

@@ -66,7 +66,7 @@ fn histogram(
             *counts.entry(start).or_default() += 1;
         }
     }
-    interval.filled(&counts)
+    interval.fill_gaps(&counts)
 }
 
 fn millis(key: &Key) -> Option<UnixMillis> {

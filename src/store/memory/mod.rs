@@ -17,8 +17,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreId, Target,
-    occupied::outcome_at, until,
+    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreId, Target, count_within,
+    occupied::outcome_at,
 };
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
@@ -198,7 +198,7 @@ impl EventIndex for MemoryStore {
             .filter(|(position, _)| (at(range.start())..=at(range.end())).contains(position))
             .map(|(position, document)| (position.sequence, document.clone()))
             .collect();
-        let count = until(left.iter().map(|(_, document)| document), bytes.max(1));
+        let count = count_within(left.iter().map(|(_, document)| document), bytes.max(1));
         let read = |(sequence, document)| ChainDocument { sequence, id: None, document };
         Ok(left.drain(..count).map(read).collect())
     }
@@ -218,7 +218,7 @@ impl EventIndex for MemoryStore {
 
 fn chain_entry(position: ChainPosition, document: &[u8]) -> ChainEntry {
     let document = parse(document).unwrap_or_default();
-    let received = document.pointer("/annals/received").and_then(Value::as_str).and_then(UnixMillis::written);
+    let received = document.pointer("/annals/received").and_then(Value::as_str).and_then(UnixMillis::parse);
     ChainEntry { position, received: received.unwrap_or(UnixMillis(0)) }
 }
 
@@ -230,7 +230,7 @@ struct MemoryScan {
 
 /// The first documents: at most `limit`, and none once the earlier ones reach `most_bytes`.
 fn take(left: &mut VecDeque<Bytes>, limit: usize, most_bytes: usize) -> Vec<Bytes> {
-    let count = until(left.iter().take(limit), most_bytes);
+    let count = count_within(left.iter().take(limit), most_bytes);
     left.drain(..count).collect()
 }
 
@@ -254,7 +254,7 @@ fn is_stub(document: &Value) -> bool {
 
 fn matches(document: &Value, query: &Query) -> bool {
     let date = document.get("@timestamp").and_then(Value::as_str);
-    let Some(timestamp) = date.and_then(UnixMillis::written) else { return false };
+    let Some(timestamp) = date.and_then(UnixMillis::parse) else { return false };
     query.start.is_none_or(|start| start <= timestamp)
         && query.end.is_none_or(|end| timestamp <= end)
         && query.filter.matches(document)

@@ -69,7 +69,7 @@ pub(super) async fn replace(connection: &mut Object, prepared: PreparedRow) -> R
     }
     let outcome = store(&transaction, std::slice::from_ref(&prepared)).await?.into_iter().next();
     transaction.commit().await?;
-    Ok(outcome.unwrap_or_else(gone))
+    Ok(outcome.unwrap_or_else(conflict_vanished))
 }
 
 /// Begins a transaction that adds rows; [`last_row`] waits until it has ended.
@@ -94,7 +94,7 @@ pub(super) async fn store(
     events: &[PreparedRow],
 ) -> Result<Vec<Outcome>, OperationError> {
     let mut stored = insert(transaction, events).await?;
-    refer(transaction, events, &stored).await?;
+    insert_objects(transaction, events, &stored).await?;
     let others: HashSet<RowKey> =
         events.iter().filter_map(PreparedRow::key).filter(|key| !stored.contains_key(key)).collect();
     // If an append contains an event twice, the first one is stored.
@@ -108,13 +108,13 @@ pub(super) async fn store(
         (Ok(_), Some(key)) if stored.remove(&key).is_some() => Outcome::Stored,
         (Ok(_), key) => match key.and_then(|key| found.get(&key)) {
             Some(document) => outcome_at(document, &prepared.event),
-            None => gone(),
+            None => conflict_vanished(),
         },
     };
     Ok(events.iter().map(&mut outcome).collect())
 }
 
-fn gone() -> Outcome {
+fn conflict_vanished() -> Outcome {
     Outcome::Retry { reason: "its position was taken, but no event is found there".to_owned() }
 }
 
@@ -177,13 +177,13 @@ async fn insert(transaction: &Transaction<'_>, events: &[PreparedRow]) -> Result
     inserted.iter().map(|row| Ok((key_at(row, 1)?, row.try_get(0)?))).collect()
 }
 
-const REFER: &str =
+const INSERT_OBJECTS: &str =
     "INSERT INTO objects (event, ordinal, found_in, rel, namespace, type, object, type_id, space_agnostic,
         timestamp, sequence, chain)
     SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
         $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[])";
 
-async fn refer(
+async fn insert_objects(
     transaction: &Transaction<'_>,
     events: &[PreparedRow],
     stored: &HashMap<RowKey, i64>,
@@ -203,10 +203,10 @@ async fn refer(
             references.iter().map(|(_, _, $object, _)| $value).collect::<Vec<_>>()
         };
     }
-    let refer = transaction.prepare_cached(REFER).await?;
+    let insert_objects = transaction.prepare_cached(INSERT_OBJECTS).await?;
     transaction
         .execute(
-            &refer,
+            &insert_objects,
             &[
                 &references.iter().map(|(event, ..)| *event).collect::<Vec<_>>(),
                 &references.iter().map(|(_, ordinal, ..)| *ordinal).collect::<Vec<_>>(),

@@ -43,10 +43,10 @@ impl ErrorClassifier {
     /// Classifies the database's answer to a statement. Only `Refused` is a verdict on the request, possibly because of
     /// one event of many.
     pub(super) fn classify_database(&self, error: &Error) -> StoreError {
-        let reason = self.reason(&described(error));
+        let reason = self.reason(&describe(error));
         match error.code() {
             None => StoreError::Unavailable { reason, retry_after: None },
-            Some(state) => verdict(state, reason),
+            Some(state) => classify_state(state, reason),
         }
     }
 
@@ -76,7 +76,7 @@ impl ErrorClassifier {
 }
 
 /// Leaves out the database's detail, which quotes values.
-fn described(error: &Error) -> String {
+fn describe(error: &Error) -> String {
     match error.as_db_error() {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
         None => match error.source() {
@@ -86,7 +86,7 @@ fn described(error: &Error) -> String {
     }
 }
 
-fn verdict(state: &SqlState, reason: String) -> StoreError {
+fn classify_state(state: &SqlState, reason: String) -> StoreError {
     if *state == SqlState::UNDEFINED_TABLE || *state == SqlState::INVALID_SCHEMA_NAME {
         return StoreError::Lost { reason };
     }

@@ -183,16 +183,16 @@ fn parameter(value: &Parameter) -> (&(dyn ToSql + Sync), Type) {
     }
 }
 
-/// Returns the documents of these rows up to the one at which they reach `most_bytes`, and whether more follow.
+/// Returns the documents of these rows up to the one at which they reach `max_bytes`, and whether more follow.
 async fn documents(
     transaction: &Transaction<'_>,
     page: &Statement,
-    most_bytes: usize,
+    max_bytes: usize,
 ) -> Result<(Vec<Bytes>, bool), OperationError> {
     let ids = rows(transaction, page).await?.iter().map(|row| integer(Some(row))).collect::<Result<Vec<_>, _>>()?;
     let select = transaction.prepare_cached(DOCUMENTS).await?;
-    let most_bytes = i64::try_from(most_bytes).unwrap_or(i64::MAX);
-    let parameters: [&(dyn ToSql + Sync); 2] = [&ids, &most_bytes];
+    let max_bytes = i64::try_from(max_bytes).unwrap_or(i64::MAX);
+    let parameters: [&(dyn ToSql + Sync); 2] = [&ids, &max_bytes];
     let rows = transaction.query_raw(&select, parameters).await?;
     tokio::pin!(rows);
     let mut found = Vec::new();

@@ -90,10 +90,10 @@ impl Connections {
         answer: &mut oneshot::Sender<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let deadline = Instant::now() + limit;
-        let late = || self.errors.unavailable(&format!("no answer within {} s", limit.as_secs_f64()));
+        let timeout_error = || self.errors.unavailable(&format!("no answer within {} s", limit.as_secs_f64()));
         let connected = tokio::select! {
-            connected = timeout_at(deadline, self.pool.get()) => connected.map_err(|_| late())?,
-            () = answer.closed() => return Err(late()),
+            connected = timeout_at(deadline, self.pool.get()) => connected.map_err(|_| timeout_error())?,
+            () = answer.closed() => return Err(timeout_error()),
         };
         let mut connection = connected.map_err(|error| self.errors.classify_pool(error))?;
         let cancel = connection.cancel_token();
@@ -111,7 +111,7 @@ impl Connections {
                         let _ = cancel.cancel_query(self.tls.clone()).await;
                         let _ = running.await;
                     };
-                    if timeout(CANCEL_TIMEOUT, cancelled).await.is_err() { None } else { return Err(late()) }
+                    if timeout(CANCEL_TIMEOUT, cancelled).await.is_err() { None } else { return Err(timeout_error()) }
                 }
             }
         };
@@ -120,7 +120,7 @@ impl Connections {
             None => {
                 // The state of the connection is unknown.
                 drop(Object::take(connection));
-                Err(late())
+                Err(timeout_error())
             }
         }
     }

@@ -187,7 +187,7 @@ async fn sessions_that_the_server_ended_are_replaced() {
         // The pool hands out the newest idle connection first, and there is only one.
         let session = store.ask(|connection| session(connection).boxed()).await.unwrap();
         execute(config, &format!("SELECT pg_terminate_backend({session}, 5000)")).await;
-        let asked = testing::about("alert", "a").asked();
+        let asked = testing::about("alert", "a").build();
         // A query may still get the session while it is ending, but not once it has ended.
         let mut found = store.find(&asked).await;
         for _ in 0..100 {
@@ -324,7 +324,7 @@ async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
         let others = async {
             is_written.await.unwrap();
             store.append(&nowhere(), &[middle]).await.unwrap();
-            let asked = testing::about("alert", "a").asked();
+            let asked = testing::about("alert", "a").build();
             let mut beginning = Box::pin(async {
                 let mut scan = store.scan(&asked).await.unwrap();
                 let found = scan.next(1).await.unwrap();
@@ -354,7 +354,7 @@ async fn a_scan_has_all_of_an_append_that_was_under_way_or_nothing() {
 fn by_id(id: &str) -> crate::query::ScopedQuery {
     let id_of_event = Subject::Field(schema::field("event.id").unwrap());
     let test = Test::OneOf(vec![Value::Text(id.to_owned())]);
-    testing::visible_everywhere().with(Filter::value(id_of_event, test).unwrap()).page(0, 1).asked()
+    testing::visible_everywhere().with(Filter::value(id_of_event, test).unwrap()).page(0, 1).build()
 }
 
 /// Marks a schema as one that the first version left.
@@ -432,7 +432,7 @@ async fn plan_of(store: &PostgresStore, query: crate::query::ScopedQuery) -> Str
     store.ask(move |connection| async move { explain(connection).await }.boxed()).await.unwrap()
 }
 
-fn everything_with(filter: Filter) -> testing::Question {
+fn everything_with(filter: Filter) -> testing::QueryBuilder {
     testing::visible_in(&["default"]).with(filter)
 }
 
@@ -457,13 +457,13 @@ async fn texts_of_any_length_and_character_are_stored_and_found() {
         let events: Vec<_> = drafts.into_iter().zip(0..).map(|(draft, at)| draft.sealed(position(chain, at))).collect();
         assert_eq!(store.append(&nowhere(), &events).await.unwrap(), vec![Outcome::Stored; 4]);
         for (object_type, id, at) in [(noise.as_str(), noise.as_str(), 0), ("nul", "a\0b", 1), ("long", "1", 2)] {
-            let found = store.find(&testing::about(object_type, id).asked()).await.unwrap().documents;
+            let found = store.find(&testing::about(object_type, id).build()).await.unwrap().documents;
             assert_eq!(found, [events.get(at).unwrap().document.clone()], "{at}");
         }
         let message = Subject::Field(schema::field("message").unwrap());
         let test = Test::Phrase(vec!["w150000".to_owned(), "w150001".to_owned()]);
         let filter = Filter::value(message, test).unwrap();
-        let found = store.find(&everything_with(filter).asked()).await.unwrap().documents;
+        let found = store.find(&everything_with(filter).build()).await.unwrap().documents;
         assert_eq!(found, [events.get(2).unwrap().document.clone()]);
     })
     .await;

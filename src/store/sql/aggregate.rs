@@ -6,10 +6,10 @@ use super::{
     columns::{has_column, nested_around},
     dialect::{Cell, Dialect, Parameter, Statement, StatementBuilder},
     extractor::FieldExtractor,
-    fields::Expression,
+    fields::ValueExpression,
     form::{address_of, counted_form},
     search::{RowSource, Select},
-    text::original,
+    text::decode_text,
 };
 use crate::{
     event::UnixMillis,
@@ -22,7 +22,7 @@ use crate::{
 const DAY: i64 = 86_400_000;
 
 /// Longer spans are cut to this many milliseconds, lest they overflow: one ends at 1970 and one begins there.
-const LONGEST_SPAN: i64 = 1 << 60;
+const MAX_SPAN: i64 = 1 << 60;
 
 /// Builds the statement of an aggregation, and reads the answer from its rows.
 pub(in crate::store) struct AggregateQuery<'q> {
@@ -73,14 +73,14 @@ impl<'q> AggregateQuery<'q> {
         };
         let mut builder = StatementBuilder::new(self.dialect);
         let RowSource { from, conditions, alias, .. } = Select::of(self.dialect, self.query).row_source(&mut builder);
-        let (each, extractor) = match Expression::counted(self.dialect, field, alias) {
-            Expression::Single { is_indexed: true, .. } if !self.is_within_time() => return None,
-            Expression::Single { value, .. } if has_column(field, counted_form(field)) => (value, None),
-            Expression::Multiple { .. } if nested_around(field.path).is_some() => return None,
-            Expression::Single { .. } | Expression::Multiple { .. } => {
+        let (each, extractor) = match ValueExpression::counted(self.dialect, field, alias) {
+            ValueExpression::Single { is_indexed: true, .. } if !self.is_within_time() => return None,
+            ValueExpression::Single { value, .. } if has_column(field, counted_form(field)) => (value, None),
+            ValueExpression::Multiple { .. } if nested_around(field.path).is_some() => return None,
+            ValueExpression::Single { .. } | ValueExpression::Multiple { .. } => {
                 ("e.document".to_owned(), Some(FieldExtractor::of(field, counted_form(field))))
             }
-            Expression::Absent => return None,
+            ValueExpression::Absent => return None,
         };
         let statement = builder.build(format!("SELECT {each} FROM {from} WHERE {conditions}"));
         Some(ValueScan { statement, extractor, limit: *limit })
@@ -93,7 +93,7 @@ impl<'q> AggregateQuery<'q> {
     /// Reads the answer from the rows of the statement.
     pub(in crate::store) fn answer(&self, rows: &[Vec<Cell>]) -> Result<Aggregate, IndexError> {
         match self.aggregation {
-            Aggregation::Terms { limit, .. } => Ok(self.written(terms_of(rows, *limit))),
+            Aggregation::Terms { limit, .. } => Ok(self.decode_addresses(terms_of(rows, *limit))),
             Aggregation::Histogram { interval, .. } => spans_of(rows, *interval).map(Aggregate::Histogram),
             Aggregation::Statistics { .. } => Ok(Aggregate::Statistics(statistics_of(rows))),
             Aggregation::Percentiles { percents, .. } => Ok(Aggregate::Percentiles(percentiles_of(rows, percents))),
@@ -101,7 +101,7 @@ impl<'q> AggregateQuery<'q> {
     }
 
     /// Converts addresses, which are counted by their digits, to their text.
-    pub(in crate::store) fn written(&self, mut answer: Aggregate) -> Aggregate {
+    pub(in crate::store) fn decode_addresses(&self, mut answer: Aggregate) -> Aggregate {
         if let (Aggregation::Terms { field, .. }, Aggregate::Terms { buckets, .. }) = (self.aggregation, &mut answer)
             && field.kind == Kind::Ip
         {
@@ -118,14 +118,14 @@ impl<'q> AggregateQuery<'q> {
 
     fn value_source(&self, field: &'static Field, builder: &mut StatementBuilder) -> ValueSource {
         let RowSource { from, conditions, alias, id } = Select::of(self.dialect, self.query).row_source(builder);
-        match Expression::counted(self.dialect, field, alias) {
-            Expression::Absent => {
+        match ValueExpression::counted(self.dialect, field, alias) {
+            ValueExpression::Absent => {
                 ValueSource { from, conditions, id, value: "NULL".to_owned(), is_many: false, is_indexed: false }
             }
-            Expression::Single { value, is_indexed, .. } => {
+            ValueExpression::Single { value, is_indexed, .. } => {
                 ValueSource { from, conditions, id, value, is_many: false, is_indexed }
             }
-            Expression::Multiple { table, on, value } => {
+            ValueExpression::Multiple { table, on, value } => {
                 let from = format!("{from} LEFT JOIN {table} ON {on} AND {value} IS NOT NULL");
                 ValueSource { from, conditions, id, value, is_many: true, is_indexed: false }
             }
@@ -134,7 +134,7 @@ impl<'q> AggregateQuery<'q> {
 
     /// Keeps SQLite from merging the subquery into the query around it, where its values would be computed at each
     /// mention. It does not merge a subquery with a limit.
-    fn by_itself(&self, select: String) -> String {
+    fn prevent_flattening(&self, select: String) -> String {
         match self.dialect {
             Dialect::Sqlite => format!("{select} LIMIT -1"),
             Dialect::Postgres => select,
@@ -150,7 +150,7 @@ impl<'q> AggregateQuery<'q> {
             true => format!("SELECT DISTINCT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"),
             // Without bounds in time the field's own index has the values, in order.
             false if is_indexed && !self.is_within_time() => select,
-            false => self.by_itself(select),
+            false => self.prevent_flattening(select),
         };
         let limit = builder.integer(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
         format!(
@@ -163,9 +163,10 @@ impl<'q> AggregateQuery<'q> {
     /// Selects the start of each span and how many events are in it, in order.
     fn histogram(&self, field: &'static Field, interval: Interval, builder: &mut StatementBuilder) -> String {
         let ValueSource { from, conditions, id, value, is_many, .. } = self.value_source(field, builder);
-        let each = self.by_itself(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
+        let each =
+            self.prevent_flattening(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
         let (length, limit) = match interval {
-            Interval::Millis(length) => (length.min(LONGEST_SPAN), MAX_BUCKETS as i64 + 1),
+            Interval::Millis(length) => (length.min(MAX_SPAN), MAX_BUCKETS as i64 + 1),
             Interval::Calendar(_) => (DAY, i64::MAX),
         };
         let (length, limit) = (builder.integer(length), builder.integer(limit));
@@ -205,7 +206,7 @@ impl<'q> AggregateQuery<'q> {
             Dialect::Sqlite => "REAL",
             Dialect::Postgres => "float8",
         };
-        self.by_itself(format!("SELECT CAST({value} AS {float}) AS value FROM {from} WHERE {conditions}"))
+        self.prevent_flattening(format!("SELECT CAST({value} AS {float}) AS value FROM {from} WHERE {conditions}"))
     }
 }
 
@@ -228,7 +229,7 @@ fn key(cell: &Cell) -> Option<Key> {
         Cell::Null => None,
         Cell::Integer(integer) => Some(Key::Integer(*integer)),
         Cell::Number(number) => Some(Key::Number(*number)),
-        Cell::Text(text) => Some(Key::Text(original(text.clone()))),
+        Cell::Text(text) => Some(Key::Text(decode_text(text.clone()))),
     }
 }
 
@@ -240,7 +241,7 @@ fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u
         let Some(start) = interval.start_of(UnixMillis(*start)) else { continue };
         *counts.entry(start).or_default() += count(events);
     }
-    Ok(interval.filled(&counts)?)
+    Ok(interval.fill_gaps(&counts)?)
 }
 
 fn statistics_of(rows: &[Vec<Cell>]) -> Statistics {

@@ -1,6 +1,6 @@
 //! Statements, their parameters and results, and the differences between the databases.
 
-use super::text::kept;
+use super::text::encode_text;
 use crate::query::Pattern;
 
 /// The databases that statements are built for.
@@ -46,7 +46,7 @@ pub(super) struct StatementBuilder {
 
 /// How many leading characters of a text PostgreSQL indexes, because an index entry may not exceed 2.7 kB. The indexes
 /// in the migrations repeat this number.
-const INDEXED: usize = 200;
+const INDEXED_PREFIX: usize = 200;
 
 impl StatementBuilder {
     pub(super) fn new(dialect: Dialect) -> Self {
@@ -64,7 +64,7 @@ impl StatementBuilder {
     }
 
     pub(super) fn text(&mut self, text: &str) -> String {
-        self.bind(Parameter::Text(kept(text).into_owned()))
+        self.bind(Parameter::Text(encode_text(text).into_owned()))
     }
 
     pub(super) fn integer(&mut self, integer: i64) -> String {
@@ -77,7 +77,7 @@ impl StatementBuilder {
 
     /// Returns the condition that the value is one of these texts.
     pub(super) fn is_one_of(&mut self, value: &str, texts: &[String]) -> String {
-        self.is_in(value, texts.iter().map(|text| kept(text).into_owned()).collect())
+        self.is_in(value, texts.iter().map(|text| encode_text(text).into_owned()).collect())
     }
 
     /// Like [`Self::is_one_of`], for an indexed column.
@@ -85,19 +85,20 @@ impl StatementBuilder {
         if self.dialect == Dialect::Sqlite {
             return self.is_one_of(column, texts);
         }
-        let beginnings: Vec<String> = texts.iter().map(|text| kept(text).chars().take(INDEXED).collect()).collect();
+        let beginnings: Vec<String> =
+            texts.iter().map(|text| encode_text(text).chars().take(INDEXED_PREFIX).collect()).collect();
         // A text shorter than the indexed prefix is equal if its prefix is. Testing both would make PostgreSQL expect
         // far too few rows, as it takes the two conditions for independent.
-        let is_short = beginnings.iter().all(|beginning| beginning.chars().count() < INDEXED);
-        let begins = self.is_in(&format!("left({column}, {INDEXED})"), beginnings);
+        let is_short = beginnings.iter().all(|beginning| beginning.chars().count() < INDEXED_PREFIX);
+        let begins = self.is_in(&format!("left({column}, {INDEXED_PREFIX})"), beginnings);
         if is_short { begins } else { format!("{begins} AND {}", self.is_one_of(column, texts)) }
     }
 
-    fn is_in(&mut self, value: &str, mut kept: Vec<String>) -> String {
-        if let [_] = kept.as_slice() {
-            return format!("{value} = {}", self.bind(Parameter::Text(kept.remove(0))));
+    fn is_in(&mut self, value: &str, mut texts: Vec<String>) -> String {
+        if let [_] = texts.as_slice() {
+            return format!("{value} = {}", self.bind(Parameter::Text(texts.remove(0))));
         }
-        let list = self.bind(Parameter::Texts(kept));
+        let list = self.bind(Parameter::Texts(texts));
         match self.dialect {
             Dialect::Sqlite => format!("{value} IN (SELECT value FROM json_each({list}))"),
             Dialect::Postgres => format!("{value} = ANY({list})"),
@@ -166,7 +167,7 @@ impl StatementBuilder {
         };
         let mut asked = words.iter().map(|word| dialect.term(word)).collect::<Vec<_>>().join(operator);
         if let FullTextQuery::Beginning(_) = terms {
-            asked.push_str(dialect.and_any_end());
+            asked.push_str(dialect.prefix_operator());
         }
         let asked = self.bind(Parameter::Text(asked));
         match dialect {
@@ -175,19 +176,21 @@ impl StatementBuilder {
             }
             // Messages with too many words for this index are in an index of their own.
             Dialect::Postgres => {
-                format!("(word_set(e.words) @@ CAST({asked} AS tsquery) OR octet_length(e.words) > {LONGEST_INDEXED})")
+                format!(
+                    "(word_set(e.words) @@ CAST({asked} AS tsquery) OR octet_length(e.words) > {MAX_INDEXED_BYTES})"
+                )
             }
         }
     }
 
     fn pieces(&mut self, pattern: &Pattern) -> String {
-        let pieces: Vec<_> = pattern.pieces().iter().map(|piece| kept(piece)).collect();
+        let pieces: Vec<_> = pattern.pieces().iter().map(|piece| encode_text(piece)).collect();
         self.bind(Parameter::Text(serde_json::Value::from_iter(pieces).to_string()))
     }
 
     fn like(&mut self, pattern: &Pattern) -> String {
         let escaped = pattern.pieces().iter().map(|piece| {
-            let piece = kept(piece).replace('\\', "\\\\");
+            let piece = encode_text(piece).replace('\\', "\\\\");
             piece.replace('%', "\\%").replace('_', "\\_")
         });
         let text = escaped.collect::<Vec<_>>().join("%");
@@ -197,7 +200,7 @@ impl StatementBuilder {
 
 /// The size in bytes up to which PostgreSQL's full-text index takes the joined words of a message; the migrations
 /// repeat it.
-const LONGEST_INDEXED: usize = 1_000_000;
+const MAX_INDEXED_BYTES: usize = 1_000_000;
 
 impl Dialect {
     /// Quotes a word in the query language of the full-text index.
@@ -222,7 +225,7 @@ impl Dialect {
         }
     }
 
-    const fn and_any_end(self) -> &'static str {
+    const fn prefix_operator(self) -> &'static str {
         match self {
             Self::Sqlite => " *",
             Self::Postgres => ":*",

@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::{
     dialect::Cell,
-    form::{Form, indexed, indexed_text, json, whole},
+    form::{Form, indexable_text, indexed, indexed_text, json},
     index::{each, element_of},
     member::{FoundMember, MemberPath, NotAnObject},
     term_counter::{TermCounter, TooManyValues},
-    text::original,
+    text::decode_text,
 };
 use crate::schema::{self, Field, Kind};
 
@@ -61,7 +61,7 @@ impl FieldExtractor {
     pub(in crate::store) fn label(&self, document: &[u8], kept_name: &str) -> Result<Option<Cell>, ExtractError> {
         let Some(found) = self.path.find(document)? else { return Ok(None) };
         let labels: Value = serde_json::from_slice(found.value)?;
-        let name = original(kept_name.to_owned());
+        let name = decode_text(kept_name.to_owned());
         Ok(labels.get(name).and_then(|value| indexed(value, self.field, Form::Value)))
     }
 
@@ -73,7 +73,7 @@ impl FieldExtractor {
     ) -> Result<Result<(), TooManyValues>, ExtractError> {
         let Some(found) = self.path.find(document)? else { return Ok(counter.add_missing()) };
         let plain = plain_text(&found).filter(|_| self.form == Form::Value);
-        match plain.and_then(|text| whole(text, self.field)) {
+        match plain.and_then(|text| indexable_text(text, self.field)) {
             Some(text) => Ok(counter.add_text(&text)),
             None => Ok(counter.add_all(&self.values_of(&found)?)),
         }

@@ -19,7 +19,7 @@ pub(super) enum Context {
 
 /// An expression for the values of a field.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Expression {
+pub(super) enum ValueExpression {
     /// No values.
     Absent,
     /// One value or NULL.
@@ -28,19 +28,19 @@ pub(super) enum Expression {
     Multiple { table: String, on: String, value: String },
 }
 
-impl Expression {
+impl ValueExpression {
     /// Returns the values of an event to count, including those in elements.
     pub(super) fn counted(dialect: Dialect, field: &'static Field, alias: &'static str) -> Self {
         match nested_around(field.path) {
             Some(nested) => Self::in_elements(dialect, field, nested),
-            None => Self::of(dialect, field, counted_form(field), Context::Event { alias }),
+            None => Self::for_field(dialect, field, counted_form(field), Context::Event { alias }),
         }
     }
 
     /// Returns the values in a context. Values in elements are not visible outside of them.
-    pub(super) fn of(dialect: Dialect, field: &'static Field, form: Form, context: Context) -> Self {
+    pub(super) fn for_field(dialect: Dialect, field: &'static Field, form: Form, context: Context) -> Self {
         match (context, nested_around(field.path)) {
-            (Context::Event { alias }, None) => Self::of_event(dialect, field, form, alias),
+            (Context::Event { alias }, None) => Self::for_event(dialect, field, form, alias),
             (Context::Element(element), Some(nested)) if element.path == nested.path => {
                 let is_indexed = matches!(field.path, "kibana.saved_objects.id" | "kibana.saved_objects.type");
                 Self::Single { value: in_element(dialect, field, form, nested), is_indexed, is_never_null: false }
@@ -49,11 +49,11 @@ impl Expression {
         }
     }
 
-    fn of_event(dialect: Dialect, field: &'static Field, form: Form, alias: &'static str) -> Self {
+    fn for_event(dialect: Dialect, field: &'static Field, form: Form, alias: &'static str) -> Self {
         match (form, field.path) {
             (Form::Value, "@timestamp") => return Self::never_null(format!("{alias}.timestamp")),
             (Form::Value, "event.sequence") => return Self::never_null(format!("{alias}.sequence")),
-            (Form::Words, "message") => return Self::one("e.words".to_owned()),
+            (Form::Words, "message") => return Self::single("e.words".to_owned()),
             (Form::Value | Form::Address | Form::Words, _) => {}
         }
         if form == Form::Value {
@@ -61,7 +61,7 @@ impl Expression {
                 return Self::Single { value: format!("e.{column}"), is_indexed: true, is_never_null: false };
             }
             if let Some(column) = event_column(field) {
-                return Self::one(format!("e.{column}"));
+                return Self::single(format!("e.{column}"));
             }
         }
         let name = quoted(&entry_name(field, form));
@@ -78,7 +78,7 @@ impl Expression {
             };
             return Self::Multiple { table, on: "TRUE".to_owned(), value };
         }
-        Self::one(match dialect {
+        Self::single(match dialect {
             Dialect::Sqlite => format!("annals_value(e.document, {name})"),
             Dialect::Postgres => typed(&format!("(e.fields ->> {name})"), field, form),
         })
@@ -91,13 +91,13 @@ impl Expression {
 
     /// Returns the label whose name is this parameter.
     pub(super) fn label(dialect: Dialect, name: &str) -> Self {
-        Self::one(match dialect {
+        Self::single(match dialect {
             Dialect::Sqlite => format!("annals_label(e.document, {name})"),
             Dialect::Postgres => format!("(e.fields -> 'labels' ->> {name}) COLLATE \"C\""),
         })
     }
 
-    fn one(value: String) -> Self {
+    fn single(value: String) -> Self {
         Self::Single { value, is_indexed: false, is_never_null: false }
     }
 

@@ -7,9 +7,9 @@ use std::ops::Bound;
 use super::{
     columns::SAVED_OBJECTS,
     dialect::{Dialect, FullTextQuery, Parameter, StatementBuilder},
-    fields::{Context, Expression, elements},
+    fields::{Context, ValueExpression, elements},
     form::{Form, hexadecimal},
-    text::kept,
+    text::encode_text,
 };
 use crate::{
     event::ChainId,
@@ -24,7 +24,7 @@ const TRUE: &str = "TRUE";
 const FALSE: &str = "FALSE";
 
 /// The longest word that the index has, in UTF-16 units.
-const LONGEST_WORD: usize = 255;
+const MAX_WORD_LENGTH: usize = 255;
 
 /// Returns the condition that an event, or an element of one, matches the filter.
 pub(super) fn condition(filter: &Filter, context: Context, builder: &mut StatementBuilder) -> String {
@@ -77,24 +77,24 @@ fn of_subject(subject: &Subject, test: &Test, context: Context, builder: &mut St
     }
     let Some(field) = subject.field() else { return FALSE.to_owned() };
     let found = match (subject, context) {
-        (Subject::Field(field), _) => Expression::of(builder.dialect, field, form(field, test), context),
+        (Subject::Field(field), _) => ValueExpression::for_field(builder.dialect, field, form(field, test), context),
         (Subject::Label(name), Context::Event { .. }) => {
             let name = builder.text(name);
-            Expression::label(builder.dialect, &name)
+            ValueExpression::label(builder.dialect, &name)
         }
-        (Subject::Label(_), Context::Element(_)) => Expression::Absent,
+        (Subject::Label(_), Context::Element(_)) => ValueExpression::Absent,
     };
     match found {
-        Expression::Absent => FALSE.to_owned(),
-        Expression::Single { value, is_indexed, .. } => {
+        ValueExpression::Absent => FALSE.to_owned(),
+        ValueExpression::Single { value, is_indexed, .. } => {
             let passes = passes(&value, is_indexed, test, builder);
-            let looked_up = if field.path == "message" { look_up(test, builder) } else { None };
+            let looked_up = if field.path == "message" { full_text_condition(test, builder) } else { None };
             match looked_up {
                 Some(found) => format!("({found} AND {passes})"),
                 None => passes,
             }
         }
-        Expression::Multiple { table, on, value } => {
+        ValueExpression::Multiple { table, on, value } => {
             format!("EXISTS (SELECT 1 FROM {table} WHERE {on} AND {})", passes(&value, false, test, builder))
         }
     }
@@ -159,18 +159,19 @@ fn is_within(value: &str, low: &Bound<Value>, high: &Bound<Value>, builder: &mut
         // SQLite evaluates an expression again at each mention, so it is mentioned once.
         return format!("{value} BETWEEN {} AND {}", builder.bind(parameter(low)), builder.bind(parameter(high)));
     }
-    let limits = [limit(value, low, [">=", ">"], builder), limit(value, high, ["<=", "<"], builder)];
+    let limits =
+        [bound_condition(value, low, [">=", ">"], builder), bound_condition(value, high, ["<=", "<"], builder)];
     let limits: Vec<_> = limits.into_iter().flatten().collect();
     if limits.is_empty() { format!("{value} IS NOT NULL") } else { format!("({})", limits.join(" AND ")) }
 }
 
-fn limit(
+fn bound_condition(
     value: &str,
-    limit: &Bound<Value>,
+    bound: &Bound<Value>,
     [included, excluded]: [&str; 2],
     builder: &mut StatementBuilder,
 ) -> Option<String> {
-    match limit {
+    match bound {
         Bound::Included(limit) => Some(format!("{value} {included} {}", builder.bind(parameter(limit)))),
         Bound::Excluded(limit) => Some(format!("{value} {excluded} {}", builder.bind(parameter(limit)))),
         Bound::Unbounded => None,
@@ -187,7 +188,7 @@ fn text(value: &Value) -> Option<String> {
 
 fn parameter(value: &Value) -> Parameter {
     match value {
-        Value::Text(text) => Parameter::Text(kept(text).into_owned()),
+        Value::Text(text) => Parameter::Text(encode_text(text).into_owned()),
         Value::Integer(integer) => Parameter::Integer(*integer),
         Value::Number(number) => Parameter::Number((*number).into()),
         Value::Boolean(boolean) => Parameter::Integer((*boolean).into()),
@@ -210,14 +211,14 @@ fn is_like(value: &str, is_indexed: bool, pattern: &Pattern, builder: &mut State
 fn begins_with(value: &str, prefix: &str, builder: &mut StatementBuilder) -> String {
     let first = builder.text(prefix);
     let from = format!("{value} >= {first}");
-    match behind_all(&kept(prefix)) {
+    match prefix_successor(&encode_text(prefix)) {
         Some(end) => format!("({from} AND {value} < {})", builder.bind(Parameter::Text(end))),
         None => from,
     }
 }
 
 /// Returns the smallest text greater than all texts with this prefix; `None` if there is none.
-fn behind_all(prefix: &str) -> Option<String> {
+fn prefix_successor(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         let next = match last {
@@ -249,11 +250,11 @@ fn has_word_like(value: &str, pattern: &Pattern, builder: &mut StatementBuilder)
 fn is_word(word: &str) -> bool {
     !word.is_empty()
         && !word.contains(|character: char| character == ' ' || character.is_ascii_control())
-        && word.encode_utf16().count() <= LONGEST_WORD
+        && word.encode_utf16().count() <= MAX_WORD_LENGTH
 }
 
 /// Returns a condition that every passing message meets and that the full-text index answers.
-fn look_up(test: &Test, builder: &mut StatementBuilder) -> Option<String> {
+fn full_text_condition(test: &Test, builder: &mut StatementBuilder) -> Option<String> {
     let terms = match test {
         Test::Words(wanted) => FullTextQuery::Any(wanted.iter().filter(|word| is_word(word)).cloned().collect()),
         Test::Phrase(wanted) if wanted.iter().all(|word| is_word(word)) => FullTextQuery::All(wanted.clone()),
@@ -284,7 +285,7 @@ mod tests {
     fn a_chain_is_looked_up_in_its_column_which_has_an_index() {
         let wanted = vec![Value::Text(fresh_chain().to_string())];
         let chain = Subject::Field(schema::field("annals.chain").unwrap());
-        let asked = about("t", "1").with(Filter::value(chain, Test::OneOf(wanted)).unwrap()).asked();
+        let asked = about("t", "1").with(Filter::value(chain, Test::OneOf(wanted)).unwrap()).build();
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {
             let Statement { text, .. } = Select::of(dialect, asked.query()).count();
             assert!(text.contains(".chain IN ("), "{text}");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     dialect::Cell,
-    text::{is_short, kept},
+    text::{encode_text, is_short},
 };
 use crate::{
     event::UnixMillis,
@@ -59,18 +59,18 @@ pub(super) fn indexed_text(text: &str, field: &Field, form: Form) -> Option<Cell
         }
         (Form::Words, _) => Some(Cell::Text(joined_words(text))),
         (Form::Value, _) if !field.search.by_value() => None,
-        (Form::Value, Kind::Date) => UnixMillis::written(text).map(|date| Cell::Integer(date.0)),
+        (Form::Value, Kind::Date) => UnixMillis::parse(text).map(|date| Cell::Integer(date.0)),
         (Form::Value, Kind::Long64) => text.parse().ok().map(Cell::Integer),
-        (Form::Value, _) => whole(text, field).map(|text| Cell::Text(text.into_owned())),
+        (Form::Value, _) => indexable_text(text, field).map(|text| Cell::Text(text.into_owned())),
     }
 }
 
 /// Returns a text in the form of the tables, if the field is found by whole texts and this one is not too long.
-pub(super) fn whole<'t>(text: &'t str, field: &Field) -> Option<Cow<'t, str>> {
+pub(super) fn indexable_text<'t>(text: &'t str, field: &Field) -> Option<Cow<'t, str>> {
     match field.kind {
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels => {
             let is_found = field.search.by_value() && is_short(text, field.longest_value());
-            is_found.then(|| kept(text))
+            is_found.then(|| encode_text(text))
         }
         Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Nested => None,
     }
@@ -172,7 +172,7 @@ mod tests {
                 let key = sort.key(&document).map(|key| match key {
                     Key::Integer(integer) => Cell::Integer(integer),
                     Key::Number(number) => Cell::Number(number),
-                    Key::Text(text) => Cell::Text(kept(&text).into_owned()),
+                    Key::Text(text) => Cell::Text(encode_text(&text).into_owned()),
                 });
                 assert_eq!(indexed(value, field, Form::Value), key, "{} of {value}", field.path);
             }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     columns::{SAVED_OBJECTS, has_column, is_within, nested_around},
     form::{Form, forms, indexed, json},
-    text::kept,
+    text::encode_text,
 };
 use crate::{
     query::value_at,
@@ -66,8 +66,8 @@ pub(super) fn element_of(element: &Value, nested: &Field) -> Value {
 
 fn labels(value: &Value, field: &Field) -> Value {
     let labels = value.as_object().into_iter().flatten();
-    let kept_labels =
-        labels.filter_map(|(name, value)| Some((kept(name).into_owned(), json(indexed(value, field, Form::Value)?))));
+    let kept_labels = labels
+        .filter_map(|(name, value)| Some((encode_text(name).into_owned(), json(indexed(value, field, Form::Value)?))));
     Value::Object(kept_labels.collect())
 }
 

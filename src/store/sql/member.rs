@@ -79,7 +79,7 @@ impl MemberName {
                 Some(1) => return Some(Some(value.trim_ascii_start())),
                 Some(0) => return Some(None),
                 Some(_) => {}
-                None => return member(object, self.name.as_bytes()),
+                None => return find_by_parsing(object, self.name.as_bytes()),
             }
         }
         Some(None)
@@ -94,7 +94,7 @@ fn objects_open(bytes: &[u8]) -> Option<usize> {
     }
     let (mut open, mut from, mut in_text) = (0_usize, 0, 0);
     for at in memchr2_iter(b'{', b'}', bytes) {
-        in_text ^= odd_quotes(bytes.get(from..at)?);
+        in_text ^= quote_parity(bytes.get(from..at)?);
         from = at;
         if in_text == 0 {
             open = if bytes.get(at) == Some(&b'{') { open + 1 } else { open.checked_sub(1)? };
@@ -107,12 +107,12 @@ fn objects_open(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Returns 1 for an odd number of quotation marks, else 0. A `u8`, as the compiler does not vectorise this for `bool`.
-fn odd_quotes(bytes: &[u8]) -> u8 {
+fn quote_parity(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |odd, byte| odd ^ u8::from(*byte == b'"'))
 }
 
 /// Like [`MemberName::value_in`], but parses everything before the value.
-fn member<'d>(object: &'d [u8], wanted: &[u8]) -> Option<Option<&'d [u8]>> {
+fn find_by_parsing<'d>(object: &'d [u8], wanted: &[u8]) -> Option<Option<&'d [u8]>> {
     let mut rest = object.strip_prefix(b"{")?.trim_ascii_start();
     while let Some(from_name) = rest.strip_prefix(b"\"") {
         let (name, behind) = from_name.split_at_checked(text_length(from_name)?)?;

@@ -2,7 +2,7 @@
 
 use super::{
     dialect::{Dialect, Parameter, StatementBuilder},
-    fields::Expression,
+    fields::ValueExpression,
 };
 use crate::query::{Key, Order, Place, Sort};
 
@@ -26,7 +26,7 @@ impl OrderBy {
 
     /// Returns the text after ORDER BY.
     pub(super) fn clause(&self, ties: Order) -> String {
-        let terms = self.terms.iter().filter(|term| term.value != NOTHING).map(|term| {
+        let terms = self.terms.iter().filter(|term| term.value != NULL).map(|term| {
             let nulls = if term.is_never_null { "" } else { " NULLS LAST" };
             format!("{} {}{nulls}", term.value, direction(term.order))
         });
@@ -36,11 +36,11 @@ impl OrderBy {
     }
 
     /// Returns the condition that an event comes after this place.
-    pub(super) fn behind(&self, place: &Place, ties: Order, builder: &mut StatementBuilder) -> String {
+    pub(super) fn after_place(&self, place: &Place, ties: Order, builder: &mut StatementBuilder) -> String {
         let chain = Parameter::Bytes(place.position.chain.as_bytes().to_vec());
         // No store has a greater position.
         let sequence = Parameter::Integer(i64::try_from(place.position.sequence.0).unwrap_or(i64::MAX));
-        let keys = self.terms.iter().zip(&place.keys).filter(|(term, _)| term.value != NOTHING);
+        let keys = self.terms.iter().zip(&place.keys).filter(|(term, _)| term.value != NULL);
         let keys: Vec<(&SortTerm, Option<Parameter>)> =
             keys.map(|(term, key)| (term, key.as_ref().map(parameter))).collect();
         let alias = self.alias;
@@ -52,9 +52,9 @@ impl OrderBy {
             columns.extend([format!("{alias}.sequence"), format!("{alias}.chain")]);
             let bounds = keys.into_iter().filter_map(|(_, key)| key).chain([sequence, chain]);
             let bounds: Vec<_> = bounds.map(|bound| builder.bind(bound)).collect();
-            return format!("({}) {} ({})", columns.join(", "), beyond(ties), bounds.join(", "));
+            return format!("({}) {} ({})", columns.join(", "), comparison_operator(ties), bounds.join(", "));
         }
-        let mut ways = Vec::new();
+        let mut alternatives = Vec::new();
         let mut equal: Vec<String> = Vec::new();
         for (term, key) in keys {
             let Some(key) = key else {
@@ -62,28 +62,28 @@ impl OrderBy {
                 continue;
             };
             let key = builder.bind(key);
-            let beyond = format!("{} {} {key}", term.value, beyond(term.order));
-            let behind = if term.is_never_null { beyond } else { format!("({beyond} OR {} IS NULL)", term.value) };
-            ways.push(equal.iter().cloned().chain([behind]).collect::<Vec<_>>().join(" AND "));
+            let beyond = format!("{} {} {key}", term.value, comparison_operator(term.order));
+            let follows = if term.is_never_null { beyond } else { format!("({beyond} OR {} IS NULL)", term.value) };
+            alternatives.push(equal.iter().cloned().chain([follows]).collect::<Vec<_>>().join(" AND "));
             equal.push(format!("{} = {key}", term.value));
         }
         let (sequence, chain) = (builder.bind(sequence), builder.bind(chain));
-        equal.push(format!("({alias}.sequence, {alias}.chain) {} ({sequence}, {chain})", beyond(ties)));
-        ways.push(equal.join(" AND "));
-        format!("({})", ways.join(" OR "))
+        equal.push(format!("({alias}.sequence, {alias}.chain) {} ({sequence}, {chain})", comparison_operator(ties)));
+        alternatives.push(equal.join(" AND "));
+        format!("({})", alternatives.join(" OR "))
     }
 }
 
 /// The expression of a field that never has a sortable value.
-const NOTHING: &str = "NULL";
+const NULL: &str = "NULL";
 
 fn term(dialect: Dialect, sort: &Sort, alias: &'static str) -> SortTerm {
     let order = sort.order;
     let context = super::fields::Context::Event { alias };
-    match Expression::of(dialect, sort.field(), super::form::Form::Value, context) {
-        Expression::Absent => SortTerm { value: NOTHING.to_owned(), is_never_null: false, order },
-        Expression::Single { value, is_never_null, .. } => SortTerm { value, is_never_null, order },
-        Expression::Multiple { table, on, value } => {
+    match ValueExpression::for_field(dialect, sort.field(), super::form::Form::Value, context) {
+        ValueExpression::Absent => SortTerm { value: NULL.to_owned(), is_never_null: false, order },
+        ValueExpression::Single { value, is_never_null, .. } => SortTerm { value, is_never_null, order },
+        ValueExpression::Multiple { table, on, value } => {
             let first = match order {
                 Order::Ascending => "min",
                 Order::Descending => "max",
@@ -98,7 +98,7 @@ fn parameter(key: &Key) -> Parameter {
     match key {
         Key::Integer(integer) => Parameter::Integer(*integer),
         Key::Number(number) => Parameter::Number(*number),
-        Key::Text(text) => Parameter::Text(super::text::kept(text).into_owned()),
+        Key::Text(text) => Parameter::Text(super::text::encode_text(text).into_owned()),
     }
 }
 
@@ -109,7 +109,7 @@ fn direction(order: Order) -> &'static str {
     }
 }
 
-fn beyond(order: Order) -> &'static str {
+fn comparison_operator(order: Order) -> &'static str {
     match order {
         Order::Ascending => ">",
         Order::Descending => "<",

@@ -6,12 +6,12 @@ use serde::Deserialize;
 
 use super::{
     form::joined_words,
-    text::{is_short, kept},
+    text::{encode_text, is_short},
 };
 use crate::event::{SealedEvent, Space, UnixMillis};
 
 /// The longest text that is found as a whole, in UTF-16 units; longer ones are left out.
-const LONGEST: usize = 1_024;
+const MAX_TEXT_LENGTH: usize = 1_024;
 
 /// A row of `events` and its rows of `objects`. Texts are in the form of the tables.
 pub(in crate::store) struct EventRow {
@@ -212,7 +212,7 @@ struct SavedObject<'a> {
 impl SavedObject<'_> {
     fn row(&self) -> ObjectRow {
         ObjectRow {
-            found_in: self.found_in().map(|space| kept(space).into_owned()),
+            found_in: self.found_in().map(|space| encode_text(space).into_owned()),
             rel: short(self.rel.as_ref()),
             namespace: short(self.namespace.as_ref()),
             object_type: short(self.object_type.as_ref()),
@@ -246,13 +246,13 @@ impl Text<'_> {
 }
 
 fn short(text: Option<&Text<'_>>) -> Option<String> {
-    let text = text.map(Text::as_str).filter(|text| is_short(text, LONGEST))?;
-    Some(kept(text).into_owned())
+    let text = text.map(Text::as_str).filter(|text| is_short(text, MAX_TEXT_LENGTH))?;
+    Some(encode_text(text).into_owned())
 }
 
 /// Returns the date in whole milliseconds.
 fn unix_millis(field: &'static str, date: &Text<'_>) -> Result<i64, BadDocument> {
-    let millis = UnixMillis::written(date.as_str()).map(|date| date.0);
+    let millis = UnixMillis::parse(date.as_str()).map(|date| date.0);
     millis.ok_or_else(|| BadDocument::BadDate { field, found: date.as_str().to_owned() })
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The most documents in a batch.
-const LARGEST_BATCH: u64 = 10_000;
+const MAX_BATCH: u64 = 10_000;
 
 /// Reads one batch from a database.
 #[async_trait]
@@ -49,7 +49,7 @@ impl<S: BatchReader> Scan for PagedScan<S> {
         if self.is_at_end {
             return Ok(Vec::new());
         }
-        let limit = limit.min(LARGEST_BATCH);
+        let limit = limit.min(MAX_BATCH);
         let documents = self.reader.read_batch(&self.query, self.last_row, self.after.clone(), limit).await?;
         match documents.last() {
             Some(last) => self.after = Some(place(last, &self.query.sort)?),

@@ -53,13 +53,13 @@ impl<'q> Select<'q> {
         let RowSource { from, conditions, alias, id } = self.row_source(&mut builder);
         let ties = Order::of_ties(&self.query.sort);
         let ordering = OrderBy::of(self.dialect, &self.query.sort, alias);
-        let behind = after.map(|place| format!(" AND {}", ordering.behind(place, ties, &mut builder)));
+        let after_place = after.map(|place| format!(" AND {}", ordering.after_place(place, ties, &mut builder)));
         let order = ordering.clause(ties);
         let limit = builder.integer(i64::try_from(limit).unwrap_or(i64::MAX));
         let offset = builder.integer(i64::try_from(offset).unwrap_or(i64::MAX));
         builder.build(format!(
             "SELECT {id} FROM {from} WHERE {conditions}{} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
-            behind.unwrap_or_default()
+            after_place.unwrap_or_default()
         ))
     }
 

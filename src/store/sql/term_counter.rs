@@ -2,11 +2,11 @@
 
 use std::{cmp::Ordering, collections::HashMap};
 
-use super::{dialect::Cell, text::original};
+use super::{dialect::Cell, text::decode_text};
 use crate::query::{Aggregate, Bucket, Key};
 
 /// The memory in bytes that a value takes beside its text.
-const OVERHEAD: usize = 64;
+const ENTRY_OVERHEAD: usize = 64;
 
 /// Counts how many events have each value, and how many have none.
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub(in crate::store) struct TooManyValues;
 
 impl TermCounter {
     /// Creates a counter whose values may take this many bytes.
-    pub(in crate::store) fn within(bytes: usize) -> Self {
+    pub(in crate::store) fn with_limit(bytes: usize) -> Self {
         Self { bytes_left: bytes, ..Self::default() }
     }
 
@@ -41,13 +41,13 @@ impl TermCounter {
         Ok(())
     }
 
-    pub(in crate::store) fn add_text(&mut self, kept: &str) -> Result<(), TooManyValues> {
-        if let Some(events) = self.texts.get_mut(kept) {
+    pub(in crate::store) fn add_text(&mut self, encoded: &str) -> Result<(), TooManyValues> {
+        if let Some(events) = self.texts.get_mut(encoded) {
             *events += 1;
             return Ok(());
         }
-        self.make_room(kept.len())?;
-        self.texts.insert(kept.to_owned(), 1);
+        self.make_room(encoded.len())?;
+        self.texts.insert(encoded.to_owned(), 1);
         Ok(())
     }
 
@@ -90,12 +90,12 @@ impl TermCounter {
     }
 
     fn make_room(&mut self, bytes: usize) -> Result<(), TooManyValues> {
-        self.bytes_left = self.bytes_left.checked_sub(OVERHEAD + bytes).ok_or(TooManyValues)?;
+        self.bytes_left = self.bytes_left.checked_sub(ENTRY_OVERHEAD + bytes).ok_or(TooManyValues)?;
         Ok(())
     }
 
     pub(in crate::store) fn into_aggregate(self, limit: usize) -> Aggregate {
-        let texts = self.texts.into_iter().map(|(text, events)| Bucket { value: Key::Text(original(text)), events });
+        let texts = self.texts.into_iter().map(|(text, events)| Bucket { value: Key::Text(decode_text(text)), events });
         let numbers = self.numbers.into_iter().map(|(number, events)| Bucket { value: number.key(), events });
         let mut buckets: Vec<Bucket> = texts.chain(numbers).collect();
         let distinct = buckets.len() as u64;

@@ -6,21 +6,21 @@
 use std::borrow::Cow;
 
 /// Returns the text in the form of the tables.
-pub(in crate::store) fn kept(text: &str) -> Cow<'_, str> {
-    if text.contains(is_special) {
+pub(in crate::store) fn encode_text(text: &str) -> Cow<'_, str> {
+    if text.contains(needs_escape) {
         Cow::Owned(text.replace('\u{1}', "\u{1}\u{2}").replace('\0', "\u{1}\u{1}"))
     } else {
         Cow::Borrowed(text)
     }
 }
 
-/// Reverses [`kept`].
-pub(in crate::store) fn original(kept: String) -> String {
-    if !kept.contains('\u{1}') {
-        return kept;
+/// Reverses [`encode_text`].
+pub(in crate::store) fn decode_text(encoded: String) -> String {
+    if !encoded.contains('\u{1}') {
+        return encoded;
     }
-    let mut text = String::with_capacity(kept.len());
-    let mut characters = kept.chars();
+    let mut text = String::with_capacity(encoded.len());
+    let mut characters = encoded.chars();
     while let Some(character) = characters.next() {
         text.push(match character {
             '\u{1}' if characters.next() == Some('\u{1}') => '\0',
@@ -30,14 +30,14 @@ pub(in crate::store) fn original(kept: String) -> String {
     text
 }
 
-fn is_special(character: char) -> bool {
+fn needs_escape(character: char) -> bool {
     matches!(character, '\0' | '\u{1}')
 }
 
 /// Whether a text is short enough to be found and sorted by as a whole.
-pub(in crate::store) fn is_short(text: &str, most_units: usize) -> bool {
+pub(in crate::store) fn is_short(text: &str, max_units: usize) -> bool {
     // Each byte of UTF-8 makes at most one unit of UTF-16.
-    text.len() <= most_units || text.encode_utf16().take(most_units + 1).count() <= most_units
+    text.len() <= max_units || text.encode_utf16().take(max_units + 1).count() <= max_units
 }
 
 #[cfg(test)]
@@ -49,11 +49,11 @@ mod tests {
         let texts = ["", "\0", "\0\0", "\0\u{1}", "\0a", "\u{1}", "\u{1}\0", "\u{1}\u{1}", "\u{2}", "a", "a\0", "ä"];
         for pair in texts.windows(2) {
             let [one, other] = pair else { continue };
-            assert!(kept(one) < kept(other), "{one:?} {other:?}");
+            assert!(encode_text(one) < encode_text(other), "{one:?} {other:?}");
         }
         for text in texts {
-            assert!(!kept(text).contains('\0'));
-            assert_eq!(original(kept(text).into_owned()), text);
+            assert!(!encode_text(text).contains('\0'));
+            assert_eq!(decode_text(encode_text(text).into_owned()), text);
         }
     }
 }

@@ -142,12 +142,12 @@ impl<'t> EventInserter<'t> {
         let event = self.transaction.last_insert_rowid();
         self.first.get_or_insert(event);
         for (object, ordinal) in row.objects.iter().zip(0_i64..) {
-            self.refer(event, ordinal, object, row)?;
+            self.insert_object(event, ordinal, object, row)?;
         }
         Ok(true)
     }
 
-    fn refer(&mut self, event: i64, ordinal: i64, object: &ObjectRow, row: &EventRow) -> rusqlite::Result<()> {
+    fn insert_object(&mut self, event: i64, ordinal: i64, object: &ObjectRow, row: &EventRow) -> rusqlite::Result<()> {
         self.refer.execute(params![
             event,
             ordinal,

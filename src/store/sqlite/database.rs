@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    fn complaint(path: &Path) -> String {
+    fn open_error_text(path: &Path) -> String {
         open_to_write(path).unwrap_err().to_string()
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let path = folder.path().join("events.db");
         open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert_eq!(
-            complaint(&path),
+            open_error_text(&path),
             "the file has version 7, but this program only supports versions up to 4: use a newer program"
         );
     }
@@ -184,8 +184,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("other.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
-        assert_eq!(complaint(&path), "the file is the database of another program (application id 0x00000000)");
+        assert_eq!(open_error_text(&path), "the file is the database of another program (application id 0x00000000)");
         std::fs::write(&path, "not a database, but long enough to have a header of a hundred bytes".repeat(2)).unwrap();
-        assert_eq!(complaint(&path), "file is not a database");
+        assert_eq!(open_error_text(&path), "file is not a database");
     }
 }

@@ -36,14 +36,14 @@ pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Resu
 }
 
 /// The memory in bytes for counting values; beyond it the database counts.
-const COUNTED_BYTES: usize = 16 << 20;
+const MAX_COUNTER_BYTES: usize = 16 << 20;
 
 pub(super) fn aggregate(
     connection: &mut Connection,
     query: &Query,
     aggregation: &Aggregation,
 ) -> rusqlite::Result<Result<Aggregate, IndexError>> {
-    aggregate_within(connection, query, aggregation, COUNTED_BYTES)
+    aggregate_within(connection, query, aggregation, MAX_COUNTER_BYTES)
 }
 
 fn aggregate_within(
@@ -56,9 +56,9 @@ fn aggregate_within(
     if let Some(each) = counting.value_scan()
         && let Ok(answer) = count_terms(connection, each, bytes)?
     {
-        return Ok(Ok(counting.written(answer)));
+        return Ok(Ok(counting.decode_addresses(answer)));
     }
-    by_the_database(connection, &counting)
+    aggregate_in_database(connection, &counting)
 }
 
 /// Counts the values while reading them.
@@ -69,7 +69,7 @@ fn count_terms(
 ) -> rusqlite::Result<Result<Aggregate, TooManyValues>> {
     let mut statement = connection.prepare_cached(&each.statement.text)?;
     let mut rows = statement.query(parameters(each.statement.values))?;
-    let mut counter = TermCounter::within(bytes);
+    let mut counter = TermCounter::with_limit(bytes);
     while let Some(row) = rows.next()? {
         let value = row.get_ref(0)?;
         let counted = match (value, &each.extractor) {
@@ -89,7 +89,7 @@ fn count_terms(
 }
 
 /// Lets the database count, which sorts any number of values, on disk if need be.
-fn by_the_database(
+fn aggregate_in_database(
     connection: &Connection,
     counting: &AggregateQuery<'_>,
 ) -> rusqlite::Result<Result<Aggregate, IndexError>> {
@@ -199,15 +199,15 @@ fn count(connection: &Connection, statement: &Statement) -> rusqlite::Result<u64
     Ok(total.unsigned_abs())
 }
 
-/// Returns the documents of these rows up to the one at which they reach `most_bytes`, and whether more follow.
-fn documents(connection: &Connection, page: &Statement, most_bytes: usize) -> rusqlite::Result<(Vec<Bytes>, bool)> {
+/// Returns the documents of these rows up to the one at which they reach `max_bytes`, and whether more follow.
+fn documents(connection: &Connection, page: &Statement, max_bytes: usize) -> rusqlite::Result<(Vec<Bytes>, bool)> {
     let mut rows = connection.prepare_cached(&page.text)?;
     let mut rows = rows.query(parameters(page.values.clone()))?;
     // Documents are fetched separately, so that sorting handles only small rows.
     let mut document = connection.prepare_cached("SELECT document FROM events WHERE id = ?1")?;
     let (mut found, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        if bytes >= most_bytes {
+        if bytes >= max_bytes {
             return Ok((found, true));
         }
         let event: i64 = row.get(0)?;
@@ -261,12 +261,12 @@ mod tests {
     }
 
     fn counted(connection: &Connection, path: &str, bytes: usize) -> Result<Aggregate, TooManyValues> {
-        let query = visible_everywhere().by(&[(&SEQUENCE, Ascending)]).asked();
+        let query = visible_everywhere().by(&[(&SEQUENCE, Ascending)]).build();
         let terms = Aggregation::Terms { field: schema::field(path).unwrap(), limit: 3 };
         let counting = AggregateQuery::of(Dialect::Sqlite, query.query(), &terms);
         let in_memory = count_terms(connection, counting.value_scan().unwrap(), bytes).unwrap();
         if let Ok(in_memory) = &in_memory {
-            assert_eq!(in_memory, &by_the_database(connection, &counting).unwrap().unwrap(), "{path}");
+            assert_eq!(in_memory, &aggregate_in_database(connection, &counting).unwrap().unwrap(), "{path}");
         }
         in_memory
     }
@@ -310,7 +310,7 @@ mod tests {
         let (_folder, connection) = database((0..40).map(|n| draft().with("host.name", format!("host {n}"))));
         assert_eq!(counted(&connection, "host.name", 40 * 60), Err(TooManyValues));
         counted(&connection, "host.name", 40 * 80).unwrap();
-        let (query, field) = (visible_everywhere().asked(), schema::field("host.name").unwrap());
+        let (query, field) = (visible_everywhere().build(), schema::field("host.name").unwrap());
         let terms = Aggregation::Terms { field, limit: 40 };
         let found = aggregate_within(&connection, query.query(), &terms, 40 * 60).unwrap().unwrap();
         let Aggregate::Terms { buckets, distinct: 40, without: 0 } = found else { panic!("{found:?}") };

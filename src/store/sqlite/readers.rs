@@ -69,8 +69,8 @@ impl Pool {
     ) -> Result<T, StoreError> {
         let deadline = Instant::now() + self.limit;
         let _slot = tokio::select! {
-            slot = timeout_at(deadline, self.slots.acquire()) => slot.map_err(|_| self.late()),
-            () = answer.closed() => Err(self.late()),
+            slot = timeout_at(deadline, self.slots.acquire()) => slot.map_err(|_| self.timeout_error()),
+            () = answer.closed() => Err(self.timeout_error()),
         }?;
         let (mut connection, file) = self.connect().await?;
         let interrupt = connection.get_interrupt_handle();
@@ -81,16 +81,16 @@ impl Pool {
         let (finished, was_late) = tokio::select! {
             finished = timeout_at(deadline, &mut running) => match finished {
                 Ok(finished) => (finished, false),
-                Err(_) => (stop(&interrupt, running).await, true),
+                Err(_) => (interrupt_until_stopped(&interrupt, running).await, true),
             },
-            () = answer.closed() => (stop(&interrupt, running).await, true),
+            () = answer.closed() => (interrupt_until_stopped(&interrupt, running).await, true),
         };
         match finished {
             Ok((connection, Ok(found))) => {
                 self.idle().push((connection, file));
                 Ok(found)
             }
-            Ok((_, Err(_))) if was_late => Err(self.late()),
+            Ok((_, Err(_))) if was_late => Err(self.timeout_error()),
             Ok((_, Err(error))) => Err(store_error(&self.path, &error)),
             Err(_) => Err(unavailable(&self.path, "the query was aborted")),
         }
@@ -122,13 +122,16 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn late(&self) -> StoreError {
+    fn timeout_error(&self) -> StoreError {
         unavailable(&self.path, &format!("the query took longer than {} s", self.limit.as_secs_f64()))
     }
 }
 
 /// Interrupts a query and waits until it has ended.
-async fn stop<T>(interrupt: &InterruptHandle, mut running: JoinHandle<T>) -> Result<T, tokio::task::JoinError> {
+async fn interrupt_until_stopped<T>(
+    interrupt: &InterruptHandle,
+    mut running: JoinHandle<T>,
+) -> Result<T, tokio::task::JoinError> {
     loop {
         interrupt.interrupt();
         tokio::select! {

@@ -18,7 +18,7 @@ use crate::{
         StoreError, conformance,
         memory::MemoryStore,
         sql::{AggregateQuery, Dialect, EventRow, Select, Statement},
-        testing::{self, Draft, Question, draft, fresh_chain, position},
+        testing::{self, Draft, QueryBuilder, draft, fresh_chain, position},
     },
 };
 
@@ -64,7 +64,7 @@ async fn stored_events_survive_reopening_the_store() {
     let appended = place.store().await.append(&nowhere(), std::slice::from_ref(&event)).await;
     assert_eq!(appended.unwrap(), [Outcome::Stored]);
     let store = place.store().await;
-    assert_eq!(store.find(&testing::about("alert", "a").asked()).await.unwrap().documents, [event.document]);
+    assert_eq!(store.find(&testing::about("alert", "a").build()).await.unwrap().documents, [event.document]);
     assert_eq!(store.head(chain).await.unwrap().unwrap().position, event.position);
 }
 
@@ -76,7 +76,7 @@ async fn a_document_that_does_not_fit_is_refused_alone() {
     let events = [
         draft().sealed(position(chain, 0)),
         draft().with("event.duration", "soon").sealed(position(chain, 1)),
-        draft().written(position(chain, 2), |_| "{".to_owned()),
+        draft().sealed_with(position(chain, 2), |_| "{".to_owned()),
         draft().sealed(ChainPosition { sequence: crate::event::Sequence(u64::MAX), ..position(chain, 0) }),
         draft().sealed(position(chain, 3)),
     ];
@@ -107,7 +107,7 @@ async fn a_stub_takes_no_events_place() {
     let event = draft().about("alert", "a").sealed(position(fresh_chain(), 0));
     store.append(&nowhere(), std::slice::from_ref(&event)).await.unwrap();
     assert_eq!(store.replace(&nowhere(), &testing::stub_of(&event)).await.unwrap(), Outcome::Duplicate);
-    assert_eq!(store.find(&testing::about("alert", "a").asked()).await.unwrap().documents, [event.document]);
+    assert_eq!(store.find(&testing::about("alert", "a").build()).await.unwrap().documents, [event.document]);
 }
 
 const fn field(path: &'static str, kind: Kind) -> Field {
@@ -302,7 +302,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
     })
 }
 
-fn questions() -> impl Strategy<Value = Question> {
+fn questions() -> impl Strategy<Value = QueryBuilder> {
     let fields: Vec<&'static Field> = vec![
         &testing::TIMESTAMP,
         &testing::SEQUENCE,
@@ -327,9 +327,9 @@ fn questions() -> impl Strategy<Value = Question> {
     )
         .prop_map(|(ids, space, (start, end), keys, (offset, limit))| {
             let ids = ids.into_iter().map(str::to_owned).collect();
-            let question = testing::about_any("alert", ids).within(space).by(&keys).page(offset, limit);
-            let question = start.into_iter().fold(question, Question::from);
-            end.into_iter().fold(question, Question::to)
+            let question = testing::about_any("alert", ids).in_space(space).by(&keys).page(offset, limit);
+            let question = start.into_iter().fold(question, QueryBuilder::from);
+            end.into_iter().fold(question, QueryBuilder::to)
         })
 }
 
@@ -355,7 +355,7 @@ proptest! {
             assert_eq!(stored, reference.append(&nowhere(), &events).await.unwrap());
             for question in questions {
                 let described = format!("{question:?}");
-                let question = question.asked();
+                let question = question.build();
                 let (found, expected) = (store.find(&question).await.unwrap(), reference.find(&question).await.unwrap());
                 assert_eq!((found.total, found.documents), (expected.total, expected.documents), "{described}");
             }
@@ -396,7 +396,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     drop(file_of_the_first_version(&place.path(), &events));
     let store = place.store().await;
     let newest = testing::about("alert", "a").by(&[(&testing::SEQUENCE, Descending)]);
-    let page = store.find(&newest.asked()).await.unwrap();
+    let page = store.find(&newest.build()).await.unwrap();
     let expected: Vec<_> = events.iter().rev().take(10).map(|event| event.document.clone()).collect();
     assert_eq!((page.total, page.documents), (2_499, expected));
     let outcomes = store.append(&nowhere(), &events).await.unwrap();
@@ -427,7 +427,7 @@ async fn an_interrupted_migration_resumes_and_no_query_is_answered_before_its_en
     assert_eq!(moved, 1_000);
     drop(connection);
     let store = SqliteStore::new(place.config()).unwrap();
-    let asked = testing::about("alert", "a").asked();
+    let asked = testing::about("alert", "a").build();
     let early = store.find(&asked).await.unwrap_err();
     assert!(matches!(&early, IndexError::Unavailable { reason, .. } if reason.ends_with("has not been migrated yet")));
     store.setup(&[]).await.unwrap();
@@ -457,7 +457,7 @@ fn with_ids(events: u64) -> Vec<SealedEvent> {
 fn by_id(id: &str) -> ScopedQuery {
     let id_of_event = Subject::Field(crate::schema::field("event.id").unwrap());
     let filter = Filter::value(id_of_event, Test::OneOf(vec![Value::Text(id.to_owned())])).unwrap();
-    testing::visible_everywhere().with(filter).page(0, 1).asked()
+    testing::visible_everywhere().with(filter).page(0, 1).build()
 }
 
 #[tokio::test]
@@ -514,7 +514,7 @@ fn an_id_is_looked_up() {
 fn the_last_hours_are_counted_from_their_index_alone() {
     for path in ["annals.severity", "log.level", "event.outcome", "event.action", "user.name"] {
         let terms = Aggregation::Terms { field: crate::schema::field(path).unwrap(), limit: 10 };
-        let query = testing::visible_in(&["default"]).from(testing::NOON).asked();
+        let query = testing::visible_in(&["default"]).from(testing::NOON).build();
         let counting = AggregateQuery::of(Dialect::Sqlite, query.query(), &terms);
         let plan = plan([counting.statement(), counting.value_scan().unwrap().statement]);
         let step = "SEARCH e USING COVERING INDEX events_by_time (timestamp>?)";

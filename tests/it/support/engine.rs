@@ -46,14 +46,14 @@ impl Kind {
 
 /// Returns the variable with which `scripts/test` describes a shared engine. Without it the test is skipped, unless
 /// engines are required.
-pub(crate) fn told(variable: &str) -> Option<String> {
-    let told = env::var(variable).ok().filter(|told| !told.is_empty());
+pub(crate) fn engine_variable(variable: &str) -> Option<String> {
+    let value = env::var(variable).ok().filter(|value| !value.is_empty());
     let required = env::var("ANNALS_TEST_ENGINES").is_ok_and(|engines| engines == "required");
-    assert!(told.is_some() || !required, "{variable} is not set, and engines are required");
-    if told.is_none() {
+    assert!(value.is_some() || !required, "{variable} is not set, and engines are required");
+    if value.is_none() {
         eprintln!("skipped: {variable} is not set");
     }
-    told
+    value
 }
 
 #[derive(Clone)]
@@ -68,7 +68,7 @@ impl Engine {
     /// The engine that all tests share; no test may affect it as a whole.
     pub(crate) fn shared(kind: Kind) -> Option<Self> {
         let variable = kind.variable();
-        let url = told(&variable)?;
+        let url = engine_variable(&variable)?;
         let file = |what| {
             let variable = format!("{variable}_{what}");
             env::var(&variable).unwrap_or_else(|_| panic!("{variable} is not set"))
@@ -214,7 +214,7 @@ impl FaultyEngine {
     /// queue, so that it answers 429 as soon as it is under pressure.
     #[track_caller]
     pub(crate) fn start(kind: Kind) -> Option<Self> {
-        told(&kind.variable())?;
+        engine_variable(&kind.variable())?;
         let turn = match kind {
             Kind::Elasticsearch => &ELASTICSEARCH,
             Kind::ElasticsearchSecure => &ELASTICSEARCH_SECURE,

@@ -15,10 +15,10 @@ use std::{
 };
 
 pub(crate) use database::Database;
-pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix, told};
+pub(crate) use engine::{Engine, FaultyEngine, Kind, Prefix, engine_variable};
 pub(crate) use http::{Access, Answer, Request};
 pub(crate) use load::{Acknowledged, Load, Pace};
-pub(crate) use program::{Annals, Home, Told};
+pub(crate) use program::{Annals, CommandOutput, Home};
 pub(crate) use proxy::{Fault, Forwarded, Proxy};
 pub(crate) use verify::{Document, verify};
 pub(crate) use wire::{Damage, Wire};

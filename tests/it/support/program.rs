@@ -21,7 +21,7 @@ pub(crate) struct Home {
 }
 
 /// The output and exit status of a command.
-pub(crate) struct Told {
+pub(crate) struct CommandOutput {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) exit: i32,
@@ -78,31 +78,31 @@ impl Home {
     /// Starts the program and waits until it accepts events.
     #[track_caller]
     pub(crate) fn start(&self) -> Annals {
-        self.start_heard(true)
+        self.start_reading_log(true)
     }
 
     /// Like [`Self::start`], but afterwards nobody reads the program's log, so that writing it fails.
     #[track_caller]
-    pub(crate) fn start_unheard(&self) -> Annals {
-        self.start_heard(false)
+    pub(crate) fn start_with_unread_log(&self) -> Annals {
+        self.start_reading_log(false)
     }
 
     #[track_caller]
-    fn start_heard(&self, is_heard: bool) -> Annals {
+    fn start_reading_log(&self, keeps_reading: bool) -> Annals {
         let mut child = self.serve().stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let (told, address) = mpsc::channel();
+        let (address_sender, address) = mpsc::channel();
         let reader = {
             let (log, stderr) = (Arc::clone(&log), BufReader::new(child.stderr.take().unwrap()));
             thread::spawn(move || {
                 for line in stderr.lines().map_while(Result::ok) {
-                    let said: Value = serde_json::from_str(&line).unwrap_or_default();
-                    if said["message"] == "accepting events" {
+                    let entry: Value = serde_json::from_str(&line).unwrap_or_default();
+                    if entry["message"] == "accepting events" {
                         // After the first time nobody listens.
-                        let _ = told.send(said["address"].as_str().unwrap().to_owned());
+                        let _ = address_sender.send(entry["address"].as_str().unwrap().to_owned());
                     }
                     log.lock().unwrap().extend([line.as_str(), "\n"]);
-                    if said["message"] == "accepting events" && !is_heard {
+                    if entry["message"] == "accepting events" && !keeps_reading {
                         return;
                     }
                 }
@@ -118,13 +118,13 @@ impl Home {
 
     /// Starts the program, which has to fail.
     #[track_caller]
-    pub(crate) fn start_in_vain(&self) -> Told {
-        Told::by(&mut self.serve())
+    pub(crate) fn start_expecting_failure(&self) -> CommandOutput {
+        CommandOutput::of(&mut self.serve())
     }
 
     /// Runs a command against the running program.
-    pub(crate) fn run(&self, annals: &Annals, arguments: &[&str]) -> Told {
-        Told::by(&mut self.command_at(&annals.url, arguments))
+    pub(crate) fn run(&self, annals: &Annals, arguments: &[&str]) -> CommandOutput {
+        CommandOutput::of(&mut self.command_at(&annals.url, arguments))
     }
 
     /// Builds a command against a program at this address.
@@ -135,9 +135,9 @@ impl Home {
     }
 }
 
-impl Told {
+impl CommandOutput {
     /// Runs the command to its end.
-    pub(crate) fn by(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let output = command.output().unwrap();
         Self {
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -27,7 +27,7 @@ pub(crate) enum Fault {
     /// The engine never gets the request; the answer has this status.
     Refuse(u16),
     /// The engine never gets the request; something in between answers 200 with unrelated content.
-    Babble,
+    UnrelatedAnswer,
     /// Of three items the engine gets two and one is confirmed: the first is withheld, the second is stored, and both
     /// are answered with this status.
     RefuseItems(u16),
@@ -105,7 +105,7 @@ impl Connection {
                     client.write_all(&refusal(status).bytes()).await?;
                     continue;
                 }
-                Fault::Babble => {
+                Fault::UnrelatedAnswer => {
                     client.write_all(&Message::answer(200, "<html>under construction</html>").bytes()).await?;
                     continue;
                 }
@@ -128,7 +128,7 @@ impl Connection {
                     client.write_all(&answer.head).await?;
                     return client.write_all(&answer.body[..answer.body.len() / 2]).await;
                 }
-                Fault::None | Fault::Delay(_) | Fault::Refuse(_) | Fault::Babble | Fault::RefuseItems(_) => {}
+                Fault::None | Fault::Delay(_) | Fault::Refuse(_) | Fault::UnrelatedAnswer | Fault::RefuseItems(_) => {}
             }
             client.write_all(&answer.bytes()).await?;
         }
@@ -155,21 +155,21 @@ async fn refuse_items(request: &Message, engine: &mut BufReader<TcpStream>, stat
     let items: Vec<_> = lines.chunks(2).collect();
     let left: Vec<u8> =
         items.iter().enumerate().filter(|(index, _)| index % 3 > 0).flat_map(|(_, item)| item.concat()).collect();
-    let mut told = vec![];
+    let mut engine_items = vec![];
     if !left.is_empty() {
         engine.write_all(&request.with_content(left).bytes()).await?;
         let answer = Message::read(engine, Awaited::Answer).await?;
         let answer: Value = serde_json::from_slice(&answer.content).map_err(Error::other)?;
-        told.clone_from(answer["items"].as_array().ok_or(ErrorKind::InvalidData)?);
+        engine_items.clone_from(answer["items"].as_array().ok_or(ErrorKind::InvalidData)?);
     }
-    let mut told = told.into_iter();
+    let mut engine_items = engine_items.into_iter();
     let error = json!({"type": "es_rejected_execution_exception", "reason": "busy"});
     let refused = json!({"create": {"status": status, "error": error}});
     let items: Vec<_> = (0..items.len())
         .map(|index| match index % 3 {
             0 => refused.clone(),
-            1 => told.next().map_or(Value::Null, |_| refused.clone()),
-            _ => told.next().unwrap_or_default(),
+            1 => engine_items.next().map_or(Value::Null, |_| refused.clone()),
+            _ => engine_items.next().unwrap_or_default(),
         })
         .collect();
     Ok(Message::answer(200, &json!({"errors": true, "items": items}).to_string()))

@@ -32,7 +32,7 @@ fn everything() -> Query {
     Query { scope: Scope::Visible(Visible::Everything), ..query() }
 }
 
-fn asked(query: Query) -> ScopedQuery {
+fn build_query(query: Query) -> ScopedQuery {
     ScopedQuery::new(query)
 }
 
@@ -41,7 +41,7 @@ fn terms(path: &str, limit: usize) -> Aggregation {
 }
 
 async fn counted(store: &ElasticStore, path: &str, limit: usize) -> (Vec<(Key, u64)>, u64, u64) {
-    match store.aggregate(&asked(everything()), &terms(path, limit)).await.unwrap() {
+    match store.aggregate(&build_query(everything()), &terms(path, limit)).await.unwrap() {
         Aggregate::Terms { buckets, distinct, without } => {
             (buckets.into_iter().map(|Bucket { value, events }| (value, events)).collect(), distinct, without)
         }
@@ -81,11 +81,11 @@ async fn next_target(store: &ElasticStore) -> Target {
 #[tokio::test]
 async fn without_an_index_nothing_is_found() {
     on_each_engine(async |store| {
-        let mut scan = store.scan(&asked(everything())).await.unwrap();
+        let mut scan = store.scan(&build_query(everything())).await.unwrap();
         assert_eq!(scan.next(10).await.unwrap(), Vec::<Bytes>::new());
         scan.close().await;
         assert_eq!(counted(store, "event.action", 10).await, (vec![], 0, 0));
-        let aggregate = async |aggregation| store.aggregate(&asked(everything()), &aggregation).await.unwrap();
+        let aggregate = async |aggregation| store.aggregate(&build_query(everything()), &aggregation).await.unwrap();
         let (time, duration) = (field("@timestamp"), field("event.duration"));
         let histogram = Aggregation::Histogram { field: time, interval: Interval::Millis(1) };
         assert_eq!(aggregate(histogram).await, Aggregate::Histogram(vec![]));
@@ -116,13 +116,13 @@ async fn queries_cover_all_our_indices_and_tolerate_others() {
         let expected: Vec<SealedEvent> = events(one, 0..6);
         let of_one =
             Filter::Value(Subject::Field(field("annals.chain")), Test::OneOf(vec![FilterValue::Text(one.to_string())]));
-        let question = asked(Query { filter: of_one.clone(), ..everything() });
+        let question = build_query(Query { filter: of_one.clone(), ..everything() });
         for limit in [1, 2, 100] {
             let mut scan = store.scan(&question).await.unwrap();
             assert_eq!(read_on(scan.as_mut(), limit).await, documents(&expected));
             scan.close().await;
         }
-        let without = asked(Query { filter: Filter::Not(Box::new(of_one)), ..everything() });
+        let without = build_query(Query { filter: Filter::Not(Box::new(of_one)), ..everything() });
         assert_eq!(store.find(&without).await.unwrap().total, 2);
         assert_eq!(counted(store, "event.action", 10).await, (vec![(text("execute"), 8)], 1, 0));
         assert_eq!(counted(store, "kibana.saved_objects.id", 10).await, (vec![(text("a"), 8)], 1, 0));
@@ -130,7 +130,7 @@ async fn queries_cover_all_our_indices_and_tolerate_others() {
         assert_eq!(chains, BTreeSet::from([one, other]));
         assert_eq!(reach(store, one, 0).await, Some(5));
         let by_action = Sort::by(field("event.reason"), Order::Descending).unwrap();
-        assert_eq!(store.find(&asked(Query { sort: vec![by_action], ..everything() })).await.unwrap().total, 8);
+        assert_eq!(store.find(&build_query(Query { sort: vec![by_action], ..everything() })).await.unwrap().total, 8);
     })
     .await;
 }
@@ -201,7 +201,7 @@ async fn many_values_are_counted_exactly_and_long_chains_reach_far() {
         assert_eq!((distinct, without), (12_000, 0));
 
         let by_code = vec![Sort::by(field("event.code"), Order::Descending).unwrap()];
-        let mut scan = store.scan(&asked(Query { sort: by_code, ..everything() })).await.unwrap();
+        let mut scan = store.scan(&build_query(Query { sort: by_code, ..everything() })).await.unwrap();
         let found = read_on(scan.as_mut(), 10_000).await;
         scan.close().await;
         assert_eq!(found.len(), 24_999);
@@ -223,7 +223,7 @@ async fn spans_of_any_length_are_counted_and_too_many_are_refused() {
         store.refresh().await.unwrap();
         let histogram = async |length| {
             let aggregation = Aggregation::Histogram { field: field("@timestamp"), interval: Interval::Millis(length) };
-            store.aggregate(&asked(everything()), &aggregation).await
+            store.aggregate(&build_query(everything()), &aggregation).await
         };
         let found = histogram(i64::MAX).await.unwrap();
         assert_eq!(found, Aggregate::Histogram(vec![(UnixMillis(-i64::MAX), 1), (UnixMillis(0), 1)]));
@@ -277,11 +277,11 @@ async fn a_missing_shard_is_an_error_and_never_a_partial_answer() {
         let path = format!("{}?wait_for_active_shards=0", names::index(&store.names.alias(&Stream::general()), 9));
         store.put(&path, nowhere).await;
         let away = |error: IndexError| assert!(matches!(error, IndexError::Unavailable { .. }), "{error:?}");
-        away(store.find(&asked(everything())).await.unwrap_err());
-        away(store.aggregate(&asked(everything()), &terms("event.action", 1)).await.unwrap_err());
+        away(store.find(&build_query(everything())).await.unwrap_err());
+        away(store.aggregate(&build_query(everything()), &terms("event.action", 1)).await.unwrap_err());
         away(store.chains().await.unwrap_err());
         away(store.reach(fresh_chain(), Sequence(0)).await.unwrap_err());
-        away(match store.scan(&asked(everything())).await {
+        away(match store.scan(&build_query(everything())).await {
             Err(error) => error,
             Ok(mut scan) => scan.next(1).await.unwrap_err(),
         });
@@ -370,12 +370,12 @@ async fn a_filter_may_be_as_deep_as_kql_makes_it() {
             };
             let nots = depth / 3;
             let outside = (1..=depth).fold(has("event.action"), deeper);
-            let found = store.find(&asked(Query { filter: outside, ..everything() })).await.unwrap().total;
+            let found = store.find(&build_query(Query { filter: outside, ..everything() })).await.unwrap().total;
             assert_eq!(found, if nots % 2 == 0 { 2 } else { 0 }, "{depth}");
             let not = |filter: Filter, _: u32| Filter::Not(Box::new(filter));
             let inside = (0..depth).fold(has("kibana.saved_objects.id"), not);
             let filter = Filter::Element(nested, Box::new(inside));
-            let found = store.find(&asked(Query { filter, ..everything() })).await.unwrap().total;
+            let found = store.find(&build_query(Query { filter, ..everything() })).await.unwrap().total;
             assert_eq!(found, if depth % 2 == 0 { 2 } else { 0 }, "{depth}, in an element");
         }
     })
@@ -388,7 +388,7 @@ async fn a_filter_that_the_engine_does_not_take_is_refused_with_its_reason() {
         let target = store.set_up().await;
         store.stored(&target, &events(fresh_chain(), 0..1)).await;
         let refused = async |filter: Filter, reason: &str| {
-            let error = store.find(&asked(Query { filter, ..everything() })).await.unwrap_err();
+            let error = store.find(&build_query(Query { filter, ..everything() })).await.unwrap_err();
             assert!(matches!(&error, IndexError::Refused { reason: found } if found.contains(reason)), "{error:?}");
         };
         let subject = Subject::Field(field("message"));
@@ -409,14 +409,14 @@ async fn whatever_the_filter_language_takes_an_engine_takes() {
         let target = store.set_up().await;
         store.stored(&target, &events(fresh_chain(), 0..1)).await;
         // OpenSearch counts each of these twice towards its limit.
-        let most = kql::MOST_CLAUSES;
+        let most = kql::MAX_CLAUSES;
         let numbers = (0..most).map(|at| format!("event.duration>{at}"));
         let dates = (0..most).map(|at| format!("event.end>{}", 2000 + at));
         let addresses = (0..most).map(|at| format!("source.ip>1.1.{}.{}", at / 256, at % 256));
         let phrases = (0..most / 2).map(|at| format!("message:\"a {at}\""));
         for tests in [numbers.collect::<Vec<_>>(), dates.collect(), addresses.collect(), phrases.collect()] {
             let filter = kql::parse(&tests.join(" or "), UnixMillis(0)).unwrap();
-            store.find(&asked(Query { filter, ..query() })).await.unwrap();
+            store.find(&build_query(Query { filter, ..query() })).await.unwrap();
         }
     })
     .await;
