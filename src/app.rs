@@ -30,6 +30,7 @@ use crate::{
     metrics::Metrics,
     policy,
     read::{self, Reader},
+    reserved::LIFECYCLE_PROVIDER,
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
     store::{self, EventIndex, EventSink, Store},
     time::{Clock, SystemClock},
@@ -46,8 +47,6 @@ const FILES_FOR_CONNECTION: u64 = 2;
 /// Maximum time for a client to send the head of a request, and to read any part of its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The provider of the log's own events, under Kibana's names.
-const OWN_PROVIDER: &str = "eventLog";
 const STARTING: &str = "starting";
 const STOPPING: &str = "stopping";
 
@@ -303,7 +302,7 @@ impl Service {
     /// Logs an event of the log's own; if that fails, the reason goes to the program's log.
     async fn log_own_event(&self, action: &str) {
         let message = format!("event log {action}");
-        let event = json!({"event": {"provider": OWN_PROVIDER, "action": action}, "message": message});
+        let event = json!({"event": {"provider": LIFECYCLE_PROVIDER, "action": action}, "message": message});
         if let Err(error) = self.ingest.log_own(None, event.to_string().as_bytes()).await {
             tracing::warn!(action, %error, "the log's own event could not be logged");
         }
@@ -390,12 +389,11 @@ fn open_intake(
         max_array_length: server.max_array_length,
     };
     let registry = Registry::open(folder.path("providers.json"), limits)?;
-    let own =
-        Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], defaults: serde_json::Map::new() };
-    let own = (OWN_PROVIDER.to_owned(), own);
+    let own = Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], defaults: None };
+    let own = (LIFECYCLE_PROVIDER.to_owned(), own);
     for (provider, registration) in config.providers.clone().into_iter().chain([own, audit::registration()]) {
         registry
-            .register(&provider, registration)
+            .add_fixed(&provider, registration)
             .map_err(|source| AppError::Provider { provider: provider.clone(), source })?;
     }
     let intake = Intake::new(Arc::new(registry), limits, clock, server_uuid, &config.writer.version);

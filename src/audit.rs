@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use strum::VariantArray;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -14,10 +14,11 @@ use tokio::{
 
 use crate::{
     access::{Caller, FailedAttempts},
-    event::{OWN_PROVIDER, Space},
+    event::Space,
     ingest::{Ingest, OwnEventError},
     intake::Registration,
     metrics::AuditMetrics,
+    reserved::AUDIT_PROVIDER,
 };
 
 const QUEUE: usize = 4096;
@@ -30,6 +31,8 @@ pub enum Action {
     AuthenticationFailed,
     KeyCreated,
     KeyRevoked,
+    ProviderRegistered,
+    ProviderDeleted,
     Find,
     Export,
     Tail,
@@ -44,6 +47,8 @@ impl Action {
             Self::AuthenticationFailed => "authentication-failed",
             Self::KeyCreated => "key-created",
             Self::KeyRevoked => "key-revoked",
+            Self::ProviderRegistered => "provider-registered",
+            Self::ProviderDeleted => "provider-deleted",
             Self::Find => "find",
             Self::Export => "export",
             Self::Tail => "tail",
@@ -53,7 +58,13 @@ impl Action {
     const fn outcome(self) -> &'static str {
         match self {
             Self::AuthenticationFailed => "failure",
-            Self::KeyCreated | Self::KeyRevoked | Self::Find | Self::Export | Self::Tail => "success",
+            Self::KeyCreated
+            | Self::KeyRevoked
+            | Self::ProviderRegistered
+            | Self::ProviderDeleted
+            | Self::Find
+            | Self::Export
+            | Self::Tail => "success",
         }
     }
 
@@ -61,6 +72,7 @@ impl Action {
         match self {
             Self::AuthenticationFailed => "authentication",
             Self::KeyCreated | Self::KeyRevoked => "iam",
+            Self::ProviderRegistered | Self::ProviderDeleted => "configuration",
             Self::Find | Self::Export | Self::Tail => "database",
         }
     }
@@ -113,7 +125,7 @@ impl Record {
         let Self { action, message, user, address, payload, .. } = self;
         let mut event = json!({
             "event": {
-                "provider": OWN_PROVIDER,
+                "provider": AUDIT_PROVIDER,
                 "action": action.as_str(),
                 "category": [action.category()],
                 "outcome": action.outcome(),
@@ -160,7 +172,7 @@ fn plain(value: Value) -> Value {
 /// The registration that these events need.
 pub fn registration() -> (String, Registration) {
     let actions = Action::ALL.iter().map(|action| action.as_str().to_owned()).collect();
-    (OWN_PROVIDER.to_owned(), Registration { actions, defaults: Map::new() })
+    (AUDIT_PROVIDER.to_owned(), Registration { actions, defaults: None })
 }
 
 /// Handle for recording audit events; cheap to clone.

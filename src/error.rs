@@ -328,7 +328,10 @@ impl From<BodyError> for Failure {
 impl From<RegisterError> for Failure {
     fn from(error: RegisterError) -> Self {
         match error {
-            RegisterError::Invalid(_) => Self::invalid(error.to_string()),
+            RegisterError::Invalid(_) | RegisterError::TooMany => Self::invalid(error.to_string()),
+            RegisterError::Reserved { .. } => Self::new(ErrorCode::Forbidden, error.to_string()),
+            RegisterError::Fixed => Self::new(ErrorCode::Conflict, error.to_string()),
+            RegisterError::Absent => Self::new(ErrorCode::NotFound, error.to_string()),
             RegisterError::Write(cause) => {
                 Self::new(ErrorCode::RegistryFailed, "the registration could not be made durable").because(cause)
             }

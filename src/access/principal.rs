@@ -10,7 +10,7 @@ use strum::VariantArray;
 
 use super::permissions::Permission;
 use crate::{
-    event::{OWN_PROVIDER, ProviderScope, Space, WriteScope},
+    event::{ProviderScope, Space, WriteScope},
     query::Visible,
 };
 
@@ -285,10 +285,16 @@ impl Principal {
         self.grants.iter().filter(move |grant| permission.roles().contains(&grant.role))
     }
 
-    /// Whether the caller may register this provider. Nobody may change the log's own provider.
-    pub fn may_register(&self, provider: &str) -> bool {
-        provider != OWN_PROVIDER
-            && self.with_role_for(Permission::RegisterProviders).any(|grant| grant.providers.has(provider))
+    /// Whether the caller may register this provider in this space.
+    pub fn may_register(&self, provider: &str, space: Option<&Space>) -> bool {
+        let mut grants = self.with_role_for(Permission::RegisterProviders);
+        grants.any(|grant| grant.providers.has(provider) && grant.spaces.has(space))
+    }
+
+    /// Whether the caller may delete this provider, which writers in any space may use.
+    pub fn may_delete_provider(&self, provider: &str) -> bool {
+        let mut grants = self.with_role_for(Permission::RegisterProviders);
+        grants.any(|grant| grant.providers.has(provider) && grant.spaces == Spaces::All)
     }
 
     /// Whether the caller may see the registration of this provider.

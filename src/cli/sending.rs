@@ -138,8 +138,7 @@ impl BatchSender {
             }
         }
         for (provider, actions) in missing {
-            let registration =
-                Registration { actions: actions.iter().cloned().collect(), defaults: serde_json::Map::new() };
+            let registration = Registration { actions: actions.iter().cloned().collect(), defaults: None };
             match self.with_retries(async |api| api.register(&provider, &registration).await).await {
                 // If this is refused, the events are rejected as well, each with its reason.
                 Ok(_) | Err(ApiError::Refused { .. } | ApiError::Endpoint(_)) => {}

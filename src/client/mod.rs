@@ -157,12 +157,12 @@ impl Client {
         Ok(Self { api, queue, sender: Some(sender), give_up, close_timeout: config.close_timeout })
     }
 
-    /// Registers a provider's actions, adding to existing ones. The server merges `defaults` (an object, or null for
-    /// none) under each event of the provider.
+    /// Registers a provider's actions, adding to existing ones. The server merges `defaults` (an object) under each
+    /// event of the provider in this client's space; an empty object clears earlier ones, and null leaves them.
     pub async fn register(&self, provider: &str, actions: &[&str], defaults: Value) -> Result<(), ApiError> {
         let defaults = match defaults {
-            Value::Object(defaults) => defaults,
-            Value::Null => Map::new(),
+            Value::Object(defaults) => Some(defaults),
+            Value::Null => None,
             _ => return Err(ApiError::Endpoint("default properties are a JSON object".to_owned())),
         };
         let actions = actions.iter().map(|action| (*action).to_owned()).collect();

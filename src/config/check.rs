@@ -14,7 +14,7 @@ use super::{
     paths::KeyPath,
     settings::{DefaultValue, SETTINGS, Setting, StoreKind},
 };
-use crate::{error::with_reasons, event::OWN_PROVIDER, identity, units::ByteSize};
+use crate::{error::with_reasons, identity, reserved::looks_like_reserved, units::ByteSize};
 
 pub(super) fn resolve(layers: Layers) -> Result<(Config, Effective), Invalid> {
     Resolver::new(layers).into_config()
@@ -252,8 +252,12 @@ fn cross_checks(config: &Config) -> Vec<Problem> {
     if let Some(Err(error)) = config.seal.secret_file.as_deref().map(identity::read_secret) {
         found.push(format!("seal.secret_file: {}", with_reasons(&error)));
     }
-    if config.providers.contains_key(OWN_PROVIDER) {
-        found.push(format!("providers.{OWN_PROVIDER}: the provider is the log's own"));
+    for name in config.providers.keys() {
+        match looks_like_reserved(name) {
+            Some(own) if own == name => found.push(format!("providers.{name}: the provider is the log's own")),
+            Some(own) => found.push(format!("providers.{name:?}: the name looks like {own}, which is the log's own")),
+            None => {}
+        }
     }
     found.extend(
         config.providers.keys().filter(|name| name.is_empty()).map(|_| "providers: a provider has no name".to_owned()),

@@ -15,7 +15,7 @@ use jiff::{
 
 pub use retention::RetentionClass;
 pub use sealed::{ChainEntry, ChainHead, SealedEvent};
-pub use write_scope::{OWN_PROVIDER, ProviderScope, WriteScope};
+pub use write_scope::{ProviderScope, WriteScope};
 
 /// The identity of a chain: 128 random bits, created with the chain. Text form: 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

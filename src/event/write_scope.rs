@@ -2,14 +2,11 @@
 
 use super::Space;
 
-/// The provider of the log's own audit events. Nobody else may log as it.
-pub const OWN_PROVIDER: &str = "annals";
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteScope {
     /// The log itself, which may log anything without limits.
     Log,
-    /// Any of these; never as [`OWN_PROVIDER`].
+    /// Any of these, but never the log's own providers.
     Limited(Vec<ProviderScope>),
 }
 

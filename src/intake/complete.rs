@@ -43,8 +43,7 @@ pub(super) struct FixedFields {
 /// if there are any.
 pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
     let known = KnownFields::get();
-    let defaults =
-        if may_log(builder, input, context) { registered_defaults(builder, input, context.registered) } else { None };
+    let defaults = if may_log(builder, input, context) { registered_defaults(builder, input, context) } else { None };
     if let Some(defaults) = defaults {
         merge_labels(builder, input, defaults);
         builder.merge_defaults(defaults);
@@ -85,25 +84,22 @@ fn may_log(builder: &mut EventBuilder, input: &[u8], context: &Context<'_>) -> b
     may
 }
 
-fn registered_defaults<'a>(
-    builder: &mut EventBuilder,
-    input: &[u8],
-    registered: &'a Registered,
-) -> Option<&'a Defaults> {
+fn registered_defaults<'a>(builder: &mut EventBuilder, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
     let known = KnownFields::get();
-    let provider = given_name(builder, known.provider, input).and_then(|name| registered.provider(name));
+    let provider = given_name(builder, known.provider, input).and_then(|name| context.registered.provider(name));
+    let defaults = provider.map(|provider| provider.defaults(context.space));
     let action = given_name(builder, known.action, input);
     if let Some(provider) = provider {
         let is_registered = match action {
             Some(action) => provider.actions.contains(action),
-            None => !builder.has(known.action) && provider.defaults.contains(known.action),
+            None => !builder.has(known.action) && defaults.is_some_and(|defaults| defaults.contains(known.action)),
         };
         if is_registered {
-            return Some(&provider.defaults);
+            return defaults;
         }
     }
     refuse_names(builder, input, provider.is_some());
-    provider.map(|provider| &provider.defaults)
+    defaults
 }
 
 /// Returns the quoted value of a name, if present and not empty.
@@ -173,6 +169,13 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
         }
     }
     members
+}
+
+/// Checks the values of provider defaults by the rules for those of events.
+pub(super) fn check_values(builder: &mut EventBuilder, input: &[u8]) {
+    check_outcome(builder, input, &EMPTY);
+    check_code(builder, input, &EMPTY);
+    severity(builder, input, &EMPTY);
 }
 
 fn check_outcome(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {

@@ -28,7 +28,7 @@ use crate::{
 use builder::EventBuilder;
 use complete::{Context, FixedFields};
 use known::KnownFields;
-pub use registry::{RegisterError, Registration, Registry, RegistryError};
+pub use registry::{Change, RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
 use sender::Sender;
 pub use violations::Violation;

@@ -1,28 +1,74 @@
-//! Providers, their actions and their default fields. Registrations survive restarts.
+//! Providers, their actions and their default properties.
+//!
+//! Registrations of callers survive restarts. Their defaults hold in one space, and cannot say who did something, from
+//! where, how it ended or about which objects: they are merged under the events of every writer there. The
+//! registrations of the log itself and of the configuration hold in every space, are not stored, and cannot be changed.
+//!
+//! # Format 2
+//!
+//! `{"format": 2, "providers": {"<name>": {"actions": […], "defaults": {"<space>": {…}}}}}`. In format 1 the file was
+//! the object of providers alone, with one object of defaults for each, which held in every space; they are read as
+//! those of the default space.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
     Limits, Violation,
     builder::{Defaults, EventBuilder},
     canonical::put_text,
-    parse,
+    complete, parse,
     scan::{Expected, Scanner, Token},
 };
-use crate::files;
 pub use crate::wire::Registration;
+use crate::{event::Space, files, reserved::looks_like_reserved};
+
+const FORMAT: u32 = 2;
+
+/// Maximum number of actions of a provider.
+const MAX_ACTIONS: usize = 1_000;
+/// Maximum bytes of a provider's defaults in one space, as JSON.
+const MAX_DEFAULTS: usize = 4 << 10;
+/// Maximum bytes of all registrations together.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Fields that callers' defaults cannot set, each with everything below it.
+const NO_DEFAULTS: [&str; 14] = [
+    "@timestamp",
+    "client",
+    "destination",
+    "event.id",
+    "event.outcome",
+    "event.provider",
+    "group",
+    "host",
+    "kibana.saved_objects",
+    "kibana.space_ids",
+    "related",
+    "server",
+    "source",
+    "user",
+];
 
 /// Why a registration was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegisterError {
     #[error("{0}")]
     Invalid(Violation),
+    #[error("the provider {name:?} looks like {own:?}, which is the log's own")]
+    Reserved { name: String, own: &'static str },
+    #[error("the registrations of all providers would have more than {MAX_BYTES} bytes; delete some that are not used")]
+    TooMany,
+    #[error("there is no provider of this name")]
+    Absent,
+    #[error("the provider belongs to the log or its configuration, and cannot be deleted")]
+    Fixed,
     /// The registration could not be made durable.
     #[error("the registration could not be written: {0}")]
     Write(String),
@@ -41,8 +87,40 @@ pub struct Registry {
     path: PathBuf,
     limits: Limits,
     /// Locked while the file is written, so that concurrent registrations do not overwrite each other.
-    providers: Mutex<BTreeMap<String, Registration>>,
+    providers: Mutex<Providers>,
     current: RwLock<Arc<Registered>>,
+}
+
+#[derive(Clone, Default)]
+struct Providers {
+    /// Of the log itself and of the configuration.
+    fixed: BTreeMap<String, Registration>,
+    /// Of callers.
+    stored: BTreeMap<String, Stored>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: u32,
+    providers: BTreeMap<String, Stored>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    actions: BTreeSet<String>,
+    /// By the name of the space.
+    #[serde(default)]
+    defaults: BTreeMap<String, Map<String, Value>>,
+}
+
+/// A registration before and after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `None` if the provider was not registered.
+    pub before: Option<Registration>,
+    pub after: Registration,
 }
 
 /// Registrations in the form used to check events. Names are quoted texts in canonical form, as in events.
@@ -51,7 +129,9 @@ pub(super) struct Registered(BTreeMap<Box<[u8]>, Provider>);
 
 pub(super) struct Provider {
     pub(super) actions: BTreeSet<Box<[u8]>>,
-    pub(super) defaults: Defaults,
+    defaults: Defaults,
+    /// In the spaces that have defaults of their own, by name.
+    by_space: BTreeMap<String, Defaults>,
 }
 
 impl Registered {
@@ -60,50 +140,218 @@ impl Registered {
     }
 }
 
+impl Provider {
+    /// The defaults of events in this space.
+    pub(super) fn defaults(&self, space: Option<&Space>) -> &Defaults {
+        if self.by_space.is_empty() {
+            return &self.defaults;
+        }
+        self.by_space.get(Space::name(space)).unwrap_or(&self.defaults)
+    }
+}
+
 impl Registry {
-    /// Reads the existing registrations, if any.
+    /// Reads the existing registrations, if any. Those of names that look like the log's own are ignored.
     pub fn open(path: PathBuf, limits: Limits) -> Result<Self, RegistryError> {
         let fail = |reason: String| RegistryError { path: path.clone(), reason };
-        let providers: BTreeMap<String, Registration> = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(fail(error.to_string())),
-        };
-        let registered =
-            compile(&providers, &limits).map_err(|violation| fail(RegisterError::Invalid(violation).to_string()))?;
+        let mut stored = read(&path).map_err(fail)?;
+        stored.retain(|name, _| {
+            let reserved = looks_like_reserved(name);
+            if let Some(own) = reserved {
+                tracing::warn!(provider = name, own, "a registered provider looks like the log's own, and is ignored");
+            }
+            reserved.is_none()
+        });
+        let providers = Providers { fixed: BTreeMap::new(), stored };
+        let registered = providers.compile(&limits).map_err(|violation| fail(violation.to_string()))?;
         Ok(Self { path, limits, providers: Mutex::new(providers), current: RwLock::new(Arc::new(registered)) })
     }
 
-    /// Adds actions to the existing ones and replaces the defaults if any are given; durable on return.
-    pub fn register(&self, provider: &str, registration: Registration) -> Result<Registration, RegisterError> {
+    /// Adds a provider of the log itself or of the configuration.
+    pub fn add_fixed(&self, provider: &str, registration: Registration) -> Result<(), RegisterError> {
         check_names(provider, &registration.actions).map_err(RegisterError::Invalid)?;
-        let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut providers = self.lock();
         let mut changed = providers.clone();
-        let entry = changed.entry(provider.to_owned()).or_default();
-        let known: BTreeSet<String> = entry.actions.drain(..).chain(registration.actions).collect();
-        entry.actions = known.into_iter().collect();
-        if !registration.defaults.is_empty() {
-            entry.defaults = registration.defaults;
-        }
-        let result = entry.clone();
-        if *providers == changed {
-            return Ok(result);
-        }
-        let registered = compile(&changed, &self.limits).map_err(RegisterError::Invalid)?;
-        let bytes = serde_json::to_vec_pretty(&changed).map_err(|error| RegisterError::Write(error.to_string()))?;
-        files::replace(&self.path, &bytes).map_err(|error| RegisterError::Write(error.to_string()))?;
-        *providers = changed;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registered);
-        Ok(result)
+        changed.fixed.insert(provider.to_owned(), registration);
+        self.apply(&mut providers, changed)
     }
 
-    pub fn list(&self) -> BTreeMap<String, Registration> {
-        self.providers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Adds actions to the existing ones, and replaces the defaults in this space if any are given; durable on return.
+    pub fn register(
+        &self,
+        provider: &str,
+        space: Option<&Space>,
+        registration: Registration,
+    ) -> Result<Change, RegisterError> {
+        if let Some(own) = looks_like_reserved(provider) {
+            return Err(RegisterError::Reserved { name: provider.to_owned(), own });
+        }
+        check_names(provider, &registration.actions).map_err(RegisterError::Invalid)?;
+        if let Some(defaults) = &registration.defaults {
+            check_defaults(defaults).map_err(RegisterError::Invalid)?;
+        }
+        let mut providers = self.lock();
+        let mut changed = providers.clone();
+        let stored = changed.stored.entry(provider.to_owned()).or_default();
+        stored.actions.extend(registration.actions);
+        if stored.actions.len() > MAX_ACTIONS {
+            let expected = format!("at most {MAX_ACTIONS} actions of a provider");
+            let found = stored.actions.len().to_string();
+            return Err(RegisterError::Invalid(Violation { path: "actions".to_owned(), expected, found }));
+        }
+        match registration.defaults {
+            None => {}
+            Some(defaults) if defaults.is_empty() => drop(stored.defaults.remove(Space::name(space))),
+            Some(defaults) => drop(stored.defaults.insert(Space::name(space).to_owned(), defaults)),
+        }
+        let after = changed.in_space(provider, space).unwrap_or_default();
+        let before = providers.in_space(provider, space);
+        if providers.stored != changed.stored {
+            self.write(&changed)?;
+            self.apply(&mut providers, changed)?;
+        }
+        Ok(Change { before, after })
+    }
+
+    /// Deletes a provider, with its defaults in every space; durable on return. Returns its actions.
+    pub fn delete(&self, provider: &str) -> Result<Registration, RegisterError> {
+        let mut providers = self.lock();
+        let mut changed = providers.clone();
+        let Some(stored) = changed.stored.remove(provider) else {
+            let is_fixed = providers.fixed.contains_key(provider);
+            return Err(if is_fixed { RegisterError::Fixed } else { RegisterError::Absent });
+        };
+        self.write(&changed)?;
+        self.apply(&mut providers, changed)?;
+        let defaults = stored.defaults.into_iter().map(|(space, defaults)| (space, Value::Object(defaults)));
+        Ok(Registration { actions: stored.actions.into_iter().collect(), defaults: Some(defaults.collect()) })
+    }
+
+    /// The providers with the defaults that hold in this space.
+    pub fn list(&self, space: Option<&Space>) -> BTreeMap<String, Registration> {
+        let providers = self.lock();
+        let names: BTreeSet<_> = providers.fixed.keys().chain(providers.stored.keys()).collect();
+        names.into_iter().filter_map(|name| Some((name.clone(), providers.in_space(name, space)?))).collect()
     }
 
     pub(super) fn current(&self) -> Arc<Registered> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Providers> {
+        self.providers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, providers: &mut Providers, changed: Providers) -> Result<(), RegisterError> {
+        let registered = changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
+        *providers = changed;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registered);
+        Ok(())
+    }
+
+    /// Writes the registrations of callers to disk, if events can be checked by them.
+    fn write(&self, changed: &Providers) -> Result<(), RegisterError> {
+        changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
+        let file = File { format: FORMAT, providers: changed.stored.clone() };
+        let bytes = serde_json::to_vec_pretty(&file).map_err(|error| RegisterError::Write(error.to_string()))?;
+        if bytes.len() > MAX_BYTES {
+            return Err(RegisterError::TooMany);
+        }
+        files::replace(&self.path, &bytes).map_err(|error| RegisterError::Write(error.to_string()))
+    }
+}
+
+fn read(path: &Path) -> Result<BTreeMap<String, Stored>, String> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    match value.get("format") {
+        Some(Value::Number(format)) if format.as_u64() == Some(FORMAT.into()) => {
+            let file: File = serde_json::from_value(value).map_err(|error| error.to_string())?;
+            Ok(file.providers)
+        }
+        Some(Value::Number(format)) => Err(format!(
+            "it has format {format}, but this program only supports formats up to {FORMAT}: use a newer program"
+        )),
+        Some(_) | None => {
+            let providers: BTreeMap<String, Registration> =
+                serde_json::from_value(value).map_err(|error| error.to_string())?;
+            Ok(providers.into_iter().map(|(name, registration)| (name, Stored::of_format_1(registration))).collect())
+        }
+    }
+}
+
+impl Stored {
+    fn of_format_1(Registration { actions, defaults }: Registration) -> Self {
+        let defaults = defaults.filter(|defaults| check_defaults(defaults).is_ok());
+        let defaults = defaults.filter(|defaults| !defaults.is_empty());
+        Self {
+            actions: actions.into_iter().collect(),
+            defaults: defaults.map(|defaults| (Space::DEFAULT.to_owned(), defaults)).into_iter().collect(),
+        }
+    }
+}
+
+impl Providers {
+    /// All actions of the provider, and the defaults that hold in this space.
+    fn in_space(&self, provider: &str, space: Option<&Space>) -> Option<Registration> {
+        let (fixed, stored) = (self.fixed.get(provider), self.stored.get(provider));
+        if fixed.is_none() && stored.is_none() {
+            return None;
+        }
+        let mut actions: BTreeSet<String> = fixed.into_iter().flat_map(|fixed| &fixed.actions).cloned().collect();
+        actions.extend(stored.into_iter().flat_map(|stored| &stored.actions).cloned());
+        let defaults = self.defaults(provider, Space::name(space));
+        Some(Registration { actions: actions.into_iter().collect(), defaults: Some(defaults) })
+    }
+
+    /// The defaults of the space, over those of the configuration.
+    fn defaults(&self, provider: &str, space: &str) -> Map<String, Value> {
+        let fixed = self.fixed.get(provider).and_then(|fixed| fixed.defaults.clone()).unwrap_or_default();
+        let own = self.stored.get(provider).and_then(|stored| stored.defaults.get(space));
+        own.map_or(fixed.clone(), |own| merged(fixed, own))
+    }
+
+    fn compile(&self, limits: &Limits) -> Result<Registered, Violation> {
+        let mut registered = BTreeMap::new();
+        let names: BTreeSet<_> = self.fixed.keys().chain(self.stored.keys()).collect();
+        for name in names {
+            let spaces = self.stored.get(name).into_iter().flat_map(|stored| stored.defaults.keys());
+            let compiled = spaces.map(|space| {
+                let defaults = compile_defaults(&self.defaults(name, space), limits)?;
+                Ok((space.clone(), defaults))
+            });
+            let fixed = self.fixed.get(name).and_then(|fixed| fixed.defaults.clone()).unwrap_or_default();
+            let provider = Provider {
+                by_space: compiled.collect::<Result<_, Violation>>()?,
+                actions: self
+                    .in_space(name, None)
+                    .unwrap_or_default()
+                    .actions
+                    .iter()
+                    .map(|name| quoted(name))
+                    .collect(),
+                defaults: compile_defaults(&fixed, limits)?,
+            };
+            registered.insert(quoted(name), provider);
+        }
+        Ok(Registered(registered))
+    }
+}
+
+/// Lays the members of one object over those of another, objects member by member.
+fn merged(mut under: Map<String, Value>, over: &Map<String, Value>) -> Map<String, Value> {
+    for (name, value) in over {
+        let value = match (under.remove(name), value) {
+            (Some(Value::Object(under)), Value::Object(over)) => Value::Object(merged(under, over)),
+            (_, value) => value.clone(),
+        };
+        under.insert(name.clone(), value);
+    }
+    under
 }
 
 fn check_names(provider: &str, actions: &[String]) -> Result<(), Violation> {
@@ -121,16 +369,35 @@ fn check_names(provider: &str, actions: &[String]) -> Result<(), Violation> {
     actions.iter().enumerate().try_for_each(|(index, action)| check(format!("actions[{index}]"), action))
 }
 
-fn compile(providers: &BTreeMap<String, Registration>, limits: &Limits) -> Result<Registered, Violation> {
-    let mut registered = BTreeMap::new();
-    for (name, registration) in providers {
-        let provider = Provider {
-            actions: registration.actions.iter().map(|action| quoted(action)).collect(),
-            defaults: compile_defaults(&registration.defaults, limits)?,
-        };
-        registered.insert(quoted(name), provider);
+/// Whether a caller may give these defaults to all events of a provider in a space.
+fn check_defaults(defaults: &Map<String, Value>) -> Result<(), Violation> {
+    let bytes = Value::Object(defaults.clone()).to_string().len();
+    if bytes > MAX_DEFAULTS {
+        let expected = format!("at most {MAX_DEFAULTS} bytes");
+        return Err(Violation { path: "defaults".to_owned(), expected, found: format!("{bytes} bytes") });
     }
-    Ok(Registered(registered))
+    match first_forbidden(defaults, "") {
+        None => Ok(()),
+        Some(path) => Err(Violation {
+            path: format!("defaults.{path}"),
+            expected: "nothing that says who did something, where, how it ended or about which objects: each event says that itself"
+                .to_owned(),
+            found: path,
+        }),
+    }
+}
+
+/// Returns the first path that is, or is below, one that defaults cannot set. Names may be dotted.
+fn first_forbidden(object: &Map<String, Value>, above: &str) -> Option<String> {
+    object.iter().find_map(|(name, value)| {
+        let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        let is_within =
+            |field: &&str| path.strip_prefix(*field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if NO_DEFAULTS.iter().any(is_within) {
+            return Some(path);
+        }
+        value.as_object().and_then(|value| first_forbidden(value, &path))
+    })
 }
 
 fn quoted(name: &str) -> Box<[u8]> {
@@ -147,6 +414,9 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
         Ok(Token::Object) => parse::event(&mut scanner, &mut builder, limits),
         Ok(_) | Err(_) => scanner.fail(Expected::Object),
     };
+    if parsed.is_ok() {
+        complete::check_values(&mut builder, input.as_bytes());
+    }
     let mut violation = builder.violations.take().into_iter().next();
     if let Err(syntax) = parsed {
         let expected = syntax.expected.as_str().to_owned();

@@ -1,7 +1,10 @@
 //! What the sender of a body may log.
 
 use super::canonical::put_text;
-use crate::event::{OWN_PROVIDER, ProviderScope, Space, WriteScope};
+use crate::{
+    event::{ProviderScope, Space, WriteScope},
+    reserved::is_reserved,
+};
 
 /// A [`WriteScope`], prepared for comparison with the canonical bytes of events.
 pub(super) struct Sender(Option<Vec<Scope>>);
@@ -38,8 +41,8 @@ impl Sender {
 
     fn has_scope(&self, provider: &[u8], is_among: impl Fn(&[Option<Space>]) -> bool) -> bool {
         let Some(scopes) = &self.0 else { return true };
-        let is_own =
-            provider.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")) == Some(OWN_PROVIDER.as_bytes());
+        let name = provider.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\""));
+        let is_own = name.and_then(|name| std::str::from_utf8(name).ok()).is_some_and(is_reserved);
         !is_own
             && scopes.iter().any(|scope| {
                 scope.providers.as_ref().is_none_or(|names| names.iter().any(|name| **name == *provider))

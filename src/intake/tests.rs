@@ -18,11 +18,7 @@ fn intake_with(defaults: Value) -> (Intake, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { max_event_bytes: 4000, max_batch_events: 20, max_depth: 8, max_array_length: 5 };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
-    let registration = |actions: &[&str], defaults: Value| Registration {
-        actions: actions.iter().map(|action| (*action).to_owned()).collect(),
-        defaults: defaults.as_object().cloned().unwrap_or_default(),
-    };
-    registry.register("p", registration(&["a", "b"], defaults)).unwrap();
+    registry.register("p", None, registration(&["a", "b"], defaults)).unwrap();
     let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
     (intake, folder)
 }
@@ -375,19 +371,105 @@ fn payloads_are_kept_as_canonical_text() {
     assert_eq!(contents(&accepted)[0]["annals"]["payload"], json!(r#"{"a":[true,"x"],"b":1}"#));
 }
 
+fn registration(actions: &[&str], defaults: Value) -> Registration {
+    let actions = actions.iter().map(|action| (*action).to_owned()).collect();
+    Registration { actions, defaults: defaults.as_object().cloned() }
+}
+
 #[test]
 fn registrations_add_up_and_survive_a_restart() {
     let (intake, folder) = intake_with(json!({"message": "m"}));
-    let more = Registration { actions: vec!["c".to_owned()], defaults: serde_json::Map::new() };
-    let merged = intake.registry().register("p", more).unwrap();
-    assert_eq!(merged.actions, ["a", "b", "c"]);
+    let change = intake.registry().register("p", None, registration(&["c"], Value::Null)).unwrap();
+    assert_eq!(change.before.unwrap().actions, ["a", "b"]);
+    assert_eq!(change.after, registration(&["a", "b", "c"], json!({"message": "m"})));
     let again = Registry::open(folder.path().join("providers.json"), Limits::default()).unwrap();
-    assert_eq!(again.list()["p"], merged);
-    let wrong =
-        Registration { actions: vec!["a".to_owned()], defaults: json!({"mesage": 1}).as_object().unwrap().clone() };
-    assert!(again.register("q", wrong).unwrap_err().to_string().starts_with("defaults.mesage: expected a known field"));
-    assert!(again.register("q", Registration::default()).unwrap_err().to_string().starts_with("actions: expected"));
-    assert!(!again.list().contains_key("q"));
+    assert_eq!(again.list(None)["p"], change.after);
+    let refused = |actions: &[&str], defaults: Value| {
+        again.register("q", None, registration(actions, defaults)).unwrap_err().to_string()
+    };
+    assert!(refused(&["a"], json!({"mesage": 1})).starts_with("defaults.mesage: expected a known field"));
+    assert!(refused(&[], Value::Null).starts_with("actions: expected"));
+    assert!(refused(&["a"], json!({"annals": {"code": "x"}})).starts_with("defaults.annals.code: expected a whole"));
+    assert!(refused(&["a"], json!({"annals.severity": "x"})).starts_with("defaults.annals.severity: expected debug"));
+    assert!(
+        refused(&["a"], json!({"message": "x".repeat(5_000)})).starts_with("defaults: expected at most 4096 bytes")
+    );
+    let many: Vec<_> = (0..=1_000).map(|action| action.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert!(refused(&many, Value::Null).starts_with("actions: expected at most 1000 actions"));
+    assert!(!again.list(None).contains_key("q"));
+    assert_eq!(again.delete("p").unwrap().actions, ["a", "b", "c"]);
+    assert!(matches!(again.delete("p"), Err(RegisterError::Absent)));
+    let again = Registry::open(folder.path().join("providers.json"), Limits::default()).unwrap();
+    assert!(again.list(None).is_empty());
+}
+
+#[test]
+fn defaults_hold_in_their_space_over_those_of_the_configuration_until_they_are_cleared() {
+    let (intake, _folder) = intake_with(json!({"tags": ["default"]}));
+    let registry = intake.registry();
+    let team = Space::parse("team").unwrap();
+    registry.add_fixed("p", registration(&["a"], json!({"labels": {"by": "operator", "in": "all"}}))).unwrap();
+    registry.register("p", team.as_ref(), registration(&["a"], json!({"labels": {"by": "team"}}))).unwrap();
+    let logged = |space: Option<&Space>| {
+        let line = br#"{"event":{"provider":"p","action":"a"}}"#;
+        let event = contents(&intake.accept(&WriteScope::anyone(), space, line).unwrap()).remove(0);
+        (event["labels"].clone(), event["tags"].clone())
+    };
+    let other = Space::parse("other").unwrap();
+    let all = json!({"by": "operator", "in": "all"});
+    assert_eq!(logged(None), (all.clone(), json!(["default"])));
+    assert_eq!(logged(team.as_ref()), (json!({"by": "team", "in": "all"}), Value::Null));
+    assert_eq!(logged(other.as_ref()), (all.clone(), Value::Null));
+    registry.register("p", team.as_ref(), registration(&["a"], Value::Null)).unwrap();
+    assert_eq!(logged(team.as_ref()).0, json!({"by": "team", "in": "all"}), "they stay if none are given");
+    registry.register("p", team.as_ref(), registration(&["a"], json!({}))).unwrap();
+    assert_eq!(logged(team.as_ref()).0, all);
+}
+
+#[test]
+fn defaults_say_nothing_about_who_where_how_and_which_objects() {
+    let (intake, _folder) = intake_with(Value::Null);
+    for (defaults, path) in [
+        (json!({"user": {"name": "ada"}}), "user"),
+        (json!({"user.name": "ada"}), "user.name"),
+        (json!({"event": {"outcome": "success"}}), "event.outcome"),
+        (json!({"event": {"id": "1"}}), "event.id"),
+        (json!({"source": {"ip": "192.0.2.1"}}), "source"),
+        (json!({"kibana": {"space_ids": ["other"]}}), "kibana.space_ids"),
+        (json!({"kibana": {"saved_objects": []}}), "kibana.saved_objects"),
+        (json!({"@timestamp": "2021-03-02"}), "@timestamp"),
+    ] {
+        let refused = intake.registry().register("p", None, registration(&["a"], defaults)).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("defaults.{path}: expected nothing that says who")), "{refused}");
+    }
+    let harmless = json!({"event": {"category": ["iam"]}, "users": 1});
+    assert!(
+        intake
+            .registry()
+            .register("p", None, registration(&["a"], harmless))
+            .is_err_and(|error| { error.to_string().starts_with("defaults.users: expected a known field") })
+    );
+}
+
+#[test]
+fn the_logs_own_providers_cannot_be_registered_nor_any_that_look_like_them() {
+    let (intake, folder) = intake_with(Value::Null);
+    for name in ["annals", "Annals", "annals ", "аnnals", "eventLog", "eventlog", "event-log"] {
+        let refused = intake.registry().register(name, None, registration(&["a"], Value::Null));
+        assert!(matches!(refused, Err(RegisterError::Reserved { .. })), "{name}");
+    }
+    let path = folder.path().join("old.json");
+    let old = r#"{"eventLog": {"actions": ["x"], "defaults": {"event": {"kind": "x"}}}, "p": {"actions": ["a"],
+        "defaults": {"tags": ["t"]}}, "q": {"actions": ["a"], "defaults": {"user": {"name": "ada"}}}}"#;
+    std::fs::write(&path, old).unwrap();
+    let registry = Registry::open(path.clone(), Limits::default()).unwrap();
+    let listed = registry.list(None);
+    assert_eq!(listed["p"], registration(&["a"], json!({"tags": ["t"]})), "format 1 is read");
+    assert_eq!(listed["q"], registration(&["a"], json!({})), "without what no default may say");
+    assert!(!listed.contains_key("eventLog"));
+    std::fs::write(&path, r#"{"format": 3, "providers": {}}"#).unwrap();
+    assert!(Registry::open(path, Limits::default()).is_err());
 }
 
 fn arbitrary_event() -> impl Strategy<Value = Value> {

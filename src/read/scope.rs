@@ -159,7 +159,12 @@ fn record(caller: &Caller, action: Action, events: &Scope) -> Record {
     let verb = match action {
         Action::Export => "exported",
         Action::Tail => "followed",
-        Action::Find | Action::AuthenticationFailed | Action::KeyCreated | Action::KeyRevoked => "found",
+        Action::Find
+        | Action::AuthenticationFailed
+        | Action::KeyCreated
+        | Action::KeyRevoked
+        | Action::ProviderRegistered
+        | Action::ProviderDeleted => "found",
     };
     Record { space, ..Record::by(caller, action, format!("{verb} {what}"), payload) }
 }

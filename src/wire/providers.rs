@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     pub actions: Vec<String>,
-    /// Default properties, merged under each event of the provider.
-    #[serde(default)]
+    /// Default properties, merged under each event of the provider in the space of the request. They replace the
+    /// registered ones; an empty object clears them; without this member they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Object))]
-    pub defaults: Map<String, Value>,
+    pub defaults: Option<Map<String, Value>>,
 }
 
 /// The registered actions and defaults of a provider.
@@ -22,7 +23,7 @@ pub struct Registration {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProviderAnswer {
     pub actions: Vec<String>,
-    /// Default properties, merged under each event of the provider.
+    /// The default properties in the space of the request, with those of the configuration.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(required, value_type = Object))]
     pub defaults: Map<String, Value>,
@@ -37,6 +38,6 @@ pub struct ProvidersAnswer {
 
 impl From<Registration> for ProviderAnswer {
     fn from(Registration { actions, defaults }: Registration) -> Self {
-        Self { actions, defaults }
+        Self { actions, defaults: defaults.unwrap_or_default() }
     }
 }

@@ -38,7 +38,7 @@ fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recove
 fn contents(count: usize, padding: usize) -> Contents {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("p.json"), Limits::default()).unwrap();
-    registry.register("p", Registration { actions: vec!["a".to_owned()], defaults: Default::default() }).unwrap();
+    registry.register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
     let intake = Intake::new(Arc::new(registry), Limits::default(), clock, "u", "1.0.0");
     let line =

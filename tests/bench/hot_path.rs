@@ -100,7 +100,7 @@ fn main() {
 fn open_intake(folder: &DataFolder, clock: &Arc<dyn Clock>) -> Intake {
     let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
     let actions = ["sign-in", "sign-out", "create", "modify"].map(str::to_owned).to_vec();
-    registry.register("bench", Registration { actions, defaults: serde_json::Map::new() }).unwrap();
+    registry.register("bench", None, Registration { actions, defaults: None }).unwrap();
     Intake::new(
         Arc::new(registry),
         Limits::default(),

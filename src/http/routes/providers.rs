@@ -8,10 +8,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use serde_json::json;
 use tokio::task;
 
 use crate::{
     access::{Caller, Permission},
+    audit::{Action, Record},
     error::{ErrorCode, Failure},
     http::{
         MAX_QUERY_BYTES, Shared, answer,
@@ -19,6 +21,7 @@ use crate::{
         operation::{Answer, Operation, body_errors},
         parameters::{InSpace, Names, Parameter, Parameters},
     },
+    intake::Change,
     wire::{ProviderAnswer, ProvidersAnswer, Registration},
 };
 
@@ -42,7 +45,11 @@ pub(super) fn operations() -> Vec<Operation> {
     .in_spaces()
     .tagged("providers")
     .summary("Register a provider's actions")
-    .description("Adds the actions to the registered ones. Defaults, if any are given, replace the registered ones.")
+    .description(
+        "Adds the actions to the registered ones. Defaults, if any are given, replace those of the space, and hold there alone; they \
+         cannot say who did something, where, how it ended or about which objects.",
+    )
+    .records(Action::ProviderRegistered)
     .parameters([&PROVIDER])
     .json_body::<Registration>(Some("`actions`, and optionally `defaults`"))
     .answers([
@@ -51,17 +58,37 @@ pub(super) fn operations() -> Vec<Operation> {
     ])
     .answers(body_errors())
     .answers([Answer::error(503, "The registration could not be made durable")]);
-    vec![list, register]
+    let delete = Operation::delete(
+        Permission::RegisterProviders,
+        "/api/event_log/providers/{provider}",
+        "delete_provider",
+        delete,
+    )
+    .tagged("providers")
+    .summary("Delete a provider")
+    .description(
+        "With its actions and its defaults in every space; its events stay. Only callers who may register it in every space may delete it.",
+    )
+    .records(Action::ProviderDeleted)
+    .parameters([&PROVIDER])
+    .answers([
+        Answer::json::<ProviderAnswer>(200, "The provider as it was registered; its defaults by space"),
+        Answer::error(400, "The request is invalid"),
+        Answer::error(404, "No provider of this name is registered"),
+        Answer::error(409, "The provider belongs to the log or its configuration"),
+        Answer::error(503, "The change could not be made durable"),
+    ]);
+    vec![list, register, delete]
 }
 
 async fn list(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    _space: InSpace,
+    InSpace(space): InSpace,
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let registered = shared.services.ingest.registry().list();
+    let registered = shared.services.ingest.registry().list(space.as_ref());
     let is_shown = |name: &String| caller.principal.may_see_provider(name);
     let registered = registered.into_iter().filter(|(name, _)| is_shown(name));
     let providers = registered.map(|(name, provider)| (name, provider.into())).collect();
@@ -71,7 +98,7 @@ async fn list(
 async fn register(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    _space: InSpace,
+    InSpace(space): InSpace,
     mut names: Names,
     parameters: Parameters,
     headers: HeaderMap,
@@ -79,8 +106,8 @@ async fn register(
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let provider = names.take(PROVIDER.name)?;
-    if !caller.principal.may_register(&provider) {
-        return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider"));
+    if !caller.principal.may_register(&provider, space.as_ref()) {
+        return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider in this space"));
     }
     let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
     // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
@@ -88,8 +115,38 @@ async fn register(
         let plain = sent.decode()?;
         let registration: Registration = serde_json::from_slice(&plain.bytes)
             .map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
-        Ok::<_, Failure>(shared.services.ingest.registry().register(&provider, registration)?)
+        let registered = shared.services.ingest.registry().register(&provider, space.as_ref(), registration)?;
+        let Change { before, after } = &registered;
+        if before.as_ref() != Some(after) {
+            let payload = json!({"provider": provider, "before": before, "after": after});
+            let message = format!("registered the provider {provider}");
+            let record = Record::by(&caller, Action::ProviderRegistered, message, payload);
+            shared.services.audit.record(Record { space, ..record });
+        }
+        Ok::<_, Failure>(registered.after)
     });
     let registered = work.await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(registered)))
+}
+
+async fn delete(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    mut names: Names,
+    parameters: Parameters,
+) -> Result<Response, Failure> {
+    parameters.finish()?;
+    let provider = names.take(PROVIDER.name)?;
+    if !caller.principal.may_delete_provider(&provider) {
+        return Err(Failure::new(ErrorCode::Forbidden, "the caller may not delete this provider"));
+    }
+    let work = task::spawn_blocking(move || {
+        let before = shared.services.ingest.registry().delete(&provider)?;
+        let payload = json!({"provider": provider, "before": before});
+        let message = format!("deleted the provider {provider}");
+        shared.services.audit.record(Record::by(&caller, Action::ProviderDeleted, message, payload));
+        Ok::<_, Failure>(before)
+    });
+    let deleted = work.await.map_err(|error| Failure::internal(error.to_string()))??;
+    Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(deleted)))
 }

@@ -230,6 +230,12 @@ async fn record_refusals(recorder: &mut Recorder) {
     recorder.answers("revoke_key", last, 409).await;
     recorder.exchange("revoke_key", "", 200).await;
     recorder.refused("revoke_key", "", "", 404).await;
+    recorder.refused("delete_provider", "?force=true", "", 400).await;
+    let own = recorder.log.request("DELETE", "/api/event_log/providers/annals").body(Body::empty()).unwrap();
+    recorder.answers("delete_provider", own, 409).await;
+    recorder.exchange("delete_provider", "", 200).await;
+    recorder.refused("delete_provider", "", "", 404).await;
+    recorder.exchange("register_provider", "", 200).await;
     let absent = recorder.log.request("GET", "/api/event_log/events/11-paid").body(Body::empty()).unwrap();
     recorder.answers("get_event", absent, 404).await;
 }
@@ -245,6 +251,7 @@ async fn record_trouble(recorder: &mut Recorder) {
     recorder.refused("ready", "", "", 503).await;
     fs::remove_dir_all(recorder.log._folder.path()).unwrap();
     recorder.refused("register_provider", "", r#"{"actions":["order-shipped"]}"#, 503).await;
+    recorder.refused("delete_provider", "", "", 503).await;
     recorder.refused("create_key", "", r#"{"name":"other","grants":[{"role":"monitor"}]}"#, 503).await;
     let stranger = recorder.log.request("DELETE", "/api/access/keys/stranger").body(Body::empty()).unwrap();
     recorder.answers("revoke_key", stranger, 503).await;
@@ -399,7 +406,8 @@ async fn each_operation_records_the_action_in_its_description() {
     ];
     let questions = QUESTIONS.map(|(operation, query)| (operation, query, 200));
     let mut expected = Vec::new();
-    for (operation, query, status) in first.into_iter().chain(questions) {
+    let last = [("delete_provider", "", 200)];
+    for (operation, query, status) in first.into_iter().chain(questions).chain(last) {
         recorder.exchange(operation, query, status).await;
         let (_, _, description) = operations(&recorder.document)[operation];
         expected.extend(description.get("x-annals-records").map(|action| action.as_str().unwrap().to_owned()));

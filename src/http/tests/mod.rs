@@ -242,9 +242,9 @@ fn intake(folder: &TempDir) -> Intake {
     let limits = intake::Limits { max_batch_events: 1000, ..intake::Limits::default() };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
     let registration = Registration { actions: vec!["run".to_owned()], ..Registration::default() };
-    registry.register("app", registration).unwrap();
+    registry.register("app", None, registration).unwrap();
     let (own, registration) = audit::registration();
-    registry.register(&own, registration).unwrap();
+    registry.add_fixed(&own, registration).unwrap();
     Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3")
 }
 

@@ -273,7 +273,7 @@ impl Fixture {
 
 fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
     let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
-    registry.register("p", Registration { actions: vec!["a".to_owned()], defaults: Default::default() }).unwrap();
+    registry.register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }).unwrap();
     let intake = Intake::new(Arc::new(registry), Limits::default(), Arc::new(SystemClock), "u", "1.0.0");
     let line =
         |message: &&str| format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{message}\"}}");
