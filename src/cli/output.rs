@@ -1,6 +1,9 @@
 //! Standard output and standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
+};
 
 use clap::ValueEnum;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -54,7 +57,8 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), CliError> {
 /// Prints to standard output, and returns whether further output would be read.
 pub(super) fn write(bytes: &[u8]) -> Result<OutputStatus, CliError> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    let bytes = if stdout.is_terminal() { for_terminal(bytes) } else { Cow::Borrowed(bytes) };
+    match stdout.write_all(&bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(OutputStatus::Open),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(OutputStatus::Closed),
         Err(error) => Err(CliError::local(format!("standard output: {error}"))),
@@ -76,6 +80,25 @@ pub(super) fn print_stderr(line: &str) -> io::Result<()> {
     writeln!(io::stderr().lock(), "{}", printable(line))
 }
 
+/// Writes characters that control a terminal as JSON does (`\u009b`), except white space. Lines of JSON mean the same as
+/// before: there, such characters occur only in strings.
+fn for_terminal(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let controls = |character: char| is_terminal_control(character) && !matches!(character, '\n' | '\r' | '\t');
+    let text = String::from_utf8_lossy(bytes);
+    if !text.contains(controls) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if controls(character) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped.into_bytes())
+}
+
 /// Replaces characters that control a terminal, except line breaks.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
@@ -84,4 +107,20 @@ pub(super) fn printable(text: &str) -> String {
 /// Whether the character controls a terminal or the text direction.
 pub(super) fn is_terminal_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_format_controls_a_terminal_and_json_keeps_its_meaning() {
+        let line = "{\"message\":\"a\u{9b}31m\u{202e}b\u{2066}\"}\r\n";
+        let escaped = for_terminal(line.as_bytes());
+        assert_eq!(&*escaped, b"{\"message\":\"a\\u009b31m\\u202eb\\u2066\"}\r\n");
+        let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+        assert_eq!(value(&escaped), value(line.as_bytes()));
+        assert_eq!(&*for_terminal(b"\x1b[31m,\x07\t1\r\n"), b"\\u001b[31m,\\u0007\t1\r\n");
+        assert!(matches!(for_terminal("plain é\n".as_bytes()), Cow::Borrowed(_)));
+    }
 }
