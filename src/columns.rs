@@ -4,7 +4,9 @@
 //! A text is shown as is, a number or a boolean as in JSON, an array or an object as its JSON, and an absent value as
 //! nothing. A column inside the elements of an array, such as `kibana.saved_objects.id`, is the JSON array of the
 //! elements' values. **A text that a spreadsheet would take for a formula**, because it begins with `=`, `+`, `-`, `@`,
-//! a tab or a carriage return, is prefixed with an apostrophe in CSV; numbers are not.
+//! their full-width forms, a tab, a carriage return or a line feed, is prefixed with an apostrophe in CSV; numbers are not.
+
+use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
@@ -159,11 +161,36 @@ pub(crate) fn write_csv_line(cells: impl IntoIterator<Item = Cell>, line: &mut V
         if index > 0 {
             line.push(b',');
         }
-        let is_formula = matches!(&cell, Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']));
-        let text = cell.into_text();
-        write_quoted(&if is_formula { format!("'{text}") } else { text }, line);
+        match cell {
+            Cell::Text(text) => write_quoted(&without_formulas(&text), line),
+            Cell::Value(text) => write_quoted(&text, line),
+        }
     }
     line.extend_from_slice(b"\r\n");
+}
+
+/// Prefixes what a spreadsheet would take for a formula with an apostrophe: at the beginning, and after a character that
+/// separates cells or lines, if not in this format, then in the one that the spreadsheet assumes.
+fn without_formulas(text: &str) -> Cow<'_, str> {
+    let begins_formula =
+        |character: char| matches!(character, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
+    let separates = |character: char| matches!(character, ';' | '；' | '|' | '\t' | '\r' | '\n');
+    let mut safe = String::new();
+    let mut copied = 0;
+    let mut is_start = true;
+    for (at, character) in text.char_indices() {
+        if is_start && begins_formula(character) {
+            safe.push_str(text.get(copied..at).unwrap_or_default());
+            safe.push('\'');
+            copied = at;
+        }
+        is_start = separates(character);
+    }
+    if copied == 0 && safe.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    safe.push_str(text.get(copied..).unwrap_or_default());
+    Cow::Owned(safe)
 }
 
 fn write_quoted(cell: &str, line: &mut Vec<u8>) {
@@ -216,8 +243,14 @@ mod tests {
             ("+1", "'+1"),
             ("-1", "'-1"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\\t=1", "'\t=1"),
-            ("\\r=1", "\"'\r=1\""),
+            ("\\t=1", "'\t'=1"),
+            ("\\r=1", "\"'\r'=1\""),
+            ("\\n=1", "\"'\n'=1\""),
+            ("＝1+1", "'＝1+1"),
+            ("a;=1;-2;b", "a;'=1;'-2;b"),
+            ("a；＠SUM(A1)", "a；'＠SUM(A1)"),
+            ("a\\tb=1\\t+1", "a\tb=1\t'+1"),
+            ("a;b=1", "a;b=1"),
             ("1-1", "1-1"),
             ("'=1", "'=1"),
             (" =1", " =1"),
