@@ -84,10 +84,18 @@ fn is_list(value: &ValueKind, fits: impl Fn(&str) -> bool) -> bool {
     !items.is_empty() && items.iter().all(|item| matches!(&item.kind, ValueKind::String(text) if fits(text)))
 }
 
-/// Cuts out everything from the first `//` to the last `@`, in case an address contains a password.
+/// Cuts out everything from the first `//` to the last `@`, in case an address contains a password, and what follows a
+/// `?` in an address, which may be a token.
 fn without_credentials(text: &str) -> String {
     let cut = text.split_once("//").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
-    cut.map_or_else(|| text.to_owned(), |(scheme, host)| format!("{scheme}//{REDACTED}@{host}"))
+    let text = cut.map_or_else(|| text.to_owned(), |(scheme, host)| format!("{scheme}//{REDACTED}@{host}"));
+    let is_address = |part: &str| part.contains("//") && part.contains('?');
+    let shown = |part: &str| match part.split_once('?') {
+        Some((address, _)) if is_address(part) => format!("{address}?{REDACTED}"),
+        _ => part.to_owned(),
+    };
+    // The parts between quotation marks.
+    text.split('"').map(shown).collect::<Vec<_>>().join("\"")
 }
 
 fn quoted(names: &[&str]) -> String {

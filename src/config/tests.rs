@@ -288,6 +288,12 @@ fn secrets_are_shown_nowhere() {
     assert!(!format!("{config:?}{}", right.show()).contains("hunter2"));
     assert!(right.show().contains("stores.main.auth.api_key.key = \"[redacted]\""), "{}", right.show());
 
+    let query = "https://node:9200/?token=hunter2";
+    let wrong = layers().set("stores.main.kind", "elasticsearch").set("stores.main.urls", query).problems();
+    assert!(wrong.contains("https://node:9200/?[redacted]") && !wrong.contains("hunter2"), "{wrong}");
+    let issuer = layers().set("access.oidc.issuer", query).set("access.oidc.audience", "annals").show();
+    assert!(issuer.contains("https://node:9200/?[redacted]") && !issuer.contains("hunter2"), "{issuer}");
+
     let not_text = layers().file("stores.main.auth.bearer.token = 48151623\n").problems();
     assert!(!not_text.contains("48151623"), "{not_text}");
 }
