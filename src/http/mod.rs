@@ -35,7 +35,7 @@ use std::{
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method},
+    http::{HeaderMap, HeaderValue, Method, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -101,6 +101,9 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Maximum bytes of a body that does not consist of events.
 const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
+
+/// The routes whose answers are the same for all callers.
+const CACHEABLE: [&str; 2] = ["/livez", "/openapi.json"];
 
 /// Builds the router of the whole interface.
 pub fn router(services: Services) -> Router {
@@ -177,6 +180,9 @@ async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    if !CACHEABLE.contains(&route) {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     let metrics = &shared.services.metrics.http;
     metrics.answered(method, route, status, took);

@@ -188,3 +188,19 @@ async fn a_panic_becomes_a_500_without_details() {
         r#"{"statusCode":500,"error":"Internal Server Error","message":"An internal server error occurred"}"#
     );
 }
+
+#[tokio::test]
+async fn only_answers_that_are_the_same_for_all_may_be_cached() {
+    let log = Log::new();
+    for (path, header) in [
+        ("/livez", None),
+        ("/openapi.json", None),
+        ("/readyz", Some("no-store")),
+        ("/api/event_log/_find", Some("no-store")),
+        ("/api/event_log/_export", Some("no-store")),
+        ("/api/event_log/_find?page=0", Some("no-store")),
+        ("/nothing", Some("no-store")),
+    ] {
+        assert_eq!(log.get(path).await.header("cache-control"), header, "{path}");
+    }
+}
