@@ -30,7 +30,7 @@ pub use aggregate::{AggregateRequest, Aggregated, BadAggregation, Buckets, Reque
 pub use buckets::{BadInterval, NamedInterval, parse_interval};
 pub use cursor::{BadCursor, Cursor};
 pub use error::ReadError;
-pub use event::EventRequest;
+pub use event::{EventRequest, FoundEvent};
 pub use export::{CsvColumns, Export, ExportRequest, ExportSummary, Format};
 pub use find::{BadPaging, FindRequest, Found, Paging};
 pub use projection::{BadFields, MAX_FIELDS, Projection};

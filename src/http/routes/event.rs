@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode},
+    response::Response,
+};
 
 use crate::{
     access::{Caller, Permission},
@@ -14,7 +18,7 @@ use crate::{
         parameters::{Names, Parameter, Parameters},
         request,
     },
-    read::{EventRequest, RequestedScope},
+    read::{EventRequest, FoundEvent, RequestedScope},
 };
 
 const ID: Parameter = Parameter::path("id", "`event.id`", "7-paid");
@@ -25,8 +29,9 @@ pub(super) fn operations() -> Vec<Operation> {
         .tagged("find")
         .summary("Get one event by its id")
         .description(
-            "Looks for the `event.id` among the events that the caller may see. Several events may have the same id; the \
-             earliest is returned.",
+            "Looks for the `event.id` among the events that the caller may see. Programs may give several events the same id; the one \
+             that was received first is returned, and the header `annals-count` says how many there are. A find with \
+             `filter=event.id:…` returns all of them.",
         )
         .records(Action::Find)
         .parameters([&ID, &request::FIELDS])
@@ -47,6 +52,9 @@ async fn get(
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     let request = EventRequest { projection: request::projection(parameters)?, id: names.take("id")? };
-    let (document, memory) = shared.services.reader.event(&caller, scope, request, shared.deadline()).await?;
-    Ok(answer::json_bytes(StatusCode::OK, held_body::body(document.into(), memory)))
+    let found = shared.services.reader.event(&caller, scope, request, shared.deadline()).await?;
+    let FoundEvent { document, count, memory } = found;
+    let mut response = answer::json_bytes(StatusCode::OK, held_body::body(document.into(), memory));
+    response.headers_mut().insert("annals-count", HeaderValue::from(count));
+    Ok(response)
 }
