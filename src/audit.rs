@@ -183,7 +183,8 @@ pub struct Audit {
 }
 
 enum Message {
-    Record(Box<Record>),
+    /// With whom to tell once it is logged.
+    Record(Box<Record>, Option<oneshot::Sender<()>>),
     /// Log everything recorded so far, then stop.
     Close(oneshot::Sender<()>),
 }
@@ -198,9 +199,18 @@ impl Audit {
 
     /// Queues a record. Never waits; if the queue is full, the record is counted as lost.
     pub fn record(&self, record: Record) {
-        if self.queue.try_send(Message::Record(Box::new(record.plain()))).is_err() {
+        if self.queue.try_send(Message::Record(Box::new(record.plain()), None)).is_err() {
             self.metrics.lost.inc();
             tracing::warn!("an audit event was lost: the queue is full");
+        }
+    }
+
+    /// Waits until the record is logged, or was lost.
+    pub async fn record_now(&self, record: Record) {
+        let (done, is_done) = oneshot::channel();
+        if self.queue.send(Message::Record(Box::new(record.plain()), Some(done))).await.is_ok() {
+            // The task ends on its own, whether it answers or not.
+            let _ = is_done.await;
         }
     }
 
@@ -223,16 +233,23 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
     let mut messages = Vec::with_capacity(BATCH);
     while recorded.recv_many(&mut messages, BATCH).await > 0 {
         let mut records = Vec::new();
-        let mut closing = None;
+        let (mut waiting, mut closing) = (Vec::<oneshot::Sender<()>>::new(), None);
         for message in messages.drain(..) {
             match message {
-                Message::Record(record) => records.push(record),
+                Message::Record(record, done) => {
+                    records.push(record);
+                    waiting.extend(done);
+                }
                 Message::Close(done) => closing = Some(done),
             }
         }
         // In runs of the same space, so that the order is preserved.
         for of_one_space in records.chunk_by(|a, b| a.space == b.space) {
             log(of_one_space, &ingest, &metrics).await;
+        }
+        for done in waiting {
+            // The caller may be gone.
+            let _ = done.send(());
         }
         if let Some(done) = closing {
             let _ = done.send(());

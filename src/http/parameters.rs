@@ -163,10 +163,21 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let Query(pairs) = Query::try_from_uri(&parts.uri)
+        let Query(pairs): Query<Vec<(String, String)>> = Query::try_from_uri(&parts.uri)
             .map_err(|_| Failure::invalid("[request query]: expected name=value pairs joined by &"))?;
+        if is_repaired(parts.uri.query().unwrap_or_default(), &pairs) {
+            return Err(Failure::invalid("[request query]: expected UTF-8, percent-encoded"));
+        }
         Ok(Self { pairs })
     }
+}
+
+/// Whether bytes that are not UTF-8 were replaced when the query was decoded: it then has more replacement characters
+/// than were sent.
+fn is_repaired(query: &str, pairs: &[(String, String)]) -> bool {
+    let count = |text: &str| text.matches(char::REPLACEMENT_CHARACTER).count();
+    let decoded: usize = pairs.iter().map(|(name, value)| count(name) + count(value)).sum();
+    decoded > 0 && decoded > query.to_ascii_uppercase().matches("%EF%BF%BD").count()
 }
 
 /// The named segments of the path, decoded.

@@ -5,10 +5,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::{
-    event::{Severity, Space},
-    schema::FieldId,
-};
+use crate::{event::Space, schema::FieldId};
 
 use super::{
     Violation,
@@ -16,6 +13,7 @@ use super::{
     canonical::{self, abbreviate, put_text},
     known::KnownFields,
     registry::Registered,
+    rules::{NO_DEFAULTS, check_code, check_outcome, severity, unquoted, violation},
     scan::{Scanner, Token, decode},
     sender::Sender,
 };
@@ -48,7 +46,7 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
         merge_labels(builder, input, defaults);
         builder.merge_defaults(defaults);
     }
-    let defaults = defaults.unwrap_or(&EMPTY);
+    let defaults = defaults.unwrap_or(&NO_DEFAULTS);
     check_outcome(builder, input, defaults);
     check_code(builder, input, defaults);
     complete_references(builder, input, defaults, context);
@@ -63,12 +61,6 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
     builder.put(known.server_uuid, &context.fixed.server_uuid);
     builder.put(known.version, &context.fixed.version);
     builder.violations.is_empty().then_some(defaults)
-}
-
-static EMPTY: Defaults = Defaults::NONE;
-
-fn violation(builder: &mut EventBuilder, path: &str, expected: impl Into<String>, found: impl Into<String>) {
-    builder.violations.add(|| Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });
 }
 
 /// Whether the sender may log as this provider. Checked before the registry, so that a sender without the right learns
@@ -169,64 +161,6 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
         }
     }
     members
-}
-
-/// Checks the values of provider defaults by the rules for those of events.
-pub(super) fn check_values(builder: &mut EventBuilder, input: &[u8]) {
-    check_outcome(builder, input, &EMPTY);
-    check_code(builder, input, &EMPTY);
-    severity(builder, input, &EMPTY);
-}
-
-fn check_outcome(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
-    let outcome = KnownFields::get().outcome;
-    let Some(value) = builder.value(outcome, input, defaults) else { return };
-    if !matches!(value, b"\"success\"" | b"\"failure\"" | b"\"unknown\"") {
-        let found = abbreviate(value);
-        violation(builder, outcome.field().path, "success, failure or unknown", found);
-    }
-}
-
-fn check_code(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) {
-    let code = KnownFields::get().code;
-    let Some(value) = builder.value(code, input, defaults) else { return };
-    let fits = std::str::from_utf8(value).is_ok_and(|text| text.parse::<i16>().is_ok());
-    if !fits {
-        let found = abbreviate(value);
-        violation(builder, code.field().path, "a whole number from -32768 to 32767", found);
-    }
-}
-
-/// Returns `annals.severity`, or else derives it from `log.level`, or else from `event.outcome`: a failure is a
-/// warning, anything else informational.
-fn severity(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) -> Option<Severity> {
-    let known = KnownFields::get();
-    if let Some(value) = builder.value(known.severity, input, defaults) {
-        let named = Severity::ALL.into_iter().find(|severity| unquoted(value) == severity.as_str().as_bytes());
-        if named.is_none() {
-            let found = abbreviate(value);
-            let expected = "debug, informational, warning, error, critical or fatal";
-            violation(builder, known.severity.field().path, expected, found);
-        }
-        return named;
-    }
-    let by_level = builder.value(known.level, input, defaults).and_then(|level| severity_of_level(unquoted(level)));
-    let failed = builder.value(known.outcome, input, defaults) == Some(b"\"failure\"");
-    Some(by_level.unwrap_or(if failed { Severity::Warning } else { Severity::Informational }))
-}
-
-/// The usual names of log levels, in any case.
-fn severity_of_level(level: &[u8]) -> Option<Severity> {
-    const LEVELS: [(Severity, &[&str]); 6] = [
-        (Severity::Debug, &["debug", "trace", "verbose", "fine", "finer", "finest"]),
-        (Severity::Informational, &["info", "informational", "information", "notice"]),
-        (Severity::Warning, &["warn", "warning"]),
-        (Severity::Error, &["error", "err", "severe"]),
-        (Severity::Critical, &["critical", "crit", "alert"]),
-        (Severity::Fatal, &["fatal", "emergency", "emerg", "panic"]),
-    ];
-    let is_level = |name: &&str| name.as_bytes().eq_ignore_ascii_case(level);
-    LEVELS.into_iter().find(|(_, names)| names.iter().any(is_level)).map(|(severity, _)| severity)
 }
 
 /// A reference's `rel` is `primary` or absent. Its `namespace` is absent for the default space; in a request to another
@@ -348,10 +282,6 @@ fn quote(text: &str) -> Vec<u8> {
     let mut quoted = Vec::with_capacity(text.len() + 2);
     put_text(text, &mut quoted);
     quoted
-}
-
-fn unquoted(value: &[u8]) -> &[u8] {
-    value.get(1..value.len().saturating_sub(1)).unwrap_or_default()
 }
 
 /// Returns the text of a quoted value.

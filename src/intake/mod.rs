@@ -12,6 +12,7 @@ mod known;
 mod parse;
 mod predictor;
 mod registry;
+mod rules;
 mod scan;
 mod sender;
 mod violations;

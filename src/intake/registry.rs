@@ -23,7 +23,7 @@ use super::{
     Limits, Violation,
     builder::{Defaults, EventBuilder},
     canonical::put_text,
-    complete, parse,
+    parse, rules,
     scan::{Expected, Scanner, Token},
 };
 pub use crate::wire::Registration;
@@ -415,7 +415,7 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
         Ok(_) | Err(_) => scanner.fail(Expected::Object),
     };
     if parsed.is_ok() {
-        complete::check_values(&mut builder, input.as_bytes());
+        rules::check_values(&mut builder, input.as_bytes());
     }
     let mut violation = builder.violations.take().into_iter().next();
     if let Err(syntax) = parsed {

@@ -32,8 +32,8 @@ pub struct BadMoment;
 impl fmt::Display for BadMoment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a date (2021-03-02), a date and time (2021-03-02T10:15:00Z), a duration before now (30d, 1h, 5m) \
-             or date math (now-1d/d)",
+            "a date (2021-03-02), a date and time (2021-03-02T10:15:00Z), a duration before now (30d, 1h, 5m), date math \
+             (now-1d/d), or milliseconds since 1970 (12 to 15 digits)",
         )
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for BadMoment {
 /// Parses one of these:
 ///
 /// - a date, or just its year or month; or a date and time, or a prefix of one, with an offset, or in UTC;
-/// - milliseconds since 1970, of five digits or more;
+/// - milliseconds since 1970, of 12 digits or more, as fewer may be a date (`20210302`) or seconds;
 /// - a duration before `now`: `1h`, `1d12h`, in `ms`, `s`, `m`, `h`, `d` and `w`;
 /// - `now`, or a date followed by `||`, and then date math as in the engines: `+1M`, `-2h`, `/d`, in `y`, `M`, `w`,
 ///   `d`, `h` or `H`, `m`, `s` and `ms`. Calendar units are in UTC, weeks begin on Monday. `/d` denotes the whole day.
@@ -61,7 +61,7 @@ pub fn parse(text: &str, now: UnixMillis) -> Result<Moment, BadMoment> {
 }
 
 fn parse_unix_millis(text: &str) -> Option<Moment> {
-    let is_count = (5..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_count = (12..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let millis = UnixMillis(text.parse().ok().filter(|_| is_count)?);
     Some(Moment { first: millis, last: millis })
 }
@@ -440,6 +440,10 @@ mod tests {
             "2021-3-2",
             "2021-02-30",
             "2021-13-01",
+            "20210302",
+            "1614686400",
+            "99999999999",
+            "1614686400000000",
             "2021/03/02",
             "March 1, 2021",
             "2021-03-02T",

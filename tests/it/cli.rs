@@ -110,7 +110,7 @@ fn log_sends_one_event_from_its_arguments() {
     assert_eq!((stdout.as_str(), stderr.as_str(), exit), ("accepted i-1 (chain c, sequence 12)\n", "", 0));
     let requests = server.requests();
     assert_eq!(requests[0].line, "PUT /s/eu/api/event_log/providers/shop");
-    assert_eq!(requests[0].body, r#"{"actions":["ship"],"defaults":{}}"#);
+    assert_eq!(requests[0].body, r#"{"actions":["ship"]}"#);
     assert_eq!(requests[1].line, "POST /s/eu/api/event_log/events?wait_for=stored");
     let sent: Value = serde_json::from_str(&requests[1].body).unwrap();
     let reference = json!([{"rel": "primary", "type": "order", "id": "7", "namespace": "eu"}]);

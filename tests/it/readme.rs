@@ -171,6 +171,8 @@ fn verified(service: &Service, lines: &str, secret: Option<&Path>) -> Result<Str
 fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
     let service = Service::start();
     let log = "annals log --register --wait-for stored --provider shop --action";
+    // Registers the actions, as the log records registrations, which would come between the events.
+    service.run(&format!("{log} order-created --object order:6\n{log} order-shipped --object order:6"));
     let receipts = service.run(&format!(
         "{log} order-created --object order:7 --json --set 'annals.payload:={{\"z\":1.50,\"é\":\"\\u0007\"}}'
          {log} order-shipped --object order:7 --json --message 'order \"annals\":{{ \"event\":{{ shipped'"

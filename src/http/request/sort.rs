@@ -45,6 +45,11 @@ struct SortKey {
 }
 
 fn from_object((index, object): (usize, Value)) -> Result<Sort, Failure> {
+    if !object.is_object() {
+        let found = if object.is_array() { "Array".to_owned() } else { object.to_string() };
+        let reason = format_args!("expected an object with [sort_field] and [sort_order] but got [{found}]");
+        return Err(Failure::parameter(format!("sort.{index}"), reason));
+    }
     let SortKey { sort_field, sort_order } =
         serde_json::from_value(object).map_err(|error| Failure::parameter(format!("sort.{index}"), error))?;
     let order = direction(&sort_order, &format!("sort.{index}.sort_order"))?;

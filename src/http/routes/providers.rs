@@ -9,7 +9,10 @@ use axum::{
     response::Response,
 };
 use serde_json::json;
-use tokio::task;
+use tokio::{
+    task,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     access::{Caller, Permission},
@@ -111,21 +114,25 @@ async fn register(
     }
     let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
     // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
+    let deadline = shared.deadline();
+    let on_thread = Arc::clone(&shared);
     let work = task::spawn_blocking(move || {
         let plain = sent.decode()?;
         let registration: Registration = serde_json::from_slice(&plain.bytes)
             .map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
-        let registered = shared.services.ingest.registry().register(&provider, space.as_ref(), registration)?;
-        let Change { before, after } = &registered;
-        if before.as_ref() != Some(after) {
+        let registered = on_thread.services.ingest.registry().register(&provider, space.as_ref(), registration)?;
+        let Change { before, after } = registered;
+        let record = (before.as_ref() != Some(&after)).then(|| {
             let payload = json!({"provider": provider, "before": before, "after": after});
             let message = format!("registered the provider {provider}");
-            let record = Record::by(&caller, Action::ProviderRegistered, message, payload);
-            shared.services.audit.record(Record { space, ..record });
-        }
-        Ok::<_, Failure>(registered.after)
+            Record { space, ..Record::by(&caller, Action::ProviderRegistered, message, payload) }
+        });
+        Ok::<_, Failure>((after, record))
     });
-    let registered = work.await.map_err(|error| Failure::internal(error.to_string()))??;
+    let (registered, record) = work.await.map_err(|error| Failure::internal(error.to_string()))??;
+    if let Some(record) = record {
+        record_until(deadline, &shared, record).await;
+    }
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(registered)))
 }
 
@@ -140,13 +147,21 @@ async fn delete(
     if !caller.principal.may_delete_provider(&provider) {
         return Err(Failure::new(ErrorCode::Forbidden, "the caller may not delete this provider"));
     }
+    let deadline = shared.deadline();
+    let on_thread = Arc::clone(&shared);
     let work = task::spawn_blocking(move || {
-        let before = shared.services.ingest.registry().delete(&provider)?;
+        let before = on_thread.services.ingest.registry().delete(&provider)?;
         let payload = json!({"provider": provider, "before": before});
         let message = format!("deleted the provider {provider}");
-        shared.services.audit.record(Record::by(&caller, Action::ProviderDeleted, message, payload));
-        Ok::<_, Failure>(before)
+        Ok::<_, Failure>((before, Record::by(&caller, Action::ProviderDeleted, message, payload)))
     });
-    let deleted = work.await.map_err(|error| Failure::internal(error.to_string()))??;
+    let (deleted, record) = work.await.map_err(|error| Failure::internal(error.to_string()))??;
+    record_until(deadline, &shared, record).await;
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(deleted)))
+}
+
+/// Logs the record before the answer, so that it precedes the events that follow from it.
+async fn record_until(deadline: Instant, shared: &Shared, record: Record) {
+    // It stays in the queue if this takes too long.
+    let _ = timeout_at(deadline, shared.services.audit.record_now(record)).await;
 }

@@ -190,6 +190,14 @@ async fn parameters_of_find() {
         (r#"sort={"sort_field":"message","sort_order":"asc"}"#, "[request query.sort]: could not parse array value"),
         ("sort=[1]", "[request query.sort.0]"),
         (r#"sort=[{"sort_field":"message"}]"#, "missing field `sort_order`"),
+        (
+            r#"sort=[["message","asc"]]"#,
+            "[request query.sort.0]: expected an object with [sort_field] and [sort_order]",
+        ),
+        ("sort=[1]", "[request query.sort.0]: expected an object with [sort_field] and [sort_order] but got [1]"),
+        ("start=20210301", "[request query.start]: expected a date (2021-03-02)"),
+        ("start=1614686400", "or milliseconds since 1970 (12 to 15 digits)"),
+        ("filter=%FF", "[request query]: expected UTF-8, percent-encoded"),
         (r#"sort=[{"sort_field":"message","sort_order":"asc","missing":"last"}]"#, "unknown field `missing`"),
         (
             r#"sort=[{"sort_field":"tag","sort_order":"asc"}]"#,
