@@ -207,24 +207,21 @@ impl Audit {
 
     /// Waits until the record is logged, or was lost.
     pub async fn record_now(&self, record: Record) {
-        let (done, is_done) = oneshot::channel();
-        if self.queue.send(Message::Record(Box::new(record.plain()), Some(done))).await.is_ok() {
-            // The task ends on its own, whether it answers or not.
-            let _ = is_done.await;
-        }
+        self.send_and_wait(|done| Message::Record(Box::new(record.plain()), Some(done))).await;
     }
 
     /// Logs everything recorded so far, taking at most `limit`.
     pub async fn close(&self, limit: Duration) {
-        let (done, is_done) = oneshot::channel();
-        let closed = async {
-            if self.queue.send(Message::Close(done)).await.is_ok() {
-                // The task ends on its own, whether it answers or not.
-                let _ = is_done.await;
-            }
-        };
-        if timeout(limit, closed).await.is_err() {
+        if timeout(limit, self.send_and_wait(Message::Close)).await.is_err() {
             tracing::warn!("not all audit events were logged in time");
+        }
+    }
+
+    async fn send_and_wait(&self, message: impl FnOnce(oneshot::Sender<()>) -> Message) {
+        let (done, is_done) = oneshot::channel();
+        if self.queue.send(message(done)).await.is_ok() {
+            // The task ends on its own, whether it answers or not.
+            let _ = is_done.await;
         }
     }
 }

@@ -173,7 +173,9 @@ impl Registry {
         let mut providers = self.lock();
         let mut changed = providers.clone();
         changed.fixed.insert(provider.to_owned(), registration);
-        self.apply(&mut providers, changed)
+        let registered = changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
+        self.apply(&mut providers, changed, registered);
+        Ok(())
     }
 
     /// Adds actions to the existing ones, and replaces the defaults in this space if any are given; durable on return.
@@ -207,8 +209,7 @@ impl Registry {
         let after = changed.in_space(provider, space).unwrap_or_default();
         let before = providers.in_space(provider, space);
         if providers.stored != changed.stored {
-            self.write(&changed)?;
-            self.apply(&mut providers, changed)?;
+            self.store(&mut providers, changed)?;
         }
         Ok(Change { before, after })
     }
@@ -221,8 +222,7 @@ impl Registry {
             let is_fixed = providers.fixed.contains_key(provider);
             return Err(if is_fixed { RegisterError::Fixed } else { RegisterError::Absent });
         };
-        self.write(&changed)?;
-        self.apply(&mut providers, changed)?;
+        self.store(&mut providers, changed)?;
         let defaults = stored.defaults.into_iter().map(|(space, defaults)| (space, Value::Object(defaults)));
         Ok(Registration { actions: stored.actions.into_iter().collect(), defaults: Some(defaults.collect()) })
     }
@@ -242,22 +242,22 @@ impl Registry {
         self.providers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, providers: &mut Providers, changed: Providers) -> Result<(), RegisterError> {
-        let registered = changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
+    fn apply(&self, providers: &mut Providers, changed: Providers, registered: Registered) {
         *providers = changed;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registered);
-        Ok(())
     }
 
-    /// Writes the registrations of callers to disk, if events can be checked by them.
-    fn write(&self, changed: &Providers) -> Result<(), RegisterError> {
-        changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
+    /// Writes the registrations of callers to disk and applies them, if events can be checked by them.
+    fn store(&self, providers: &mut Providers, changed: Providers) -> Result<(), RegisterError> {
+        let registered = changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
         let file = File { format: FORMAT, providers: changed.stored.clone() };
         let bytes = serde_json::to_vec_pretty(&file).map_err(|error| RegisterError::Write(error.to_string()))?;
         if bytes.len() > MAX_BYTES {
             return Err(RegisterError::TooMany);
         }
-        files::replace(&self.path, &bytes).map_err(|error| RegisterError::Write(error.to_string()))
+        files::replace(&self.path, &bytes).map_err(|error| RegisterError::Write(error.to_string()))?;
+        self.apply(providers, changed, registered);
+        Ok(())
     }
 }
 

@@ -480,10 +480,11 @@ impl Loop {
 
     /// Checks once more at the end, if the store answers soon. What is not recorded is sent again at the next start.
     async fn check_last(&mut self) {
+        if self.is_saved {
+            return;
+        }
         self.begin_check();
-        if !self.is_saved
-            && let Ok((check, Ok(None))) = timeout(LAST_CHECK, await_check(&mut self.check)).await
-        {
+        if let Ok((check, Ok(None))) = timeout(LAST_CHECK, await_check(&mut self.check)).await {
             self.save(check).await;
         }
     }

@@ -112,9 +112,9 @@ async fn register(
     if !caller.principal.may_register(&provider, space.as_ref()) {
         return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider in this space"));
     }
-    let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
-    // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
     let deadline = shared.deadline();
+    let sent = shared.other_bodies.read(&headers, body, JSON, deadline).await?;
+    // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
     let on_thread = Arc::clone(&shared);
     let work = task::spawn_blocking(move || {
         let plain = sent.decode()?;
