@@ -34,7 +34,7 @@ use crate::{
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
     store::{self, EventIndex, EventSink, Store},
     time::{Clock, SystemClock},
-    writer::{self, OpenError, OwnChain, Recovering, Writer, WriterThread},
+    writer::{self, Findings, OpenError, OwnChain, Recovering, Writer, WriterThread},
 };
 
 /// How often certificates are checked for renewal.
@@ -75,6 +75,10 @@ pub enum AppError {
     Store { store: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("shipping to the store {store} cannot start")]
     Shipper { store: String, source: StartError },
+    #[error(
+        "a part of the service failed unexpectedly; the service was stopped in order, and nothing acknowledged is lost"
+    )]
+    Failed,
     #[error("the operating system refuses a thread or a signal handler")]
     System(#[from] io::Error),
 }
@@ -116,8 +120,12 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         let shutdown = service.shutdown.clone();
         tokio::spawn(async move { shutdown.run_until_cancelled(tls.watch(CERTIFICATE_INTERVAL)).await });
     }
+    let failed = service.writer.failed().clone();
     let stopped = async {
-        stop.received().await;
+        tokio::select! {
+            () = stop.received() => {}
+            () = failed.cancelled() => {}
+        }
         stopping.cancel();
     };
     http::serve(listener, tls, router, stopped, connections, per_address).await;
@@ -128,7 +136,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
     tracing::info!("stopped");
-    Ok(())
+    if failed.is_cancelled() { Err(AppError::Failed) } else { Ok(()) }
 }
 
 /// Raises the limit of open files to the maximum allowed to the process, and returns it. The default of most systems
@@ -195,16 +203,9 @@ impl Service {
         let metrics = Arc::new(Metrics::new());
         let intake = open_intake(config, &folder, &identity.writer, Arc::clone(&clock))?;
 
-        let (journal_folder, chains_folder) = (folder.path("journal"), folder.path("chains"));
-        let options = writer_options(config);
-        let mut recovering = Recovering::open(&journal_folder, &chains_folder, identity, Arc::clone(&clock), options)
+        let mut recovering = Recovering::open(&folder, identity, Arc::clone(&clock), writer_options(config))
             .map_err(|source| writer_error(config, &folder, source))?;
-        if recovering.cut > 0 {
-            tracing::warn!(
-                bytes = recovering.cut,
-                "the journal ended in a record that was never acknowledged; it was cut off"
-            );
-        }
+        report_findings(&recovering.findings);
         let stores = open_stores(config)?;
         let own = recovering.own_chains();
         let sinks: Vec<_> =
@@ -214,7 +215,8 @@ impl Service {
             .map_err(|source| writer_error(config, &folder, source))?;
         switch_chaining(&mut recovering, config).map_err(|source| writer_error(config, &folder, source))?;
         let trimmer = Trimmer::new(recovering.journal(), stores.len());
-        let (writer, writer_thread) = recovering.start(metrics.journal.clone())?;
+        let (writer, writer_thread) =
+            recovering.start(metrics.journal.clone()).map_err(|source| writer_error(config, &folder, source))?;
         let kept_by = config.events.are_kept().then(|| writer.clone());
         let ingest = Arc::new(Ingest::new(intake, kept_by, metrics.intake.clone()));
         let audit = Audit::start(Arc::clone(&ingest), metrics.audit.clone());
@@ -341,6 +343,25 @@ async fn audit_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: Canc
     }
 }
 
+fn report_findings(Findings { cut, damage, lost_events, is_unclosed }: &Findings) {
+    if *is_unclosed {
+        tracing::info!("the last run did not end in order");
+    }
+    if *cut > 0 {
+        tracing::warn!(bytes = cut, "the journal ended in bytes that are no whole record; they were cut off");
+    }
+    for damage in damage {
+        tracing::error!(%damage, "a part of the journal is gone; the stores tell whether they have its events");
+    }
+    if *lost_events > 0 {
+        let at_least = if *is_unclosed { "at least " } else { "" };
+        tracing::error!(
+            lost_events,
+            "{at_least}{lost_events} acknowledged events are missing from the journal; the stores tell whether they have them"
+        );
+    }
+}
+
 /// Names the seal secret if it is at fault: it may have been recreated because its file was lost.
 fn writer_error(config: &Config, folder: &DataFolder, source: OpenError) -> AppError {
     let data_dir = config.data_dir.clone();
@@ -404,7 +425,8 @@ fn writer_options(config: &Config) -> writer::Options {
     writer::Options {
         journal: journal::Options {
             max_bytes: config.journal.max_bytes.as_u64(),
-            segment_bytes: config.journal.segment_bytes.as_u64(),
+            // A journal is trimmed by whole segments.
+            segment_bytes: config.journal.segment_bytes.as_u64().min(config.journal.max_bytes.as_u64() / 8),
         },
         overflow: match config.journal.overflow {
             config::Overflow::Reject => writer::Overflow::Reject,
@@ -428,7 +450,7 @@ fn shipper_options(
         progress_file: folder.path(&format!("store-{name}.json")),
         dead_letter_file: folder.path(&format!("store-{name}.dead-letters.jsonl")),
         streams: policy::streams(),
-        own_chains: own.iter().map(|own| (own.state.chain, own.state.next())).collect(),
+        own_chains: own.iter().map(|own| (own.chain, own.next)).collect(),
         bulk_bytes: requests.bytes,
         concurrency: requests.concurrency,
         metrics: metrics.store(name),
@@ -457,21 +479,31 @@ fn switch_chaining(recovering: &mut Recovering, config: &Config) -> Result<(), O
     Ok(())
 }
 
-/// SIGTERM and SIGINT, both of which shut the service down in order.
+/// SIGTERM and SIGINT, both of which shut the service down in order, and SIGHUP, which does not.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl StopSignals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::info!(
+                    "SIGHUP: renewed certificates are used without it; other settings take effect at the next start"
+                ),
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -49,11 +49,7 @@ impl DataFolder {
             let path = path.to_owned();
             move |source| DataFolderError::Io { path, source }
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root)
-            .map_err(|source| DataFolderError::Folder { path: root.to_owned(), source })?;
+        files::create_folder(root).map_err(|source| DataFolderError::Folder { path: root.to_owned(), source })?;
         let path = root.join("lock");
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io(&path))?;
@@ -156,7 +152,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, DataFolderError> {
     if mode & 0o077 != 0 {
         tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "users other than the owner can read this file");
     }
-    fs::read(path).map(Zeroizing::new).map_err(io)
+    files::read(path).map(Zeroizing::new).map_err(io)
 }
 
 fn create_if_absent(path: &Path, make: impl FnOnce() -> io::Result<Zeroizing<Vec<u8>>>) -> Result<(), DataFolderError> {

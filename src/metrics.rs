@@ -201,6 +201,8 @@ pub struct JournalMetrics {
     /// Bytes that the journal takes now.
     pub used_bytes: Gauge,
     pub limit_bytes: Gauge,
+    /// Acknowledged events that were missing at the start.
+    pub lost_events: Gauge,
     pub appended_events: Counter,
     pub appended_bytes: Counter,
     /// Duration of a sync to disk.
@@ -212,6 +214,7 @@ impl JournalMetrics {
         let metrics = Self {
             used_bytes: Gauge::default(),
             limit_bytes: Gauge::default(),
+            lost_events: Gauge::default(),
             appended_events: Counter::default(),
             appended_bytes: Counter::default(),
             sync_seconds: seconds_histogram(),
@@ -220,6 +223,8 @@ impl JournalMetrics {
         registry.register_with_unit("journal_used", "Size of the journal on disk", Unit::Bytes, used);
         let limit = metrics.limit_bytes.clone();
         registry.register_with_unit("journal_limit", "Maximum size of the journal", Unit::Bytes, limit);
+        let lost = metrics.lost_events.clone();
+        registry.register("journal_lost_events", "Acknowledged events that the journal had lost at the start", lost);
         let events = metrics.appended_events.clone();
         registry.register("journal_appended_events", "Events made durable", events);
         let bytes = metrics.appended_bytes.clone();
@@ -253,7 +258,7 @@ pub struct StoreMetrics {
     pub dead_letters: Gauge,
     /// Events that the store has and the journal did not know at the start.
     pub beyond_journal: Gauge,
-    /// Events that the store confirmed and that are now neither in it nor in the journal, at most.
+    /// Events that are neither in the store nor in the journal, at most.
     pub missing_events: Gauge,
     /// 1 while the store is blocked or not set up yet.
     pub trouble: Gauge,
@@ -318,7 +323,7 @@ impl StoreFamilies {
         let missing = families.missing_events.clone();
         registry.register(
             "store_missing_events",
-            "Events that the store confirmed and that are now neither in it nor in the journal, at most",
+            "Events that are neither in the store nor in the journal, at most",
             missing,
         );
         let trouble = families.trouble.clone();

@@ -29,14 +29,15 @@ pub enum Succession {
     /// The journal has lost events that a store has: its folder is an old copy, or its end was damaged. The chain is
     /// closed, and a new one continues from the store's last event.
     FromStore(Predecessor),
-    /// A store did not answer. It might have more events, and reusing their positions would fork the chain: the chain
-    /// is closed, and a new one continues from the journal's last event.
+    /// Events may have been acknowledged that are neither in the journal nor in a store that answers: the last run did
+    /// not end in order, the journal is damaged, or a store did not answer. Their positions must not be used again: the
+    /// chain is closed, and a new one continues from the last event that is known.
     FromJournal,
 }
 
 /// Decides on a chain whose next sequence is `next`, by the heads in each store; `None` for a store that did not
-/// answer.
-pub fn succession(chain: ChainId, next: Sequence, stores: &[Option<Vec<ChainHead>>]) -> Succession {
+/// answer. `is_doubtful` says that the journal may lack events of it.
+pub fn succession(chain: ChainId, next: Sequence, is_doubtful: bool, stores: &[Option<Vec<ChainHead>>]) -> Succession {
     let heads = stores.iter().flatten().flatten().filter(|head| head.position.chain == chain);
     let beyond = heads.filter(|head| head.position.sequence >= next);
     match beyond.max_by_key(|head| head.position.sequence) {
@@ -46,7 +47,7 @@ pub fn succession(chain: ChainId, next: Sequence, stores: &[Option<Vec<ChainHead
             seal: head.seal.clone(),
             sequence: head.position.sequence.0,
         }),
-        None if stores.iter().all(Option::is_some) => Succession::Continue,
+        None if !is_doubtful && stores.iter().all(Option::is_some) => Succession::Continue,
         None => Succession::FromJournal,
     }
 }
@@ -67,12 +68,13 @@ mod tests {
         let other = ChainId::from_bytes([2; 16]);
         let next = Sequence(10);
         let known = |heads: &[ChainHead]| Some(heads.to_vec());
-        assert_eq!(succession(CHAIN, next, &[]), Succession::Continue);
+        assert_eq!(succession(CHAIN, next, false, &[]), Succession::Continue);
         let behind = known(&[head(CHAIN, 9), head(other, 50)]);
-        assert_eq!(succession(CHAIN, next, &[behind.clone(), known(&[])]), Succession::Continue);
-        assert_eq!(succession(CHAIN, next, &[behind, None]), Succession::FromJournal);
+        assert_eq!(succession(CHAIN, next, false, &[behind.clone(), known(&[])]), Succession::Continue);
+        assert_eq!(succession(CHAIN, next, true, std::slice::from_ref(&behind)), Succession::FromJournal);
+        assert_eq!(succession(CHAIN, next, false, &[behind, None]), Succession::FromJournal);
         let further = [None, known(&[head(CHAIN, 10)]), known(&[head(CHAIN, 12), head(other, 50)])];
-        let Succession::FromStore(predecessor) = succession(CHAIN, next, &further) else { panic!() };
+        let Succession::FromStore(predecessor) = succession(CHAIN, next, false, &further) else { panic!() };
         assert_eq!((predecessor.sequence, predecessor.seal.as_deref()), (12, Some("s")));
     }
 }

@@ -262,11 +262,8 @@ impl Registry {
 }
 
 fn read(path: &Path) -> Result<BTreeMap<String, Stored>, String> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error.to_string()),
-    };
+    let bytes = files::read_if_exists(path).map_err(|error| error.to_string())?;
+    let Some(bytes) = bytes else { return Ok(BTreeMap::new()) };
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     match value.get("format") {
         Some(Value::Number(format)) if format.as_u64() == Some(FORMAT.into()) => {

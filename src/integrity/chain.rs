@@ -167,14 +167,6 @@ impl Chain {
         self.is_sealed
     }
 
-    /// The last event, as the next chain's predecessor; `None` if there is none.
-    pub fn last(&self) -> Option<Predecessor> {
-        let ChainState { chain, previous, frontier, .. } = &self.state;
-        let leaf = self.is_sealed.then(|| String::from_utf8_lossy(&encode_hash(&previous.0)).into_owned());
-        let sequence = frontier.size().checked_sub(1)?;
-        Some(Predecessor { chain: chain.to_string(), leaf, seal: None, sequence })
-    }
-
     /// Returns to an earlier state, because the events sealed since could not be written. The keys do not go back.
     pub fn restore(&mut self, state: ChainState) {
         self.state = state;

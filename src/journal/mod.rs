@@ -22,7 +22,9 @@
 //! - Readers see appended records only once they are published. A failure removes all unpublished records, so that
 //!   records which belong together are either all present or all absent.
 //! - One append writes one record, so a crash can damage only the last record of the newest segment. Opening cuts such
-//!   a record off: it was never acknowledged. Damage anywhere else is an error that names file and offset.
+//!   a record off. Nothing else is ever cut, overwritten or given another position: a segment that is damaged is kept
+//!   under its name with the suffix `.damaged`, and the records behind the damage, or behind a missing segment, remain.
+//! - No position is used twice. If the journal ends before a position that was acknowledged, it continues from there.
 //! - The journal does not use a full disk up to its last block: it appends only while it holds a reserve file beside
 //!   the segments. After a failure it releases the reserve, so that there is room to save the stores' progress, and
 //!   begins a new segment, so that the previous one can be removed.
@@ -34,8 +36,7 @@ mod segment;
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
-    io::{self, IoSlice, Write as _},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -48,6 +49,8 @@ use tokio::sync::watch;
 pub use reader::{Reader, Record};
 use reserve::Reserve;
 use segment::{RECORD_HEADER, Scan, SegmentName, record_header};
+
+use crate::files::{self, DurableFile};
 
 /// An offset in bytes since the journal's beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +74,8 @@ pub enum JournalError {
     Full { used: u64, limit: u64 },
     #[error("the journal was closed by an earlier failure: {0}")]
     Closed(String),
+    #[error("the journal needs a new segment first")]
+    SegmentDue,
 }
 
 impl JournalError {
@@ -84,10 +89,24 @@ impl JournalError {
 pub struct Recovered {
     /// The snapshot of the newest segment; empty if the journal is new.
     pub snapshot: Vec<u8>,
-    /// The records of the newest segment.
+    /// The sound records of the newest segment.
     pub payloads: Vec<Vec<u8>>,
-    /// Bytes cut off because they were never acknowledged.
+    /// Bytes cut off the newest segment because they are no sound record.
     pub cut: u64,
+    /// The end of the records, before the journal was moved on to the acknowledged position.
+    pub end: Position,
+    /// What is missing or damaged, besides what was cut off.
+    pub damage: Vec<Damage>,
+}
+
+/// A part of the journal that is gone. That does no harm if every store had confirmed it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: the journal lacks the positions {} to {}", path.display(), from.0, until.0)]
+pub struct Damage {
+    /// The segment, or the one before the missing ones.
+    pub path: PathBuf,
+    pub from: Position,
+    pub until: Position,
 }
 
 /// State shared by the journal and its readers.
@@ -110,24 +129,26 @@ impl Shared {
         self.segments().front().map_or(Position(0), |segment| segment.base)
     }
 
-    /// Removes the segments that end at or before `passed`, except the newest.
+    /// Removes the segments that end at or before `passed`, except the newest, oldest first. A segment that cannot be
+    /// removed stays known, so that the next call tries again.
     fn trim(&self) -> Result<(), JournalError> {
-        let position = Position(self.passed.load(Ordering::Relaxed));
-        let mut removed = Vec::new();
-        {
-            let mut segments = self.segments();
-            while segments.get(1).is_some_and(|second| second.base <= position) {
-                removed.extend(segments.pop_front());
-            }
+        let mut removed = None;
+        while let Some(oldest) = self.oldest_passed() {
+            let path = oldest.path(&self.folder);
+            files::remove(&path).map_err(JournalError::io(&path))?;
+            // Another thread may have removed it at the same time.
+            self.segments().pop_front_if(|front| *front == oldest);
+            removed = Some(path);
         }
-        for segment in &removed {
-            let path = segment.path(&self.folder);
-            fs::remove_file(&path).map_err(JournalError::io(&path))?;
-        }
-        if !removed.is_empty() {
-            crate::files::sync_parent(&self.folder.join("x")).map_err(JournalError::io(&self.folder))?;
-        }
-        Ok(())
+        // If it fails, a power cut may bring the files back: the next start removes them again.
+        removed.map_or(Ok(()), |path| files::sync_parent(&path).map_err(JournalError::io(&self.folder)))
+    }
+
+    fn oldest_passed(&self) -> Option<SegmentName> {
+        let passed = Position(self.passed.load(Ordering::Relaxed));
+        let segments = self.segments();
+        segments.get(1).filter(|second| second.base <= passed)?;
+        segments.front().copied()
     }
 }
 
@@ -173,52 +194,63 @@ impl JournalHandle {
 pub struct Journal {
     shared: Arc<Shared>,
     options: Options,
-    file: File,
-    path: PathBuf,
+    file: DurableFile,
     /// Offset of the segment's first record in the file.
     records_at: u64,
     base: Position,
     /// The end of the durable records, published or not.
     end: Position,
     reserve: Reserve,
+    /// Whether nothing may be appended before a new segment is begun: the file of one may exist already, or the end is
+    /// not the end of the newest segment.
+    is_segment_due: bool,
     closed: Option<String>,
 }
 
 impl Journal {
-    /// Opens the journal in this folder, or creates one.
-    pub fn open(folder: &Path, options: Options) -> Result<(Self, Recovered), JournalError> {
-        fs::create_dir_all(folder).map_err(JournalError::io(folder))?;
+    /// Opens the journal in this folder, or creates one. All records before `acknowledged` were once durable: if the
+    /// journal ends earlier, they were lost, and it continues at that position.
+    pub fn open(folder: &Path, options: Options, acknowledged: Position) -> Result<(Self, Recovered), JournalError> {
+        files::create_folder(folder).map_err(JournalError::io(folder))?;
         let reserve = Reserve::free(folder);
         let mut names = segment::list(folder)?;
+        segment::remove_unused(folder, &mut names)?;
         let mut recovered = Recovered::default();
-        let (file, path, records_at, base, end) = match names.back() {
+        let (file, records_at, base) = match names.back() {
             Some(name) => {
                 let path = name.path(folder);
-                let bytes = fs::read(&path).map_err(JournalError::io(&path))?;
+                let bytes = files::read(&path).map_err(JournalError::io(&path))?;
                 let scan = Scan::of(&bytes, name.base, &path)?;
-                let file = OpenOptions::new().append(true).open(&path).map_err(JournalError::io(&path))?;
                 let valid_length = scan.records_at + (scan.end.0 - name.base.0);
                 recovered.cut = bytes.len() as u64 - valid_length;
+                if !scan.damage.is_empty() || (recovered.cut > 0 && scan.end < acknowledged) {
+                    segment::keep_damaged(&path).map_err(JournalError::io(&path))?;
+                }
+                let file = DurableFile::open(&path).map_err(JournalError::io(&path))?;
                 if recovered.cut > 0 {
-                    file.set_len(valid_length).and_then(|()| file.sync_all()).map_err(JournalError::io(&path))?;
+                    file.truncate(valid_length).map_err(JournalError::io(&path))?;
                 }
                 recovered.snapshot = scan.snapshot;
                 recovered.payloads = scan.payloads;
-                (file, path, scan.records_at, name.base, scan.end)
+                recovered.end = scan.end;
+                recovered.damage = scan.damage;
+                (file, scan.records_at, name.base)
             }
             None => {
-                let name = SegmentName { base: Position(0) };
-                let (file, path, records_at) = create_segment(folder, name, &[])?;
+                let name = SegmentName { base: acknowledged };
+                let (file, records_at) = create_segment(folder, name, &[])?;
                 names.push_back(name);
-                (file, path, records_at, Position(0), Position(0))
+                (file, records_at, acknowledged)
             }
         };
-        segment::check_contiguous(folder, &names)?;
+        let end = recovered.end.max(acknowledged);
+        let is_segment_due = recovered.end < end || !recovered.damage.is_empty();
+        recovered.damage.extend(segment::holes(folder, &names)?);
         let (sender, _) = watch::channel(end);
         let (segments, passed) = (Mutex::new(names), AtomicU64::new(0));
         let shared = Shared { folder: folder.to_owned(), segments, passed, end: sender };
         let shared = Arc::new(shared);
-        let journal = Self { shared, options, file, path, records_at, base, end, reserve, closed: None };
+        let journal = Self { shared, options, file, records_at, base, end, reserve, is_segment_due, closed: None };
         Ok((journal, recovered))
     }
 
@@ -226,17 +258,22 @@ impl Journal {
         JournalHandle(Arc::clone(&self.shared))
     }
 
-    /// Whether the next append should go to a new segment. Unpublished records stay together in one segment.
-    pub fn is_segment_full(&self) -> bool {
-        self.end == self.published() && self.end.0 - self.base.0 >= self.options.segment_bytes
+    /// Whether the next append has to go to a new segment. Unpublished records stay together in one segment.
+    pub fn is_segment_due(&self) -> bool {
+        let is_full = self.end.0 - self.base.0 >= self.options.segment_bytes;
+        self.is_segment_due || (is_full && self.end == self.published())
     }
 
     /// Begins a new segment. `snapshot` is the owner's state at this position.
     pub fn begin_segment(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
         self.check_open()?;
         let name = SegmentName { base: self.end };
-        let (file, path, records_at) = create_segment(&self.shared.folder, name, snapshot)?;
-        (self.file, self.path, self.records_at, self.base) = (file, path, records_at, self.end);
+        // If this fails, the file may exist all the same. Records behind its position in the segment before would make
+        // both worthless.
+        self.is_segment_due = true;
+        let (file, records_at) = create_segment(&self.shared.folder, name, snapshot)?;
+        self.is_segment_due = false;
+        (self.file, self.records_at, self.base) = (file, records_at, self.end);
         let mut segments = self.shared.segments();
         // A segment without records is replaced by the new one, which has its name.
         if segments.back() != Some(&name) {
@@ -276,6 +313,9 @@ impl Journal {
     /// unpublished records are removed.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), JournalError> {
         self.check_open()?;
+        if self.is_segment_due {
+            return Err(JournalError::SegmentDue);
+        }
         let appended = self.write(payload);
         if let Err(cause) = &appended {
             self.roll_back(cause);
@@ -290,10 +330,11 @@ impl Journal {
         }
         self.reserve.hold().map_err(JournalError::io(self.reserve.path()))?;
         let header = record_header(self.end, payload);
-        write_both(&mut self.file, &header, payload).map_err(JournalError::io(&self.path))?;
-        if let Err(source) = self.file.sync_data() {
-            self.closed = Some(format!("{}: {source}", self.path.display()));
-            return Err(JournalError::Io { path: self.path.clone(), source });
+        let path = self.file.path().to_owned();
+        self.file.write(&[&header, payload]).map_err(JournalError::io(&path))?;
+        if let Err(source) = self.file.sync() {
+            self.closed = Some(format!("{}: {source}", path.display()));
+            return Err(JournalError::Io { path, source });
         }
         self.end.0 += length;
         Ok(())
@@ -308,7 +349,7 @@ impl Journal {
     /// Removes the unpublished records. If that fails the journal closes, because the contents of the file are unknown.
     fn roll_back(&mut self, cause: &JournalError) {
         self.end = self.published();
-        if let Err(error) = self.file.set_len(self.valid_length()).and_then(|()| self.file.sync_all()) {
+        if let Err(error) = self.file.truncate(self.valid_length()) {
             self.closed.get_or_insert_with(|| format!("{cause}, and then {error}"));
         }
     }
@@ -340,26 +381,15 @@ impl Journal {
 }
 
 /// Creates the segment's file atomically.
-fn create_segment(folder: &Path, name: SegmentName, snapshot: &[u8]) -> Result<(File, PathBuf, u64), JournalError> {
+fn create_segment(folder: &Path, name: SegmentName, snapshot: &[u8]) -> Result<(DurableFile, u64), JournalError> {
     let path = name.path(folder);
     let bytes = [segment::segment_header(name.base, snapshot).as_slice(), snapshot].concat();
     let create = || {
-        crate::files::replace(&path, &bytes)?;
-        OpenOptions::new().append(true).open(&path)
+        files::replace(&path, &bytes)?;
+        DurableFile::open(&path)
     };
     let file = create().map_err(JournalError::io(&path))?;
-    Ok((file, path.clone(), bytes.len() as u64))
-}
-
-fn write_both(file: &mut File, header: &[u8], payload: &[u8]) -> io::Result<()> {
-    let written = file.write_vectored(&[IoSlice::new(header), IoSlice::new(payload)])?;
-    match written.checked_sub(header.len()) {
-        Some(of_payload) => file.write_all(payload.get(of_payload..).unwrap_or_default()),
-        None => {
-            file.write_all(header.get(written..).unwrap_or_default())?;
-            file.write_all(payload)
-        }
-    }
+    Ok((file, bytes.len() as u64))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Reads records from any position, from disk; at the tail they come from the page cache.
 
-use std::{fs::File, os::unix::fs::FileExt as _, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
     JournalError, Position, Shared,
-    segment::{RECORD_HEADER, SEGMENT_HEADER, SegmentName, announced_length, parse_record},
+    segment::{self, RECORD_HEADER, SEGMENT_HEADER, SegmentName, announced_length, parse_record},
 };
-use crate::buffers::Pool;
+use crate::{buffers::Pool, files};
 
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -28,6 +28,28 @@ struct OpenSegment {
     name: SegmentName,
     file: File,
     records_at: u64,
+    /// The end of the file when it was last determined.
+    end: Position,
+}
+
+impl OpenSegment {
+    fn open(name: SegmentName, shared: &Shared) -> Result<Self, JournalError> {
+        let path = name.path(&shared.folder);
+        let file = File::open(&path).map_err(JournalError::io(&path))?;
+        let mut length = [0; 4];
+        file.read_exact_at(&mut length, 16).map_err(JournalError::io(&path))?;
+        let records_at = SEGMENT_HEADER as u64 + u64::from(u32::from_be_bytes(length));
+        Ok(Self { name, file, records_at, end: name.base })
+    }
+
+    /// Whether the file has bytes at this position.
+    fn reaches(&mut self, position: Position) -> io::Result<bool> {
+        if position >= self.end {
+            let length = self.file.metadata()?.len();
+            self.end = Position(self.name.base.0 + length.saturating_sub(self.records_at));
+        }
+        Ok(position < self.end)
+    }
 }
 
 impl Reader {
@@ -69,6 +91,10 @@ impl Reader {
 
     /// Returns the next record, unless it is longer than `room`. On failure the position is unchanged.
     fn read_next(&mut self, room: usize) -> Result<Option<Record>, JournalError> {
+        self.segment()?;
+        if self.position >= *self.shared.end.borrow() {
+            return Ok(None);
+        }
         let length = self.peek_length()?;
         if length > room { Ok(None) } else { self.read_record(length).map(Some) }
     }
@@ -95,11 +121,30 @@ impl Reader {
     }
 
     fn read_at_position(&mut self, bytes: &mut [u8]) -> Result<(), JournalError> {
-        let position = self.position;
-        let segment = self.segment()?;
-        let offset = segment.records_at + (position.0 - segment.name.base.0);
-        let result = segment.file.read_exact_at(bytes, offset);
-        result.map_err(|source| JournalError::Io { path: self.file_offset().0, source })
+        self.segment()?;
+        let (path, offset) = self.file_offset();
+        let result = self.open.as_ref().map_or(Ok(()), |open| open.file.read_exact_at(bytes, offset));
+        result.map_err(|source| {
+            if source.kind() == io::ErrorKind::UnexpectedEof {
+                return JournalError::Damaged { path, offset, reason: "the file ends within a record".to_owned() };
+            }
+            JournalError::Io { path, source }
+        })
+    }
+
+    /// Goes on to the next sound record behind damage that a read has reported. Keeps a copy of the damaged segment.
+    pub fn skip_damage(&mut self) -> Result<(), JournalError> {
+        let (name, next) = self.segment_names()?;
+        let path = name.path(&self.shared.folder);
+        let records_at = self.segment()?.records_at;
+        let bytes = files::read(&path).map_err(JournalError::io(&path))?;
+        segment::keep_damaged(&path).map_err(JournalError::io(&path))?;
+        let records = bytes.get(records_at as usize..).unwrap_or_default();
+        let end = *self.shared.end.borrow();
+        let sound = segment::next_record(records, name.base, Position(self.position.0 + 1));
+        self.position = sound.or(next.map(|next| next.base)).unwrap_or(end).min(end);
+        self.open = None;
+        Ok(())
     }
 
     /// File and offset of the position.
@@ -110,26 +155,33 @@ impl Reader {
         }
     }
 
-    /// The segment that contains the position.
+    /// The segment that contains the position. If its file has no record there and another one follows, the records in
+    /// between are gone, and the position moves on.
     fn segment(&mut self) -> Result<&OpenSegment, JournalError> {
-        let name = {
-            let segments = self.shared.segments();
-            segments.iter().rev().find(|segment| segment.base <= self.position).copied()
-        };
-        let Some(name) = name else {
-            let reason = format!("position {} was removed before it was read", self.position.0);
-            return Err(JournalError::Damaged { path: self.shared.folder.clone(), offset: 0, reason });
-        };
-        let open = match self.open.take() {
-            Some(open) if open.name == name => open,
-            _ => {
-                let path = name.path(&self.shared.folder);
-                let file = File::open(&path).map_err(JournalError::io(&path))?;
-                let mut length = [0; 4];
-                file.read_exact_at(&mut length, 16).map_err(JournalError::io(&path))?;
-                OpenSegment { name, file, records_at: SEGMENT_HEADER as u64 + u64::from(u32::from_be_bytes(length)) }
+        loop {
+            let (name, next) = self.segment_names()?;
+            let mut open = match self.open.take() {
+                Some(open) if open.name == name => open,
+                _ => OpenSegment::open(name, &self.shared)?,
+            };
+            let reaches = open.reaches(self.position).map_err(JournalError::io(&name.path(&self.shared.folder)))?;
+            match next {
+                Some(next) if !reaches => self.position = next.base,
+                _ => return Ok(self.open.insert(open)),
             }
-        };
-        Ok(self.open.insert(open))
+        }
+    }
+
+    /// The segment that contains the position, and the one behind it.
+    fn segment_names(&self) -> Result<(SegmentName, Option<SegmentName>), JournalError> {
+        let segments = self.shared.segments();
+        let after = segments.partition_point(|segment| segment.base <= self.position);
+        match after.checked_sub(1).and_then(|at| segments.get(at)) {
+            Some(name) => Ok((*name, segments.get(after).copied())),
+            None => {
+                let reason = format!("position {} was removed before it was read", self.position.0);
+                Err(JournalError::Damaged { path: self.shared.folder.clone(), offset: 0, reason })
+            }
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! A small reserve of disk space, released when the disk is full.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
+
+use crate::files::{self, DurableFile};
 
 /// More than the small files need that must be written before the journal can be trimmed.
 const BYTES: usize = 256 << 10;
@@ -28,7 +30,8 @@ impl Reserve {
     /// Succeeds if and only if there is room for it.
     pub(super) fn hold(&mut self) -> io::Result<()> {
         if !self.is_held {
-            let held = fs::write(&self.path, vec![0; BYTES]);
+            files::remove(&self.path)?;
+            let held = DurableFile::open_or_create(&self.path).and_then(|mut file| file.write(&[&vec![0; BYTES]]));
             self.is_held = true;
             if held.is_err() {
                 self.release();
@@ -40,8 +43,8 @@ impl Reserve {
 
     pub(super) fn release(&mut self) {
         if self.is_held {
-            // The file may not exist; if it cannot be removed, appending will fail with a better reason.
-            let _ = fs::remove_file(&self.path);
+            // The file may not exist; if it cannot be removed, holding it again will fail with a better reason.
+            let _ = files::remove(&self.path);
             self.is_held = false;
         }
     }

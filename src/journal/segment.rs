@@ -2,12 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File},
-    io::Read as _,
+    io,
     path::{Path, PathBuf},
 };
 
-use super::{JournalError, Position};
+use super::{Damage, JournalError, Position};
+use crate::files;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"ANNJRNL1";
 const RECORD_MAGIC: &[u8; 4] = b"ANRC";
@@ -27,31 +27,62 @@ impl SegmentName {
 
 /// The segments of a folder, oldest first. Ignores other files.
 pub(super) fn list(folder: &Path) -> Result<VecDeque<SegmentName>, JournalError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(JournalError::io(folder))? {
-        let name = entry.map_err(JournalError::io(folder))?.file_name();
-        let base = name.to_str().and_then(|name| name.strip_suffix(".journal")).and_then(|base| base.parse().ok());
-        names.extend(base.map(|base| SegmentName { base: Position(base) }));
-    }
-    names.sort_unstable();
-    Ok(names.into())
+    let base = |name: &str| name.strip_suffix(".journal")?.parse().ok();
+    let names = files::list(folder).map_err(JournalError::io(folder))?;
+    let mut segments: Vec<_> =
+        names.iter().filter_map(|name| base(name.to_str()?)).map(|base| SegmentName { base: Position(base) }).collect();
+    segments.sort_unstable();
+    Ok(segments.into())
 }
 
-/// Checks that each segment ends where the next one begins; otherwise a segment was lost.
-pub(super) fn check_contiguous(folder: &Path, names: &VecDeque<SegmentName>) -> Result<(), JournalError> {
-    for (name, next) in names.iter().zip(names.iter().skip(1)) {
-        let path = name.path(folder);
-        let mut file = File::open(&path).map_err(JournalError::io(&path))?;
-        let mut header = [0; SEGMENT_HEADER];
-        file.read_exact(&mut header).map_err(JournalError::io(&path))?;
-        let length = file.metadata().map_err(JournalError::io(&path))?.len();
-        let expected = SEGMENT_HEADER as u64 + number(&header, 16..20) + (next.base.0 - name.base.0);
-        if length != expected {
-            let reason = format!("it has {length} bytes, but the next segment begins after {expected}");
-            return Err(JournalError::Damaged { path, offset: length.min(expected), reason });
+/// The length of a segment's file, the part before its records, and the position at which its records end.
+struct Extent {
+    length: u64,
+    records_at: u64,
+    end: Position,
+}
+
+impl Extent {
+    fn of(name: SegmentName, path: &Path) -> Result<Self, JournalError> {
+        let (length, header) = files::read_start::<SEGMENT_HEADER>(path).map_err(JournalError::io(path))?;
+        let records_at = SEGMENT_HEADER as u64 + number(&header, 16..20);
+        Ok(Self { length, records_at, end: Position(name.base.0 + length.saturating_sub(records_at)) })
+    }
+}
+
+/// Removes the newest segment if it has no records and begins before the end of the one before it: it could not be
+/// created durably, so the records went on in the other.
+pub(super) fn remove_unused(folder: &Path, names: &mut VecDeque<SegmentName>) -> Result<(), JournalError> {
+    while let [.., before, newest] = *names.make_contiguous() {
+        let path = newest.path(folder);
+        let is_overtaken = Extent::of(before, &before.path(folder))?.end > newest.base;
+        let extent = Extent::of(newest, &path)?;
+        if !is_overtaken || extent.length > extent.records_at {
+            return Ok(());
         }
+        files::remove(&path).and_then(|()| files::sync_parent(&path)).map_err(JournalError::io(&path))?;
+        names.pop_back();
     }
     Ok(())
+}
+
+/// Finds the places where a segment ends before the next one begins.
+pub(super) fn holes(folder: &Path, names: &VecDeque<SegmentName>) -> Result<Vec<Damage>, JournalError> {
+    let mut holes = Vec::new();
+    for (name, next) in names.iter().zip(names.iter().skip(1)) {
+        let path = name.path(folder);
+        let from = Extent::of(*name, &path)?.end;
+        let until = next.base;
+        if from < until {
+            holes.push(Damage { path, from, until });
+        }
+    }
+    Ok(holes)
+}
+
+/// Keeps a copy of a segment for those who want to know what happened to it.
+pub(super) fn keep_damaged(path: &Path) -> io::Result<()> {
+    files::replace(&files::with_suffix(path, ".damaged"), &files::read(path)?)
 }
 
 pub(super) fn segment_header(base: Position, snapshot: &[u8]) -> [u8; SEGMENT_HEADER] {
@@ -114,11 +145,12 @@ pub(super) struct Scan {
     pub(super) records_at: u64,
     /// The end of the sound records.
     pub(super) end: Position,
+    pub(super) damage: Vec<Damage>,
 }
 
 impl Scan {
-    /// Reads the newest segment. Ignores bytes at its end that are not a sound record, unless a sound record follows
-    /// them: then they are damage.
+    /// Reads the newest segment. Bytes that are not a sound record are damage if a sound record follows them; at the
+    /// end they are ignored.
     pub(super) fn of(bytes: &[u8], base: Position, path: &Path) -> Result<Self, JournalError> {
         let damaged = |offset: usize, reason: &str| JournalError::Damaged {
             path: path.to_owned(),
@@ -131,28 +163,28 @@ impl Scan {
         if header != segment_header(base, snapshot) {
             return Err(damaged(0, "the header's checksum is wrong, or it is another segment's"));
         }
+        let snapshot = snapshot.to_vec();
         let mut scan =
-            Self { snapshot: snapshot.to_vec(), payloads: Vec::new(), records_at: records_at as u64, end: base };
-        let mut at = records_at;
-        while at < bytes.len() {
-            let rest = bytes.get(at..).unwrap_or_default();
-            match parse_record(rest, scan.end) {
-                Ok(payload) => {
-                    scan.payloads.push(payload.to_vec());
-                    at += RECORD_HEADER + payload.len();
-                    scan.end = Position(base.0 + (at - records_at) as u64);
-                }
-                Err(reason) if record_follows(rest, scan.end) => return Err(damaged(at, reason)),
-                Err(_) => break,
+            Self { snapshot, payloads: Vec::new(), records_at: records_at as u64, end: base, damage: Vec::new() };
+        let records = bytes.get(records_at..).unwrap_or_default();
+        while let Some(next) = next_record(records, base, scan.end) {
+            if next > scan.end {
+                scan.damage.push(Damage { path: path.to_owned(), from: scan.end, until: next });
             }
+            let rest = records.get((next.0 - base.0) as usize..).unwrap_or_default();
+            let Ok(payload) = parse_record(rest, next) else { break };
+            scan.payloads.push(payload.to_vec());
+            scan.end = Position(next.0 + (RECORD_HEADER + payload.len()) as u64);
         }
         Ok(scan)
     }
 }
 
-/// Whether a sound record begins anywhere after the first byte.
-fn record_follows(bytes: &[u8], position: Position) -> bool {
-    memchr::memmem::find_iter(bytes, RECORD_MAGIC)
-        .filter(|at| *at > 0)
-        .any(|at| parse_record(bytes.get(at..).unwrap_or_default(), Position(position.0 + at as u64)).is_ok())
+/// The first sound record at this position or later. `records` begin at `base`.
+pub(super) fn next_record(records: &[u8], base: Position, from: Position) -> Option<Position> {
+    let skipped = usize::try_from(from.0.checked_sub(base.0)?).ok()?;
+    let rest = records.get(skipped..)?;
+    let at = |offset: usize| Position(from.0 + offset as u64);
+    let is_sound = |offset: &usize| parse_record(rest.get(*offset..).unwrap_or_default(), at(*offset)).is_ok();
+    memchr::memmem::find_iter(rest, RECORD_MAGIC).find(is_sound).map(at)
 }

@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::fs;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,12 +9,12 @@ use super::*;
 const SMALL: Options = Options { max_bytes: 1 << 20, segment_bytes: 200 };
 
 fn open(folder: &Path) -> (Journal, Recovered) {
-    Journal::open(folder, SMALL).unwrap()
+    Journal::open(folder, SMALL, Position(0)).unwrap()
 }
 
 /// Appends a record. If the segment is full, first begins a new one whose snapshot is the number of records so far.
 fn append(journal: &mut Journal, before: usize, payload: &[u8]) {
-    if journal.is_segment_full() {
+    if journal.is_segment_due() {
         journal.begin_segment(&(before as u64).to_be_bytes()).unwrap();
     }
     publish(journal, payload);
@@ -119,7 +121,8 @@ fn a_reader_at_the_end_keeps_no_trimmed_file_open() {
 #[test]
 fn an_append_beyond_the_bound_is_refused_and_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut journal, _) = Journal::open(folder.path(), Options { max_bytes: 100, segment_bytes: 1000 }).unwrap();
+    let (mut journal, _) =
+        Journal::open(folder.path(), Options { max_bytes: 100, segment_bytes: 1000 }, Position(0)).unwrap();
     publish(&mut journal, &[1; 50]);
     assert!(matches!(journal.append(&[2; 50]), Err(JournalError::Full { used: 70, limit: 100 })));
     publish(&mut journal, &[3; 10]);
@@ -127,9 +130,9 @@ fn an_append_beyond_the_bound_is_refused_and_leaves_no_trace() {
 }
 
 #[test]
-fn a_byte_flipped_before_the_last_record_is_an_error_that_names_file_and_offset() {
+fn records_behind_damage_of_the_newest_segment_remain_and_the_damage_is_kept_for_inspection() {
     let folder = tempfile::tempdir().unwrap();
-    filled(folder.path(), 3);
+    let payloads = filled(folder.path(), 3);
     let path = newest_file(folder.path());
     let sound = fs::read(&path).unwrap();
     let second = 24 + 20 + 10;
@@ -137,11 +140,105 @@ fn a_byte_flipped_before_the_last_record_is_an_error_that_names_file_and_offset(
         let mut bytes = sound.clone();
         bytes[at] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        match Journal::open(folder.path(), SMALL) {
-            Err(JournalError::Damaged { path: named, offset: 24, .. }) => assert_eq!(named, path),
-            other => panic!("byte {at}: {:?}", other.map(|(_, recovered)| recovered)),
-        }
+        let (mut journal, recovered) = open(folder.path());
+        let damage = Damage { path: path.clone(), from: Position(0), until: Position(second as u64 - 24) };
+        assert_eq!((recovered.damage, recovered.cut), (vec![damage], 0), "byte {at}");
+        assert_eq!(recovered.payloads, payloads[1..]);
+        assert_eq!(fs::read(files::with_suffix(&path, ".damaged")).unwrap(), bytes);
+        assert!(matches!(journal.append(b"x"), Err(JournalError::SegmentDue)), "its owner's state is unknown");
+        let mut reader = journal.handle().reader(Position(0));
+        assert!(matches!(reader.read(1000), Err(JournalError::Damaged { .. })));
+        reader.skip_damage().unwrap();
+        let read: Vec<_> = reader.read(1000).unwrap().iter().map(|record| record.payload.to_vec()).collect();
+        assert_eq!(read, payloads[1..]);
     }
+    fs::write(&path, &sound[..23]).unwrap();
+    assert!(matches!(Journal::open(folder.path(), SMALL, Position(0)), Err(JournalError::Damaged { offset: 0, .. })));
+}
+
+#[test]
+fn a_journal_that_lost_its_end_continues_at_the_acknowledged_position() {
+    let folder = tempfile::tempdir().unwrap();
+    let payloads = filled(folder.path(), 40);
+    let acknowledged = open(folder.path()).0.handle().end();
+    let newest = newest_file(folder.path());
+    let bytes = fs::read(&newest).unwrap();
+    let open = || Journal::open(folder.path(), SMALL, acknowledged).unwrap();
+    for lost in ["a byte of the last record", "the newest segment"] {
+        fs::remove_file(SegmentName { base: acknowledged }.path(folder.path())).ok();
+        if lost == "the newest segment" {
+            fs::remove_file(&newest).unwrap();
+        } else {
+            fs::write(&newest, &bytes[..bytes.len() - 1]).unwrap();
+        }
+        let (mut journal, recovered) = open();
+        assert!(recovered.end < acknowledged && journal.is_segment_due(), "{lost}");
+        assert_eq!(journal.handle().end(), acknowledged, "{lost}");
+        assert!(matches!(journal.append(b"x"), Err(JournalError::SegmentDue)), "{lost}");
+        journal.begin_segment(b"").unwrap();
+        let kept = read_all(&journal.handle(), Position(0));
+        assert_eq!(kept, payloads[..kept.len()], "{lost}");
+    }
+    assert_eq!(fs::read(files::with_suffix(&newest, ".damaged")).unwrap().len(), bytes.len() - 1);
+    let (mut journal, _) = open();
+    journal.begin_segment(b"after").unwrap();
+    publish(&mut journal, b"new");
+    let (journal, recovered) = open();
+    assert_eq!((recovered.cut, recovered.snapshot.as_slice()), (0, b"after".as_slice()));
+    assert_eq!(recovered.damage.len(), 1, "{:?}", recovered.damage);
+    assert_eq!(read_all(&journal.handle(), Position(0)).last().unwrap(), b"new");
+    drop(journal);
+    fs::remove_dir_all(folder.path()).unwrap();
+    let (journal, recovered) = open();
+    assert_eq!((journal.handle().begin(), recovered.end), (acknowledged, Position(0)), "an empty folder");
+}
+
+#[test]
+fn a_segment_that_may_or_may_not_exist_is_begun_before_anything_is_appended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    publish(&mut journal, b"first");
+    let fault = files::faults::OneFault::after(4, folder.path());
+    let failed = journal.begin_segment(b"snapshot");
+    assert!(failed.is_err(), "{:?}", fault.failed());
+    assert!(fault.failed().unwrap().starts_with("SyncFolder"), "the file exists");
+    drop(fault);
+    assert!(matches!(journal.append(b"second"), Err(JournalError::SegmentDue)));
+    journal.begin_segment(b"snapshot").unwrap();
+    publish(&mut journal, b"second");
+    let (journal, recovered) = open(folder.path());
+    assert_eq!(recovered.damage, []);
+    assert_eq!(read_all(&journal.handle(), Position(0)), [b"first".to_vec(), b"second".to_vec()]);
+}
+
+#[test]
+fn a_segment_without_records_that_the_one_before_has_overtaken_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    let end = publish(&mut journal, b"first");
+    let orphan = SegmentName { base: end };
+    fs::write(orphan.path(folder.path()), segment::segment_header(end, b"")).unwrap();
+    publish(&mut journal, b"second");
+    let (journal, recovered) = open(folder.path());
+    assert_eq!((recovered.damage, recovered.cut), (Vec::new(), 0));
+    assert_eq!(read_all(&journal.handle(), Position(0)), [b"first".to_vec(), b"second".to_vec()]);
+    assert!(!orphan.path(folder.path()).exists());
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_is_removed_later() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 40);
+    let (journal, _) = open(folder.path());
+    let handle = journal.handle();
+    let before = segment::list(folder.path()).unwrap();
+    let fault = files::faults::OneFault::after(1, folder.path());
+    assert!(handle.trim(handle.end()).is_err());
+    drop(fault);
+    assert_eq!(segment::list(folder.path()).unwrap(), before.iter().skip(1).copied().collect::<VecDeque<_>>());
+    assert_eq!(handle.begin(), before[1].base, "what is still there is not forgotten");
+    handle.trim(handle.end()).unwrap();
+    assert_eq!(segment::list(folder.path()).unwrap().len(), 1);
 }
 
 #[test]
@@ -158,11 +255,20 @@ fn damage_in_an_older_segment_is_found_when_it_is_read() {
 }
 
 #[test]
-fn a_lost_segment_is_an_error() {
+fn records_behind_a_lost_segment_remain_and_the_hole_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    filled(folder.path(), 40);
-    fs::remove_file(segment::list(folder.path()).unwrap()[1].path(folder.path())).unwrap();
-    assert!(matches!(Journal::open(folder.path(), SMALL), Err(JournalError::Damaged { .. })));
+    let payloads = filled(folder.path(), 40);
+    let segments = segment::list(folder.path()).unwrap();
+    fs::remove_file(segments[1].path(folder.path())).unwrap();
+    let (mut journal, recovered) = open(folder.path());
+    let hole = Damage { path: segments[0].path(folder.path()), from: segments[1].base, until: segments[2].base };
+    assert_eq!(recovered.damage, [hole]);
+    assert!(!journal.is_segment_due() || journal.begin_segment(b"").is_ok());
+    publish(&mut journal, b"new");
+    let read = read_all(&journal.handle(), Position(0));
+    let before = read.iter().zip(&payloads).take_while(|(read, written)| read == written).count();
+    assert!(before > 0 && read.len() < payloads.len());
+    assert_eq!(read[before..read.len() - 1], payloads[payloads.len() + 1 - (read.len() - before)..]);
 }
 
 proptest! {
@@ -236,10 +342,10 @@ fn records_are_read_once_published_and_a_failure_removes_unpublished_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, _) = open(folder.path());
     let first = publish(&mut journal, &[1; 300]);
-    assert!(journal.is_segment_full());
+    assert!(journal.is_segment_due());
     journal.append(&[2; 50]).unwrap();
     assert_eq!((journal.handle().end(), journal.handle().reader(first).read(1000).unwrap().len()), (first, 0));
-    assert!(!journal.is_segment_full(), "what belongs together stays in one segment");
+    assert!(!journal.is_segment_due(), "what belongs together stays in one segment");
     assert!(matches!(journal.append(&[3; 1 << 20]), Err(JournalError::Full { .. })));
     assert_eq!(journal.room(), (1 << 20) - first.0);
     let sizes =

@@ -2,15 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::File,
+    io::{self, BufRead as _, BufReader},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{event::ChainPosition, files};
+use crate::{
+    event::ChainPosition,
+    files::{self, DurableFile},
+};
+
+/// Maximum size of a file. When it is reached, refused events wait in the journal.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// An event that a store permanently refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +38,8 @@ pub enum DeadLetterError {
     Io { path: PathBuf, source: io::Error },
     #[error("{} is not valid in line {line}: {reason}", path.display())]
     Invalid { path: PathBuf, line: usize, reason: String },
+    #[error("{} is full ({limit} bytes): find out why the store refuses events, then replay them", path.display())]
+    Full { path: PathBuf, limit: u64 },
 }
 
 /// The dead letters of one store: a file with one JSON object per line. Memory holds only the location of each line.
@@ -39,35 +47,41 @@ pub(super) struct DeadLetterFile {
     path: PathBuf,
     /// Offset and length of each letter's line, by position. Positions sort in chain order.
     lines: BTreeMap<String, (u64, usize)>,
+    /// Bytes of the file, and how many of them are letters that were removed since it was written.
     length: u64,
+    removed: u64,
+    max_bytes: u64,
 }
 
 impl DeadLetterFile {
     pub(super) fn open(path: &Path) -> Result<Self, DeadLetterError> {
+        let mut letters =
+            Self { path: path.to_owned(), lines: BTreeMap::new(), length: 0, removed: 0, max_bytes: MAX_BYTES };
         let io = |source| DeadLetterError::Io { path: path.to_owned(), source };
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(io(source)),
-        };
-        let mut lines = BTreeMap::new();
-        let mut offset = 0;
-        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let Some(file) = files::open_if_exists(path).map_err(io)? else { return Ok(letters) };
+        let mut file = BufReader::new(file);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if file.read_until(b'\n', &mut line).map_err(io)? == 0 {
+                break;
+            }
             if !line.ends_with(b"\n") {
                 // The crash came while the letter was being written; its event is still in the journal and will be
                 // refused again.
-                OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(offset)).map_err(io)?;
+                DurableFile::open(path).and_then(|file| file.truncate(letters.length)).map_err(io)?;
                 break;
             }
-            let letter: DeadLetter = serde_json::from_slice(line).map_err(|error| DeadLetterError::Invalid {
+            let invalid = |error: serde_json::Error| DeadLetterError::Invalid {
                 path: path.to_owned(),
-                line: index + 1,
+                line: number,
                 reason: error.to_string(),
-            })?;
-            lines.insert(letter.position, (offset, line.len()));
-            offset += line.len() as u64;
+            };
+            let letter: DeadLetter = serde_json::from_slice(&line).map_err(invalid)?;
+            letters.lines.insert(letter.position, (letters.length, line.len()));
+            letters.length += line.len() as u64;
         }
-        Ok(Self { path: path.to_owned(), lines, length: offset })
+        Ok(letters)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,12 +101,16 @@ impl DeadLetterFile {
         if lines.is_empty() {
             return Ok(());
         }
+        if self.length + bytes.len() as u64 > self.max_bytes {
+            return Err(DeadLetterError::Full { path: self.path.clone(), limit: self.max_bytes });
+        }
         let is_new = self.length == 0;
         let write = || {
-            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-            file.set_len(self.length)?;
-            file.write_all(&bytes)?;
-            file.sync_data()?;
+            let mut file = DurableFile::open_or_create(&self.path)?;
+            // An earlier attempt may have written some of it.
+            file.truncate(self.length)?;
+            file.write(&[&bytes])?;
+            file.sync()?;
             if is_new { files::sync_parent(&self.path) } else { Ok(()) }
         };
         write().map_err(|source| DeadLetterError::Io { path: self.path.clone(), source })?;
@@ -101,27 +119,21 @@ impl DeadLetterFile {
         Ok(())
     }
 
-    /// Removes the letters of events that the store accepted after all; rewrites the file if there were any.
+    /// Removes the letters of events that the store accepted after all.
     pub(super) fn withdraw(&mut self, events: impl Iterator<Item = ChainPosition>) -> Result<(), DeadLetterError> {
-        let before = self.lines.len();
-        if before > 0 {
-            events.for_each(|position| self.remove(&position.to_string()));
-        }
-        if self.lines.len() < before { self.compact() } else { Ok(()) }
+        events.for_each(|position| self.remove(&position.to_string()));
+        // Until the file is rewritten, a restart brings removed letters back. They do no harm: a replay finds their
+        // events stored.
+        if self.removed > self.length / 2 { self.compact() } else { Ok(()) }
     }
 
     /// The letters in the order of their positions, from index `from`.
     pub(super) fn list(&self, from: usize, limit: usize) -> Result<Vec<DeadLetter>, DeadLetterError> {
-        use std::os::unix::fs::FileExt as _;
-        if self.lines.is_empty() {
-            return Ok(Vec::new());
-        }
         let io = |source| DeadLetterError::Io { path: self.path.clone(), source };
-        let file = fs::File::open(&self.path).map_err(io)?;
+        let Some(file) = files::open_if_exists(&self.path).map_err(io)? else { return Ok(Vec::new()) };
         let mut letters = Vec::new();
         for (offset, length) in self.lines.values().skip(from).take(limit) {
-            let mut line = vec![0; *length];
-            file.read_exact_at(&mut line, *offset).map_err(io)?;
+            let line = read_line(&file, *offset, *length).map_err(io)?;
             letters.push(serde_json::from_slice(&line).map_err(|error| io(error.into()))?);
         }
         Ok(letters)
@@ -129,29 +141,41 @@ impl DeadLetterFile {
 
     /// Removes a letter whose event the store has accepted. [`Self::compact`] rewrites the file.
     pub(super) fn remove(&mut self, position: &str) {
-        self.lines.remove(position);
+        let removed = self.lines.remove(position);
+        self.removed += removed.map_or(0, |(_, length)| length as u64);
     }
 
     /// Rewrites the file without the removed letters.
     pub(super) fn compact(&mut self) -> Result<(), DeadLetterError> {
-        let letters = self.list(0, usize::MAX)?;
-        let mut bytes = Vec::new();
+        let io = |source| DeadLetterError::Io { path: self.path.clone(), source };
+        let Some(file) = files::open_if_exists(&self.path).map_err(io)? else { return Ok(()) };
         let mut lines = BTreeMap::new();
-        for letter in letters {
-            let mut line = serde_json::to_vec(&letter).unwrap_or_default();
-            line.push(b'\n');
-            lines.insert(letter.position, (bytes.len() as u64, line.len()));
-            bytes.append(&mut line);
-        }
-        files::replace(&self.path, &bytes).map_err(|source| DeadLetterError::Io { path: self.path.clone(), source })?;
-        (self.lines, self.length) = (lines, bytes.len() as u64);
+        let mut written = 0;
+        let copy = |copy: &mut DurableFile| {
+            for (position, (offset, length)) in &self.lines {
+                copy.write(&[&read_line(&file, *offset, *length)?])?;
+                lines.insert(position.clone(), (written, *length));
+                written += *length as u64;
+            }
+            Ok(())
+        };
+        files::replace_with(&self.path, copy).map_err(io)?;
+        (self.lines, self.length, self.removed) = (lines, written, 0);
         Ok(())
     }
+}
+
+fn read_line(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut line = vec![0; length];
+    file.read_exact_at(&mut line, offset)?;
+    Ok(line)
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn letter(position: &str) -> DeadLetter {
@@ -179,6 +203,21 @@ mod tests {
         letters.add(&[letter("c-4")]).unwrap();
         let letters = DeadLetterFile::open(&path).unwrap();
         assert_eq!(letters.list(0, 10).unwrap(), [letter("c-1"), letter("c-3"), letter("c-4")]);
+    }
+
+    #[test]
+    fn a_full_file_refuses_letters_until_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("es.jsonl");
+        let mut letters = DeadLetterFile::open(&path).unwrap();
+        letters.max_bytes = 3 * serde_json::to_vec(&letter("c-1")).unwrap().len() as u64;
+        letters.add(&[letter("c-1"), letter("c-2")]).unwrap();
+        assert!(matches!(letters.add(&[letter("c-3")]), Err(DeadLetterError::Full { .. })));
+        letters.remove("c-1");
+        letters.compact().unwrap();
+        letters.add(&[letter("c-3")]).unwrap();
+        let letters = DeadLetterFile::open(&path).unwrap();
+        assert_eq!(letters.list(0, 10).unwrap(), [letter("c-2"), letter("c-3")]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Delivers events to the store, retrying until each of them or its stub is stored.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{DeadLetter, DeadLetterError, Inner, health::Attempt, lock};
+use super::{DeadLetter, Inner, health::Attempt};
 use crate::{
     event::{ChainPosition, SealedEvent, Stream},
     integrity,
@@ -98,7 +98,7 @@ struct Source {
 }
 
 struct Delivery<'a> {
-    inner: &'a Inner,
+    inner: &'a Arc<Inner>,
     source: Source,
     target: Target,
     attempt: Attempt,
@@ -243,7 +243,7 @@ impl Delivery<'_> {
             None if stored.is_empty() && duplicates == 0 => {}
             None => self.attempt.report_success(),
         }
-        self.withdraw_letters(&stored);
+        self.withdraw_letters(&stored).await;
         vec![retry, stubs]
     }
 
@@ -279,7 +279,7 @@ impl Delivery<'_> {
                 }
             }
         }
-        while let Err(error) = self.save_letters(&letters) {
+        while let Err(error) = self.save_letters(&letters).await {
             self.attempt.fail(&format!("a dead letter cannot be saved: {error}")).await;
         }
         (stubs, trouble)
@@ -295,8 +295,13 @@ impl Delivery<'_> {
         }
     }
 
-    fn save_letters(&self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
-        if letters.is_empty() { Ok(()) } else { lock(&self.inner.dead_letters).add(letters) }
+    async fn save_letters(&self, letters: &[DeadLetter]) -> Result<(), String> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let letters = letters.to_vec();
+        let added = self.inner.with_dead_letters(move |file| file.add(&letters)).await;
+        added.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     /// Reports that an event is permanently refused, once the store has accepted its stub.
@@ -309,9 +314,14 @@ impl Delivery<'_> {
 
     /// Removes the dead letters of events that were refused even as stubs but stored in the end. A duplicate does not
     /// count: the stored document may be the stub.
-    fn withdraw_letters(&self, stored: &[(ChainPosition, Form)]) {
+    async fn withdraw_letters(&self, stored: &[(ChainPosition, Form)]) {
+        if self.inner.dead_letter_count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let events = stored.iter().filter(|(_, form)| matches!(form, Form::Event)).map(|(position, _)| *position);
-        if let Err(error) = lock(&self.inner.dead_letters).withdraw(events) {
+        let events: Vec<_> = events.collect();
+        // A panic is reported by the runtime.
+        if let Ok(Err(error)) = self.inner.with_dead_letters(|file| file.withdraw(events.into_iter())).await {
             // The event is offered to the store once more when it is replayed, and found there.
             tracing::warn!(store = self.inner.name, %error, "a dead letter cannot be removed");
         }
@@ -322,7 +332,7 @@ impl Delivery<'_> {
     async fn rebind(&mut self) -> Result<bool, String> {
         let Source { stream, begin, events_before } = &self.source;
         // Another delivery may have done it.
-        let bound = lock(&self.inner.progress).binding(stream, *begin);
+        let bound = self.inner.progress.lock().await.binding(stream, *begin);
         if let Some(bound) = bound
             && bound != self.target
         {
@@ -334,8 +344,7 @@ impl Delivery<'_> {
         if target == self.target {
             return Ok(false);
         }
-        let bound = lock(&self.inner.progress).bind(stream, *begin, *events_before, &target);
-        bound.map_err(|error| error.to_string())?;
+        self.inner.bind(stream, *begin, *events_before, &target).await?;
         self.target = target;
         Ok(true)
     }

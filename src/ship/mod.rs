@@ -17,18 +17,20 @@ mod recovery;
 mod run;
 
 use std::{
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
+    sync::{Mutex as AsyncMutex, Semaphore, watch},
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -125,8 +127,10 @@ struct Inner {
     clock: Arc<dyn Clock>,
     journal: JournalHandle,
     writer: Writer,
-    progress: Mutex<ProgressFile>,
-    dead_letters: Mutex<DeadLetterFile>,
+    /// Held while the file is written, as are the dead letters.
+    progress: AsyncMutex<ProgressFile>,
+    dead_letters: AsyncMutex<DeadLetterFile>,
+    dead_letter_count: AtomicU64,
     confirmed: watch::Sender<Position>,
     confirmed_events: AtomicU64,
     metrics: StoreMetrics,
@@ -135,9 +139,10 @@ struct Inner {
     /// When the oldest event was received that is read but not confirmed.
     oldest: Mutex<Option<UnixMillis>>,
     health: Mutex<Health>,
+    has_panicked: AtomicBool,
     /// Events of this writer's chains that the store has and the journal does not know.
     beyond_journal: AtomicU64,
-    /// Confirmed events that are neither in the store nor in the journal, at most.
+    /// Events that are neither in the store nor in the journal, at most.
     missing_events: AtomicU64,
 }
 
@@ -204,8 +209,8 @@ pub struct Progress {
     /// Events of this writer's chains that the store has and the journal did not know at the start: the data folder is
     /// an old copy.
     pub beyond_journal: u64,
-    /// At most so many events that the store confirmed are now neither in it nor in the journal: the store was
-    /// replaced, emptied or set back.
+    /// At most so many events are neither in the store nor in the journal: the store was replaced, emptied or set back,
+    /// a part of the journal was lost, or the store was not configured while others received them.
     pub missing_events: u64,
 }
 
@@ -239,18 +244,10 @@ impl Shipper {
             tracing::error!(store = options.name, "the journal has lost events that this store confirmed");
             progress.confirm(journal.end(), writer.stats().events);
         }
-        if progress.confirmed() < begin {
-            let (confirmed, begin) = (progress.confirmed().0, begin.0);
-            tracing::error!(
-                store = options.name,
-                confirmed,
-                begin,
-                "the journal has dropped events that this store never received: it was not configured while others received them"
-            );
-        }
         progress.save(begin)?;
         let index = trimmer.register(progress.confirmed());
         let concurrency = options.concurrency.max(1);
+        let dead_letters = DeadLetterFile::open(&options.dead_letter_file)?;
         let inner = Arc::new(Inner {
             confirmed: watch::channel(progress.confirmed()).0,
             confirmed_events: AtomicU64::new(progress.confirmed_events()),
@@ -262,16 +259,25 @@ impl Shipper {
             clock,
             journal,
             writer,
-            progress: Mutex::new(progress),
-            dead_letters: Mutex::new(DeadLetterFile::open(&options.dead_letter_file)?),
+            progress: AsyncMutex::new(progress),
+            dead_letter_count: AtomicU64::new(dead_letters.len() as u64),
+            dead_letters: AsyncMutex::new(dead_letters),
             metrics: options.metrics,
             requests: Semaphore::new(concurrency),
             oldest: Mutex::new(None),
             health: Mutex::default(),
+            has_panicked: AtomicBool::new(false),
             beyond_journal: AtomicU64::new(0),
         });
         let loop_options = run::LoopOptions { bulk_bytes: options.bulk_bytes.max(1), concurrency, index };
+        let shipped = Arc::clone(&inner);
         let task = run::run(Arc::clone(&inner), Arc::clone(trimmer), loop_options, shutdown);
+        let task = async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                shipped.has_panicked.store(true, Ordering::Relaxed);
+                shipped.writer.failed().cancel();
+            }
+        };
         Ok((Self(inner), ShipperTask(tokio::spawn(task))))
     }
 
@@ -290,8 +296,12 @@ impl Shipper {
             behind_bytes,
             behind_events: inner.writer.stats().events.saturating_sub(confirmed_events),
             behind_for: oldest.map(|oldest| Duration::from_millis(age(oldest))),
-            trouble: lock(&inner.health).trouble(),
-            dead_letters: lock(&inner.dead_letters).len() as u64,
+            trouble: if inner.has_panicked.load(Ordering::Relaxed) {
+                Some("the shipper failed unexpectedly".to_owned())
+            } else {
+                lock(&inner.health).trouble()
+            },
+            dead_letters: inner.dead_letter_count.load(Ordering::Relaxed),
             beyond_journal: inner.beyond_journal.load(Ordering::Relaxed),
             missing_events: inner.missing_events.load(Ordering::Relaxed),
         }
@@ -317,13 +327,11 @@ impl Shipper {
 
     /// The events that the store permanently refused, in chain order, from index `from`.
     pub async fn dead_letters(&self, from: usize, limit: usize) -> Result<DeadLetters, String> {
-        let inner = Arc::clone(&self.0);
-        let list = move || {
-            let letters = lock(&inner.dead_letters);
+        let list = move |letters: &mut DeadLetterFile| {
             let items = letters.list(from, limit).map_err(|error| error.to_string())?;
             Ok(DeadLetters { total: letters.len(), items })
         };
-        tokio::task::spawn_blocking(list).await.map_err(|error| error.to_string())?
+        self.0.with_dead_letters(list).await.map_err(|error| error.to_string())?
     }
 
     /// Offers all dead letters to the store again and removes those that it accepts.
@@ -331,15 +339,14 @@ impl Shipper {
         let mut replayed = Replayed::default();
         let outcome = self.replay_into(&mut replayed).await;
         if replayed.stored > 0 {
-            let inner = Arc::clone(&self.0);
-            let compact = move || lock(&inner.dead_letters).compact().map_err(|error| error.to_string());
-            tokio::task::spawn_blocking(compact).await.map_err(|error| error.to_string())??;
+            let compacted = self.0.with_dead_letters(DeadLetterFile::compact).await;
+            compacted.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         }
         outcome.map(|()| replayed)
     }
 
     async fn replay_into(&self, replayed: &mut Replayed) -> Result<(), String> {
-        const BATCH: usize = 100;
+        const BATCH: usize = 8;
         loop {
             let letters = self.dead_letters(replayed.refused, BATCH).await?.items;
             if letters.is_empty() {
@@ -348,7 +355,8 @@ impl Shipper {
             for letter in letters {
                 match self.replay(&letter).await? {
                     Ok(()) => {
-                        lock(&self.0.dead_letters).remove(&letter.position);
+                        let remove = move |letters: &mut DeadLetterFile| letters.remove(&letter.position);
+                        self.0.with_dead_letters(remove).await.map_err(|error| error.to_string())?;
                         replayed.stored += 1;
                     }
                     Err(reason) => {
@@ -377,6 +385,43 @@ impl Shipper {
 }
 
 impl Inner {
+    /// Uses the dead letters on a thread that may block. Fails only if that panics.
+    async fn with_dead_letters<T: Send + 'static>(
+        self: &Arc<Self>,
+        access: impl FnOnce(&mut DeadLetterFile) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let inner = Arc::clone(self);
+        let access = move || {
+            let mut letters = inner.dead_letters.blocking_lock();
+            let result = access(&mut letters);
+            inner.dead_letter_count.store(letters.len() as u64, Ordering::Relaxed);
+            result
+        };
+        spawn_blocking(access).await
+    }
+
+    /// Like [`Self::with_dead_letters`], for the progress.
+    async fn with_progress<T: Send + 'static>(
+        self: &Arc<Self>,
+        access: impl FnOnce(&mut ProgressFile) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let inner = Arc::clone(self);
+        spawn_blocking(move || access(&mut inner.progress.blocking_lock())).await
+    }
+
+    /// Durably binds the stream's events from this position of the journal on to a target.
+    async fn bind(
+        self: &Arc<Self>,
+        stream: &Stream,
+        from: Position,
+        events_before: u64,
+        target: &Target,
+    ) -> Result<(), String> {
+        let (stream, target) = (stream.clone(), target.clone());
+        let bound = self.with_progress(move |progress| progress.bind(&stream, from, events_before, &target)).await;
+        bound.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
     /// Reports that the store has more of a chain than the journal had at the start. The writer does not resume such a
     /// chain, so new events are fine; but the operator should know.
     fn report_beyond(&self, chain: ChainId, next: Sequence, head: Sequence) {

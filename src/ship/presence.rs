@@ -8,7 +8,7 @@
 //! requests, and for the last event that was found before. The very newest event alone would not do: it may have been
 //! stored after the loss.
 
-use super::{Inner, lock, progress::Loss};
+use super::{Inner, progress::Loss};
 use crate::{
     event::ChainPosition,
     store::{SinkError, Target},
@@ -22,13 +22,13 @@ pub(super) type Witnesses = Vec<(Target, ChainPosition)>;
 pub(super) async fn find_loss(inner: &Inner, confirmed: &[(Target, ChainPosition)]) -> Result<Option<Loss>, SinkError> {
     let identity = inner.store.identity().await?;
     let (known, mut witnesses) = {
-        let progress = lock(&inner.progress);
+        let progress = inner.progress.lock().await;
         (progress.store().cloned(), progress.held())
     };
     match known {
         Some(known) if known != identity => return Ok(Some(Loss::Replaced { found: identity })),
         Some(_) => {}
-        None => lock(&inner.progress).set_store(identity),
+        None => inner.progress.lock().await.set_store(identity),
     }
     witnesses.extend_from_slice(confirmed);
     let held = inner.store.holds(&witnesses).await?;

@@ -5,7 +5,7 @@
 //! JSON: [`Contents`]. Format 1 lacked the members with a default.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -51,7 +51,7 @@ struct Contents {
     /// The store that has confirmed; `None` if none was asked yet.
     #[serde(default)]
     store: Option<StoreId>,
-    /// At most so many events that were confirmed are now neither in the store nor in the journal.
+    /// At most so many events are neither in the store nor in the journal.
     #[serde(default)]
     missing_events: u64,
     /// The store was found to hold everything before this position of the journal.
@@ -81,9 +81,11 @@ pub(super) struct ProgressFile {
 impl ProgressFile {
     /// Reads the file. A new store begins at `begin`, the start of the journal.
     pub(super) fn open(path: &Path, begin: Position, events: u64) -> Result<Self, ProgressError> {
-        let contents = match fs::read(path) {
-            Ok(bytes) => read(path, &bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Contents {
+        let bytes =
+            files::read_if_exists(path).map_err(|source| ProgressError::Io { path: path.to_owned(), source })?;
+        let contents = match bytes {
+            Some(bytes) => read(path, &bytes)?,
+            None => Contents {
                 format: FORMAT,
                 store: None,
                 missing_events: 0,
@@ -91,7 +93,6 @@ impl ProgressFile {
                 confirmed_events: events,
                 bindings: Vec::new(),
             },
-            Err(source) => return Err(ProgressError::Io { path: path.to_owned(), source }),
         };
         Ok(Self { path: path.to_owned(), contents })
     }
@@ -106,6 +107,10 @@ impl ProgressFile {
 
     pub(super) fn missing_events(&self) -> u64 {
         self.contents.missing_events
+    }
+
+    pub(super) fn set_missing_events(&mut self, events: u64) {
+        self.contents.missing_events = events;
     }
 
     pub(super) fn confirmed(&self) -> Position {
@@ -231,6 +236,8 @@ fn read(path: &Path, bytes: &[u8]) -> Result<Contents, ProgressError> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::event::{ChainId, Sequence};
 

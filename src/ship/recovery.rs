@@ -22,9 +22,9 @@ pub async fn reconcile_chains(
     stores: &[(String, Arc<dyn EventSink>)],
 ) -> Result<(), OpenError> {
     let heads = join_all(stores.iter().map(|(name, store)| heads(name, store.as_ref(), own))).await;
-    for OwnChain { stream, state } in own {
-        let (chain, journal_ends_before) = (state.chain, state.next().0);
-        match policy::succession(chain, state.next(), &heads) {
+    for OwnChain { stream, chain, next, is_doubtful, .. } in own {
+        let journal_ends_before = next.0;
+        match policy::succession(*chain, *next, *is_doubtful, &heads) {
             Succession::Continue => {}
             Succession::FromStore(predecessor) => {
                 tracing::error!(
@@ -36,11 +36,12 @@ pub async fn reconcile_chains(
                 recovering.supersede(stream, Some(predecessor))?;
             }
             Succession::FromJournal => {
-                tracing::warn!(
-                    %chain,
-                    journal_ends_before,
-                    "a store did not answer whether it has more of the chain than the journal; a new chain continues from here"
-                );
+                let reason = if *is_doubtful {
+                    "the last run did not end in order, or the journal is damaged"
+                } else {
+                    "a store did not answer whether it has more of the chain than the journal"
+                };
+                tracing::warn!(%chain, journal_ends_before, "{reason}; a new chain continues from here");
                 recovering.supersede(stream, None)?;
             }
         }
@@ -56,7 +57,7 @@ async fn heads(name: &str, store: &dyn EventSink, own: &[OwnChain]) -> Option<Ve
             store.setup(&policy::streams()).await?;
         }
         for chain in own {
-            heads.extend(store.head(chain.state.chain).await?);
+            heads.extend(store.head(chain.chain).await?);
         }
         Ok::<_, SinkError>(heads)
     };

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inner, ProgressError, Trimmer,
+    Inner, ProgressFile, Trimmer,
     deliver::{Part, deliver},
     events_before,
     health::Attempt,
@@ -37,6 +37,9 @@ const TARGET_AGE: Duration = Duration::from_secs(5);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the store may take to be checked when the shipper ends.
 const LAST_CHECK: Duration = Duration::from_secs(2);
+/// How often damage of the journal is read again, [`DAMAGE_WAIT`] apart, before it is skipped: memory and cables fail too.
+const DAMAGE_READS: u32 = 3;
+const DAMAGE_WAIT: Duration = Duration::from_secs(2);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(10);
 /// How many units per concurrent request may be delivered or in flight behind an unfinished one. A slow unit must not
 /// leave the other requests idle, nor may a restart have to send much again.
@@ -55,6 +58,8 @@ pub(super) struct Unit {
     end: Position,
     /// Number of events ever written to the journal before `end`.
     events: u64,
+    /// Number of events that are missing in the journal before or between the parts.
+    missing: u64,
     parts: Vec<Part>,
 }
 
@@ -62,6 +67,7 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
     let confirmed = *inner.confirmed.borrow();
     let mut shipper = Loop {
         reader: Some(inner.journal.reader(confirmed)),
+        read_events: inner.confirmed_events.load(Ordering::Relaxed),
         bound_until: inner.journal.end(),
         unsure_until: inner.journal.end(),
         heads: Vec::new(),
@@ -120,6 +126,8 @@ struct Loop {
     options: LoopOptions,
     /// `None` while a thread reads.
     reader: Option<Reader>,
+    /// Number of events ever written to the journal before the reader's position, as the records so far say.
+    read_events: u64,
     /// Records before this may already have been sent to their bound targets.
     bound_until: Position,
     /// Records before this existed at the start. Their bindings may be lost, or come from an old copy of the data
@@ -148,6 +156,7 @@ struct Loop {
 struct Check {
     confirmed: Position,
     events: u64,
+    missing: u64,
     witnesses: Witnesses,
     task: JoinHandle<Result<Option<Loss>, SinkError>>,
 }
@@ -156,6 +165,7 @@ struct Check {
 struct InFlight {
     end: Position,
     events: u64,
+    missing: u64,
     received: Option<UnixMillis>,
     witnesses: Witnesses,
     task: JoinHandle<()>,
@@ -179,7 +189,9 @@ impl Loop {
             while self.should_read() {
                 self.send_next().await;
             }
-            let check_due = self.checked + CHECK_INTERVAL;
+            // A journal without room waits for nothing but the check.
+            let wait = if self.inner.writer.is_short_of_room() { Duration::ZERO } else { CHECK_INTERVAL };
+            let check_due = self.checked + wait;
             tokio::select! {
                 () = note_finished(&mut self.in_flight) => self.confirm(),
                 _ = appended.changed() => {}
@@ -213,7 +225,7 @@ impl Loop {
     async fn set_up_store(&mut self) -> Result<(), SinkError> {
         self.inner.store.setup(&self.inner.streams).await?;
         if let Some(loss) = find_loss(&self.inner, &[]).await? {
-            self.start_over(&loss);
+            self.start_over(&loss).await;
         }
         for (chain, next) in self.inner.own_chains.clone() {
             self.compare_head(chain, next).await?;
@@ -303,31 +315,45 @@ impl Loop {
     }
 
     async fn send_next(&mut self) {
-        let mut attempt = Attempt::new(&self.inner);
-        let records = loop {
-            match self.read().await {
-                Ok(records) => break records,
-                Err(error) => {
-                    attempt.report_trouble(&format!("the journal cannot be read: {error}"));
-                    attempt.wait(Some(Duration::from_secs(5))).await;
-                }
-            }
-        };
+        let records = self.read_on().await;
         let groups: Result<Vec<_>, BadRecord> = records.iter().map(|record| Group::decode(&record.payload)).collect();
         let groups = match groups {
             Ok(groups) => groups,
             Err(error) => {
-                attempt.report_trouble(&error.to_string());
+                Attempt::new(&self.inner).report_trouble(&error.to_string());
                 return std::future::pending().await;
             }
         };
         let received = oldest_received(&groups);
         self.note_oldest(received);
-        let Some(unit) = self.next_unit(&records, groups).await else { return };
-        let (end, events) = (unit.end, unit.events);
-        let witnesses = unit.parts.iter().filter_map(witness).collect();
-        let task = tokio::spawn(deliver(Arc::clone(&self.inner), unit.parts));
-        self.in_flight.push_back(InFlight { end, events, received, witnesses, task, outcome: None });
+        let Unit { end, events, missing, parts } = self.next_unit(&records, groups).await;
+        let witnesses = parts.iter().filter_map(witness).collect();
+        let task = tokio::spawn(deliver(Arc::clone(&self.inner), parts));
+        self.in_flight.push_back(InFlight { end, events, missing, received, witnesses, task, outcome: None });
+    }
+
+    /// Reads until it succeeds. What stays damaged is skipped: the events behind it must not wait for what is lost.
+    async fn read_on(&mut self) -> Vec<Record> {
+        let mut attempt = Attempt::new(&self.inner);
+        let mut damaged_reads = 0;
+        loop {
+            let error = match self.read().await {
+                Ok(records) => return records,
+                Err(error) => error,
+            };
+            attempt.report_trouble(&format!("the journal cannot be read: {error}"));
+            damaged_reads = if matches!(error, JournalError::Damaged { .. }) { damaged_reads + 1 } else { 0 };
+            if damaged_reads < DAMAGE_READS {
+                attempt.wait(Some(DAMAGE_WAIT)).await;
+                continue;
+            }
+            tracing::error!(store = self.inner.name, %error, "a damaged part of the journal is skipped; the file is kept as it is beside the journal's, with the suffix .damaged");
+            match self.with_reader(Reader::skip_damage).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => attempt.fail(&format!("damage of the journal cannot be skipped: {error}")).await,
+                None => {}
+            }
+        }
     }
 
     /// Records since when the oldest event has waited: of those in flight, or else of those read.
@@ -337,28 +363,41 @@ impl Loop {
     }
 
     async fn read(&mut self) -> Result<Vec<Record>, JournalError> {
-        let Some(mut reader) = self.reader.take() else { return Ok(Vec::new()) };
         let bytes = self.options.bulk_bytes;
-        let read = move || {
-            let records = reader.read(bytes);
-            (reader, records)
+        self.with_reader(move |reader| reader.read(bytes)).await.unwrap_or(Ok(Vec::new()))
+    }
+
+    /// Uses the reader on a thread that may block. `None` if that panicked, which starts it anew.
+    async fn with_reader<T: Send + 'static>(
+        &mut self,
+        access: impl FnOnce(&mut Reader) -> T + Send + 'static,
+    ) -> Option<T> {
+        let mut reader = self.reader.take()?;
+        let access = move || {
+            let result = access(&mut reader);
+            (reader, result)
         };
-        match tokio::task::spawn_blocking(read).await {
-            Ok((reader, records)) => {
+        match tokio::task::spawn_blocking(access).await {
+            Ok((reader, result)) => {
                 self.reader = Some(reader);
-                records
+                Some(result)
             }
             Err(_) => {
                 self.restart();
-                Ok(Vec::new())
+                None
             }
         }
     }
 
-    async fn next_unit(&mut self, records: &[Record], groups: Vec<Group>) -> Option<Unit> {
-        let mut unit = Unit { end: records.last()?.end, events: 0, parts: Vec::new() };
+    async fn next_unit(&mut self, records: &[Record], groups: Vec<Group>) -> Unit {
+        // Without a record, the reader has passed a place where records are missing.
+        let read_until = records.last().map(|record| record.end);
+        let end = read_until.or(self.reader.as_ref().map(Reader::position)).unwrap_or(*self.inner.confirmed.borrow());
+        let mut unit = Unit { end, events: self.read_events, missing: 0, parts: Vec::new() };
         for (record, group) in records.iter().zip(groups) {
+            unit.missing += group.events_before.saturating_sub(self.read_events);
             unit.events = group.events_before + group.event_count();
+            self.read_events = unit.events;
             for section in group.sections {
                 let target = self.target(&section.stream, record.begin, group.events_before).await;
                 self.compare_predecessor(&section.events).await;
@@ -379,12 +418,12 @@ impl Loop {
                 }
             }
         }
-        Some(unit)
+        unit
     }
 
     /// The target of this stream's events at this position of the journal; on disk before this returns.
     async fn target(&mut self, stream: &Stream, at: Position, events_before: u64) -> Target {
-        let bound = lock(&self.inner.progress).binding(stream, at);
+        let bound = self.inner.progress.lock().await.binding(stream, at);
         let known = self.targets.iter().find(|(known, ..)| known == stream);
         let is_fresh = known.is_some_and(|(.., asked)| asked.elapsed() < TARGET_AGE);
         if let Some(bound) = &bound
@@ -395,8 +434,8 @@ impl Loop {
         let target = self.ask_target(stream, bound.as_ref()).await;
         if bound.as_ref() != Some(&target) {
             let mut attempt = Attempt::new(&self.inner);
-            while let Err(error) = self.bind(stream, at, events_before, &target) {
-                attempt.fail(&error.to_string()).await;
+            while let Err(error) = self.inner.bind(stream, at, events_before, &target).await {
+                attempt.fail(&error).await;
             }
         }
         self.targets.retain(|(known, ..)| known != stream);
@@ -421,10 +460,6 @@ impl Loop {
         }
     }
 
-    fn bind(&self, stream: &Stream, at: Position, events_before: u64, target: &Target) -> Result<(), ProgressError> {
-        lock(&self.inner.progress).bind(stream, at, events_before, target)
-    }
-
     /// Processes the outcomes of the oldest units, up to the first unfinished one.
     fn confirm(&mut self) {
         while let Some(oldest) = self.in_flight.pop_front_if(|oldest| oldest.outcome.is_some()) {
@@ -433,10 +468,23 @@ impl Loop {
                 return self.restart();
             }
             self.witnesses.extend(oldest.witnesses);
+            self.note_missing(oldest.missing);
             self.inner.confirmed_events.store(oldest.events, Ordering::Relaxed);
             self.inner.confirmed.send_replace(oldest.end);
             self.note_oldest(None);
             self.is_saved = false;
+        }
+    }
+
+    /// Counts events that the journal lost before the store had them.
+    fn note_missing(&self, events: u64) {
+        if events > 0 {
+            self.inner.missing_events.fetch_add(events, Ordering::Relaxed);
+            tracing::error!(
+                store = self.inner.name,
+                events,
+                "events are missing in the journal that this store never received: a part of the journal was lost, or the store was not configured while others received them"
+            );
         }
     }
 
@@ -445,6 +493,7 @@ impl Loop {
         self.bound_until = self.inner.journal.end();
         self.in_flight.drain(..).for_each(|unfinished| unfinished.task.abort());
         self.reader = Some(self.inner.journal.reader(*self.inner.confirmed.borrow()));
+        self.read_events = self.inner.confirmed_events.load(Ordering::Relaxed);
     }
 
     /// Checks what the store has confirmed, unless a check is under way.
@@ -454,9 +503,10 @@ impl Loop {
         }
         let (inner, witnesses) = (Arc::clone(&self.inner), std::mem::take(&mut self.witnesses));
         let (confirmed, events) = (*inner.confirmed.borrow(), inner.confirmed_events.load(Ordering::Relaxed));
+        let missing = inner.missing_events.load(Ordering::Relaxed);
         let sought = witnesses.clone();
         let task = tokio::spawn(async move { find_loss(&inner, &sought).await });
-        self.check = Some(Check { confirmed, events, witnesses, task });
+        self.check = Some(Check { confirmed, events, missing, witnesses, task });
     }
 
     /// Records what the store was found to hold, or starts over if it has lost anything.
@@ -466,7 +516,7 @@ impl Loop {
             Ok(None) if self.is_saved => {}
             Ok(None) => self.save(check).await,
             Ok(Some(loss)) => {
-                self.start_over(&loss);
+                self.start_over(&loss).await;
                 self.prepare().await;
             }
             // Its tables or its file are gone: once they are there again, it turns out what is missing.
@@ -490,11 +540,11 @@ impl Loop {
     }
 
     /// Sends everything in the journal again, as the store has lost events that it confirmed.
-    fn start_over(&mut self, loss: &Loss) {
+    async fn start_over(&mut self, loss: &Loss) {
         let inner = Arc::clone(&self.inner);
         let begin = inner.journal.begin();
         let events = events_before(&inner.journal, begin, &inner.writer);
-        let missing = lock(&inner.progress).start_over(begin, events, loss);
+        let missing = inner.progress.lock().await.start_over(begin, events, loss);
         let sent_again = inner.writer.stats().events.saturating_sub(events);
         tracing::error!(
             store = inner.name,
@@ -517,15 +567,13 @@ impl Loop {
     }
 
     /// Writes to disk what the store was found to hold, and trims the journal behind it.
-    async fn save(&mut self, Check { confirmed, events, witnesses, .. }: Check) {
+    async fn save(&mut self, Check { confirmed, events, missing, witnesses, .. }: Check) {
         let (inner, trimmer, index) = (Arc::clone(&self.inner), Arc::clone(&self.trimmer), self.options.index);
-        let save = move || {
-            let saved = {
-                let mut progress = lock(&inner.progress);
-                witnesses.iter().for_each(|(target, position)| progress.note_held(target, *position));
-                progress.confirm(confirmed, events);
-                progress.save(inner.journal.begin())
-            };
+        let save = move |progress: &mut ProgressFile| {
+            witnesses.iter().for_each(|(target, position)| progress.note_held(target, *position));
+            progress.confirm(confirmed, events);
+            progress.set_missing_events(missing);
+            let saved = progress.save(inner.journal.begin());
             match &saved {
                 Ok(()) => trimmer.confirm(index, confirmed),
                 Err(error) => tracing::error!(store = inner.name, %error, "the progress cannot be written"),
@@ -534,7 +582,7 @@ impl Loop {
         };
         // It fails only by panicking, which the runtime has reported. Failed writes are retried; the journal is not
         // trimmed before.
-        let saved = tokio::task::spawn_blocking(save).await.unwrap_or(false);
+        let saved = self.inner.with_progress(save).await.unwrap_or(false);
         self.is_saved = saved && confirmed == *self.inner.confirmed.borrow();
     }
 

@@ -43,6 +43,10 @@ pub struct WriterHealth {
     /// Why it does not accept events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Number of acknowledged events that were missing from the journal at the start; after a crash, at least. Stores
+    /// may have them: those that lack them count them in `missing_events`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_events: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,8 +62,8 @@ pub struct StoreHealth {
     /// Events of this writer that the store has and the journal had lost at the start: the data folder is an old copy.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub beyond_journal: u64,
-    /// The greatest possible number of events that the store confirmed and that are now neither in the store nor in the
-    /// journal: the store was replaced, emptied or set back.
+    /// The greatest possible number of events that are neither in the store nor in the journal: the store was replaced,
+    /// emptied or set back, a part of the journal was lost, or the store was not configured while others received them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_events: u64,
     /// What keeps the store from making progress.

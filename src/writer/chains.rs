@@ -1,29 +1,51 @@
 //! The writer's chains, one per stream: opened with the stream's first event, resumed after a restart.
 
 use std::{
-    fs,
+    collections::HashMap,
     path::{Path, PathBuf},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 
 use super::{
     OpenError, Options,
     record::{Group, Snapshot},
 };
 use crate::{
-    event::{ChainId, LeafHash, SealedEvent, Stream, UnixMillis},
+    event::{ChainId, LeafHash, SealedEvent, Sequence, Stream, UnixMillis},
     files,
     identity::Identity,
     integrity::{Chain, ChainKeys, ChainState, Frontier, OpeningRecord, Predecessor},
     journal::Recovered,
 };
 
-/// A resumed chain, as recorded in the journal.
-#[derive(Clone, Debug)]
-pub struct OwnChain {
+/// Where a chain ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainEnd {
     pub stream: Stream,
-    pub state: ChainState,
+    pub chain: ChainId,
+    /// The sequence after the last event's.
+    pub next: Sequence,
+    /// The leaf hash of the last event, if the chain is sealed.
+    pub leaf: Option<LeafHash>,
+}
+
+impl ChainEnd {
+    fn of(stream: &Stream, chain: &Chain) -> Self {
+        let ChainState { chain: id, previous, .. } = chain.state();
+        let leaf = chain.is_sealed().then_some(*previous);
+        Self { stream: stream.clone(), chain: *id, next: chain.state().next(), leaf }
+    }
+
+    /// The last event, as the next chain's predecessor; `None` if there is none.
+    pub fn last(&self) -> Option<Predecessor> {
+        let sequence = self.next.0.checked_sub(1)?;
+        let leaf = self.leaf.map(|leaf| URL_SAFE_NO_PAD.encode(leaf.0));
+        Some(Predecessor { chain: self.chain.to_string(), leaf, seal: None, sequence })
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -48,6 +70,16 @@ pub(super) struct Chains {
     pub(super) events: u64,
 }
 
+/// The chains at the end of the journal.
+pub(super) struct RecoveredChains {
+    /// If the newest segment is damaged, these must not be continued.
+    pub(super) chains: Chains,
+    /// Where they end; behind any damage of the newest segment.
+    pub(super) ends: Vec<ChainEnd>,
+    /// Number of events that are missing between the records of the newest segment.
+    pub(super) lost_events: u64,
+}
+
 impl Chains {
     /// Resumes the chains at the end of the journal.
     pub(super) fn recover(
@@ -55,15 +87,19 @@ impl Chains {
         identity: Identity,
         options: ChainOptions,
         recovered: Recovered,
-    ) -> Result<Self, OpenError> {
-        fs::create_dir_all(folder).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
+    ) -> Result<RecoveredChains, OpenError> {
+        files::create_folder(folder).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
         let Snapshot { mut events, chains: mut states } = Snapshot::decode(recovered.snapshot)?;
+        let mut lost_events = 0;
+        let mut last = HashMap::new();
         for payload in recovered.payloads {
             let group = Group::decode(&payload.into())?;
-            events += group.event_count();
+            lost_events += group.events_before.saturating_sub(events);
+            events = group.events_before + group.event_count();
             for section in &group.sections {
                 for event in &section.events {
                     advance(&mut states, &section.stream, event, section.received);
+                    last.insert(event.position.chain, (event.position.sequence.next(), event.leaf_hash));
                 }
             }
         }
@@ -76,25 +112,35 @@ impl Chains {
             let chain = Chain::resume(&record, state, &chains.identity.seal_secret)?;
             chains.chains.push((stream, chain));
         }
-        Ok(chains)
+        let mut ends = chains.ends();
+        for end in &mut ends {
+            if let Some((next, leaf)) = last.remove(&end.chain) {
+                (end.next, end.leaf) = (next, leaf);
+            }
+        }
+        Ok(RecoveredChains { chains, ends, lost_events })
     }
 
-    pub(super) fn own(&self) -> Vec<OwnChain> {
-        self.chains
-            .iter()
-            .map(|(stream, chain)| OwnChain { stream: stream.clone(), state: chain.state().clone() })
-            .collect()
+    /// Where the chains end.
+    pub(super) fn ends(&self) -> Vec<ChainEnd> {
+        self.chains.iter().map(|(stream, chain)| ChainEnd::of(stream, chain)).collect()
+    }
+
+    pub(super) fn states(&self) -> Vec<(Stream, ChainState)> {
+        self.chains.iter().map(|(stream, chain)| (stream.clone(), chain.state().clone())).collect()
     }
 
     /// Returns the chains to their state before a record that could not be written.
-    pub(super) fn restore(&mut self, before: &[OwnChain], events: u64) {
+    pub(super) fn restore(&mut self, before: &[(Stream, ChainState)], events: u64) {
         self.events = events;
-        self.chains.retain(|(stream, _)| before.iter().any(|own| own.stream == *stream));
-        for (stream, chain) in &mut self.chains {
-            if let Some(own) = before.iter().find(|own| own.stream == *stream) {
-                chain.restore(own.state.clone());
+        let state = |stream: &Stream| before.iter().find(|(own, _)| own == stream).map(|(_, state)| state.clone());
+        self.chains.retain_mut(|(stream, chain)| match state(stream) {
+            Some(state) => {
+                chain.restore(state);
+                true
             }
-        }
+            None => false,
+        });
     }
 
     pub(super) fn snapshot(&self) -> Vec<u8> {
@@ -116,17 +162,17 @@ impl Chains {
         Ok(chain)
     }
 
-    /// Closes a stream's chain and opens a new one, whose predecessor is the event that a store holds or else the
-    /// chain's own end.
+    /// Closes a stream's chain and opens a new one with this predecessor, or the closed chain's own if that is `None`:
+    /// then the closed chain has no event.
     pub(super) fn supersede(
         &mut self,
         stream: &Stream,
-        seen: Option<Predecessor>,
+        last: Option<Predecessor>,
         now: UnixMillis,
     ) -> Result<(), OpenError> {
-        let predecessor = match (seen, self.chains.iter().find(|(own, _)| own == stream)) {
-            (Some(seen), _) => Some(seen),
-            (None, Some((_, chain))) => self.predecessor_after(chain)?,
+        let predecessor = match (last, self.chains.iter().find(|(own, _)| own == stream)) {
+            (Some(last), _) => Some(last),
+            (None, Some((_, chain))) => self.read_record(chain.state().chain)?.predecessor,
             (None, None) => None,
         };
         let chain = self.open(stream, now, predecessor)?;
@@ -145,19 +191,15 @@ impl Chains {
                 continue;
             }
             closed.push(chain.state().chain);
-            let next = self.open(&stream, now, self.predecessor_after(&chain)?)?;
+            let predecessor = match ChainEnd::of(&stream, &chain).last() {
+                Some(last) => Some(last),
+                None => self.read_record(chain.state().chain)?.predecessor,
+            };
+            let next = self.open(&stream, now, predecessor)?;
             chains.push((stream, next));
         }
         self.chains = chains;
         Ok(closed)
-    }
-
-    /// The predecessor for the successor of this chain: its last event, or its own predecessor if it is empty.
-    fn predecessor_after(&self, chain: &Chain) -> Result<Option<Predecessor>, OpenError> {
-        match chain.last() {
-            Some(last) => Ok(Some(last)),
-            None => Ok(self.read_record(chain.state().chain)?.predecessor),
-        }
     }
 
     fn open(&self, stream: &Stream, now: UnixMillis, predecessor: Option<Predecessor>) -> Result<Chain, OpenError> {
@@ -200,7 +242,7 @@ fn record_path(folder: &Path, id: ChainId) -> PathBuf {
 
 pub(super) fn read_record(folder: &Path, id: ChainId) -> Result<OpeningRecord, OpenError> {
     let path = record_path(folder, id);
-    let bytes = fs::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    let bytes = files::read(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
     serde_json::from_slice(&bytes).map_err(|error| OpenError::OpeningRecord { path, reason: error.to_string() })
 }
 

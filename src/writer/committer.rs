@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    GROUP_BYTES, Overflow, PAYLOAD_BYTES, Receipts, SealReceipt, State, SubmitError,
+    Acknowledged, GROUP_BYTES, Overflow, PAYLOAD_BYTES, Receipts, SealReceipt, State, SubmitError,
     chains::Chains,
     record::{ENTRY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
 };
@@ -61,8 +61,8 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Runs until all senders are dropped and every submission is answered.
-    pub(super) fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
+    /// Runs until all senders are dropped and every submission is answered. Returns whether the journal is in order.
+    pub(super) fn run(mut self, mut submissions: mpsc::Receiver<Submission>) -> bool {
         while let Some(first) = submissions.blocking_recv() {
             let mut bytes = first.contents.total_bytes();
             let mut group = VecDeque::from([first]);
@@ -74,6 +74,7 @@ impl Committer {
             }
             self.commit(group);
         }
+        !self.journal.is_closed()
     }
 
     fn commit(&mut self, group: VecDeque<Submission>) {
@@ -128,7 +129,7 @@ impl Committer {
     /// Seals and writes one record of waiting submissions (or one larger submission), and answers. On failure, leaves
     /// nothing behind.
     fn write(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
-        let before: Vec<_> = self.chains.own();
+        let before = self.chains.states();
         let events_before = self.chains.events;
         if let Err(reason) = self.write_records(pending) {
             // Nothing reached the journal, so the chains must forget it too.
@@ -139,7 +140,8 @@ impl Committer {
         let begin = self.journal.handle().end();
         let end = self.journal.publish();
         let events = self.chains.events - events_before;
-        self.state.count_accepted(events);
+        let (events_so_far, chains) = (self.chains.events, self.chains.ends());
+        self.state.acknowledge(Acknowledged { journal_end: end, events: events_so_far, chains });
         self.metrics.appended_events.inc_by(events);
         self.metrics.appended_bytes.inc_by(end.0 - begin.0);
         self.state.succeed();
@@ -153,7 +155,8 @@ impl Committer {
 
     /// Writes records until no submission is partly written.
     fn write_records(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
-        if self.journal.is_segment_full() {
+        self.state.record_run().map_err(|error| format!("what is acknowledged cannot be recorded: {error}"))?;
+        if self.journal.is_segment_due() {
             let snapshot = self.chains.snapshot();
             self.journal.begin_segment(&snapshot).map_err(|error| error.to_string())?;
         }

@@ -1,33 +1,37 @@
 //! Numbers, seals and journals events: every acknowledged event is on disk.
 
+mod acknowledged;
 mod chains;
 mod committer;
 mod record;
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc as sync_mpsc,
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    event::{ChainId, ChainPosition, LeafHash, Stream},
-    identity::Identity,
+    event::{ChainId, ChainPosition, LeafHash, Sequence, Stream},
+    identity::{DataFolder, Identity},
     intake::Contents,
     integrity::{ChainError, Predecessor},
-    journal::{self, Journal, JournalError, JournalHandle},
+    journal::{self, Damage, Journal, JournalError, JournalHandle},
     metrics::JournalMetrics,
     time::Clock,
 };
-pub use chains::OwnChain;
-use chains::{ChainOptions, Chains};
+use acknowledged::{Acknowledged, AcknowledgedFile};
+pub use chains::ChainEnd;
+use chains::{ChainOptions, Chains, RecoveredChains};
 use committer::{Committer, Submission};
 pub use record::{BadRecord, Group, Section};
 
@@ -72,6 +76,10 @@ pub enum OpenError {
     Journal(#[from] JournalError),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("{} has format {found}, written by a newer version", path.display())]
+    AcknowledgedFormat { path: PathBuf, found: u32 },
+    #[error("a thread cannot be started: {0}")]
+    Thread(io::Error),
     #[error("the opening record {} is not valid: {reason}", path.display())]
     OpeningRecord { path: PathBuf, reason: String },
     #[error(transparent)]
@@ -90,23 +98,64 @@ pub struct Recovering {
     chains: Chains,
     clock: Arc<dyn Clock>,
     options: Options,
-    /// Bytes cut off the journal because they were never acknowledged.
+    acknowledged: AcknowledgedFile,
+    own: Vec<OwnChain>,
+    /// What happened to the journal.
+    pub findings: Findings,
+}
+
+/// A chain that the journal ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnChain {
+    pub stream: Stream,
+    pub chain: ChainId,
+    /// The sequence after the last event's in the journal.
+    pub next: Sequence,
+    /// The last event that is known to be acknowledged, which the journal may have lost; `None` if the chain has none.
+    pub last: Option<Predecessor>,
+    /// Whether the journal may lack acknowledged events of this chain, so that it must not be continued.
+    pub is_doubtful: bool,
+}
+
+/// What became of the journal since the last run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Bytes cut off at its end, as they are no sound record.
     pub cut: u64,
+    pub damage: Vec<Damage>,
+    /// Number of acknowledged events that are missing at its end; after a crash, at least.
+    pub lost_events: u64,
+    /// Whether the last run ended without closing the journal.
+    pub is_unclosed: bool,
 }
 
 impl Recovering {
     /// Opens the journal and the chains in the data folder.
     pub fn open(
-        journal_folder: &Path,
-        chains_folder: &Path,
+        folder: &DataFolder,
         identity: Identity,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<Self, OpenError> {
-        let (journal, recovered) = Journal::open(journal_folder, options.journal)?;
-        let cut = recovered.cut;
-        let chains = Chains::recover(chains_folder, identity, ChainOptions::of(&options), recovered)?;
-        Ok(Self { journal, chains, clock, options, cut })
+        let acknowledged = AcknowledgedFile::open(&folder.path("acknowledged.json"))?;
+        let at_least = acknowledged.at_least();
+        let (journal, recovered) = Journal::open(&folder.path("journal"), options.journal, at_least.journal_end)?;
+        let (cut, damage, end) = (recovered.cut, recovered.damage.clone(), recovered.end);
+        let is_new = recovered.snapshot.is_empty() && recovered.payloads.is_empty();
+        let recovered = Chains::recover(&folder.path("chains"), identity, ChainOptions::of(&options), recovered)?;
+        let RecoveredChains { mut chains, ends, lost_events } = recovered;
+        let is_exact = acknowledged.exactly().is_some_and(|exactly| exactly.journal_end == end);
+        let findings = Findings {
+            cut,
+            damage,
+            lost_events: lost_events + at_least.events.saturating_sub(chains.events),
+            is_unclosed: acknowledged.exactly().is_none() && !is_new,
+        };
+        chains.events = chains.events.max(at_least.events);
+        let is_doubtful = !is_exact || cut > 0 || !findings.damage.is_empty();
+        let lost = if end < at_least.journal_end { at_least.chains } else { Vec::new() };
+        let own = own_chains(ends, lost, is_doubtful);
+        Ok(Self { journal, chains, clock, options, acknowledged, own, findings })
     }
 
     pub fn journal(&self) -> JournalHandle {
@@ -118,16 +167,23 @@ impl Recovering {
         self.chains.events
     }
 
-    /// The chains as recorded in the journal.
+    /// The chains that the journal ends with.
     pub fn own_chains(&self) -> Vec<OwnChain> {
-        self.chains.own()
+        self.own.clone()
     }
 
-    /// Opens a new chain for the stream. Its predecessor is `seen`, the event of the old chain that a store holds and
-    /// the journal has lost, or else the last event in the journal.
+    /// Opens a new chain for the stream. Its predecessor is `seen`, an event of the old chain that a store holds, or
+    /// else the last event that is known to be acknowledged.
     pub fn supersede(&mut self, stream: &Stream, seen: Option<Predecessor>) -> Result<(), OpenError> {
         let now = self.clock.now();
-        self.chains.supersede(stream, seen, now)?;
+        let own = self.own.iter().position(|own| own.stream == *stream).map(|at| self.own.remove(at));
+        let known = own.and_then(|own| own.last);
+        let last = match (seen, known) {
+            (Some(seen), Some(known)) if seen.sequence < known.sequence => Some(known),
+            (seen, known) => seen.or(known),
+        };
+        self.chains.supersede(stream, last, now)?;
+        self.renew_own(stream);
         // The new chain must be known after a restart even if it gets no event until then.
         let snapshot = self.chains.snapshot();
         Ok(self.journal.begin_segment(&snapshot)?)
@@ -138,18 +194,34 @@ impl Recovering {
         let now = self.clock.now();
         let closed = self.chains.switch_chaining(now)?;
         if !closed.is_empty() {
+            for stream in self.own.iter().map(|own| own.stream.clone()).collect::<Vec<_>>() {
+                self.renew_own(&stream);
+            }
             let snapshot = self.chains.snapshot();
             self.journal.begin_segment(&snapshot)?;
         }
         Ok(closed)
     }
 
-    pub fn start(self, metrics: JournalMetrics) -> io::Result<(Writer, WriterThread)> {
+    /// Takes over the stream's chain as it is now.
+    fn renew_own(&mut self, stream: &Stream) {
+        self.own.retain(|own| own.stream != *stream);
+        let ends = self.chains.ends().into_iter().filter(|end| end.stream == *stream).collect();
+        self.own.extend(own_chains(ends, Vec::new(), false));
+    }
+
+    /// Starts the writer. Doubtful chains that were not superseded are now.
+    pub fn start(mut self, metrics: JournalMetrics) -> Result<(Writer, WriterThread), OpenError> {
+        for own in self.own.clone().into_iter().filter(|own| own.is_doubtful) {
+            self.supersede(&own.stream, None)?;
+        }
         metrics.limit_bytes.set(i64::try_from(self.options.journal.max_bytes).unwrap_or(i64::MAX));
         let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
-        let state = Arc::new(State::new(self.chains.events));
-        let limit = self.options.journal.max_bytes;
         let journal = self.journal.handle();
+        let acknowledged =
+            Acknowledged { journal_end: journal.end(), events: self.chains.events, chains: self.chains.ends() };
+        let state = Arc::new(State::new(acknowledged, self.acknowledged, self.findings.lost_events));
+        let limit = self.options.journal.max_bytes;
         let chains_folder = self.chains.folder.clone();
         let committer = Committer {
             journal: self.journal,
@@ -160,20 +232,75 @@ impl Recovering {
             metrics,
             payload: Vec::with_capacity(PAYLOAD_BYTES),
         };
-        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run(receiver))?;
+        let committer = {
+            let state = Arc::clone(&state);
+            spawn("committer", move || {
+                let _guard = PanicGuard(state);
+                committer.run(receiver)
+            })?
+        };
+        let (ended, committer_ended) = sync_mpsc::channel();
+        let keeper = {
+            let state = Arc::clone(&state);
+            spawn("acknowledged", move || acknowledged::keep_current(&state, &committer_ended))?
+        };
         let sender = Arc::new(Mutex::new(Some(sender)));
-        Ok((Writer { sender, state, journal, limit, chains_folder }, WriterThread(thread)))
+        Ok((Writer { sender, state, journal, limit, chains_folder }, WriterThread { committer, keeper, ended }))
     }
 }
 
-/// The committer's thread; join it after [`Writer::close`].
-pub struct WriterThread(JoinHandle<()>);
+/// The chains that the journal ends with, and those of which it has lost everything.
+fn own_chains(ends: Vec<ChainEnd>, lost: Vec<ChainEnd>, is_doubtful: bool) -> Vec<OwnChain> {
+    let own = |end: &ChainEnd, last: &ChainEnd| OwnChain {
+        stream: end.stream.clone(),
+        chain: end.chain,
+        next: end.next,
+        last: last.last(),
+        is_doubtful,
+    };
+    let last = |end: &ChainEnd| lost.iter().find(|lost| lost.stream == end.stream).unwrap_or(end).clone();
+    let in_journal = ends.iter().map(|end| own(end, &last(end)));
+    let is_gone = |lost: &&ChainEnd| !ends.iter().any(|end| end.stream == lost.stream);
+    let gone = lost.iter().filter(is_gone).map(|lost| own(lost, lost));
+    in_journal.chain(gone).collect()
+}
+
+fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, OpenError> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(OpenError::Thread)
+}
+
+/// Reports a panic of the committer.
+struct PanicGuard(Arc<State>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail("the writer failed unexpectedly".to_owned(), true);
+            self.0.failed.cancel();
+        }
+    }
+}
+
+/// The writer's threads; join them after [`Writer::close`].
+pub struct WriterThread {
+    /// Returns whether the journal is in order.
+    committer: JoinHandle<bool>,
+    keeper: JoinHandle<()>,
+    /// Tells the keeper whether the committer has ended in order.
+    ended: sync_mpsc::Sender<bool>,
+}
 
 impl WriterThread {
-    /// Waits until every submission is on disk.
+    /// Waits until every submission is on disk, and records that nothing else was acknowledged.
     pub fn join(self) {
-        if self.0.join().is_err() {
+        let is_in_order = self.committer.join().unwrap_or_else(|_| {
             tracing::error!("the committer panicked");
+            false
+        });
+        // The keeper only ends by itself if it panicked, which is reported by the runtime.
+        let _ = self.ended.send(is_in_order);
+        if self.keeper.join().is_err() {
+            tracing::error!("the record of what was acknowledged is not up to date");
         }
     }
 }
@@ -219,7 +346,7 @@ impl Writer {
         let room = self.limit.saturating_sub(self.journal.used());
         if self.state.refused_bytes.load(Ordering::Relaxed) > room {
             return Err(format!(
-                "the journal is full: {} of {} bytes wait for a store",
+                "the journal is full: {} of {} bytes are not known to be in every store",
                 self.journal.used(),
                 self.limit
             ));
@@ -231,10 +358,21 @@ impl Writer {
             .map_or(Ok(()), |it| Err(it.reason.clone()))
     }
 
+    /// Cancelled when the committer, or a task that ships its events, has failed unexpectedly.
+    pub fn failed(&self) -> &CancellationToken {
+        &self.state.failed
+    }
+
+    /// Whether more than half of the journal's room is used.
+    pub fn is_short_of_room(&self) -> bool {
+        self.journal.used() > self.limit / 2
+    }
+
     pub fn stats(&self) -> WriterStats {
         WriterStats {
             events: self.state.events.load(Ordering::Relaxed),
             dropped: self.state.dropped.load(Ordering::Relaxed),
+            lost: self.state.lost,
             journal_bytes: self.journal.used(),
         }
     }
@@ -245,16 +383,25 @@ impl Writer {
 pub struct WriterStats {
     pub events: u64,
     pub dropped: u64,
+    /// Number of acknowledged events that were missing at the end of the journal when the process started; after a
+    /// crash, at least.
+    pub lost: u64,
     pub journal_bytes: u64,
 }
 
 /// State that the committer shares with the handles.
 struct State {
+    acknowledged: Mutex<Acknowledged>,
+    acknowledged_file: Mutex<AcknowledgedFile>,
+    /// Whether the file says that more is acknowledged in this run.
+    is_run_recorded: AtomicBool,
+    lost: u64,
     events: AtomicU64,
     dropped: AtomicU64,
     /// Bytes needed by the last submission if the journal had no room for it; else 0.
     refused_bytes: AtomicU64,
     failure: Mutex<Option<WriteFailure>>,
+    failed: CancellationToken,
 }
 
 /// Why the last write to the journal failed.
@@ -274,17 +421,40 @@ impl WriteFailure {
 }
 
 impl State {
-    fn new(events: u64) -> Self {
+    fn new(acknowledged: Acknowledged, file: AcknowledgedFile, lost: u64) -> Self {
         Self {
-            events: AtomicU64::new(events),
+            events: AtomicU64::new(acknowledged.events),
+            acknowledged: Mutex::new(acknowledged),
+            acknowledged_file: Mutex::new(file),
+            is_run_recorded: AtomicBool::new(false),
+            lost,
             dropped: AtomicU64::new(0),
             refused_bytes: AtomicU64::new(0),
             failure: Mutex::new(None),
+            failed: CancellationToken::new(),
         }
     }
 
-    fn count_accepted(&self, events: u64) {
-        self.events.fetch_add(events, Ordering::Relaxed);
+    /// To be called before the first event of a run is acknowledged.
+    fn record_run(&self) -> io::Result<()> {
+        if !self.is_run_recorded.load(Ordering::Relaxed) {
+            self.acknowledged_file().begin_run(&self.acknowledged())?;
+            self.is_run_recorded.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn acknowledged_file(&self) -> MutexGuard<'_, AcknowledgedFile> {
+        self.acknowledged_file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn acknowledged(&self) -> Acknowledged {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn acknowledge(&self, acknowledged: Acknowledged) {
+        self.events.store(acknowledged.events, Ordering::Relaxed);
+        *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = acknowledged;
     }
 
     fn count_dropped(&self, events: u64) {
@@ -326,7 +496,7 @@ pub use crate::journal::Position as JournalPosition;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The journal is full: 429; nothing was written.
-    #[error("the journal is full: {used} of {limit} bytes wait for a store")]
+    #[error("the journal is full: {used} of {limit} bytes are not known to be in every store")]
     Full { used: u64, limit: u64, retry_after: Duration },
     /// The events are larger than the whole journal may be: 413; nothing was written.
     #[error("the events need {needed} bytes in the journal, whose limit is {limit}")]

@@ -1,8 +1,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::{fs, sync::atomic::AtomicI64};
+use std::{collections::HashMap, fs, sync::atomic::AtomicI64};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -32,7 +34,7 @@ const OPTIONS: Options = Options {
 fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recovering {
     let identity = Identity::open(folder, None, clock.now()).unwrap();
     let clock: Arc<dyn Clock> = clock.clone();
-    Recovering::open(&folder.path("journal"), &folder.path("chains"), identity, clock, options).unwrap()
+    Recovering::open(folder, identity, clock, options).unwrap()
 }
 
 fn contents(count: usize, padding: usize) -> Contents {
@@ -109,7 +111,7 @@ fn each_stream_has_its_own_chain_and_receipts_keep_the_order() {
     for (index, receipt) in receipts.iter().enumerate() {
         let stream = pattern[index % 8];
         let own = chains.iter().find(|own| own.stream == streams[stream]).unwrap();
-        assert_eq!(receipt.position, ChainPosition { chain: own.state.chain, sequence: Sequence(next[stream]) });
+        assert_eq!(receipt.position, ChainPosition { chain: own.chain, sequence: Sequence(next[stream]) });
         next[stream] += 1;
     }
     let mut stored = documents(&recovering.journal());
@@ -207,7 +209,8 @@ fn chains_continue_across_restarts_segments_and_a_clock_set_back() {
     let last = integrity::open(documents.last().unwrap()).unwrap().leaf;
     assert_eq!(last.epoch, Epoch(9));
     let own = &recovering.own_chains()[0];
-    assert_eq!((own.state.next().0, own.state.previous), (210, last.hash()));
+    let leaf = Some(URL_SAFE_NO_PAD.encode(last.hash().0));
+    assert_eq!((own.next.0, own.last.as_ref().and_then(|last| last.leaf.clone())), (210, leaf));
 }
 
 #[test]
@@ -332,7 +335,7 @@ fn a_wrong_secret_is_reported() {
     let other = folder.path("other.secret");
     std::fs::write(&other, [200; 40]).unwrap();
     let identity = Identity::open(&folder, Some(&other), UnixMillis(0)).unwrap();
-    let opened = Recovering::open(&folder.path("journal"), &folder.path("chains"), identity, clock, OPTIONS);
+    let opened = Recovering::open(&folder, identity, clock, OPTIONS);
     assert!(matches!(opened.err(), Some(OpenError::Chain(ChainError::WrongSecret { .. }))));
 }
 
@@ -381,10 +384,212 @@ fn switched_chains_stay_switched_after_a_restart_without_events() {
     assert_eq!(open(&folder, &clock, OPTIONS).switch_chaining().unwrap(), [unsealed.position.chain]);
     let mut recovering = open(&folder, &clock, unchained);
     assert_eq!(recovering.switch_chaining().unwrap().len(), 1);
-    let last = recovering.own_chains()[0].state.chain;
+    let last = recovering.own_chains()[0].chain;
     let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
     let predecessor = writer.predecessor(last).unwrap().unwrap();
     assert_eq!((predecessor.chain, predecessor.sequence), (unsealed.position.chain.to_string(), 3));
     writer.close();
     thread.join();
+}
+
+/// Ends a run: in order, or as a kill does.
+fn end(writer: &Writer, thread: WriterThread, in_order: bool) {
+    writer.close();
+    let WriterThread { committer, keeper, ended } = thread;
+    let is_in_order = committer.join().unwrap();
+    if in_order {
+        ended.send(is_in_order).unwrap();
+    }
+    drop(ended);
+    keeper.join().unwrap();
+}
+
+fn newest_segment(folder: &DataFolder) -> PathBuf {
+    let files = fs::read_dir(folder.path("journal")).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "journal")).max().unwrap()
+}
+
+#[test]
+fn a_run_that_did_not_end_in_order_is_followed_by_a_new_chain() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let mut last: Option<SealReceipt> = None;
+    for in_order in [true, false, true] {
+        let recovering = open(&folder, &clock, OPTIONS);
+        assert_eq!(recovering.findings, Findings::default());
+        let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+        let receipts = runtime().block_on(writer.submit(contents(3, 0))).unwrap().receipts;
+        let continues = last.is_none_or(|last| last.position.chain == receipts[0].position.chain);
+        assert!(continues, "after an orderly end");
+        last = receipts.last().copied();
+        end(&writer, thread, in_order);
+        if !in_order {
+            break;
+        }
+    }
+    let recovering = open(&folder, &clock, OPTIONS);
+    assert_eq!(recovering.findings, Findings { is_unclosed: true, ..Findings::default() });
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    let next = runtime().block_on(writer.submit(contents(1, 0))).unwrap().receipts[0];
+    let (before, next) = (last.unwrap(), next.position);
+    assert_eq!(next.sequence, Sequence(0));
+    let predecessor = writer.predecessor(next.chain).unwrap().unwrap();
+    let leaf = before.leaf_hash.map(|leaf| URL_SAFE_NO_PAD.encode(leaf.0));
+    assert_eq!((predecessor.chain, predecessor.sequence), (before.position.chain.to_string(), 5));
+    assert_eq!(predecessor.leaf, leaf);
+    end(&writer, thread, true);
+    let events = documents(&open(&folder, &clock, OPTIONS).journal());
+    assert_eq!(events.len(), 7);
+    verify(&events, &folder);
+}
+
+#[test]
+fn events_that_the_journal_lost_are_counted_and_named_by_the_next_chain() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    for (round, what) in ["a byte", "the newest segment", "the journal"].into_iter().enumerate() {
+        let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
+        let submit = |count| runtime().block_on(writer.submit(contents(count, 0))).unwrap().receipts;
+        submit(2);
+        let last = submit(3).last().copied().unwrap();
+        let events = writer.stats().events;
+        end(&writer, thread, true);
+        let newest = newest_segment(&folder);
+        let lost = match round {
+            0 => {
+                let mut bytes = fs::read(&newest).unwrap();
+                *bytes.last_mut().unwrap() ^= 1;
+                fs::write(&newest, bytes).unwrap();
+                3
+            }
+            1 => {
+                fs::remove_file(&newest).unwrap();
+                5
+            }
+            _ => {
+                fs::remove_dir_all(folder.path("journal")).unwrap();
+                events
+            }
+        };
+        let recovering = open(&folder, &clock, OPTIONS);
+        assert_eq!(recovering.findings.lost_events, lost, "{what}");
+        assert_eq!(recovering.events(), events, "{what}: their numbers are not given out again");
+        let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+        assert_eq!(writer.stats().lost, lost, "{what}");
+        let next = runtime().block_on(writer.submit(contents(1, 0))).unwrap().receipts[0].position;
+        assert_eq!(next.sequence, Sequence(0), "{what}");
+        let predecessor = writer.predecessor(next.chain).unwrap().unwrap();
+        let named = (predecessor.chain, predecessor.sequence, predecessor.leaf);
+        let leaf = last.leaf_hash.map(|leaf| URL_SAFE_NO_PAD.encode(leaf.0));
+        assert_eq!(named, (last.position.chain.to_string(), last.position.sequence.0, leaf), "{what}");
+        end(&writer, thread, true);
+        assert_eq!(open(&folder, &clock, OPTIONS).findings.lost_events, 0, "{what}: it is told once");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Log(usize),
+    Restart {
+        in_order: bool,
+    },
+    /// Cuts this fraction off the newest segment's file.
+    Cut(f64),
+    /// Flips a bit at this fraction of the newest segment's records.
+    Flip(f64),
+    RemoveNewest,
+    RemoveAll,
+    Trim,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1..9usize).prop_map(Step::Log),
+        2 => any::<bool>().prop_map(|in_order| Step::Restart { in_order }),
+        1 => (0.0..1.0f64).prop_map(Step::Cut),
+        1 => (0.0..1.0f64).prop_map(Step::Flip),
+        1 => Just(Step::RemoveNewest),
+        1 => Just(Step::RemoveAll),
+        1 => Just(Step::Trim),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever happens to the journal's files, no position is used twice, the events that remain are those that were
+    /// acknowledged, and none is gone but for damage.
+    #[test]
+    fn acknowledged_events_stay_and_no_position_is_used_twice(steps in prop::collection::vec(any_step(), 1..14)) {
+        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = DataFolder::open(root.path()).unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(0)));
+        let options = Options { journal: journal::Options { max_bytes: 1 << 20, segment_bytes: 3000 }, ..OPTIONS };
+        let mut acknowledged: HashMap<ChainPosition, Option<LeafHash>> = HashMap::new();
+        let (mut is_whole, mut trimmed) = (true, false);
+        let (mut writer, mut thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
+        for step in steps {
+            match step {
+                Step::Log(count) => {
+                    for receipt in runtime().block_on(writer.submit(contents(count, 50))).unwrap().receipts {
+                        let before = acknowledged.insert(receipt.position, receipt.leaf_hash);
+                        prop_assert_eq!(before, None, "{} was used twice", receipt.position);
+                    }
+                    continue;
+                }
+                Step::Trim => {
+                    writer.journal.trim(writer.journal.end()).unwrap();
+                    trimmed = true;
+                    continue;
+                }
+                _ => {}
+            }
+            let in_order = match step {
+                Step::Restart { in_order } => in_order,
+                _ => acknowledged.len() % 2 == 0,
+            };
+            end(&writer, thread, in_order);
+            let newest = newest_segment(&folder);
+            let mut bytes = fs::read(&newest).unwrap();
+            let records_at = 24 + u32::from_be_bytes(bytes[16..20].try_into().unwrap()) as usize;
+            let records = bytes.len() - records_at;
+            match step {
+                Step::Cut(fraction) => {
+                    fs::write(&newest, &bytes[..records_at + (records as f64 * fraction) as usize]).unwrap();
+                }
+                Step::Flip(fraction) if records > 0 => {
+                    bytes[records_at + (records as f64 * fraction) as usize] ^= 4;
+                    fs::write(&newest, bytes).unwrap();
+                }
+                Step::RemoveNewest => fs::remove_file(&newest).unwrap(),
+                Step::RemoveAll => fs::remove_dir_all(folder.path("journal")).unwrap(),
+                _ => {}
+            }
+            is_whole &= matches!(step, Step::Restart { .. }) || (records == 0 && !matches!(step, Step::RemoveAll));
+            (writer, thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
+        }
+        let mut reader = writer.journal.reader(Position(0));
+        let mut found = 0;
+        while reader.position() < writer.journal.end() {
+            let records = match reader.read(1 << 20) {
+                Ok(records) => records,
+                Err(JournalError::Damaged { .. }) => {
+                    prop_assert!(!is_whole);
+                    reader.skip_damage().unwrap();
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            };
+            for section in records.iter().flat_map(|record| Group::decode(&record.payload).unwrap().sections) {
+                for event in section.events {
+                    prop_assert_eq!(acknowledged.get(&event.position), Some(&event.leaf_hash));
+                    found += 1;
+                }
+            }
+        }
+        prop_assert!(!is_whole || trimmed || found == acknowledged.len());
+        end(&writer, thread, true);
+    }
 }

@@ -58,8 +58,7 @@ fn main() {
         epoch_ms: 3_600_000,
         chaining: true,
     };
-    let recovering =
-        Recovering::open(&folder.path("journal"), &folder.path("chains"), identity, clock, options).unwrap();
+    let recovering = Recovering::open(&folder, identity, clock, options).unwrap();
     let journal = recovering.journal();
     let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

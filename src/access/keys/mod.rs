@@ -141,10 +141,9 @@ impl Keys {
     /// Reads the keys of this data folder; creates the folder and the admin key if there are no keys yet.
     pub fn open(data_dir: &Path, now: UnixMillis) -> Result<Self, KeysError> {
         let path = data_dir.join(KEYS_FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(data_dir, &path, now)?,
-            Err(source) => return Err(KeysError::io(&path, "read", source)),
+        let bytes = match files::read_if_exists(&path).map_err(|source| KeysError::io(&path, "read", source))? {
+            Some(bytes) => bytes,
+            None => create(data_dir, &path, now)?,
         };
         warn_if_exposed(&path);
         warn_if_exposed(&data_dir.join(ADMIN_FILE));
@@ -244,7 +243,7 @@ fn check_new(new: &NewKey, now: UnixMillis) -> Result<(), ChangeError> {
 /// Writes the key's text to disk before its hash: a crash in between leads to a new key at the next start, never to a
 /// log that nobody can access.
 fn create(data_dir: &Path, path: &Path, now: UnixMillis) -> Result<Vec<u8>, KeysError> {
-    fs::create_dir_all(data_dir).map_err(|source| KeysError::io(data_dir, "created", source))?;
+    files::create_folder(data_dir).map_err(|source| KeysError::io(data_dir, "created", source))?;
     let admin = data_dir.join(ADMIN_FILE);
     let text = random_key()?;
     let line = Zeroizing::new(format!("{}\n", text.as_str()));

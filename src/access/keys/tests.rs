@@ -258,3 +258,34 @@ fn grants_are_kept_as_they_were_given() {
     let kept = open(folder.path()).list().pop().unwrap().grants;
     assert_eq!(kept.iter().map(Grant::text).collect::<Vec<_>>(), texts);
 }
+
+#[test]
+fn whichever_system_call_fails_the_next_start_knows_the_keys_that_were_acknowledged() {
+    for before in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("above").join("data");
+        let fault = files::faults::OneFault::after(before, folder.path());
+        let keys = match Keys::open(&data, NOW) {
+            Ok(keys) => keys,
+            Err(_) => open(&data),
+        };
+        let names = ["a", "b", "c"];
+        let created: Vec<_> = names.iter().map(|name| keys.create(new(name, Role::Writer), &admin(), NOW)).collect();
+        let revoked = keys.revoke("b").is_ok();
+        let failed = fault.failed();
+        drop(fault);
+        let again = open(&data);
+        assert!(name_of(&again, &admin_key(&data)).is_some(), "{failed:?}");
+        for (name, created) in names.iter().zip(&created) {
+            let Ok((_, text)) = created else { continue };
+            let is_revoked = *name == "b" && revoked;
+            assert!(name_of(&again, text.expose()).is_some() != is_revoked || *name == "b", "{failed:?}: {name}");
+            assert!(!is_revoked || name_of(&again, text.expose()).is_none(), "{failed:?}: {name} is revoked");
+        }
+        again.create(new("d", Role::Writer), &admin(), NOW).unwrap();
+        if failed.is_none() {
+            assert!(before > 20, "{before}");
+            break;
+        }
+    }
+}

@@ -42,7 +42,8 @@ async fn ready(State(shared): State<Arc<Shared>>, caller: Option<Extension<Calle
     let stores: Vec<_> = shared.services.stores.iter().map(|(name, shipper)| state(name, shipper.progress())).collect();
     let status = overall(&writer, &stores);
     let code = if writer.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let writer = WriterHealth { accepting: writer.is_ok(), reason: writer.err() };
+    let lost_events = shared.services.writer.stats().lost;
+    let writer = WriterHealth { accepting: writer.is_ok(), reason: writer.err(), lost_events };
     let may_see = caller.is_some_and(|Extension(caller)| caller.principal.check(Permission::Monitor, None).is_ok());
     let (writer, stores) = may_see.then_some((writer, stores)).unzip();
     answer::json(code, &ReadyAnswer { status, writer, stores })

@@ -32,14 +32,14 @@ async fn scrape(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> 
     for (name, shipper) in &shared.services.stores {
         show(&metrics.store(name), &shipper.progress());
     }
-    let journal_bytes = shared.services.writer.stats().journal_bytes;
-    metrics.journal.used_bytes.set(i64::try_from(journal_bytes).unwrap_or(i64::MAX));
+    let writer = shared.services.writer.stats();
+    metrics.journal.used_bytes.set(gauge(writer.journal_bytes));
+    metrics.journal.lost_events.set(gauge(writer.lost));
     let text = metrics.render().map_err(|error| Failure::internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 
 fn show(metrics: &StoreMetrics, progress: &Progress) {
-    let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     metrics.behind_events.set(gauge(progress.behind_events));
     metrics.behind_bytes.set(gauge(progress.behind_bytes));
     metrics.behind_seconds.set(progress.behind_for.unwrap_or_default().as_secs_f64());
@@ -47,4 +47,8 @@ fn show(metrics: &StoreMetrics, progress: &Progress) {
     metrics.beyond_journal.set(gauge(progress.beyond_journal));
     metrics.missing_events.set(gauge(progress.missing_events));
     metrics.trouble.set(i64::from(progress.trouble.is_some()));
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -257,8 +257,7 @@ fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {
         epoch_ms: 86_400_000,
         chaining: true,
     };
-    let (journal, chains) = (data.path("journal"), data.path("chains"));
-    let recovering = Recovering::open(&journal, &chains, identity, Arc::new(Fixed), options).unwrap();
+    let recovering = Recovering::open(&data, identity, Arc::new(Fixed), options).unwrap();
     let trimmer = Trimmer::new(recovering.journal(), 2);
     (recovering.start(metrics.journal.clone()).unwrap().0, trimmer)
 }

@@ -1,6 +1,7 @@
 //! A store that no longer has what it confirmed.
 
 use super::*;
+use crate::files;
 
 const MESSAGES: [&str; 4] = ["one", "two", "three", "four"];
 
@@ -92,6 +93,50 @@ async fn the_journal_keeps_what_was_confirmed_since_the_last_check() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(shipper.progress().missing_events, 0);
+    shutdown.cancel();
+    task.join().await;
+    fixture.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_journal_lost_is_skipped_and_counted_for_a_store_that_never_had_it() {
+    let fixture = Fixture::new(1);
+    let store = Arc::new(Scripted { is_away: AtomicBool::new(true), ..Scripted::new(Vec::new()) });
+    let shutdown = CancellationToken::new();
+    let (_, task) = fixture.ship("s", &store, &shutdown);
+    for _ in 0..16 {
+        fixture.log(&MESSAGES).await;
+    }
+    shutdown.cancel();
+    task.join().await;
+    let folder = fixture.folder.path("journal");
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = names.filter(|path| path.extension().is_some_and(|kind| kind == "journal")).collect();
+    segments.sort();
+    assert!(segments.len() > 6, "{segments:?}");
+    // The oldest and one in the middle are gone, and one has a damaged record.
+    std::fs::remove_file(&segments[0]).unwrap();
+    std::fs::remove_file(&segments[4]).unwrap();
+    let mut bytes = std::fs::read(&segments[2]).unwrap();
+    let records_at = 24 + u32::from_be_bytes(bytes[16..20].try_into().unwrap()) as usize;
+    bytes[records_at + 500] ^= 1;
+    std::fs::write(&segments[2], bytes).unwrap();
+
+    let fixture = fixture.restarted();
+    store.is_away.store(false, Ordering::Relaxed);
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    let last = fixture.log(&MESSAGES).await;
+    assert!(shipper.wait_stored(last.end, FOREVER).await, "{:?}", shipper.progress());
+    let missing = shipper.progress().missing_events;
+    assert_eq!(missing + store.memory.len() as u64, 68, "each is there or counted");
+    assert!((12..=40).contains(&missing), "{missing}");
+    assert!(files::with_suffix(&segments[2], ".damaged").exists(), "an investigator finds it");
+    shutdown.cancel();
+    task.join().await;
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    assert_eq!(shipper.progress().missing_events, missing, "until the operator clears it");
     shutdown.cancel();
     task.join().await;
     fixture.finish();

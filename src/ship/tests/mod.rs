@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod faults;
 mod losses;
 mod refusals;
 mod targets;
@@ -228,7 +229,18 @@ struct Fixture {
 
 impl Fixture {
     fn new(stores: usize) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap(), stores)
+    }
+
+    /// The same folder after an orderly end of the writer.
+    fn restarted(self) -> Self {
+        self.writer.close();
+        self.thread.join();
+        drop(self.folder);
+        Self::of(self.root, self.trimmer.shippers)
+    }
+
+    fn of(root: tempfile::TempDir, stores: usize) -> Self {
         let folder = DataFolder::open(root.path()).unwrap();
         let identity = Identity::open(&folder, None, UnixMillis(0)).unwrap();
         let options = writer::Options {
@@ -237,8 +249,7 @@ impl Fixture {
             epoch_ms: 1000,
             chaining: true,
         };
-        let paths = (folder.path("journal"), folder.path("chains"));
-        let recovering = Recovering::open(&paths.0, &paths.1, identity, Arc::new(SystemClock), options).unwrap();
+        let recovering = Recovering::open(&folder, identity, Arc::new(SystemClock), options).unwrap();
         let trimmer = Trimmer::new(recovering.journal(), stores);
         let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
         Self { root, folder, writer, thread, trimmer }
