@@ -180,6 +180,9 @@ impl Recovering {
         let known = own.and_then(|own| own.last);
         let last = match (seen, known) {
             (Some(seen), Some(known)) if seen.sequence < known.sequence => Some(known),
+            (Some(seen), Some(known)) if seen.sequence == known.sequence => {
+                Some(Predecessor { seal: seen.seal, ..known })
+            }
             (seen, known) => seen.or(known),
         };
         self.chains.supersede(stream, last, now)?;
