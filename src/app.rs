@@ -31,6 +31,7 @@ use crate::{
     policy,
     read::{self, Reader},
     reserved::LIFECYCLE_PROVIDER,
+    server_file::{ServerAddress, ServerFile},
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
     store::{self, EventIndex, EventSink, Store},
     time::{Clock, SystemClock},
@@ -99,9 +100,14 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     service.log_own_event(STARTING).await;
     let server = &config.server;
     let files = raise_file_limit();
+    let here = ServerAddress::new(address, server.tls.cert_file.as_deref());
+    // Commands can do without it, and on a full disk it cannot be written.
+    let listening = ServerFile::create(&config.data_dir, &here).inspect_err(
+        |error| tracing::warn!(%error, "commands will not find this server: server.json cannot be written"),
+    );
     tracing::info!(%address, tls = tls.is_some(), data_dir = %config.data_dir.display(), "accepting events");
     if service.is_first_start {
-        tracing::info!("try it: {}", first_commands(&config, address));
+        tracing::info!("try it: {}", first_commands(&config.data_dir, &here));
     }
     let connections = http::Connections {
         max: most_connections(files),
@@ -121,11 +127,14 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         tokio::spawn(async move { shutdown.run_until_cancelled(tls.watch(CERTIFICATE_INTERVAL)).await });
     }
     let failed = service.writer.failed().clone();
-    let stopped = async {
+    let has_failed = failed.clone();
+    let stopped = async move {
         tokio::select! {
             () = stop.received() => {}
-            () = failed.cancelled() => {}
+            () = has_failed.cancelled() => {}
         }
+        // While the address is still ours.
+        drop(listening);
         stopping.cancel();
     };
     http::serve(listener, tls, router, stopped, connections, per_address).await;
@@ -380,18 +389,14 @@ fn open_tls(config: &Config) -> Result<Option<Arc<http::Tls>>, AppError> {
 }
 
 /// Commands for a first user to try in another terminal, in the same folder.
-fn first_commands(config: &Config, address: SocketAddr) -> String {
-    let certificate = config.server.tls.cert_file.as_ref();
-    let is_usual =
-        config.data_dir == Path::new("annals-data") && address.to_string() == "127.0.0.1:6780" && certificate.is_none();
-    let server = if is_usual {
-        String::new()
-    } else {
-        let scheme = if certificate.is_some() { "https" } else { "http" };
-        let ca_file = certificate.map(|file| format!(" --ca-file {}", file.display())).unwrap_or_default();
-        let key_file = config.data_dir.join("admin.key");
-        format!(" --url {scheme}://{address}{ca_file} --key-file {}", key_file.display())
-    };
+fn first_commands(data_dir: &Path, here: &ServerAddress) -> String {
+    let mut server = String::new();
+    if data_dir != Path::new("annals-data") {
+        server = format!(" --data-dir {}", data_dir.display());
+    }
+    if !here.is_private() {
+        server += &format!(" --key-file {}", data_dir.join("admin.key").display());
+    }
     let event = "--register --provider demo --action try --object demo:1 --message hello --wait-for stored";
     format!("annals log{server} {event} && annals find{server} demo 1")
 }

@@ -67,6 +67,8 @@ pub mod reserved;
 #[cfg(feature = "server")]
 pub mod schema;
 #[cfg(feature = "server")]
+pub mod server_file;
+#[cfg(feature = "server")]
 pub mod ship;
 #[cfg(feature = "server")]
 pub mod store;

@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,21 +11,28 @@ use crate::{
     client::{Api, Endpoint},
     config::Config,
     event::Space,
+    server_file::running_server,
     units::{Secret, parse_duration},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The address of a server with the default configuration, for those who name a key but cannot read the data folder.
+const USUAL_URL: &str = "http://127.0.0.1:6780";
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
-    /// The server's address
-    #[arg(long, env = "ANNALS_URL", default_value = "http://127.0.0.1:6780")]
-    url: String,
-    /// A file with the API key; by default ANNALS_API_KEY in the environment is used, or for a server on this machine
-    /// `admin.key` in the data folder
+    /// The server's address; by default that of the server that runs on the data folder
+    #[arg(long, env = "ANNALS_URL", hide_env_values = true)]
+    url: Option<String>,
+    /// A file with the API key; by default ANNALS_API_KEY in the environment is used, or else `admin.key` in the data
+    /// folder, which is only sent to the server that runs on this folder
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// The data folder of a server on this machine; by default that of the configuration
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
     /// The space; by default the default space
     #[arg(long, value_name = "NAME")]
     pub(super) space: Option<String>,
@@ -34,9 +40,25 @@ pub(super) struct ConnectionArgs {
     /// make the server wait for a store
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
-    /// A PEM file with the authorities that may have signed the server's certificate
-    #[arg(long, value_name = "FILE")]
+    /// A PEM file with the authorities that may have signed the server's certificate; by default the certificate itself,
+    /// if the server runs on the data folder
+    #[arg(long, value_name = "FILE", env = "ANNALS_CA_FILE", hide_env_values = true)]
     ca_file: Option<PathBuf>,
+}
+
+/// A server, and the key for it.
+struct Target {
+    url: String,
+    api_key: Option<Secret>,
+    cert_file: Option<PathBuf>,
+    /// The data folder that the key is from, if it was not named.
+    key_of: Option<PathBuf>,
+}
+
+impl Target {
+    fn named(url: String, api_key: Option<Secret>) -> Self {
+        Self { url, api_key, cert_file: None, key_of: None }
+    }
 }
 
 impl ConnectionArgs {
@@ -46,15 +68,24 @@ impl ConnectionArgs {
 
     /// Connects with this default timeout.
     pub(super) fn connect_for(&self, usual_timeout: Duration) -> Result<Api, CliError> {
+        let Target { url, api_key, cert_file, key_of } = self.target()?;
         let read = |path: &PathBuf| fs::read(path).map_err(|error| unreadable(path, &error));
         let endpoint = Endpoint {
-            url: self.url.clone(),
-            api_key: self.api_key()?,
+            url: url.clone(),
+            api_key,
             space: self.parse_space()?,
             timeout: self.timeout.unwrap_or(usual_timeout),
-            ca_pem: self.ca_file.as_ref().map(read).transpose()?,
+            ca_pem: self.ca_file.as_ref().or(cert_file.as_ref()).map(read).transpose()?,
         };
-        Ok(Api::new(&endpoint)?)
+        let api = Api::new(&endpoint)?;
+        Ok(match key_of {
+            None => api,
+            Some(data_dir) => api.guarded(move || match running_server(&data_dir) {
+                Ok(Some(server)) if server.url() == url => Ok(()),
+                Ok(_) => Err(format!("the server that ran on {} has stopped", data_dir.display())),
+                Err(error) => Err(format!("{}: {error}", data_dir.display())),
+            }),
+        })
     }
 
     /// Returns `None` for the default space.
@@ -63,29 +94,59 @@ impl ConnectionArgs {
         Ok(parsed.flatten())
     }
 
-    fn api_key(&self) -> Result<Option<Secret>, CliError> {
+    /// Finds the server. The key of a data folder only goes to the server that runs on this folder; a key that was named
+    /// goes to any server.
+    fn target(&self) -> Result<Target, CliError> {
+        let named_key = self.named_key()?;
+        let named_url = self.url.as_deref().filter(|url| !url.is_empty());
+        let data_dir = self.data_dir()?;
+        let running = running_server(&data_dir);
+        if let Ok(Some(server)) = &running
+            && named_url.is_none_or(|url| is_same_address(url, &server.url()))
+        {
+            let target = Target { cert_file: server.cert_file.clone(), ..Target::named(server.url(), named_key) };
+            if target.api_key.is_some() || !server.is_private() {
+                return Ok(target);
+            }
+            let own_key = read_key(&data_dir.join("admin.key")).ok().flatten();
+            return Ok(Target { key_of: own_key.is_some().then_some(data_dir), api_key: own_key, ..target });
+        }
+        let reason = match (named_url, &named_key, running) {
+            (None, None, Ok(_)) => format!("no server runs on the data folder {}", data_dir.display()),
+            (None, None, Err(error)) => format!("the server of {} cannot be found: {error}", data_dir.display()),
+            (Some(_), ..) | (_, Some(_), _) => {
+                return Ok(Target::named(named_url.unwrap_or(USUAL_URL).to_owned(), named_key));
+            }
+        };
+        Err(CliError::server(reason).with_advice(
+            "start it with `annals serve`, or name another folder with --data-dir, or a server with --url and --key-file",
+        ))
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, CliError> {
+        let configured = || Config::data_dir_of(&SettingsArgs::of_environment().sources());
+        let data_dir = self.data_dir.clone().or_else(configured);
+        data_dir.ok_or_else(|| CliError::local("the data_dir of the configuration is not a path"))
+    }
+
+    fn named_key(&self) -> Result<Option<Secret>, CliError> {
         if let Some(path) = &self.key_file {
             let key = read_key(path).map_err(|error| unreadable(path, &error))?;
             return key.ok_or_else(|| CliError::local(format!("{}: it contains no key", path.display()))).map(Some);
         }
         // Not a clap argument, because clap would print its value in help texts and errors.
-        if let Some(key) = std::env::var("ANNALS_API_KEY").ok().filter(|key| !key.trim().is_empty()) {
-            return Ok(Some(Secret::new(key.trim())));
-        }
-        if !is_on_this_machine(&self.url) {
-            return Ok(None);
-        }
-        // A convenience: users who cannot read the data folder have to name a key.
-        let Some(data_dir) = Config::data_dir_of(&SettingsArgs::of_environment().sources()) else { return Ok(None) };
-        Ok(read_key(&data_dir.join("admin.key")).ok().flatten())
+        let key = std::env::var("ANNALS_API_KEY").ok();
+        Ok(key.filter(|key| !key.trim().is_empty()).map(|key| Secret::new(key.trim())))
     }
 }
 
-/// Whether the server is on this machine. By default the local admin key is never sent to another one.
-fn is_on_this_machine(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Whether both are the same URL, as in `http://127.0.0.1:80` and `http://127.0.0.1/`. Two names of one address are not:
+/// other programs may answer at one of them.
+fn is_same_address(one: &str, other: &str) -> bool {
+    match (reqwest::Url::parse(one), reqwest::Url::parse(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
 }
 
 /// Returns the first line of the file that is neither empty nor a comment.
@@ -105,15 +166,23 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_on_this_machine;
+    use super::is_same_address;
 
     #[test]
-    fn the_local_key_goes_to_this_machine_only() {
-        for url in ["http://127.0.0.1:6780", "http://localhost", "https://[::1]:1/x", "http://127.9.9.9"] {
-            assert!(is_on_this_machine(url), "{url}");
-        }
-        for url in ["http://10.0.0.1", "http://localhost.example.org", "http://127.0.0.1@example.org", "nonsense"] {
-            assert!(!is_on_this_machine(url), "{url}");
+    fn an_address_is_the_same_only_if_nobody_else_can_answer_there() {
+        let server = "http://127.0.0.1:6780";
+        assert!(["http://127.0.0.1:6780", "http://127.0.0.1:6780/"].iter().all(|url| is_same_address(url, server)));
+        for url in [
+            "http://localhost:6780",
+            "http://127.0.0.2:6780",
+            "http://[::1]:6780",
+            "http://127.0.0.1:6781",
+            "https://127.0.0.1:6780",
+            "http://127.0.0.1:6780@example.org",
+            "http://127.0.0.1:6780.example.org",
+            "nonsense",
+        ] {
+            assert!(!is_same_address(url, server), "{url}");
         }
     }
 }

@@ -179,14 +179,17 @@ impl From<ApiError> for CliError {
     fn from(error: ApiError) -> Self {
         let advice = match &error {
             ApiError::Endpoint(_) => return Self::local(error),
-            ApiError::Unreachable { .. } => "start the server with `annals serve`, or name another with --url",
+            ApiError::Unreachable { .. } => {
+                "start the server with `annals serve`, or name another with --url and its key with --key-file"
+            }
             ApiError::AnswerLost { .. } => "allow more time with --timeout",
             ApiError::BrokenOff { .. } => {
                 return Self::incomplete(error).with_advice("the result is incomplete; start again");
             }
             ApiError::Busy { .. } => "try again later; `/readyz` and `/metrics` of the server show the reason",
             ApiError::Refused { status: 401 | 403, .. } => {
-                "use a key with this permission, by --key-file or in the environment as ANNALS_API_KEY"
+                "use a key with this permission, by --key-file or in the environment as ANNALS_API_KEY; the key of a data folder \
+                 is only sent to the server that runs on the folder, without --url"
             }
             ApiError::Refused { status: 404, .. } => {
                 "check --url, --space and the names; a key does not find what it may not see"

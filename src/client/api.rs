@@ -1,6 +1,6 @@
 //! The HTTP contract from the caller's side: one method per endpoint, one request per call, no retries.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, Url, header};
@@ -30,6 +30,16 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// PEM of certificate authorities to trust besides the public ones.
     pub ca_pem: Option<Vec<u8>>,
+}
+
+/// Returns why nothing may be sent to the server any more, if so.
+#[derive(Clone)]
+struct Guard(Arc<dyn Fn() -> Result<(), String> + Send + Sync>);
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Guard")
+    }
 }
 
 /// Why a request failed, with one variant for each way to react.
@@ -66,6 +76,7 @@ pub struct Api {
     pub(super) timeout: Duration,
     space: Option<Space>,
     api_key: Option<header::HeaderValue>,
+    guard: Option<Guard>,
 }
 
 /// When the server answers a request that logs events.
@@ -95,7 +106,14 @@ impl Api {
         }
         let http = http.build().map_err(|error| ApiError::Endpoint(cause(&error)))?;
         let api_key = endpoint.api_key.as_ref().map(key_header).transpose()?;
-        Ok(Self { http, base, timeout: endpoint.timeout, space: endpoint.space.clone(), api_key })
+        Ok(Self { http, base, timeout: endpoint.timeout, space: endpoint.space.clone(), api_key, guard: None })
+    }
+
+    /// Runs this check before each request, which is not sent if it fails. A key may be meant for one server only, while
+    /// an address can change hands.
+    #[must_use]
+    pub fn guarded(self, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self { guard: Some(Guard(Arc::new(check))), ..self }
     }
 
     /// Logs `events` events, one JSON object per line.
@@ -200,6 +218,9 @@ impl Api {
 
     /// Sends the request and waits for the headers of the answer.
     pub(super) async fn begin(&self, request: reqwest::RequestBuilder) -> Result<Response, ApiError> {
+        if let Some(Guard(check)) = &self.guard {
+            check().map_err(|reason| ApiError::Unreachable { url: self.base.to_string(), reason })?;
+        }
         request.send().await.map_err(|error| {
             let url = self.base.to_string();
             match error.is_connect() || error.is_builder() {

@@ -1,8 +1,8 @@
-use std::fs;
+use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Request};
+use crate::support::{CommandOutput, Home, Request};
 
 const EVENT: &str = r#"{"event":{"provider":"load","action":"run"}}"#;
 
@@ -57,7 +57,8 @@ fn keys_of_a_version_1_file_remain_admins() {
 
 #[test]
 fn with_a_certificate_the_service_speaks_tls_and_commands_that_trust_it_are_served() {
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+    let pair = rcgen::generate_simple_self_signed(names).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&cert, pair.cert.pem()).unwrap();
@@ -65,15 +66,16 @@ fn with_a_certificate_the_service_speaks_tls_and_commands_that_trust_it_are_serv
     let files = format!("cert_file = \"{}\"\nkey_file = \"{}\"", cert.display(), key.display());
     let home = Home::new(&format!("[server.tls]\n{files}\n"));
     let annals = home.start();
+    let list = ["keys", "list", "--output", "ndjson"];
+    let check = |command: &mut Command, exit| {
+        let listed = CommandOutput::of(command);
+        assert_eq!((listed.exit, listed.stdout.contains("\"admin\"")), (exit, exit == 0), "{}", listed.stderr);
+    };
+    check(home.command().args(list), 0);
     let url = annals.url.replace("http://127.0.0.1", "https://localhost");
-    let list = ["keys", "list", "--output", "ndjson", "--url", &url];
-    let ca_file = ["--ca-file", cert.to_str().unwrap()];
-    let key_file = home.data().join("admin.key");
-    let key_file = ["--key-file", key_file.to_str().unwrap()];
-    let listed = home.run(&annals, &[list.as_slice(), &ca_file, &key_file].concat());
-    assert_eq!((listed.exit, listed.stdout.contains("\"admin\"")), (0, true), "{}", listed.stderr);
-    let distrusted = home.run(&annals, &[list.as_slice(), &key_file].concat());
-    assert_eq!(distrusted.exit, 3, "{}", distrusted.stderr);
+    check(home.command_at(&url, &list).args(["--ca-file", cert.to_str().unwrap()]), 0);
+    check(home.command_at(&url, &list).env("ANNALS_CA_FILE", &cert), 0);
+    check(&mut home.command_at(&url, &list), 3);
 }
 
 #[test]

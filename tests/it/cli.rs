@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use annals::server_file::{ServerAddress, ServerFile};
 use axum::{Router, extract::Request, http::StatusCode, response::IntoResponse};
 use serde_json::{Value, json};
 
@@ -271,23 +272,43 @@ fn finding_nothing_says_where_it_looked() {
 }
 
 #[test]
-fn the_key_comes_from_a_file_the_environment_or_the_data_folder_of_this_machine() {
+fn a_key_that_was_named_goes_to_the_address_that_was_named_and_that_of_a_data_folder_only_to_its_server() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(std::iter::repeat_n(page(0, &[]), 4));
-    let find = || {
+    let server = Server::start(std::iter::repeat_n(page(0, &[]), 5));
+    let command = |url: Option<&str>| {
         let mut command = server.annals(folder.path());
-        command.args(["find", "order", "7"]);
+        command.env_remove("ANNALS_URL").args(["find", "order", "7"]).args(url.map(|url| format!("--url={url}")));
         command
     };
-    run(&mut find());
-    fs::create_dir(folder.path().join("annals-data")).unwrap();
-    fs::write(folder.path().join("annals-data/admin.key"), "local\n").unwrap();
-    run(&mut find());
-    run(find().env("ANNALS_API_KEY", "env"));
+    let data = folder.path().join("annals-data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("admin.key"), "local\n").unwrap();
     fs::write(folder.path().join("my.key"), "# mine\nfile\n").unwrap();
-    run(find().env("ANNALS_API_KEY", "env").args(["--key-file", "my.key"]));
+    let at = Some(server.url.as_str());
+    assert_eq!(run(&mut command(at)).2, 0, "no server has run yet");
+    run(command(at).env("ANNALS_API_KEY", "env"));
+    run(command(at).env("ANNALS_API_KEY", "env").args(["--key-file", "my.key"]));
+
+    // What a server leaves behind that was killed while it listened here.
+    let address = ServerAddress::new(server.url.strip_prefix("http://").unwrap().parse().unwrap(), None);
+    let listening = ServerFile::create(&data, &address).unwrap();
+    let left = fs::read(data.join("server.json")).unwrap();
+    drop(listening);
+    fs::write(data.join("server.json"), left).unwrap();
+    assert_eq!(run(&mut command(at)).2, 0);
+    let (_, stderr, exit) = run(&mut command(None));
+    assert!(stderr.starts_with("error: no server runs on the data folder annals-data\nadvice: start it"), "{stderr}");
+    assert_eq!(exit, 3);
+
+    let _listening = ServerFile::create(&data, &address).unwrap();
+    run(&mut command(None));
+    run(&mut command(at));
+    run(command(None).env("ANNALS_API_KEY", "env"));
+    let other = server.url.replace("127.0.0.1", "localhost");
+    run(&mut command(Some(&other)));
     let keys: Vec<_> = server.requests().into_iter().map(|request| request.key).collect();
-    let expected = [None, Some("ApiKey local"), Some("ApiKey env"), Some("ApiKey file")];
+    let [local, env] = ["ApiKey local", "ApiKey env"].map(Some);
+    let expected = [None, env, Some("ApiKey file"), None, local, local, env, None];
     assert_eq!(keys.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
 }
 

@@ -1,14 +1,13 @@
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
-    path::Path,
     process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::{Annals, Home, await_that};
+use crate::support::{CommandOutput, Home, await_some, await_that};
 
 /// Returns the message of a failed start, after checking that it fails like every command.
 #[track_caller]
@@ -32,17 +31,18 @@ fn the_first_start_says_where_the_key_is_and_what_to_try_and_that_works() {
     let home = Home::on_sqlite();
     let annals = home.start();
     // Logged after the program accepts events; the command itself does not wait for it.
-    let log = crate::support::await_some("it says what to try", || {
-        Some(annals.log()).filter(|log| log.contains("try it: annals log"))
-    });
+    let log = await_some("it says what to try", || Some(annals.log()).filter(|log| log.contains("try it: annals log")));
     assert!(log.contains(&home.data().join("admin.key").display().to_string()), "{log}");
+    assert!(log.contains(&format!("--data-dir {}", home.data().display())), "{log}");
     let said = log.lines().find_map(|line| {
         let line: Value = serde_json::from_str(line).unwrap();
         Some(line["message"].as_str()?.strip_prefix("try it: ")?.to_owned())
     });
     for command in said.unwrap().split(" && ") {
+        // In another folder, without the configuration.
+        let elsewhere = tempfile::tempdir().unwrap();
         let arguments: Vec<&str> = command.split(' ').skip(1).collect();
-        let output = home.run(&annals, &arguments);
+        let output = CommandOutput::of(home.command().current_dir(elsewhere.path()).args(arguments));
         assert_eq!(output.exit, 0, "{}", output.stderr);
         assert!(
             output.stdout.starts_with("accepted ") || output.stdout.contains("\"message\":\"hello\""),
@@ -71,6 +71,58 @@ fn readiness_waits_for_a_store_that_is_away_at_the_start_and_not_for_one_that_is
     let annals = away.start();
     let ready = annals.get("/readyz");
     assert_eq!((&ready["status"], ready["stores"][0]["trouble"].is_string()), (&json!("degraded"), true), "{ready}");
+}
+
+/// Listens at an address that a server has just left.
+fn listen_at(url: &str) -> TcpListener {
+    let address = url.strip_prefix("http://").unwrap();
+    await_some("the address is free", || TcpListener::bind(address).ok())
+}
+
+#[test]
+fn whatever_listens_at_the_address_of_a_server_that_is_gone_gets_no_key() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let url = annals.url.clone();
+    let mut command = home.command();
+    command.args(["tail", "--output=ndjson", "--since=1h", "--is", "event.provider=eventLog"]);
+    let mut tail = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(tail.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("event log starting"), "{first}");
+
+    annals.stop();
+    assert!(!home.data().join("server.json").exists());
+    let other = listen_at(&url);
+    let stderr = BufReader::new(tail.stderr.take().unwrap());
+    let trouble = stderr.lines().map(Result::unwrap).find(|line| line.contains("continues automatically"));
+    assert!(trouble.as_ref().unwrap().contains("has stopped; "), "{trouble:?}");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    drop(other);
+
+    // This time it leaves its file.
+    let annals = home.start();
+    let url = annals.url.clone();
+    annals.kill();
+    assert!(home.data().join("server.json").exists());
+    let other = listen_at(&url);
+    let output = CommandOutput::of(home.command().arg("find"));
+    assert!(output.stderr.starts_with("error: no server runs on the data folder "), "{}", output.stderr);
+    let asked = std::thread::spawn({
+        let mut command = home.command();
+        move || CommandOutput::of(command.args(["find", "--timeout=60s", "--url", &url]))
+    });
+    let (connection, _) = other.accept().unwrap();
+    let head: Vec<_> =
+        BufReader::new(&connection).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+    drop(connection);
+    assert!(head[0].starts_with("GET /api/event_log/_find") && head.len() > 1, "{head:?}");
+    assert!(!head.iter().any(|line| line.to_lowercase().starts_with("authorization")), "{head:?}");
+    assert_eq!(asked.join().unwrap().exit, 3);
+    // Nobody else has tried to connect.
+    other.set_nonblocking(true).unwrap();
+    assert!(other.accept().is_err());
 }
 
 #[test]
@@ -145,7 +197,7 @@ fn each_command_works_with_the_real_server() {
     let logged: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&logged["status"], &logged["stored"], exit), (&json!("accepted"), &json!(true), 0));
 
-    let (stdout, stderr, exit) = log_lines(&home, &annals);
+    let (stdout, stderr, exit) = log_lines(&home);
     assert_eq!((stdout.as_str(), exit), ("", 3));
     assert!(stderr.starts_with("line 700: ") && stderr.contains("\n1199 accepted, 1 rejected\n"), "{stderr}");
 
@@ -171,7 +223,7 @@ fn each_command_works_with_the_real_server() {
 }
 
 /// Logs 1,200 lines from standard input, the 700th of which is not an event.
-fn log_lines(home: &Home, annals: &Annals) -> (String, String, i32) {
+fn log_lines(home: &Home) -> (String, String, i32) {
     let line = |number: usize| match number {
         700 => "{not an event".to_owned(),
         _ => {
@@ -180,9 +232,7 @@ fn log_lines(home: &Home, annals: &Annals) -> (String, String, i32) {
         }
     };
     let lines: String = (1..=1200).map(|number| line(number) + "\n").collect();
-    let folder = home.data().parent().map(Path::to_owned).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
-    command.current_dir(folder).env_clear().env("ANNALS_URL", &annals.url);
+    let mut command = home.command();
     command.args(["log", "--register", "--wait-for=stored", "-"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();

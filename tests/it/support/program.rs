@@ -63,7 +63,8 @@ impl Home {
         self.folder.path().join("data")
     }
 
-    fn command(&self) -> Command {
+    /// Builds a command without arguments, which finds the program by the data folder.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
         command.current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command
@@ -122,15 +123,18 @@ impl Home {
         CommandOutput::of(&mut self.serve())
     }
 
-    /// Runs a command against the running program.
-    pub(crate) fn run(&self, annals: &Annals, arguments: &[&str]) -> CommandOutput {
-        CommandOutput::of(&mut self.command_at(&annals.url, arguments))
+    /// Runs a command, which finds the running program by the data folder.
+    pub(crate) fn run(&self, _: &Annals, arguments: &[&str]) -> CommandOutput {
+        CommandOutput::of(self.command().args(arguments))
     }
 
-    /// Builds a command against a program at this address.
+    /// Builds a command against a program at this address, with the key of this home.
     pub(crate) fn command_at(&self, url: &str, arguments: &[&str]) -> Command {
         let mut command = self.command();
-        command.env("ANNALS_URL", url).args(arguments);
+        command.args(arguments).env("ANNALS_URL", url);
+        if let Ok(key) = fs::read_to_string(self.data().join("admin.key")) {
+            command.env("ANNALS_API_KEY", key.trim());
+        }
         command
     }
 }
