@@ -1,7 +1,7 @@
 //! Batches lines, without holding them back when the input pauses.
 
 use std::{
-    io::{self, BufRead, Read},
+    io::{self, BufRead, Read as _},
     sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
     thread,
     time::{Duration, Instant},
@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 
 /// A batch is complete at this many events, at this many bytes, or this long after its first line.
 const BATCH_EVENTS: usize = 500;
-const BATCH_BYTES: usize = 4 << 20;
+pub(super) const BATCH_BYTES: usize = 4 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Longer than any event that a server accepts.
-const MAX_LINE_BYTES: u64 = 64 << 20;
+pub(super) const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// One event and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,17 @@ pub(super) struct Line {
     pub(super) number: u64,
     /// Without the line break.
     pub(super) text: Bytes,
+}
+
+/// What comes next in the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Batch(Batch),
+    /// A line of more than [`MAX_LINE_BYTES`], which is not kept.
+    TooLong {
+        number: u64,
+        bytes: u64,
+    },
 }
 
 /// The events of one request; never empty.
@@ -63,10 +74,18 @@ impl Batch {
     }
 
     /// Returns both halves in order; `None` for a single event.
-    pub(super) fn split_in_half(mut self) -> Option<(Self, Self)> {
-        let second = self.lines.split_off(self.lines.len() / 2);
-        let origin = self.origin;
-        if self.lines.is_empty() { None } else { Some((self, Self { lines: second, origin })) }
+    pub(super) fn halves(&self) -> Option<[Self; 2]> {
+        let (first, second) = self.lines.split_at(self.lines.len() / 2);
+        let half = |lines: &[Line]| Self { lines: lines.to_vec(), origin: self.origin };
+        (!first.is_empty()).then(|| [half(first), half(second)])
+    }
+
+    /// Returns the line of the input that is the only event, if so.
+    pub(super) fn only_line(&self) -> Option<&Line> {
+        match (self.origin, self.lines.as_slice()) {
+            (Origin::Input, [only]) => Some(only),
+            (Origin::Input | Origin::Arguments, _) => None,
+        }
     }
 
     /// Returns "the event", "line 7" or "lines 1 to 500".
@@ -81,10 +100,16 @@ impl Batch {
     }
 }
 
+/// A line that was read, or the number and bytes of one that is too long.
+enum Read {
+    Line(Line),
+    TooLong { number: u64, bytes: u64 },
+}
+
 pub(super) struct Batches {
-    lines: Receiver<io::Result<Line>>,
-    /// Already read, but part of the next batch.
-    held: Option<io::Result<Line>>,
+    lines: Receiver<io::Result<Read>>,
+    /// Already read, but not part of this batch.
+    held: Option<io::Result<Read>>,
 }
 
 impl Batches {
@@ -105,20 +130,18 @@ impl Batches {
     }
 
     /// Returns the lines read before an error first, then the error.
-    pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
-        let first = match self.held.take() {
-            Some(line) => line?,
-            None => match self.lines.recv() {
-                Ok(line) => line?,
-                Err(_) => return Ok(None),
-            },
+    pub(super) fn next(&mut self) -> io::Result<Option<Next>> {
+        let Some(read) = self.held.take().or_else(|| self.lines.recv().ok()) else { return Ok(None) };
+        let first = match read? {
+            Read::Line(line) => line,
+            Read::TooLong { number, bytes } => return Ok(Some(Next::TooLong { number, bytes })),
         };
         let deadline = Instant::now() + LINGER;
         let mut bytes = first.text.len();
         let mut batch = vec![first];
         while batch.len() < BATCH_EVENTS {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Ok(line)) if bytes + line.text.len() < BATCH_BYTES => {
+                Ok(Ok(Read::Line(line))) if bytes + line.text.len() < BATCH_BYTES => {
                     bytes += line.text.len();
                     batch.push(line);
                 }
@@ -129,24 +152,28 @@ impl Batches {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        Ok(Some(Batch::from_input(batch)))
+        Ok(Some(Next::Batch(Batch::from_input(batch))))
     }
 }
 
 /// Returns the next line that is not blank. Blank lines count for line numbers.
-fn next_line(input: &mut impl BufRead, number: &mut u64) -> io::Result<Option<Line>> {
+fn next_line(input: &mut impl BufRead, number: &mut u64) -> io::Result<Option<Read>> {
     loop {
         let mut text = Vec::new();
-        if input.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut text)? == 0 {
+        let mut bytes = input.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut text)? as u64;
+        if bytes == 0 {
             return Ok(None);
         }
         *number += 1;
-        if text.len() as u64 > MAX_LINE_BYTES {
-            return Err(io::Error::other(format!("line {number} is longer than {MAX_LINE_BYTES} bytes")));
+        if bytes > MAX_LINE_BYTES {
+            if !text.ends_with(b"\n") {
+                bytes += input.skip_until(b'\n')? as u64;
+            }
+            return Ok(Some(Read::TooLong { number: *number, bytes }));
         }
         let trimmed = text.trim_ascii();
         if !trimmed.is_empty() {
-            return Ok(Some(Line { number: *number, text: Bytes::copy_from_slice(trimmed) }));
+            return Ok(Some(Read::Line(Line { number: *number, text: Bytes::copy_from_slice(trimmed) })));
         }
     }
 }
@@ -159,9 +186,17 @@ mod tests {
 
     use super::*;
 
-    fn batches(input: &[u8]) -> Vec<Batch> {
-        let mut batches = Batches::read(Cursor::new(input.to_vec()));
+    fn all(input: impl BufRead + Send + 'static) -> Vec<Next> {
+        let mut batches = Batches::read(input);
         std::iter::from_fn(|| batches.next().unwrap()).collect()
+    }
+
+    fn batches(input: &[u8]) -> Vec<Batch> {
+        let is_batch = |next| match next {
+            Next::Batch(batch) => Some(batch),
+            Next::TooLong { .. } => None,
+        };
+        all(Cursor::new(input.to_vec())).into_iter().map(|next| is_batch(next).unwrap()).collect()
     }
 
     fn batch(lines: &[(u64, &'static str)]) -> Batch {
@@ -192,16 +227,25 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut batches = Batches::read(io::BufReader::new(reader));
         io::Write::write_all(&mut writer, b"{}\n").unwrap();
-        assert_eq!(batches.next().unwrap().unwrap().lines().len(), 1);
+        assert_eq!(batches.next().unwrap(), Some(Next::Batch(batch(&[(1, "{}")]))));
         drop(writer);
         assert_eq!(batches.next().unwrap(), None);
     }
 
     #[test]
+    fn a_line_that_is_too_long_is_skipped_and_the_rest_is_read() {
+        let long = io::repeat(b'x').take(MAX_LINE_BYTES + 9);
+        let input = Cursor::new("{}\n").chain(long).chain(Cursor::new("\n{\"a\":1}\n"));
+        let long = Next::TooLong { number: 2, bytes: MAX_LINE_BYTES + 10 };
+        let rest = [Next::Batch(batch(&[(1, "{}")])), long, Next::Batch(batch(&[(3, "{\"a\":1}")]))];
+        assert_eq!(all(io::BufReader::new(input)), rest);
+    }
+
+    #[test]
     fn halves_keep_the_order_and_a_single_event_has_none() {
-        let (first, second) = batch(&[(1, "1"), (2, "2"), (3, "3")]).split_in_half().unwrap();
+        let [first, second] = batch(&[(1, "1"), (2, "2"), (3, "3")]).halves().unwrap();
         assert_eq!((first.body(), second.body()), (Bytes::from("1\n"), Bytes::from("2\n3\n")));
         assert_eq!((first.location(), second.location()), ("line 1".to_owned(), "lines 2 to 3".to_owned()));
-        assert_eq!(first.split_in_half(), None);
+        assert_eq!(first.halves(), None);
     }
 }

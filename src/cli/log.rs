@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     CliError,
-    batches::{Batch, Batches},
+    batches::{Batch, Batches, MAX_LINE_BYTES, Next},
     block_on,
     connection::{ConnectionArgs, duration},
     output,
@@ -166,19 +166,29 @@ fn log_many(args: &Args, sender: &mut BatchSender) -> Result<(), CliError> {
     let bar = progress_bar(bytes);
     let mut batches = Batches::read(reader);
     let mut first = true;
-    while let Some(batch) = batches.next().map_err(|error| CliError::local(format!("{name}: {error}")))? {
-        if std::mem::take(&mut first) && batch.lines().first().is_some_and(|line| line.text.starts_with(b"[")) {
-            return Err(CliError::local(format!("{name}: a JSON array; expected one event per line"))
-                .with_advice("`jq -c '.[]' FILE | annals log -` turns an array into lines"));
-        }
-        let taken: u64 = batch.lines().iter().map(|line| line.text.len() as u64 + 1).sum();
+    while let Some(next) = batches.next().map_err(|error| CliError::local(format!("{name}: {error}")))? {
         let mut lines = String::new();
-        block_on(sender.send(batch, |event| {
+        let answered = |event: &EventOutcome<'_>| {
             if args.json {
                 lines.push_str(&json_line(event));
             }
             report(&bar, event);
-        }))?;
+        };
+        let taken = match next {
+            Next::TooLong { number, bytes } => {
+                sender.reject(number, bytes, &format!("longer than {MAX_LINE_BYTES} bytes and not sent"), answered);
+                bytes
+            }
+            Next::Batch(batch) => {
+                if std::mem::take(&mut first) && batch.lines().first().is_some_and(|line| line.text.starts_with(b"[")) {
+                    return Err(CliError::local(format!("{name}: a JSON array; expected one event per line"))
+                        .with_advice("`jq -c '.[]' FILE | annals log -` turns an array into lines"));
+                }
+                let taken = batch.lines().iter().map(|line| line.text.len() as u64 + 1).sum();
+                block_on(sender.send(batch, answered))?;
+                taken
+            }
+        };
         bar.inc(taken);
         bar.set_message(summary(sender));
         output::print(lines.as_bytes())?;

@@ -7,11 +7,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{CliError, ExitStatus, batches::Batch};
+use super::{
+    CliError, ExitStatus,
+    batches::{BATCH_BYTES, Batch},
+};
 use crate::{
     client::{Api, ApiError, Backoff, api::WaitFor},
-    wire::{EventResult, EventsAnswer, Registration},
+    wire::{EventResult, EventsAnswer, FirstError, Registration, Rejection},
 };
+
+/// How many single events may be refused with 400 before any event has been answered. More refusals are not about the events.
+const EARLY_REFUSALS: u32 = 2;
 
 pub(super) struct SendOptions {
     pub(super) wait_for: WaitFor,
@@ -59,15 +65,20 @@ pub(super) struct BatchSender {
     /// Whether the server has ever answered. Before that the address may be wrong, so only afterwards is a lost server
     /// waited for.
     answered: bool,
+    /// How many more single events may be refused with 400; `None` for any number, once an event has been answered.
+    refusals_left: Option<u32>,
     pub(super) counts: OutcomeCounts,
 }
 
 impl BatchSender {
     pub(super) fn new(api: Api, options: SendOptions) -> Self {
-        Self { api, options, registered: BTreeMap::new(), answered: false, counts: OutcomeCounts::default() }
+        let counts = OutcomeCounts::default();
+        let refusals_left = Some(EARLY_REFUSALS);
+        Self { api, options, registered: BTreeMap::new(), answered: false, refusals_left, counts }
     }
 
-    /// Sends a batch, in parts if the server finds it too large. Calls `report` for each event, in order.
+    /// Sends a batch, in parts if the server refuses it as a whole: so a line that cannot be sent is rejected alone. Calls
+    /// `report` for each event, in order.
     pub(super) async fn send(
         &mut self,
         batch: Batch,
@@ -80,6 +91,7 @@ impl BatchSender {
         while let Some(part) = parts.pop() {
             match self.send_with_retries(&part).await {
                 Ok(logged) => {
+                    self.refusals_left = None;
                     for (line, item) in part.lines().iter().zip(&logged.items) {
                         let stored = logged.stored.filter(|_| matches!(item, EventResult::Accepted(_)));
                         let outcome = EventOutcome { line: line.number, item, stored };
@@ -87,15 +99,49 @@ impl BatchSender {
                         report(&outcome);
                     }
                 }
-                Err(error @ ApiError::Refused { status: 413, .. }) => {
-                    let location = part.location();
-                    let (first, second) = part.split_in_half().ok_or_else(|| send_failure(&location, error))?;
-                    parts.extend([second, first]);
+                Err(error @ ApiError::Refused { status: 400 | 413, .. }) => {
+                    if let Some([first, second]) = part.halves() {
+                        parts.extend([second, first]);
+                        continue;
+                    }
+                    let Some(line) = part.only_line().filter(|_| self.is_about_the_event(&error)) else {
+                        return Err(send_failure(&part.location(), error));
+                    };
+                    self.reject(line.number, line.text.len() as u64, &error.to_string(), &mut report);
+                }
+                Err(error @ ApiError::AnswerLost { .. }) => {
+                    // A server that finds a body too large may close the connection before its refusal can be read.
+                    let Some(line) = part.only_line().filter(|line| line.text.len() > BATCH_BYTES) else {
+                        return Err(send_failure(&part.location(), error));
+                    };
+                    let reason = format!("{error}, which may be because the server accepts no line of this size");
+                    self.reject(line.number, line.text.len() as u64, &reason, &mut report);
                 }
                 Err(error) => return Err(send_failure(&part.location(), error)),
             }
         }
         Ok(())
+    }
+
+    /// Counts and reports a line that cannot be sent.
+    pub(super) fn reject(&mut self, line: u64, bytes: u64, reason: &str, mut report: impl FnMut(&EventOutcome<'_>)) {
+        let error = FirstError { path: String::new(), reason: format!("{reason}; the line has {bytes} bytes") };
+        let item = EventResult::Rejected(Rejection { error, errors: Vec::new() });
+        let outcome = EventOutcome { line, item: &item, stored: None };
+        self.counts.add(&outcome);
+        report(&outcome);
+    }
+
+    /// Whether a refusal of a single event is about this event, and not about every request.
+    fn is_about_the_event(&mut self, error: &ApiError) -> bool {
+        match (error, &mut self.refusals_left) {
+            (ApiError::Refused { status: 400, .. }, Some(0)) => false,
+            (ApiError::Refused { status: 400, .. }, Some(left)) => {
+                *left -= 1;
+                true
+            }
+            _ => true,
+        }
     }
 
     async fn send_with_retries(&mut self, part: &Batch) -> Result<EventsAnswer, ApiError> {

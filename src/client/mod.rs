@@ -66,7 +66,7 @@ pub struct ClientConfig {
     /// A batch is sent once it has this many events, or once its oldest event has waited this long.
     pub flush_events: usize,
     pub flush_interval: Duration,
-    /// The largest request, in bytes of events.
+    /// The largest request, in bytes of events. A larger event is rejected.
     pub request_bytes: usize,
     pub request_timeout: Duration,
     /// How long [`Client::close`] waits for the queue to be sent.

@@ -24,7 +24,7 @@ pub struct Stats {
     pub sent: u64,
     /// Valid, but not logged by the server: below the minimum severity of the space, or the server keeps no events.
     pub filtered: u64,
-    /// Rejected by the server; the program's log has the reasons.
+    /// Rejected by the server, or larger than a request; the program's log has the reasons.
     pub rejected: u64,
     /// Lost: no room here or on the server, logged after the client was closed, or not sent within the close timeout.
     pub dropped: u64,
@@ -95,8 +95,17 @@ impl Queue {
         }
     }
 
-    /// Adds the event, or drops it if there is no room.
+    /// Adds the event. Drops it if there is no room, and rejects it if no request could have it.
     pub(super) fn push(&self, event: Bytes) {
+        if event.len() > self.limits.batch_bytes {
+            tracing::warn!(
+                bytes = event.len(),
+                limit = self.limits.batch_bytes,
+                "rejected an event larger than a request"
+            );
+            self.count_rejected();
+            return;
+        }
         let mut state = self.state();
         let events = state.waiting.len() + state.in_flight;
         if state.closed || events >= self.limits.events || state.bytes.saturating_add(event.len()) > self.limits.bytes {

@@ -39,13 +39,13 @@ async fn wait_until_true(give_up: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Sends a batch as a whole, or in halves if the server says that it is too large.
+/// Sends a batch as a whole, or in halves if the server refuses it, so that it refuses no event but those at fault.
 async fn send(queue: &Queue, api: &Api, batch: &[Bytes], counts: &mut BatchCounts) {
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
         match send_part(queue, api, part, counts).await {
             PartOutcome::Done => {}
-            PartOutcome::TooLarge => {
+            PartOutcome::Split => {
                 let (first, second) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));
                 // A stack: the first half is sent next, which keeps the order.
                 parts.extend([second, first]);
@@ -57,7 +57,7 @@ async fn send(queue: &Queue, api: &Api, batch: &[Bytes], counts: &mut BatchCount
 enum PartOutcome {
     Done,
     /// Never of a single event.
-    TooLarge,
+    Split,
 }
 
 async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchCounts) -> PartOutcome {
@@ -72,7 +72,7 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
             Err(error) => error,
         };
         let retry_after = match error {
-            ApiError::Refused { status: 413, .. } if part.len() > 1 => return PartOutcome::TooLarge,
+            ApiError::Refused { status: 400 | 413, .. } if part.len() > 1 => return PartOutcome::Split,
             // The events are at fault: sending them again would block the queue forever.
             ApiError::Refused { status: 400 | 413 | 415 | 422, ref message } => {
                 tracing::warn!(events = part.len(), reason = %message, "the server refused events");

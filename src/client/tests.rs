@@ -263,17 +263,30 @@ async fn an_answer_that_does_not_cover_every_event_is_not_accepted() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_too_large_goes_in_halves_and_in_order() {
-    let too_large = || Answer::Say(413, &[], json!({"message": "too large"}));
-    // The whole batch and its first half are too large, and so is the second event by itself.
-    let ok = || Answer::Say(202, &[], json!({"items": [accepted(0)]}));
-    let (fake, url) = Fake::start([too_large(), too_large(), ok(), too_large()]).await;
-    let client = Client::new(config(&url)).unwrap();
+async fn a_batch_that_is_refused_goes_in_halves_and_in_order() {
+    for status in [413, 400] {
+        let refused = || Answer::Say(status, &[], json!({"message": "too much"}));
+        // The whole batch and its first half are refused, and so is the second event by itself.
+        let ok = || Answer::Say(202, &[], json!({"items": [accepted(0)]}));
+        let (fake, url) = Fake::start([refused(), refused(), ok(), refused()]).await;
+        let client = Client::new(config(&url)).unwrap();
+        let logger = client.logger(Value::Null);
+        (0..4).for_each(|number| logger.log_event(numbered(number)));
+        assert_eq!(client.close().await, Stats { sent: 3, rejected: 1, ..Stats::default() });
+        let expected: [&[&str]; 5] = [&["0", "1", "2", "3"], &["0", "1"], &["0"], &["1"], &["2", "3"]];
+        assert_eq!(messages(&fake.requests()), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_event_larger_than_a_request_is_rejected_and_does_not_block_the_queue() {
+    let (fake, url) = Fake::start([]).await;
+    let client = Client::new(ClientConfig { request_bytes: 1_000, ..config(&url) }).unwrap();
     let logger = client.logger(Value::Null);
-    (0..4).for_each(|number| logger.log_event(numbered(number)));
-    assert_eq!(client.close().await, Stats { sent: 3, rejected: 1, ..Stats::default() });
-    let expected: [&[&str]; 5] = [&["0", "1", "2", "3"], &["0", "1"], &["0"], &["1"], &["2", "3"]];
-    assert_eq!(messages(&fake.requests()), expected);
+    logger.log_event(json!({ "message": "x".repeat(1_000) }));
+    logger.log_event(numbered(7));
+    assert_eq!(client.close().await, Stats { sent: 1, rejected: 1, ..Stats::default() });
+    assert_eq!(messages(&fake.requests()), [["7"]]);
 }
 
 #[tokio::test]

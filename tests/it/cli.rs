@@ -178,6 +178,40 @@ fn a_large_file_goes_in_batches_and_a_busy_server_gets_a_batch_again() {
     assert_eq!(sent, lines);
 }
 
+fn refusal(status: u16, message: &str) -> Answer {
+    (status, json!({"statusCode": status, "error": "x", "message": message}))
+}
+
+#[test]
+fn a_line_that_the_server_refuses_alone_is_reported_and_the_others_are_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    for status in [413, 400] {
+        let refused = || refusal(status, "it is too much");
+        // All four, the first two, the first one alone.
+        let server = Server::start([refused(), refused(), refused()]);
+        let lines = "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n{\"a\":4}\n";
+        let (stdout, stderr, exit) = run_with_input(server.annals(folder.path()).args(["log", "--json"]), lines);
+        let reason = format!("the server refused ({status}): it is too much; the line has 7 bytes");
+        assert!(stderr.starts_with(&format!("line 1: {reason}\n3 accepted, 1 rejected\n")), "{stderr}");
+        assert_eq!((stdout.lines().count(), exit), (4, 3));
+        let first: Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
+        let error = json!({"path": "", "reason": reason});
+        assert_eq!(first, json!({"line": 1, "status": "rejected", "error": error, "errors": []}));
+        let sent: Vec<_> = server.requests().into_iter().map(|request| request.body).collect();
+        assert_eq!(sent[3..], ["{\"a\":2}\n", "{\"a\":3}\n{\"a\":4}\n"]);
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_whatever_it_has_is_not_repeated_for_every_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(std::iter::repeat_n(refusal(400, "no such parameter"), 100));
+    let (_, stderr, exit) = run_with_input(server.annals(folder.path()).args(["log", "-"]), &"{}\n".repeat(64));
+    assert!(stderr.contains("\nerror: the server refused (400): no such parameter; not logged: line 3"), "{stderr}");
+    assert_eq!(exit, 3);
+    assert!(server.requests().len() < 12, "{}", server.requests().len());
+}
+
 #[test]
 fn retries_with_a_busy_server_end() {
     let folder = tempfile::tempdir().unwrap();

@@ -222,6 +222,32 @@ fn each_command_works_with_the_real_server() {
     assert!(stderr.starts_with("error: the server refused (401)") && exit == 3, "{stderr}");
 }
 
+#[test]
+fn lines_that_are_too_large_for_the_server_keep_no_others_from_being_logged() {
+    let home = Home::on_sqlite();
+    let _annals = home.start();
+    let line = |bytes: usize| {
+        let event = |message: &str| json!({"event": {"provider": "load", "action": "run"}, "message": message});
+        let rest = event("").to_string().len();
+        event(&"x".repeat(bytes.saturating_sub(rest).max(1))).to_string()
+    };
+    // Beyond the size of an event, of a request, and of a line that is sent.
+    let [event, request, unsent] = [2 << 20, 17 << 20, 65 << 20];
+    let lines: String = [0, event, 0, request, 0, unsent, 0].iter().map(|bytes| line(*bytes) + "\n").collect();
+    let file = home.data().with_file_name("events.ndjson");
+    fs::write(&file, lines).unwrap();
+    let output = CommandOutput::of(home.command().args(["log", "events.ndjson"]));
+    let stderr: Vec<_> = output.stderr.lines().collect();
+    let begins = |index: usize, start: &str| assert!(stderr[index].starts_with(start), "{}", output.stderr);
+    begins(0, &format!("line 2: expected an event of at most {} bytes, found {event} bytes", 1 << 20));
+    // The refusal, unless the connection was closed too early to read it.
+    begins(1, "line 4: ");
+    assert!(stderr[1].ends_with(&format!("; the line has {request} bytes")), "{}", output.stderr);
+    begins(2, &format!("line 6: longer than {} bytes and not sent; the line has {} bytes", 64 << 20, unsent + 1));
+    begins(3, "4 accepted, 3 rejected");
+    assert_eq!(output.exit, 3);
+}
+
 /// Logs 1,200 lines from standard input, the 700th of which is not an event.
 fn log_lines(home: &Home) -> (String, String, i32) {
     let line = |number: usize| match number {
