@@ -17,7 +17,7 @@ pub(super) struct Args {
     selection: SelectionArgs,
     /// The output format; `table` is the number alone
     #[arg(long, short, value_enum, default_value = "table")]
-    output: OutputFormat,
+    format: OutputFormat,
     #[command(flatten)]
     zone: ZoneArgs,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let SelectionArgs { object_type, ids, .. } = &args.selection;
     let parameters = args.selection.parameters(&args.zone)?;
     let count = block_on(async { Ok(api.count(object_type.as_deref(), ids, &parameters).await?) })?;
-    let shown = match args.output {
+    let shown = match args.format {
         OutputFormat::Table => format!("{count}\n"),
         OutputFormat::Ndjson | OutputFormat::Json => format!("{{\"count\":{count}}}\n"),
         OutputFormat::Csv => format!("count\r\n{count}\r\n"),

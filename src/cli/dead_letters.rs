@@ -43,7 +43,7 @@ struct ListArgs {
     limit: u64,
     /// The output format; by default a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<OutputFormat>,
+    format: Option<OutputFormat>,
     #[command(flatten)]
     zone: ZoneArgs,
     #[command(flatten)]
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 fn list(args: &ListArgs) -> Result<(), CliError> {
     let api = args.connection.connect()?;
     let letters = block_on(async { Ok(api.dead_letters(args.store.as_deref(), args.from, args.limit).await?) })?;
-    let shown = match OutputFormat::or_default(args.output) {
+    let shown = match OutputFormat::or_default(args.format) {
         OutputFormat::Table => {
             render(&letters, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes()
         }

@@ -38,19 +38,19 @@ pub(super) struct DisplayArgs {
     columns: Vec<String>,
     /// The output format; by default for people on a terminal, and one JSON object per line elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<OutputFormat>,
+    format: Option<OutputFormat>,
 }
 
 impl DisplayArgs {
     /// Returns the requested format, or the default.
     pub(super) fn format(&self, usual: OutputFormat) -> Result<OutputFormat, CliError> {
-        let format = self.output.unwrap_or(usual);
+        let format = self.format.unwrap_or(usual);
         let has_columns = matches!(format, OutputFormat::Table | OutputFormat::Csv);
         if !has_columns && !self.columns.is_empty() {
-            return Err(CliError::usage("--columns belongs to --output table and csv; --fields is for the others"));
+            return Err(CliError::usage("--columns belongs to --format table and csv; --fields is for the others"));
         }
         if has_columns && self.named().iter().any(|path| path.contains('*')) {
-            return Err(CliError::usage("a column is one path; `*` is for --output ndjson and json"));
+            return Err(CliError::usage("a column is one path; `*` is for --format ndjson and json"));
         }
         Ok(format)
     }

@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[command(flatten)]
     sorting: SortArgs,
     /// The format of the events
-    #[arg(long, value_enum, default_value = "ndjson")]
+    #[arg(long, short, value_enum, default_value = "ndjson")]
     format: FormatArg,
     /// The fields to write in NDJSON and JSON: paths separated by commas, `*` for anything; an object includes all its
     /// members

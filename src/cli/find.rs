@@ -21,9 +21,9 @@ const PAGE_SIZE: u64 = 500;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  annals find order 7\n  annals find order 7 8 --start 24h --sort @timestamp:desc --per-page 50\n  \
-                        annals find order 7 --output ndjson | jq .message\n  \
+                        annals find order 7 --format ndjson | jq .message\n  \
                         annals find --kql 'event.outcome:failure and not user.name:ann' --start 1d\n  \
-                        annals find --contains message=invoice --limit 50000 --output csv --columns @timestamp,user.name,message"
+                        annals find --contains message=invoice --limit 50000 --format csv --columns @timestamp,user.name,message"
 )]
 pub(super) struct Args {
     #[command(flatten)]

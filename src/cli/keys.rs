@@ -49,7 +49,7 @@ struct CreateArgs {
 struct ListArgs {
     /// The output format; by default a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<OutputFormat>,
+    format: Option<OutputFormat>,
     #[command(flatten)]
     zone: ZoneArgs,
     #[command(flatten)]
@@ -113,7 +113,7 @@ fn print_key(name: &str, text: &str) -> Result<(), CliError> {
 fn list(args: &ListArgs) -> Result<(), CliError> {
     let api = args.connection.connect()?;
     let keys = block_on(async { Ok(api.keys().await?) })?;
-    let shown = match OutputFormat::or_default(args.output) {
+    let shown = match OutputFormat::or_default(args.format) {
         OutputFormat::Table => render(&keys, |time| args.zone.show(time)).render(table::terminal_width()).into_bytes(),
         OutputFormat::Ndjson => keys.keys.iter().map(output::json_line).collect::<Result<String, _>>()?.into_bytes(),
         OutputFormat::Json => output::json_line(&keys)?.into_bytes(),

@@ -203,6 +203,8 @@ impl From<ApiError> for CliError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use clap::CommandFactory;
 
     use super::{Cli, EXIT_CODES};
@@ -210,6 +212,28 @@ mod tests {
     #[test]
     fn the_definition_of_commands_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// The letter, the name and the possible values of each option of each command that has a letter.
+    fn letters(command: &clap::Command) -> Vec<(char, String)> {
+        let own = command.get_arguments().filter_map(|option| {
+            let values: Vec<_> = option.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+            let kind = if values.is_empty() { "anything" } else { "one of a list" };
+            Some((option.get_short()?, format!("{} {kind}", option.get_long().unwrap_or_default())))
+        });
+        own.chain(command.get_subcommands().flat_map(letters)).collect()
+    }
+
+    #[test]
+    fn a_letter_means_the_same_option_in_every_command() {
+        let mut command = Cli::command();
+        command.build();
+        let mut meanings = BTreeMap::new();
+        for (letter, meaning) in letters(&command) {
+            assert_eq!(meanings.entry(letter).or_insert_with(|| meaning.clone()), &meaning, "-{letter}");
+        }
+        assert_eq!(meanings.get(&'o').map(String::as_str), Some("output anything"));
+        assert_eq!(meanings.get(&'f').map(String::as_str), Some("format one of a list"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Everything but events goes to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  annals tail\n  annals tail order 7 --since 1h\n  \
-                        annals tail --kql 'event.outcome:failure' --output ndjson --resume failures.place | sendmail.sh")]
+                        annals tail --kql 'event.outcome:failure' --format ndjson --resume failures.place | sendmail.sh")]
 pub(super) struct Args {
     #[command(flatten)]
     object: ObjectArgs,
@@ -98,7 +98,7 @@ impl<'a> Follower<'a> {
     fn new(args: &'a Args) -> Result<Self, CliError> {
         let format = args.display.format(OutputFormat::default_for_stdout())?;
         if format == OutputFormat::Json {
-            return Err(CliError::usage("--output json is one complete answer, but a tail never ends; use ndjson"));
+            return Err(CliError::usage("--format json is one complete answer, but a tail never ends; use ndjson"));
         }
         let mut parameters: Parameters = args.filters.parameter()?.into_iter().collect();
         parameters.extend(args.since.iter().map(|since| ("since", args.zone.read(since, Bound::Start))));

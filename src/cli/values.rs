@@ -19,17 +19,17 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  annals values --field event.action\n  \
                         annals values --field user.name --start 1d --is event.outcome=failure\n  \
-                        annals values order 7 --field event.action --output ndjson")]
+                        annals values order 7 --field event.action --format ndjson")]
 pub(super) struct Args {
     /// The field, such as `event.action`
-    #[arg(long, short, value_name = "FIELD")]
+    #[arg(long, value_name = "FIELD")]
     field: String,
     /// The maximum number of values
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     limit: u64,
     /// The output format; by default a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]
-    output: Option<OutputFormat>,
+    format: Option<OutputFormat>,
     #[command(flatten)]
     selection: SelectionArgs,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let mut parameters = args.selection.parameters(&args.zone)?;
     parameters.extend([("terms", args.field.clone()), ("size", args.limit.to_string())]);
     let values = block_on(async { Ok(api.values(object_type.as_deref(), ids, &parameters).await?) })?;
-    let shown = match OutputFormat::or_default(args.output) {
+    let shown = match OutputFormat::or_default(args.format) {
         OutputFormat::Table => render(&values).render(table::terminal_width()).into_bytes(),
         OutputFormat::Ndjson => values.terms.iter().map(output::json_line).collect::<Result<String, _>>()?.into_bytes(),
         OutputFormat::Json => output::json_line(&values)?.into_bytes(),

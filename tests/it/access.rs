@@ -29,7 +29,7 @@ fn keys_are_created_and_revoked_by_command_while_the_service_runs_and_survive_it
     annals.stop();
     let annals = home.start();
     assert_eq!(log(&annals.url, &key), 202);
-    let listed = home.run(&annals, &["keys", "list", "--output", "ndjson"]);
+    let listed = home.run(&annals, &["keys", "list", "--format", "ndjson"]);
     let listed: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&json!("admin"), &json!("shop")));
     assert_eq!(listed[1]["grants"], json!([{"role": "writer", "spaces": ["default"], "providers": ["load"]}]));
@@ -66,7 +66,7 @@ fn with_a_certificate_the_service_speaks_tls_and_commands_that_trust_it_are_serv
     let files = format!("cert_file = \"{}\"\nkey_file = \"{}\"", cert.display(), key.display());
     let home = Home::new(&format!("[server.tls]\n{files}\n"));
     let annals = home.start();
-    let list = ["keys", "list", "--output", "ndjson"];
+    let list = ["keys", "list", "--format", "ndjson"];
     let check = |command: &mut Command, exit| {
         let listed = CommandOutput::of(command);
         assert_eq!((listed.exit, listed.stdout.contains("\"admin\"")), (exit, exit == 0), "{}", listed.stderr);

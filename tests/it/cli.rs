@@ -241,7 +241,7 @@ fn find_asks_by_one_id_or_many_and_prints_documents_as_they_came() {
     let server = Server::start([page(2, &documents), page(12, &documents)]);
     let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "a/7", "--start", "24h"]));
     assert_eq!((stdout.as_str(), stderr.as_str(), exit), ("{\"message\":\"one\"}\n{\"message\":\"two\"}\n", "", 0));
-    let sort = ["--sort", "@timestamp:desc", "--sort", "message", "--output", "json"];
+    let sort = ["--sort", "@timestamp:desc", "--sort", "message", "--format", "json"];
     let (stdout, stderr, _) = run(server.annals(folder.path()).args(["find", "order", "7", "8"]).args(sort));
     assert_eq!(serde_json::from_str::<Value>(&stdout).unwrap()["total"], 12);
     assert_eq!(stderr, "events 1 to 2 of 12; --page 2 shows the next\n");
@@ -300,7 +300,7 @@ fn values_and_finds_need_no_object() {
 fn finding_nothing_says_where_it_looked() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start([page(0, &[])]);
-    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "7", "--output", "table"]));
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "7", "--format", "table"]));
     assert_eq!((stdout.as_str(), exit), ("", 0));
     assert!(stderr.starts_with("no events of order 7 in the space default\nadvice: "), "{stderr}");
 }

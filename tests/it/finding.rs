@@ -105,7 +105,7 @@ impl Drop for Running {
     }
 }
 
-const TAIL: [&str; 5] = ["tail", "--output=ndjson", "--since=1h", OURS[0], OURS[1]];
+const TAIL: [&str; 5] = ["tail", "--format=ndjson", "--since=1h", OURS[0], OURS[1]];
 
 #[test]
 fn a_tail_shows_each_event_once_and_in_order_despite_server_failures() {
@@ -231,7 +231,7 @@ fn a_tail_ends_when_nobody_reads_and_when_it_is_refused() {
     check(&["tail", "--key-file=wrong.key"], 3, "error: the server refused (401)");
     check(&["tail", "--kql=evnt:x"], 3, "There is no field \"evnt\"");
     check(&["tail", "--since=soon"], 3, "since");
-    check(&["tail", "--output=json"], 2, "ndjson");
+    check(&["tail", "--format=json"], 2, "ndjson");
     check(&["tail", "item"], 2, "<ID>");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     check(&["tail", &format!("--url=http://{nobody}")], 3, "error: no connection");
@@ -251,7 +251,7 @@ fn a_tail_reports_problems_on_standard_error_and_waits_only_for_transient_ones()
     };
     let answers = [refused(503), followed.to_owned(), refused(502), refused(503), refused(401)];
     let (url, server) = answering(&answers);
-    let tail = Running::start(&home, &url, &["tail", "--output=ndjson", "--resume=place"]);
+    let tail = Running::start(&home, &url, &["tail", "--format=ndjson", "--resume=place"]);
     let (events, stderr, exit) = tail.end();
     assert_eq!((events, exit), (vec![r#"{"message":"one"}"#.to_owned()], 3), "{stderr}");
     let lines: Vec<_> = stderr.lines().map(|line| line.split(": ").collect::<Vec<_>>()).collect();
@@ -314,7 +314,7 @@ fn an_export_is_complete_in_each_format_and_reports_count_and_digest() {
     assert_eq!(output.stderr, format!("events.ndjson: 1200 events, sha-256={}\n", digest(&lines)));
     assert!(!server.path("events.ndjson.part").exists());
     assert_eq!(fs::metadata(server.path("events.ndjson")).unwrap().permissions().mode() & 0o777, 0o600);
-    let found = server.run(&[&["find", "--limit=5000", "--output=ndjson"], &OURS[..]].concat());
+    let found = server.run(&[&["find", "--limit=5000", "--format=ndjson"], &OURS[..]].concat());
     assert!(found.stdout.as_bytes() == lines, "an export has what a find has");
 
     for (format, events) in [("json", 1_200), ("csv", 1_200), ("ndjson", 1_200)] {
@@ -413,19 +413,19 @@ fn an_export_is_believed_only_if_count_and_digest_agree() {
 fn a_limit_spans_pages_in_each_format() {
     let server = Exported::new();
     let find = |arguments: &[&str]| server.run(&[&["find", "--sort=event.sequence"], &OURS[..], arguments].concat());
-    let output = find(&["--limit=1100", "--output=ndjson"]);
+    let output = find(&["--limit=1100", "--format=ndjson"]);
     assert_eq!(messages(&output.stdout), numbered(0..1_100).collect::<Vec<_>>());
     assert_eq!(
         (output.stderr.as_str(), output.exit),
         ("1100 of 1200 events; --limit shows more, and `annals export` all\n", 0)
     );
-    let all = find(&["--limit=20000", "--output=ndjson", "--fields=message"]);
+    let all = find(&["--limit=20000", "--format=ndjson", "--fields=message"]);
     assert_eq!(messages(&all.stdout).into_iter().collect::<BTreeSet<_>>().len(), 1_200);
     assert_eq!((all.stdout.lines().next(), all.stderr.as_str()), (Some(r#"{"message":"event 0000"}"#), ""));
-    let whole = find(&["--limit=1001", "--output=json", "--fields=message"]);
+    let whole = find(&["--limit=1001", "--format=json", "--fields=message"]);
     let whole: Value = serde_json::from_str(&whole.stdout).unwrap();
     assert_eq!((whole["data"].as_array().unwrap().len(), &whole["total"]), (1_001, &json!(1_200)));
-    let table = find(&["--limit=501", "--output=table", "--columns=message,event.action"]).stdout;
+    let table = find(&["--limit=501", "--format=table", "--columns=message,event.action"]).stdout;
     let lines: Vec<_> = table.lines().collect();
     assert_eq!((lines.len(), lines[0], lines[501]), (502, "message     event.action", "event 0500  run"));
     assert_eq!(find(&["--limit=5", "--page=2"]).exit, 2);
@@ -435,7 +435,7 @@ fn a_limit_spans_pages_in_each_format() {
 fn csv_is_that_of_the_export_and_contains_means_the_very_text() {
     let server = Exported::new();
     let columns = ["--columns=message,event.duration,kibana.saved_objects.id", "--sort=event.sequence"];
-    let found = server.run(&[&["find", "--limit=2000", "--output=csv"], &OURS[..], &columns].concat()).stdout;
+    let found = server.run(&[&["find", "--limit=2000", "--format=csv"], &OURS[..], &columns].concat()).stdout;
     assert!(found == server.export(&[&["--format=csv"], &columns[..]].concat()).stdout);
     let end = "'=1+1,,\"[\"\"1\"\"]\"\r\n\"a \"\"b\"\", c\nd\",,\"[\"\"1\"\"]\"\r\nünd 漢,,\"[\"\"1\"\"]\"\r\n";
     assert!(found.ends_with(end), "{}", &found[found.len() - 200..]);
@@ -456,10 +456,10 @@ fn csv_is_that_of_the_export_and_contains_means_the_very_text() {
         assert_eq!(output.exit, 0, "{}", output.stderr);
         output.stdout
     };
-    assert_eq!(empty(&["find", "--output=csv", "--columns=message"]), "message\r\n");
-    assert_eq!(empty(&["find", "--limit=10", "--output=table"]), "");
-    assert_eq!(empty(&["values", "--field=event.action", "--output=csv"]), "value,count\r\n");
-    assert_eq!(empty(&["count", "--output=ndjson"]), "{\"count\":0}\n");
+    assert_eq!(empty(&["find", "--format=csv", "--columns=message"]), "message\r\n");
+    assert_eq!(empty(&["find", "--limit=10", "--format=table"]), "");
+    assert_eq!(empty(&["values", "--field=event.action", "--format=csv"]), "value,count\r\n");
+    assert_eq!(empty(&["count", "--format=ndjson"]), "{\"count\":0}\n");
     let output = server.run(&["find", "--contains", "event.duration=7"]);
     assert!(output.exit == 3 && output.stderr.starts_with("error: the server refused (400)"), "{}", output.stderr);
 }
@@ -479,11 +479,11 @@ fn dates_are_read_in_the_zone_in_which_they_are_shown() {
     };
     assert_eq!((on("UTC", "2021-03-01"), on("UTC", "2021-03-02")), ("1\n".to_owned(), "0\n".to_owned()));
     assert_eq!((on("+05:30", "2021-03-01"), on("+05:30", "2021-03-02")), ("0\n".to_owned(), "1\n".to_owned()));
-    let shown = home.run(&annals, &["get", "early", "--output=table", "--columns=@timestamp", "--tz=+05:30"]).stdout;
+    let shown = home.run(&annals, &["get", "early", "--format=table", "--columns=@timestamp", "--tz=+05:30"]).stdout;
     assert_eq!(shown, "@timestamp\n2021-03-02 01:30:00.000+05:30\n");
     assert_eq!(on("UTC", "2021-03-02 01:30:00.000+05:30"), "1\n");
     let line = home.run(&annals, &["get", "early", "--fields=event.id"]).stdout;
     assert_eq!(line, "{\"event\":{\"id\":\"early\"}}\n");
-    let lines = home.run(&annals, &["get", "early", "--fields=event.id", "--output=json"]).stdout;
+    let lines = home.run(&annals, &["get", "early", "--fields=event.id", "--format=json"]).stdout;
     assert_eq!(lines, "{\n  \"event\": {\n    \"id\": \"early\"\n  }\n}\n");
 }

@@ -181,7 +181,7 @@ fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["hash"].as_str().unwrap().to_owned())
         .collect();
-    let events = service.run("annals find order 7 --output ndjson");
+    let events = service.run("annals find order 7 --format ndjson");
     let data = service.folder.path().join("annals-data");
     let chains: Vec<_> = fs::read_dir(data.join("chains")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let secret = data.join("seal.secret");

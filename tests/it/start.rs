@@ -85,7 +85,7 @@ fn whatever_listens_at_the_address_of_a_server_that_is_gone_gets_no_key() {
     let annals = home.start();
     let url = annals.url.clone();
     let mut command = home.command();
-    command.args(["tail", "--output=ndjson", "--since=1h", "--is", "event.provider=eventLog"]);
+    command.args(["tail", "--format=ndjson", "--since=1h", "--is", "event.provider=eventLog"]);
     let mut tail = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(tail.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
@@ -201,16 +201,16 @@ fn each_command_works_with_the_real_server() {
     assert_eq!((stdout.as_str(), exit), ("", 3));
     assert!(stderr.starts_with("line 700: ") && stderr.contains("\n1199 accepted, 1 rejected\n"), "{stderr}");
 
-    let (stdout, stderr, exit) = run(&["find", "item", "1", "2", "--output=json", "--sort=@timestamp:desc"]);
+    let (stdout, stderr, exit) = run(&["find", "item", "1", "2", "--format=json", "--sort=@timestamp:desc"]);
     let page: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((&page["total"], page["data"].as_array().unwrap().len(), exit), (&json!(240), 10, 0));
     assert_eq!(stderr, "events 1 to 10 of 240; --page 2 shows the next\n");
-    let (stdout, _, exit) = run(&["find", "order", "7", "--output=table", "--start=1h", "--tz=+02:00"]);
+    let (stdout, _, exit) = run(&["find", "order", "7", "--format=table", "--start=1h", "--tz=+02:00"]);
     assert!(stdout.lines().count() == 2 && stdout.contains("+02:00  informational  shop"), "{stdout}");
     assert_eq!(exit, 0);
 
     let empty = "{\"stores\":[{\"store\":\"sqlite\",\"total\":0,\"items\":[]}]}\n";
-    assert_eq!(run(&["dead-letters", "list", "--output=json"]), (empty.to_owned(), "no dead letters\n".to_owned(), 0));
+    assert_eq!(run(&["dead-letters", "list", "--format=json"]), (empty.to_owned(), "no dead letters\n".to_owned(), 0));
     let replayed = run(&["dead-letters", "replay", "--store=sqlite"]);
     assert_eq!(replayed, ("sqlite: 0 stored, 0 refused again\n".to_owned(), String::new(), 0));
     let (_, stderr, exit) = run(&["dead-letters", "list", "--store=other"]);
