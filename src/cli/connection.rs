@@ -1,7 +1,7 @@
 //! The flags that name the server and the credentials.
 
 use std::{
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,19 +15,18 @@ use crate::{
     units::{Secret, parse_duration},
 };
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The address of a server with the default configuration, for those who name a key but cannot read the data folder.
 const USUAL_URL: &str = "http://127.0.0.1:6780";
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
-    /// The server's address; by default that of the server that runs on the data folder
-    #[arg(long, env = "ANNALS_URL", hide_env_values = true)]
+    /// The server's address; by default ANNALS_URL in the environment, or else that of the server that runs on the data
+    /// folder
+    #[arg(long)]
     url: Option<String>,
-    /// A file with the API key; by default ANNALS_API_KEY in the environment is used, or else `admin.key` in the data
-    /// folder, which is only sent to the server that runs on this folder
+    /// A file with the API key; by default the key in ANNALS_API_KEY in the environment, or else in `admin.key` in the
+    /// data folder, which is only sent to the server that runs on this folder
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// The data folder of a server on this machine; by default that of the configuration
@@ -36,13 +35,13 @@ pub(super) struct ConnectionArgs {
     /// The space; by default the default space
     #[arg(long, value_name = "NAME")]
     pub(super) space: Option<String>,
-    /// The timeout of a request, and of each part of an export; by default 5s, or 1m for exports and for commands that
-    /// make the server wait for a store
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    timeout: Option<Duration>,
-    /// A PEM file with the authorities that may have signed the server's certificate; by default the certificate itself,
-    /// if the server runs on the data folder
-    #[arg(long, value_name = "FILE", env = "ANNALS_CA_FILE", hide_env_values = true)]
+    /// How long to wait for an answer, and for each part of an export. It should be more than the server's own
+    /// `server.request_timeout`, 30s by default, so that the server can say what is wrong
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    timeout: Duration,
+    /// A PEM file with the authorities that may have signed the server's certificate; by default that in ANNALS_CA_FILE
+    /// in the environment, or else the certificate itself, if the server runs on the data folder
+    #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
 
@@ -63,19 +62,15 @@ impl Target {
 
 impl ConnectionArgs {
     pub(super) fn connect(&self) -> Result<Api, CliError> {
-        self.connect_for(TIMEOUT)
-    }
-
-    /// Connects with this default timeout.
-    pub(super) fn connect_for(&self, usual_timeout: Duration) -> Result<Api, CliError> {
         let Target { url, api_key, cert_file, key_of } = self.target()?;
+        let ca_file = self.ca_file.clone().or_else(|| environment("ANNALS_CA_FILE").map(PathBuf::from));
         let read = |path: &PathBuf| fs::read(path).map_err(|error| unreadable(path, &error));
         let endpoint = Endpoint {
             url: url.clone(),
             api_key,
             space: self.parse_space()?,
-            timeout: self.timeout.unwrap_or(usual_timeout),
-            ca_pem: self.ca_file.as_ref().or(cert_file.as_ref()).map(read).transpose()?,
+            timeout: self.timeout,
+            ca_pem: ca_file.or(cert_file).as_ref().map(read).transpose()?,
         };
         let api = Api::new(&endpoint)?;
         Ok(match key_of {
@@ -90,7 +85,7 @@ impl ConnectionArgs {
 
     /// Returns `None` for the default space.
     pub(super) fn parse_space(&self) -> Result<Option<Space>, CliError> {
-        let parsed = self.space.as_deref().map(Space::parse).transpose().map_err(CliError::local)?;
+        let parsed = self.space.as_deref().map(Space::parse).transpose().map_err(CliError::usage)?;
         Ok(parsed.flatten())
     }
 
@@ -98,11 +93,11 @@ impl ConnectionArgs {
     /// goes to any server.
     fn target(&self) -> Result<Target, CliError> {
         let named_key = self.named_key()?;
-        let named_url = self.url.as_deref().filter(|url| !url.is_empty());
+        let named_url = self.url.clone().or_else(|| environment("ANNALS_URL"));
         let data_dir = self.data_dir()?;
         let running = running_server(&data_dir);
         if let Ok(Some(server)) = &running
-            && named_url.is_none_or(|url| is_same_address(url, &server.url()))
+            && named_url.as_ref().is_none_or(|url| is_same_address(url, &server.url()))
         {
             let target = Target { cert_file: server.cert_file.clone(), ..Target::named(server.url(), named_key) };
             if target.api_key.is_some() || !server.is_private() {
@@ -111,11 +106,11 @@ impl ConnectionArgs {
             let own_key = read_key(&data_dir.join("admin.key")).ok().flatten();
             return Ok(Target { key_of: own_key.is_some().then_some(data_dir), api_key: own_key, ..target });
         }
-        let reason = match (named_url, &named_key, running) {
+        let reason = match (&named_url, &named_key, running) {
             (None, None, Ok(_)) => format!("no server runs on the data folder {}", data_dir.display()),
             (None, None, Err(error)) => format!("the server of {} cannot be found: {error}", data_dir.display()),
             (Some(_), ..) | (_, Some(_), _) => {
-                return Ok(Target::named(named_url.unwrap_or(USUAL_URL).to_owned(), named_key));
+                return Ok(Target::named(named_url.unwrap_or_else(|| USUAL_URL.to_owned()), named_key));
             }
         };
         Err(CliError::server(reason).with_advice(
@@ -124,7 +119,7 @@ impl ConnectionArgs {
     }
 
     fn data_dir(&self) -> Result<PathBuf, CliError> {
-        let configured = || Config::data_dir_of(&SettingsArgs::of_environment().sources());
+        let configured = || Config::data_dir_of(&SettingsArgs::default().sources());
         let data_dir = self.data_dir.clone().or_else(configured);
         data_dir.ok_or_else(|| CliError::local("the data_dir of the configuration is not a path"))
     }
@@ -134,10 +129,13 @@ impl ConnectionArgs {
             let key = read_key(path).map_err(|error| unreadable(path, &error))?;
             return key.ok_or_else(|| CliError::local(format!("{}: it contains no key", path.display()))).map(Some);
         }
-        // Not a clap argument, because clap would print its value in help texts and errors.
-        let key = std::env::var("ANNALS_API_KEY").ok();
-        Ok(key.filter(|key| !key.trim().is_empty()).map(|key| Secret::new(key.trim())))
+        Ok(environment("ANNALS_API_KEY").map(|key| Secret::new(key.trim())))
     }
+}
+
+/// Returns a variable unless it is blank. Not by clap, which would put the flag into every usage line, and print secrets.
+fn environment(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// Whether both are the same URL, as in `http://127.0.0.1:80` and `http://127.0.0.1/`. Two names of one address are not:
@@ -166,7 +164,24 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_same_address;
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Sources;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    }
+
+    #[test]
+    fn a_command_waits_longer_than_the_server_so_that_it_can_say_what_is_wrong() {
+        let server = Config::load(&Sources::default()).unwrap().server;
+        assert!(Typed::parse_from(["x"]).connection.timeout >= server.request_timeout + Duration::from_secs(5));
+    }
 
     #[test]
     fn an_address_is_the_same_only_if_nobody_else_can_answer_there() {

@@ -1,7 +1,5 @@
 //! `annals dead-letters list` and `annals dead-letters replay`
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::{
@@ -12,9 +10,6 @@ use super::{
     zone::ZoneArgs,
 };
 use crate::wire::{DeadLetterAnswer, DeadLettersAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay};
-
-/// The server sends every dead letter to its store before it answers.
-const REPLAY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Shows and replays events that a store refused permanently
 #[derive(Debug, clap::Args)]
@@ -127,7 +122,7 @@ fn lines(letters: &DeadLettersAnswer) -> Result<String, CliError> {
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), CliError> {
-    let api = args.connection.connect_for(REPLAY_TIMEOUT)?;
+    let api = args.connection.connect()?;
     let replay = block_on(async { Ok(api.replay_dead_letters(args.store.as_deref()).await?) })?;
     let shown = if args.json {
         output::json_line(&replay)?

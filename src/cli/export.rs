@@ -6,7 +6,6 @@ use std::{
     io::{self, BufWriter, IsTerminal as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::ValueEnum;
@@ -28,9 +27,6 @@ use crate::{
     },
     files,
 };
-
-/// The timeout for each part of the answer, which the server reads from its store.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Exports all matching events, completely or with an error
 ///
@@ -94,7 +90,10 @@ impl From<FormatArg> for ExportFormat {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let api = args.connection.connect_for(TIMEOUT)?;
+    if args.gzip && args.is_shown() {
+        return Err(CliError::usage("compressed data is not for a terminal; --output writes it to a file"));
+    }
+    let api = args.connection.connect()?;
     block_on(async {
         tokio::select! {
             done = args.export(&api) => done,
@@ -131,9 +130,14 @@ impl Args {
         Ok(export.finish()?)
     }
 
-    /// Returns the progress display, which is hidden if the events themselves go to a terminal.
+    /// Whether the events themselves go to a terminal.
+    fn is_shown(&self) -> bool {
+        self.output.is_none() && io::stdout().is_terminal()
+    }
+
+    /// Returns the progress display, which is hidden if the events are shown.
     fn progress(&self) -> ProgressBar {
-        if self.output.is_none() && io::stdout().is_terminal() {
+        if self.is_shown() {
             return ProgressBar::hidden();
         }
         let style = ProgressStyle::with_template("{spinner} {msg}, {bytes} ({bytes_per_sec}, {elapsed})");

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     client::{Api, ApiError},
+    query::RESULT_WINDOW,
     wire::FindAnswer,
 };
 
@@ -29,13 +30,15 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,
     /// The page, counted from 1
-    #[arg(long, default_value_t = 1, conflicts_with = "limit")]
+    #[arg(long, default_value_t = 1, conflicts_with = "limit",
+        value_parser = clap::value_parser!(u64).range(1..=RESULT_WINDOW))]
     page: u64,
     /// The number of events per page
-    #[arg(long, default_value_t = 10, value_name = "COUNT", conflicts_with = "limit")]
+    #[arg(long, default_value_t = 10, value_name = "COUNT", conflicts_with = "limit",
+        value_parser = clap::value_parser!(u64).range(0..=RESULT_WINDOW))]
     per_page: u64,
     /// Prints this many events from the first on, instead of a page
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
     limit: Option<u64>,
     #[command(flatten)]
     sorting: SortArgs,
@@ -49,6 +52,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let format = args.display.format(OutputFormat::default_for_stdout())?;
+    args.check_page()?;
     let mut parameters = args.sorting.parameters()?;
     parameters.extend(args.selection.parameters(&args.zone)?);
     parameters.extend(args.display.parameter(format));
@@ -143,11 +147,26 @@ fn documents(found: &FindAnswer) -> impl Iterator<Item = &str> {
     found.data.iter().map(|document| document.get())
 }
 
+fn at_least_one(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number of at least 1".to_owned())
+}
+
 fn count(found: &FindAnswer) -> u64 {
     u64::try_from(found.data.len()).unwrap_or(u64::MAX)
 }
 
 impl Args {
+    fn check_page(&self) -> Result<(), CliError> {
+        if self.page.checked_mul(self.per_page).is_some_and(|last| last <= RESULT_WINDOW) {
+            return Ok(());
+        }
+        let Self { page, per_page, .. } = self;
+        Err(CliError::usage(format!(
+            "--page {page} of {per_page} events is beyond event {RESULT_WINDOW}, where pages end"
+        ))
+        .with_advice("--limit prints more events, and `annals export` all"))
+    }
+
     /// Prints hints to standard error: why the page is empty, or that there are more events.
     fn explain(&self, page: u64, found: &FindAnswer) -> Result<(), CliError> {
         let FindAnswer { per_page, total, .. } = *found;

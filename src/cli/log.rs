@@ -82,9 +82,6 @@ struct EventArgs {
     set: Vec<Assignment>,
 }
 
-/// A server that waits for its store answers within its own `server.request_timeout`, by default half of this.
-const STORED_TIMEOUT: Duration = Duration::from_secs(60);
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum WaitArg {
     Durable,
@@ -111,11 +108,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     };
     let options = SendOptions { wait_for, retry_for: args.retry_for, register: args.register };
     let single = args.event.is_given().then(|| args.event.build(args.connection.space.as_deref())).transpose()?;
-    let api = match wait_for {
-        WaitFor::Durable => args.connection.connect()?,
-        WaitFor::Stored => args.connection.connect_for(STORED_TIMEOUT)?,
-    };
-    let mut sender = BatchSender::new(api, options);
+    let mut sender = BatchSender::new(args.connection.connect()?, options);
     match single {
         Some(event) => log_one(args, &mut sender, event),
         None => log_many(args, &mut sender),

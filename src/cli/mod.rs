@@ -182,14 +182,27 @@ impl From<ApiError> for CliError {
             ApiError::Unreachable { .. } => {
                 "start the server with `annals serve`, or name another with --url and its key with --key-file"
             }
+            ApiError::Untrusted { .. } => {
+                "name the authority that signed it, or the certificate itself, with --ca-file or in the environment as \
+                 ANNALS_CA_FILE, and the server in --url as the certificate names it"
+            }
+            ApiError::WrongProtocol { url, .. } if url.starts_with("https:") => {
+                "is the port right? if this server has no certificate, its --url begins with http:"
+            }
+            ApiError::WrongProtocol { .. } => {
+                "is the port right? if this server has a certificate (`server.tls`), its --url begins with https:"
+            }
             ApiError::AnswerLost { .. } => "allow more time with --timeout",
             ApiError::BrokenOff { .. } => {
                 return Self::incomplete(error).with_advice("the result is incomplete; start again");
             }
             ApiError::Busy { .. } => "try again later; `/readyz` and `/metrics` of the server show the reason",
-            ApiError::Refused { status: 401 | 403, .. } => {
-                "use a key with this permission, by --key-file or in the environment as ANNALS_API_KEY; the key of a data folder \
-                 is only sent to the server that runs on the folder, without --url"
+            ApiError::Refused { status: 401, .. } => {
+                "name a key of this server with --key-file, or in the environment as ANNALS_API_KEY; the key in a data folder is \
+                 only sent to the server that runs on this folder"
+            }
+            ApiError::Refused { status: 403, .. } => {
+                "use a key with this permission, by --key-file or in the environment as ANNALS_API_KEY"
             }
             ApiError::Refused { status: 404, .. } => {
                 "check --url, --space and the names; a key does not find what it may not see"

@@ -223,9 +223,12 @@ pub(super) struct EventOutcome<'a> {
 fn send_failure(location: &str, error: ApiError) -> CliError {
     let outcome = match error {
         ApiError::AnswerLost { .. } | ApiError::BrokenOff { .. } | ApiError::UnexpectedAnswer { .. } => "logged or not",
-        ApiError::Endpoint(_) | ApiError::Unreachable { .. } | ApiError::Busy { .. } | ApiError::Refused { .. } => {
-            "not logged"
-        }
+        ApiError::Endpoint(_)
+        | ApiError::Unreachable { .. }
+        | ApiError::Untrusted { .. }
+        | ApiError::WrongProtocol { .. }
+        | ApiError::Busy { .. }
+        | ApiError::Refused { .. } => "not logged",
     };
     let failure = CliError::from(error);
     let rest = if location == "the event" { "" } else { ", and not sent: what comes after" };

@@ -8,8 +8,9 @@ use crate::config::{Config, Effective, Flag, Invalid, Sources};
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub(super) struct SettingsArgs {
-    /// The configuration file; by default `annals.toml` in the working directory, if it exists
-    #[arg(long, env = "ANNALS_CONFIG", value_name = "FILE")]
+    /// The configuration file; by default that in ANNALS_CONFIG in the environment, or else `annals.toml` in the working
+    /// directory, if it exists
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Sets one key, such as `--set journal.max_bytes=1gb`; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
@@ -31,11 +32,6 @@ impl SettingsArgs {
         Config::load_with_origins(&self.sources()).map_err(failure)
     }
 
-    /// Returns the settings of commands without these flags: the environment alone.
-    pub(super) fn of_environment() -> Self {
-        Self { config: env::var_os("ANNALS_CONFIG").map(PathBuf::from), ..Self::default() }
-    }
-
     pub(super) fn sources(&self) -> Sources {
         let flag = |name: &str, key: &str, value: &str| Flag {
             name: name.to_owned(),
@@ -45,8 +41,10 @@ impl SettingsArgs {
         let mut flags: Vec<_> = self.set.iter().map(|(key, value)| flag("--set", key, value)).collect();
         flags.extend(self.listen.iter().map(|value| flag("--listen", "server.listen", value)));
         flags.extend(self.data_dir.iter().map(|value| flag("--data-dir", "data_dir", value)));
+        // Not by clap, which would put the flag into every usage line.
+        let named = || env::var_os("ANNALS_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
         Sources {
-            file: self.config.clone(),
+            file: self.config.clone().or_else(named),
             usual_file: Some(PathBuf::from("annals.toml")),
             environment: env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

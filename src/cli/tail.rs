@@ -223,7 +223,10 @@ impl<'a> Follower<'a> {
             ApiError::Busy { .. } | ApiError::BrokenOff { .. } => true,
             ApiError::Unreachable { .. } | ApiError::AnswerLost { .. } => self.has_answered,
             ApiError::Refused { status, .. } => self.has_answered && *status >= 500,
-            ApiError::Endpoint(_) | ApiError::UnexpectedAnswer { .. } => false,
+            ApiError::Endpoint(_)
+            | ApiError::Untrusted { .. }
+            | ApiError::WrongProtocol { .. }
+            | ApiError::UnexpectedAnswer { .. } => false,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     columns::{Cell, write_csv_line},
+    query::MAX_BUCKETS,
     wire::TermsAnswer,
 };
 
@@ -25,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FIELD")]
     field: String,
     /// The maximum number of values
-    #[arg(long, default_value_t = 20, value_name = "COUNT")]
+    #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=MAX_BUCKETS as u64))]
     limit: u64,
     /// The output format; by default a table on a terminal, NDJSON elsewhere
     #[arg(long, short, value_enum)]

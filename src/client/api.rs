@@ -1,6 +1,6 @@
 //! The HTTP contract from the caller's side: one method per endpoint, one request per call, no retries.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, Url, header};
@@ -14,6 +14,9 @@ use crate::{
         ReplayAnswer,
     },
 };
+
+/// How long connecting may take, so that a long timeout for answers is not spent on an address where nobody is.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest `Retry-After` that is honoured.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -51,6 +54,12 @@ pub enum ApiError {
     /// No connection; the server has seen nothing of the request.
     #[error("no connection to {url}: {reason}")]
     Unreachable { url: String, reason: String },
+    /// The server's certificate is not trusted, or not for this address; the server has seen nothing of the request.
+    #[error("the certificate of {url} is not trusted: {reason}")]
+    Untrusted { url: String, reason: String },
+    /// What answers speaks plain HTTP where TLS was expected, or the reverse, or something else.
+    #[error("what answers at {url} does not speak {}: {reason}", if url.starts_with("https:") { "TLS" } else { "HTTP" })]
+    WrongProtocol { url: String, reason: String },
     /// The request was sent, but no answer came; the server may have carried it out.
     #[error("no answer from {url}: {reason}")]
     AnswerLost { url: String, reason: String },
@@ -94,6 +103,7 @@ impl Api {
         let base = base_url(&endpoint.url)?;
         let mut http = reqwest::Client::builder()
             .timeout(endpoint.timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             // An export is passed on compressed, and decompressed only to compare its digest.
             .no_gzip()
@@ -222,10 +232,19 @@ impl Api {
             check().map_err(|reason| ApiError::Unreachable { url: self.base.to_string(), reason })?;
         }
         request.send().await.map_err(|error| {
-            let url = self.base.to_string();
-            match error.is_connect() || error.is_builder() {
-                true => ApiError::Unreachable { url, reason: cause(&error) },
-                false => ApiError::AnswerLost { url, reason: cause(&error) },
+            let (url, reason) = (self.base.to_string(), cause(&error));
+            match &error {
+                error if has_cause(error, |tls| matches!(tls, rustls::Error::InvalidCertificate(_))) => {
+                    ApiError::Untrusted { url, reason }
+                }
+                error
+                    if has_cause(error, |tls| matches!(tls, rustls::Error::InvalidMessage(_)))
+                        || has_cause(error, hyper::Error::is_parse) =>
+                {
+                    ApiError::WrongProtocol { url, reason }
+                }
+                error if error.is_connect() || error.is_builder() => ApiError::Unreachable { url, reason },
+                _ => ApiError::AnswerLost { url, reason },
             }
         })
     }
@@ -302,6 +321,20 @@ fn key_header(key: &Secret) -> Result<header::HeaderValue, ApiError> {
 
 pub(super) fn json_body(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(value).map_err(|error| ApiError::Endpoint(error.to_string()))
+}
+
+/// Whether one of the sources is of this type and meets the condition.
+fn has_cause<E: std::error::Error + 'static>(error: &reqwest::Error, is_it: impl Fn(&E) -> bool) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(reason) = next {
+        if reason.downcast_ref::<E>().is_some_and(&is_it) {
+            return true;
+        }
+        // The source of an I/O error is that of the error inside of it, not this error itself.
+        let inner = reason.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inner.map_or_else(|| reason.source(), |inner| Some(inner));
+    }
+    false
 }
 
 /// The innermost source, as the outer ones only repeat the address.

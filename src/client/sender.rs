@@ -82,6 +82,8 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
             ApiError::Busy { retry_after, .. } => retry_after,
             ApiError::Refused { .. }
             | ApiError::Unreachable { .. }
+            | ApiError::Untrusted { .. }
+            | ApiError::WrongProtocol { .. }
             | ApiError::AnswerLost { .. }
             | ApiError::BrokenOff { .. }
             | ApiError::UnexpectedAnswer { .. }

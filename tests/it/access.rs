@@ -75,7 +75,17 @@ fn with_a_certificate_the_service_speaks_tls_and_commands_that_trust_it_are_serv
     let url = annals.url.replace("http://127.0.0.1", "https://localhost");
     check(home.command_at(&url, &list).args(["--ca-file", cert.to_str().unwrap()]), 0);
     check(home.command_at(&url, &list).env("ANNALS_CA_FILE", &cert), 0);
-    check(&mut home.command_at(&url, &list), 3);
+    let refused = |url: &str, said: [&str; 2]| {
+        let refused = CommandOutput::of(&mut home.command_at(url, &list));
+        assert!(refused.exit == 3 && said.iter().all(|said| refused.stderr.contains(said)), "{}", refused.stderr);
+    };
+    refused(&url, [" is not trusted: ", "--ca-file"]);
+    refused(&annals.url, [" does not speak HTTP: ", "begins with https:"]);
+    annals.stop();
+    home.configure("");
+    let annals = home.start();
+    let url = annals.url.replace("http:", "https:");
+    refused(&url, [" does not speak TLS: ", "begins with http:"]);
 }
 
 #[test]

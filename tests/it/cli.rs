@@ -378,7 +378,7 @@ fn a_server_that_is_away_or_refuses_exits_with_3_and_advice() {
     let refusal = json!({"statusCode": 401, "error": "Unauthorized", "message": "a key is required"});
     let server = Server::start([(401, refusal)]);
     let (_, stderr, exit) = run(server.annals(folder.path()).args(["find", "order", "7"]));
-    assert!(stderr.starts_with("error: the server refused (401): a key is required\nadvice: use a key"), "{stderr}");
+    assert!(stderr.starts_with("error: the server refused (401): a key is required\nadvice: name a key"), "{stderr}");
     assert_eq!(exit, 3);
 
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -395,8 +395,19 @@ fn a_server_that_is_away_or_refuses_exits_with_3_and_advice() {
 fn a_command_typed_wrong_exits_with_2_and_completions_are_printed() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start([]);
-    assert_eq!(run(server.annals(folder.path()).args(["find", "order"])).2, 2);
-    assert_eq!(run(server.annals(folder.path()).args(["log", "--api-key=x"])).2, 2);
+    let wrong = |arguments: &[&str], said: &str| {
+        let (_, stderr, exit) = run(server.annals(folder.path()).args(arguments));
+        assert!(stderr.contains(said) && exit == 2, "{exit}: {stderr}");
+    };
+    // Whatever the environment says.
+    wrong(&["find", "order"], "\nUsage: annals find <TYPE> <ID>...\n");
+    wrong(&["log", "--api-key=x"], "unexpected argument");
+    wrong(&["find", "--per-page=10001"], "10001 is not in 0..=10000");
+    wrong(&["find", "--page=0"], "0 is not in 1..=10000");
+    wrong(&["find", "--limit=0"], "expected a number of at least 1");
+    wrong(&["find", "--page=101", "--per-page=100"], "is beyond event 10000");
+    wrong(&["values", "--field=a", "--limit=10001"], "10001 is not in 1..=10000");
+    assert_eq!(server.requests().len(), 0);
     let (stdout, _, exit) = run(server.annals(folder.path()).args(["completions", "bash"]));
     assert!(stdout.contains("dead-letters") && exit == 0);
 }
