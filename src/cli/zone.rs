@@ -1,8 +1,12 @@
 //! The flag that sets the time zone in which times are shown and read.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::DateTime,
+    tz::{AmbiguousOffset, TimeZone},
+};
 
-use crate::{query::moment, time::format_time};
+use crate::{event::UnixMillis, query::moment, time::format_time};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ZoneArgs {
@@ -28,11 +32,30 @@ impl ZoneArgs {
 
     /// Converts a time for the server; only dates without an offset change.
     pub(super) fn read(&self, text: &str, edge: Bound) -> String {
-        match (moment::in_zone(text, &self.tz), edge) {
-            (None, _) => text.to_owned(),
-            (Some(moment), Bound::Start) => format_time(moment.first),
-            (Some(moment), Bound::End) => format_time(moment.last),
-        }
+        // The ends of the period by the clocks of the zone.
+        let clocks = moment::in_zone(text, &TimeZone::UTC);
+        let clock = clocks.and_then(|clocks| match edge {
+            Bound::Start => clocks.first.utc(),
+            Bound::End => clocks.last.utc(),
+        });
+        clock.and_then(|clock| self.instant(clock, edge)).map_or_else(|| text.to_owned(), format_time)
+    }
+
+    /// Returns the instant at which clocks show this time. Of a time that they show twice, a period includes both. If they
+    /// skip the time, a period begins or ends at that change.
+    fn instant(&self, clock: DateTime, edge: Bound) -> Option<UnixMillis> {
+        let offset = match (self.tz.to_ambiguous_timestamp(clock).offset(), edge) {
+            (AmbiguousOffset::Unambiguous { offset }, _) => offset,
+            (AmbiguousOffset::Fold { before, .. }, Bound::Start) => before,
+            (AmbiguousOffset::Fold { after, .. }, Bound::End) => after,
+            (AmbiguousOffset::Gap { before, .. }, _) => {
+                let UnixMillis(later) = UnixMillis::at(clock, before);
+                let change = self.tz.preceding(Timestamp::from_millisecond(later + 1).ok()?).next()?.timestamp();
+                let before_end = i64::from(matches!(edge, Bound::End));
+                return Some(UnixMillis(change.as_millisecond() - before_end));
+            }
+        };
+        Some(UnixMillis::at(clock, offset))
     }
 }
 
@@ -78,5 +101,21 @@ mod tests {
         assert_eq!(zone.read("2026-07-01", Bound::Start), "2026-06-30T18:30:00.000Z");
         assert_eq!(zone.read("2026-07-01", Bound::End), "2026-07-01T18:29:59.999Z");
         assert_eq!(zone.read("24h", Bound::Start), "24h");
+    }
+
+    #[test]
+    fn a_period_includes_a_time_that_clocks_show_twice_and_ends_at_one_that_they_skip() {
+        let zone = ZoneArgs { tz: TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap() };
+        let check = |text: &str, first: &str, last: &str| {
+            let read = [Bound::Start, Bound::End].map(|edge| zone.read(text, edge));
+            assert_eq!(read, [first, last].map(|time| format!("{time}Z")), "{text}");
+        };
+        check("2021-07-01 10:15", "2021-07-01T08:15:00.000", "2021-07-01T08:15:59.999");
+        check("2021-10-31 02:30", "2021-10-31T00:30:00.000", "2021-10-31T01:30:59.999");
+        check("2021-10-31 02", "2021-10-31T00:00:00.000", "2021-10-31T01:59:59.999");
+        check("2021-10-31", "2021-10-30T22:00:00.000", "2021-10-31T22:59:59.999");
+        check("2021-03-28 02:30", "2021-03-28T01:00:00.000", "2021-03-28T00:59:59.999");
+        check("2021-03-28", "2021-03-27T23:00:00.000", "2021-03-28T21:59:59.999");
+        check("2021", "2020-12-31T23:00:00.000", "2021-12-31T22:59:59.999");
     }
 }
