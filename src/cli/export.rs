@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{
     CliError, block_on,
     connection::ConnectionArgs,
-    output::{self, OutputStatus},
+    output::{self, OutputInParts, OutputStatus},
     selection::{FilterArgs, ObjectArgs, TimeRangeArgs},
     shutdown_signal,
     sort::SortArgs,
@@ -111,7 +111,7 @@ impl Args {
         parameters.extend(self.columns.iter().map(|columns| ("columns", columns.clone())));
         let export = api.export(self.object.named(), self.format.into(), self.gzip, &parameters).await?;
         let mut output = match &self.output {
-            None => Output::Stdout,
+            None => Output::Stdout(OutputInParts::default()),
             Some(path) => Output::File(PartialFile::create(path)?),
         };
         let summary = self.write(export, &mut output).await?;
@@ -146,14 +146,14 @@ impl Args {
 }
 
 enum Output {
-    Stdout,
+    Stdout(OutputInParts),
     File(PartialFile),
 }
 
 impl Output {
     fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         match self {
-            Self::Stdout => match output::write(bytes)? {
+            Self::Stdout(stdout) => match stdout.write(bytes)? {
                 OutputStatus::Open => Ok(()),
                 OutputStatus::Closed => Err(CliError::incomplete("standard output was closed")),
             },
@@ -164,7 +164,10 @@ impl Output {
     /// Returns the file's name.
     fn finish(self) -> Result<String, CliError> {
         match self {
-            Self::Stdout => Ok("standard output".to_owned()),
+            Self::Stdout(stdout) => {
+                stdout.finish()?;
+                Ok("standard output".to_owned())
+            }
             Self::File(part) => {
                 let name = part.target.display().to_string();
                 part.finish()?;

@@ -65,6 +65,38 @@ pub(super) fn write(bytes: &[u8]) -> Result<OutputStatus, CliError> {
     }
 }
 
+/// Standard output for bytes that come in parts, which may end in the middle of a character. On a terminal, an incomplete
+/// character is held back until its rest comes, because its parts could not be recognised as a control character.
+#[derive(Default)]
+pub(super) struct OutputInParts {
+    held: Vec<u8>,
+}
+
+impl OutputInParts {
+    pub(super) fn write(&mut self, part: &[u8]) -> Result<OutputStatus, CliError> {
+        if !io::stdout().is_terminal() {
+            return write(part);
+        }
+        write(&self.whole_characters(part))
+    }
+
+    /// Writes what is held back.
+    pub(super) fn finish(self) -> Result<(), CliError> {
+        print(&self.held)
+    }
+
+    fn whole_characters(&mut self, part: &[u8]) -> Vec<u8> {
+        self.held.extend_from_slice(part);
+        let incomplete = match self.held.last() {
+            // It may be the first half of a line end.
+            Some(b'\r') => 1,
+            _ => self.held.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len()),
+        };
+        let rest = self.held.split_off(self.held.len() - incomplete);
+        std::mem::replace(&mut self.held, rest)
+    }
+}
+
 /// Checks standard output without printing anything.
 pub(super) fn status() -> OutputStatus {
     let stdout = io::stdout();
@@ -80,23 +112,26 @@ pub(super) fn print_stderr(line: &str) -> io::Result<()> {
     writeln!(io::stderr().lock(), "{}", printable(line))
 }
 
-/// Writes characters that control a terminal as JSON does (`\u009b`), except white space. Lines of JSON mean the same as
-/// before: there, such characters occur only in strings.
+/// Writes characters that control a terminal as JSON does (`\u009b`), except tabs and line ends. Lines of JSON mean the same
+/// as before: there, such characters occur only in strings. Bytes that are not UTF-8 are replaced.
 fn for_terminal(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let controls = |character: char| is_terminal_control(character) && !matches!(character, '\n' | '\r' | '\t');
     let text = String::from_utf8_lossy(bytes);
-    if !text.contains(controls) {
-        return Cow::Borrowed(bytes);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        if controls(character) {
+    let mut escaped = String::new();
+    let mut copied = 0;
+    for (at, character) in text.char_indices().filter(|(_, character)| is_terminal_control(*character)) {
+        let end = at + character.len_utf8();
+        // A carriage return elsewhere than at the end of a line goes back to its beginning.
+        let is_line_end = character == '\r' && text.as_bytes().get(end) == Some(&b'\n');
+        if !is_line_end && !matches!(character, '\n' | '\t') {
+            escaped.push_str(text.get(copied..at).unwrap_or_default());
             escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
-        } else {
-            escaped.push(character);
+            copied = end;
         }
     }
-    Cow::Owned(escaped.into_bytes())
+    match text {
+        Cow::Borrowed(_) if copied == 0 => Cow::Borrowed(bytes),
+        text => Cow::Owned((escaped + text.get(copied..).unwrap_or_default()).into_bytes()),
+    }
 }
 
 /// Replaces characters that control a terminal, except line breaks.
@@ -111,6 +146,8 @@ pub(super) fn is_terminal_control(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
@@ -121,6 +158,28 @@ mod tests {
         let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok();
         assert_eq!(value(&escaped), value(line.as_bytes()));
         assert_eq!(&*for_terminal(b"\x1b[31m,\x07\t1\r\n"), b"\\u001b[31m,\\u0007\t1\r\n");
+        assert_eq!(&*for_terminal(b"a,right\rwrong\r\nb\r"), b"a,right\\u000dwrong\r\nb\\u000d");
+        assert_eq!(&*for_terminal(b"\x9b31m"), "\u{fffd}31m".as_bytes());
         assert!(matches!(for_terminal("plain é\n".as_bytes()), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_control_character_is_recognised_even_if_it_comes_in_two_parts() {
+        let text = "é\u{9b}31m\u{202e}漢x".as_bytes();
+        for cut in 0..=text.len() {
+            let (first, second) = text.split_at(cut);
+            let mut output = OutputInParts::default();
+            let shown = [first, second].map(|part| for_terminal(&output.whole_characters(part)).into_owned());
+            assert_eq!(String::from_utf8(shown.concat()).unwrap(), "é\\u009b31m\\u202e漢x", "{cut}");
+        }
+        let mut output = OutputInParts::default();
+        assert_eq!(
+            (output.whole_characters(b"a\r"), output.whole_characters(b"\nb")),
+            (b"a".to_vec(), b"\r\nb".to_vec())
+        );
+        assert_eq!(
+            (output.whole_characters(b"ab\xc2"), output.whole_characters(b"c")),
+            (b"ab".to_vec(), b"\xc2c".to_vec())
+        );
     }
 }

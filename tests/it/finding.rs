@@ -369,7 +369,7 @@ fn an_export_that_breaks_off_leaves_no_file_and_exits_with_4() {
 }
 
 /// A server that gives each connection one of these answers, and then is gone.
-fn answering(answers: &[String]) -> (String, JoinHandle<()>) {
+pub(crate) fn answering(answers: &[String]) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answers = answers.to_vec();

@@ -38,6 +38,9 @@ mod disks;
 /// Switches: chaining, keeping events, the log as a whole.
 mod switches;
 
+/// What a server says, on a terminal.
+mod terminal;
+
 /// Stores that are away, answer badly, or do not answer.
 mod outages;
 mod process;
