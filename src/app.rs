@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Access, AccessError, Keys, KeysError},
-    audit::{self, Audit, Record},
+    audit::{self, Audit},
     config::{self, Config},
     http,
     identity::{DataFolder, DataFolderError, Identity},
@@ -140,7 +140,9 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     http::serve(listener, tls, router, stopped, connections, per_address).await;
     tracing::info!("stopping");
     let last = service.access.last_failed_attempts();
-    last.into_iter().map(Record::of_failed_attempts).for_each(|record| service.audit.record(record));
+    for attempts in last {
+        service.audit.failed_attempts(attempts).await;
+    }
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
     service.stop(server.shutdown_timeout).await;
@@ -348,7 +350,9 @@ impl Service {
 async fn audit_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: CancellationToken) {
     let mut turns = tokio::time::interval(ATTEMPTS_INTERVAL);
     while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
-        access.failed_attempts().into_iter().map(Record::of_failed_attempts).for_each(|record| audit.record(record));
+        for attempts in access.failed_attempts() {
+            audit.failed_attempts(attempts).await;
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Audit events: the log records its own use as events of provider `annals`.
 //!
-//! They take the same path as all events. Recording never waits: a record goes into a bounded queue, and is counted as
-//! lost if the queue is full.
+//! They take the same path as all events. Nothing recorded is dropped: whoever does something that is recorded waits until
+//! the record is durable, and is refused if it cannot be made so. Only failed attempts to authenticate are recorded
+//! afterwards; while they cannot be, they are counted together.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -9,20 +10,23 @@ use serde_json::{Value, json};
 use strum::VariantArray;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
     access::{Caller, FailedAttempts},
     event::Space,
-    ingest::{Ingest, OwnEventError},
+    ingest::Ingest,
     intake::Registration,
     metrics::AuditMetrics,
     reserved::AUDIT_PROVIDER,
 };
 
-const QUEUE: usize = 4096;
+const QUEUE: usize = 256;
 const BATCH: usize = 256;
+/// How many reports of failed attempts may wait to be logged one by one; further ones are counted together.
+const MAX_PENDING: usize = 256;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Maximum length of a text in characters. Texts come from outside; longer ones are cut.
 const MAX_TEXT: usize = 256;
 
@@ -179,12 +183,34 @@ pub fn registration() -> (String, Registration) {
 #[derive(Clone)]
 pub struct Audit {
     queue: mpsc::Sender<Message>,
-    metrics: AuditMetrics,
+}
+
+/// The log cannot record this, so it must not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this cannot be recorded at present, so it is refused; try again later")]
+pub struct NotRecorded;
+
+/// A record on its way to the disk.
+#[must_use = "an action may only take effect once its record is durable"]
+pub struct Recording {
+    logged: oneshot::Receiver<Result<(), NotRecorded>>,
+    deadline: Instant,
+}
+
+impl Recording {
+    /// Waits until the record is durable.
+    pub async fn done(self) -> Result<(), NotRecorded> {
+        match timeout_at(self.deadline, self.logged).await {
+            Ok(Ok(logged)) => logged,
+            Ok(Err(_)) | Err(_) => Err(NotRecorded),
+        }
+    }
 }
 
 enum Message {
-    /// With whom to tell once it is logged.
-    Record(Box<Record>, Option<oneshot::Sender<()>>),
+    /// With whom to tell whether it is logged.
+    Record(Box<Record>, oneshot::Sender<Result<(), NotRecorded>>),
+    FailedAttempts(FailedAttempts),
     /// Log everything recorded so far, then stop.
     Close(oneshot::Sender<()>),
 }
@@ -193,77 +219,123 @@ impl Audit {
     /// Starts logging records.
     pub fn start(ingest: Arc<Ingest>, metrics: AuditMetrics) -> Self {
         let (queue, recorded) = mpsc::channel(QUEUE);
-        tokio::spawn(run(recorded, ingest, metrics.clone()));
-        Self { queue, metrics }
+        tokio::spawn(run(recorded, ingest, metrics));
+        Self { queue }
     }
 
-    /// Queues a record. Never waits; if the queue is full, the record is counted as lost.
-    pub fn record(&self, record: Record) {
-        if self.queue.try_send(Message::Record(Box::new(record.plain()), None)).is_err() {
-            self.metrics.lost.inc();
-            tracing::warn!("an audit event was lost: the queue is full");
+    /// Begins to log a record; waits only for a place in the queue. Once this has returned, the record does not depend
+    /// on the caller any more.
+    pub async fn begin(&self, record: Record, deadline: Instant) -> Result<Recording, NotRecorded> {
+        let (done, logged) = oneshot::channel();
+        let message = Message::Record(Box::new(record.plain()), done);
+        match timeout_at(deadline, self.queue.send(message)).await {
+            Ok(Ok(())) => Ok(Recording { logged, deadline }),
+            Ok(Err(_)) | Err(_) => Err(NotRecorded),
         }
     }
 
-    /// Waits until the record is logged, or was lost.
-    pub async fn record_now(&self, record: Record) {
-        self.send_and_wait(|done| Message::Record(Box::new(record.plain()), Some(done))).await;
+    /// Logs a record; returns once it is durable.
+    pub async fn record(&self, record: Record, deadline: Instant) -> Result<(), NotRecorded> {
+        self.begin(record, deadline).await?.done().await
+    }
+
+    /// Logs failed attempts to authenticate, as soon as that is possible. Waits only for a place in the queue.
+    pub async fn failed_attempts(&self, attempts: FailedAttempts) {
+        if self.queue.send(Message::FailedAttempts(attempts)).await.is_err() {
+            tracing::warn!("failed attempts to authenticate could not be recorded: the log is stopping");
+        }
     }
 
     /// Logs everything recorded so far, taking at most `limit`.
     pub async fn close(&self, limit: Duration) {
-        if timeout(limit, self.send_and_wait(Message::Close)).await.is_err() {
-            tracing::warn!("not all audit events were logged in time");
-        }
-    }
-
-    async fn send_and_wait(&self, message: impl FnOnce(oneshot::Sender<()>) -> Message) {
         let (done, is_done) = oneshot::channel();
-        if self.queue.send(message(done)).await.is_ok() {
-            // The task ends on its own, whether it answers or not.
-            let _ = is_done.await;
+        let close = async {
+            if self.queue.send(Message::Close(done)).await.is_ok() {
+                // The task ends on its own, whether it answers or not.
+                let _ = is_done.await;
+            }
+        };
+        if timeout(limit, close).await.is_err() {
+            tracing::warn!("not all audit events were logged in time");
         }
     }
 }
 
 async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics: AuditMetrics) {
     let mut messages = Vec::with_capacity(BATCH);
-    while recorded.recv_many(&mut messages, BATCH).await > 0 {
-        let mut records = Vec::new();
-        let (mut waiting, mut closing) = (Vec::<oneshot::Sender<()>>::new(), None);
+    let mut pending = Pending::default();
+    loop {
+        let received = tokio::select! {
+            received = recorded.recv_many(&mut messages, BATCH) => received,
+            () = sleep(RETRY_AFTER), if !pending.is_empty() => 1,
+        };
+        if received == 0 {
+            return;
+        }
+        let (mut records, mut closing) = (Vec::new(), None);
         for message in messages.drain(..) {
             match message {
-                Message::Record(record, done) => {
-                    records.push(record);
-                    waiting.extend(done);
-                }
+                Message::Record(record, done) => records.push((record, done)),
+                Message::FailedAttempts(attempts) => pending.push(attempts),
                 Message::Close(done) => closing = Some(done),
             }
         }
         // In runs of the same space, so that the order is preserved.
-        for of_one_space in records.chunk_by(|a, b| a.space == b.space) {
-            log(of_one_space, &ingest, &metrics).await;
+        while let Some(first) = records.first() {
+            let space = first.0.space.clone();
+            let length = records.iter().take_while(|(record, _)| record.space == space).count();
+            let of_one_space: Vec<_> = records.drain(..length).collect();
+            let logged = log(of_one_space.iter().map(|(record, _)| record.as_ref()), space.as_ref(), &ingest).await;
+            for (_, done) in of_one_space {
+                // The caller may be gone.
+                let _ = done.send(logged);
+            }
         }
-        for done in waiting {
-            // The caller may be gone.
-            let _ = done.send(());
+        let failed: Vec<_> = pending.reports.drain(..).collect();
+        let as_records: Vec<_> =
+            failed.iter().cloned().map(|attempts| Record::of_failed_attempts(attempts).plain()).collect();
+        if !as_records.is_empty() && log(as_records.iter(), None, &ingest).await.is_err() {
+            failed.into_iter().for_each(|attempts| pending.push(attempts));
         }
         if let Some(done) = closing {
+            metrics.lost.inc_by(pending.reports.len() as u64);
             let _ = done.send(());
             return;
         }
     }
 }
 
-async fn log(records: &[Box<Record>], ingest: &Ingest, metrics: &AuditMetrics) {
-    let lines: String = records.iter().map(|record| record.event().to_string() + "\n").collect();
-    let space = records.first().and_then(|record| record.space.as_ref());
-    if let Err(error) = ingest.log_own(space, lines.as_bytes()).await {
-        let lost = match &error {
-            OwnEventError::Rejected { events, .. } => *events,
-            OwnEventError::Body(_) | OwnEventError::Submit(_) => records.len(),
-        };
-        metrics.lost.inc_by(u64::try_from(lost).unwrap_or(u64::MAX));
-        tracing::warn!(events = lost, %error, "audit events could not be logged");
+/// Failed attempts that are not logged yet.
+#[derive(Default)]
+struct Pending {
+    reports: Vec<FailedAttempts>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.reports.is_empty()
     }
+
+    fn push(&mut self, attempts: FailedAttempts) {
+        let is_full = self.reports.len() >= MAX_PENDING;
+        match self.reports.last_mut() {
+            Some(last) if is_full => {
+                let attempts = last.attempts + attempts.attempts;
+                *last = FailedAttempts { address: None, login: None, attempts };
+            }
+            _ => self.reports.push(attempts),
+        }
+    }
+}
+
+async fn log(
+    records: impl Iterator<Item = &Record>,
+    space: Option<&Space>,
+    ingest: &Ingest,
+) -> Result<(), NotRecorded> {
+    let lines: String = records.map(|record| record.event().to_string() + "\n").collect();
+    ingest.log_own(space, lines.as_bytes()).await.map_err(|error| {
+        tracing::warn!(%error, "audit events cannot be logged");
+        NotRecorded
+    })
 }

@@ -8,6 +8,7 @@ use strum::VariantArray;
 
 use crate::{
     access::{ChangeError, Unavailable},
+    audit::NotRecorded,
     intake::{BodyError, RegisterError},
     read::ReadError,
     store::IndexError,
@@ -36,6 +37,7 @@ pub enum ErrorCode {
     TooManyStreams,
     Internal,
     Busy,
+    NotRecorded,
     ShuttingDown,
     JournalFailed,
     RegistryFailed,
@@ -154,6 +156,12 @@ impl ErrorCode {
                 503,
                 "Too much is being received or read at once; nothing was written.",
                 "Send it again after `retry-after`.",
+            ),
+            Self::NotRecorded => (
+                "not_recorded",
+                503,
+                "The log cannot record this read or change, so it is refused: every one of them is recorded before it takes effect.",
+                "Try it again after `retry-after`. The operator should check `/readyz`: the journal is full or cannot be written.",
             ),
             Self::ShuttingDown => (
                 "shutting_down",
@@ -348,6 +356,12 @@ impl From<Unavailable> for Failure {
     }
 }
 
+impl From<NotRecorded> for Failure {
+    fn from(error: NotRecorded) -> Self {
+        Self::new(ErrorCode::NotRecorded, error.to_string()).retry_after(RETRY_AFTER)
+    }
+}
+
 impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         let message = error.to_string();
@@ -390,6 +404,7 @@ impl From<ReadError> for Failure {
         match error {
             ReadError::NotFound => Self::not_found(),
             ReadError::Access(error) => error.into(),
+            ReadError::NotRecorded(error) => error.into(),
             ReadError::Index(error) => error.into(),
             ReadError::Timeout => Self::new(ErrorCode::StoreTimeout, message),
             ReadError::Busy => Self::new(ErrorCode::Busy, message).retry_after(Duration::from_secs(1)),

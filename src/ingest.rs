@@ -5,7 +5,7 @@ use crate::{
     event::{Space, WriteScope},
     intake::{Accepted, BodyError, Intake, Item, Registry},
     metrics::IntakeMetrics,
-    writer::{Receipts, SubmitError, Writer},
+    writer::{Origin, Receipts, SubmitError, Writer},
 };
 
 /// Validates events and makes them durable.
@@ -66,17 +66,15 @@ impl Ingest {
 
     /// Makes valid events durable. Completes even if the caller goes away.
     pub async fn log(&self, accepted: Accepted) -> Result<Logged, SubmitError> {
-        let logged = self.submit(accepted).await?;
+        let logged = self.submit(accepted, Origin::Caller).await?;
         self.count(&logged);
         Ok(logged)
     }
 
     /// Logs events of the log itself, in NDJSON.
     pub async fn log_own(&self, space: Option<&Space>, lines: &[u8]) -> Result<(), OwnEventError> {
-        let Logged { items, outcome } = self.submit(self.intake.accept(&WriteScope::Log, space, lines)?).await?;
-        if let Outcome::Dropped = outcome {
-            return Err(SubmitError::Dropped.into());
-        }
+        let accepted = self.intake.accept(&WriteScope::Log, space, lines)?;
+        let Logged { items, .. } = self.submit(accepted, Origin::Log).await?;
         let rejected: Vec<_> = items.iter().filter_map(Item::violations).collect();
         match rejected.first() {
             Some(violations) => {
@@ -87,11 +85,11 @@ impl Ingest {
         }
     }
 
-    async fn submit(&self, Accepted { items, contents }: Accepted) -> Result<Logged, SubmitError> {
+    async fn submit(&self, Accepted { items, contents }: Accepted, origin: Origin) -> Result<Logged, SubmitError> {
         let outcome = match &self.writer {
             None => Outcome::NotKept,
             Some(_) if contents.is_empty() => Outcome::Sealed(None),
-            Some(writer) => match writer.submit(contents).await {
+            Some(writer) => match writer.submit(contents, origin).await {
                 Ok(receipts) => Outcome::Sealed(Some(receipts)),
                 Err(SubmitError::Dropped) => Outcome::Dropped,
                 Err(error) => return Err(error),

@@ -15,7 +15,6 @@ use axum::{
 use super::{Services, Shared, address::Peer, parameters::InSpace};
 use crate::{
     access::{Caller, Credentials, Identified, Permission, Principal, Refusal},
-    audit::Record,
     error::{ErrorCode, Failure},
 };
 
@@ -73,7 +72,7 @@ async fn authenticated(
         Identified::Known(principal) => Ok(principal),
         Identified::Unknown(attempts) => {
             if let Some(attempts) = attempts {
-                audit.record(Record::of_failed_attempts(attempts));
+                audit.failed_attempts(attempts).await;
             }
             Err(unauthenticated())
         }

@@ -39,14 +39,14 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use tokio::sync::Semaphore;
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
     access::Access,
-    audit::Audit,
+    audit::{Audit, Record},
     error::{ErrorCode, Failure},
     ingest::Ingest,
     metrics::Metrics,
@@ -157,6 +157,11 @@ impl Shared {
             open_paths: operations.iter().filter(is_open).map(|operation| operation.path).collect(),
             checking: Semaphore::new(processors),
         }
+    }
+
+    /// Records a change before it is made. To be called on a thread that may block.
+    fn record_change(&self, record: Record, deadline: tokio::time::Instant) -> Result<(), Failure> {
+        Ok(Handle::current().block_on(self.services.audit.record(record, deadline))?)
     }
 
     /// Returns the deadline for answering a request that begins now.

@@ -87,6 +87,7 @@ pub struct Registry {
     path: PathBuf,
     limits: Limits,
     /// Locked while the file is written, so that concurrent registrations do not overwrite each other.
+    changing: Mutex<()>,
     providers: Mutex<Providers>,
     current: RwLock<Arc<Registered>>,
 }
@@ -164,42 +165,51 @@ impl Registry {
         });
         let providers = Providers { fixed: BTreeMap::new(), stored };
         let registered = providers.compile(&limits).map_err(|violation| fail(violation.to_string()))?;
-        Ok(Self { path, limits, providers: Mutex::new(providers), current: RwLock::new(Arc::new(registered)) })
+        Ok(Self {
+            path,
+            limits,
+            changing: Mutex::new(()),
+            providers: Mutex::new(providers),
+            current: RwLock::new(Arc::new(registered)),
+        })
     }
 
     /// Adds a provider of the log itself or of the configuration.
     pub fn add_fixed(&self, provider: &str, registration: Registration) -> Result<(), RegisterError> {
         check_names(provider, &registration.actions).map_err(RegisterError::Invalid)?;
-        let mut providers = self.lock();
-        let mut changed = providers.clone();
+        let _changing = self.changing();
+        let mut changed = self.lock().clone();
         changed.fixed.insert(provider.to_owned(), registration);
         let registered = changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
-        self.apply(&mut providers, changed, registered);
+        self.apply(changed, registered);
         Ok(())
     }
 
     /// Adds actions to the existing ones, and replaces the defaults in this space if any are given; durable on return.
-    pub fn register(
+    /// `record` is called for a change that nothing but the disk can prevent; its failure does.
+    pub fn register<E: From<RegisterError>>(
         &self,
         provider: &str,
         space: Option<&Space>,
         registration: Registration,
-    ) -> Result<Change, RegisterError> {
+        record: impl FnOnce(&Change) -> Result<(), E>,
+    ) -> Result<Change, E> {
         if let Some(own) = looks_like_reserved(provider) {
-            return Err(RegisterError::Reserved { name: provider.to_owned(), own });
+            return Err(RegisterError::Reserved { name: provider.to_owned(), own }.into());
         }
         check_names(provider, &registration.actions).map_err(RegisterError::Invalid)?;
         if let Some(defaults) = &registration.defaults {
             check_defaults(defaults).map_err(RegisterError::Invalid)?;
         }
-        let mut providers = self.lock();
+        let _changing = self.changing();
+        let providers = self.lock().clone();
         let mut changed = providers.clone();
         let stored = changed.stored.entry(provider.to_owned()).or_default();
         stored.actions.extend(registration.actions);
         if stored.actions.len() > MAX_ACTIONS {
             let expected = format!("at most {MAX_ACTIONS} actions of a provider");
             let found = stored.actions.len().to_string();
-            return Err(RegisterError::Invalid(Violation { path: "actions".to_owned(), expected, found }));
+            return Err(RegisterError::Invalid(Violation { path: "actions".to_owned(), expected, found }).into());
         }
         match registration.defaults {
             None => {}
@@ -207,24 +217,30 @@ impl Registry {
             Some(defaults) => drop(stored.defaults.insert(Space::name(space).to_owned(), defaults)),
         }
         let after = changed.in_space(provider, space).unwrap_or_default();
-        let before = providers.in_space(provider, space);
+        let change = Change { before: providers.in_space(provider, space), after };
         if providers.stored != changed.stored {
-            self.store(&mut providers, changed)?;
+            self.store(changed, || record(&change))?;
         }
-        Ok(Change { before, after })
+        Ok(change)
     }
 
-    /// Deletes a provider, with its defaults in every space; durable on return. Returns its actions.
-    pub fn delete(&self, provider: &str) -> Result<Registration, RegisterError> {
-        let mut providers = self.lock();
-        let mut changed = providers.clone();
+    /// Deletes a provider, with its defaults in every space; durable on return. Returns what it was. `record` is called
+    /// as in [`Self::register`].
+    pub fn delete<E: From<RegisterError>>(
+        &self,
+        provider: &str,
+        record: impl FnOnce(&Registration) -> Result<(), E>,
+    ) -> Result<Registration, E> {
+        let _changing = self.changing();
+        let mut changed = self.lock().clone();
         let Some(stored) = changed.stored.remove(provider) else {
-            let is_fixed = providers.fixed.contains_key(provider);
-            return Err(if is_fixed { RegisterError::Fixed } else { RegisterError::Absent });
+            let is_fixed = changed.fixed.contains_key(provider);
+            return Err(if is_fixed { RegisterError::Fixed } else { RegisterError::Absent }.into());
         };
-        self.store(&mut providers, changed)?;
         let defaults = stored.defaults.into_iter().map(|(space, defaults)| (space, Value::Object(defaults)));
-        Ok(Registration { actions: stored.actions.into_iter().collect(), defaults: Some(defaults.collect()) })
+        let before = Registration { actions: stored.actions.into_iter().collect(), defaults: Some(defaults.collect()) };
+        self.store(changed, || record(&before))?;
+        Ok(before)
     }
 
     /// The providers with the defaults that hold in this space.
@@ -242,21 +258,31 @@ impl Registry {
         self.providers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, providers: &mut Providers, changed: Providers, registered: Registered) {
-        *providers = changed;
+    /// Held while a change is made, which may wait for the disk.
+    fn changing(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, changed: Providers, registered: Registered) {
+        *self.lock() = changed;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registered);
     }
 
     /// Writes the registrations of callers to disk and applies them, if events can be checked by them.
-    fn store(&self, providers: &mut Providers, changed: Providers) -> Result<(), RegisterError> {
+    fn store<E: From<RegisterError>>(
+        &self,
+        changed: Providers,
+        record: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let registered = changed.compile(&self.limits).map_err(RegisterError::Invalid)?;
         let file = File { format: FORMAT, providers: changed.stored.clone() };
         let bytes = serde_json::to_vec_pretty(&file).map_err(|error| RegisterError::Write(error.to_string()))?;
         if bytes.len() > MAX_BYTES {
-            return Err(RegisterError::TooMany);
+            return Err(RegisterError::TooMany.into());
         }
+        record()?;
         files::replace(&self.path, &bytes).map_err(|error| RegisterError::Write(error.to_string()))?;
-        self.apply(providers, changed, registered);
+        self.apply(changed, registered);
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ fn intake_with(defaults: Value) -> (Intake, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { max_event_bytes: 4000, max_batch_events: 20, max_depth: 8, max_array_length: 5 };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
-    registry.register("p", None, registration(&["a", "b"], defaults)).unwrap();
+    registry.register("p", None, registration(&["a", "b"], defaults), |_| Ok::<_, RegisterError>(())).unwrap();
     let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
     (intake, folder)
 }
@@ -379,13 +379,19 @@ fn registration(actions: &[&str], defaults: Value) -> Registration {
 #[test]
 fn registrations_add_up_and_survive_a_restart() {
     let (intake, folder) = intake_with(json!({"message": "m"}));
-    let change = intake.registry().register("p", None, registration(&["c"], Value::Null)).unwrap();
+    let change = intake
+        .registry()
+        .register("p", None, registration(&["c"], Value::Null), |_| Ok::<_, RegisterError>(()))
+        .unwrap();
     assert_eq!(change.before.unwrap().actions, ["a", "b"]);
     assert_eq!(change.after, registration(&["a", "b", "c"], json!({"message": "m"})));
     let again = Registry::open(folder.path().join("providers.json"), Limits::default()).unwrap();
     assert_eq!(again.list(None)["p"], change.after);
     let refused = |actions: &[&str], defaults: Value| {
-        again.register("q", None, registration(actions, defaults)).unwrap_err().to_string()
+        again
+            .register("q", None, registration(actions, defaults), |_| Ok::<_, RegisterError>(()))
+            .unwrap_err()
+            .to_string()
     };
     assert!(refused(&["a"], json!({"mesage": 1})).starts_with("defaults.mesage: expected a known field"));
     assert!(refused(&[], Value::Null).starts_with("actions: expected"));
@@ -398,8 +404,8 @@ fn registrations_add_up_and_survive_a_restart() {
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     assert!(refused(&many, Value::Null).starts_with("actions: expected at most 1000 actions"));
     assert!(!again.list(None).contains_key("q"));
-    assert_eq!(again.delete("p").unwrap().actions, ["a", "b", "c"]);
-    assert!(matches!(again.delete("p"), Err(RegisterError::Absent)));
+    assert_eq!(again.delete("p", |_| Ok::<_, RegisterError>(())).unwrap().actions, ["a", "b", "c"]);
+    assert!(matches!(again.delete("p", |_| Ok::<_, RegisterError>(())), Err(RegisterError::Absent)));
     let again = Registry::open(folder.path().join("providers.json"), Limits::default()).unwrap();
     assert!(again.list(None).is_empty());
 }
@@ -410,7 +416,11 @@ fn defaults_hold_in_their_space_over_those_of_the_configuration_until_they_are_c
     let registry = intake.registry();
     let team = Space::parse("team").unwrap();
     registry.add_fixed("p", registration(&["a"], json!({"labels": {"by": "operator", "in": "all"}}))).unwrap();
-    registry.register("p", team.as_ref(), registration(&["a"], json!({"labels": {"by": "team"}}))).unwrap();
+    registry
+        .register("p", team.as_ref(), registration(&["a"], json!({"labels": {"by": "team"}})), |_| {
+            Ok::<_, RegisterError>(())
+        })
+        .unwrap();
     let logged = |space: Option<&Space>| {
         let line = br#"{"event":{"provider":"p","action":"a"}}"#;
         let event = contents(&intake.accept(&WriteScope::anyone(), space, line).unwrap()).remove(0);
@@ -421,9 +431,9 @@ fn defaults_hold_in_their_space_over_those_of_the_configuration_until_they_are_c
     assert_eq!(logged(None), (all.clone(), json!(["default"])));
     assert_eq!(logged(team.as_ref()), (json!({"by": "team", "in": "all"}), Value::Null));
     assert_eq!(logged(other.as_ref()), (all.clone(), Value::Null));
-    registry.register("p", team.as_ref(), registration(&["a"], Value::Null)).unwrap();
+    registry.register("p", team.as_ref(), registration(&["a"], Value::Null), |_| Ok::<_, RegisterError>(())).unwrap();
     assert_eq!(logged(team.as_ref()).0, json!({"by": "team", "in": "all"}), "they stay if none are given");
-    registry.register("p", team.as_ref(), registration(&["a"], json!({}))).unwrap();
+    registry.register("p", team.as_ref(), registration(&["a"], json!({})), |_| Ok::<_, RegisterError>(())).unwrap();
     assert_eq!(logged(team.as_ref()).0, all);
 }
 
@@ -440,14 +450,18 @@ fn defaults_say_nothing_about_who_where_how_and_which_objects() {
         (json!({"kibana": {"saved_objects": []}}), "kibana.saved_objects"),
         (json!({"@timestamp": "2021-03-02"}), "@timestamp"),
     ] {
-        let refused = intake.registry().register("p", None, registration(&["a"], defaults)).unwrap_err().to_string();
+        let refused = intake
+            .registry()
+            .register("p", None, registration(&["a"], defaults), |_| Ok::<_, RegisterError>(()))
+            .unwrap_err()
+            .to_string();
         assert!(refused.starts_with(&format!("defaults.{path}: expected nothing that says who")), "{refused}");
     }
     let harmless = json!({"event": {"category": ["iam"]}, "users": 1});
     assert!(
         intake
             .registry()
-            .register("p", None, registration(&["a"], harmless))
+            .register("p", None, registration(&["a"], harmless), |_| Ok::<_, RegisterError>(()))
             .is_err_and(|error| { error.to_string().starts_with("defaults.users: expected a known field") })
     );
 }
@@ -456,7 +470,8 @@ fn defaults_say_nothing_about_who_where_how_and_which_objects() {
 fn the_logs_own_providers_cannot_be_registered_nor_any_that_look_like_them() {
     let (intake, folder) = intake_with(Value::Null);
     for name in ["annals", "Annals", "annals ", "аnnals", "eventLog", "eventlog", "event-log"] {
-        let refused = intake.registry().register(name, None, registration(&["a"], Value::Null));
+        let refused =
+            intake.registry().register(name, None, registration(&["a"], Value::Null), |_| Ok::<_, RegisterError>(()));
         assert!(matches!(refused, Err(RegisterError::Reserved { .. })), "{name}");
     }
     let path = folder.path().join("old.json");
@@ -660,18 +675,20 @@ fn whichever_system_call_fails_the_next_start_knows_the_registrations_that_were_
         let path = folder.path().join("providers.json");
         let open = || Registry::open(path.clone(), Limits::default()).unwrap();
         let registration = || Registration { actions: vec!["a".to_owned()], defaults: None };
-        open().register("before", None, registration()).unwrap();
+        open().register("before", None, registration(), |_| Ok::<_, RegisterError>(())).unwrap();
         let fault = crate::files::faults::OneFault::after(before, folder.path());
         let registry = Registry::open(path.clone(), Limits::default()).unwrap_or_else(|_| open());
-        let acknowledged: Vec<_> =
-            ["x", "y"].into_iter().filter(|name| registry.register(name, None, registration()).is_ok()).collect();
+        let acknowledged: Vec<_> = ["x", "y"]
+            .into_iter()
+            .filter(|name| registry.register(name, None, registration(), |_| Ok::<_, RegisterError>(())).is_ok())
+            .collect();
         let failed = fault.failed();
         drop(fault);
         let known = open().list(None);
         for name in acknowledged.into_iter().chain(["before"]) {
             assert!(known.contains_key(name), "{failed:?}: {name}");
         }
-        open().register("after", None, registration()).unwrap();
+        open().register("after", None, registration(), |_| Ok::<_, RegisterError>(())).unwrap();
         if failed.is_none() {
             assert!(before > 8, "{before}");
             break;

@@ -127,18 +127,25 @@ impl Reader {
         deadline: Instant,
     ) -> Result<Aggregated, ReadError> {
         let AggregateRequest { selection, requested } = request;
-        let mut query = None;
+        let (mut query, mut recorded) = (None, None);
         if !scope.is_empty() {
-            let permit = self.permit(caller, scope, Action::Find, deadline).await?;
+            let (permit, record) = self.permit(caller, scope, Action::Find, deadline).await?;
             query = Some(access::scope(permit, |scope| selection.query(scope, Vec::new())));
+            recorded = Some(record);
         }
         let events = Events { reader: self, query, deadline };
-        match requested.0 {
-            Kind::Histogram { field, buckets } => events.histogram(&selection, field, buckets).await,
-            Kind::Other(aggregation) => {
-                let aggregate = events.aggregate(&aggregation).await?;
-                joined(aggregation, aggregate)
+        let aggregated = async {
+            match requested.0 {
+                Kind::Histogram { field, buckets } => events.histogram(&selection, field, buckets).await,
+                Kind::Other(aggregation) => {
+                    let aggregate = events.aggregate(&aggregation).await?;
+                    joined(aggregation, aggregate)
+                }
             }
+        };
+        match recorded {
+            Some(record) => record.before(aggregated).await,
+            None => aggregated.await,
         }
     }
 }

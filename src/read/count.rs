@@ -19,8 +19,8 @@ impl Reader {
         if scope.is_empty() {
             return Ok(0);
         }
-        let permit = self.permit(caller, scope, Action::Find, deadline).await?;
+        let (permit, record) = self.permit(caller, scope, Action::Find, deadline).await?;
         let query = access::scope(permit, |scope| selection.query(scope, Vec::new()));
-        Ok(answered(deadline, self.index.find(&query)).await?.total)
+        Ok(record.before(answered(deadline, self.index.find(&query))).await?.total)
     }
 }

@@ -5,6 +5,7 @@ use tokio::time::{Instant, timeout_at};
 use super::cursor::BadCursor;
 use crate::{
     access::{Denied, Unavailable},
+    audit::NotRecorded,
     memory_budget::Exhausted,
     query::PAGE_BYTES,
     store::IndexError,
@@ -18,6 +19,8 @@ pub enum ReadError {
     NotFound,
     #[error(transparent)]
     Access(#[from] Unavailable),
+    #[error(transparent)]
+    NotRecorded(#[from] NotRecorded),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("the store did not answer in time")]

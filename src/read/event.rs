@@ -61,9 +61,9 @@ impl Reader {
         request: EventRequest,
         deadline: Instant,
     ) -> Result<FoundEvent, ReadError> {
-        let permit = self.permit(caller, scope, Action::Find, deadline).await?;
+        let (permit, record) = self.permit(caller, scope, Action::Find, deadline).await?;
         let query = access::try_scope(permit, |scope| request.query(scope))?;
-        let (page, memory) = self.pages.find(self.index.as_ref(), &query, deadline).await?;
+        let (page, memory) = record.before(self.pages.find(self.index.as_ref(), &query, deadline)).await?;
         let count = page.total;
         let document = page.documents.into_iter().next().ok_or(ReadError::NotFound)?;
         let document = request.projection.apply(document).map_err(ReadError::internal)?;

@@ -102,7 +102,8 @@ impl Reader {
         deadline: Instant,
     ) -> Result<(Export, AccessWatch), ReadError> {
         let ExportRequest { selection, sort, format, is_compressed } = request;
-        let permit = self.permit(caller, scope, Action::Export, deadline).await?;
+        let (permit, record) = self.permit(caller, scope, Action::Export, deadline).await?;
+        record.done().await?;
         let _permit = self.streams.begin_export(&caller.principal)?;
         let query = access::scope(permit.clone(), |scope| selection.query(scope, sort.into_vec())).within(BATCH_BYTES);
         let mut scan = OpenScan::open(self.index.as_ref(), &query, deadline).await?;

@@ -162,10 +162,10 @@ impl Reader {
         if scope.is_empty() {
             return Ok(Found { total: 0, documents: Vec::new(), next: None, memory: None });
         }
-        let permit = self.permit(caller, scope, Action::Find, deadline).await?;
+        let (permit, record) = self.permit(caller, scope, Action::Find, deadline).await?;
         let after = request.after(permit.events())?;
         let query = access::scope(permit, |scope| request.query(scope, after));
-        let (page, memory) = self.pages.find(self.index.as_ref(), &query, deadline).await?;
+        let (page, memory) = record.before(self.pages.find(self.index.as_ref(), &query, deadline)).await?;
         if page.is_cut && request.paging.number().is_some() {
             return Err(ReadError::PageTooLarge);
         }

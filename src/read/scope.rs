@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{ReadError, Reader};
 use crate::{
     access::{self, Caller, Permit, Unavailable},
-    audit::{Action, Record},
+    audit::{Action, Record, Recording},
     event::Space,
     query::{ObjectScope, Scope, TooMany, Visible},
 };
@@ -71,19 +71,40 @@ impl RequestedScope {
     }
 }
 
+/// The record of a read, if it is recorded.
+#[must_use = "nothing may be returned before the record is durable"]
+pub(super) struct ReadRecord(Option<Recording>);
+
+impl ReadRecord {
+    /// Waits until the record is durable.
+    pub(super) async fn done(self) -> Result<(), ReadError> {
+        match self.0 {
+            Some(recording) => Ok(recording.done().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads while the record is written, and returns what was read once it is durable.
+    pub(super) async fn before<T>(self, read: impl Future<Output = Result<T, ReadError>>) -> Result<T, ReadError> {
+        let (recorded, read) = tokio::join!(self.done(), read);
+        recorded?;
+        read
+    }
+}
+
 /// How often a streamed answer checks whether its caller still has access.
 const RECHECK: Duration = Duration::from_secs(3);
 
 impl Reader {
-    /// Checks whether the caller may read these events; all queries pass through here. Records every export, and, if
-    /// configured, reads that a role permits.
+    /// Checks whether the caller may read these events; all queries pass through here. Begins to record every export,
+    /// and, if configured, reads that a role permits: the caller may get nothing before the record is durable.
     pub(super) async fn permit(
         &self,
         caller: &Caller,
         scope: RequestedScope,
         action: Action,
         deadline: Instant,
-    ) -> Result<Permit, ReadError> {
+    ) -> Result<(Permit, ReadRecord), ReadError> {
         let permit = match scope {
             RequestedScope::Objects { space, object_type, ids } => {
                 let objects = ObjectScope { space, object_type, ids: ids.ids };
@@ -94,10 +115,12 @@ impl Reader {
             RequestedScope::Space(space) => access::permit_visible(&caller.principal, Some(space)),
             RequestedScope::Everything => access::permit_visible(&caller.principal, None),
         }?;
-        if action == Action::Export || (permit.is_by_role() && self.access.logs_finds()) {
-            self.audit.record(record(caller, action, permit.events()));
-        }
-        Ok(permit)
+        let is_recorded = action == Action::Export || (permit.is_by_role() && self.access.logs_finds());
+        let recording = match is_recorded {
+            true => Some(self.audit.begin(record(caller, action, permit.events()), deadline).await?),
+            false => None,
+        };
+        Ok((permit, ReadRecord(recording)))
     }
 
     /// Watches the access that the permit is based on.

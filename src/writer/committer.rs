@@ -6,7 +6,8 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Acknowledged, GROUP_BYTES, Overflow, PAYLOAD_BYTES, Receipts, SealReceipt, State, SubmitError,
+    Acknowledged, GROUP_BYTES, OWN_BYTES, OWN_SHARE, Origin, Overflow, PAYLOAD_BYTES, Receipts, SealReceipt, State,
+    SubmitError,
     chains::Chains,
     record::{ENTRY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
 };
@@ -21,6 +22,7 @@ use crate::{
 
 pub(super) struct Submission {
     pub(super) contents: Contents,
+    pub(super) origin: Origin,
     pub(super) answer: oneshot::Sender<Result<Receipts, SubmitError>>,
 }
 
@@ -81,13 +83,14 @@ impl Committer {
         let mut taken = 0;
         let mut pending = VecDeque::new();
         for submission in group {
-            let needed = space_for(&submission.contents);
+            let origin = submission.origin;
+            let needed = space_for(&submission.contents) + self.reserved(origin);
             let waiting = Pending { submission, receipts: Vec::new() };
             let limit = self.journal.options().max_bytes;
             if needed > limit {
                 waiting.refuse(SubmitError::TooLarge { needed, limit });
             } else if self.has_room(taken + needed) {
-                taken += needed;
+                taken += needed - self.reserved(origin);
                 pending.push_back(waiting);
             } else {
                 self.refuse_for_room(waiting, needed);
@@ -102,6 +105,14 @@ impl Committer {
         }
     }
 
+    /// Room that must be left for others.
+    fn reserved(&self, origin: Origin) -> u64 {
+        match origin {
+            Origin::Caller => (self.journal.options().max_bytes / OWN_SHARE).min(OWN_BYTES),
+            Origin::Log => 0,
+        }
+    }
+
     fn has_room(&mut self, needed: u64) -> bool {
         if needed > self.journal.room()
             && let Err(error) = self.journal.make_room(&self.chains.snapshot())
@@ -112,11 +123,15 @@ impl Committer {
     }
 
     fn refuse_for_room(&self, waiting: Pending, needed: u64) {
+        let overflow = match waiting.submission.origin {
+            Origin::Caller => self.overflow,
+            Origin::Log => Overflow::Reject,
+        };
         self.state.refuse(needed);
         let events = waiting.submission.contents.len() as u64;
         let used = self.journal.handle().used();
         let limit = self.journal.options().max_bytes;
-        match self.overflow {
+        match overflow {
             Overflow::Reject => waiting.refuse(SubmitError::Full { used, limit, retry_after: super::FULL_RETRY_AFTER }),
             Overflow::Drop => {
                 self.state.count_dropped(events);

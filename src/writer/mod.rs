@@ -44,6 +44,11 @@ const PAYLOAD_BYTES: usize = GROUP_BYTES + (GROUP_BYTES >> 2);
 /// How many submissions may wait for the committer; further ones block and hold their requests open.
 const QUEUE_CAPACITY: usize = 256;
 
+/// The part of the journal that only the log's own events may use: what cannot be recorded is refused, so a full
+/// journal would otherwise stop all reading. This divisor of its size, at most so many bytes.
+const OWN_SHARE: u64 = 16;
+const OWN_BYTES: u64 = 64 << 20;
+
 /// How long clients should wait after the journal was full.
 const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -57,6 +62,14 @@ pub enum Overflow {
     Reject,
     /// Drop, count and log them.
     Drop,
+}
+
+/// Whose events they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Caller,
+    /// The log itself, whose events have a part of the journal for themselves.
+    Log,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -322,11 +335,11 @@ pub struct Writer {
 
 impl Writer {
     /// Seals the contents in order and returns once they are on disk. Completes even if the caller goes away.
-    pub async fn submit(&self, contents: Contents) -> Result<Receipts, SubmitError> {
+    pub async fn submit(&self, contents: Contents, origin: Origin) -> Result<Receipts, SubmitError> {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (answer, receipts) = oneshot::channel();
         let sender = sender.ok_or(SubmitError::Closed)?;
-        sender.send(Submission { contents, answer }).await.map_err(|_| SubmitError::Closed)?;
+        sender.send(Submission { contents, origin, answer }).await.map_err(|_| SubmitError::Closed)?;
         drop(sender);
         receipts.await.unwrap_or(Err(SubmitError::Closed))
     }

@@ -40,7 +40,11 @@ fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recove
 fn contents(count: usize, padding: usize) -> Contents {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("p.json"), Limits::default()).unwrap();
-    registry.register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }).unwrap();
+    registry
+        .register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }, |_| {
+            Ok::<_, crate::intake::RegisterError>(())
+        })
+        .unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
     let intake = Intake::new(Arc::new(registry), Limits::default(), clock, "u", "1.0.0");
     let line =
@@ -101,7 +105,7 @@ fn each_stream_has_its_own_chain_and_receipts_keep_the_order() {
     let mut receipts = Vec::new();
     for (count, padding) in [(8, 10), (64, 50_000), (8, 10)] {
         let mixed = contents(count, padding).in_streams(|index| streams[pattern[index % 8]].clone());
-        receipts.extend(runtime().block_on(writer.submit(mixed)).unwrap().receipts);
+        receipts.extend(runtime().block_on(writer.submit(mixed, Origin::Caller)).unwrap().receipts);
     }
     writer.close();
     thread.join();
@@ -135,7 +139,7 @@ fn a_record_of_several_streams_that_cannot_be_written_leaves_no_gap_in_any() {
     let streams: [Stream; 3] = [Stream::general(), "long".parse().unwrap(), "new".parse().unwrap()];
     let submit = |count: usize| {
         let mixed = contents(6, 10).in_streams(|index| streams[index % count].clone());
-        runtime().block_on(writer.submit(mixed))
+        runtime().block_on(writer.submit(mixed, Origin::Caller))
     };
     submit(2).unwrap();
     // The third stream needs an opening record, which cannot be written.
@@ -168,7 +172,7 @@ fn a_record_of_many_small_runs_keeps_its_size() {
     let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
     let streams: [Stream; 2] = [Stream::general(), "long".parse().unwrap()];
     let mixed = contents(6_000, 0).in_streams(|index| streams[index % 2].clone());
-    assert_eq!(runtime().block_on(writer.submit(mixed)).unwrap().receipts.len(), 6_000);
+    assert_eq!(runtime().block_on(writer.submit(mixed, Origin::Caller)).unwrap().receipts.len(), 6_000);
     let mut reader = journal.reader(Position(0));
     let sizes: Vec<usize> = reader.read(usize::MAX).unwrap().iter().map(|record| record.payload.len()).collect();
     assert!(sizes.len() > 1 && sizes.iter().all(|size| *size < GROUP_BYTES + 2_000), "{sizes:?}");
@@ -186,11 +190,11 @@ fn chains_continue_across_restarts_segments_and_a_clock_set_back() {
         clock.0.store(10_000 + [0, 1500, 700, 5000, 0, 9000][round], Ordering::Relaxed);
         let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
         for _ in 0..5 {
-            let receipts = runtime().block_on(writer.submit(contents(7, 200))).unwrap();
+            let receipts = runtime().block_on(writer.submit(contents(7, 200), Origin::Caller)).unwrap();
             expected.extend(receipts.receipts);
         }
         writer.close();
-        assert!(matches!(runtime().block_on(writer.submit(contents(1, 0))), Err(SubmitError::Closed)));
+        assert!(matches!(runtime().block_on(writer.submit(contents(1, 0), Origin::Caller)), Err(SubmitError::Closed)));
         thread.join();
     }
     let recovering = open(&folder, &clock, OPTIONS);
@@ -221,11 +225,14 @@ fn a_submission_larger_than_a_record_is_split_and_stays_whole() {
     let recovering = open(&folder, &clock, OPTIONS);
     let journal = recovering.journal();
     let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
-    let receipts = runtime().block_on(writer.submit(contents(300, 20_000))).unwrap();
+    let receipts = runtime().block_on(writer.submit(contents(300, 20_000), Origin::Caller)).unwrap();
     assert_eq!(receipts.receipts.len(), 300);
     assert_eq!(receipts.end, journal.end());
     let both = runtime().block_on(async {
-        let (large, small) = tokio::join!(writer.submit(contents(80, 20_000)), writer.submit(contents(60, 20_000)));
+        let (large, small) = tokio::join!(
+            writer.submit(contents(80, 20_000), Origin::Caller),
+            writer.submit(contents(60, 20_000), Origin::Caller)
+        );
         [large.unwrap().receipts.len(), small.unwrap().receipts.len()]
     });
     assert_eq!(both, [80, 60], "which are more than a record together");
@@ -246,7 +253,7 @@ fn a_full_journal_refuses_or_drops_and_accepts_more_after_trimming() {
     let recovering = open(&folder, &clock, small);
     let journal = recovering.journal();
     let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
-    let submit = |count| runtime().block_on(writer.submit(contents(count, 500)));
+    let submit = |count| runtime().block_on(writer.submit(contents(count, 500), Origin::Caller));
     let mut accepted = 0;
     let refused = loop {
         match submit(5) {
@@ -268,8 +275,8 @@ fn a_full_journal_refuses_or_drops_and_accepts_more_after_trimming() {
     let dropping = Options { overflow: Overflow::Drop, ..small };
     let (writer, thread) = open(&folder, &clock, dropping).start(Metrics::new().journal).unwrap();
     let answer = runtime().block_on(async {
-        writer.submit(contents(10, 500)).await.unwrap();
-        writer.submit(contents(10, 500)).await
+        writer.submit(contents(10, 500), Origin::Caller).await.unwrap();
+        writer.submit(contents(10, 500), Origin::Caller).await
     });
     assert!(matches!(answer, Err(SubmitError::Dropped)), "{answer:?}");
     assert_eq!(writer.stats().dropped, 10);
@@ -286,7 +293,7 @@ fn a_fully_confirmed_journal_has_all_of_its_room() {
     let recovering = open(&folder, &clock, small);
     let journal = recovering.journal();
     let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
-    let submit = |count| runtime().block_on(writer.submit(contents(count, 500)));
+    let submit = |count| runtime().block_on(writer.submit(contents(count, 500), Origin::Caller));
     for _ in 0..5 {
         submit(15).unwrap();
         assert!(matches!(submit(15), Err(SubmitError::Full { .. })), "what a store has not is kept");
@@ -303,7 +310,7 @@ fn the_successor_of_a_superseded_chain_names_it_even_after_a_restart() {
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
     let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
-    let first = runtime().block_on(writer.submit(contents(3, 0))).unwrap().receipts[0].position.chain;
+    let first = runtime().block_on(writer.submit(contents(3, 0), Origin::Caller)).unwrap().receipts[0].position.chain;
     writer.close();
     thread.join();
     let mut recovering = open(&folder, &clock, OPTIONS);
@@ -311,7 +318,7 @@ fn the_successor_of_a_superseded_chain_names_it_even_after_a_restart() {
     recovering.supersede(&Stream::general(), Some(predecessor)).unwrap();
     drop(recovering);
     let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
-    let second = runtime().block_on(writer.submit(contents(2, 0))).unwrap().receipts[0].position;
+    let second = runtime().block_on(writer.submit(contents(2, 0), Origin::Caller)).unwrap().receipts[0].position;
     writer.close();
     thread.join();
     assert_ne!(second.chain, first);
@@ -329,7 +336,7 @@ fn a_wrong_secret_is_reported() {
     let folder = DataFolder::open(root.path()).unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
     let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
-    runtime().block_on(writer.submit(contents(1, 0))).unwrap();
+    runtime().block_on(writer.submit(contents(1, 0), Origin::Caller)).unwrap();
     writer.close();
     thread.join();
     let other = folder.path("other.secret");
@@ -367,7 +374,7 @@ fn switched_chains_stay_switched_after_a_restart_without_events() {
         let mut recovering = open(&folder, &clock, options);
         let closed = recovering.switch_chaining().unwrap();
         let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
-        let receipt = runtime().block_on(writer.submit(contents(2, 0))).unwrap().receipts[1];
+        let receipt = runtime().block_on(writer.submit(contents(2, 0), Origin::Caller)).unwrap().receipts[1];
         writer.close();
         thread.join();
         (closed, receipt)
@@ -419,7 +426,7 @@ fn a_run_that_did_not_end_in_order_is_followed_by_a_new_chain() {
         let recovering = open(&folder, &clock, OPTIONS);
         assert_eq!(recovering.findings, Findings::default());
         let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
-        let receipts = runtime().block_on(writer.submit(contents(3, 0))).unwrap().receipts;
+        let receipts = runtime().block_on(writer.submit(contents(3, 0), Origin::Caller)).unwrap().receipts;
         let continues = last.is_none_or(|last| last.position.chain == receipts[0].position.chain);
         assert!(continues, "after an orderly end");
         last = receipts.last().copied();
@@ -431,7 +438,7 @@ fn a_run_that_did_not_end_in_order_is_followed_by_a_new_chain() {
     let recovering = open(&folder, &clock, OPTIONS);
     assert_eq!(recovering.findings, Findings { is_unclosed: true, ..Findings::default() });
     let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
-    let next = runtime().block_on(writer.submit(contents(1, 0))).unwrap().receipts[0];
+    let next = runtime().block_on(writer.submit(contents(1, 0), Origin::Caller)).unwrap().receipts[0];
     let (before, next) = (last.unwrap(), next.position);
     assert_eq!(next.sequence, Sequence(0));
     let predecessor = writer.predecessor(next.chain).unwrap().unwrap();
@@ -451,7 +458,7 @@ fn events_that_the_journal_lost_are_counted_and_named_by_the_next_chain() {
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
     for (round, what) in ["a byte", "the newest segment", "the journal"].into_iter().enumerate() {
         let (writer, thread) = open(&folder, &clock, OPTIONS).start(Metrics::new().journal).unwrap();
-        let submit = |count| runtime().block_on(writer.submit(contents(count, 0))).unwrap().receipts;
+        let submit = |count| runtime().block_on(writer.submit(contents(count, 0), Origin::Caller)).unwrap().receipts;
         submit(2);
         let last = submit(3).last().copied().unwrap();
         let events = writer.stats().events;
@@ -478,7 +485,7 @@ fn events_that_the_journal_lost_are_counted_and_named_by_the_next_chain() {
         assert_eq!(recovering.events(), events, "{what}: their numbers are not given out again");
         let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
         assert_eq!(writer.stats().lost, lost, "{what}");
-        let next = runtime().block_on(writer.submit(contents(1, 0))).unwrap().receipts[0].position;
+        let next = runtime().block_on(writer.submit(contents(1, 0), Origin::Caller)).unwrap().receipts[0].position;
         assert_eq!(next.sequence, Sequence(0), "{what}");
         let predecessor = writer.predecessor(next.chain).unwrap().unwrap();
         let named = (predecessor.chain, predecessor.sequence, predecessor.leaf);
@@ -533,7 +540,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Log(count) => {
-                    for receipt in runtime().block_on(writer.submit(contents(count, 50))).unwrap().receipts {
+                    for receipt in runtime().block_on(writer.submit(contents(count, 50), Origin::Caller)).unwrap().receipts {
                         let before = acknowledged.insert(receipt.position, receipt.leaf_hash);
                         prop_assert_eq!(before, None, "{} was used twice", receipt.position);
                     }

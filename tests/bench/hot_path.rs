@@ -64,7 +64,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let started = Instant::now();
     runtime.block_on(async {
-        let submitted = accepted.into_iter().map(|contents| writer.submit(contents));
+        let submitted = accepted.into_iter().map(|contents| writer.submit(contents, writer::Origin::Caller));
         for receipts in futures_util::future::join_all(submitted).await {
             assert_eq!(receipts.unwrap().receipts.len(), REQUEST);
         }
@@ -99,7 +99,11 @@ fn main() {
 fn open_intake(folder: &DataFolder, clock: &Arc<dyn Clock>) -> Intake {
     let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
     let actions = ["sign-in", "sign-out", "create", "modify"].map(str::to_owned).to_vec();
-    registry.register("bench", None, Registration { actions, defaults: None }).unwrap();
+    registry
+        .register("bench", None, Registration { actions, defaults: None }, |_| {
+            Ok::<_, annals::intake::RegisterError>(())
+        })
+        .unwrap();
     Intake::new(
         Arc::new(registry),
         Limits::default(),

@@ -177,38 +177,51 @@ impl Keys {
         self.current().iter().map(|key| key.info.clone()).collect()
     }
 
-    /// Creates a key, which is valid and on disk on return. Its text is returned only here. Blocks on the disk.
-    pub fn create(&self, new: NewKey, by: &Principal, now: UnixMillis) -> Result<(KeyInfo, Secret), ChangeError> {
+    /// Creates a key, which is valid and on disk on return. Its text is returned only here. `record` is called once
+    /// nothing but the disk can prevent that; its failure does. Blocks on the disk.
+    pub fn create<E: From<ChangeError>>(
+        &self,
+        new: NewKey,
+        by: &Principal,
+        now: UnixMillis,
+        record: impl FnOnce(&KeyInfo) -> Result<(), E>,
+    ) -> Result<(KeyInfo, Secret), E> {
         check_new(&new, now)?;
         let NewKey { name, grants, expires } = new;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = self.current().to_vec();
         if keys.iter().any(|key| key.info.name == name) {
-            return Err(ChangeError::NameTaken(name));
+            return Err(ChangeError::NameTaken(name).into());
         }
         if keys.len() >= MAX_KEYS {
-            return Err(ChangeError::TooMany);
+            return Err(ChangeError::TooMany.into());
         }
-        let text = random_key()?;
+        let text = random_key().map_err(ChangeError::from)?;
         let created_by = Some(by.to_string());
         let info = KeyInfo { name, created: format_time(now), created_by, expires, grants };
         keys.push(Key::new(info.clone(), hash(&text)));
-        self.replace(keys)?;
+        record(&info)?;
+        self.replace(keys).map_err(ChangeError::from)?;
         Ok((info, Secret::new(text.as_str())))
     }
 
-    /// Revokes a key from the next request on. Blocks on the disk.
-    pub fn revoke(&self, name: &str) -> Result<KeyInfo, ChangeError> {
+    /// Revokes a key from the next request on. `record` is called as in [`Self::create`]. Blocks on the disk.
+    pub fn revoke<E: From<ChangeError>>(
+        &self,
+        name: &str,
+        record: impl FnOnce(&KeyInfo) -> Result<(), E>,
+    ) -> Result<KeyInfo, E> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = self.current().to_vec();
         let Some(at) = keys.iter().position(|key| key.info.name == name) else {
-            return Err(ChangeError::Absent(name.to_owned()));
+            return Err(ChangeError::Absent(name.to_owned()).into());
         };
         let Key { info, .. } = keys.remove(at);
         if !keys.iter().any(|key| key.info.is_permanent_admin()) {
-            return Err(ChangeError::LastAdmin(name.to_owned()));
+            return Err(ChangeError::LastAdmin(name.to_owned()).into());
         }
-        self.replace(keys)?;
+        record(&info)?;
+        self.replace(keys).map_err(ChangeError::from)?;
         Ok(info)
     }
 

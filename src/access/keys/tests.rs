@@ -8,6 +8,10 @@ fn open(folder: &Path) -> Keys {
     Keys::open(folder, NOW).unwrap()
 }
 
+fn unrecorded(_: &KeyInfo) -> Result<(), ChangeError> {
+    Ok(())
+}
+
 fn admin_key(folder: &Path) -> String {
     fs::read_to_string(folder.join(ADMIN_FILE)).unwrap().trim().to_owned()
 }
@@ -60,9 +64,9 @@ fn only_the_exact_key_is_accepted() {
 fn keys_are_created_and_revoked_at_once_and_across_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
-    let (info, text) = keys.create(new("ci.main-2", Role::Writer), &admin(), NOW).unwrap();
+    let (info, text) = keys.create(new("ci.main-2", Role::Writer), &admin(), NOW, unrecorded).unwrap();
     assert_eq!((info.name.as_str(), info.created_by.as_deref()), ("ci.main-2", Some("api_key:admin")));
-    let (_, other) = keys.create(new("other", Role::Reader), &admin(), NOW).unwrap();
+    let (_, other) = keys.create(new("other", Role::Reader), &admin(), NOW, unrecorded).unwrap();
     for keys in [&keys, &open(folder.path())] {
         assert_eq!(name_of(keys, text.expose()).as_deref(), Some("ci.main-2"));
         assert_eq!(name_of(keys, other.expose()).as_deref(), Some("other"));
@@ -73,7 +77,7 @@ fn keys_are_created_and_revoked_at_once_and_across_restarts() {
     assert!(!kept.contains(text.expose()) && !kept.contains(other.expose()));
     assert_eq!(mode(&folder.path().join(KEYS_FILE)), 0o600);
 
-    keys.revoke("ci.main-2").unwrap();
+    keys.revoke("ci.main-2", unrecorded).unwrap();
     for keys in [&keys, &open(folder.path())] {
         assert_eq!(keys.look_up(text.expose(), NOW), KeyLookup::Unknown);
         assert!(name_of(keys, other.expose()).is_some());
@@ -85,7 +89,7 @@ fn a_key_holds_until_it_expires() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
     let short = NewKey { expires: Some(LATER), ..new("short", Role::Reader) };
-    let (_, text) = keys.create(short, &admin(), NOW).unwrap();
+    let (_, text) = keys.create(short, &admin(), NOW, unrecorded).unwrap();
     for keys in [&keys, &open(folder.path())] {
         assert!(matches!(keys.look_up(text.expose(), UnixMillis(LATER.0 - 1)), KeyLookup::Key(_)));
         assert_eq!(keys.look_up(text.expose(), LATER), KeyLookup::Expired { name: "short".to_owned() });
@@ -98,8 +102,9 @@ fn a_key_may_hold_to_the_end_of_the_calendar() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
     for (name, expires) in [("last", UnixMillis::LAST), ("later", UnixMillis(i64::MAX))] {
-        let (_, text) =
-            keys.create(NewKey { expires: Some(expires), ..new(name, Role::Reader) }, &admin(), NOW).unwrap();
+        let (_, text) = keys
+            .create(NewKey { expires: Some(expires), ..new(name, Role::Reader) }, &admin(), NOW, unrecorded)
+            .unwrap();
         for keys in [&keys, &open(folder.path())] {
             assert!(matches!(keys.look_up(text.expose(), UnixMillis(UnixMillis::LAST.0 - 1)), KeyLookup::Key(_)));
         }
@@ -113,19 +118,19 @@ fn an_invalid_key_is_not_created() {
     let before = fs::read(folder.path().join(KEYS_FILE)).unwrap();
     let long = "x".repeat(65);
     for name in ["", ".", "..", "a b", "a/b", "é", &long] {
-        let error = keys.create(new(name, Role::Reader), &admin(), NOW).unwrap_err();
+        let error = keys.create(new(name, Role::Reader), &admin(), NOW, unrecorded).unwrap_err();
         assert!(matches!(error, ChangeError::BadName(_)), "{name}: {error}");
     }
-    let taken = keys.create(new("admin", Role::Reader), &admin(), NOW).unwrap_err();
+    let taken = keys.create(new("admin", Role::Reader), &admin(), NOW, unrecorded).unwrap_err();
     assert!(matches!(taken, ChangeError::NameTaken(_)));
     let past = NewKey { expires: Some(NOW), ..new("past", Role::Reader) };
-    assert!(matches!(keys.create(past, &admin(), NOW).unwrap_err(), ChangeError::Past));
+    assert!(matches!(keys.create(past, &admin(), NOW, unrecorded).unwrap_err(), ChangeError::Past));
     let useless = NewKey { grants: Vec::new(), ..new("useless", Role::Reader) };
-    assert!(matches!(keys.create(useless, &admin(), NOW).unwrap_err(), ChangeError::NoGrants));
+    assert!(matches!(keys.create(useless, &admin(), NOW, unrecorded).unwrap_err(), ChangeError::NoGrants));
     let spaces = (0..10_000).map(|space| format!("space-{space}")).collect();
     let large = Grant::read(&GrantText { role: Role::Reader, spaces, providers: Vec::new() }).unwrap();
     let large = NewKey { grants: vec![large], ..new("large", Role::Reader) };
-    assert!(matches!(keys.create(large, &admin(), NOW).unwrap_err(), ChangeError::LargeGrants(_)));
+    assert!(matches!(keys.create(large, &admin(), NOW, unrecorded).unwrap_err(), ChangeError::LargeGrants(_)));
     assert_eq!(fs::read(folder.path().join(KEYS_FILE)).unwrap(), before);
 }
 
@@ -133,12 +138,12 @@ fn an_invalid_key_is_not_created() {
 fn the_last_lasting_admin_key_cannot_be_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let keys = open(folder.path());
-    keys.create(new("audit", Role::Auditor), &admin(), NOW).unwrap();
-    keys.create(NewKey { expires: Some(LATER), ..new("short", Role::Admin) }, &admin(), NOW).unwrap();
-    assert!(matches!(keys.revoke("admin").unwrap_err(), ChangeError::LastAdmin(_)));
-    assert!(matches!(keys.revoke("nobody").unwrap_err(), ChangeError::Absent(_)));
-    keys.create(new("second", Role::Admin), &admin(), NOW).unwrap();
-    keys.revoke("admin").unwrap();
+    keys.create(new("audit", Role::Auditor), &admin(), NOW, unrecorded).unwrap();
+    keys.create(NewKey { expires: Some(LATER), ..new("short", Role::Admin) }, &admin(), NOW, unrecorded).unwrap();
+    assert!(matches!(keys.revoke("admin", unrecorded).unwrap_err(), ChangeError::LastAdmin(_)));
+    assert!(matches!(keys.revoke("nobody", unrecorded).unwrap_err(), ChangeError::Absent(_)));
+    keys.create(new("second", Role::Admin), &admin(), NOW, unrecorded).unwrap();
+    keys.revoke("admin", unrecorded).unwrap();
     assert_eq!(name_of(&keys, &admin_key(folder.path())), None);
 }
 
@@ -147,11 +152,14 @@ fn a_change_that_cannot_be_saved_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let keys = open(&data);
-    let (_, text) = keys.create(new("other", Role::Reader), &admin(), NOW).unwrap();
+    let (_, text) = keys.create(new("other", Role::Reader), &admin(), NOW, unrecorded).unwrap();
     fs::remove_dir_all(&data).unwrap();
-    assert!(matches!(keys.revoke("other").unwrap_err(), ChangeError::Write(_)));
+    assert!(matches!(keys.revoke("other", unrecorded).unwrap_err(), ChangeError::Write(_)));
     assert!(name_of(&keys, text.expose()).is_some());
-    assert!(matches!(keys.create(new("x", Role::Reader), &admin(), NOW).unwrap_err(), ChangeError::Write(_)));
+    assert!(matches!(
+        keys.create(new("x", Role::Reader), &admin(), NOW, unrecorded).unwrap_err(),
+        ChangeError::Write(_)
+    ));
     assert_eq!(keys.list().len(), 2);
 }
 
@@ -254,7 +262,7 @@ fn grants_are_kept_as_they_were_given() {
     };
     let texts = [text(Role::Writer, &["default", "team"], &["crm"]), text(Role::SpaceAuditor, &["*"], &[])];
     let grants: Vec<_> = texts.iter().map(|text| Grant::read(text).unwrap()).collect();
-    keys.create(NewKey { name: "k".to_owned(), grants, expires: None }, &admin(), NOW).unwrap();
+    keys.create(NewKey { name: "k".to_owned(), grants, expires: None }, &admin(), NOW, unrecorded).unwrap();
     let kept = open(folder.path()).list().pop().unwrap().grants;
     assert_eq!(kept.iter().map(Grant::text).collect::<Vec<_>>(), texts);
 }
@@ -270,8 +278,9 @@ fn whichever_system_call_fails_the_next_start_knows_the_keys_that_were_acknowled
             Err(_) => open(&data),
         };
         let names = ["a", "b", "c"];
-        let created: Vec<_> = names.iter().map(|name| keys.create(new(name, Role::Writer), &admin(), NOW)).collect();
-        let revoked = keys.revoke("b").is_ok();
+        let created: Vec<_> =
+            names.iter().map(|name| keys.create(new(name, Role::Writer), &admin(), NOW, unrecorded)).collect();
+        let revoked = keys.revoke("b", unrecorded).is_ok();
         let failed = fault.failed();
         drop(fault);
         let again = open(&data);
@@ -282,10 +291,25 @@ fn whichever_system_call_fails_the_next_start_knows_the_keys_that_were_acknowled
             assert!(name_of(&again, text.expose()).is_some() != is_revoked || *name == "b", "{failed:?}: {name}");
             assert!(!is_revoked || name_of(&again, text.expose()).is_none(), "{failed:?}: {name} is revoked");
         }
-        again.create(new("d", Role::Writer), &admin(), NOW).unwrap();
+        again.create(new("d", Role::Writer), &admin(), NOW, unrecorded).unwrap();
         if failed.is_none() {
             assert!(before > 20, "{before}");
             break;
         }
     }
+}
+
+#[test]
+fn a_change_that_cannot_be_recorded_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = open(folder.path());
+    keys.create(new("a", Role::Writer), &admin(), NOW, unrecorded).unwrap();
+    let before = fs::read(folder.path().join(KEYS_FILE)).unwrap();
+    let refuse = |info: &KeyInfo| Err(ChangeError::Absent(format!("no record of {}", info.name)));
+    let created = keys.create(new("b", Role::Writer), &admin(), NOW, refuse).unwrap_err();
+    assert!(created.to_string().contains("no record of b"), "{created}");
+    let revoked = keys.revoke("a", refuse).unwrap_err();
+    assert!(revoked.to_string().contains("no record of a"), "{revoked}");
+    assert_eq!(fs::read(folder.path().join(KEYS_FILE)).unwrap(), before);
+    assert_eq!(keys.list().len(), 2);
 }

@@ -91,19 +91,19 @@ async fn create(
     body: Body,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let sent = shared.other_bodies.read(&headers, body, JSON, shared.deadline()).await?;
+    let deadline = shared.deadline();
+    let sent = shared.other_bodies.read(&headers, body, JSON, deadline).await?;
     // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
     let work = task::spawn_blocking(move || {
         let now = shared.services.clock.now();
         let new = read(&sent.decode()?.bytes, now)?;
-        let (info, text) = shared.services.access.keys().create(new, &caller.principal, now)?;
-        let about = json!({"key": info.name, "grants": show(info.clone(), now).grants});
-        shared.services.audit.record(Record::by(
-            &caller,
-            Action::KeyCreated,
-            format!("created the API key {}", info.name),
-            about,
-        ));
+        let record = |info: &KeyInfo| {
+            let about = json!({"key": info.name, "grants": show(info.clone(), now).grants});
+            let message = format!("created the API key {}", info.name);
+            shared.record_change(Record::by(&caller, Action::KeyCreated, message, about), deadline)
+        };
+        let created = shared.services.access.keys().create(new, &caller.principal, now, record);
+        let (info, text) = created?;
         let answer = NewKeyAnswer { key: text, about: show(info, now) };
         Ok::<_, Failure>(answer::json(StatusCode::CREATED, &answer))
     });
@@ -118,15 +118,14 @@ async fn revoke(
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let name = names.take(NAME.name)?;
+    let deadline = shared.deadline();
     let work = task::spawn_blocking(move || {
-        let info = shared.services.access.keys().revoke(&name)?;
-        let about = json!({"key": info.name});
-        shared.services.audit.record(Record::by(
-            &caller,
-            Action::KeyRevoked,
-            format!("revoked the API key {}", info.name),
-            about,
-        ));
+        let record = |info: &KeyInfo| {
+            let message = format!("revoked the API key {}", info.name);
+            let record = Record::by(&caller, Action::KeyRevoked, message, json!({"key": info.name}));
+            shared.record_change(record, deadline)
+        };
+        let info = shared.services.access.keys().revoke(&name, record)?;
         let answer = show(info, shared.services.clock.now());
         Ok::<_, Failure>(answer::json(StatusCode::OK, &answer))
     });

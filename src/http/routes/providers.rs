@@ -9,10 +9,7 @@ use axum::{
     response::Response,
 };
 use serde_json::json;
-use tokio::{
-    task,
-    time::{Instant, timeout_at},
-};
+use tokio::task;
 
 use crate::{
     access::{Caller, Permission},
@@ -115,24 +112,20 @@ async fn register(
     let deadline = shared.deadline();
     let sent = shared.other_bodies.read(&headers, body, JSON, deadline).await?;
     // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
-    let on_thread = Arc::clone(&shared);
     let work = task::spawn_blocking(move || {
         let plain = sent.decode()?;
         let registration: Registration = serde_json::from_slice(&plain.bytes)
             .map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
-        let registered = on_thread.services.ingest.registry().register(&provider, space.as_ref(), registration)?;
-        let Change { before, after } = registered;
-        let record = (before.as_ref() != Some(&after)).then(|| {
+        let record = |Change { before, after }: &Change| {
             let payload = json!({"provider": provider, "before": before, "after": after});
             let message = format!("registered the provider {provider}");
-            Record { space, ..Record::by(&caller, Action::ProviderRegistered, message, payload) }
-        });
-        Ok::<_, Failure>((after, record))
+            let record = Record::by(&caller, Action::ProviderRegistered, message, payload);
+            shared.record_change(Record { space: space.clone(), ..record }, deadline)
+        };
+        let registry = shared.services.ingest.registry();
+        registry.register(&provider, space.as_ref(), registration, record)
     });
-    let (registered, record) = work.await.map_err(|error| Failure::internal(error.to_string()))??;
-    if let Some(record) = record {
-        record_until(deadline, &shared, record).await;
-    }
+    let Change { after: registered, .. } = work.await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(registered)))
 }
 
@@ -148,20 +141,14 @@ async fn delete(
         return Err(Failure::new(ErrorCode::Forbidden, "the caller may not delete this provider"));
     }
     let deadline = shared.deadline();
-    let on_thread = Arc::clone(&shared);
     let work = task::spawn_blocking(move || {
-        let before = on_thread.services.ingest.registry().delete(&provider)?;
-        let payload = json!({"provider": provider, "before": before});
-        let message = format!("deleted the provider {provider}");
-        Ok::<_, Failure>((before, Record::by(&caller, Action::ProviderDeleted, message, payload)))
+        let record = |before: &Registration| {
+            let payload = json!({"provider": provider, "before": before});
+            let message = format!("deleted the provider {provider}");
+            shared.record_change(Record::by(&caller, Action::ProviderDeleted, message, payload), deadline)
+        };
+        shared.services.ingest.registry().delete(&provider, record)
     });
-    let (deleted, record) = work.await.map_err(|error| Failure::internal(error.to_string()))??;
-    record_until(deadline, &shared, record).await;
+    let deleted = work.await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(deleted)))
-}
-
-/// Logs the record before the answer, so that it precedes the events that follow from it.
-async fn record_until(deadline: Instant, shared: &Shared, record: Record) {
-    // It stays in the queue if this takes too long.
-    let _ = timeout_at(deadline, shared.services.audit.record_now(record)).await;
 }

@@ -186,7 +186,11 @@ async fn an_export_is_compressed_if_the_client_accepts_gzip() {
 #[tokio::test]
 async fn an_export_has_the_events_of_the_objects_or_the_space_in_the_path() {
     let log = log_of(10).await;
-    for (path, lines) in [("/api/event_log/t/1/_export", 5), ("/s/team/api/event_log/_export", 0), (PATH, 10)] {
+    for (path, lines) in [
+        ("/api/event_log/t/1/_export", 5),
+        ("/s/team/api/event_log/_export?filter=not%20event.provider%3Aannals", 0),
+        (PATH, 10),
+    ] {
         assert_eq!(log.get(path).await.body.iter().filter(|byte| **byte == b'\n').count(), lines, "{path}");
     }
 }
@@ -222,11 +226,12 @@ async fn a_store_that_fails_midway_aborts_the_export() {
     assert!(log.metrics.render().unwrap().contains(line));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_store_that_hangs_aborts_the_export() {
     let log = log_of(2000).await;
     *log.store.scan_waits_after.lock().unwrap() = Some(2);
     let response = log.router.clone().oneshot(log.request("GET", PATH).body(Body::empty()).unwrap()).await.unwrap();
+    tokio::time::pause();
     let chunks: Vec<_> = response.into_body().into_data_stream().collect().await;
     assert!(chunks.last().unwrap().is_err());
     assert!(ended(&log, "export", "store"));
@@ -248,17 +253,19 @@ async fn a_client_that_disconnects_ends_the_scan_even_while_the_store_is_busy() 
     until(|| ended(&log, "export", "client")).await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_export_whose_key_is_revoked_is_aborted() {
     let log = log_of(5000).await;
     let auditor = log.new_key("auditor", &[super::grant(Role::Auditor, &[], &[])]);
     *log.store.scan_waits_after.lock().unwrap() = Some(2);
     let request = super::request_with(&auditor, "GET", PATH).body(Body::empty()).unwrap();
     let response = log.router.clone().oneshot(request).await.unwrap();
+    // The export is recorded: the writer, which knows no other time, has answered.
+    tokio::time::pause();
     let mut body = response.into_body().into_data_stream();
     body.next().await.unwrap().unwrap();
     let begun = Instant::now();
-    log.keys.revoke("auditor").unwrap();
+    log.keys.revoke("auditor", |_| Ok::<_, crate::access::ChangeError>(())).unwrap();
     while let Some(piece) = body.next().await {
         if piece.is_err() {
             break;

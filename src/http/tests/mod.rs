@@ -10,6 +10,7 @@ mod export;
 mod find;
 mod operation;
 mod questions;
+mod recorded;
 mod refused;
 mod serving;
 mod tail;
@@ -155,7 +156,7 @@ impl Log {
         let admin = Principal { name: "admin".to_owned(), realm: Realm::ApiKey, grants: vec![Grant::admin()] };
         let grants = grants.iter().map(|grant| Grant::read(grant).unwrap()).collect();
         let new = NewKey { name: name.to_owned(), grants, expires: None };
-        self.keys.create(new, &admin, NOW).unwrap().1.expose().to_owned()
+        self.keys.create(new, &admin, NOW, |_| Ok::<_, crate::access::ChangeError>(())).unwrap().1.expose().to_owned()
     }
 
     /// Waits until both stores are set up.
@@ -242,7 +243,7 @@ fn intake(folder: &TempDir) -> Intake {
     let limits = intake::Limits { max_batch_events: 1000, ..intake::Limits::default() };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
     let registration = Registration { actions: vec!["run".to_owned()], ..Registration::default() };
-    registry.register("app", None, registration).unwrap();
+    registry.register("app", None, registration, |_| Ok::<_, crate::intake::RegisterError>(())).unwrap();
     let (own, registration) = audit::registration();
     registry.add_fixed(&own, registration).unwrap();
     Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3")

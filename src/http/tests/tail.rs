@@ -386,7 +386,13 @@ async fn a_tail_ends_soon_after_the_callers_key_expires() {
     let (admin, new) =
         (log.key.clone(), |expires| NewKey { name: "short".to_owned(), grants: vec![Grant::admin()], expires });
     let by = Principal { name: "admin".to_owned(), realm: Realm::ApiKey, grants: vec![Grant::admin()] };
-    let key = log.keys.create(new(Some(UnixMillis(NOW.0 + 60_000))), &by, NOW).unwrap().1.expose().to_owned();
+    let key = log
+        .keys
+        .create(new(Some(UnixMillis(NOW.0 + 60_000))), &by, NOW, |_| Ok::<_, crate::access::ChangeError>(()))
+        .unwrap()
+        .1
+        .expose()
+        .to_owned();
     let begin = async |key: &str| {
         let request = super::request_with(key, "GET", PATH).body(Body::empty()).unwrap();
         log.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream()
@@ -413,7 +419,7 @@ async fn after_the_end_of_the_callers_key_waiting_events_are_not_delivered() {
         Message::read(std::str::from_utf8(&first).unwrap().trim_end()).event_id().is_some(),
         "more events are waiting"
     );
-    log.keys.revoke("auditor").unwrap();
+    log.keys.revoke("auditor", |_| Ok::<_, crate::access::ChangeError>(())).unwrap();
     until(|| ended(&log, "tail", "access")).await;
     assert!(body.next().await.unwrap().is_err());
     assert!(body.next().await.is_none());

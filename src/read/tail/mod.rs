@@ -169,7 +169,8 @@ impl Reader {
     ) -> Result<(Tail, AccessWatch), ReadError> {
         let field = |path: &str| schema::field(path).ok_or_else(|| ReadError::internal(format!("no field {path}")));
         let fields = Fields { chain: field("annals.chain")?, sequence: field("event.sequence")? };
-        let permit = self.permit(caller, scope, Action::Tail, deadline).await?;
+        let (permit, record) = self.permit(caller, scope, Action::Tail, deadline).await?;
+        record.done().await?;
         let _permit = self.streams.begin_tail(&caller.principal)?;
         let TailRequest { filter, projection, begin } = request;
         let positions = match begin {

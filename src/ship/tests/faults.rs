@@ -50,7 +50,7 @@ async fn run(
     let shipped = match started {
         Ok((shipper, task)) => {
             for messages in [["one", "poison"], ["two", "three"], ["four", "five"], ["six", "seven"]] {
-                if let Ok(receipts) = writer.submit(contents_elsewhere(&messages)).await {
+                if let Ok(receipts) = writer.submit(contents_elsewhere(&messages), writer::Origin::Caller).await {
                     acknowledged.extend(receipts.receipts);
                 }
                 shipper.wait_stored(trimmer.journal.end(), FOREVER).await;

@@ -256,7 +256,7 @@ impl Fixture {
     }
 
     async fn log(&self, messages: &[&str]) -> writer::Receipts {
-        self.writer.submit(contents(&self.folder, messages)).await.unwrap()
+        self.writer.submit(contents(&self.folder, messages), writer::Origin::Caller).await.unwrap()
     }
 
     fn ship(&self, name: &str, store: &Arc<Scripted>, shutdown: &CancellationToken) -> (Shipper, ShipperTask) {
@@ -284,7 +284,11 @@ impl Fixture {
 
 fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
     let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
-    registry.register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }).unwrap();
+    registry
+        .register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }, |_| {
+            Ok::<_, crate::intake::RegisterError>(())
+        })
+        .unwrap();
     let intake = Intake::new(Arc::new(registry), Limits::default(), Arc::new(SystemClock), "u", "1.0.0");
     let line =
         |message: &&str| format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{message}\"}}");
