@@ -31,17 +31,18 @@ fn shortened(text: &str) -> String {
     text.chars().take(MAX_CHARACTERS).chain(['…']).collect()
 }
 
-/// Returns the nearest of the known names, if it is near enough to be what was meant.
+/// Returns the nearest of the known names, if it is near enough to be what was meant; never the name itself. Case is ignored.
 pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > 100 {
         return None;
     }
-    let length = name.chars().count();
+    let lower = name.to_lowercase();
+    let length = lower.chars().count();
     let bound = (length / 3).clamp(1, 3);
     known
         // Cheaper than the distance, and a lower bound of it.
-        .filter(|other| other.chars().count().abs_diff(length) <= bound)
-        .map(|other| (strsim::osa_distance(name, other), other))
+        .filter(|other| *other != name && other.chars().count().abs_diff(length) <= bound)
+        .map(|other| (strsim::osa_distance(&lower, &other.to_lowercase()), other))
         .filter(|(far, _)| *far <= bound)
         .min()
         .map(|(_, other)| other)
@@ -57,5 +58,7 @@ mod tests {
         assert_eq!(closest("tpye", known.into_iter()), Some("type"));
         assert_eq!(closest("namespase", known.into_iter()), Some("namespace"));
         assert_eq!(closest("colour", known.into_iter()), None);
+        assert_eq!(closest("NAMESPACE", known.into_iter()), Some("namespace"));
+        assert_eq!(closest("id", known.into_iter()), None);
     }
 }

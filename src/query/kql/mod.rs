@@ -5,6 +5,7 @@
 //! both are limited.
 
 mod error;
+mod hints;
 mod names;
 mod parser;
 mod resolve;
@@ -73,7 +74,7 @@ pub fn containing(field: &str, text: &str) -> String {
     let of_value = if schema::field(field).filter(is_text).is_some() { ".keyword" } else { "" };
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        if parser::is_special(character) {
+        if syntax::is_special(character) {
             escaped.extend(['\\', character]);
         } else if character.is_whitespace() {
             // A blank before a keyword would end the value.

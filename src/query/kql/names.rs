@@ -143,27 +143,42 @@ pub(super) fn resolve(name: &Literal, group: Option<&'static Field>) -> Result<R
 }
 
 fn resolve_path(path: &str, name: &Literal) -> Result<ResolvedName, SpannedError> {
+    if let Some(known) = known(path) {
+        return Ok(known);
+    }
+    let shown: String = name.shown().chars().take(80).collect();
+    Err(SpannedError::new(name.span, format!("There is no field {shown:?}{}", hint(path))))
+}
+
+/// Whether a filter can test this path, or the fields in it.
+pub(super) fn is_known(path: &str) -> bool {
+    known(path).is_some()
+}
+
+fn known(path: &str) -> Option<ResolvedName> {
     if let Some(field) = schema::field(path) {
-        return Ok(ResolvedName::One(Target::of(field)));
+        return Some(ResolvedName::One(Target::of(field)));
     }
     if let Some((field, label)) =
         Subject::labels().zip(path.strip_prefix("labels.")).filter(|(_, name)| !name.is_empty())
     {
         let subject = Subject::Label(label.to_owned());
-        return Ok(ResolvedName::One(Target { subject, field, index: IndexChoice::Default(IndexKind::Value) }));
+        return Some(ResolvedName::One(Target { subject, field, index: IndexChoice::Default(IndexKind::Value) }));
     }
     if let Some(target) = named_index(path) {
-        return Ok(ResolvedName::One(target));
+        return Some(ResolvedName::One(target));
     }
     let prefix = format!("{path}.");
     let members: Vec<Target> =
         searchable(None).filter(|field| field.path.starts_with(&prefix)).map(Target::of).collect();
-    if !members.is_empty() {
-        return Ok(ResolvedName::Object(members));
+    if members.is_empty() { None } else { Some(ResolvedName::Object(members)) }
+}
+
+fn hint(path: &str) -> String {
+    match path.rsplit_once(char::is_whitespace) {
+        Some((_, last)) if is_known(last) => "; between conditions there must be AND or OR".to_owned(),
+        _ => suggestion(path).map(|near| format!("; did you mean {near}?")).unwrap_or_default(),
     }
-    let shown: String = name.shown().chars().take(80).collect();
-    let hint = suggestion(path).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    Err(SpannedError::new(name.span, format!("There is no field {shown:?}{hint}")))
 }
 
 /// Resolves the engines' second index of a field: `message.keyword`, `user.name.text`.
@@ -182,11 +197,17 @@ fn named_index(path: &str) -> Option<Target> {
     has_it.then_some(Target { index: IndexChoice::Named(kind), ..target })
 }
 
-/// Suggests a similar path, or one whose last part is the name.
-fn suggestion(path: &str) -> Option<String> {
+/// Suggests the path without the name of an index that the field does not have, the path in its own case, a similar path,
+/// or one whose last part is the name.
+pub(super) fn suggestion(path: &str) -> Option<String> {
     let paths = || FIELDS.iter().map(|field| field.path);
+    let owner = [".keyword", ".text"].into_iter().find_map(|index| path.strip_suffix(index));
+    if let Some(owner) = owner {
+        return if is_known(owner) { Some(owner.to_owned()) } else { suggestion(owner) };
+    }
     let ending = || {
-        let mut same = paths().filter(|known| known.rsplit('.').next() == Some(path));
+        let mut same =
+            paths().filter(|known| known.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(path)));
         same.clone().find(|known| known.starts_with("event.")).or_else(|| same.next())
     };
     closest(path, paths()).or_else(ending).map(str::to_owned)

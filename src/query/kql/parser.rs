@@ -4,7 +4,9 @@
 use super::{
     MAX_NESTING,
     error::SpannedError,
-    syntax::{Comparison, Expression, Literal, Span, Symbol, Values},
+    hints::{self, Foreign},
+    names,
+    syntax::{Comparison, Expression, Literal, Span, Symbol, Values, is_special},
 };
 use crate::schema::{self, Kind};
 
@@ -17,7 +19,7 @@ const VALUE: &str = "a value";
 
 /// Parses a filter; returns `None` for blank text.
 pub(super) fn parse(text: &str) -> Parsed<Option<Expression>> {
-    let mut parser = Parser { text, at: 0, nested: 0, expected: CONDITION };
+    let mut parser = Parser { text, at: 0, nested: 0, expected: CONDITION, last_value: Span { start: 0, end: 0 } };
     parser.skip_blanks();
     if parser.peek().is_none() {
         return Ok(None);
@@ -54,6 +56,7 @@ struct Parser<'a> {
     nested: usize,
     /// What may follow the last token, besides the end of the text.
     expected: &'static str,
+    last_value: Span,
 }
 
 impl<'a> Parser<'a> {
@@ -77,6 +80,7 @@ impl<'a> Parser<'a> {
     fn condition(&mut self) -> Parsed<Expression> {
         let negated = self.take_nots();
         self.expected = CONDITION;
+        self.refuse(hints::condition(self.rest()))?;
         let condition = if self.peek() == Some('(') { self.enclosed(')', Self::alternatives)? } else { self.simple()? };
         Ok(if negated { Expression::Not(Box::new(condition)) } else { condition })
     }
@@ -88,6 +92,7 @@ impl<'a> Parser<'a> {
         if let Some(comparison) = self.take_comparison() {
             self.skip_blanks();
             let value = self.literal(VALUE, has_colons(&name))?;
+            self.last_value = value.span;
             self.skip_blanks();
             return Ok(Expression::Compare(name, comparison, value));
         }
@@ -95,46 +100,56 @@ impl<'a> Parser<'a> {
             self.expected = AFTER_LITERAL;
             return Ok(Expression::Free(name));
         }
+        let colon = self.at;
         self.step();
+        if let Some(quoted) = self.unquoted_text_with_colon(&name) {
+            let span = Span { start: name.span.start, end: colon + 1 };
+            let message =
+                format!("There is no field {:?}; a value with a colon in it needs quotes: {quoted}", name.shown());
+            return Err(SpannedError::new(span, message));
+        }
         self.skip_blanks();
+        self.refuse_after_colon(&name)?;
         if self.peek() == Some('{') {
             let inner = self.enclosed('}', Self::alternatives)?;
             return Ok(Expression::Group(name, Box::new(inner)));
         }
-        let values = self.values(has_colons(&name))?;
+        let values = self.values(&name)?;
         Ok(Expression::Field(name, values))
     }
 
-    /// Parses a value, or values in parentheses.
-    fn values(&mut self, colons: bool) -> Parsed<Values> {
+    /// Parses a value of this field, or values in parentheses.
+    fn values(&mut self, name: &Literal) -> Parsed<Values> {
         if self.peek() == Some('(') {
-            return self.enclosed(')', |parser| parser.value_alternatives(colons));
+            return self.enclosed(')', |parser| parser.value_alternatives(name));
         }
-        let value = self.literal("a value or \"(\"", colons)?;
+        self.refuse_after_colon(name)?;
+        let value = self.literal("a value or \"(\"", has_colons(name))?;
+        self.last_value = value.span;
         self.skip_blanks();
         self.expected = AFTER_CONDITION;
         Ok(Values::One(value))
     }
 
-    fn value_alternatives(&mut self, colons: bool) -> Parsed<Values> {
-        let mut parts = vec![self.value_conjunction(colons)?];
+    fn value_alternatives(&mut self, name: &Literal) -> Parsed<Values> {
+        let mut parts = vec![self.value_conjunction(name)?];
         while self.take_keyword(Keyword::Or) {
-            parts.push(self.value_conjunction(colons)?);
+            parts.push(self.value_conjunction(name)?);
         }
         Ok(one_or(parts, Values::Or))
     }
 
-    fn value_conjunction(&mut self, colons: bool) -> Parsed<Values> {
-        let mut parts = vec![self.value_condition(colons)?];
+    fn value_conjunction(&mut self, name: &Literal) -> Parsed<Values> {
+        let mut parts = vec![self.value_condition(name)?];
         while self.take_keyword(Keyword::And) {
-            parts.push(self.value_condition(colons)?);
+            parts.push(self.value_condition(name)?);
         }
         Ok(one_or(parts, Values::And))
     }
 
-    fn value_condition(&mut self, colons: bool) -> Parsed<Values> {
+    fn value_condition(&mut self, name: &Literal) -> Parsed<Values> {
         let negated = self.take_nots();
-        let values = self.values(colons)?;
+        let values = self.values(name)?;
         Ok(if negated { Values::Not(Box::new(values)) } else { values })
     }
 
@@ -177,18 +192,21 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// Returns the keyword at this offset. A blank, quote or bracket must follow it; AND and OR may also end the text,
-    /// where an operand is missing.
+    /// Returns the keyword at this offset, where a condition or a value may begin. A blank, quote or bracket follows it, or
+    /// the end of the text, where its operand is missing.
     fn keyword_at(&self, at: usize) -> Option<Keyword> {
         Keyword::ALL.into_iter().find(|keyword| {
             let end = at + keyword.name().len();
             let word = self.text.get(at..end);
-            let ends = match self.text.get(end..).and_then(|rest| rest.chars().next()) {
-                Some(next) => next.is_whitespace() || matches!(next, '(' | '"' | ')' | '}'),
-                None => *keyword != Keyword::Not,
-            };
+            let next = self.text.get(end..).and_then(|rest| rest.chars().next());
+            let ends = next.is_none_or(|next| next.is_whitespace() || matches!(next, '(' | '"' | ')' | '}'));
             ends && word.is_some_and(|word| word.eq_ignore_ascii_case(keyword.name()))
         })
+    }
+
+    /// Returns the keyword that ends the value before this offset. A value may end in `not`.
+    fn keyword_after_value(&self, at: usize) -> Option<Keyword> {
+        self.keyword_at(at).filter(|keyword| *keyword != Keyword::Not || at + keyword.name().len() < self.text.len())
     }
 
     fn take_comparison(&mut self) -> Option<Comparison> {
@@ -277,16 +295,18 @@ impl<'a> Parser<'a> {
         if self.keyword_at(self.at).is_some() {
             return Err(self.unexpected(expected));
         }
+        self.refuse(hints::connective(self.rest()))?;
         let start = self.at;
         let mut symbols = Vec::new();
         let mut end = start;
         while let Some(next) = self.peek() {
             if next.is_whitespace() {
                 let blanks = self.blanks();
-                if self.keyword_at(self.at + blanks.len()).is_some() {
+                if self.keyword_after_value(self.at + blanks.len()).is_some() {
                     break;
                 }
                 self.at += blanks.len();
+                self.refuse(hints::connective(self.rest()))?;
                 if self.peek().is_none_or(|after| is_special(after) && after != '\\' && after != '*') {
                     break;
                 }
@@ -315,6 +335,24 @@ impl<'a> Parser<'a> {
             return Err(self.unexpected(expected));
         }
         Ok(Literal { symbols, quoted: false, span: Span { start, end } })
+    }
+
+    /// Fails if the condition that comes next is not KQL.
+    fn refuse(&self, foreign: Option<Foreign>) -> Parsed<()> {
+        let Some(foreign) = foreign else { return Ok(()) };
+        let span = Span { start: self.at, end: self.at + foreign.length };
+        Err(SpannedError::new(span, foreign.message()))
+    }
+
+    fn refuse_after_colon(&self, name: &Literal) -> Parsed<()> {
+        self.refuse(hints::after_colon(self.source(name.span), self.rest()))
+    }
+
+    /// After a colon, returns the name before it with what follows as one quoted text, if that is what was meant.
+    fn unquoted_text_with_colon(&self, name: &Literal) -> Option<String> {
+        let source = self.source(name.span);
+        let is_name = name.quoted || names::is_known(source);
+        if is_name { None } else { hints::text_with_colon(hints::last_word(source), self.rest()) }
     }
 
     /// Whether the character after the next is this one.
@@ -356,7 +394,15 @@ impl<'a> Parser<'a> {
     }
 
     fn peek(&self) -> Option<char> {
-        self.text.get(self.at..)?.chars().next()
+        self.rest().chars().next()
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn source(&self, span: Span) -> &'a str {
+        self.text.get(span.start..span.end).unwrap_or_default()
     }
 
     fn step(&mut self) {
@@ -368,12 +414,12 @@ impl<'a> Parser<'a> {
     }
 
     fn blanks(&self) -> &'a str {
-        let rest = self.text.get(self.at..).unwrap_or_default();
+        let rest = self.rest();
         rest.split_at_checked(rest.len() - rest.trim_start().len()).map_or("", |(blanks, _)| blanks)
     }
 
     fn unexpected(&self, expected: &str) -> SpannedError {
-        let rest = self.text.get(self.at..).unwrap_or_default();
+        let rest = self.rest();
         let word = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
         let length = word.max(rest.chars().next().map_or(0, char::len_utf8));
         let found = rest.get(..length).unwrap_or_default();
@@ -384,29 +430,44 @@ impl<'a> Parser<'a> {
         };
         let is_after_value = expected.starts_with(AFTER_CONDITION);
         let hint = match found {
-            ":" if is_after_value => {
-                "; a value with a colon in it needs quotes, and between conditions there must be AND or OR"
+            ":" if is_after_value => self.hint_at_colon(),
+            "&" | "|" if let Some(foreign) = hints::connective(rest) => {
+                format!("; KQL has `{}` for {found}{found}", foreign.kql)
             }
-            "\"" | "(" | "not" if is_after_value => "; between conditions there must be AND or OR",
-            ")" | "}" if self.nested == 0 => "; there is nothing open that it could close",
-            "{" if self.at == 0 => "; a filter is KQL, not JSON",
-            "{" | "<" | ">" => "; in a value it needs quotes or a \\ before it",
-            _ => "",
+            "\"" | "(" | "not" if is_after_value => BETWEEN_CONDITIONS.to_owned(),
+            ")" | "}" if self.nested == 0 => "; there is nothing open that it could close".to_owned(),
+            "{" if self.at == 0 => "; a filter is KQL, not JSON".to_owned(),
+            "{" | "<" | ">" => "; in a value it needs quotes or a \\ before it".to_owned(),
+            _ => String::new(),
         };
         let span = Span { start: self.at, end: self.at + length };
         SpannedError::new(span, format!("Expected {expected}, found {shown}{hint}"))
     }
+
+    /// The colon is part of the value before it, or of a condition that begins with the last word of that value.
+    fn hint_at_colon(&self) -> String {
+        let value = self.source(self.last_value);
+        for (sign, keyword) in [("&&", "and"), ("||", "or")] {
+            if value.contains(sign) {
+                return format!("; KQL has `{keyword}` for {sign}");
+            }
+        }
+        let last = hints::last_word(value);
+        if names::is_known(last) || last != value && names::suggestion(last).is_some() {
+            return BETWEEN_CONDITIONS.to_owned();
+        }
+        let after = self.rest().get(1..).unwrap_or_default();
+        format!("; a value with a colon in it needs quotes: {}", hints::quoted_with_colon(last, after))
+    }
 }
+
+const BETWEEN_CONDITIONS: &str = "; between conditions there must be AND or OR";
 
 fn one_or<T>(mut parts: Vec<T>, many: impl Fn(Vec<T>) -> T) -> T {
     match parts.pop() {
         Some(only) if parts.is_empty() => only,
         last => many(parts.into_iter().chain(last).collect()),
     }
-}
-
-pub(super) fn is_special(character: char) -> bool {
-    matches!(character, '\\' | '(' | ')' | ':' | '<' | '>' | '"' | '*' | '{' | '}')
 }
 
 /// Whether values of this field contain colons, as times and addresses do.

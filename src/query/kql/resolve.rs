@@ -39,7 +39,9 @@ impl Resolver {
             Expression::Compare(name, comparison, value) => {
                 let now = self.now;
                 let test = |target: &Target| values::compare(target, *comparison, value, now);
-                let names = prefer_ordered(names::resolve(name, group)?, |target| test(target).is_ok());
+                let names = names::resolve(name, group)?;
+                refuse_object(&names, name)?;
+                let names = of_first_order(names, |target| test(target).is_ok());
                 self.tests(&names, name, value, group, test)
             }
             Expression::Field(name, values) => {
@@ -87,14 +89,8 @@ impl Resolver {
         value: &Literal,
         group: Group,
     ) -> Result<Filter, SpannedError> {
-        if let ResolvedName::Object(members) = names
-            && !value.is_any()
-        {
-            let shown = name.shown();
-            let some: Vec<_> = members.iter().take(3).map(|member| member.field.path).collect();
-            let message =
-                format!("{shown} is an object; name a field of it, such as {}, or write {shown}.*", some.join(", "));
-            return Err(SpannedError::new(name.span, message));
+        if !value.is_any() {
+            refuse_object(names, name)?;
         }
         let now = self.now;
         self.tests(names, name, value, group, |target| values::equal(target, value, now))
@@ -157,15 +153,31 @@ impl Resolver {
     }
 }
 
-/// If some of several fields can be compared with the value and are not texts, drops the texts: `event.* > 5` is about
-/// numbers.
-fn prefer_ordered(names: ResolvedName, fits: impl Fn(&Target) -> bool) -> ResolvedName {
-    let is_text = |target: &Target| matches!(target.field.kind, Kind::Keyword | Kind::Text | Kind::Json);
+/// An object has no value: only whether there is one of its fields can be asked.
+fn refuse_object(names: &ResolvedName, name: &Literal) -> Result<(), SpannedError> {
+    let ResolvedName::Object(members) = names else { return Ok(()) };
+    let shown = name.shown();
+    let some: Vec<_> = members.iter().take(3).map(|member| member.field.path).collect();
+    let message = format!("{shown} is an object; name a field of it, such as {}, or write {shown}.*", some.join(", "));
+    Err(SpannedError::new(name.span, message))
+}
+
+/// Of several fields, keeps those of the first order that the value fits into: numbers, addresses, times, then texts.
+/// Nearly every value is a text too, and a number of four digits is also a year: `event.* > 1000` is about numbers.
+fn of_first_order(names: ResolvedName, fits: impl Fn(&Target) -> bool) -> ResolvedName {
+    let order = |target: &Target| match target.field.kind {
+        Kind::Long | Kind::Long64 | Kind::Float => 0,
+        Kind::Ip => 1,
+        Kind::Date => 2,
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Boolean | Kind::Version | Kind::Labels | Kind::Nested => 3,
+    };
     match names {
-        ResolvedName::Several(targets) if targets.iter().any(|target| !is_text(target) && fits(target)) => {
-            ResolvedName::Several(targets.into_iter().filter(|target| !is_text(target)).collect())
+        ResolvedName::Several(mut targets) => {
+            let first = targets.iter().filter(|target| fits(target)).map(order).min();
+            targets.retain(|target| Some(order(target)) == first);
+            ResolvedName::Several(targets)
         }
-        names @ (ResolvedName::One(_) | ResolvedName::Several(_) | ResolvedName::Object(_)) => names,
+        names @ (ResolvedName::One(_) | ResolvedName::Object(_)) => names,
     }
 }
 

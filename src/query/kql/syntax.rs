@@ -93,3 +93,8 @@ pub(super) fn pieces(symbols: &[Symbol]) -> Vec<String> {
     }
     pieces
 }
+
+/// Whether a character has a meaning of its own outside of quotes.
+pub(super) fn is_special(character: char) -> bool {
+    matches!(character, '\\' | '(' | ')' | ':' | '<' | '>' | '"' | '*' | '{' | '}')
+}
