@@ -16,8 +16,8 @@ pub use access::ScopedQuery;
 pub use aggregate::{
     Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
-pub(crate) use order::value_at;
 pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, Place, Sort, SortKeys};
+pub(crate) use order::{address_digits, address_of_digits, value_at};
 pub use pattern::Pattern;
 
 use self::filter::Filter;

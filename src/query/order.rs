@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::TooMany;
 use crate::{
     event::{ChainId, ChainPosition, Sequence, UnixMillis},
-    schema::{FIELDS, Field, Kind},
+    schema::{FIELDS, Field, Kind, Search},
 };
 
 /// Texts longer than this, in UTF-16 units, have no sort key.
@@ -61,12 +61,16 @@ pub enum Order {
     Descending,
 }
 
-/// A field whose values have no order that all stores share.
+/// A field without a single value that all stores order the same way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("events cannot be sorted by {0}")]
-pub struct NotSortable(pub &'static str);
+#[error("events cannot be sorted by {field}: {reason}")]
+pub struct NotSortable {
+    pub field: &'static str,
+    pub reason: &'static str,
+}
 
-/// The sort key of a field's value. Texts compare by code point, which is the order of their bytes.
+/// The sort key of a field's value. Texts compare by code point, which is the order of their bytes; an address is the text
+/// of its 32 hexadecimal digits, IPv4 as the IPv6 address that it maps to.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 pub enum Key {
     /// Also a boolean (0 or 1), and a date in milliseconds since 1970.
@@ -118,7 +122,10 @@ pub struct Place {
 
 impl Sort {
     pub fn by(field: &'static Field, order: Order) -> Result<Self, NotSortable> {
-        if is_sortable(field) { Ok(Self { field, order }) } else { Err(NotSortable(field.path)) }
+        match reason_against(field) {
+            None => Ok(Self { field, order }),
+            Some(reason) => Err(NotSortable { field: field.path, reason }),
+        }
     }
 
     pub fn field(&self) -> &'static Field {
@@ -134,20 +141,13 @@ impl Sort {
                 kind => matches!(kind, Kind::Long | Kind::Long64),
             },
             Key::Number(number) => self.field.kind == Kind::Float && rounded_to_f32(*number) == *number,
+            Key::Text(text) if self.field.kind == Kind::Ip => address_of_digits(text).is_some(),
             Key::Text(text) => matches!(self.field.kind, Kind::Keyword | Kind::Text) && has_sort_key(text),
         }
     }
 
-    /// The key of a document: of several values, the first in this order.
     pub fn key(&self, document: &Value) -> Option<Key> {
-        let keys = match value_at(document, self.field.path)? {
-            Value::Array(values) => values.iter().filter_map(|value| key(value, self.field)).collect(),
-            value => Vec::from_iter(key(value, self.field)),
-        };
-        keys.into_iter().reduce(|best, next| match (next.partial_cmp(&best), self.order) {
-            (Some(Ordering::Less), Order::Ascending) | (Some(Ordering::Greater), Order::Descending) => next,
-            _ => best,
-        })
+        key(value_at(document, self.field.path)?, self.field)
     }
 }
 
@@ -201,8 +201,23 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
         Kind::Keyword | Kind::Text => {
             value.as_str().filter(|text| has_sort_key(text)).map(|text| Key::Text(text.to_owned()))
         }
-        Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => None,
+        Kind::Ip => {
+            let address: IpAddr = value.as_str()?.parse().ok()?;
+            Some(Key::Text(address_digits(address)))
+        }
+        Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => None,
     }
+}
+
+/// The sort key of an address.
+pub(crate) fn address_digits(address: IpAddr) -> String {
+    format!("{:032x}", to_ipv6(address).to_bits())
+}
+
+/// The address whose sort key this is.
+pub(crate) fn address_of_digits(digits: &str) -> Option<Ipv6Addr> {
+    let is_key = digits.len() == 32 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    u128::from_str_radix(digits, 16).ok().filter(|_| is_key).map(Ipv6Addr::from)
 }
 
 fn to_ipv6(address: IpAddr) -> Ipv6Addr {
@@ -221,15 +236,29 @@ fn has_sort_key(text: &str) -> bool {
     text.encode_utf16().count() <= MAX_KEY_LENGTH
 }
 
-/// A field inside the elements of a nested field has a value per element, so the event itself has none.
-fn is_sortable(field: &Field) -> bool {
-    if !field.search.by_value() || is_in_elements(field) {
-        return false;
+/// Why events cannot be sorted by the field; `None` if they can.
+fn reason_against(field: &Field) -> Option<&'static str> {
+    const MANY: &str = "an event may have several values of it";
+    const WORDS: &str = "it is only searched by its words";
+    if field.search == Search::Never {
+        return Some("it is kept, but not indexed");
+    }
+    if field.multi || is_in_elements(field) {
+        return Some(MANY);
     }
     match field.kind {
-        Kind::Keyword | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean => true,
-        Kind::Text => matches!(field.path, "message" | "error.message"),
-        Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => false,
+        Kind::Labels | Kind::Nested => Some(MANY),
+        Kind::Version => Some("not every store can compare versions"),
+        Kind::Json => Some(WORDS),
+        Kind::Text if !matches!(field.path, "message" | "error.message") => Some(WORDS),
+        Kind::Keyword
+        | Kind::Text
+        | Kind::Date
+        | Kind::Long
+        | Kind::Long64
+        | Kind::Float
+        | Kind::Boolean
+        | Kind::Ip => (!field.search.by_value()).then_some(WORDS),
     }
 }
 

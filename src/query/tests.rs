@@ -7,7 +7,7 @@ use std::ops::Bound;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Pattern,
+    Order, Pattern, Sort,
     filter::{Filter, Subject, Test, Value},
     kql,
 };
@@ -283,4 +283,24 @@ fn unsearchable_fields_and_values_of_another_type_are_refused() {
     }
     let inner = Filter::value(Subject::Label("x".to_owned()), Test::Like(Pattern::containing("x")));
     assert_eq!(inner.unwrap_err().to_string(), "labels.x can only have a wildcard at the end");
+}
+
+#[test]
+fn events_are_sorted_by_single_values_that_every_store_orders_the_same_way() {
+    let reason = |path: &str| Sort::by(field(path), Order::Ascending).err().map(|error| error.reason);
+    for field in FIELDS.iter().filter(|field| field.multi) {
+        assert!(Sort::by(field, Order::Descending).is_err(), "{}", field.path);
+    }
+    assert_eq!(reason("tags"), Some("an event may have several values of it"));
+    assert_eq!(reason("kibana.saved_objects.id"), Some("an event may have several values of it"));
+    assert_eq!(reason("kibana.version"), Some("not every store can compare versions"));
+    assert_eq!(reason("event.hash"), Some("it is kept, but not indexed"));
+    assert_eq!(reason("error.stack_trace"), Some("it is only searched by its words"));
+    let by_address = Sort::by(field("source.ip"), Order::Ascending).unwrap();
+    let mut addresses = ["::ffff:10.0.0.1", "9.0.0.1", "2001:db8::1", "10.0.0.2", "::1"];
+    addresses.sort_by(|one, other| {
+        let key = |address: &str| by_address.key(&json!({"source": {"ip": address}})).unwrap();
+        key(one).partial_cmp(&key(other)).unwrap()
+    });
+    assert_eq!(addresses, ["::1", "9.0.0.1", "::ffff:10.0.0.1", "10.0.0.2", "2001:db8::1"]);
 }

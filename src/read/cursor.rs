@@ -262,6 +262,7 @@ mod tests {
             ("kibana.alert.flapping", Key::Integer(1), 0),
             ("event.risk_score", Key::Number(0.5), 0),
             ("message", Key::Text(text), 0),
+            ("source.ip", Key::Text(format!("{:032x}", 7)), 0),
         ] {
             assert!(leads(path, key, sequence).is_ok(), "{path}");
         }
@@ -275,6 +276,7 @@ mod tests {
             ("event.risk_score", Key::Number(1e300), 0),
             ("message", Key::Text(longer), 0),
             ("message", Key::Integer(0), 0),
+            ("source.ip", Key::Text("10.0.0.1".to_owned()), 0),
         ] {
             assert_eq!(leads(path, key, sequence), Err(BadCursor::Damaged), "{path}");
         }

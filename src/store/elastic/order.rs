@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    query::{Key, Order, Place, Sort},
+    query::{Key, Order, Place, Sort, address_of_digits},
     schema::{Field, Kind},
 };
 
@@ -52,6 +52,7 @@ fn values_of(key: Option<&Key>, kind: Kind, order: Order) -> Vec<Value> {
     match (kind, key) {
         (Kind::Long64, Some(Key::Integer(integer))) => vec![json!(*integer as f64), own],
         (Kind::Long64, Some(Key::Number(_) | Key::Text(_)) | None) => vec![missing_substitute(Kind::Float, order), own],
+        (Kind::Ip, Some(Key::Text(digits))) => vec![address_of_digits(digits).map_or(own, |address| json!(address))],
         (
             Kind::Keyword
             | Kind::Text

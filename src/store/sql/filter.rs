@@ -8,13 +8,13 @@ use super::{
     columns::SAVED_OBJECTS,
     dialect::{Dialect, FullTextQuery, Parameter, StatementBuilder},
     fields::{Context, ValueExpression, elements},
-    form::{Form, hexadecimal},
+    form::Form,
     text::encode_text,
 };
 use crate::{
     event::ChainId,
     query::{
-        Pattern,
+        Pattern, address_digits,
         filter::{Filter, Subject, Test, Value},
     },
     schema::{Field, Kind, Search},
@@ -181,7 +181,7 @@ fn bound_condition(
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),
-        Value::Address(address) => Some(hexadecimal((*address).into())),
+        Value::Address(address) => Some(address_digits((*address).into())),
         Value::Integer(_) | Value::Number(_) | Value::Boolean(_) | Value::Millis(_) => None,
     }
 }
@@ -193,7 +193,7 @@ fn parameter(value: &Value) -> Parameter {
         Value::Number(number) => Parameter::Number((*number).into()),
         Value::Boolean(boolean) => Parameter::Integer((*boolean).into()),
         Value::Millis(millis) => Parameter::Integer(millis.0),
-        Value::Address(address) => Parameter::Text(hexadecimal((*address).into())),
+        Value::Address(address) => Parameter::Text(address_digits((*address).into())),
     }
 }
 

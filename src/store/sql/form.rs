@@ -13,22 +13,22 @@ use super::{
 };
 use crate::{
     event::UnixMillis,
-    query::words::words,
+    query::{address_digits, address_of_digits, words::words},
     schema::{Field, Kind},
 };
 
 /// The form in which a field's values are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Form {
-    /// The form for sorting, and for counting except for addresses.
+    /// The form for sorting and counting, except for addresses.
     Value,
-    /// An address as 32 hexadecimal digits, which is also the form for counting.
+    /// An address as 32 hexadecimal digits, which is also the form for sorting and counting.
     Address,
     /// The words of a text, with a blank before and after each. A text without words is one blank.
     Words,
 }
 
-/// Returns the form for counting: for addresses their digits, as an address may be written in several ways.
+/// Returns the form for sorting and counting: for addresses their digits, as an address may be written in several ways.
 pub(super) fn counted_form(field: &Field) -> Form {
     if field.kind == Kind::Ip { Form::Address } else { Form::Value }
 }
@@ -55,7 +55,7 @@ pub(super) fn indexed_text(text: &str, field: &Field, form: Form) -> Option<Cell
     match (form, field.kind) {
         (Form::Address, _) => {
             let address: std::net::IpAddr = text.parse().ok()?;
-            Some(Cell::Text(hexadecimal(address)))
+            Some(Cell::Text(address_digits(address)))
         }
         (Form::Words, _) => Some(Cell::Text(joined_words(text))),
         (Form::Value, _) if !field.search.by_value() => None,
@@ -106,18 +106,9 @@ pub(super) fn joined_words(text: &str) -> String {
     joined
 }
 
-/// Returns the digits of the IPv6 address; an IPv4 address is mapped to one.
-pub(super) fn hexadecimal(address: std::net::IpAddr) -> String {
-    let address = match address {
-        std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        std::net::IpAddr::V6(v6) => v6,
-    };
-    format!("{:032x}", u128::from(address))
-}
-
 /// Returns the shortest text of the address with these digits.
 pub(super) fn address_of(digits: &str) -> Option<String> {
-    let address = std::net::Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?);
+    let address = address_of_digits(digits)?;
     Some(std::net::IpAddr::from(address).to_canonical().to_string())
 }
 
@@ -174,7 +165,7 @@ mod tests {
                     Key::Number(number) => Cell::Number(number),
                     Key::Text(text) => Cell::Text(encode_text(&text).into_owned()),
                 });
-                assert_eq!(indexed(value, field, Form::Value), key, "{} of {value}", field.path);
+                assert_eq!(indexed(value, field, counted_form(field)), key, "{} of {value}", field.path);
             }
         }
     }

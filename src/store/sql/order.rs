@@ -3,6 +3,7 @@
 use super::{
     dialect::{Dialect, Parameter, StatementBuilder},
     fields::ValueExpression,
+    form::counted_form,
 };
 use crate::query::{Key, Order, Place, Sort};
 
@@ -80,16 +81,11 @@ const NULL: &str = "NULL";
 fn term(dialect: Dialect, sort: &Sort, alias: &'static str) -> SortTerm {
     let order = sort.order;
     let context = super::fields::Context::Event { alias };
-    match ValueExpression::for_field(dialect, sort.field(), super::form::Form::Value, context) {
-        ValueExpression::Absent => SortTerm { value: NULL.to_owned(), is_never_null: false, order },
+    match ValueExpression::for_field(dialect, sort.field(), counted_form(sort.field()), context) {
         ValueExpression::Single { value, is_never_null, .. } => SortTerm { value, is_never_null, order },
-        ValueExpression::Multiple { table, on, value } => {
-            let first = match order {
-                Order::Ascending => "min",
-                Order::Descending => "max",
-            };
-            let value = format!("(SELECT {first}({value}) FROM {table} WHERE {on})");
-            SortTerm { value, is_never_null: false, order }
+        // Events cannot be sorted by a field with several values.
+        ValueExpression::Absent | ValueExpression::Multiple { .. } => {
+            SortTerm { value: NULL.to_owned(), is_never_null: false, order }
         }
     }
 }

@@ -244,7 +244,7 @@ async fn a_long_log_is_shortened() {
     assert_eq!(log.metadata().unwrap().len(), 0);
 }
 
-static CATEGORY: Field = Field { multi: true, ..field("event.category", Kind::Keyword) };
+static ADDRESS: Field = field("source.ip", Kind::Ip);
 static CREATED: Field = field("event.created", Kind::Date);
 static RISK: Field = field("event.risk_score", Kind::Float);
 static SCHEDULE_DELAY: Field = field("kibana.task.schedule_delay", Kind::Long64);
@@ -277,7 +277,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
         any_of("message", messages),
         any_of("event.risk_score", vec![-0.5, 0.0, 7.0, 7.25]),
         any_of("kibana.alert.flapping", vec![false, true]),
-        any_of("event.category", vec![vec!["a"], vec!["b", "a"], vec!["b"], vec!["c", "b"], vec![]]),
+        any_of("source.ip", vec!["10.0.0.1", "::ffff:10.0.0.1", "9.0.0.1", "2001:db8::1", "::1"]),
     );
     let reference = (
         proptest::option::weighted(0.8, Just("primary")),
@@ -311,7 +311,7 @@ fn questions() -> impl Strategy<Value = QueryBuilder> {
         &testing::DURATION,
         &testing::MESSAGE,
         &CREATED,
-        &CATEGORY,
+        &ADDRESS,
         &RISK,
         &SCHEDULE_DELAY,
         &FLAPPING,
