@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, iter};
 
 use jiff::{
-    Span, ToSpan,
+    Span, Timestamp, ToSpan,
     civil::{Date, Time},
-    tz::Offset,
+    tz::{Offset, TimeZone},
 };
 
-use super::Key;
+use super::{Key, moment::start_of_day};
 use crate::{
     event::UnixMillis,
     schema::{Field, Kind},
@@ -34,22 +34,24 @@ pub enum Aggregation {
     Percentiles { field: &'static Field, percents: Vec<f64> },
 }
 
-/// The interval of a histogram: a number of milliseconds, counted from the beginning of 1970, or a calendar unit in
-/// UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The interval of a histogram: a number of milliseconds, counted from the beginning of 1970 in UTC, or a calendar unit in
+/// a time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interval {
     /// At least 1.
     Millis(i64),
-    Calendar(Unit),
+    Calendar(Unit, TimeZone),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
+    Day,
     /// Starting on Monday.
     Week,
     Month,
     Quarter,
-    Year,
+    /// So many years, at least 1, counted from the year 0.
+    Years(i16),
 }
 
 /// An aggregation that does not fit its field.
@@ -97,20 +99,62 @@ const fn is_number(field: &Field) -> bool {
 
 impl Interval {
     /// The first instant of the interval that contains this one; `None` beyond the end of the calendar.
-    pub fn start_of(self, instant: UnixMillis) -> Option<UnixMillis> {
+    pub fn start_of(&self, instant: UnixMillis) -> Option<UnixMillis> {
         match self {
-            Self::Millis(length) => Some(UnixMillis(instant.0.div_euclid(length).checked_mul(length)?)),
-            Self::Calendar(unit) => Some(first_instant(unit.first_day_of(instant.utc()?.date())?)),
+            Self::Millis(length) => Some(UnixMillis(instant.0.div_euclid(*length).checked_mul(*length)?)),
+            Self::Calendar(unit, zone) => {
+                let start = first_instant(unit.first_day_of(date_at(instant, zone)?)?, zone)?;
+                // Clocks may have been put back to the day before.
+                Some(self.next(start).filter(|next| *next <= instant).unwrap_or(start))
+            }
         }
     }
 
     /// The first instant of the interval after the one that begins here.
-    pub fn next(self, start: UnixMillis) -> Option<UnixMillis> {
+    pub fn next(&self, start: UnixMillis) -> Option<UnixMillis> {
         match self {
-            Self::Millis(length) => start.0.checked_add(length).map(UnixMillis),
-            Self::Calendar(unit) => Some(first_instant(start.utc()?.date().checked_add(unit.span()).ok()?)),
+            Self::Millis(length) => start.0.checked_add(*length).map(UnixMillis),
+            Self::Calendar(unit, zone) => first_instant(date_at(start, zone)?.checked_add(unit.span()).ok()?, zone),
         }
     }
+
+    /// A length in milliseconds such that every interval begins at a multiple of it since 1970. In a time zone this only
+    /// holds for the offsets that it had since 1970, and has until 2100.
+    pub fn granule(&self) -> i64 {
+        match self {
+            Self::Millis(length) => *length,
+            Self::Calendar(_, zone) => {
+                let changes = zone.following(Timestamp::UNIX_EPOCH).take_while(|change| change.timestamp() < FAR);
+                let offsets =
+                    iter::once(zone.to_offset(Timestamp::UNIX_EPOCH)).chain(changes.map(|change| change.offset()));
+                offsets.fold(DAY, |granule, offset| gcd(granule, i64::from(offset.seconds()).abs() * 1_000))
+            }
+        }
+    }
+}
+
+/// A day in milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// 2100-01-01
+const FAR: Timestamp = Timestamp::constant(4_102_444_800, 0);
+
+fn gcd(one: i64, other: i64) -> i64 {
+    if other == 0 { one } else { gcd(other, one % other) }
+}
+
+/// The date in a time zone. The time library's zones end a day before the calendar does.
+fn date_at(instant: UnixMillis, zone: &TimeZone) -> Option<Date> {
+    let offset = match Timestamp::from_millisecond(instant.0) {
+        Ok(instant) => zone.to_offset(instant),
+        Err(_) => Offset::UTC,
+    };
+    UnixMillis(instant.0 + i64::from(offset.seconds()) * 1_000).utc().or_else(|| instant.utc()).map(|time| time.date())
+}
+
+fn first_instant(date: Date, zone: &TimeZone) -> Option<UnixMillis> {
+    let in_utc = || UnixMillis::at(date.to_datetime(Time::midnight()), Offset::UTC);
+    if *zone == TimeZone::UTC { Some(in_utc()) } else { start_of_day(date, zone).or_else(|| Some(in_utc())) }
 }
 
 /// There would be more than [`MAX_BUCKETS`] intervals.
@@ -119,14 +163,14 @@ pub struct TooManySpans;
 
 impl Interval {
     /// The first instant of each interval from the one that contains `first` to the one that contains `last`.
-    pub fn spans(self, first: UnixMillis, last: UnixMillis) -> Result<Vec<UnixMillis>, TooManySpans> {
+    pub fn spans(&self, first: UnixMillis, last: UnixMillis) -> Result<Vec<UnixMillis>, TooManySpans> {
         let starts = iter::successors(self.start_of(first), |start| self.next(*start));
         let starts: Vec<_> = starts.take_while(|start| *start <= last).take(MAX_BUCKETS + 1).collect();
         if starts.len() > MAX_BUCKETS { Err(TooManySpans) } else { Ok(starts) }
     }
 
     /// The counts by first instant of their intervals, with 0 for all intervals in between.
-    pub fn fill_gaps(self, counts: &BTreeMap<UnixMillis, u64>) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
+    pub fn fill_gaps(&self, counts: &BTreeMap<UnixMillis, u64>) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
         let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
             return Ok(Vec::new());
         };
@@ -138,25 +182,23 @@ impl Interval {
 impl Unit {
     fn first_day_of(self, date: Date) -> Option<Date> {
         match self {
+            Self::Day => Some(date),
             Self::Week => date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).ok(),
             Self::Month => Some(date.first_of_month()),
             Self::Quarter => Date::new(date.year(), (date.month() - 1) / 3 * 3 + 1, 1).ok(),
-            Self::Year => Some(date.first_of_year()),
+            Self::Years(count) => Date::new(date.year() - date.year().checked_rem_euclid(count)?, 1, 1).ok(),
         }
     }
 
     fn span(self) -> Span {
         match self {
+            Self::Day => 1.day(),
             Self::Week => 1.week(),
             Self::Month => 1.month(),
             Self::Quarter => 3.months(),
-            Self::Year => 1.year(),
+            Self::Years(count) => count.years(),
         }
     }
-}
-
-fn first_instant(date: Date) -> UnixMillis {
-    UnixMillis::at(date.to_datetime(Time::midnight()), Offset::UTC)
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use jiff::{
-    Span, Unit,
+    Span, Timestamp, Unit,
     civil::{Date, DateTime, Time},
-    tz::{Offset, TimeZone},
+    tz::{AmbiguousOffset, Offset, TimeZone},
 };
 
 use crate::event::UnixMillis;
@@ -193,8 +193,9 @@ fn parse_absolute(text: &str) -> Option<Start> {
 }
 
 /// Parses a date and time without an offset, or a prefix of one, in this time zone; `None` for texts that are
-/// independent of the zone. Of a time that occurs twice, the first is taken; a time that a clock change skips is taken
-/// as the one after the change.
+/// independent of the zone. A time that occurs twice, or that a clock change skips, stands for all from its earlier reading
+/// to its later one, so that a range has everything that may be meant. A date stands for its day, without the hour that is
+/// skipped at its edge.
 pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
     let ParsedTime { time, offset: None, unit } = parse_parts(text.trim())? else { return None };
     let span = match unit {
@@ -203,8 +204,52 @@ pub fn in_zone(text: &str, zone: &TimeZone) -> Option<Moment> {
         Unit::Day => Span::new().days(1),
         _ => Span::new().milliseconds(fixed_length(unit)?),
     };
-    let millis = |time: DateTime| Some(time.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_millisecond());
-    Some(Moment { first: UnixMillis(millis(time)?), last: UnixMillis(millis(time.checked_add(span).ok()?)? - 1) })
+    let last = time.checked_add(span).ok()?.checked_sub(Span::new().milliseconds(1)).ok()?;
+    let (readings_of_first, readings_of_last) = (Readings::of(time, zone)?, Readings::of(last, zone)?);
+    Some(match unit {
+        Unit::Year | Unit::Month | Unit::Day => {
+            Moment { first: readings_of_first.first(), last: readings_of_last.last() }
+        }
+        _ => Moment { first: readings_of_first.earlier, last: readings_of_last.later },
+    })
+}
+
+/// The first instant of a day in a time zone; `None` outside of the calendar.
+pub(super) fn start_of_day(date: Date, zone: &TimeZone) -> Option<UnixMillis> {
+    Readings::of(date.to_datetime(Time::midnight()), zone).map(|readings| readings.first())
+}
+
+/// The instants that a local time may be. They are the same unless clocks changed then.
+struct Readings {
+    earlier: UnixMillis,
+    later: UnixMillis,
+    /// The instant of the change that skips the time.
+    change: Option<UnixMillis>,
+}
+
+impl Readings {
+    fn of(time: DateTime, zone: &TimeZone) -> Option<Self> {
+        let readings = zone.to_ambiguous_timestamp(time);
+        let earlier = readings.earlier().ok()?;
+        let is_skipped = matches!(readings.offset(), AmbiguousOffset::Gap { .. });
+        let change = if is_skipped { zone.following(earlier).next() } else { None };
+        let millis = |instant: Timestamp| UnixMillis(instant.as_millisecond());
+        Some(Self {
+            earlier: millis(earlier),
+            later: millis(readings.later().ok()?),
+            change: change.map(|change| millis(change.timestamp())),
+        })
+    }
+
+    /// The first instant at which clocks show this time or a later one.
+    fn first(&self) -> UnixMillis {
+        self.change.unwrap_or(self.earlier)
+    }
+
+    /// The last instant at which clocks show this time or an earlier one.
+    fn last(&self) -> UnixMillis {
+        self.change.map_or(self.later, |change| UnixMillis(change.0 - 1))
+    }
 }
 
 /// A parsed text, and its smallest unit.
@@ -382,11 +427,31 @@ mod tests {
         check("2021-07-01 10:15", "2021-07-01T08:15:00Z", "2021-07-01T08:15:59.999Z");
         // The day on which clocks go forward has 23 hours.
         check("2021-03-28", "2021-03-27T23:00:00Z", "2021-03-28T21:59:59.999Z");
+        check("2021-10-31", "2021-10-30T22:00:00Z", "2021-10-31T22:59:59.999Z");
+        // It is 2:30 twice.
+        check("2021-10-31 02:30", "2021-10-31T00:30:00Z", "2021-10-31T01:30:59.999Z");
+        check("2021-10-31T01:59", "2021-10-30T23:59:00Z", "2021-10-30T23:59:59.999Z");
+        check("2021-10-31T02", "2021-10-31T00:00:00Z", "2021-10-31T01:59:59.999Z");
+        // It is never 2:30: what was meant is an hour earlier, or later.
+        check("2021-03-28T02:30", "2021-03-28T00:30:00Z", "2021-03-28T01:30:59.999Z");
+        check("2021-03-28T03", "2021-03-28T01:00:00Z", "2021-03-28T01:59:59.999Z");
         for text in
             ["24h", "now/d", "2021-07-01T10:15Z", "2021-07-01T10:15+02:00", "1614686400000", "2021-07-01||/M", "x"]
         {
             assert_eq!(in_zone(text, &zone), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_day_is_whole_where_clocks_change_at_midnight() {
+        let zone = TimeZone::posix("<-04>4<-03>,M9.1.6/24,M4.1.6/24").unwrap();
+        let day = |text: &str| in_zone(text, &zone).map(|Moment { first, last }| (last.0 + 1 - first.0) / 3_600_000);
+        // Midnight of the fifth is skipped; the last hour of the third occurs twice.
+        assert_eq!(["2021-09-04", "2021-09-05", "2021-09-06"].map(day), [Some(24), Some(23), Some(24)]);
+        assert_eq!(["2021-04-02", "2021-04-03", "2021-04-04"].map(day), [Some(24), Some(25), Some(24)]);
+        let first = |text: &str| in_zone(text, &zone).map(|moment| moment.first);
+        assert_eq!(first("2021-09-05"), UnixMillis::parse("2021-09-05T04:00:00Z"));
+        assert_eq!(first("2021-04-04"), UnixMillis::parse("2021-04-04T04:00:00Z"));
     }
 
     #[test]

@@ -4,10 +4,11 @@
 
 use std::ops::Bound;
 
+use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Order, Pattern, Sort,
+    Interval, Order, Pattern, Sort, Unit,
     filter::{Filter, Subject, Test, Value},
     kql,
 };
@@ -303,4 +304,27 @@ fn events_are_sorted_by_single_values_that_every_store_orders_the_same_way() {
         key(one).partial_cmp(&key(other)).unwrap()
     });
     assert_eq!(addresses, ["::1", "9.0.0.1", "::ffff:10.0.0.1", "10.0.0.2", "2001:db8::1"]);
+}
+
+#[test]
+fn calendar_intervals_divide_all_time_in_every_zone() {
+    let zones = ["CET-1CEST,M3.5.0,M10.5.0/3", "<-04>4<-03>,M9.1.6/24,M4.1.6/24", "<+0545>-5:45", "UTC0"];
+    let zones = zones.map(|zone| TimeZone::posix(zone).unwrap());
+    let first = UnixMillis::parse("2020-12-25T00:15:00Z").unwrap();
+    for zone in zones {
+        for unit in [Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Years(1), Unit::Years(10)] {
+            let interval = Interval::Calendar(unit, zone.clone());
+            let mut last = None;
+            for instant in (0..400 * 48).map(|half_hour| UnixMillis(first.0 + half_hour * 1_800_000)) {
+                let start = interval.start_of(instant).unwrap();
+                let next = interval.next(start).unwrap();
+                assert!(start <= instant && instant < next, "{unit:?} {zone:?} {instant:?}");
+                assert_eq!(start.0 % interval.granule(), 0, "{unit:?} {zone:?} {instant:?}");
+                assert!(last.is_none_or(|(from, to)| start == from || start == to), "{unit:?} {zone:?} {instant:?}");
+                last = Some((start, next));
+            }
+        }
+    }
+    let granule = |zone: &str| Interval::Calendar(Unit::Day, TimeZone::posix(zone).unwrap()).granule();
+    assert_eq!(["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "<+0545>-5:45"].map(granule), [86_400_000, 3_600_000, 900_000]);
 }

@@ -1,5 +1,6 @@
 //! Aggregations: values of a field, counts over time, and statistics.
 
+use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
 use super::{NamedInterval, ReadError, Reader, RequestedScope, Selection, buckets, error::answered};
@@ -53,7 +54,7 @@ pub enum BadAggregation {
 #[derive(Debug)]
 pub enum Buckets {
     /// Chosen from the time range of the events.
-    Auto,
+    Auto(TimeZone),
     Of(NamedInterval),
 }
 
@@ -212,7 +213,7 @@ fn of_nothing(aggregation: &Aggregation) -> Aggregate {
 /// Whether the buckets of this time range fit into an answer.
 fn fits(buckets: &Buckets, (first, last): (UnixMillis, UnixMillis)) -> bool {
     match buckets {
-        Buckets::Auto => true,
+        Buckets::Auto(_) => true,
         Buckets::Of(named) => named.interval.spans(first, last).is_ok(),
     }
 }
@@ -226,7 +227,7 @@ fn chosen(
     let (first, last) = extent.unwrap_or((UnixMillis(0), UnixMillis(0)));
     let fits = fits(&buckets, (first, last));
     match buckets {
-        Buckets::Auto => Ok(buckets::auto(first, last)),
+        Buckets::Auto(zone) => Ok(buckets::auto(first, last, &zone)),
         Buckets::Of(named) if fits => Ok(named),
         Buckets::Of(named) => Err(ReadError::Interval(format!(
             "[{}] makes more than [{MAX_BUCKETS}] intervals of {} from {} to {}; expected a longer one, or [auto]",
@@ -270,8 +271,8 @@ mod tests {
         for (limit, is_ok) in [(0, false), (1, true), (MAX_BUCKETS, true), (MAX_BUCKETS + 1, false)] {
             assert_eq!(Requested::terms(action, limit).is_ok(), is_ok, "{limit}");
         }
-        assert!(matches!(Requested::histogram(action, Buckets::Auto), Err(BadAggregation::Field(_))));
-        assert!(Requested::histogram(time, Buckets::Auto).is_ok());
+        assert!(matches!(Requested::histogram(action, Buckets::Auto(TimeZone::UTC)), Err(BadAggregation::Field(_))));
+        assert!(Requested::histogram(time, Buckets::Auto(TimeZone::UTC)).is_ok());
         assert!(matches!(Requested::statistics(action), Err(BadAggregation::Field(_))));
         for (percents, is_ok) in [
             (vec![0.0, 100.0], true),

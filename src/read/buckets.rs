@@ -1,19 +1,23 @@
-//! The text form of histogram intervals: `30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1q`, `1y`.
+//! The text form of histogram intervals: `30s`, `5m`, `1h`, `1d`, `1w`, `1M`, `1q`, `1y`, `10y`.
 
 use std::fmt;
+
+use jiff::tz::TimeZone;
 
 use crate::{
     event::UnixMillis,
     query::{Interval, Unit},
 };
 
-/// Approximate maximum number of buckets of an automatic histogram.
+/// Maximum number of buckets of an automatic histogram, approximately. There are about half as many at least, and fewer
+/// where no calendar unit lies between.
 const ENOUGH: i64 = 100;
 
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+const YEAR: i64 = 365 * DAY;
 
 /// An interval and its text form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,28 +26,50 @@ pub struct NamedInterval {
     pub interval: Interval,
 }
 
-/// The intervals that [`auto`] chooses from, shortest first, each with its minimum length in milliseconds.
-const LADDER: [(&str, Interval, i64); 20] = [
-    ("1ms", Interval::Millis(1), 1),
-    ("10ms", Interval::Millis(10), 10),
-    ("100ms", Interval::Millis(100), 100),
-    ("1s", Interval::Millis(SECOND), SECOND),
-    ("5s", Interval::Millis(5 * SECOND), 5 * SECOND),
-    ("10s", Interval::Millis(10 * SECOND), 10 * SECOND),
-    ("30s", Interval::Millis(30 * SECOND), 30 * SECOND),
-    ("1m", Interval::Millis(MINUTE), MINUTE),
-    ("5m", Interval::Millis(5 * MINUTE), 5 * MINUTE),
-    ("10m", Interval::Millis(10 * MINUTE), 10 * MINUTE),
-    ("30m", Interval::Millis(30 * MINUTE), 30 * MINUTE),
-    ("1h", Interval::Millis(HOUR), HOUR),
-    ("3h", Interval::Millis(3 * HOUR), 3 * HOUR),
-    ("6h", Interval::Millis(6 * HOUR), 6 * HOUR),
-    ("12h", Interval::Millis(12 * HOUR), 12 * HOUR),
-    ("1d", Interval::Millis(DAY), DAY),
-    ("1w", Interval::Calendar(Unit::Week), 7 * DAY),
-    ("1M", Interval::Calendar(Unit::Month), 28 * DAY),
-    ("1q", Interval::Calendar(Unit::Quarter), 90 * DAY),
-    ("1y", Interval::Calendar(Unit::Year), 365 * DAY),
+/// The number and the unit of an interval that [`auto`] chooses, its minimum length in milliseconds, and its calendar unit
+/// if it is one.
+type Rung = (&'static str, i64, Option<Unit>);
+
+/// Shortest first.
+const LADDER: [Rung; 38] = [
+    ("1ms", 1, None),
+    ("2ms", 2, None),
+    ("5ms", 5, None),
+    ("10ms", 10, None),
+    ("20ms", 20, None),
+    ("50ms", 50, None),
+    ("100ms", 100, None),
+    ("200ms", 200, None),
+    ("500ms", 500, None),
+    ("1s", SECOND, None),
+    ("2s", 2 * SECOND, None),
+    ("5s", 5 * SECOND, None),
+    ("10s", 10 * SECOND, None),
+    ("15s", 15 * SECOND, None),
+    ("30s", 30 * SECOND, None),
+    ("1m", MINUTE, None),
+    ("2m", 2 * MINUTE, None),
+    ("5m", 5 * MINUTE, None),
+    ("10m", 10 * MINUTE, None),
+    ("15m", 15 * MINUTE, None),
+    ("30m", 30 * MINUTE, None),
+    ("1h", HOUR, None),
+    ("2h", 2 * HOUR, None),
+    ("3h", 3 * HOUR, None),
+    ("6h", 6 * HOUR, None),
+    ("12h", 12 * HOUR, None),
+    ("1d", DAY, Some(Unit::Day)),
+    ("2d", 2 * DAY, None),
+    ("1w", 7 * DAY, Some(Unit::Week)),
+    ("1M", 28 * DAY, Some(Unit::Month)),
+    ("1q", 90 * DAY, Some(Unit::Quarter)),
+    ("1y", YEAR, Some(Unit::Years(1))),
+    ("2y", 2 * YEAR, Some(Unit::Years(2))),
+    ("5y", 5 * YEAR, Some(Unit::Years(5))),
+    ("10y", 10 * YEAR, Some(Unit::Years(10))),
+    ("20y", 20 * YEAR, Some(Unit::Years(20))),
+    ("50y", 50 * YEAR, Some(Unit::Years(50))),
+    ("100y", 100 * YEAR, Some(Unit::Years(100))),
 ];
 
 /// A text that is not an interval.
@@ -52,18 +78,25 @@ pub struct BadInterval;
 
 impl fmt::Display for BadInterval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected [auto], a number of ms, s, m, h or d (30s, 5m, 1h, 1d), or one of [1w, 1M, 1q, 1y]")
+        f.write_str("expected [auto], a number of ms, s, m, h or d (30s, 5m, 1h, 1d), or one of [1w, 1M, 1q, 1y, 2y, 5y, 10y, 20y, 50y, 100y]")
     }
 }
 
-pub fn parse_interval(text: &str) -> Result<NamedInterval, BadInterval> {
-    let interval = calendar(text).or_else(|| fixed(text)).ok_or(BadInterval)?;
-    Ok(NamedInterval { name: text.to_owned(), interval })
+/// Parses an interval; days and calendar units are those of the time zone.
+pub fn parse_interval(text: &str, zone: &TimeZone) -> Result<NamedInterval, BadInterval> {
+    let calendar = LADDER.iter().find(|(name, _, unit)| *name == text && unit.is_some());
+    match calendar {
+        Some(rung) => Ok(named(*rung, zone)),
+        None => {
+            let interval = fixed(text).ok_or(BadInterval)?;
+            Ok(NamedInterval { name: text.to_owned(), interval })
+        }
+    }
 }
 
-fn calendar(text: &str) -> Option<Interval> {
-    let (_, interval, _) = LADDER.iter().find(|(name, _, _)| *name == text)?;
-    Some(*interval)
+fn named((name, length, unit): Rung, zone: &TimeZone) -> NamedInterval {
+    let interval = unit.map_or(Interval::Millis(length), |unit| Interval::Calendar(unit, zone.clone()));
+    NamedInterval { name: name.to_owned(), interval }
 }
 
 fn fixed(text: &str) -> Option<Interval> {
@@ -81,11 +114,11 @@ fn fixed(text: &str) -> Option<Interval> {
 }
 
 /// Returns the shortest interval that covers this time range with few enough buckets.
-pub(super) fn auto(first: UnixMillis, last: UnixMillis) -> NamedInterval {
+pub(super) fn auto(first: UnixMillis, last: UnixMillis, zone: &TimeZone) -> NamedInterval {
     let time = last.0.saturating_sub(first.0);
-    let fits = LADDER.iter().find(|(_, _, length)| time / length < ENOUGH);
-    let (name, interval, _) = fits.or(LADDER.last()).copied().unwrap_or(("1y", Interval::Calendar(Unit::Year), 1));
-    NamedInterval { name: name.to_owned(), interval }
+    let fits = LADDER.iter().find(|(_, length, _)| time / length < ENOUGH);
+    let [.., longest] = LADDER;
+    named(fits.copied().unwrap_or(longest), zone)
 }
 
 #[cfg(test)]
@@ -95,39 +128,51 @@ mod tests {
 
     #[test]
     fn intervals_are_multiples_of_units_or_calendar_intervals() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
         for (text, interval) in [
             ("30s", Interval::Millis(30_000)),
             ("5m", Interval::Millis(300_000)),
             ("36h", Interval::Millis(36 * HOUR)),
-            ("1d", Interval::Millis(DAY)),
+            ("2d", Interval::Millis(2 * DAY)),
+            ("1d", Interval::Calendar(Unit::Day, zone.clone())),
             ("250ms", Interval::Millis(250)),
-            ("1w", Interval::Calendar(Unit::Week)),
-            ("1M", Interval::Calendar(Unit::Month)),
-            ("1q", Interval::Calendar(Unit::Quarter)),
-            ("1y", Interval::Calendar(Unit::Year)),
+            ("1w", Interval::Calendar(Unit::Week, zone.clone())),
+            ("1M", Interval::Calendar(Unit::Month, zone.clone())),
+            ("1q", Interval::Calendar(Unit::Quarter, zone.clone())),
+            ("1y", Interval::Calendar(Unit::Years(1), zone.clone())),
+            ("100y", Interval::Calendar(Unit::Years(100), zone.clone())),
         ] {
-            assert_eq!(parse_interval(text).unwrap(), NamedInterval { name: text.to_owned(), interval });
+            assert_eq!(parse_interval(text, &zone).unwrap(), NamedInterval { name: text.to_owned(), interval });
         }
-        for bad in ["", "s", "1", "0s", "-1s", "2w", "2M", "1 h", "1H", "1.5h", "99999999999d", "99999999999999999999s"]
+        for bad in
+            ["", "s", "1", "0s", "-1s", "2w", "2M", "3y", "1 h", "1H", "1.5h", "99999999999d", "99999999999999999999s"]
         {
-            assert_eq!(parse_interval(bad), Err(BadInterval), "{bad}");
+            assert_eq!(parse_interval(bad, &zone), Err(BadInterval), "{bad}");
         }
     }
 
     #[test]
-    fn an_automatic_interval_gives_at_most_about_a_hundred_buckets() {
+    fn an_automatic_interval_gives_about_50_to_100_buckets() {
+        let auto = |first, last| auto(UnixMillis(first), UnixMillis(last), &TimeZone::UTC);
         for (millis, name) in [
             (0, "1ms"),
             (99, "1ms"),
-            (100, "10ms"),
+            (100, "2ms"),
             (HOUR, "1m"),
-            (DAY, "30m"),
+            (DAY, "15m"),
             (30 * DAY, "12h"),
             (365 * DAY, "1w"),
             (3000 * DAY, "1q"),
-            (i64::MAX, "1y"),
+            (i64::MAX, "100y"),
         ] {
-            assert_eq!(auto(UnixMillis(0), UnixMillis(millis)).name, name, "{millis}");
+            assert_eq!(auto(0, millis).name, name, "{millis}");
+        }
+        let spans =
+            |first: UnixMillis, last: UnixMillis| auto(first.0, last.0).interval.spans(first, last).unwrap().len();
+        assert_eq!(spans(UnixMillis::FIRST, UnixMillis::LAST), 100);
+        for time in (7..47).map(|power| 1_i64 << power) {
+            let found = spans(UnixMillis(0), UnixMillis(time));
+            assert!((20..=102).contains(&found), "{time}: {found}");
         }
     }
 }

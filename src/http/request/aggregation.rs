@@ -1,5 +1,7 @@
 //! Parses the parameters of `_aggregate`.
 
+use jiff::tz::TimeZone;
+
 use super::{
     fields::{self, named},
     selection,
@@ -24,8 +26,9 @@ const HISTOGRAM: Parameter =
     Parameter::text("histogram", "A date field: the number of events in each interval.").such_as("@timestamp");
 const INTERVAL: Parameter = Parameter::text(
     "interval",
-    "With `histogram`: `auto` (at most about 100 intervals), a number of `ms`, `s`, `m`, `h` or `d`, or one of the calendar \
-     intervals `1w`, `1M`, `1q`, `1y` in UTC.",
+    "With `histogram`: `auto` (about 50 to 100 intervals), a number of `ms`, `s`, `m`, `h` or `d`, or one of the calendar \
+     intervals `1w`, `1M`, `1q`, `1y`, `2y`, `5y`, `10y`, `20y`, `50y`, `100y`. These and `1d` begin at midnight in \
+     `time_zone`; all others are counted from the beginning of 1970 in UTC.",
 )
 .or("auto")
 .such_as("1h");
@@ -52,13 +55,14 @@ const KINDS: [(&Parameter, Option<&Parameter>); 4] =
     [(&TERMS, Some(&SIZE)), (&HISTOGRAM, Some(&INTERVAL)), (&STATS, None), (&PERCENTILES, Some(&PERCENTS))];
 
 pub(in crate::http) fn aggregate(mut parameters: Parameters, now: UnixMillis) -> Result<AggregateRequest, Failure> {
-    let selection = selection::take(&mut parameters, now)?;
-    let requested = requested(&mut parameters)?;
+    let zone = selection::zone(&mut parameters)?;
+    let selection = selection::take_in(&mut parameters, &zone, now)?;
+    let requested = requested(&mut parameters, zone)?;
     parameters.finish()?;
     Ok(AggregateRequest { selection, requested })
 }
 
-fn requested(parameters: &mut Parameters) -> Result<Requested, Failure> {
+fn requested(parameters: &mut Parameters, zone: TimeZone) -> Result<Requested, Failure> {
     let kind = kind(parameters)?;
     let path = parameters.text(kind)?.unwrap_or_default();
     let field = named(&path, kind.name)?;
@@ -66,7 +70,7 @@ fn requested(parameters: &mut Parameters) -> Result<Requested, Failure> {
         let limit = usize::try_from(parameters.number(&SIZE)?).unwrap_or(usize::MAX);
         Requested::terms(field, limit)
     } else if kind.name == HISTOGRAM.name {
-        Requested::histogram(field, buckets(parameters)?)
+        Requested::histogram(field, buckets(parameters, zone)?)
     } else if kind.name == STATS.name {
         Requested::statistics(field)
     } else {
@@ -104,10 +108,12 @@ fn kind(parameters: &Parameters) -> Result<&'static Parameter, Failure> {
     Ok(kind)
 }
 
-fn buckets(parameters: &mut Parameters) -> Result<Buckets, Failure> {
+fn buckets(parameters: &mut Parameters, zone: TimeZone) -> Result<Buckets, Failure> {
     match parameters.text(&INTERVAL)?.as_deref() {
-        None | Some("auto") => Ok(Buckets::Auto),
-        Some(text) => parse_interval(text).map(Buckets::Of).map_err(|error| Failure::parameter(INTERVAL.name, error)),
+        None | Some("auto") => Ok(Buckets::Auto(zone)),
+        Some(text) => {
+            parse_interval(text, &zone).map(Buckets::Of).map_err(|error| Failure::parameter(INTERVAL.name, error))
+        }
     }
 }
 

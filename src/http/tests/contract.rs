@@ -76,10 +76,11 @@ const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
             ("sort", "[]"),
             ("start", "1d"),
             ("end", "2021-03-02"),
+            ("time_zone", "Europe/Helsinki"),
             ("filter", ""),
         ],
     ),
-    ("/_count", &[("start", "1d"), ("end", "2021-03-02"), ("filter", "")]),
+    ("/_count", &[("start", "1d"), ("end", "2021-03-02"), ("time_zone", "UTC"), ("filter", "")]),
     (
         "/_aggregate",
         &[
@@ -92,6 +93,7 @@ const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
             ("percents", "50&percentiles=event.duration"),
             ("start", "1d&stats=event.duration"),
             ("end", "2021-03-02&stats=event.duration"),
+            ("time_zone", "-03:30&stats=event.duration"),
             ("filter", "&stats=event.duration"),
         ],
     ),
@@ -107,6 +109,7 @@ const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
             ("sort", "[]"),
             ("start", "1d"),
             ("end", "2021-03-02"),
+            ("time_zone", "Europe/Helsinki"),
             ("filter", ""),
         ],
     ),

@@ -220,6 +220,16 @@ async fn aggregations() {
                    "histogram": [{"start": "2021-03-01T00:00:00.000Z", "count": 3}]}),
         ),
         (
+            "histogram=@timestamp&interval=1d&time_zone=Pacific/Auckland",
+            json!({"field": "@timestamp", "interval": "1d",
+                   "histogram": [{"start": "2021-03-02T11:00:00.000Z", "count": 3}]}),
+        ),
+        (
+            "histogram=@timestamp&interval=1d&time_zone=-03:30",
+            json!({"field": "@timestamp", "interval": "1d",
+                   "histogram": [{"start": "2021-03-02T03:30:00.000Z", "count": 3}]}),
+        ),
+        (
             "stats=event.duration",
             json!({"field": "event.duration",
                    "stats": {"count": 2, "min": 1000.0, "max": 3000.0, "sum": 4000.0, "avg": 2000.0}}),
@@ -240,7 +250,7 @@ async fn aggregations() {
         }
     }
     let automatic = log.json("/api/event_log/_aggregate?histogram=@timestamp").await;
-    assert_eq!((&automatic["interval"], automatic["histogram"].as_array().unwrap().len()), (&json!("100ms"), 21));
+    assert_eq!((&automatic["interval"], automatic["histogram"].as_array().unwrap().len()), (&json!("50ms"), 41));
     let empty = log.post("/api/event_log/t/_aggregate?terms=event.action", "{}").await;
     assert_eq!(empty.json(), json!({"field": "event.action", "terms": [], "distinct": 0, "without": 0}));
 }

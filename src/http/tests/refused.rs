@@ -195,6 +195,12 @@ async fn parameters_of_find() {
             "[request query.sort.0]: expected an object with [sort_field] and [sort_order]",
         ),
         ("sort=[1]", "[request query.sort.0]: expected an object with [sort_field] and [sort_order] but got [1]"),
+        (
+            "time_zone=Mars/Olympus",
+            "[request query.time_zone]: expected UTC, a name such as Europe/Helsinki or an offset",
+        ),
+        ("time_zone=+19:00", "[request query.time_zone]: expected UTC"),
+        ("time_zone=posix/Europe/Berlin", "[request query.time_zone]: expected UTC"),
         ("start=20210301", "[request query.start]: expected a date (2021-03-02)"),
         ("start=1614686400", "or milliseconds since 1970 (12 to 15 digits)"),
         ("filter=%FF", "[request query]: expected UTF-8, percent-encoded"),

@@ -93,6 +93,7 @@ const CASES: &[(&str, Case)] = &[
     ("terms in elements count events", |b| Box::pin(questions::terms_in_elements(b))),
     ("terms are counted whatever their number", |b| Box::pin(questions::terms_in_any_number(b))),
     ("histograms have no gaps", |b| Box::pin(questions::histograms_have_no_gaps(b))),
+    ("histograms follow a time zone", |b| Box::pin(questions::histograms_follow_a_time_zone(b))),
     ("histograms leave out what has no date", |b| Box::pin(questions::histograms_of_what_may_be_missing(b))),
     ("histograms have so many spans and no more", |b| Box::pin(questions::histograms_end_somewhere(b))),
     ("numbers have statistics", |b| Box::pin(questions::numbers_have_statistics(b))),

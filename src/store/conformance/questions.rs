@@ -1,5 +1,6 @@
 //! Cases beyond a single page: visibility, places, scans, chains and aggregations.
 
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{Fixture, NONE, parse, sequence, values};
@@ -376,7 +377,7 @@ pub(super) async fn histograms_have_no_gaps(fixture: &Fixture<'_>) {
     let expected = [("2024-02-29", 1), ("2024-03-01", 2), ("2024-03-03", 1), ("2024-03-04", 1), ("2024-12-31", 1)];
     assert_eq!(some, expected.map(|(day, events)| (format!("{day}T00:00:00.000Z"), events)));
 
-    let of = async |unit| fixture.histogram("@timestamp", Interval::Calendar(unit)).await;
+    let of = async |unit| fixture.histogram("@timestamp", Interval::Calendar(unit, TimeZone::UTC)).await;
     let months = of(Unit::Month).await;
     assert_eq!(months.len(), 11);
     let month = |at: usize| (months[at].0.as_str(), months[at].1);
@@ -393,7 +394,44 @@ pub(super) async fn histograms_have_no_gaps(fixture: &Fixture<'_>) {
     assert_eq!(weeks[..2], [("2024-02-26T00:00:00.000Z".to_owned(), 4), ("2024-03-04T00:00:00.000Z".to_owned(), 1)]);
     let quarters: Vec<_> = of(Unit::Quarter).await.into_iter().map(|(_, events)| events).collect();
     assert_eq!(quarters, [5, 0, 0, 1]);
-    assert_eq!(of(Unit::Year).await, [("2024-01-01T00:00:00.000Z".to_owned(), 6)]);
+    assert_eq!(of(Unit::Years(1)).await, [("2024-01-01T00:00:00.000Z".to_owned(), 6)]);
+    assert_eq!(of(Unit::Years(100)).await, [("2000-01-01T00:00:00.000Z".to_owned(), 6)]);
+}
+
+pub(super) async fn histograms_follow_a_time_zone(fixture: &Fixture<'_>) {
+    // In Berlin: the last hour of February, and both sides of midnight on the day on which clocks go forward.
+    let times = [
+        "2024-02-29T22:59:59.999Z",
+        "2024-02-29T23:00:00.000Z",
+        "2024-03-30T22:59:59.999Z",
+        "2024-03-30T23:00:00.000Z",
+        "2024-03-31T21:59:59.999Z",
+        "2024-03-31T22:00:00.000Z",
+    ];
+    fixture.stored(times.map(|time| fixture.draft().at(time))).await;
+    let of = async |unit, zone: &TimeZone| {
+        let spans = fixture.histogram("@timestamp", Interval::Calendar(unit, zone.clone())).await;
+        spans.into_iter().filter(|(_, events)| *events > 0).collect::<Vec<_>>()
+    };
+    let owned = |spans: &[(&str, u64)]| {
+        spans.iter().map(|(start, events)| (format!("{start}:00.000Z"), *events)).collect::<Vec<_>>()
+    };
+    let berlin = TimeZone::get("Europe/Berlin").expect("the system has time zones");
+    let days = [
+        ("2024-02-28T23:00", 1),
+        ("2024-02-29T23:00", 1),
+        ("2024-03-29T23:00", 1),
+        ("2024-03-30T23:00", 2),
+        ("2024-03-31T22:00", 1),
+    ];
+    assert_eq!(of(Unit::Day, &berlin).await, owned(&days));
+    let months = [("2024-01-31T23:00", 1), ("2024-02-29T23:00", 4), ("2024-03-31T22:00", 1)];
+    assert_eq!(of(Unit::Month, &berlin).await, owned(&months));
+    assert_eq!(of(Unit::Week, &berlin).await.last(), owned(&[("2024-03-31T22:00", 1)]).first());
+    let kathmandu = TimeZone::fixed(jiff::tz::Offset::from_seconds(20_700).expect("an offset"));
+    assert_eq!(of(Unit::Years(1), &kathmandu).await, owned(&[("2023-12-31T18:15", 6)]));
+    let days = [("2024-02-29T18:15", 2), ("2024-03-30T18:15", 2), ("2024-03-31T18:15", 2)];
+    assert_eq!(of(Unit::Day, &kathmandu).await, owned(&days));
 }
 
 pub(super) async fn histograms_of_what_may_be_missing(fixture: &Fixture<'_>) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,7 +34,7 @@ pub(super) async fn aggregate(
                 AggregatedField::of(field).count(store, &request.matching, *limit).await?;
             Aggregate::Terms { buckets, distinct, without }
         }
-        Aggregation::Histogram { field, interval } => Aggregate::Histogram(request.histogram(field, *interval).await?),
+        Aggregation::Histogram { field, interval } => Aggregate::Histogram(request.histogram(field, interval).await?),
         Aggregation::Statistics { field } => {
             Aggregate::Statistics(request.statistics(&AggregatedField::of(field)).await?.into())
         }
@@ -62,17 +63,24 @@ impl AggregationRequest<'_> {
     }
 
     /// Checks the number of spans first, because OpenSearch accepts any number and may break down under it.
-    async fn histogram(&self, field: &'static Field, interval: Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
+    async fn histogram(
+        &self,
+        field: &'static Field,
+        interval: &Interval,
+    ) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
         let values = AggregatedField::of(field);
         let Extent { min: Some(min), max: Some(max), .. } = self.statistics(&values).await? else {
             return Ok(Vec::new());
         };
         interval.spans(UnixMillis(min as i64), UnixMillis(max as i64))?;
-        let by = match interval {
-            Interval::Millis(length) => ("fixed_interval", format!("{}ms", length.min(MAX_INTERVAL_MILLIS))),
-            Interval::Calendar(unit) => ("calendar_interval", name(unit).to_owned()),
+        let (kind, length, zone) = match interval {
+            Interval::Millis(length) => {
+                ("fixed_interval", format!("{}ms", (*length).min(MAX_INTERVAL_MILLIS)), "UTC".to_owned())
+            }
+            Interval::Calendar(unit, zone) => ("calendar_interval", name(*unit).to_owned(), zone_name(zone)),
         };
-        let aggregation = json!({"date_histogram": {"field": values.path(), by.0: by.1, "min_doc_count": 1}});
+        let aggregation =
+            json!({"date_histogram": {"field": values.path(), kind: length, "time_zone": zone, "min_doc_count": 1}});
         let Histogram { buckets } = self.ask(values.wrap_buckets(aggregation)).await?;
         let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
         for HistogramBucket { key, counts: events } in buckets {
@@ -105,12 +113,24 @@ impl AggregationRequest<'_> {
     }
 }
 
+/// Returns the engines' name of a time zone.
+fn zone_name(zone: &TimeZone) -> String {
+    if let Some(name) = zone.iana_name() {
+        return name.to_owned();
+    }
+    let seconds = zone.to_fixed_offset().map_or(0, jiff::tz::Offset::seconds);
+    let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// Returns the unit from whose spans those of this one are summed up.
 const fn name(unit: Unit) -> &'static str {
     match unit {
+        Unit::Day => "day",
         Unit::Week => "week",
         Unit::Month => "month",
         Unit::Quarter => "quarter",
-        Unit::Year => "year",
+        Unit::Years(_) => "year",
     }
 }
 

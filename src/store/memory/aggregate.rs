@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn of(documents: &[Value], aggregation: &Aggregation) -> Result<Aggregate, TooManySpans> {
     Ok(match aggregation {
         Aggregation::Terms { field, limit } => terms(documents, field, *limit),
-        Aggregation::Histogram { field, interval } => Aggregate::Histogram(histogram(documents, field, *interval)?),
+        Aggregation::Histogram { field, interval } => Aggregate::Histogram(histogram(documents, field, interval)?),
         Aggregation::Statistics { field } => Aggregate::Statistics(statistics(&numbers(documents, field))),
         Aggregation::Percentiles { field, percents } => Aggregate::Percentiles(percentiles(documents, field, percents)),
     })
@@ -57,7 +57,7 @@ fn distinct(document: &Value, field: &'static Field) -> Vec<Key> {
 fn histogram(
     documents: &[Value],
     field: &'static Field,
-    interval: Interval,
+    interval: &Interval,
 ) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
     let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for document in documents {

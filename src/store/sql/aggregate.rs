@@ -18,9 +18,6 @@ use crate::{
     store::IndexError,
 };
 
-/// A day in milliseconds. Months and other calendar spans are summed up from days.
-const DAY: i64 = 86_400_000;
-
 /// Longer spans are cut to this many milliseconds, lest they overflow: one ends at 1970 and one begins there.
 const MAX_SPAN: i64 = 1 << 60;
 
@@ -58,7 +55,7 @@ impl<'q> AggregateQuery<'q> {
         let mut builder = StatementBuilder::new(self.dialect);
         let text = match self.aggregation {
             Aggregation::Terms { field, limit } => self.terms(field, *limit, &mut builder),
-            Aggregation::Histogram { field, interval } => self.histogram(field, *interval, &mut builder),
+            Aggregation::Histogram { field, interval } => self.histogram(field, interval, &mut builder),
             Aggregation::Statistics { field } => self.statistics(field, &mut builder),
             Aggregation::Percentiles { field, percents } => self.percentiles(field, percents, &mut builder),
         };
@@ -94,7 +91,7 @@ impl<'q> AggregateQuery<'q> {
     pub(in crate::store) fn answer(&self, rows: &[Vec<Cell>]) -> Result<Aggregate, IndexError> {
         match self.aggregation {
             Aggregation::Terms { limit, .. } => Ok(self.decode_addresses(terms_of(rows, *limit))),
-            Aggregation::Histogram { interval, .. } => spans_of(rows, *interval).map(Aggregate::Histogram),
+            Aggregation::Histogram { interval, .. } => spans_of(rows, interval).map(Aggregate::Histogram),
             Aggregation::Statistics { .. } => Ok(Aggregate::Statistics(statistics_of(rows))),
             Aggregation::Percentiles { percents, .. } => Ok(Aggregate::Percentiles(percentiles_of(rows, percents))),
         }
@@ -160,14 +157,15 @@ impl<'q> AggregateQuery<'q> {
         )
     }
 
-    /// Selects the start of each span and how many events are in it, in order.
-    fn histogram(&self, field: &'static Field, interval: Interval, builder: &mut StatementBuilder) -> String {
+    /// Selects the start of each span, or of each part from which a calendar span is summed up, and how many events are in
+    /// it, in order.
+    fn histogram(&self, field: &'static Field, interval: &Interval, builder: &mut StatementBuilder) -> String {
         let ValueSource { from, conditions, id, value, is_many, .. } = self.value_source(field, builder);
         let each =
             self.prevent_flattening(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
         let (length, limit) = match interval {
-            Interval::Millis(length) => (length.min(MAX_SPAN), MAX_BUCKETS as i64 + 1),
-            Interval::Calendar(_) => (DAY, i64::MAX),
+            Interval::Millis(length) => ((*length).min(MAX_SPAN), MAX_BUCKETS as i64 + 1),
+            Interval::Calendar(..) => (interval.granule(), i64::MAX),
         };
         let (length, limit) = (builder.integer(length), builder.integer(limit));
         let start = format!("v.value - v.value % {length} - CASE WHEN v.value % {length} < 0 THEN {length} ELSE 0 END");
@@ -234,7 +232,7 @@ fn key(cell: &Cell) -> Option<Key> {
 }
 
 /// Returns all spans from the first to the last, empty ones included.
-fn spans_of(rows: &[Vec<Cell>], interval: Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
+fn spans_of(rows: &[Vec<Cell>], interval: &Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
     let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for row in rows {
         let [Cell::Integer(start), events] = row.as_slice() else { continue };
