@@ -1,6 +1,6 @@
 //! The HTTP interface. This file has all layers; [`routes`] builds the table of operations.
 //!
-//! A request passes the layers of [`router`] from the outside in: it is measured, a panic in an inner layer becomes a 500,
+//! A request passes the layers of [`router`] from the outside in: its path is resolved ([`paths`]), it is measured, a panic in an inner layer becomes a 500,
 //! the caller is identified, and the operation's own guard checks the caller's permission.
 
 mod address;
@@ -15,6 +15,7 @@ mod items;
 mod openapi;
 mod operation;
 mod parameters;
+mod paths;
 mod request;
 mod routes;
 mod serve;
@@ -36,7 +37,7 @@ use axum::{
     Router,
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, header},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn_with_state, map_request},
     response::{IntoResponse, Response},
 };
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -111,7 +112,7 @@ pub fn router(services: Services) -> Router {
     let shared = Arc::new(Shared::new(services, &operations));
     let of_spaces = || operations.iter().filter(|operation| operation.is_in_spaces);
     let route = |router, operation: &Operation| operation.route(router);
-    Router::new()
+    let routed = Router::new()
         .merge(operations.iter().fold(Router::new(), route))
         .nest("/s/{space}", of_spaces().fold(Router::new(), route))
         .fallback(async || Failure::not_found())
@@ -121,7 +122,8 @@ pub fn router(services: Services) -> Router {
         .layer(from_fn_with_state(Arc::clone(&shared), authenticate))
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(from_fn_with_state(Arc::clone(&shared), observe))
-        .with_state(shared)
+        .with_state(shared);
+    Router::new().fallback_service(routed).layer(map_request(paths::resolve))
 }
 
 /// Bodies other than events get a memory budget of their own: that of events divided by this.

@@ -45,15 +45,6 @@ async fn without_parameters_a_find_returns_the_first_ten_by_time() {
 }
 
 #[tokio::test]
-async fn a_post_finds_objects_of_any_type_but_those_with_the_names_of_routes() {
-    let log = Log::new();
-    for (object_type, status) in [("t", 200), ("dead_letters", 200), ("providers", 405), ("events", 405)] {
-        let answer = log.post(&format!("/api/event_log/{object_type}/_find"), r#"{"ids":["1"]}"#).await;
-        assert_eq!(answer.status, status, "{object_type}");
-    }
-}
-
-#[tokio::test]
 async fn space_type_and_id_in_the_path_are_decoded() {
     let log = Log::new();
     for (path, space, object_type, id) in [
@@ -192,4 +183,57 @@ async fn a_failing_store_is_503_and_its_message_is_not_shown() {
         assert_eq!(answer.header("annals-error"), Some(code));
         assert!(!answer.error().contains("node-7"));
     }
+}
+
+#[tokio::test]
+async fn objects_of_every_type_are_found_under_all_paths() {
+    let log = Log::new();
+    for object_type in ["events", "providers", "dead_letters", "alert"] {
+        for prefix in ["/api/event_log", "/s/team/api/event_log", "/internal/event_log", "/s/team/internal/event_log"] {
+            let answer = log.post(&format!("{prefix}/{object_type}/_find?per_page=3"), r#"{"ids":["1"]}"#).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["per_page"]),
+                (200, &json!(3)),
+                "{prefix}/{object_type}"
+            );
+            let answer = log.get(&format!("{prefix}/{object_type}/1/_find?per_page=3")).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["per_page"]),
+                (200, &json!(3)),
+                "{prefix}/{object_type}/1"
+            );
+        }
+        for operation in ["_count", "_aggregate?terms=event.action"] {
+            let answer = log.post(&format!("/api/event_log/{object_type}/{operation}"), r#"{"ids":["1"]}"#).await;
+            assert_eq!(answer.status, 200, "{object_type}/{operation}");
+        }
+    }
+    let asked = log.store.asked();
+    assert!(asked.iter().any(|query| format!("{query:?}").contains("\"events\"")));
+    assert_eq!(log.get("/internal/event_log/_find").await.status, 404);
+    assert_eq!(log.post("/internal/event_log/alert/_count", r#"{"ids":["1"]}"#).await.status, 404);
+}
+
+#[tokio::test]
+async fn dates_are_read_in_the_time_zone_of_the_request() {
+    let log = Log::new();
+    let range = async |bounds: &str| {
+        let query = asked(&log, &format!("{PATH}?{bounds}")).await;
+        [query.start, query.end].map(|bound| bound.map(crate::time::format_time))
+    };
+    let expected = |first: &str, last: &str| [Some(first.to_owned()), Some(last.to_owned())];
+    let day = "start=2021-03-02&end=2021-03-02";
+    assert_eq!(range(day).await, expected("2021-03-02T00:00:00.000Z", "2021-03-02T23:59:59.999Z"));
+    let helsinki = format!("{day}&time_zone=Europe/Helsinki");
+    assert_eq!(range(&helsinki).await, expected("2021-03-01T22:00:00.000Z", "2021-03-02T21:59:59.999Z"));
+    let offset = format!("{day}&time_zone=%2B05:45");
+    assert_eq!(range(&offset).await, expected("2021-03-01T18:15:00.000Z", "2021-03-02T18:14:59.999Z"));
+    let unencoded = format!("{day}&time_zone=+05:45");
+    assert_eq!(range(&unencoded).await, expected("2021-03-01T18:15:00.000Z", "2021-03-02T18:14:59.999Z"));
+    // An offset of its own, and math, are independent of the zone.
+    let own = "start=2021-03-02T10:15Z&end=now/d&time_zone=Europe/Helsinki";
+    assert_eq!(range(own).await, expected("2021-03-02T10:15:00.000Z", "2021-03-02T23:59:59.999Z"));
+    // The hour that occurs twice.
+    let twice = "start=2020-10-25T03:00&end=2020-10-25T03:59&time_zone=Europe/Helsinki";
+    assert_eq!(range(twice).await, expected("2020-10-25T00:00:00.000Z", "2020-10-25T01:59:59.999Z"));
 }
