@@ -62,7 +62,7 @@ pub(super) fn write(
     body.extend_from_slice(b"\"items\":[");
     put_items(&mut body, items, submitted)?;
     body.push(b']');
-    if let Some(stored) = stored {
+    if let Some(stored) = stored.filter(|_| status == StatusCode::ACCEPTED) {
         body.extend_from_slice(b",\"stored\":");
         put_json(&mut body, &stored)?;
     }
@@ -223,6 +223,12 @@ mod tests {
             let (_, answer) = check(vec![accepted("a")], Submitted::Sealed(&[receipt(1, 1)]), stored);
             assert_eq!(answer.get("stored"), stored.map(|stored| json!(stored)).as_ref());
         }
+    }
+
+    #[test]
+    fn nothing_is_stored_if_every_event_is_rejected() {
+        let (status, answer) = check(vec![rejected("a")], Submitted::Sealed(&[]), Some(true));
+        assert_eq!((status, answer.get("stored")), (400, None));
     }
 
     #[test]

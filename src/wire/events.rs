@@ -28,8 +28,6 @@ pub struct AllRejectedAnswer {
     /// Absent if the request itself is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<EventResult>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stored: Option<bool>,
 }
 
 /// The result for one event.
