@@ -96,8 +96,12 @@ pub enum BodyError {
     #[error("the body has more than {limit} events")]
     TooMany { limit: usize },
     /// The JSON array itself is broken; the events after that place cannot be separated.
-    #[error("the body is not JSON: {reason} at byte {offset}")]
-    NotJson { offset: usize, reason: String },
+    #[error("the body is not JSON: {reason}")]
+    NotJson {
+        offset: usize,
+        /// With the offset.
+        reason: String,
+    },
 }
 
 /// Canonical contents, each with its digest, ready to be sealed.

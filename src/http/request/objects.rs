@@ -10,27 +10,23 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::json::{self, check_object, expected, not_json, shortened, whole};
 use crate::{error::Failure, query::TooMany, read::ObjectIds};
+
+const BODY: &str = "request body";
 
 /// Returns the `ids` and `legacyIds` of a body in one list without duplicates. A legacy id is treated like any other id: events
 /// that refer to it are found, and the caller must be allowed to read it.
 pub(in crate::http) fn ids(body: &[u8]) -> Result<ObjectIds, Failure> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(wrong_body("expected a plain object value, but found [null] instead."));
-    }
-    let not_json = |error: serde_json::Error| wrong_body(format_args!("expected JSON: {error}"));
     // Checks the syntax without allocating.
-    let whole: &RawValue = serde_json::from_slice(body).map_err(not_json)?;
-    if !whole.get().starts_with('{') {
-        let found = type_name(whole);
-        return Err(wrong_body(format_args!("expected a plain object value, but found [{found}] instead.")));
-    }
+    let whole = whole(body)?;
+    check_object(BODY, whole)?;
     let mut read = Ids::default();
     let members = serde_json::Deserializer::from_str(whole.get()).deserialize_map(Members(&mut read));
     if let Some(failure) = read.failure {
         return Err(failure);
     }
-    members.map_err(not_json)?;
+    members.map_err(|error| not_json(BODY, &error))?;
     Ok(read.ids)
 }
 
@@ -43,10 +39,8 @@ struct Ids {
 
 impl Ids {
     fn add(&mut self, name: &str, index: usize, element: &RawValue) -> Result<(), Failure> {
-        let id: String = serde_json::from_str(element.get()).map_err(|_| {
-            let found = type_name(element);
-            wrong(&format!("{name}.{index}"), format_args!("expected value of type [string] but got [{found}]"))
-        })?;
+        let id: String = serde_json::from_str(element.get())
+            .map_err(|_| wrong(&format!("{name}.{index}"), expected("string", element)))?;
         self.ids.add(id).map_err(|TooMany { found, max }| {
             wrong(name, format_args!("array size is [{found}] or more, but cannot be greater than [{max}]"))
         })
@@ -66,10 +60,7 @@ impl Ids {
                 }
                 array.get()
             }
-            _ => {
-                let found = type_name(value);
-                return Err(wrong(name, format_args!("expected value of type [array] but got [{found}]")));
-            }
+            _ => return Err(wrong(name, expected("array", value))),
         };
         let read = serde_json::Deserializer::from_str(array).deserialize_seq(Elements { ids: self, name });
         match self.failure.take() {
@@ -129,28 +120,8 @@ impl<'de> Visitor<'de> for Elements<'_> {
     }
 }
 
-fn shortened(name: &str) -> String {
-    name.chars().take(100).collect()
-}
-
-fn wrong_body(reason: impl fmt::Display) -> Failure {
-    Failure::invalid(format!("[request body]: {reason}"))
-}
-
 fn wrong(name: &str, reason: impl fmt::Display) -> Failure {
-    Failure::invalid(format!("[request body.{name}]: {reason}"))
-}
-
-/// Returns Kibana's name of a JSON type.
-fn type_name(value: &RawValue) -> &'static str {
-    match value.get().as_bytes().first() {
-        Some(b'n') => "null",
-        Some(b't' | b'f') => "boolean",
-        Some(b'"') => "string",
-        Some(b'[') => "Array",
-        Some(b'{') => "Object",
-        _ => "number",
-    }
+    json::wrong(&format!("{BODY}.{name}"), reason)
 }
 
 #[cfg(test)]

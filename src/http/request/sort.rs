@@ -1,17 +1,17 @@
 //! Parses the order of events, in either of Kibana's forms.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::fields;
+use super::{fields, json::Members};
 use crate::{
     error::Failure,
     http::parameters::{Parameter, Parameters},
     query::{Order, Sort, SortKeys},
 };
 
-const FIELD: Parameter =
-    Parameter::text("sort_field", "Any indexed single-valued field.").or("@timestamp").such_as("event.action");
+const FIELD: Parameter = Parameter::text("sort_field", "Any indexed field with a single value, except versions.")
+    .or("@timestamp")
+    .such_as("event.action");
 const ORDER: Parameter = Parameter::text("sort_order", "`asc` or `desc`.").or("asc");
 const KEYS: Parameter = Parameter::text(
     "sort",
@@ -37,36 +37,31 @@ pub(super) fn take(parameters: &mut Parameters) -> Result<SortKeys, Failure> {
     SortKeys::new(keys?).map_err(|error| Failure::parameter("sort", error))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SortKey {
-    sort_field: String,
-    sort_order: String,
-}
-
-fn from_object((index, object): (usize, Value)) -> Result<Sort, Failure> {
-    if !object.is_object() {
-        let found = if object.is_array() { "Array".to_owned() } else { object.to_string() };
+fn from_object((index, object): (usize, &RawValue)) -> Result<Sort, Failure> {
+    if !object.get().starts_with('{') {
+        let found = if object.get().starts_with('[') { "Array" } else { object.get() };
         let reason = format_args!("expected an object with [sort_field] and [sort_order] but got [{found}]");
         return Err(Failure::parameter(format!("sort.{index}"), reason));
     }
-    let SortKey { sort_field, sort_order } =
-        serde_json::from_value(object).map_err(|error| Failure::parameter(format!("sort.{index}"), error))?;
+    let mut members = Members::of(format!("request query.sort.{index}"), object)?;
+    let (sort_field, sort_order) = (members.text("sort_field")?, members.text("sort_order")?);
+    members.finish()?;
     let order = direction(&sort_order, &format!("sort.{index}.sort_order"))?;
     key(&sort_field, order, &format!("sort.{index}.sort_field"))
 }
 
 /// Parses the values of `sort`: a single value is a JSON array, each of several values is a JSON object.
-fn objects(texts: &[String]) -> Result<Vec<Value>, Failure> {
+fn objects(texts: &[String]) -> Result<Vec<&RawValue>, Failure> {
     if let [text] = texts {
         return serde_json::from_str(text)
             .map_err(|_| Failure::parameter("sort", "could not parse array value from json input"));
     }
-    let parse = |(index, text): (usize, &String)| {
-        serde_json::from_str(text)
-            .map_err(|_| Failure::parameter(format!("sort.{index}"), "could not parse object value from json input"))
-    };
-    texts.iter().enumerate().map(parse).collect()
+    let mut objects = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let bad = |_| Failure::parameter(format!("sort.{index}"), "could not parse object value from json input");
+        objects.push(serde_json::from_str(text).map_err(bad)?);
+    }
+    Ok(objects)
 }
 
 fn key(path: &str, order: Order, name: &str) -> Result<Sort, Failure> {

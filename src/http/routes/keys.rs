@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 use tokio::task;
 
 use crate::{
@@ -21,10 +21,11 @@ use crate::{
         body::Expected,
         operation::{Answer, Operation, body_errors},
         parameters::{Names, Parameter, Parameters},
+        request::Members,
     },
     time::format_time,
     units::parse_duration,
-    wire::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
+    wire::{GrantAnswer, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
 };
 
 const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
@@ -133,16 +134,20 @@ async fn revoke(
 }
 
 fn read(body: &[u8], now: UnixMillis) -> Result<NewKey, Failure> {
-    let NewKeyRequest { name, grants, expires } =
-        serde_json::from_slice(body).map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
-    let grants = grants.into_iter().enumerate().map(read_grant).collect::<Result<_, _>>()?;
+    let mut members = Members::of_body(body)?;
+    let (name, grants, expires) = (members.text("name")?, members.array("grants")?, members.optional_text("expires")?);
+    members.finish()?;
+    let grants = grants.into_iter().map(|(place, grant)| read_grant(&place, grant)).collect::<Result<_, _>>()?;
     let expires = expires.as_deref().map(|text| read_expiry(text, now)).transpose()?;
     Ok(NewKey { name, grants, expires })
 }
 
-fn read_grant((index, grant): (usize, GrantRequest)) -> Result<Grant, Failure> {
-    let wrong = |reason: String| Failure::invalid(format!("[request body.grants.{index}]: {reason}"));
-    let GrantRequest { role, spaces, providers } = grant;
+fn read_grant(place: &str, grant: &RawValue) -> Result<Grant, Failure> {
+    let wrong = |reason: String| Failure::invalid(format!("[{place}]: {reason}"));
+    let mut members = Members::of(place, grant)?;
+    let (role, spaces, providers) =
+        (members.text("role")?, members.optional_texts("spaces")?, members.optional_texts("providers")?);
+    members.finish()?;
     let role = Role::parse(&role)
         .ok_or_else(|| wrong(format!("role: expected one of {}, found {role:?}", Role::NAMES.join(", "))))?;
     Grant::read(&GrantText { role, spaces, providers }).map_err(|error| wrong(error.to_string()))

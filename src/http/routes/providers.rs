@@ -20,6 +20,7 @@ use crate::{
         body::Expected,
         operation::{Answer, Operation, body_errors},
         parameters::{InSpace, Names, Parameter, Parameters},
+        request,
     },
     intake::Change,
     wire::{ProviderAnswer, ProvidersAnswer, Registration},
@@ -114,8 +115,7 @@ async fn register(
     // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
     let work = task::spawn_blocking(move || {
         let plain = sent.decode()?;
-        let registration: Registration = serde_json::from_slice(&plain.bytes)
-            .map_err(|error| Failure::invalid(format!("[request body]: {error}")))?;
+        let registration = read(&plain.bytes)?;
         let record = |Change { before, after }: &Change| {
             let payload = json!({"provider": provider, "before": before, "after": after});
             let message = format!("registered the provider {provider}");
@@ -127,6 +127,13 @@ async fn register(
     });
     let Change { after: registered, .. } = work.await.map_err(|error| Failure::internal(error.to_string()))??;
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(registered)))
+}
+
+fn read(body: &[u8]) -> Result<Registration, Failure> {
+    let mut members = request::Members::of_body(body)?;
+    let (actions, defaults) = (members.texts("actions")?, members.object("defaults")?);
+    members.finish()?;
+    Ok(Registration { actions, defaults })
 }
 
 async fn delete(

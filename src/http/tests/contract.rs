@@ -169,3 +169,81 @@ fn every_operation_but_health_is_described_as_requiring_a_key() {
         }
     }
 }
+
+/// Values of every JSON type, also within arrays and objects.
+const WRONG: [&str; 14] = [
+    "null",
+    "true",
+    "-1",
+    "1.5",
+    "1e400",
+    "\"x\"",
+    "[]",
+    "[1]",
+    "[[]]",
+    "[{}]",
+    "{}",
+    "{\"x\":1}",
+    "[{\"sort_field\":1,\"sort_order\":[],\"role\":{}}]",
+    "{",
+];
+
+/// Words of the parser, which mean nothing to callers.
+fn is_of_rust(message: &str) -> bool {
+    let words = [
+        "struct", "enum", "variant", "map", "sequence", "tuple", "unit", "newtype", "u64", "u32", "i64", "usize", "f64",
+    ];
+    let phrases =
+        ["missing field `", "unknown field `", "invalid type", "did not match", "EOF while", "trailing characters"];
+    let is_word = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| words.contains(&word));
+    is_word(message) || phrases.iter().any(|phrase| message.contains(phrase))
+}
+
+#[tokio::test]
+async fn refusals_name_the_place_in_plain_words() {
+    let log = Log::new();
+    let document = document();
+    let mut refused = 0;
+    let mut check = async |method: &str, uri: &str, body: String| {
+        let request = log.request(&method.to_uppercase(), uri).body(Body::from(body.clone())).unwrap();
+        let answer = log.send(request).await;
+        let is_health = OPEN.contains(&uri);
+        if answer.status.is_client_error() && answer.status != 404 && !is_health {
+            refused += 1;
+            let message = answer.json()["message"].as_str().unwrap().to_owned();
+            assert!(!is_of_rust(&message), "{method} {uri} {body}: {message}");
+            let names_place = message.starts_with("[request ") || message.contains(':') || answer.status != 400;
+            assert!(names_place, "{method} {uri} {body}: {message}");
+        }
+    };
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let uri = path.replace(['{', '}'], "");
+            // A tail or an export without an error does not end.
+            for parameter in operation["parameters"].as_array().into_iter().flatten().filter(|of| of["in"] == "query") {
+                let name = parameter["name"].as_str().unwrap();
+                for value in WRONG.iter().filter(|_| !path.ends_with("_tail") || name != "filter") {
+                    let value: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                    check(method, &format!("{uri}?{name}={value}"), r#"{"ids":["1"]}"#.to_owned()).await;
+                }
+            }
+            let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") else { continue };
+            let schema = match schema["$ref"].as_str() {
+                Some(name) => &document["components"]["schemas"][name.rsplit('/').next().unwrap()],
+                None => schema,
+            };
+            for value in WRONG {
+                check(method, &uri, value.to_owned()).await;
+                for name in schema["properties"].as_object().into_iter().flat_map(|members| members.keys()) {
+                    let valid = r#""name":"n","grants":[],"actions":["a"]"#;
+                    check(method, &uri, format!(r#"{{"{name}":{value}}}"#)).await;
+                    check(method, &uri, format!(r#"{{{valid},"{name}":{value}}}"#)).await;
+                    let role =
+                        format!(r#"{{"name":"n","grants":[{{"role":"admin","{name}":{value},"spaces":{value}}}]}}"#);
+                    check(method, &uri, role).await;
+                }
+            }
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}
