@@ -3,13 +3,16 @@
 //! Of the official client only raw `send` is used, with one transport per node: its own pool neither fails over nor
 //! avoids dead nodes. Searches use [`super::reading`]. Media types are the plain ones, which every engine accepts.
 //!
-//! Nodes are used in turn. A node that could not be reached or did not answer rests for [`REST_DURATION`]; if all rest,
-//! the next in turn is tried anyway. A call that may be repeated moves on to the next node when a connection fails,
-//! within its one deadline; an append does not, because the caller must know of each attempt.
+//! Nodes are used in turn. A call that may be repeated moves on to the next node when one fails, within its one
+//! deadline; an append does not, because the caller must know of each attempt. As long as there are other nodes, a node
+//! fails early: when it does not even answer a probe, or has used its share of the time, which is half of what is left.
+//!
+//! A failed node is only tried after all others, until it answers a probe. Probes are sent beside the calls, at
+//! intervals that grow with each failure.
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,7 +27,7 @@ use elasticsearch::http::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     config::{ConfigError, ElasticConfig},
@@ -32,18 +35,31 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How long a node is avoided after it failed.
-const REST_DURATION: Duration = Duration::from_secs(10);
+/// How soon a node is probed after it failed. The time doubles with each further failure.
+const FIRST_REST: Duration = Duration::from_secs(10);
+const MAX_REST: Duration = Duration::from_secs(300);
+
+/// How long a node may take to answer before it is probed, and how long it may take to answer the probe.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The waits between tries of a search while shards are missing. They double.
+const FIRST_SHARDS_WAIT: Duration = Duration::from_millis(10);
+const MAX_SHARDS_WAIT: Duration = Duration::from_secs(1);
 
 /// The largest answer that is read to a search; and to other calls, if the engine announces the size. Those answers are
 /// of bounded size anyway.
 pub(super) const MAX_ANSWER: usize = 256 << 20;
 
+/// Kinds of errors that no repetition mends, whatever their status. The last one is that of sorting by a field that has
+/// a number in one index and a text in another.
+const REFUSALS: [&str; 3] = ["too_many_buckets_exception", "too_many_nested_clauses", "class_cast_exception"];
+
 /// The longest reason that is reported, in bytes.
 const MAX_REASON: usize = 600;
 
 pub(super) struct Client {
-    nodes: Vec<Node>,
+    nodes: Vec<Arc<Node>>,
     turn: AtomicUsize,
     request_timeout: Duration,
     bulk_timeout: Duration,
@@ -53,7 +69,16 @@ struct Node {
     transport: Transport,
     search_client: SearchClient,
     url: String,
-    rests_until: Mutex<Option<Instant>>,
+    health: Mutex<Health>,
+}
+
+/// Whether a node can be expected to answer.
+#[derive(Default)]
+struct Health {
+    /// Since the last answer to a call; probes do not count.
+    failures: u32,
+    /// When to probe the node next; `None` if it has not failed, or has answered a probe since.
+    probe_at: Option<Instant>,
 }
 
 /// An engine's answer, whatever its status.
@@ -83,7 +108,7 @@ impl Client {
             let search_client = SearchClient::new(config, url.url())?;
             let url = url.url().to_string();
             let transport = builder.build().map_err(|source| ConfigError::Client { url: url.clone(), source })?;
-            nodes.push(Node { transport, search_client, url, rests_until: Mutex::new(None) });
+            nodes.push(Arc::new(Node { transport, search_client, url, health: Mutex::default() }));
         }
         let (request_timeout, bulk_timeout) = (config.request_timeout, config.bulk_timeout);
         Ok(Self { nodes, turn: AtomicUsize::new(0), request_timeout, bulk_timeout })
@@ -93,8 +118,14 @@ impl Client {
         self.request_timeout
     }
 
+    /// How long an engine may search or wait: shorter than a node may take to answer, so that there is an answer.
+    pub(super) fn engine_timeout(&self) -> Duration {
+        share(self.request_timeout, self.nodes.len() > 1) * 9 / 10
+    }
+
+    /// How long a node may take to answer a bulk request.
     pub(super) fn bulk_timeout(&self) -> Duration {
-        self.bulk_timeout
+        share(self.bulk_timeout, self.nodes.len() > 1)
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Answer, StoreError> {
@@ -123,20 +154,35 @@ impl Client {
         self.nodes.iter().map(|node| node.url.as_str())
     }
 
+    #[cfg(test)]
+    pub(super) fn fail_node(&self, index: usize) {
+        self.nodes[index].note(false);
+    }
+
     /// Makes an idempotent call.
     async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, StoreError> {
         self.try_nodes(|node, deadline| node.send(method, path, HeaderMap::new(), body.clone(), deadline)).await
     }
 
-    /// Runs a search; `None` if the answer has more than `max_bytes` bytes.
+    /// Runs a search, or opens what later ones search; `None` if the answer has more than `max_bytes` bytes. While shards
+    /// are missing, as those of a new index are until they have started, it waits for them and tries again.
     pub(super) async fn search(
         &self,
         path: &str,
-        body: String,
+        body: impl Into<Bytes>,
         max_bytes: usize,
     ) -> Result<Option<Answer>, StoreError> {
-        let body = Bytes::from(body);
-        self.try_nodes(|node, deadline| node.search(path, body.clone(), max_bytes, deadline)).await
+        let body = body.into();
+        let deadline = Instant::now() + self.engine_timeout();
+        let mut wait = FIRST_SHARDS_WAIT;
+        loop {
+            let answer = self.try_nodes(|node, deadline| node.search(path, body.clone(), max_bytes, deadline)).await?;
+            if !answer.as_ref().is_some_and(Answer::lacks_shards) || Instant::now() + wait > deadline {
+                return Ok(answer);
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(MAX_SHARDS_WAIT);
+        }
     }
 
     /// Tries one node after the other until one answers.
@@ -145,9 +191,13 @@ impl Client {
         F: Future<Output = Result<T, StoreError>> + 'a,
     {
         let deadline = Instant::now() + self.request_timeout;
-        let mut failure = unavailable("no node is configured".to_owned());
-        for node in self.nodes_in_turn() {
-            match ask(node, deadline).await {
+        let mut failure = no_node();
+        let mut nodes = self.nodes_in_turn().into_iter();
+        while let Some(node) = nodes.next() {
+            let has_others = nodes.len() > 0;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let asked = ask(node, Instant::now() + share(left, has_others));
+            match if has_others { node.unless_silent(asked).await } else { asked.await } {
                 Ok(answer) => return Ok(answer),
                 Err(error) => failure = error,
             }
@@ -162,30 +212,86 @@ impl Client {
     pub(super) async fn bulk(&self, path: &str, body: Bytes) -> Result<Answer, StoreError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-        let deadline = Instant::now() + self.bulk_timeout;
-        let Some(node) = self.nodes_in_turn().next() else {
-            return Err(unavailable("no node is configured".to_owned()));
-        };
-        node.send(Method::Post, path, headers, Some(body), deadline).await
+        let nodes = self.nodes_in_turn();
+        let Some(node) = nodes.first() else { return Err(no_node()) };
+        let asked = node.send(Method::Post, path, headers, Some(body), Instant::now() + self.bulk_timeout());
+        if nodes.len() > 1 { node.unless_silent(asked).await } else { asked.await }
     }
 
-    /// Returns all nodes, starting with the next in turn; resting ones come last.
-    fn nodes_in_turn(&self) -> impl Iterator<Item = &Node> {
+    /// Returns all nodes, starting with the next in turn; failed ones come last, and are probed if it is time.
+    fn nodes_in_turn(&self) -> Vec<&Node> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.nodes.len().max(1);
         let (before, from) = self.nodes.split_at_checked(turn).unwrap_or((&[], &self.nodes));
-        let now = Instant::now();
-        let (awake, resting): (Vec<_>, Vec<_>) = from.iter().chain(before).partition(|node| !node.is_resting(now));
-        awake.into_iter().chain(resting)
+        let (awake, failed): (Vec<_>, Vec<_>) = from.iter().chain(before).partition(|node| !node.has_failed());
+        if !awake.is_empty() {
+            failed.iter().for_each(|node| node.probe_if_due());
+        }
+        awake.into_iter().chain(failed).map(Arc::as_ref).collect()
+    }
+}
+
+/// Returns how much of this time the next node gets.
+fn share(left: Duration, has_others: bool) -> Duration {
+    if has_others { left / 2 } else { left }
+}
+
+fn no_node() -> StoreError {
+    unavailable("no node is configured".to_owned())
+}
+
+impl Health {
+    fn fail(&mut self) {
+        let rest = FIRST_REST.saturating_mul(2_u32.saturating_pow(self.failures)).min(MAX_REST);
+        self.failures = self.failures.saturating_add(1);
+        self.probe_at = Some(Instant::now() + rest);
     }
 }
 
 impl Node {
-    fn is_resting(&self, now: Instant) -> bool {
-        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_resting_until(&self, until: Option<Instant>) {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    fn has_failed(&self) -> bool {
+        self.health().probe_at.is_some()
+    }
+
+    fn note(&self, has_answered: bool) {
+        let mut health = self.health();
+        if has_answered { *health = Health::default() } else { health.fail() }
+    }
+
+    /// Probes a failed node in the background.
+    fn probe_if_due(self: &Arc<Self>) {
+        let mut health = self.health();
+        if health.probe_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        // As if the probe had failed, so that there is only one at a time.
+        health.fail();
+        let node = Arc::clone(self);
+        tokio::spawn(async move {
+            if node.search_client.answers(PROBE_TIMEOUT).await {
+                node.health().probe_at = None;
+            }
+        });
+    }
+
+    /// Waits for the answer as long as the node answers probes.
+    async fn unless_silent<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let silence = async {
+            sleep(PATIENCE).await;
+            while self.search_client.answers(PROBE_TIMEOUT).await {
+                sleep(PATIENCE).await;
+            }
+        };
+        tokio::select! {
+            answer = asked => answer,
+            () = silence => {
+                self.note(false);
+                Err(self.silent())
+            }
+        }
     }
 
     async fn send(
@@ -202,7 +308,7 @@ impl Node {
             Ok(response) => self.read(method, path, response).await,
             Err(error) => Err(self.failure(error.is_timeout(), &error)),
         };
-        self.set_resting_until(answer.is_err().then(|| Instant::now() + REST_DURATION));
+        self.note(answer.is_ok());
         answer
     }
 
@@ -216,7 +322,7 @@ impl Node {
         let left = deadline.saturating_duration_since(Instant::now());
         let read = self.search_client.ask(path, body, max_bytes, left).await;
         let read = read.map_err(|error| self.failure(error.is_timeout(), &error));
-        self.set_resting_until(read.is_err().then(|| Instant::now() + REST_DURATION));
+        self.note(read.is_ok());
         let SearchResponse { status, headers, body } = read?;
         Ok(body.map(|body| self.answer(Method::Post, path, status.as_u16(), &headers, body)))
     }
@@ -239,13 +345,17 @@ impl Node {
 
     fn failure(&self, is_timeout: bool, error: &dyn std::error::Error) -> StoreError {
         if is_timeout {
-            return unavailable(format!("{} did not answer in time", self.url));
+            return self.silent();
         }
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
         }
         unavailable(format!("{} cannot be reached: {}", self.url, truncated(&cause.to_string())))
+    }
+
+    fn silent(&self) -> StoreError {
+        unavailable(format!("{} did not answer in time", self.url))
     }
 }
 
@@ -269,6 +379,17 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether a search failed because shards have not started yet, or are lost.
+    fn lacks_shards(&self) -> bool {
+        const KINDS: [&str; 3] = [
+            // With no other cause: the search was rejected before it was sent to any shard.
+            "search_phase_execution_exception",
+            "no_shard_available_action_exception",
+            "illegal_index_shard_state_exception",
+        ];
+        self.status == 503 && KINDS.contains(&self.error().kind.as_str())
+    }
+
     /// Returns the error as the engine describes it.
     pub(super) fn error(&self) -> EngineError {
         #[derive(Deserialize)]
@@ -289,9 +410,7 @@ impl Answer {
             403 | 429 if error.is_block() => StoreError::Blocked { reason },
             401 | 403 => StoreError::Denied { reason },
             // OpenSearch answers these with 503 and 500.
-            _ if error.is("too_many_buckets_exception") || error.is("too_many_nested_clauses") => {
-                StoreError::Refused { reason }
-            }
+            _ if REFUSALS.contains(&error.kind.as_str()) => StoreError::Refused { reason },
             408 | 429 | 500.. => StoreError::Unavailable { reason, retry_after: self.retry_after },
             _ => StoreError::Refused { reason },
         }
@@ -390,4 +509,20 @@ fn truncated(text: &str) -> String {
         return text.trim().to_owned();
     }
     format!("{}…", text.get(..text.floor_char_boundary(MAX_REASON)).unwrap_or_default())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_keeps_failing_is_probed_less_and_less_often() {
+        let mut health = Health::default();
+        let rests = [(); 7].map(|()| {
+            health.fail();
+            (health.probe_at.unwrap() - Instant::now()).as_secs()
+        });
+        assert_eq!(rests, [10, 20, 40, 80, 160, 300, 300]);
+    }
 }

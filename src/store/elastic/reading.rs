@@ -1,16 +1,20 @@
 //! Searches on one node: the calls whose answers have no size limit.
 //!
-//! An answer is read as a stream and only up to a limit; the official client can only read whole answers.
+//! An answer is read as a stream and only up to a limit; the official client can only read whole answers. Nor does it
+//! limit the time for connecting, so nodes are probed from here too.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Client, Response, StatusCode, Url,
+    Client, Method, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 
 use super::config::{ConfigError, ElasticConfig};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct SearchClient {
     http: Client,
@@ -30,7 +34,7 @@ impl SearchClient {
     pub(super) fn new(config: &ElasticConfig, url: &Url) -> Result<Self, ConfigError> {
         // The engine would compress every answer. Both sides are near each other, so compressing costs more than
         // sending.
-        let mut http = Client::builder().no_proxy().no_gzip();
+        let mut http = Client::builder().no_proxy().no_gzip().connect_timeout(CONNECT_TIMEOUT);
         for authority in config.authorities()? {
             http = http.add_root_certificate(authority);
         }
@@ -54,14 +58,23 @@ impl SearchClient {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         url.set_path(&format!("{}{}", self.url.path(), path.trim_start_matches('/')));
         url.set_query(query);
-        let mut request =
-            self.http.post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "application/json");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let mut response = request.timeout(within).body(question).send().await?;
+        let request = self.request(Method::POST, url, within).header(CONTENT_TYPE, "application/json");
+        let mut response = request.body(question).send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(SearchResponse { status, headers, body: body(&mut response, max_bytes).await? })
+    }
+
+    /// Whether the node answers at all.
+    pub(super) async fn answers(&self, within: Duration) -> bool {
+        self.request(Method::HEAD, self.url.clone(), within).send().await.is_ok()
+    }
+
+    fn request(&self, method: Method, url: Url, within: Duration) -> RequestBuilder {
+        let request = self.http.request(method, url).timeout(within).header(ACCEPT, "application/json");
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Which node is asked, with which credentials, and what is not tried twice.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
+use axum::{Router, extract::Request, http::Method};
+use futures_util::FutureExt;
 use serde_json::json;
+use tokio::{net::TcpListener, time::timeout};
 
 use super::{
     config, events,
@@ -25,8 +28,7 @@ async fn engine() -> Fake {
 
 /// Returns an address on which nothing listens.
 async fn nobody() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    silent().await.0
 }
 
 #[tokio::test]
@@ -72,14 +74,86 @@ async fn resting_nodes_are_tried_if_all_rest() {
 
 #[tokio::test]
 async fn a_silent_node_is_given_up_in_time() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (url, _listener) = silent().await;
     let limit = Duration::from_millis(50);
     let config = super::ElasticConfig { request_timeout: limit, bulk_timeout: limit, ..config(&[&url]) };
     let store = ElasticStore::new(&config).unwrap();
     let error = store.append(&Target("i-000001".to_owned()), &events(fresh_chain(), 0..1)).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{url}/ did not answer in time"));
     assert!(matches!(store.refresh().await.unwrap_err(), IndexError::Unavailable { .. }));
+}
+
+/// Returns the address of a node that accepts connections and never answers, and the listener that keeps it there.
+async fn silent() -> (String, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (format!("http://{}", listener.local_addr().unwrap()), listener)
+}
+
+/// Returns the address of a node that answers probes and nothing else.
+async fn stuck() -> String {
+    let (url, listener) = silent().await;
+    let answer = async |request: Request| if request.method() == Method::HEAD { "" } else { pending().await };
+    tokio::spawn(axum::serve(listener, Router::new().fallback(answer)).into_future());
+    url
+}
+
+#[tokio::test]
+async fn a_silent_node_costs_no_call_its_answer_and_is_not_asked_again() {
+    let ((url, listener), alive) = (silent().await, engine().await);
+    let store = store(&[&url, &alive.url]);
+    store.refresh().await.unwrap();
+    for _ in 0..4 {
+        store.refresh().await.unwrap();
+    }
+    assert_eq!(alive.calls().len(), 5);
+    // The call, and the probe.
+    for _ in 0..2 {
+        listener.accept().await.unwrap();
+    }
+    assert!(listener.accept().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn an_append_leaves_a_silent_node_long_before_its_time_is_over() {
+    let ((url, _listener), alive) = (silent().await, engine().await);
+    let config = super::ElasticConfig { bulk_timeout: Duration::from_secs(3_600), ..config(&[&url, &alive.url]) };
+    let store = ElasticStore::new(&config).unwrap();
+    let (target, batch) = (Target("i-000001".to_owned()), events(fresh_chain(), 0..1));
+    assert!(matches!(store.append(&target, &batch).await.unwrap_err(), SinkError::Unavailable { .. }));
+    for _ in 0..4 {
+        assert_eq!(store.append(&target, &batch).await.unwrap(), [Outcome::Stored]);
+    }
+}
+
+#[tokio::test]
+async fn a_node_gets_only_a_share_of_the_time_while_others_are_left() {
+    let (stuck, alive) = (stuck().await, engine().await);
+    let config = super::ElasticConfig { request_timeout: Duration::from_secs(4), ..config(&[&stuck, &alive.url]) };
+    let store = ElasticStore::new(&config).unwrap();
+    for _ in 0..3 {
+        store.refresh().await.unwrap();
+    }
+    assert_eq!(alive.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn a_failed_node_is_used_again_once_it_answers_a_probe() {
+    let (one, other) = (engine().await, engine().await);
+    let store = store(&[&one.url, &other.url]);
+    store.client.fail_node(0);
+    for _ in 0..4 {
+        store.refresh().await.unwrap();
+    }
+    assert!(one.calls().is_empty());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    let is_asked = async {
+        while !one.calls().iter().any(|call| call.starts_with("POST")) {
+            store.refresh().await.unwrap()
+        }
+    };
+    timeout(Duration::from_secs(60), is_asked).await.unwrap();
 }
 
 #[tokio::test]
