@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{ReadError, Reader};
+use super::{ReadError, Reader, error::answered};
 use crate::{
     access::{self, Caller, Permit, Unavailable},
     audit::{Action, Record, Recording},
@@ -92,12 +92,17 @@ impl ReadRecord {
     }
 }
 
+/// How long events may be stored before every find sees them. An export sees them all; a refresh for each find would cost
+/// more than the find, as its own record is an event too.
+const FIND_AGE: Duration = Duration::from_secs(1);
+
 /// How often a streamed answer checks whether its caller still has access.
 const RECHECK: Duration = Duration::from_secs(3);
 
 impl Reader {
-    /// Checks whether the caller may read these events; all queries pass through here. Begins to record every export,
-    /// and, if configured, reads that a role permits: the caller may get nothing before the record is durable.
+    /// Checks whether the caller may read these events, and makes those visible that are stored; all queries pass through
+    /// here. Begins to record every export, and, if configured, reads that a role permits: the caller may get nothing
+    /// before the record is durable.
     pub(super) async fn permit(
         &self,
         caller: &Caller,
@@ -120,6 +125,8 @@ impl Reader {
             true => Some(self.audit.begin(record(caller, action, permit.events()), deadline).await?),
             false => None,
         };
+        let age = if action == Action::Export { Duration::ZERO } else { FIND_AGE };
+        answered(deadline, self.visibility.catch_up(age)).await?;
         Ok((permit, ReadRecord(recording)))
     }
 

@@ -173,9 +173,17 @@ impl Confirmations {
         Self(confirmed)
     }
 
-    /// Returns the position before which everything is confirmed.
-    pub fn confirmed(&self) -> Position {
-        *self.0.borrow()
+    /// A copy that has yet to report what is confirmed already.
+    pub fn from_the_start(&self) -> Self {
+        let mut confirmed = self.0.clone();
+        confirmed.mark_changed();
+        Self(confirmed)
+    }
+
+    /// Whether there are confirmations that [`Self::more`] has not reported.
+    pub fn has_more(&self) -> bool {
+        // The shipper has ended: whether it confirmed more before is unknown.
+        self.0.has_changed().unwrap_or(true)
     }
 
     /// Waits until everything before `end` is confirmed.

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::{
-    Annals, CommandOutput, Damage, Document, Home, Load, PATIENCE, Pace, Wire, await_some, await_that, verify,
+    Annals, Answer, CommandOutput, Damage, Document, Engine, Home, Kind, Load, PATIENCE, Pace, Wire, await_some,
+    await_that, verify,
 };
 
 /// Selects only the events of these tests, leaving out the log's own.
@@ -30,6 +31,51 @@ fn log(annals: &Annals, messages: impl IntoIterator<Item = String>) {
     };
     annals.log_events(&messages.into_iter().map(event).collect()).expect(202);
     annals.await_stored("sqlite");
+}
+
+#[test]
+fn what_elasticsearch_has_confirmed_is_seen_by_every_kind_of_query() {
+    see_what_is_confirmed(Kind::Elasticsearch);
+}
+
+#[test]
+fn what_opensearch_has_confirmed_is_seen_by_every_kind_of_query() {
+    see_what_is_confirmed(Kind::Opensearch);
+}
+
+fn see_what_is_confirmed(kind: Kind) {
+    const EVENTS: usize = 100;
+    let Some(engine) = Engine::shared(kind) else { return };
+    let prefix = engine.prefix();
+    let home = Home::on_engine(&engine.url, &prefix);
+    let annals = home.start();
+    let seen: [(&str, fn(Answer) -> Value); 5] = [
+        ("_count?", |answer| answer.json()["count"].clone()),
+        ("_find?per_page=1&", |answer| answer.json()["total"].clone()),
+        ("_aggregate?terms=event.action&", |answer| answer.json()["terms"][0]["count"].clone()),
+        ("_export?", |answer| answer.text().lines().count().into()),
+        ("events/", |answer| answer.json()["event"]["id"].clone()),
+    ];
+    for (round, (path, read)) in seen.into_iter().cycle().take(15).enumerate() {
+        let name = format!("round{round}");
+        let event =
+            |at| json!({"event": {"provider": "load", "action": "run", "id": format!("{name}-{at}")}, "message": name});
+        annals.log_events(&(0..EVENTS).map(event).collect()).expect(202);
+        annals.await_stored("main");
+        let last = format!("{name}-{}", EVENTS - 1);
+        let (query, expected) = if path == "events/" {
+            (last.clone(), json!(last))
+        } else {
+            (format!("filter=message:{name}"), json!(EVENTS))
+        };
+        let url = format!("/api/event_log/{path}{query}");
+        let ask = || annals.request("GET", &url).send().unwrap();
+        if path == "_export?" {
+            assert_eq!(read(ask().expect(200)), expected, "at once");
+        } else {
+            await_that(&url, || Some(ask()).filter(|answer| answer.status == 200).is_some_and(|answer| read(answer) == expected));
+        }
+    }
 }
 
 fn numbered(numbers: std::ops::Range<usize>) -> impl Iterator<Item = String> {
