@@ -7,7 +7,7 @@ use super::{answer, parameters::Parameters, request};
 use crate::{
     error::Failure,
     event::UnixMillis,
-    query::{Place, Scope, Sort, Visible},
+    query::{PageEnd, Place, Scope, Sort, Visible},
     read::{self, Begin, FindRequest},
 };
 
@@ -41,7 +41,11 @@ impl Question<'_> {
         let request = self.request(after).map_err(message)?;
         let place = request.after(&EVERYTHING).map_err(|error| message(error.into()))?;
         let query = request.query(EVERYTHING, place);
-        query.after.map(|place| (place, query.sort)).ok_or_else(|| "no cursor was given".to_owned())
+        match query.after {
+            Some(PageEnd::Event(place)) => Ok((place, query.sort)),
+            Some(PageEnd::Document(_)) => Err("the cursor is not that of an event".to_owned()),
+            None => Err("no cursor was given".to_owned()),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub use access::ScopedQuery;
 pub use aggregate::{
     Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
-pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, Place, Sort, SortKeys};
+pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, PageEnd, Place, Sort, SortKeys};
 pub(crate) use order::{address_digits, address_of_digits, value_at};
 pub use pattern::Pattern;
 
@@ -58,13 +58,29 @@ pub struct Query {
     /// 1,024 UTF-16 units counts as absent, as in the engines' keyword.
     pub sort: Vec<Sort>,
     /// Only events after this place in the order are returned. The total counts all that match.
-    pub after: Option<Place>,
+    pub after: Option<PageEnd>,
     /// How many events to skip, and the maximum number to return; together within [`RESULT_WINDOW`].
     pub offset: u64,
     pub limit: u64,
     /// A page ends once its events reach this many bytes; for a scan, each batch does.
     pub bytes: usize,
 }
+
+impl Query {
+    /// Returns the place of the event after which to begin, if any; `Err` if only another store can find the place.
+    pub fn after_event(&self) -> Result<Option<&Place>, ForeignPlace> {
+        match &self.after {
+            None => Ok(None),
+            Some(PageEnd::Event(place)) => Ok(Some(place)),
+            Some(PageEnd::Document(_)) => Err(ForeignPlace),
+        }
+    }
+}
+
+/// A page ended in another store, at a place that only that store knows.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the page before came from another store; begin again with the first page")]
+pub struct ForeignPlace;
 
 /// Which events a query may find.
 #[derive(Clone, Debug)]

@@ -120,6 +120,15 @@ pub struct Place {
     pub position: ChainPosition,
 }
 
+/// Where in an order a page ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PageEnd {
+    Event(Place),
+    /// A document in a store that also has documents of others, by the store's own sort values. Of other stores, it is
+    /// refused.
+    Document(Vec<Option<Key>>),
+}
+
 impl Sort {
     pub fn by(field: &'static Field, order: Order) -> Result<Self, NotSortable> {
         match reason_against(field) {

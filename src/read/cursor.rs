@@ -1,13 +1,15 @@
 //! Cursors: the place after which the next page begins, as an opaque text.
 //!
-//! **Format, version 1**, as the content of a [token](super::token); numbers are big-endian.
+//! **Format, versions 1 and 2**, as the content of a [token](super::token); numbers are big-endian.
 //!
 //! | bytes | |
 //! | --- | --- |
 //! | 8 | time of the request for the first page, in milliseconds since 1970; relative times count from it on every page |
 //! | 16 | the query that the cursor belongs to: the first bytes of the SHA-256 of its parts, see [`QuestionDigest`] |
-//! | 16, 8 | chain and sequence of the last event |
+//! | 16, 8 | in version 1: chain and sequence of the last event |
 //! | 1 | number of sort keys, then each key: `0` for none; `1` and an integer (8); `2` and the bits of a float (8); `3`, a length (2) and a text |
+//!
+//! In version 2, the keys are those of the store, which has documents without a position in a chain.
 //!
 //! A forged cursor reveals nothing that the caller may not see, because the scope is checked for each page.
 
@@ -19,10 +21,12 @@ use super::{
 };
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Space, UnixMillis},
-    query::{Key, Order, Place, Scope, Sort, Visible},
+    query::{Key, Order, PageEnd, Place, Scope, Sort, Visible},
 };
 
-const VERSION: u8 = 1;
+/// The versions for an event and for a document of a store.
+const EVENT_VERSION: u8 = 1;
+const DOCUMENT_VERSION: u8 = 2;
 
 /// Maximum length of a cursor: ten texts of 1,024 UTF-16 units each, in base64.
 const LONGEST: usize = 45_000;
@@ -32,7 +36,7 @@ pub struct Cursor {
     /// Time of the request for the first page.
     pub asked: UnixMillis,
     pub(super) question: QuestionDigest,
-    pub(super) place: Place,
+    pub(super) end: PageEnd,
 }
 
 /// Identifies the query that a cursor belongs to by scope, selection and order, but not by page size or fields.
@@ -66,30 +70,46 @@ impl Cursor {
     pub(super) fn encode(&self) -> String {
         let mut bytes = self.asked.0.to_be_bytes().to_vec();
         bytes.extend(self.question.0);
-        bytes.extend(self.place.position.chain.as_bytes());
-        bytes.extend(self.place.position.sequence.0.to_be_bytes());
-        bytes.push(u8::try_from(self.place.keys.len()).unwrap_or(u8::MAX));
-        for key in &self.place.keys {
+        let (version, keys) = match &self.end {
+            PageEnd::Event(Place { keys, position }) => {
+                bytes.extend(position.chain.as_bytes());
+                bytes.extend(position.sequence.0.to_be_bytes());
+                (EVENT_VERSION, keys)
+            }
+            PageEnd::Document(keys) => (DOCUMENT_VERSION, keys),
+        };
+        bytes.push(u8::try_from(keys.len()).unwrap_or(u8::MAX));
+        for key in keys {
             write_key(&mut bytes, key.as_ref());
         }
-        token::encode(VERSION, &bytes)
+        token::encode(version, &bytes)
     }
 
     pub fn decode(text: &str) -> Result<Self, BadCursor> {
         if text.len() > LONGEST {
             return Err(BadCursor::NoCursor);
         }
-        read(&token::decode(VERSION, text)?).ok_or(BadCursor::Damaged)
+        let cursor = match token::decode(DOCUMENT_VERSION, text) {
+            Err(BadToken::OtherVersion) => read(&token::decode(EVENT_VERSION, text)?, EVENT_VERSION),
+            content => read(&content?, DOCUMENT_VERSION),
+        };
+        cursor.ok_or(BadCursor::Damaged)
     }
 
-    /// Returns the place if the cursor belongs to this query and has keys for this order.
-    pub(super) fn place_in(self, question: QuestionDigest, sort: &[Sort]) -> Result<Place, BadCursor> {
+    /// Returns the end of the page if the cursor belongs to this query and has keys for this order. Only the store can
+    /// check its own keys.
+    pub(super) fn end_in(self, question: QuestionDigest, sort: &[Sort]) -> Result<PageEnd, BadCursor> {
         if self.question != question {
             return Err(BadCursor::OtherQuestion);
         }
-        let is_of_order = self.place.keys.len() == sort.len()
-            && self.place.keys.iter().zip(sort).all(|(key, sort)| key.as_ref().is_none_or(|key| sort.may_have(key)));
-        if is_of_order { Ok(self.place) } else { Err(BadCursor::Damaged) }
+        let is_of_order = match &self.end {
+            PageEnd::Document(_) => true,
+            PageEnd::Event(Place { keys, .. }) => {
+                let may_have = |(key, sort): (&Option<Key>, &Sort)| key.as_ref().is_none_or(|key| sort.may_have(key));
+                keys.len() == sort.len() && keys.iter().zip(sort).all(may_have)
+            }
+        };
+        if is_of_order { Ok(self.end) } else { Err(BadCursor::Damaged) }
     }
 }
 
@@ -112,19 +132,27 @@ fn write_key(bytes: &mut Vec<u8>, key: Option<&Key>) {
     }
 }
 
-fn read(content: &[u8]) -> Option<Cursor> {
+fn read(content: &[u8], version: u8) -> Option<Cursor> {
     let mut rest = content;
     let asked = i64::from_be_bytes(*take(&mut rest)?);
     // Relative times are calculated from it.
     let asked = Some(UnixMillis(asked)).filter(|asked| asked.utc().is_some())?;
     let question = QuestionDigest(*take(&mut rest)?);
-    let chain = ChainId::from_bytes(*take(&mut rest)?);
-    // Stores keep sequences as signed 64-bit integers.
-    let sequence = Sequence(i64::from_be_bytes(*take(&mut rest)?).try_into().ok()?);
+    let position = if version == EVENT_VERSION { Some(read_position(&mut rest)?) } else { None };
     let [count] = *take(&mut rest)?;
-    let keys: Option<Vec<_>> = (0..count).map(|_| read_key(&mut rest)).collect();
-    let place = Place { keys: keys?, position: ChainPosition { chain, sequence } };
-    rest.is_empty().then_some(Cursor { asked, question, place })
+    let keys = (0..count).map(|_| read_key(&mut rest)).collect::<Option<Vec<_>>>()?;
+    let end = match position {
+        Some(position) => PageEnd::Event(Place { keys, position }),
+        None => PageEnd::Document(keys),
+    };
+    rest.is_empty().then_some(Cursor { asked, question, end })
+}
+
+fn read_position(rest: &mut &[u8]) -> Option<ChainPosition> {
+    let chain = ChainId::from_bytes(*take(rest)?);
+    // Stores keep sequences as signed 64-bit integers.
+    let sequence = Sequence(i64::from_be_bytes(*take(rest)?).try_into().ok()?);
+    Some(ChainPosition { chain, sequence })
 }
 
 /// Returns `Some(None)` for the key of an event without the field.
@@ -224,9 +252,11 @@ mod tests {
             chain in any::<[u8; 16]>(),
             sequence in 0..=i64::MAX as u64,
             keys in prop::collection::vec(key(), 0..10),
+            is_event in any::<bool>(),
         ) -> Cursor {
             let position = ChainPosition { chain: ChainId::from_bytes(chain), sequence: Sequence(sequence) };
-            Cursor { asked: UnixMillis(asked), question: QuestionDigest(question), place: Place { keys, position } }
+            let end = if is_event { PageEnd::Event(Place { keys, position }) } else { PageEnd::Document(keys) };
+            Cursor { asked: UnixMillis(asked), question: QuestionDigest(question), end }
         }
     }
 
@@ -239,7 +269,9 @@ mod tests {
         /// A caller can forge a content with a valid checksum; it must not panic.
         #[test]
         fn no_content_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Cursor::decode(&token::encode(VERSION, &content));
+            for version in [EVENT_VERSION, DOCUMENT_VERSION] {
+                let _ = Cursor::decode(&token::encode(version, &content));
+            }
         }
     }
 
@@ -249,9 +281,9 @@ mod tests {
         let leads = |path: &str, key: Key, sequence: u64| {
             let sort = Sort::by(field(path).unwrap(), Order::Ascending).unwrap();
             let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(sequence) };
-            let place = Place { keys: vec![Some(key)], position };
-            let cursor = Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), place };
-            Cursor::decode(&cursor.encode())?.place_in(QuestionDigest([9; 16]), &[sort])
+            let end = PageEnd::Event(Place { keys: vec![Some(key)], position });
+            let cursor = Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), end };
+            Cursor::decode(&cursor.encode())?.end_in(QuestionDigest([9; 16]), &[sort])
         };
         let (text, longer) = ("a".repeat(1_024), "a".repeat(1_025));
         for (path, key, sequence) in [
@@ -285,9 +317,9 @@ mod tests {
     #[test]
     fn a_cursor_with_a_time_out_of_range_is_refused() {
         let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(0) };
-        let place = Place { keys: Vec::new(), position };
+        let end = PageEnd::Event(Place { keys: Vec::new(), position });
         for asked in [i64::MIN, i64::MAX, 1 << 48] {
-            let cursor = Cursor { asked: UnixMillis(asked), question: QuestionDigest([9; 16]), place: place.clone() };
+            let cursor = Cursor { asked: UnixMillis(asked), question: QuestionDigest([9; 16]), end: end.clone() };
             assert_eq!(Cursor::decode(&cursor.encode()), Err(BadCursor::Damaged), "{asked}");
         }
     }
@@ -296,8 +328,8 @@ mod tests {
     fn cursors_of_version_1_stay_readable() {
         let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(42) };
         let keys = vec![Some(Key::Integer(1_614_686_400_000)), None, Some(Key::Text("é".to_owned()))];
-        let cursor =
-            Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), place: Place { keys, position } };
+        let end = PageEnd::Event(Place { keys, position });
+        let cursor = Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), end };
         let text = "AQAAAAAAAAAFCQkJCQkJCQkJCQkJCQkJCQcHBwcHBwcHBwcHBwcHBwcAAAAAAAAAKgMBAAABd_LPLgAAAwACw6mkr_-H53TRqg";
         assert_eq!(cursor.encode(), text);
         assert_eq!(Cursor::decode(text), Ok(cursor));

@@ -9,7 +9,7 @@ use crate::{
     access::{self, Caller},
     audit::Action,
     event::UnixMillis,
-    query::{Place, Query, RESULT_WINDOW, Scope, ScopedQuery, SortKeys},
+    query::{PageEnd, Place, Query, RESULT_WINDOW, Scope, ScopedQuery, SortKeys},
     store::Page,
 };
 
@@ -116,14 +116,14 @@ pub struct Found {
 
 impl FindRequest {
     /// Returns the place of the request's cursor; fails if it belongs to another query.
-    pub(crate) fn after(&self, scope: &Scope) -> Result<Option<Place>, ReadError> {
+    pub(crate) fn after(&self, scope: &Scope) -> Result<Option<PageEnd>, ReadError> {
         let Start::Cursor { behind: Some(cursor), .. } = &self.paging.start else {
             return Ok(None);
         };
-        Ok(Some(cursor.clone().place_in(self.digest(scope), &self.sort)?))
+        Ok(Some(cursor.clone().end_in(self.digest(scope), &self.sort)?))
     }
 
-    pub(crate) fn query(&self, scope: Scope, after: Option<Place>) -> Query {
+    pub(crate) fn query(&self, scope: Scope, after: Option<PageEnd>) -> Query {
         let (offset, limit) = (self.paging.offset(), self.paging.per_page);
         Query { after, offset, limit, ..self.selection.query(scope, self.sort.to_vec()) }
     }
@@ -131,10 +131,15 @@ impl FindRequest {
     /// Returns the cursor for the events after this document, the last one of an answer for this scope.
     pub(crate) fn cursor_behind(&self, document: &[u8], scope: &Scope) -> Result<String, ReadError> {
         let place = serde_json::from_slice(document).ok().and_then(|document: Value| Place::of(&document, &self.sort));
-        let (Some(place), Start::Cursor { asked, .. }) = (place, &self.paging.start) else {
-            return Err(ReadError::internal("a stored document has no position in its chain"));
+        let place = place.ok_or_else(|| ReadError::internal("a stored document has no position in its chain"))?;
+        self.cursor_at(PageEnd::Event(place), scope)
+    }
+
+    fn cursor_at(&self, end: PageEnd, scope: &Scope) -> Result<String, ReadError> {
+        let Start::Cursor { asked, .. } = &self.paging.start else {
+            return Err(ReadError::internal("a numbered page has no cursor"));
         };
-        Ok(Cursor { asked: *asked, question: self.digest(scope), place }.encode())
+        Ok(Cursor { asked: *asked, question: self.digest(scope), end }.encode())
     }
 
     fn digest(&self, scope: &Scope) -> QuestionDigest {
@@ -146,8 +151,13 @@ impl FindRequest {
             return Ok(None);
         }
         let is_full = page.is_cut || page.documents.len() as u64 >= self.paging.per_page;
-        let last = page.documents.last().filter(|_| is_full);
-        last.map(|last| self.cursor_behind(last, &query.query().scope)).transpose()
+        let Some(last) = page.documents.last().filter(|_| is_full) else { return Ok(None) };
+        let scope = &query.query().scope;
+        match &page.end {
+            Some(values) => self.cursor_at(PageEnd::Document(values.clone()), scope),
+            None => self.cursor_behind(last, scope),
+        }
+        .map(Some)
     }
 }
 

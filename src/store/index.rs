@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::StoreError;
 use crate::{
     event::{ChainEntry, ChainId, Sequence},
-    query::{Aggregate, Aggregation, MAX_BUCKETS, ScopedQuery, TooManySpans},
+    query::{Aggregate, Aggregation, ForeignPlace, Key, MAX_BUCKETS, ScopedQuery, TooManySpans},
 };
 
 /// The read side of a store.
 ///
-/// An index MUST be safe to call from several tasks at once. It MUST bound every call in time by itself. It MUST NOT
-/// retry.
+/// An index MUST be safe to call from several tasks at once. It MUST bound every call in time by itself. Within that
+/// time it MAY wait for a part of the store that is missing or silent; it MUST NOT retry what was refused.
 #[async_trait]
 pub trait EventIndex: Send + Sync {
     /// Makes everything that was stored before the call visible to all other methods.
@@ -82,6 +82,9 @@ pub struct Page {
     pub documents: Vec<Bytes>,
     /// Whether the page ended because of its size and more documents follow.
     pub is_cut: bool,
+    /// The sort values of the last document, from a store that may also have documents of others: those need not have a
+    /// [`Place`](crate::query::Place), and several may be at one.
+    pub end: Option<Vec<Option<Key>>>,
 }
 
 /// Returns how many of these documents it takes to reach this many bytes; all of them if they do not.
@@ -126,6 +129,12 @@ impl From<StoreError> for IndexError {
             StoreError::Lost { reason } => Self::NotSetUp { reason },
             StoreError::Refused { reason } => Self::Refused { reason },
         }
+    }
+}
+
+impl From<ForeignPlace> for IndexError {
+    fn from(error: ForeignPlace) -> Self {
+        Self::Refused { reason: error.to_string() }
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) use crate::tests::{SecuredEngine, engine, secured_engine};
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, SealedEvent, Sequence, Space, UnixMillis},
     integrity::seal_of,
-    query::{ObjectScope, Order, Place, Query, Scope, ScopedQuery, Sort, Visible, filter::Filter},
+    query::{ObjectScope, Order, PageEnd, Place, Query, Scope, ScopedQuery, Sort, Visible, filter::Filter},
     schema::{Field, Kind, Search, SetBy},
 };
 
@@ -190,7 +190,8 @@ pub(crate) fn visible_everywhere() -> QueryBuilder {
 
 impl QueryBuilder {
     pub(crate) fn after(mut self, document: &Value) -> Self {
-        self.0.after = Some(Place::of(document, &self.0.sort).expect("stored documents have a place"));
+        let place = Place::of(document, &self.0.sort).expect("stored documents have a place");
+        self.0.after = Some(PageEnd::Event(place));
         self
     }
 

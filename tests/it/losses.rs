@@ -3,7 +3,7 @@ use std::{fs, path::Path};
 use serde_json::json;
 
 use crate::support::{
-    Acknowledged, Annals, Database, Document, Engine, Home, Kind, await_some, await_that, engine_variable, verify,
+    Acknowledged, Annals, Database, Document, Engine, Home, Kind, await_that, engine_variable, verify,
 };
 
 /// Logs events and waits until a find would show them; returns their acknowledgements.
@@ -18,15 +18,10 @@ fn log_stored(annals: &Annals, name: &str, events: usize) -> Vec<Acknowledged> {
     serde_json::from_value(answer["items"].clone()).unwrap()
 }
 
-/// Counts the events with this message. A new index answers 503 until its shard has started.
+/// Counts the events with this message.
 #[track_caller]
 fn count(annals: &Annals, name: &str) -> u64 {
-    let path = format!("/api/event_log/_count?filter=message:{name}");
-    let answer = await_some("a count", || {
-        let answer = annals.request("GET", &path).send().unwrap();
-        (answer.status != 503).then_some(answer)
-    });
-    answer.expect(200).json()["count"].as_u64().unwrap()
+    annals.get(&format!("/api/event_log/_count?filter=message:{name}"))["count"].as_u64().unwrap()
 }
 
 fn remove_database(path: &Path) {
@@ -146,10 +141,8 @@ fn delete_index(kind: Kind) {
     for index in prefix.indices() {
         engine.ask("DELETE", &index, "");
         await_that("its events are in another index", || {
-            // A new index answers 503 until its shard has started.
-            let found = annals.request("GET", "/api/event_log/_count?filter=event.provider:load").send().unwrap();
-            let is_found = found.status == 200 && found.json()["count"] == acknowledged.len();
-            is_found && annals.store("main")["behind_bytes"] == 0
+            let found = annals.get("/api/event_log/_count?filter=event.provider:load");
+            found["count"] == acknowledged.len() && annals.store("main")["behind_bytes"] == 0
         });
     }
     assert!(annals.stop().success());

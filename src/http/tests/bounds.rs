@@ -23,14 +23,14 @@ fn document(at: u64) -> Bytes {
 
 /// A page that is cut after one event.
 fn cut(at: u64) -> Page {
-    Page { total: 50, documents: vec![document(at)], is_cut: true }
+    Page { total: 50, documents: vec![document(at)], is_cut: true, end: None }
 }
 
 #[tokio::test]
 async fn an_unusually_large_page_is_read_again_with_more_memory() {
     let log = Log::new();
     log.store.answer(Ok(cut(0)));
-    log.store.answer(Ok(Page { total: 2, documents: vec![document(0), document(1)], is_cut: false }));
+    log.store.answer(Ok(Page { total: 2, documents: vec![document(0), document(1)], is_cut: false, end: None }));
     let answer = log.get("/api/event_log/_find?per_page=50").await;
     assert_eq!(answer.json()["data"].as_array().unwrap().len(), 2);
     let bytes: Vec<_> = log.store.asked().iter().map(|query| query.bytes).collect();

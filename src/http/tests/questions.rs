@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Log, NOW};
 use crate::{
     event::ChainId,
-    query::{Scope, Visible},
+    query::{Key, PageEnd, Scope, Visible},
     store::{
         EventSink, Page, StoreError, Target,
         testing::{Draft, draft, position},
@@ -61,6 +61,21 @@ async fn cursors_return_every_event_once_even_if_events_arrive_meanwhile() {
         }
         assert_eq!(found, ["e6", "e5", "e4", "e3", "e2", "e1", "e0"]);
     }
+}
+
+#[tokio::test]
+async fn a_cursor_leads_behind_a_document_that_has_no_position() {
+    let log = Log::new();
+    let end = vec![Some(Key::Integer(5)), None, Some(Key::Text("index".to_owned()))];
+    let documents = vec![br#"{"@timestamp":"2021-03-01"}"#.as_slice().into()];
+    log.store.answer(Ok(Page { total: 2, documents, is_cut: false, end: Some(end.clone()) }));
+    let uri = "/api/event_log/_find?per_page=1";
+    let next = log.json(&format!("{uri}&after=")).await["next"].as_str().unwrap().to_owned();
+    log.store.asked();
+    // The store of this test has no such documents.
+    let elsewhere = log.get(&format!("{uri}&after={next}")).await;
+    assert_eq!(log.store.asked()[0].after, Some(PageEnd::Document(end)));
+    assert_eq!(elsewhere.header("annals-error"), Some("store_refused"));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub(super) async fn aggregate(
     aggregation: &Aggregation,
 ) -> Result<Aggregate, IndexError> {
     aggregation.check().map_err(|error| refused(error.to_string()))?;
-    let request = AggregationRequest { store, matching: search::matching(query) };
+    let request = AggregationRequest { store, matching: store.matching(query).await? };
     Ok(match aggregation {
         Aggregation::Terms { field, limit } => {
             let CountedTerms { buckets, distinct, without } =
@@ -56,7 +56,7 @@ struct AggregationRequest<'a> {
 
 impl AggregationRequest<'_> {
     async fn ask<T: for<'a> Deserialize<'a> + Default>(&self, aggregations: Value) -> Result<T, IndexError> {
-        let body = search::aggregations(&self.matching, &aggregations, &self.store.search_timeout());
+        let body = search::aggregations(&self.matching, aggregations, &self.store.search_timeout());
         let answer = self.store.search(body).await?;
         let AggregatedValues { values, .. } = read(&SearchAnswer::read(&answer)?, &answer)?;
         Ok(values)

@@ -5,7 +5,7 @@
 //! thousand each time, until the rest is short enough to be checked position by position.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::{
     ElasticStore, filter,
@@ -38,7 +38,7 @@ pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<ChainEntry>, Stor
         let greatest = |field| json!({"max": {"field": field}});
         let ends = json!({"last": greatest(SEQUENCE), "received": greatest(RECEIVED)});
         let pages = json!({"chains": {"composite": pages, "aggs": ends}});
-        let body = search::aggregations(&filter::exists(CHAIN), &pages, &store.search_timeout());
+        let body = search::aggregations(&json!({"query": filter::exists(CHAIN)}), pages, &store.search_timeout());
         let answer = store.search(body).await?;
         let ChainsAggregation { chains: page } = SearchAnswer::read(&answer)?.aggregations(&answer)?;
         chains.extend(page.buckets.iter().filter_map(ChainBucket::end));
@@ -133,8 +133,7 @@ impl Positions<'_> {
         let end = last.min(from + (MAX_CHECKED - 1));
         let terms = json!({"terms": {"field": SEQUENCE, "size": MAX_CHECKED, "order": {"_key": "asc"}}});
         let PositionsAggregation { positions } = self.ask(from, end, json!({"positions": terms})).await?;
-        let follows =
-            positions.buckets.iter().zip(from..=end).take_while(|(position, expected)| position.key == *expected);
+        let follows = positions.buckets.iter().zip(from..=end).take_while(|(bucket, expected)| bucket.is_at(*expected));
         Ok((follows.count() as u64, end - from + 1))
     }
 
@@ -144,11 +143,11 @@ impl Positions<'_> {
         end: u64,
         aggregations: Value,
     ) -> Result<T, StoreError> {
-        let matching = json!({"bool": {"filter": [
+        let matching = json!({"query": {"bool": {"filter": [
             {"term": {"annals.chain": {"value": self.chain.to_string()}}},
             {"range": {SEQUENCE: {"gte": from, "lte": end}}},
-        ]}});
-        let body = search::aggregations(&matching, &aggregations, &self.store.search_timeout());
+        ]}}});
+        let body = search::aggregations(&matching, aggregations, &self.store.search_timeout());
         let answer = self.store.search(body).await?;
         SearchAnswer::read(&answer)?.aggregations(&answer)
     }
@@ -245,5 +244,12 @@ struct PositionsAggregation {
 
 #[derive(Deserialize)]
 struct PositionBucket {
-    key: u64,
+    key: Number,
+}
+
+impl PositionBucket {
+    /// A fraction, if an index of others has fractions in this field.
+    fn is_at(&self, position: u64) -> bool {
+        self.key.as_u64() == Some(position) || self.key.as_f64() == Some(position as f64)
+    }
 }

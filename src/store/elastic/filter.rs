@@ -2,8 +2,11 @@
 //!
 //! No clause scores, so all may be cached. No clause analyses its values. Dates are sent as text, because OpenSearch
 //! misreads negative milliseconds.
+//!
+//! OpenSearch indexes a label as the one term `name=value`, so that `a` = `b=c` and `a=b` = `c` are the same to it. The
+//! few documents where that matters are checked by their source: see [`exact_label`].
 
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value as Json, json};
@@ -23,31 +26,67 @@ use crate::{
 /// parses separately.
 const MAX_DEPTH: usize = 20;
 
+/// What an engine indexes of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LabelTerms {
+    /// Name and value, told apart.
+    Exact,
+    /// The text `name=value`.
+    Joined,
+}
+
+/// The field that [`exact_labels`] defines.
+const EXACT_LABELS: &str = "annals_labels";
+
+/// Emits labels from the source: the length of the name, the name and the value.
+const EXACT_LABELS_SCRIPT: &str = "def labels = params._source.labels; if (labels instanceof Map) { \
+    for (def name : params.names) { def value = labels.get(name); \
+    if (value != null) { emit(name.length() + ':' + name + '=' + value) } } }";
+
+/// Returns the definition of a field for the exact labels of these names, where terms are joined.
+pub(super) fn exact_labels(names: &BTreeSet<&str>) -> Json {
+    let script = json!({"source": EXACT_LABELS_SCRIPT, "params": {"names": names}});
+    json!({EXACT_LABELS: {"type": "keyword", "script": script}})
+}
+
+/// Returns the names of the labels that the filter tests.
+pub(super) fn tested_labels(filter: &Filter) -> BTreeSet<&str> {
+    match filter {
+        Filter::All(parts) | Filter::Any(parts) => parts.iter().flat_map(tested_labels).collect(),
+        Filter::Not(inner) | Filter::Element(_, inner) => tested_labels(inner),
+        Filter::Value(Subject::Label(name), _) => BTreeSet::from([name.as_str()]),
+        Filter::Value(Subject::Field(_), _) => BTreeSet::new(),
+    }
+}
+
 /// Returns the clause for a filter. A negation matches stubs too; these are excluded by the query's scope, which
 /// requires a time.
-pub(super) fn clause(filter: &Filter) -> Json {
-    clause_with_depth(filter).0
+pub(super) fn clause(filter: &Filter, terms: LabelTerms) -> Json {
+    clause_with_depth(filter, terms).0
 }
 
 /// Returns the clause and its depth.
-fn clause_with_depth(filter: &Filter) -> (Json, usize) {
+fn clause_with_depth(filter: &Filter, terms: LabelTerms) -> (Json, usize) {
+    let combine = |parts: &[Filter], make: fn(Vec<Json>) -> Json| combine(parts, terms, make);
     match filter {
         Filter::All(parts) if parts.is_empty() => (json!({"match_all": {}}), 1),
         Filter::Any(parts) if parts.is_empty() => (nothing(), 1),
         Filter::All(parts) => combine(parts, |clauses| json!({"bool": {"filter": clauses}})),
         Filter::Any(parts) => combine(parts, any),
-        Filter::Not(inner) => combine([inner.as_ref()], |clauses| json!({"bool": {"must_not": clauses}})),
+        Filter::Not(inner) => combine(std::slice::from_ref(inner), |clauses| json!({"bool": {"must_not": clauses}})),
         Filter::Element(field, inner) => {
-            let (clause, depth) = clause_with_depth(inner);
+            let (clause, depth) = clause_with_depth(inner, terms);
             limit_depth(element(field.path, &clause), depth + 1)
         }
-        Filter::Value(subject, test) => (test_clause(subject, test), 2),
+        Filter::Value(Subject::Field(field), test) => (clause_for_paths(&Paths::of(field), test), 2),
+        Filter::Value(Subject::Label(name), test) => label_clause(name, test, terms),
     }
 }
 
 /// Combines the clauses of these filters, and returns the result with its depth.
-fn combine<'a>(filters: impl IntoIterator<Item = &'a Filter>, make: impl FnOnce(Vec<Json>) -> Json) -> (Json, usize) {
-    let (clauses, depths): (Vec<Json>, Vec<usize>) = filters.into_iter().map(clause_with_depth).unzip();
+fn combine(filters: &[Filter], terms: LabelTerms, make: fn(Vec<Json>) -> Json) -> (Json, usize) {
+    let clauses = filters.iter().map(|filter| clause_with_depth(filter, terms));
+    let (clauses, depths): (Vec<Json>, Vec<usize>) = clauses.unzip();
     limit_depth(make(clauses), depths.into_iter().max().unwrap_or(0) + 1)
 }
 
@@ -76,14 +115,43 @@ pub(super) fn exists(path: &str) -> Json {
     json!({"exists": {"field": path}})
 }
 
-fn test_clause(subject: &Subject, test: &Test) -> Json {
-    match subject {
-        Subject::Field(field) => clause_for_paths(&Paths::of(field), test),
-        Subject::Label(_) => {
-            let path = subject.name();
-            clause_for_paths(&Paths { value: path.clone(), words: path.clone(), existence: path }, test)
-        }
+fn label_clause(name: &str, test: &Test, terms: LabelTerms) -> (Json, usize) {
+    let path = Subject::Label(name.to_owned()).name();
+    let clause = clause_for_paths(&Paths { value: path.clone(), words: path.clone(), existence: path.clone() }, test);
+    match terms {
+        LabelTerms::Exact => (clause, 2),
+        LabelTerms::Joined => exact_label(name, &path, test, clause),
     }
+}
+
+/// Limits a clause about a label of OpenSearch to labels of exactly this name. Unless a document has labels in which the
+/// name is followed by two `=`, or the name has one itself, its terms are unambiguous.
+fn exact_label(name: &str, path: &str, test: &Test, clause: Json) -> (Json, usize) {
+    let is_plain = |value: &Value| !matches!(value, Value::Text(text) if text.contains('='));
+    if !name.contains('=') && matches!(test, Test::OneOf(values) if values.iter().all(is_plain)) {
+        return (clause, 2);
+    }
+    let label = |value: &str| format!("{}:{name}={value}", name.encode_utf16().count());
+    let exact = match test {
+        Test::OneOf(values) => {
+            let texts = values.iter().filter_map(|value| if let Value::Text(text) = value { Some(text) } else { None });
+            json!({"terms": {EXACT_LABELS: texts.map(|text| label(text)).collect::<Vec<_>>()}})
+        }
+        Test::Like(pattern) => match (pattern.pieces(), pattern.prefix()) {
+            ([text], _) => json!({"term": {EXACT_LABELS: {"value": label(text)}}}),
+            (_, prefix) => json!({"prefix": {EXACT_LABELS: {"value": label(prefix.unwrap_or_default())}}}),
+        },
+        // Labels have neither an order nor words.
+        Test::Exists | Test::Range { .. } | Test::Words(_) | Test::Phrase(_) | Test::WordLike(_) => {
+            json!({"prefix": {EXACT_LABELS: {"value": label("")}}})
+        }
+    };
+    if name.contains('=') {
+        return (json!({"bool": {"filter": [clause, exact]}}), 3);
+    }
+    let is_ambiguous = json!({"wildcard": {path: {"value": "*=*"}}});
+    let is_other = json!({"bool": {"filter": [is_ambiguous], "must_not": [exact]}});
+    (json!({"bool": {"filter": [clause], "must_not": [is_other]}}), 4)
 }
 
 /// The paths of a field in the engines' mappings.

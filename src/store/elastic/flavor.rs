@@ -6,6 +6,7 @@
 //! | mappings | `flattened`, `version`, stored `_source` set | `flat_object`, `keyword`, `_source` is stored by default |
 //! | runs policies | ILM, where it is built in and allowed | ISM, where the plugin is installed |
 //! | links an index to its policy by | `index.lifecycle.name` in each index | patterns in the policy itself |
+//! | terms of labels | name and value apart | joined by `=` |
 //! | point in time | `_pit`; of no index, an empty one | `_search/point_in_time`, from 2.4 on; of no index, none |
 //!
 //! Where an engine has neither ILM nor ISM, Annals performs rollovers itself, on the conditions of the same policy.
@@ -16,7 +17,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Answer, Client},
+    client::{Answer, Client, MAX_ANSWER, require_answer},
+    filter::LabelTerms,
     lifecycle::Policy,
     names::IndexNames,
     search,
@@ -85,6 +87,13 @@ impl Product {
         }
     }
 
+    pub(super) const fn label_terms(self) -> LabelTerms {
+        match self {
+            Self::Elasticsearch => LabelTerms::Exact,
+            Self::OpenSearch => LabelTerms::Joined,
+        }
+    }
+
     /// Returns the settings and mappings generated for this engine.
     pub(super) const fn index_template(self) -> &'static str {
         match self {
@@ -114,7 +123,7 @@ impl Product {
         };
         let copies = format!("{whole}&preference={preference}");
         let path = format!("{indices}/{call}?keep_alive={keep_alive}&{copies}&{}", search::INDICES);
-        let answer = client.post(&path, "").await?;
+        let answer = require_answer(client.search(&path, "", MAX_ANSWER).await?)?;
         if !answer.is_success() {
             return match self {
                 _ if no_such_service(&answer) => Err(no_points(&answer)),

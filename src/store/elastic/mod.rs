@@ -40,10 +40,13 @@ use std::{
 
 use async_trait::async_trait;
 use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::timeout;
 
 pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
 use self::{
-    client::{Answer, Client, MAX_ANSWER, require_answer},
+    client::{Answer, Client, MAX_ANSWER, require_answer, unavailable},
+    filter::LabelTerms,
     flavor::Flavor,
     lifecycle::Policy,
     names::IndexNames,
@@ -56,7 +59,7 @@ use super::{
 use crate::{
     buffers::Pool,
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream},
-    query::{Aggregate, Aggregation, ScopedQuery},
+    query::{Aggregate, Aggregation, Query, ScopedQuery},
 };
 
 /// Events in an engine.
@@ -112,12 +115,24 @@ impl ElasticStore {
         struct Shards {
             failed: u64,
         }
-        let path = format!("{}/_refresh?{}&filter_path=_shards", self.names.pattern(), search::INDICES);
-        let answer = self.client.post(&path, "").await?;
+        let indices = self.names.pattern();
+        let path = format!("{indices}/_refresh?{}&filter_path=_shards", search::INDICES);
+        // The engine waits a minute for shards that are missing.
+        let asked = timeout(self.client.request_timeout() * 9 / 10, self.client.post(&path, "")).await;
+        let answer =
+            asked.map_err(|_| unavailable(format!("{indices}: the refresh takes too long; are shards missing?")))??;
         match answer.json::<Refreshed>()?.shards.failed {
             0 => Ok(()),
             failed => Err(answer.unexpected(format_args!("{failed} shards failed"))),
         }
+    }
+
+    /// Returns the members of a search's body that select the matching events.
+    async fn matching(&self, query: &Query) -> Result<Value, StoreError> {
+        // Without labels all engines are alike, and this one may not have been asked yet what it is.
+        let is_alike = filter::tested_labels(&query.filter).is_empty();
+        let terms = if is_alike { LabelTerms::Exact } else { self.flavor().await?.product.label_terms() };
+        Ok(search::matching(query, terms))
     }
 
     async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {
@@ -131,9 +146,9 @@ impl ElasticStore {
         self.client.search(&path, body.to_string(), max_bytes).await
     }
 
-    /// Returns the engine's time limit for a search: shorter than ours, so that there is an answer.
+    /// Returns the engine's time limit for a search.
     fn search_timeout(&self) -> String {
-        format!("{}ms", self.client.request_timeout().as_millis() * 9 / 10)
+        format!("{}ms", self.client.engine_timeout().as_millis())
     }
 }
 

@@ -1,38 +1,83 @@
 //! Sort orders and places in the engines' terms.
 //!
+//! The last keys order documents that are equal in all others: copies, and documents of others, which need not have a
+//! position in a chain. They come after all events, as missing values do.
+//!
 //! Events without a value come last. The engines substitute a number for the missing value, which becomes part of a
 //! place; neither engine accepts `null` instead, so places have to contain that number.
 
 use serde_json::{Map, Value, json};
 
 use crate::{
-    query::{Key, Order, Place, Sort, address_of_digits},
+    query::{Key, Order, PageEnd, Place, Sort, address_of_digits},
     schema::{Field, Kind},
+    store::StoreError,
 };
+
+/// The name of the index, and the number of the operation that stored the document in its shard; with their types.
+const LAST_KEYS: [(&str, &str); 2] = [("_index", "keyword"), ("_seq_no", "long")];
 
 /// Returns the sort keys.
 pub(super) fn keys(sort: &[Sort]) -> Vec<Value> {
     let ties = Order::of_ties(sort);
     let mut keys: Vec<Value> = sort.iter().flat_map(|sort| keys_of(sort.field(), sort.order)).collect();
-    keys.push(key("event.sequence", Kind::Long, ties));
+    keys.push(by_sequence(ties));
     keys.push(key("annals.chain", Kind::Keyword, ties));
+    // In OpenSearch an index without mappings lacks even these.
+    let last = LAST_KEYS.map(|(name, kind)| json!({name: {"order": direction(ties), "unmapped_type": kind}}));
+    keys.extend(last);
     keys
 }
 
-/// Returns the values of a place, one for each sort key.
-pub(super) fn place(place: &Place, sort: &[Sort]) -> Vec<Value> {
+pub(super) fn by_sequence(order: Order) -> Value {
+    key("event.sequence", Kind::Long, order)
+}
+
+/// Returns the values of the end of a page, one for each sort key.
+pub(super) fn after(end: &PageEnd, sort: &[Sort]) -> Result<Vec<Value>, StoreError> {
+    match end {
+        PageEnd::Event(event) => Ok(place(event, sort)),
+        PageEnd::Document(values) if values.len() == keys(sort).len() => {
+            Ok(values.iter().map(|key| key.as_ref().map_or(Value::Null, value)).collect())
+        }
+        PageEnd::Document(_) => {
+            Err(StoreError::Refused { reason: "the page before came from another store; begin again".to_owned() })
+        }
+    }
+}
+
+/// Returns the end of a page from the sort values of its last document, as the engine wrote them.
+pub(super) fn end(values: &Value, sort: &[Sort]) -> Option<Vec<Option<Key>>> {
+    // At a point in time, Elasticsearch adds a value of its own.
+    let values = values.as_array()?.get(..keys(sort).len())?;
+    let key = |value: &Value| match value {
+        Value::Number(number) => number.as_i64().map(Key::Integer).or_else(|| number.as_f64().map(Key::Number)),
+        Value::String(text) => Some(Key::Text(text.clone())),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    Some(values.iter().map(key).collect())
+}
+
+/// Returns the values of an event's place. Copies of the event are at that place too.
+fn place(place: &Place, sort: &[Sort]) -> Vec<Value> {
     let sorts = sort.iter().zip(&place.keys);
     let mut values: Vec<Value> =
         sorts.flat_map(|(sort, key)| values_of(key.as_ref(), sort.field().kind, sort.order)).collect();
     values.push(place.position.sequence.0.into());
     values.push(place.position.chain.to_string().into());
+    values.extend(match Order::of_ties(sort) {
+        Order::Ascending => [json!("\u{10FFFF}"), json!(i64::MAX)],
+        Order::Descending => [json!(""), json!(-1)],
+    });
     values
 }
 
 fn keys_of(field: &Field, order: Order) -> Vec<Value> {
     let own = key(&value_path(field), field.kind, order);
     match field.kind {
-        Kind::Long64 => vec![as_double(own.clone()), own],
+        // The engines substitute the greatest number for a missing value, which a `long` may itself have; in floating
+        // point they substitute infinity, which it cannot have. The next key separates numbers that become equal.
+        Kind::Long64 => vec![as_numeric(own.clone(), "double"), own],
         Kind::Keyword
         | Kind::Text
         | Kind::Date
@@ -79,13 +124,30 @@ fn value(key: &Key) -> Value {
 }
 
 fn key(path: &str, kind: Kind, order: Order) -> Value {
-    let direction = match order {
-        Order::Ascending => "asc",
-        Order::Descending => "desc",
-    };
     // The engines differ in what they substitute for a missing boolean.
     let missing = if kind == Kind::Boolean { missing_substitute(kind, order) } else { json!("_last") };
-    json!({path: {"order": direction, "missing": missing, "unmapped_type": type_of(kind)}})
+    let key = json!({path: {"order": direction(order), "missing": missing, "unmapped_type": type_of(kind)}});
+    // In indices of others the field may have another numeric type, or dates more digits.
+    match kind {
+        Kind::Date => as_numeric(key, "date"),
+        Kind::Long | Kind::Long64 => as_numeric(key, "long"),
+        Kind::Keyword
+        | Kind::Text
+        | Kind::Float
+        | Kind::Boolean
+        | Kind::Ip
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Json
+        | Kind::Nested => key,
+    }
+}
+
+const fn direction(order: Order) -> &'static str {
+    match order {
+        Order::Ascending => "asc",
+        Order::Descending => "desc",
+    }
 }
 
 /// Returns the substitute for a missing value, which sorts after all values.
@@ -102,12 +164,10 @@ fn missing_substitute(kind: Kind, order: Order) -> Value {
     }
 }
 
-/// Converts a sort key to floating point. The engines substitute the greatest number for a missing value, which a
-/// `long` may itself have; in floating point they substitute infinity, which it cannot have. The next key separates
-/// numbers that become equal.
-fn as_double(mut key: Value) -> Value {
+/// Makes a sort key convert its values.
+fn as_numeric(mut key: Value, numeric_type: &str) -> Value {
     for options in key.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
-        options.insert("numeric_type".to_owned(), "double".into());
+        options.insert("numeric_type".to_owned(), numeric_type.into());
     }
     key
 }

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     ElasticStore,
@@ -35,13 +35,9 @@ const SINGLE_SEARCH_EVENTS: u64 = 100;
 /// Returns the matching events, up to the query's bytes.
 pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
     if query.limit <= SINGLE_SEARCH_EVENTS {
-        let body = search::page(query, &store.search_timeout());
+        let body = search::page(query, store.matching(query).await?, &store.search_timeout())?;
         if let Some(answer) = store.search_within(body, max_answer_bytes(query.limit, query.bytes)).await? {
-            let mut page = search::read_page(&answer, query)?;
-            let within = count_within(&page.documents, query.bytes);
-            page.is_cut = within < page.documents.len();
-            page.documents.truncate(within);
-            return Ok(page);
+            return Ok(search::read_page(&answer, query)?);
         }
     }
     read_in_parts(store, query).await
@@ -76,6 +72,7 @@ async fn read_in_parts(store: &ElasticStore, query: &Query) -> Result<Page, Inde
     let end = query.offset + page.documents.len() as u64;
     let has_more = scan.point.is_some() && (query.after.is_some() || end < page.total);
     page.is_cut = has_more && (page.documents.len() as u64) < query.limit;
+    page.end = scan.after.as_ref().and_then(|values| order::end(values, &query.sort));
     Ok(page)
 }
 
@@ -115,13 +112,9 @@ enum First {
 impl ElasticScan {
     pub(super) async fn open(store: &ElasticStore, query: &Query) -> Result<Self, IndexError> {
         let point = Point::open(store).await?;
-        let body_template = json!({
-            "timeout": store.search_timeout(),
-            "track_total_hits": false,
-            "query": search::matching(query),
-            "sort": order::keys(&query.sort),
-        });
-        let after = query.after.as_ref().map(|place| order::place(place, &query.sort).into());
+        let body_template = with(store.matching(query).await?, "timeout", store.search_timeout());
+        let body_template = with(with(body_template, "track_total_hits", false), "sort", order::keys(&query.sort));
+        let after = query.after.as_ref().map(|end| order::after(end, &query.sort)).transpose()?.map(Value::from);
         let point = Some(point).filter(|point| !point.is_empty());
         let (part, first) = (FIRST_PART_EVENTS, First::OfNothing);
         Ok(Self { point, body_template, after, part, bytes: query.bytes, first, total: 0 })

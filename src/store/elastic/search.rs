@@ -6,12 +6,16 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{client::Answer, filter, order};
+use super::{
+    client::Answer,
+    filter::{self, LabelTerms},
+    order,
+};
 use crate::{
     event::{ChainHead, ChainId, ChainPosition, Sequence, Space},
     integrity::seal_of,
-    query::{ObjectScope, Query, Scope, Visible, filter::Filter},
-    store::{ChainDocument, Page, StoreError},
+    query::{ObjectScope, Order, Query, Scope, Visible, filter::Filter},
+    store::{ChainDocument, Page, StoreError, count_within},
 };
 
 /// Hidden indices are searched, closed ones are not, and finding no index is not an error.
@@ -21,33 +25,24 @@ pub(super) const INDICES: &str = "ignore_unavailable=true&allow_no_indices=true&
 pub(super) const WHOLE: &str = "allow_partial_search_results=false";
 
 /// Returns the body that searches for a page.
-pub(super) fn page(query: &Query, timeout: &str) -> String {
-    let body = json!({
-        "timeout": timeout,
-        "track_total_hits": true,
-        "query": matching(query),
-        "sort": order::keys(&query.sort),
-    });
+pub(super) fn page(query: &Query, matching: Value, timeout: &str) -> Result<String, StoreError> {
+    let body = with(with(matching, "timeout", timeout), "track_total_hits", true);
+    let body = with(body, "sort", order::keys(&query.sort));
     let body = match &query.after {
         None => with(with(body, "from", query.offset), "size", query.limit),
         // The engines cannot skip events after a place, so these are dropped from the answer.
-        Some(place) => {
-            let body = with(body, "search_after", order::place(place, &query.sort));
+        Some(end) => {
+            let body = with(body, "search_after", order::after(end, &query.sort)?);
             with(body, "size", query.offset.saturating_add(query.limit))
         }
     };
-    body.to_string()
+    Ok(body.to_string())
 }
 
 /// Returns the body that requests only these aggregations of the matching events.
-pub(super) fn aggregations(matching: &Value, aggregations: &Value, timeout: &str) -> Value {
-    json!({
-        "size": 0,
-        "timeout": timeout,
-        "track_total_hits": false,
-        "query": matching,
-        "aggs": aggregations,
-    })
+pub(super) fn aggregations(matching: &Value, aggregations: Value, timeout: &str) -> Value {
+    let body = with(with(matching.clone(), "size", 0), "timeout", timeout);
+    with(with(body, "track_total_hits", false), "aggs", aggregations)
 }
 
 /// Returns the object with this member added.
@@ -58,16 +53,21 @@ pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Va
     object
 }
 
-/// Returns the clause for the matching events.
-pub(super) fn matching(query: &Query) -> Value {
+/// Returns the members of a body that select the matching events.
+pub(super) fn matching(query: &Query, terms: LabelTerms) -> Value {
     let mut clauses = vec![scope(&query.scope)];
     if query.start.is_some() || query.end.is_some() {
         clauses.push(filter::date_range("@timestamp", query.start, query.end));
     }
     if query.filter != Filter::EVERYTHING {
-        clauses.push(filter::clause(&query.filter));
+        clauses.push(filter::clause(&query.filter, terms));
     }
-    json!({"bool": {"filter": clauses}})
+    let matching = json!({"query": {"bool": {"filter": clauses}}});
+    let labels = filter::tested_labels(&query.filter);
+    if terms == LabelTerms::Exact || labels.is_empty() {
+        return matching;
+    }
+    with(matching, "derived", filter::exact_labels(&labels))
 }
 
 /// Returns the clause for the scope. None matches stubs, which have no time, no references and no spaces.
@@ -106,7 +106,7 @@ pub(super) fn last(chain: ChainId, timeout: &str) -> String {
         "timeout": timeout,
         "track_total_hits": false,
         "query": {"bool": {"filter": [{"term": {"annals.chain": {"value": chain.to_string()}}}]}},
-        "sort": [{"event.sequence": {"order": "desc", "missing": "_last", "unmapped_type": "long"}}],
+        "sort": [order::by_sequence(Order::Descending)],
     })
     .to_string()
 }
@@ -121,7 +121,7 @@ pub(super) fn at_positions(chain: ChainId, from: i64, to: i64, size: u64, timeou
             {"term": {"annals.chain": {"value": chain.to_string()}}},
             {"range": {"event.sequence": {"gte": from, "lte": to}}},
         ]}},
-        "sort": [{"event.sequence": {"order": "asc", "unmapped_type": "long"}}],
+        "sort": [order::by_sequence(Order::Ascending)],
     })
     .to_string()
 }
@@ -219,14 +219,21 @@ impl<'a> SearchAnswer<'a> {
     }
 }
 
+/// Reads a page of at most the query's bytes.
 pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreError> {
     let found = SearchAnswer::read(answer)?;
     let total = found.total(answer)?;
     let mut documents = found.documents(answer);
+    let mut skipped = 0;
     if query.after.is_some() {
-        documents.drain(..documents.len().min(usize::try_from(query.offset).unwrap_or(usize::MAX)));
+        skipped = documents.len().min(usize::try_from(query.offset).unwrap_or(usize::MAX));
+        documents.drain(..skipped);
     }
-    Ok(Page { total, documents, is_cut: false })
+    let within = count_within(&documents, query.bytes);
+    let is_cut = within < documents.len();
+    documents.truncate(within);
+    let last = found.sort_values_of(skipped + within, answer)?;
+    Ok(Page { total, documents, is_cut, end: last.and_then(|values| order::end(&values, &query.sort)) })
 }
 
 /// Returns each id with its document, or with the part of it that was requested.

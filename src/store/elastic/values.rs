@@ -140,7 +140,7 @@ impl AggregatedField {
         let has = filter::exists(&self.path);
         let has = self.elements.map_or_else(|| has.clone(), |path| filter::element(path, &has));
         let without = json!({"filter": {"bool": {"must_not": [has]}}});
-        search::aggregations(matching, &with(aggregations, "without", without), &store.search_timeout())
+        search::aggregations(matching, with(aggregations, "without", without), &store.search_timeout())
     }
 
     fn to_buckets(

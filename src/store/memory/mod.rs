@@ -23,7 +23,7 @@ use super::{
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
-    query::{Aggregate, Aggregation, ObjectScope, Place, Query, Scope, ScopedQuery, Visible},
+    query::{Aggregate, Aggregation, ForeignPlace, ObjectScope, Place, Query, Scope, ScopedQuery, Visible},
 };
 
 /// Keeps events in memory, in chain order.
@@ -70,18 +70,19 @@ impl MemoryStore {
     }
 
     /// The number of matching events, and those after the query's place, in order.
-    fn ordered(&self, query: &Query) -> (u64, Vec<Bytes>) {
+    fn ordered(&self, query: &Query) -> Result<(u64, Vec<Bytes>), ForeignPlace> {
         let matching = self.matching(query);
         let total = matching.len() as u64;
         let placed =
             matching.into_iter().filter_map(|(document, bytes)| Some((Place::of(&document, &query.sort)?, bytes)));
-        let is_behind = |place: &Place| match &query.after {
+        let after = query.after_event()?;
+        let is_behind = |place: &Place| match after {
             Some(after) => place.compare(after, &query.sort) == cmp::Ordering::Greater,
             None => true,
         };
         let mut found: Vec<_> = placed.filter(|(place, _)| is_behind(place)).collect();
         found.sort_by(|(one, _), (other, _)| one.compare(other, &query.sort));
-        (total, found.into_iter().map(|(_, bytes)| bytes).collect())
+        Ok((total, found.into_iter().map(|(_, bytes)| bytes).collect()))
     }
 
     fn documents(&self) -> MutexGuard<'_, BTreeMap<ChainPosition, Bytes>> {
@@ -157,14 +158,14 @@ impl EventIndex for MemoryStore {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
         let query = query.query();
-        let (total, found) = self.ordered(query);
+        let (total, found) = self.ordered(query)?;
         let mut left: VecDeque<_> = found
             .into_iter()
             .skip(usize::try_from(query.offset).unwrap_or(usize::MAX))
             .take(usize::try_from(query.limit).unwrap_or(usize::MAX))
             .collect();
         let documents = take(&mut left, usize::MAX, query.bytes);
-        Ok(Page { total, documents, is_cut: !left.is_empty() })
+        Ok(Page { total, documents, is_cut: !left.is_empty(), end: None })
     }
 
     async fn aggregate(&self, query: &ScopedQuery, aggregation: &Aggregation) -> Result<Aggregate, IndexError> {
@@ -173,7 +174,7 @@ impl EventIndex for MemoryStore {
     }
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
-        let (_, found) = self.ordered(query.query());
+        let (_, found) = self.ordered(query.query())?;
         Ok(Box::new(MemoryScan { left: found.into(), bytes: query.query().bytes }))
     }
 

@@ -31,19 +31,19 @@ const DOCUMENTS: &str = "SELECT document FROM (
         FROM unnest($1::bigint[]) WITH ORDINALITY AS page (id, place) JOIN events AS e ON e.id = page.id
     ) AS sized WHERE so_far - bytes < $2::bigint ORDER BY place";
 
-/// Reads page and total in one transaction, so that they agree.
+/// Reads page and total in one transaction, so that they agree. The query must begin at a place of an event.
 pub(super) async fn find(connection: &mut Object, query: &Query) -> Result<Page, OperationError> {
     let search = Select::of(Dialect::Postgres, query);
     let transaction = reading(connection).await?;
     let total = integer(rows(&transaction, &search.count()).await?.first())?.unsigned_abs();
     let (documents, is_cut) = if query.offset < total && query.limit > 0 {
-        let page = search.page(query.after.as_ref(), query.offset, query.limit);
+        let page = search.page(query.after_event().unwrap_or_default(), query.offset, query.limit);
         documents(&transaction, &page, query.bytes).await?
     } else {
         (Vec::new(), false)
     };
     transaction.commit().await?;
-    Ok(Page { total, documents, is_cut })
+    Ok(Page { total, documents, is_cut, end: None })
 }
 
 pub(super) async fn aggregate(

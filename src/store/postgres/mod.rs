@@ -128,6 +128,7 @@ impl EventIndex for PostgresStore {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
         let query = query.query().clone();
+        query.after_event()?;
         Ok(self.ask(move |connection| async move { find::find(connection, &query).await }.boxed()).await?)
     }
 
@@ -141,7 +142,7 @@ impl EventIndex for PostgresStore {
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         let last_row = self.ask(|connection| append::last_row(connection).boxed()).await?;
         let reader = ScanReader { connections: Arc::clone(&self.connections), limit: self.query_timeout };
-        Ok(Box::new(PagedScan::begin(reader, query.query().clone(), last_row)))
+        Ok(Box::new(PagedScan::begin(reader, query.query().clone(), last_row)?))
     }
 
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    query::{Place, Query, Sort},
+    query::{ForeignPlace, Place, Query, Sort},
     store::{IndexError, Scan, StoreError},
 };
 
@@ -37,9 +37,9 @@ pub(in crate::store) struct PagedScan<S> {
 }
 
 impl<S: BatchReader> PagedScan<S> {
-    pub(in crate::store) fn begin(reader: S, query: Query, last_row: i64) -> Self {
-        let after = query.after.clone();
-        Self { reader, query: Arc::new(query), last_row, after, is_at_end: false }
+    pub(in crate::store) fn begin(reader: S, query: Query, last_row: i64) -> Result<Self, ForeignPlace> {
+        let after = query.after_event()?.cloned();
+        Ok(Self { reader, query: Arc::new(query), last_row, after, is_at_end: false })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 
 use std::ops::RangeInclusive;
 
-/// Reads page and total in one transaction, so that they agree.
+/// Reads page and total in one transaction, so that they agree. The query must begin at a place of an event.
 pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Result<Page> {
     let search = Select::of(Dialect::Sqlite, query);
     let transaction = connection.transaction()?;
@@ -30,9 +30,9 @@ pub(super) fn find(connection: &mut Connection, query: &Query) -> rusqlite::Resu
     if query.offset >= total || query.limit == 0 {
         return Ok(Page { total, ..Page::default() });
     }
-    let page = search.page(query.after.as_ref(), query.offset, query.limit);
+    let page = search.page(query.after_event().unwrap_or_default(), query.offset, query.limit);
     let (documents, is_cut) = documents(&transaction, &page, query.bytes)?;
-    Ok(Page { total, documents, is_cut })
+    Ok(Page { total, documents, is_cut, end: None })
 }
 
 /// The memory in bytes for counting values; beyond it the database counts.

@@ -109,6 +109,7 @@ impl EventIndex for SqliteStore {
 
     async fn find(&self, query: &ScopedQuery) -> Result<Page, IndexError> {
         let query = query.query().clone();
+        query.after_event()?;
         Ok(self.readers.run(move |connection| find::find(connection, &query)).await?)
     }
 
@@ -119,7 +120,7 @@ impl EventIndex for SqliteStore {
 
     async fn scan(&self, query: &ScopedQuery) -> Result<Box<dyn Scan>, IndexError> {
         let last_row = self.readers.run(find::last_row).await?;
-        Ok(Box::new(PagedScan::begin(Arc::clone(&self.readers), query.query().clone(), last_row)))
+        Ok(Box::new(PagedScan::begin(Arc::clone(&self.readers), query.query().clone(), last_row)?))
     }
 
     async fn chains(&self) -> Result<Vec<ChainEntry>, IndexError> {

@@ -74,7 +74,7 @@ async fn a_scan_continues_where_it_was_after_an_outage() {
         "POST _pit" => opened(),
         "POST _search" => match calls.fetch_add(1, Ordering::Relaxed) {
             0 => found(0..2),
-            1 => error(503, "search_phase_execution_exception", "all shards failed"),
+            1 => error(429, "es_rejected_execution_exception", "full"),
             2 => text(200, "{\"timed_out\":false,\"_shards\":{\"failed\":0},\"hits\":{\"hits\":[{\"_sour"),
             _ => found(2..3),
         },
@@ -103,6 +103,24 @@ async fn a_scan_continues_where_it_was_after_an_outage() {
     let point = |id: &str| json!({"id": id, "keep_alive": "5m"});
     assert_eq!(members("pit"), [point("first"), point("second"), point("second"), point("second")]);
     assert_eq!(members("size"), [2, 10, 5, 3], "it asks for less after it failed");
+}
+
+#[tokio::test]
+async fn shards_that_have_not_started_are_waited_for() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let engine = engine(elasticsearch(), move |call, _| match (call, calls.fetch_add(1, Ordering::Relaxed)) {
+        (_, 0 | 4) => error(503, "search_phase_execution_exception", "Search rejected due to missing shards [[i][0]]."),
+        (_, 1 | 5) => error(503, "no_shard_available_action_exception", "[indices:data/read/open_reader_context]"),
+        ("POST _pit", 2) => opened(),
+        ("POST _search", 6) => found(0..2),
+        (other, call) => text(500, &format!("{call}: {other}")),
+    })
+    .await;
+    let store = store(&[&engine.url]);
+    let mut scan = scan(&store).await.unwrap();
+    // Any other failure is reported at once.
+    assert!(matches!(scan.next(2).await.unwrap_err(), IndexError::Unavailable { .. }));
+    assert_eq!(scan.next(2).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

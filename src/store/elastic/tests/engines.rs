@@ -43,8 +43,13 @@ pub(crate) async fn on_each_engine(case: impl AsyncFn(&ElasticStore)) {
 impl ElasticStore {
     /// Opens another writer's store, on the same engine with the same names.
     fn again(&self) -> Self {
+        self.again_within(self.client.request_timeout())
+    }
+
+    /// Opens the same store with another limit on the time of requests.
+    pub(super) fn again_within(&self, request_timeout: Duration) -> Self {
         let urls: Vec<&str> = self.client.urls().collect();
-        let config = super::ElasticConfig { index_prefix: self.prefix(), ..config(&urls) };
+        let config = super::ElasticConfig { index_prefix: self.prefix(), request_timeout, ..config(&urls) };
         Self::new(&config).unwrap()
     }
 

@@ -1,8 +1,13 @@
 //! Difficulties that only engines have: several indices, copies, foreign indices, large numbers, lost points in time.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
 use super::{
@@ -12,8 +17,8 @@ use super::{
 use crate::{
     event::{ChainId, SealedEvent, Sequence, Stream, UnixMillis},
     query::{
-        Aggregate, Aggregation, Bucket, Interval, Key, Order, Pattern, Query, Scope, ScopedQuery, Sort, Statistics,
-        Visible,
+        Aggregate, Aggregation, Bucket, Interval, Key, Order, PageEnd, Pattern, Query, Scope, ScopedQuery, Sort,
+        Statistics, Visible,
         filter::{Filter, Subject, Test, Value as FilterValue},
         kql,
     },
@@ -131,6 +136,110 @@ async fn queries_cover_all_our_indices_and_tolerate_others() {
         assert_eq!(reach(store, one, 0).await, Some(5));
         let by_action = Sort::by(field("event.reason"), Order::Descending).unwrap();
         assert_eq!(store.find(&build_query(Query { sort: vec![by_action], ..everything() })).await.unwrap().total, 8);
+    })
+    .await;
+}
+
+/// Puts documents into indices that match the pattern and were not made from our template: of Kibana's event log, with
+/// dates of nanoseconds, and with a position that is none, or not its own.
+async fn store_foreign(store: &ElasticStore, own: &[SealedEvent]) -> usize {
+    let keyword = json!({"type": "keyword", "ignore_above": 1024});
+    let reference = json!({"rel": &keyword, "namespace": &keyword, "id": &keyword, "type": &keyword});
+    let kibana = |timestamp: &str, sequence: &str| {
+        json!({"mappings": {"dynamic": "false", "properties": {
+            "@timestamp": {"type": timestamp},
+            "message": {"type": "text", "norms": false},
+            "event": {"properties": {
+                "action": &keyword, "provider": &keyword, "duration": {"type": "long"}, "sequence": {"type": sequence},
+            }},
+            "kibana": {"properties": {"saved_objects": {"type": "nested", "properties": &reference}}},
+        }}, "settings": {"index": {"hidden": true}}})
+    };
+    let document = |at: usize| {
+        let objects = json!([{"rel": "primary", "type": "alert", "id": "a"}]);
+        let event = json!({"provider": "alerting", "action": "execute", "duration": at.to_string()});
+        json!({"@timestamp": "2026-11-24T12:00:00.000Z", "event": event, "kibana": {"saved_objects": objects}})
+    };
+    let name = |series: &str| format!("{}-{series}-000001", store.names.pattern().trim_end_matches("-*"));
+    let with_sequence = |at: usize| {
+        let mut document = document(at);
+        document["event"]["sequence"] = (at % 3).into();
+        document
+    };
+    let mut unusual: Vec<Value> = (0..3).map(document).collect();
+    unusual[0]["@timestamp"] = json!("2026-11-24T12:00:00+00:00");
+    unusual[1]["event"]["duration"] = json!(5.7);
+    unusual[2]["annals"] = json!({"chain": "not one"});
+    let copies = own.iter().map(|event| serde_json::from_slice(&event.document).unwrap()).collect();
+    let indices: [(&str, Value, Vec<Value>); 4] = [
+        ("8.19.0", kibana("date", "long"), (0..120).map(document).collect()),
+        ("nanos", kibana("date_nanos", "double"), (0..7).map(with_sequence).collect()),
+        ("unusual", kibana("date", "long"), unusual),
+        ("copies", kibana("date", "long"), copies),
+    ];
+    let mut count = 0;
+    for (series, settings, documents) in indices {
+        store.put(&name(series), settings).await;
+        for (at, document) in documents.into_iter().enumerate() {
+            store.put(&format!("{}/_doc/{at}", name(series)), document).await;
+            count += 1;
+        }
+    }
+    store.refresh().await.unwrap();
+    count
+}
+
+/// Reads all pages of this size, each after the end of the one before.
+async fn paged(store: &ElasticStore, query: &Query, limit: u64) -> Vec<Bytes> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.find(&build_query(Query { limit, after, ..query.clone() })).await.unwrap();
+        found.extend(page.documents.iter().cloned());
+        if (page.documents.len() as u64) < limit {
+            return found;
+        }
+        after = Some(PageEnd::Document(page.end.unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn every_document_of_others_has_a_place_in_every_order() {
+    on_each_engine(async |store| {
+        let target = store.set_up().await;
+        let chain = fresh_chain();
+        let own = events(chain, 0..4);
+        store.stored(&target, &own).await;
+        let count = own.len() + store_foreign(store, &own).await;
+        let orders: [&[(&str, Order)]; 6] = [
+            &[],
+            &[("@timestamp", Order::Ascending)],
+            &[("@timestamp", Order::Descending)],
+            &[("event.duration", Order::Descending), ("message", Order::Ascending)],
+            &[("event.action", Order::Ascending), ("event.risk_score", Order::Descending)],
+            &[("kibana.alert.flapping", Order::Descending)],
+        ];
+        for keys in orders {
+            let sort: Vec<_> = keys.iter().map(|(path, order)| Sort::by(field(path), *order).unwrap()).collect();
+            let query = Query { sort, ..everything() };
+            let mut scan = store.scan(&build_query(query.clone())).await.unwrap();
+            let all = read_on(scan.as_mut(), 11).await;
+            scan.close().await;
+            assert_eq!(all.len(), count, "{keys:?}");
+            let distinct: BTreeSet<_> = all.iter().collect();
+            assert!(distinct.len() >= 120 + own.len(), "{keys:?}: none twice in the place of another");
+            for limit in [4, 101] {
+                assert!(paged(store, &query, limit).await == all, "{keys:?}, pages of {limit}");
+            }
+        }
+        assert_eq!(paged(store, &query(), 9).await.len(), count, "about an object");
+        assert_eq!(counted(store, "event.action", 10).await, (vec![(text("execute"), count as u64)], 1, 0));
+        assert_eq!(reach(store, chain, 0).await, Some(3));
+        let chains = store.chains().await.unwrap();
+        assert_eq!(chains.iter().map(|end| end.position.chain).collect::<Vec<_>>(), [chain]);
+        let by_time = vec![Sort::by(field("@timestamp"), Order::Ascending).unwrap()];
+        let wrong = PageEnd::Document(vec![None]);
+        let refused = store.find(&build_query(Query { sort: by_time, after: Some(wrong), ..everything() })).await;
+        assert!(matches!(refused, Err(IndexError::Refused { .. })), "{refused:?}");
     })
     .await;
 }
@@ -269,8 +378,38 @@ async fn versions_count_by_their_texts() {
 }
 
 #[tokio::test]
-async fn a_missing_shard_is_an_error_and_never_a_partial_answer() {
+async fn no_query_fails_while_a_new_index_starts() {
     on_each_engine(async |store| {
+        let target = store.set_up().await;
+        let chain = fresh_chain();
+        store.stored(&target, &events(chain, 0..2)).await;
+        store.refresh().await.unwrap();
+        let is_over = AtomicBool::new(false);
+        let rollovers = async {
+            for _ in 0..8 {
+                store.roll_over().await;
+            }
+            is_over.store(true, Ordering::Relaxed);
+        };
+        let queries = async || {
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(store.find(&build_query(everything())).await.unwrap().total, 2);
+                assert_eq!(counted(store, "event.action", 10).await.0, [(text("execute"), 2)]);
+                let mut scan = store.scan(&build_query(everything())).await.unwrap();
+                assert_eq!(read_on(scan.as_mut(), 10).await.len(), 2);
+                scan.close().await;
+                assert_eq!(reach(store, chain, 0).await, Some(1));
+            }
+        };
+        join(rollovers, join_all((0..4).map(|_| queries()))).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_shard_is_an_error_and_never_a_partial_answer() {
+    on_each_engine(async |engine| {
+        let store = &engine.again_within(Duration::from_secs(2));
         let target = store.set_up().await;
         store.stored(&target, &events(fresh_chain(), 0..2)).await;
         let nowhere = json!({"settings": {"index": {"hidden": true, "routing.allocation.require._name": "nowhere"}}});
@@ -285,6 +424,8 @@ async fn a_missing_shard_is_an_error_and_never_a_partial_answer() {
             Err(error) => error,
             Ok(mut scan) => scan.next(1).await.unwrap_err(),
         });
+        let late = store.refresh().await.unwrap_err();
+        assert!(late.to_string().contains("are shards missing?"), "{late}");
     })
     .await;
 }
