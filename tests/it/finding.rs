@@ -45,11 +45,12 @@ fn what_opensearch_has_confirmed_is_seen_by_every_kind_of_query() {
 
 fn see_what_is_confirmed(kind: Kind) {
     const EVENTS: usize = 100;
+    type Read = fn(Answer) -> Value;
     let Some(engine) = Engine::shared(kind) else { return };
     let prefix = engine.prefix();
     let home = Home::on_engine(&engine.url, &prefix);
     let annals = home.start();
-    let seen: [(&str, fn(Answer) -> Value); 5] = [
+    let seen: [(&str, Read); 5] = [
         ("_count?", |answer| answer.json()["count"].clone()),
         ("_find?per_page=1&", |answer| answer.json()["total"].clone()),
         ("_aggregate?terms=event.action&", |answer| answer.json()["terms"][0]["count"].clone()),

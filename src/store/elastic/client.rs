@@ -155,8 +155,8 @@ impl Client {
     }
 
     #[cfg(test)]
-    pub(super) fn fail_node(&self, index: usize) {
-        self.nodes[index].note(false);
+    pub(super) fn fail_first_node(&self) {
+        self.nodes.iter().take(1).for_each(|node| node.note(false));
     }
 
     /// Makes an idempotent call.

@@ -140,7 +140,7 @@ async fn a_node_gets_only_a_share_of_the_time_while_others_are_left() {
 async fn a_failed_node_is_used_again_once_it_answers_a_probe() {
     let (one, other) = (engine().await, engine().await);
     let store = store(&[&one.url, &other.url]);
-    store.client.fail_node(0);
+    store.client.fail_first_node();
     for _ in 0..4 {
         store.refresh().await.unwrap();
     }
