@@ -45,7 +45,8 @@ const ATTEMPTS_INTERVAL: Duration = Duration::from_secs(60);
 const MAX_CONNECTIONS: usize = 1024;
 /// Number of open files per connection; the rest are for the journal and the stores.
 const FILES_FOR_CONNECTION: u64 = 2;
-/// Maximum time for a client to send the head of a request, and to read any part of its answer.
+/// Maximum time for a client to send its first head, to be idle before the next, and to read a part of its answer.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 const STARTING: &str = "starting";
@@ -111,6 +112,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     }
     let connections = http::Connections {
         max: most_connections(files),
+        first_head_timeout: FIRST_HEAD_TIMEOUT,
         header_timeout: CLIENT_TIMEOUT,
         write_timeout: CLIENT_TIMEOUT,
         drain: server.shutdown_timeout,

@@ -32,6 +32,7 @@ pub enum ErrorCode {
     Conflict,
     TooLarge,
     UnsupportedMediaType,
+    HeadTooLarge,
     JournalFull,
     TooManyAttempts,
     TooManyStreams,
@@ -109,8 +110,8 @@ impl ErrorCode {
             Self::BodyTimeout => (
                 "body_timeout",
                 408,
-                "The body did not arrive in time.",
-                "Send smaller bodies, or raise `server.request_timeout`.",
+                "The body did not arrive in time, or its sender paused for more than five seconds.",
+                "Send smaller bodies without pauses, or raise `server.request_timeout`.",
             ),
             Self::Conflict => {
                 ("conflict", 409, "The current state does not allow the change.", "The message says what prevents it.")
@@ -126,6 +127,12 @@ impl ErrorCode {
                 415,
                 "The content type or content encoding is not one of those accepted.",
                 "Send JSON or NDJSON, plain or with gzip.",
+            ),
+            Self::HeadTooLarge => (
+                "head_too_large",
+                431,
+                "The path, query and headers of the request have more than 64 KiB.",
+                "Send a shorter filter, or name the objects in a body.",
             ),
             Self::JournalFull => (
                 "journal_full",
@@ -154,7 +161,7 @@ impl ErrorCode {
             Self::Busy => (
                 "busy",
                 503,
-                "Too much is being received or read at once; nothing was written.",
+                "Too much is being received or read at once, by the caller or by all; nothing was written.",
                 "Send it again after `retry-after`.",
             ),
             Self::NotRecorded => (

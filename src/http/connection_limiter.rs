@@ -41,13 +41,18 @@ impl ConnectionLimiter {
 
     /// Returns `None` if the client has reached its limit.
     pub(super) fn admit(&self, peer: IpAddr) -> Option<ConnectionPermit> {
-        let is_exempt = self.bound.exempt.iter().any(|network| network.contains(peer.to_canonical()));
-        let most = if is_exempt { usize::MAX } else { self.bound.most };
+        let most = if self.client(peer).is_some() { self.bound.most } else { usize::MAX };
         let permit = self.open.try_acquire(client_network(peer), most);
         if permit.is_none() {
             self.bound.refused.inc();
             tracing::debug!(%peer, "a connection was closed because its client has too many");
         }
         permit
+    }
+
+    /// The client that an address stands for; `None` for a proxy, which has many.
+    pub(super) fn client(&self, peer: IpAddr) -> Option<IpAddr> {
+        let is_exempt = self.bound.exempt.iter().any(|network| network.contains(peer.to_canonical()));
+        (!is_exempt).then(|| client_network(peer))
     }
 }

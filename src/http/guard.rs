@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Services, Shared, address::Peer, parameters::InSpace};
+use super::{RETRY_AFTER, Services, Shared, address::Peer, parameters::InSpace, places::Place};
 use crate::{
     access::{Caller, Credentials, Identified, Permission, Principal, Refusal},
     error::{ErrorCode, Failure},
@@ -37,6 +37,12 @@ pub(super) async fn authenticate(
     let (mut parts, body) = request.into_parts();
     match identify(&shared, &parts).await {
         Ok(caller) => {
+            if let Some(place) = parts.extensions.get::<Arc<Place>>()
+                && !place.admit(caller.principal.to_string())
+            {
+                let message = "too many requests of this caller are running; try again later";
+                return Failure::new(ErrorCode::Busy, message).retry_after(RETRY_AFTER).into_response();
+            }
             parts.extensions.insert(caller);
         }
         Err(_) if is_open => {}

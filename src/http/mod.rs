@@ -10,12 +10,14 @@ mod connection_limiter;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod guard;
+mod head_errors;
 mod held_body;
 mod items;
 mod openapi;
 mod operation;
 mod parameters;
 mod paths;
+mod places;
 mod request;
 mod routes;
 mod serve;
@@ -62,7 +64,7 @@ use body::Bodies;
 pub use connection_limiter::PerAddress;
 use guard::authenticate;
 use operation::Operation;
-pub use serve::{Connections, serve};
+pub use serve::{Connections, MAX_HEAD, serve};
 pub use tls::{Tls, TlsError};
 
 /// The services that the routes use.
@@ -97,6 +99,9 @@ pub struct Limits {
     /// Maximum time from a request's head to its answer, including any wait for a store.
     pub request_timeout: Duration,
 }
+
+/// How long a caller should wait after too much was requested at once.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 const REQUEST_ID: &str = "x-request-id";
 

@@ -1,41 +1,60 @@
 //! Accepts connections within limits, applies timeouts, and drains them at shutdown.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
-use axum::Router;
-use hyper::{Request, body::Incoming, server::conn::http1};
+use axum::{Router, body::Body, response::Response};
+use bytes::Bytes;
+use hyper::{
+    Request,
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use tower::util::MapRequest;
+use tower::util::{MapRequest, MapResponse};
 
 use super::{
     address::Peer,
     connection_limiter::{ConnectionLimiter, PerAddress},
+    head_errors::HeadErrors,
+    places::{Place, Places},
     tls::Tls,
     write_timeout::WriteTimeout,
 };
 
-/// Maximum bytes of a request's head, which needs no credentials; the longest query is far shorter.
-const MAX_HEAD: usize = 128 << 10;
+/// Maximum bytes of a request's head, which needs no credentials; the longest query is shorter. A longer one may be read if it
+/// arrives at once, but a connection buffers no more than this for longer.
+pub const MAX_HEAD: usize = 64 << 10;
+
+/// After an answer that did not wait for the body, what is still being sent is discarded up to this size, because many
+/// clients only then read the answer.
+const LINGER_BYTES: usize = 64 << 20;
+/// How long that takes at most, and how long the client may send nothing.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+
+/// How long a client may take to read the rest of an answer after its connection has to make room for another.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
-    /// The maximum of open connections; further ones wait to be accepted.
+    /// The maximum of open connections. Beyond it, a connection without a request of a known caller is closed for the next.
     pub max: usize,
-    /// How long a client may take to send the head of a request, and be idle between two requests.
+    /// How long a client may take for the TLS handshake, and to send the head of its first request.
+    pub first_head_timeout: Duration,
+    /// How long a client may take to send the head of a further request, and be idle between two requests.
     pub header_timeout: Duration,
-    /// How long a client may read nothing of a waiting answer.
+    /// How long a client may take to read 64 KiB of a waiting answer.
     pub write_timeout: Duration,
     /// How long running requests may take after the shutdown.
     pub drain: Duration,
@@ -52,22 +71,26 @@ pub async fn serve(
 ) {
     let stop = CancellationToken::new();
     let per_client = ConnectionLimiter::new(per_address);
-    let places = Arc::new(Semaphore::new(limits.max.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Places::new(limits.max);
     let mut open = JoinSet::new();
+    let mut waiting = None;
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
             Some(_) = open.join_next(), if !open.is_empty() => {}
-            accepted = accept(&listener, &places) => {
-                let Some((stream, peer, place)) = accepted else { continue };
-                let Some(permit) = per_client.admit(peer) else { continue };
-                let connection = connection(stream, tls.clone(), peer, router.clone(), stop.clone(), limits);
+            free = places.free(), if waiting.is_some() => {
+                let (Some(free), Some((stream, peer, permit))) = (free, waiting.take()) else { continue };
+                let place = places.take(free, per_client.client(peer));
+                let connection = connection(stream, tls.clone(), peer, router.clone(), stop.clone(), limits, place);
                 open.spawn(async move {
                     connection.await;
-                    drop((place, permit));
+                    drop(permit);
                 });
+            }
+            accepted = accept(&listener), if waiting.is_none() => {
+                waiting = accepted.and_then(|(stream, peer)| Some((stream, peer, per_client.admit(peer)?)));
             }
         }
     }
@@ -76,11 +99,10 @@ pub async fn serve(
     drain(open, limits.drain).await;
 }
 
-/// Accepts the next connection once there is a place for it; `None` if that failed.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+/// Accepts the next connection; `None` if that failed.
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, IpAddr)> {
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer.ip(), place)),
+        Ok((stream, peer)) => Some((stream, peer.ip())),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             // Usually a lack of file descriptors, which ends when other connections close.
@@ -97,51 +119,146 @@ async fn connection(
     router: Router,
     stop: CancellationToken,
     limits: Connections,
+    place: Arc<Place>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set; answers may be delayed");
     }
-    let stream = WriteTimeout::new(stream, limits.write_timeout);
+    let mut stream = WriteTimeout::new(stream, limits.write_timeout);
     let Some(tls) = tls else {
-        return requests(stream, peer, router, stop, limits).await;
+        if requests(&mut stream, peer, router, &stop, limits, &place).await {
+            linger(&mut stream, &stop, &place).await;
+        }
+        return;
     };
     // The handshake precedes the request's head and has the same timeout.
-    let accepted = stop.run_until_cancelled(timeout(limits.header_timeout, tls.acceptor().accept(stream))).await;
+    let accepted = tokio::select! {
+        accepted = timeout(limits.first_head_timeout, tls.acceptor().accept(stream)) => Some(accepted),
+        () = stop.cancelled() => None,
+        () = place.is_cut() => None,
+    };
     match accepted {
-        Some(Ok(Ok(stream))) => requests(stream, peer, router, stop, limits).await,
+        Some(Ok(Ok(mut stream))) => {
+            if requests(&mut stream, peer, router, &stop, limits, &place).await {
+                linger(stream.get_mut().0, &stop, &place).await;
+            }
+        }
         Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
         Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
         None => {}
     }
 }
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection. Returns whether the client may still be sending.
 async fn requests(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin + Send),
     peer: IpAddr,
     router: Router,
-    stop: CancellationToken,
+    stop: &CancellationToken,
     limits: Connections,
-) {
+    place: &Arc<Place>,
+) -> bool {
+    let begun = Arc::clone(place);
     let router = MapRequest::new(router, move |mut request: Request<Incoming>| {
+        begun.begin();
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Arc::clone(&begun));
         request
+    });
+    let answered = Arc::clone(place);
+    let router = MapResponse::new(router, move |response: Response| {
+        response.map(|body| AnswerBody { body, place: Arc::clone(&answered) })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(HeadErrors::new(stream)), TowerToHyperService::new(router));
     tokio::pin!(connection);
+    let first_head = async {
+        sleep(limits.first_head_timeout).await;
+        if place.has_begun() {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = first_head => {
+            tracing::debug!("a client took too long to send a head");
+            return false;
+        }
+        () = place.is_cut() => {
+            // An answer that was given may still be in a buffer.
+            if place.has_begun() {
+                connection.as_mut().graceful_shutdown();
+                let _ = timeout(CUT_TIMEOUT, connection).await;
+            }
+            return false;
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
+    match ended {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(%error, "a connection broke");
+            error.is_parse()
+        }
+    }
+}
+
+/// Discards what the client is still sending: to close the connection meanwhile would destroy the answer.
+async fn linger(stream: &mut (impl AsyncRead + Unpin), stop: &CancellationToken, place: &Place) {
+    let end = Instant::now() + LINGER;
+    let mut discarded = 0;
+    let mut buffer = vec![0; 16 << 10];
+    let discard = async {
+        while discarded < LINGER_BYTES {
+            let silence = Instant::now() + LINGER_SILENCE;
+            match timeout_at(silence.min(end), stream.read(&mut buffer)).await {
+                Ok(Ok(read)) if read > 0 => discarded += read,
+                Ok(Ok(_) | Err(_)) | Err(_) => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = discard => {}
+        () = stop.cancelled() => {}
+        () = place.is_cut() => {}
+    }
+}
+
+/// The body of an answer; the connection rests when the body is dropped.
+struct AnswerBody {
+    body: Body,
+    place: Arc<Place>,
+}
+
+impl hyper::body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        self.place.rest();
     }
 }
 

@@ -12,28 +12,54 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Fails a write if the peer reads nothing for `limit`, so that a client that does not read cannot keep an answer in memory
-/// or occupy a connection.
+/// Bytes that the peer has to take within the limit while more are waiting.
+const LEAST: usize = 64 << 10;
+
+/// Fails a write if the peer takes less than [`LEAST`] in `limit` while more is waiting, so that a client that does not read,
+/// or hardly, cannot keep an answer in memory or occupy a connection.
 pub(super) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
-    /// Set while a write is pending.
+    /// Set from when a write had to wait until [`LEAST`], or everything, was taken.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Bytes that were taken since.
+    taken: usize,
 }
 
 impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, deadline: None }
+        Self { stream, limit, deadline: None, taken: 0 }
     }
 
-    fn bound<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if write.is_ready() {
-            self.deadline = None;
-            return write;
+    /// Accounts for a write, or fails if it has waited for too long.
+    fn bound(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match write {
+            Poll::Ready(Ok(taken)) => {
+                self.taken += taken;
+                if self.taken >= LEAST {
+                    self.restart();
+                }
+                write
+            }
+            Poll::Ready(Err(_)) => write,
+            Poll::Pending => self.poll_deadline(cx).map(Err),
         }
+    }
+
+    fn restart(&mut self) {
+        (self.deadline, self.taken) = (None, 0);
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let limit = self.limit;
+        if self.deadline.is_none() {
+            self.taken = 0;
+        }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
-        deadline.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+        deadline
+            .as_mut()
+            .poll(cx)
+            .map(|()| io::Error::new(io::ErrorKind::TimedOut, "the client does not read fast enough"))
     }
 }
 
@@ -63,8 +89,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bound(cx, flush)
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                self.restart();
+                Poll::Ready(flushed)
+            }
+            Poll::Pending => self.poll_deadline(cx).map(Err),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -88,14 +119,50 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_reads_a_little_in_time_gets_everything() {
+    /// The peer reads this many bytes shortly before each limit.
+    async fn write_to_reader_of(bytes: usize) -> io::Result<()> {
         let (ours, mut theirs) = duplex(16);
-        let written = tokio::spawn(async move { WriteTimeout::new(ours, LIMIT).write_all(&[0; 100]).await });
+        let written = tokio::spawn(async move { WriteTimeout::new(ours, LIMIT).write_all(&[0; 3 * LEAST]).await });
+        let read = async {
+            loop {
+                sleep(LIMIT - Duration::from_secs(1)).await;
+                if theirs.read_exact(&mut vec![0; bytes]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::join!(written, read).0.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_enough_in_time_gets_everything() {
+        write_to_reader_of(LEAST).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_less_times_out() {
+        assert_eq!(write_to_reader_of(LEAST / 4).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_writes_that_are_taken_at_once_never_time_out() {
+        let (ours, mut theirs) = duplex(16);
+        let mut ours = WriteTimeout::new(ours, LIMIT);
         for _ in 0..10 {
-            sleep(LIMIT - Duration::from_secs(1)).await;
-            theirs.read_exact(&mut [0; 10]).await.unwrap();
+            let read = async {
+                sleep(Duration::from_secs(1)).await;
+                theirs.read_exact(&mut [0; 20]).await
+            };
+            let (written, read) = tokio::join!(
+                async {
+                    ours.write_all(&[0; 20]).await?;
+                    ours.flush().await
+                },
+                read
+            );
+            written.unwrap();
+            read.unwrap();
+            sleep(LIMIT).await;
         }
-        written.await.unwrap().unwrap();
     }
 }

@@ -59,7 +59,8 @@ impl Server {
             let _ = stopped.await;
             stopping.cancel();
         };
-        let limits = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain };
+        let limits =
+            Connections { max: 10, first_head_timeout: LONG, header_timeout: LONG, write_timeout: LONG, drain };
         tokio::spawn(serve(listener, None, log.router.clone(), shutdown, limits, PerAddress::unbounded()));
         Self { address, stop }
     }

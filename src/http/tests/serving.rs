@@ -2,21 +2,23 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{Extension, Router, routing::get};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, oneshot},
     task::JoinHandle,
     time::timeout,
 };
 
-use crate::http::{Connections, PerAddress, serve};
+use super::Log;
+use crate::http::{Connections, PerAddress, places::Place, serve};
 
 const LONG: Duration = Duration::from_secs(60);
-const LIMITS: Connections = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain: LONG };
+const LIMITS: Connections =
+    Connections { max: 10, first_head_timeout: LONG, header_timeout: LONG, write_timeout: LONG, drain: LONG };
 
-/// A server with a slow route, which notifies `entered` and then waits for `released`.
+/// A server with a slow route for a known caller, which notifies `entered` and then waits for `released`.
 struct Server {
     address: SocketAddr,
     entered: Arc<Notify>,
@@ -35,7 +37,8 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (entered, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (enter, release) = (Arc::clone(&entered), Arc::clone(&released));
-        let slow = async move || {
+        let slow = async move |Extension(place): Extension<Arc<Place>>| {
+            assert!(place.admit("caller".to_owned()));
             enter.notify_one();
             release.notified().await;
             "slow"
@@ -55,6 +58,55 @@ impl Server {
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+}
+
+/// Connects from 127.0.0.`last`.
+async fn connect_from(last: u8, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// Opens this many connections from each of these addresses, and sends half a head on each.
+async fn half_open(address: SocketAddr, clients: std::ops::Range<u8>, each: usize) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    for last in clients {
+        for _ in 0..each {
+            let mut connection = connect_from(last, address).await;
+            // The connection may be closed already.
+            let _ = connection.write_all(b"GET / HTTP/1.1\r\nho").await;
+            open.push(connection);
+        }
+    }
+    open
+}
+
+/// Serves a whole log on a port of its own.
+async fn serve_log(log: &Log, limits: Connections) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, None, log.router.clone(), std::future::pending(), limits, PerAddress::unbounded()));
+    address
+}
+
+/// Sends this request completely, and only then reads its answer.
+async fn answer_to(connection: &mut TcpStream, request: &[u8]) -> String {
+    connection.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let mut length = None;
+    while length.is_none_or(|length| answer.len() < length) {
+        assert_ne!(
+            timeout(LONG, connection.read_buf(&mut answer)).await.unwrap().unwrap(),
+            0,
+            "the answer is not complete"
+        );
+        let text = String::from_utf8_lossy(&answer);
+        length = text.split_once("\r\n\r\n").map(|(head, _)| {
+            let declared = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            head.len() + 4 + declared.parse::<usize>().unwrap()
+        });
+    }
+    String::from_utf8(answer).unwrap()
 }
 
 async fn ask(connection: &mut TcpStream, path: &str) {
@@ -205,7 +257,7 @@ async fn connections_of_a_trusted_proxy_are_not_limited() {
 #[tokio::test]
 async fn the_size_of_a_head_is_limited() {
     let server = Server::start(LIMITS).await;
-    for (length, is_answered) in [(100_000, true), (200_000, false)] {
+    for (length, is_answered) in [(60_000, true), (200_000, false)] {
         let mut connection = server.connect().await;
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: {}\r\n\r\n", "x".repeat(length));
         // The connection may be closed before everything is sent and before the error is read.
@@ -213,5 +265,78 @@ async fn the_size_of_a_head_is_limited() {
         let mut read = Vec::new();
         let _ = timeout(LONG, connection.read_to_end(&mut read)).await.unwrap();
         assert_eq!(read.starts_with(b"HTTP/1.1 200"), is_answered, "{}", String::from_utf8_lossy(&read));
+    }
+}
+
+#[tokio::test]
+async fn clients_that_never_complete_a_head_do_not_keep_others_out() {
+    let server = Server::start(Connections { max: 20, ..LIMITS }).await;
+    let mut busy = server.connect().await;
+    ask(&mut busy, "/slow").await;
+    server.entered.notified().await;
+    for (clients, each) in [(2..7, 50), (2..52, 2)] {
+        let half_open = half_open(server.address, clients, each).await;
+        let mut other = server.connect().await;
+        for _ in 0..3 {
+            ask(&mut other, "/").await;
+            timeout(LONG, expect(&mut other, "quick")).await.unwrap();
+        }
+        drop(half_open);
+    }
+    server.released.notify_one();
+    expect(&mut busy, "slow").await;
+}
+
+#[tokio::test]
+async fn the_first_head_has_to_come_sooner_than_the_next() {
+    let limits = Connections { first_head_timeout: Duration::from_millis(300), ..LIMITS };
+    let server = Server::start(limits).await;
+    let mut idle = server.connect().await;
+    ask(&mut idle, "/").await;
+    expect(&mut idle, "quick").await;
+    let mut silent = server.connect().await;
+    closed(&mut silent).await;
+    ask(&mut idle, "/").await;
+    expect(&mut idle, "quick").await;
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_reaches_a_client_that_first_sends_all_of_it() {
+    let log = Log::new();
+    let address = serve_log(&log, LIMITS).await;
+    let key = &log.key;
+    let body = vec![b' '; 8 << 20];
+    for (path, headers, status) in [
+        ("/api/event_log/events", String::new(), "401"),
+        ("/nothing", format!("authorization: ApiKey {key}\r\n"), "404"),
+        ("/api/event_log/events", format!("authorization: ApiKey {key}\r\n"), "413"),
+        ("/api/event_log/events", format!("authorization: ApiKey {key}\r\ncontent-type: text/html\r\n"), "415"),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let answer = answer_to(&mut connection, &[head.as_bytes(), &body].concat()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "expected {status}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_head_that_cannot_be_read_is_an_error_like_all_others() {
+    let log = Log::new();
+    let address = serve_log(&log, LIMITS).await;
+    let long = "x".repeat(200_000);
+    for (request, status, code) in [
+        ("GET /\"a\"<b> HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), 400, "invalid_request"),
+        ("nonsense\r\n\r\n".to_owned(), 400, "invalid_request"),
+        (format!("GET /?filter={long} HTTP/1.1\r\nhost: x\r\n\r\n"), 431, "head_too_large"),
+        (format!("GET / HTTP/1.1\r\nx-long: {long}\r\n\r\n"), 431, "head_too_large"),
+    ] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let answer = answer_to(&mut connection, request.as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(head.contains(&format!("annals-error: {code}\r\n")) && head.contains("x-request-id: "), "{answer}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["statusCode"], status);
+        assert!(body["error"].is_string() && body["message"].is_string());
     }
 }

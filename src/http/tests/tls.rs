@@ -9,7 +9,8 @@ use tokio::{net::TcpListener, time::timeout};
 use crate::http::{Connections, PerAddress, Tls, serve};
 
 const LONG: Duration = Duration::from_secs(60);
-const LIMITS: Connections = Connections { max: 10, header_timeout: LONG, write_timeout: LONG, drain: LONG };
+const LIMITS: Connections =
+    Connections { max: 10, first_head_timeout: LONG, header_timeout: LONG, write_timeout: LONG, drain: LONG };
 
 /// Writes a new pair; returns the certificate.
 fn write_pair(folder: &Path) -> String {
