@@ -27,6 +27,7 @@ use crate::{
     intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
     integrity::ChainError,
     journal,
+    memory_budget::Memory,
     metrics::Metrics,
     policy,
     read::{self, Reader},
@@ -48,6 +49,9 @@ const FILES_FOR_CONNECTION: u64 = 2;
 /// Maximum time for a client to send its first head, to be idle before the next, and to read a part of its answer.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Maximum number of concurrent queries of one caller to a store on a server of its own.
+const QUERIES_PER_CALLER: u32 = 4;
 
 const STARTING: &str = "starting";
 const STOPPING: &str = "stopping";
@@ -110,8 +114,9 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     if service.is_first_start {
         tracing::info!("try it: {}", first_commands(&config.data_dir, &here));
     }
+    let memory = Arc::new(Memory::of(server.memory_limit.as_usize(), server.max_batch_bytes.as_usize()));
     let connections = http::Connections {
-        max: most_connections(files),
+        max: most_connections(files).min(memory.connections / http::MAX_HEAD),
         first_head_timeout: FIRST_HEAD_TIMEOUT,
         header_timeout: CLIENT_TIMEOUT,
         write_timeout: CLIENT_TIMEOUT,
@@ -123,7 +128,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         refused: service.metrics.http.refused_connections.clone(),
     };
     let stopping = CancellationToken::new();
-    let router = http::router(service.services(&config, stopping.clone()));
+    let router = http::router(service.services(&config, memory, stopping.clone()));
     if let Some(tls) = tls.clone() {
         let shutdown = service.shutdown.clone();
         tokio::spawn(async move { shutdown.run_until_cancelled(tls.watch(CERTIFICATE_INTERVAL)).await });
@@ -165,6 +170,14 @@ fn raise_file_limit() -> Option<u64> {
 fn most_connections(files: Option<u64>) -> usize {
     let most = files.and_then(|files| usize::try_from(files / FILES_FOR_CONNECTION).ok());
     most.unwrap_or(usize::MAX).min(MAX_CONNECTIONS)
+}
+
+/// Half of the queries that the queried store runs at once, so that no caller occupies it alone.
+fn queries_per_caller(config: &Config) -> u32 {
+    match config.stores.get(&config.query.store) {
+        Some(config::Store::Sqlite(sqlite)) => sqlite.concurrent_queries.get().div_ceil(2),
+        Some(config::Store::Elasticsearch(_) | config::Store::Postgres(_)) | None => QUERIES_PER_CALLER,
+    }
 }
 
 /// Prepares the data folder and every store, and reports the progress of each.
@@ -265,13 +278,12 @@ impl Service {
         })
     }
 
-    fn services(&self, config: &Config, stopping: CancellationToken) -> http::Services {
+    fn services(&self, config: &Config, memory: Arc<Memory>, stopping: CancellationToken) -> http::Services {
         let server = &config.server;
         http::Services {
             ingest: Arc::clone(&self.ingest),
             writer: self.writer.clone(),
             stores: self.shippers.iter().map(|running| (running.name.clone(), running.shipper.clone())).collect(),
-            reader: self.reader(config),
             access: Arc::clone(&self.access),
             audit: self.audit.clone(),
             proxies: http::Proxies {
@@ -285,21 +297,23 @@ impl Service {
             clock: Arc::clone(&self.clock),
             limits: http::Limits {
                 max_batch_bytes: server.max_batch_bytes.as_usize(),
-                max_concurrent_bytes: server.max_concurrent_bytes.as_usize(),
+                body_pace: http::BodyPace::DEFAULT,
                 request_timeout: server.request_timeout,
             },
+            memory: Arc::clone(&memory),
+            reader: self.reader(config, memory),
             stopping,
         }
     }
 
-    fn reader(&self, config: &Config) -> Arc<Reader> {
+    fn reader(&self, config: &Config, memory: Arc<Memory>) -> Arc<Reader> {
         let server = &config.server;
         let queried = self.shippers.iter().find(|running| running.name == config.query.store);
         let Some(queried) = queried.or(self.shippers.first()) else {
             unreachable!("a configuration has at least one store")
         };
         let limits = read::Limits {
-            page_bytes: server.max_answer_bytes.as_usize(),
+            queries_per_caller: queries_per_caller(config),
             exports_per_caller: server.exports_per_caller,
             tails_per_caller: server.tails_per_caller,
             step_timeout: server.request_timeout,
@@ -310,6 +324,7 @@ impl Service {
             Arc::clone(&self.access),
             self.audit.clone(),
             Arc::clone(&self.clock),
+            memory,
             limits,
         ))
     }

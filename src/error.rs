@@ -119,7 +119,7 @@ impl ErrorCode {
             Self::TooLarge => (
                 "too_large",
                 413,
-                "The body is larger, or has more events, than is accepted, or could never fit in the journal.",
+                "The body, or what would be made from it, is larger, or has more events, than is accepted, or could never fit in the journal.",
                 "Send less at once, or raise `server.max_batch_bytes`, `server.max_batch_events` or `journal.max_bytes`.",
             ),
             Self::UnsupportedMediaType => (
@@ -334,7 +334,7 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         let code = match &error {
             BodyError::Empty | BodyError::NotJson { .. } => ErrorCode::InvalidRequest,
-            BodyError::TooMany { .. } => ErrorCode::TooLarge,
+            BodyError::TooMany { .. } | BodyError::TooMuch { .. } => ErrorCode::TooLarge,
         };
         Self::new(code, error.to_string())
     }

@@ -58,10 +58,25 @@ impl Ingest {
         self.intake.registry()
     }
 
-    /// Validates a caller's events: one event, a JSON array of events, or NDJSON. It takes a while if the body is large.
-    pub fn check(&self, scope: &WriteScope, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
-        self.metrics.bytes.inc_by(body.len() as u64);
-        self.intake.accept(scope, space, body)
+    /// Returns how many bytes [`Self::check`] will probably make from a body.
+    pub fn likely_bytes(&self, body: &[u8]) -> usize {
+        self.intake.likely_bytes(body)
+    }
+
+    /// Validates a caller's events: one event, a JSON array of events, or NDJSON. It takes a while if the body, or what is made
+    /// from it, is large. Fails if that is more than `most` bytes.
+    pub fn check(
+        &self,
+        scope: &WriteScope,
+        space: Option<&Space>,
+        body: &[u8],
+        most: usize,
+    ) -> Result<Accepted, BodyError> {
+        let checked = self.intake.accept_within(scope, space, body, most);
+        if !matches!(checked, Err(BodyError::TooMuch { .. })) {
+            self.metrics.bytes.inc_by(body.len() as u64);
+        }
+        checked
     }
 
     /// Makes valid events durable. Completes even if the caller goes away.
@@ -85,7 +100,11 @@ impl Ingest {
         }
     }
 
-    async fn submit(&self, Accepted { items, contents }: Accepted, origin: Origin) -> Result<Logged, SubmitError> {
+    async fn submit(
+        &self,
+        Accepted { items, contents, .. }: Accepted,
+        origin: Origin,
+    ) -> Result<Logged, SubmitError> {
         let outcome = match &self.writer {
             None => Outcome::NotKept,
             Some(_) if contents.is_empty() => Outcome::Sealed(None),

@@ -3,7 +3,12 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
 };
 
 /// Counts permits by key; a key without permits takes no memory.
@@ -48,5 +53,152 @@ impl<K: Eq + Hash> Drop for KeyedPermit<K> {
                 counts.remove(&self.key);
             }
         }
+    }
+}
+
+/// A number of permits of which each key has at most a share. Whoever waits for the share of a key waits only behind others of
+/// that key.
+pub(crate) struct SharedPermits {
+    all: Arc<Semaphore>,
+    share: u32,
+    of_keys: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// Permits that are returned when dropped.
+#[derive(Debug)]
+pub(crate) struct HeldPermits {
+    of_all: OwnedSemaphorePermit,
+    of_key: OwnedSemaphorePermit,
+}
+
+/// The permits were not free in time, or are more than the share of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotFree;
+
+impl SharedPermits {
+    /// `share` is raised to 1 and lowered to `all`.
+    pub(crate) fn new(all: u32, share: u32) -> Self {
+        let all = all.max(1);
+        Self { all: Arc::new(Semaphore::new(all as usize)), share: share.clamp(1, all), of_keys: Mutex::default() }
+    }
+
+    pub(crate) fn share(&self) -> u32 {
+        self.share
+    }
+
+    /// Waits until the permits are free; requests are served in order.
+    pub(crate) async fn acquire(&self, key: &str, count: u32, deadline: Instant) -> Result<HeldPermits, NotFree> {
+        if count > self.share {
+            return Err(NotFree);
+        }
+        acquire(self.of_key(key), Arc::clone(&self.all), count, deadline).await
+    }
+
+    fn of_key(&self, key: &str) -> Arc<Semaphore> {
+        let mut of_keys = self.of_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = of_keys.get(key).and_then(Weak::upgrade) {
+            return found;
+        }
+        of_keys.retain(|_, of_key| of_key.strong_count() > 0);
+        let new = Arc::new(Semaphore::new(self.share as usize));
+        of_keys.insert(key.to_owned(), Arc::downgrade(&new));
+        new
+    }
+
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.all.available_permits()
+    }
+}
+
+impl HeldPermits {
+    pub(crate) fn count(&self) -> usize {
+        self.of_all.num_permits()
+    }
+
+    /// Acquires this many in addition.
+    pub(crate) async fn grow(&mut self, more: u32, deadline: Instant) -> Result<(), NotFree> {
+        let (of_key, of_all) = (Arc::clone(self.of_key.semaphore()), Arc::clone(self.of_all.semaphore()));
+        let more = acquire(of_key, of_all, more, deadline).await?;
+        self.of_key.merge(more.of_key);
+        self.of_all.merge(more.of_all);
+        Ok(())
+    }
+
+    /// Returns all but this many.
+    pub(crate) fn shrink_to(&mut self, count: usize) {
+        let excess = self.count().saturating_sub(count);
+        drop((self.of_all.split(excess), self.of_key.split(excess)));
+    }
+}
+
+async fn acquire(
+    of_key: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+    count: u32,
+    deadline: Instant,
+) -> Result<HeldPermits, NotFree> {
+    let acquired = async {
+        let of_key = of_key.acquire_many_owned(count).await?;
+        Ok::<_, AcquireError>(HeldPermits { of_all: all.acquire_many_owned(count).await?, of_key })
+    };
+    match timeout_at(deadline, acquired).await {
+        Ok(Ok(held)) => Ok(held),
+        Ok(Err(_)) | Err(_) => Err(NotFree),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn a_key_that_has_its_share_waits_behind_its_own_and_others_overtake() {
+        let permits = SharedPermits::new(8, 3);
+        let held = permits.acquire("a", 3, later()).await.unwrap();
+        let mut waiting = [2, 1].map(|count| Box::pin(permits.acquire("a", count, later())));
+        assert!(waiting.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
+        drop(permits.acquire("b", 3, later()).now_or_never().unwrap().unwrap());
+        assert_eq!(permits.acquire("b", 4, later()).await.unwrap_err(), NotFree, "more than a share is never free");
+        drop(held);
+        let served = waiting.map(|waiting| waiting.now_or_never().unwrap().unwrap());
+        assert_eq!(permits.free(), 5);
+        drop(served);
+        assert_eq!(permits.free(), 8);
+    }
+
+    #[tokio::test]
+    async fn held_permits_grow_within_the_share_and_shrink() {
+        let permits = SharedPermits::new(4, 3);
+        let mut held = permits.acquire("a", 1, later()).await.unwrap();
+        held.grow(2, later()).await.unwrap();
+        assert_eq!(held.grow(1, Instant::now()).await, Err(NotFree));
+        let other = permits.acquire("b", 1, later()).await.unwrap();
+        held.shrink_to(1);
+        assert_eq!((held.count(), permits.free()), (1, 2));
+        let more = permits.acquire("b", 2, later()).await.unwrap();
+        assert_eq!(held.grow(1, Instant::now()).await, Err(NotFree), "all are held");
+        drop((other, more, held));
+        assert_eq!(permits.free(), 4);
+    }
+
+    #[tokio::test]
+    async fn who_gave_up_leaves_nothing_behind() {
+        let permits = SharedPermits::new(2, 2);
+        let held = permits.acquire("a", 2, later()).await.unwrap();
+        assert!(permits.acquire("b", 1, Instant::now()).await.is_err());
+        drop(held);
+        assert_eq!(permits.free(), 2);
+        drop(permits.acquire("c", 1, later()).await.unwrap());
+        assert_eq!(permits.of_keys.lock().unwrap().len(), 1);
     }
 }

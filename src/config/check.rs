@@ -14,7 +14,7 @@ use super::{
     paths::KeyPath,
     settings::{DefaultValue, SETTINGS, Setting, StoreKind},
 };
-use crate::{error::with_reasons, identity, reserved::looks_like_reserved, units::ByteSize};
+use crate::{error::with_reasons, identity, memory_budget, reserved::looks_like_reserved, units::ByteSize};
 
 pub(super) fn resolve(layers: Layers) -> Result<(Config, Effective), Invalid> {
     Resolver::new(layers).into_config()
@@ -227,11 +227,14 @@ fn cross_checks(config: &Config) -> Vec<Problem> {
         ("server.max_event_bytes", server.max_event_bytes),
         ("server.max_batch_bytes", server.max_batch_bytes),
     );
-    check_at_most(
-        &mut found,
-        ("server.max_batch_bytes", server.max_batch_bytes),
-        ("server.max_concurrent_bytes", server.max_concurrent_bytes),
-    );
+    let least = memory_budget::minimum(server.max_batch_bytes.as_usize());
+    if server.memory_limit.as_usize() < least {
+        let mib = least.div_ceil(1 << 20);
+        found.push(format!(
+            "server.memory_limit ({}) is less than {mib}mb, which requests of server.max_batch_bytes ({}) need",
+            server.memory_limit, server.max_batch_bytes
+        ));
+    }
     if config.journal.segment_bytes.as_u64() > config.journal.max_bytes.as_u64() / 2 {
         found.push(format!(
             "journal.segment_bytes ({}) is more than half of journal.max_bytes ({})",

@@ -51,7 +51,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Server {
     pub listen: SocketAddr,
-    /// At most `max_concurrent_bytes`.
+    /// `memory_limit` suffices for it.
     pub max_batch_bytes: ByteSize,
     pub max_batch_events: usize,
     /// At most `max_batch_bytes`.
@@ -62,8 +62,7 @@ pub struct Server {
     pub request_timeout: Duration,
     #[serde(deserialize_with = "deserialize_duration")]
     pub shutdown_timeout: Duration,
-    pub max_concurrent_bytes: ByteSize,
-    pub max_answer_bytes: ByteSize,
+    pub memory_limit: ByteSize,
     pub connections_per_address: usize,
     pub exports_per_caller: usize,
     pub tails_per_caller: usize,

@@ -160,18 +160,12 @@ pub const SETTINGS: &[Setting] = &[
         "How long the shutdown waits for open requests and for shipping; events that are left stay in the journal.",
     ),
     setting(
-        "server.max_concurrent_bytes",
+        "server.memory_limit",
         SettingKind::Size,
-        Fixed("64mb"),
-        "The maximum size of all bodies of events that are processed at once; further requests wait, and are answered with 503 \
-         when their time is over. Other bodies may take a quarter of it, but at least 8mb, in addition.",
-    ),
-    setting(
-        "server.max_answer_bytes",
-        SettingKind::Size,
-        Fixed("256mb"),
-        "The maximum size of all pages of events at once, from the store to the client. Further queries wait, and are answered \
-         with 503 when their time is over. The effective minimum is 128mb, which the largest page takes.",
+        Fixed("512mb"),
+        "The maximum size of everything together that callers send, request and are sent; the program itself and its stores take \
+         some more. One caller may use a share of it; requests beyond that wait, and are answered with 503 when their time is over \
+         (see [operations.md](operations.md#memory)). At least 391mb, and 32 times `server.max_batch_bytes`.",
     ),
     setting(
         "server.connections_per_address",

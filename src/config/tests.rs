@@ -248,14 +248,14 @@ fn impossible_stores_are_refused() {
 fn contradictory_values_are_refused() {
     let layers = layers()
         .set("server.max_event_bytes", "32mb")
-        .set("server.max_concurrent_bytes", "1mb")
+        .set("server.memory_limit", "1mb")
         .set("journal.segment_bytes", "3gb")
         .set("query.store", "main")
         .set("stores.a.kind", "sqlite")
         .set("stores.b.kind", "sqlite");
     let problems = [
         "server.max_event_bytes (32mb) is more than server.max_batch_bytes (16mb)",
-        "server.max_batch_bytes (16mb) is more than server.max_concurrent_bytes (1mb)",
+        "server.memory_limit (1mb) is less than 512mb, which requests of server.max_batch_bytes (16mb) need",
         "journal.segment_bytes (3gb) is more than half of journal.max_bytes (4gb)",
         "query.store: no store is named \"main\"; expected one of a, b",
         "stores.a and stores.b share the file annals-data/events.db",
@@ -385,7 +385,7 @@ fn another_value(key: &Setting) -> String {
         SettingKind::Integer { min, .. } => (min + 5).to_string(),
         SettingKind::Boolean => (key.default != DefaultValue::Fixed("true")).to_string(),
         SettingKind::Duration => "77s".to_owned(),
-        SettingKind::Size if key.path == "server.max_concurrent_bytes" => "100mb".to_owned(),
+        SettingKind::Size if key.path == "server.memory_limit" => "700mb".to_owned(),
         SettingKind::Size => "3mb".to_owned(),
         SettingKind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),
         SettingKind::Choice(_) if key.path == "access.authority" => "roles".to_owned(),

@@ -39,6 +39,7 @@ pub(super) async fn authenticate(
         Ok(caller) => {
             if let Some(place) = parts.extensions.get::<Arc<Place>>()
                 && !place.admit(caller.principal.to_string())
+                && !is_open
             {
                 let message = "too many requests of this caller are running; try again later";
                 return Failure::new(ErrorCode::Busy, message).retry_after(RETRY_AFTER).into_response();

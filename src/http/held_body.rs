@@ -1,6 +1,7 @@
-//! A body that keeps the reservation for its bytes until all of them have been handed to the connection.
+//! A body that keeps the reservation for its bytes until all of them were written to the connection, or it is closed.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -16,32 +17,42 @@ const CHUNK: usize = 64 << 10;
 
 pub(super) fn body(bytes: Vec<u8>, mut memory: Reservation) -> Body {
     memory.shrink_to(bytes.len());
-    Body::new(HeldBody(Some((bytes.into(), memory))))
+    // A chunk that waits in a buffer of the connection keeps all bytes alive, and the reservation with them.
+    Body::new(HeldBody(Bytes::from_owner(Held { bytes, _memory: memory })))
 }
 
-struct HeldBody(Option<(Bytes, Reservation)>);
+struct HeldBody(Bytes);
 
 impl hyper::body::Body for HeldBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
 
-    /// Copies each chunk, because a slice would keep the whole buffer alive.
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some((bytes, _)) = &mut self.0 else { return Poll::Ready(None) };
-        let chunk = bytes.split_to(CHUNK.min(bytes.len()));
-        let frame = Frame::data(Bytes::copy_from_slice(&chunk));
-        if bytes.is_empty() {
-            self.0 = None;
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let length = CHUNK.min(self.0.len());
+        let chunk = self.0.split_to(length);
+        if self.0.is_empty() {
+            self.0 = Bytes::new();
         }
-        Poll::Ready(Some(Ok(frame)))
+        Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        self.0.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64))
+        SizeHint::with_exact(self.0.len() as u64)
+    }
+}
+
+struct Held {
+    bytes: Vec<u8>,
+    _memory: Reservation,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -55,20 +66,25 @@ mod tests {
     use crate::memory_budget::MemoryBudget;
 
     #[tokio::test]
-    async fn an_answer_keeps_its_memory_until_all_of_it_is_sent() {
-        let budget = MemoryBudget::of(1 << 20);
+    async fn an_answer_keeps_its_memory_until_the_last_of_it_is_sent() {
+        let budget = MemoryBudget::new(1 << 20, 1 << 20);
         let all = budget.free_units();
         let sent = vec![b'x'; 300_000];
-        let memory = budget.reserve(2 * sent.len(), Instant::now()).await.unwrap();
+        let memory = budget.reserve("a", 2 * sent.len(), Instant::now()).await.unwrap();
         assert_eq!(all - budget.free_units(), (2 * sent.len()).div_ceil(1024));
         let body = body(sent.clone(), memory);
         assert_eq!(hyper::body::Body::size_hint(&body).exact(), Some(sent.len() as u64));
         let mut chunks = body.into_data_stream();
-        let mut received = Vec::new();
-        while received.len() < sent.len() {
+        let (mut received, mut last) = (Vec::new(), Bytes::new());
+        while let Some(chunk) = chunks.next().await {
+            last = chunk.unwrap();
+            received.extend_from_slice(&last);
             assert_eq!(all - budget.free_units(), sent.len().div_ceil(1024));
-            received.extend(chunks.next().await.unwrap().unwrap());
         }
-        assert_eq!((received == sent, budget.free_units()), (true, all));
+        drop(chunks);
+        assert!(received == sent);
+        assert_eq!(all - budget.free_units(), sent.len().div_ceil(1024));
+        drop(last);
+        assert_eq!(budget.free_units(), all);
     }
 }

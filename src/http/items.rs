@@ -39,13 +39,47 @@ impl<'a> From<&'a Outcome> for Submitted<'a> {
     }
 }
 
+/// Bytes of a result without its texts, at most; and of the members around all results.
+const RESULT_BYTES: usize = 256;
+
+/// Returns how many bytes the answer has at most.
+pub(super) fn max_bytes(items: &[Item]) -> usize {
+    let of_first = first_of_all_rejected(items).map_or(0, |first| texts(first));
+    items.iter().map(result_bytes).sum::<usize>() + of_first + RESULT_BYTES
+}
+
+fn result_bytes(item: &Item) -> usize {
+    match item {
+        Item::Accepted { id } => RESULT_BYTES + json_length(id),
+        Item::Filtered => RESULT_BYTES,
+        Item::Rejected(violations) => {
+            let each = violations.iter().map(|violation| RESULT_BYTES + texts(violation)).sum::<usize>();
+            RESULT_BYTES + violations.first().map_or(0, texts) + each
+        }
+    }
+}
+
+fn texts(Violation { path, expected, found }: &Violation) -> usize {
+    [path, expected, found].into_iter().map(|text| json_length(text)).sum()
+}
+
+/// Returns the length of a text in JSON, without quotes.
+fn json_length(text: &str) -> usize {
+    let of_byte = |byte| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(of_byte).sum()
+}
+
 /// Returns the status and the body of the answer.
 pub(super) fn write(
     items: Vec<Item>,
     submitted: Submitted<'_>,
     stored: Option<bool>,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
-    let mut body = Vec::with_capacity(64 + items.len() * 192);
+    let mut body = Vec::with_capacity(max_bytes(&items));
     let status = match first_of_all_rejected(&items) {
         Some(first) => {
             put_json(&mut body, &all_rejected(items.len(), first))?;
@@ -178,7 +212,9 @@ mod tests {
 
     /// Returns the answer after checking it against the documented type.
     fn check(items: Vec<Item>, submitted: Submitted<'_>, stored: Option<bool>) -> (u16, serde_json::Value) {
+        let most = max_bytes(&items);
         let (status, body) = write(items, submitted, stored).unwrap();
+        assert!(body.len() <= most && body.capacity() == most, "{} of at most {most} bytes", body.len());
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let described = match status {
             StatusCode::ACCEPTED => serde_json::to_value(serde_json::from_slice::<EventsAnswer>(&body).unwrap()),

@@ -37,21 +37,25 @@ use std::{
 
 use axum::{
     Router,
+    body::Body,
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, header},
     middleware::{Next, from_fn_with_state, map_request},
     response::{IntoResponse, Response},
 };
-use tokio::{runtime::Handle, sync::Semaphore};
+use bytes::Bytes;
+use tokio::{runtime::Handle, task};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    access::Access,
+    access::{Access, Caller},
     audit::{Audit, Record},
     error::{ErrorCode, Failure},
     ingest::Ingest,
+    limiter::SharedPermits,
+    memory_budget::{MAX_OTHER_BODY, Memory},
     metrics::Metrics,
     read::Reader,
     ship::Shipper,
@@ -60,7 +64,8 @@ use crate::{
 };
 pub use address::{ForwardHeader, Proxies};
 use answer::Code;
-use body::Bodies;
+pub use body::BodyPace;
+use body::{Expected, Reading, Sent, busy};
 pub use connection_limiter::PerAddress;
 use guard::authenticate;
 use operation::Operation;
@@ -80,6 +85,7 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
+    pub memory: Arc<Memory>,
     /// Cancelled when the service begins to stop; ends streamed answers.
     pub stopping: CancellationToken,
 }
@@ -94,8 +100,7 @@ pub fn openapi() -> serde_json::Result<String> {
 pub struct Limits {
     /// Maximum bytes of one body of events, after decompression.
     pub max_batch_bytes: usize,
-    /// Maximum bytes of all bodies that are being received or checked.
-    pub max_concurrent_bytes: usize,
+    pub body_pace: BodyPace,
     /// Maximum time from a request's head to its answer, including any wait for a store.
     pub request_timeout: Duration,
 }
@@ -104,9 +109,6 @@ pub struct Limits {
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 const REQUEST_ID: &str = "x-request-id";
-
-/// Maximum bytes of a body that does not consist of events.
-const MAX_QUERY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The routes whose answers are the same for all callers.
 const CACHEABLE: [&str; 2] = ["/livez", "/openapi.json"];
@@ -131,44 +133,66 @@ pub fn router(services: Services) -> Router {
     Router::new().fallback_service(routed).layer(map_request(paths::resolve))
 }
 
-/// Bodies other than events get a memory budget of their own: that of events divided by this.
-const OTHER_BODIES: usize = 4;
+/// Bytes from which on something is parsed or written on a blocking thread.
+const LARGE: usize = 256 << 10;
 
 /// State that all routes share.
 struct Shared {
     services: Services,
-    /// For events.
-    bodies: Bodies,
-    /// For everything else, so that callers who may only query cannot block events.
-    other_bodies: Bodies,
     /// The API document.
-    description: Result<String, String>,
+    description: Result<Bytes, String>,
     /// The routes that answer without credentials.
     open_paths: Vec<&'static str>,
-    /// One permit for each processor: more threads would only use more memory.
-    checking: Semaphore,
+    /// One permit of each caller for each processor, and as many for all others together.
+    checking: SharedPermits,
 }
 
 impl Shared {
     fn new(services: Services, operations: &[Operation]) -> Self {
-        let Limits { max_batch_bytes, max_concurrent_bytes, .. } = services.limits;
-        let bodies = Bodies::new(max_concurrent_bytes, max_batch_bytes);
-        let other_bodies = Bodies::new(max_concurrent_bytes / OTHER_BODIES, MAX_QUERY_BYTES);
-        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let processors =
+            thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
         let is_open = |operation: &&Operation| operation.is_open();
         Self {
             services,
-            bodies,
-            other_bodies,
-            description: openapi::document(operations).map_err(|error| error.to_string()),
+            description: openapi::document(operations).map(Bytes::from).map_err(|error| error.to_string()),
             open_paths: operations.iter().filter(is_open).map(|operation| operation.path).collect(),
-            checking: Semaphore::new(processors),
+            checking: SharedPermits::new(processors.saturating_mul(2), processors),
         }
     }
 
     /// Records a change before it is made. To be called on a thread that may block.
     fn record_change(&self, record: Record, deadline: tokio::time::Instant) -> Result<(), Failure> {
         Ok(Handle::current().block_on(self.services.audit.record(record, deadline))?)
+    }
+
+    /// Reads the body of an operation other than logging, which has at most `limit` bytes, and no more than
+    /// [`MAX_OTHER_BODY`].
+    async fn other_body(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        body: Body,
+        limit: usize,
+        deadline: tokio::time::Instant,
+    ) -> Result<Sent, Failure> {
+        let budget = &self.services.memory.other_bodies;
+        let caller = caller.principal.to_string();
+        let reading = Reading { budget, caller: &caller, pace: self.services.limits.body_pace, deadline };
+        reading
+            .body(headers, body, Expected { content_types: &["application/json"], limit: limit.min(MAX_OTHER_BODY) })
+            .await
+    }
+
+    /// Runs work that takes long on a blocking thread, once it is the caller's turn.
+    async fn work<T: Send + 'static>(
+        &self,
+        caller: &str,
+        deadline: tokio::time::Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let turn = self.checking.acquire(caller, 1, deadline).await;
+        let _turn = turn.map_err(|not_free| busy(not_free.into()))?;
+        task::spawn_blocking(work).await.map_err(|error| Failure::internal(error.to_string()))
     }
 
     /// Returns the deadline for answering a request that begins now.

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::read::Gone;
 
 /// Maximum number of chunks that wait for a client that is slower than the store.
-const WAITING_CHUNKS: usize = 2;
+const WAITING_CHUNKS: usize = 1;
 
 /// Bytes that are handed to the connection at a time.
 const PIECE: usize = 64 << 10;

@@ -76,6 +76,11 @@ impl Defaults {
     pub(super) fn contains(&self, field: FieldId) -> bool {
         self.get(field).is_some()
     }
+
+    /// Bytes of the values.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 static NO_DEFAULTS: Defaults = Defaults::NONE;

@@ -61,6 +61,19 @@ pub struct Accepted {
     pub items: Vec<Item>,
     /// The contents of the accepted events, in the same order.
     pub contents: Contents,
+    /// Bytes of the items.
+    item_bytes: usize,
+}
+
+impl Accepted {
+    pub fn item_bytes(&self) -> usize {
+        self.item_bytes
+    }
+
+    /// Bytes of items and contents together.
+    pub fn memory(&self) -> usize {
+        self.item_bytes + self.contents.bytes.len()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +99,25 @@ impl Item {
             Self::Accepted { .. } | Self::Filtered => None,
         }
     }
+
+    /// Bytes that the item and its receipt take, at most.
+    fn memory(&self) -> usize {
+        let texts = |violation: &Violation| violation.path.len() + violation.expected.len() + violation.found.len();
+        match self {
+            Self::Accepted { id } => ITEM_BYTES + id.len(),
+            Self::Filtered => ITEM_BYTES,
+            Self::Rejected(violations) => {
+                violations.iter().map(|violation| ITEM_BYTES + texts(violation)).sum::<usize>() + ITEM_BYTES
+            }
+        }
+    }
 }
+
+/// Bytes of an item, its content's digest and its receipt, without texts; and of a violation.
+const ITEM_BYTES: usize = 256;
+
+/// Likely bytes of an event besides its own and its provider's defaults.
+const ADDED_BYTES: usize = 1024;
 
 /// Why a whole body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +133,11 @@ pub enum BodyError {
         /// With the offset.
         reason: String,
     },
+    /// Of what was made from the events.
+    #[error(
+        "the events, with what the log and their providers' defaults add and with their errors, have more than {limit} bytes"
+    )]
+    TooMuch { limit: usize },
 }
 
 /// Canonical contents, each with its digest, ready to be sealed.
@@ -224,9 +260,26 @@ impl Intake {
         &self.registry
     }
 
-    /// Processes a body: one event, a JSON array of events, or NDJSON. Each event is judged on its own; `scope` is what
-    /// its sender may log.
+    /// Returns how many bytes the contents of a body's events will probably have, and their results.
+    pub fn likely_bytes(&self, body: &[u8]) -> usize {
+        let events = memchr::memchr_iter(b'{', body).count().min(self.limits.max_batch_events);
+        body.len() + body.len() / 2 + (events + 1) * (ADDED_BYTES + self.registry.current().largest_defaults())
+    }
+
+    /// Like [`Self::accept_within`], without that limit.
     pub fn accept(&self, scope: &WriteScope, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
+        self.accept_within(scope, space, body, usize::MAX)
+    }
+
+    /// Processes a body: one event, a JSON array of events, or NDJSON. Each event is judged on its own; `scope` is what
+    /// its sender may log. Fails if contents and items would take more than `most` bytes.
+    pub fn accept_within(
+        &self,
+        scope: &WriteScope,
+        space: Option<&Space>,
+        body: &[u8],
+        most: usize,
+    ) -> Result<Accepted, BodyError> {
         let registered = self.registry.current();
         let sender = Sender::new(scope);
         let now = self.clock.now();
@@ -247,9 +300,10 @@ impl Intake {
             now,
             builder: EventBuilder::new(),
             random: Random::new(),
-            accepted: Accepted { items: Vec::new(), contents: Contents::default() },
+            most,
+            accepted: Accepted { items: Vec::new(), contents: Contents::default(), item_bytes: 0 },
         };
-        batch.accepted.contents.bytes.reserve(body.len() + body.len() / 2);
+        batch.accepted.contents.bytes.reserve((body.len() + body.len() / 2).min(most));
         let start =
             body.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).ok_or(BodyError::Empty)?;
         match body.get(start) {
@@ -282,6 +336,8 @@ struct Batch<'a> {
     now: UnixMillis,
     builder: EventBuilder,
     random: Random,
+    /// Maximum bytes of what is made.
+    most: usize,
     accepted: Accepted,
 }
 
@@ -391,8 +447,8 @@ impl Batch<'_> {
         let known = KnownFields::get();
         let defaults = if is_object { complete::complete(&mut self.builder, input, &self.context) } else { None };
         let Some(defaults) = defaults else {
-            self.accepted.items.push(Item::Rejected(self.builder.violations.take()));
-            return Ok(());
+            let violations = self.builder.violations.take();
+            return self.push(Item::Rejected(violations));
         };
         let Placement { stream, class } = policy::placement();
         let contents = &mut self.accepted.contents;
@@ -410,8 +466,14 @@ impl Batch<'_> {
         let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());
         let content = Content { range, annals_at: splices.annals_at, event_at: splices.event_at, class, salt, digest };
         contents.push(stream, content);
-        self.accepted.items.push(Item::Accepted { id });
-        Ok(())
+        self.push(Item::Accepted { id })
+    }
+
+    /// Keeps the item of an event whose content, if it has one, is already kept.
+    fn push(&mut self, item: Item) -> Result<(), BodyError> {
+        self.accepted.item_bytes += item.memory();
+        self.accepted.items.push(item);
+        if self.accepted.memory() > self.most { Err(BodyError::TooMuch { limit: self.most }) } else { Ok(()) }
     }
 
     fn too_long(&mut self, length: usize) -> Result<(), BodyError> {
@@ -422,8 +484,7 @@ impl Batch<'_> {
     fn reject(&mut self, expected: &str, found: String) -> Result<(), BodyError> {
         self.check_count()?;
         let violation = Violation { path: String::new(), expected: expected.to_owned(), found };
-        self.accepted.items.push(Item::Rejected(vec![violation]));
-        Ok(())
+        self.push(Item::Rejected(vec![violation]))
     }
 
     fn check_count(&self) -> Result<(), BodyError> {

@@ -13,7 +13,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +93,8 @@ pub struct Registry {
     changing: Mutex<()>,
     providers: Mutex<Providers>,
     current: RwLock<Arc<Registered>>,
+    /// Bytes of all registrations, approximately.
+    bytes: AtomicUsize,
 }
 
 #[derive(Clone, Default)]
@@ -126,7 +131,10 @@ pub struct Change {
 
 /// Registrations in the form used to check events. Names are quoted texts in canonical form, as in events.
 #[derive(Default)]
-pub(super) struct Registered(BTreeMap<Box<[u8]>, Provider>);
+pub(super) struct Registered {
+    providers: BTreeMap<Box<[u8]>, Provider>,
+    largest_defaults: usize,
+}
 
 pub(super) struct Provider {
     pub(super) actions: BTreeSet<Box<[u8]>>,
@@ -137,7 +145,12 @@ pub(super) struct Provider {
 
 impl Registered {
     pub(super) fn provider(&self, quoted: &[u8]) -> Option<&Provider> {
-        self.0.get(quoted)
+        self.providers.get(quoted)
+    }
+
+    /// Bytes of the largest defaults of any provider.
+    pub(super) fn largest_defaults(&self) -> usize {
+        self.largest_defaults
     }
 }
 
@@ -165,12 +178,14 @@ impl Registry {
         });
         let providers = Providers { fixed: BTreeMap::new(), stored };
         let registered = providers.compile(&limits).map_err(|violation| fail(violation.to_string()))?;
+        let bytes = AtomicUsize::new(providers.bytes());
         Ok(Self {
             path,
             limits,
             changing: Mutex::new(()),
             providers: Mutex::new(providers),
             current: RwLock::new(Arc::new(registered)),
+            bytes,
         })
     }
 
@@ -250,6 +265,11 @@ impl Registry {
         names.into_iter().filter_map(|name| Some((name.clone(), providers.in_space(name, space)?))).collect()
     }
 
+    /// Returns how many bytes the names, actions and defaults of all providers have, approximately.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn current(&self) -> Arc<Registered> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -264,6 +284,7 @@ impl Registry {
     }
 
     fn apply(&self, changed: Providers, registered: Registered) {
+        self.bytes.store(changed.bytes(), Ordering::Relaxed);
         *self.lock() = changed;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registered);
     }
@@ -319,6 +340,18 @@ impl Stored {
 }
 
 impl Providers {
+    fn bytes(&self) -> usize {
+        let defaults = |defaults: &Map<String, Value>| Value::Object(defaults.clone()).to_string().len();
+        let fixed = self.fixed.iter().map(|(name, Registration { actions, defaults: given })| {
+            name.len() + actions.iter().map(String::len).sum::<usize>() + given.as_ref().map_or(0, defaults)
+        });
+        let stored = self.stored.iter().map(|(name, stored)| {
+            let of_spaces = stored.defaults.iter().map(|(space, given)| space.len() + defaults(given));
+            name.len() + stored.actions.iter().map(String::len).sum::<usize>() + of_spaces.sum::<usize>()
+        });
+        fixed.chain(stored).sum()
+    }
+
     /// All actions of the provider, and the defaults that hold in this space.
     fn in_space(&self, provider: &str, space: Option<&Space>) -> Option<Registration> {
         let (fixed, stored) = (self.fixed.get(provider), self.stored.get(provider));
@@ -361,7 +394,10 @@ impl Providers {
             };
             registered.insert(quoted(name), provider);
         }
-        Ok(Registered(registered))
+        let defaults =
+            registered.values().flat_map(|Provider { defaults, by_space, .. }| by_space.values().chain([defaults]));
+        let largest_defaults = defaults.map(Defaults::len).max().unwrap_or(0);
+        Ok(Registered { providers: registered, largest_defaults })
     }
 }
 

@@ -28,6 +28,23 @@ fn accept(body: &str) -> Accepted {
 }
 
 #[test]
+fn what_is_made_from_a_body_is_limited_with_defaults_and_errors_included() {
+    let defaults = serde_json::json!({"message": "x".repeat(4000)});
+    let (intake, _folder) = intake_with(defaults);
+    let tiny = r#"{"event":{"provider":"p","action":"a"}}"#;
+    for body in [format!("{tiny}\n").repeat(20), "1\n".repeat(20)] {
+        let likely = intake.likely_bytes(body.as_bytes());
+        let accepted = intake.accept(&WriteScope::anyone(), None, body.as_bytes()).unwrap();
+        let memory = accepted.memory();
+        assert!(memory >= accepted.contents.total_bytes() && memory > 20 * super::ITEM_BYTES);
+        assert!(body.starts_with('1') || (memory..=2 * memory).contains(&likely), "{likely} for {memory}");
+        let within = |most| intake.accept_within(&WriteScope::anyone(), None, body.as_bytes(), most).err();
+        assert_eq!(within(memory), None);
+        assert_eq!(within(memory - 1), Some(BodyError::TooMuch { limit: memory - 1 }));
+    }
+}
+
+#[test]
 fn configured_limits_do_not_apply_to_the_log_itself() {
     let (intake, _folder) = intake_with(Value::Null);
     let line = format!(r#"{{"event":{{"provider":"p","action":"a"}},"message":"{}"}}"#, "x".repeat(5000));

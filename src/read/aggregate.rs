@@ -3,12 +3,15 @@
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
 
-use super::{NamedInterval, ReadError, Reader, RequestedScope, Selection, buckets, error::answered};
+use super::{AnswerMemory, NamedInterval, ReadError, Reader, RequestedScope, Selection, buckets, error::answered};
 use crate::{
     access::{self, Caller},
     audit::Action,
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, ScopedQuery, Statistics, TooMany},
+    memory_budget::LARGEST_ANSWER,
+    query::{
+        Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, NotAggregatable, ScopedQuery, Statistics, TooMany,
+    },
     schema::Field,
     time::format_time,
 };
@@ -35,6 +38,15 @@ enum Kind {
 
 /// Maximum number of percentages in one request.
 const MAX_PERCENTS: usize = 20;
+
+/// Bytes of a bucket and of its JSON, without its text.
+const BUCKET_BYTES: usize = 256;
+
+/// Bytes of a unit of a text in UTF-16: as the store and we have it, in UTF-8, and in JSON with its escapes.
+const BYTES_OF_UNIT: usize = 10;
+
+const _: () =
+    assert!(MAX_BUCKETS * (BUCKET_BYTES + BYTES_OF_UNIT * 1024) <= LARGEST_ANSWER, "there is memory for all values");
 
 /// Why an aggregation is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -126,7 +138,7 @@ impl Reader {
         scope: RequestedScope,
         request: AggregateRequest,
         deadline: Instant,
-    ) -> Result<Aggregated, ReadError> {
+    ) -> Result<(Aggregated, AnswerMemory), ReadError> {
         let AggregateRequest { selection, requested } = request;
         let (mut query, mut recorded) = (None, None);
         if !scope.is_empty() {
@@ -134,6 +146,9 @@ impl Reader {
             query = Some(access::scope(permit, |scope| selection.query(scope, Vec::new())));
             recorded = Some(record);
         }
+        let key = caller.principal.to_string();
+        let mut memory = self.memory.answers.reserve(&key, requested.0.max_bytes(), deadline).await?;
+        let _turn = self.turn(caller, deadline).await?;
         let events = Events { reader: self, query, deadline };
         let aggregated = async {
             match requested.0 {
@@ -144,9 +159,44 @@ impl Reader {
                 }
             }
         };
-        match recorded {
-            Some(record) => record.before(aggregated).await,
-            None => aggregated.await,
+        let aggregated = match recorded {
+            Some(record) => record.before(aggregated).await?,
+            None => aggregated.await?,
+        };
+        memory.shrink_to(aggregated.memory());
+        Ok((aggregated, memory))
+    }
+}
+
+impl Kind {
+    /// Bytes that the result and its answer take at most.
+    fn max_bytes(&self) -> usize {
+        match self {
+            Self::Histogram { .. } => MAX_BUCKETS * BUCKET_BYTES,
+            Self::Other(Aggregation::Terms { field, limit }) => {
+                limit.saturating_mul(BUCKET_BYTES + BYTES_OF_UNIT * field.longest_value())
+            }
+            Self::Other(
+                Aggregation::Histogram { .. } | Aggregation::Statistics { .. } | Aggregation::Percentiles { .. },
+            ) => MAX_PERCENTS * BUCKET_BYTES,
+        }
+    }
+}
+
+impl Aggregated {
+    /// Bytes that the result and its answer take at most.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Terms { buckets, .. } => {
+                let escaped = |byte| if matches!(byte, 0..0x20 | b'"' | b'\\') { 6 } else { 1 };
+                let of_key = |key: &Key| match key {
+                    Key::Text(text) => text.len() + text.bytes().map(escaped).sum::<usize>(),
+                    Key::Integer(_) | Key::Number(_) => 0,
+                };
+                buckets.iter().map(|bucket| BUCKET_BYTES + of_key(&bucket.value)).sum::<usize>() + BUCKET_BYTES
+            }
+            Self::Histogram { buckets, .. } => (buckets.len() + 1) * BUCKET_BYTES,
+            Self::Statistics { .. } | Self::Percentiles { .. } => MAX_PERCENTS * BUCKET_BYTES,
         }
     }
 }

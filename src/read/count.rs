@@ -21,6 +21,7 @@ impl Reader {
         }
         let (permit, record) = self.permit(caller, scope, Action::Find, deadline).await?;
         let query = access::scope(permit, |scope| selection.query(scope, Vec::new()));
+        let _turn = self.turn(caller, deadline).await?;
         Ok(record.before(answered(deadline, self.index.find(&query))).await?.total)
     }
 }

@@ -63,7 +63,7 @@ impl Reader {
     ) -> Result<FoundEvent, ReadError> {
         let (permit, record) = self.permit(caller, scope, Action::Find, deadline).await?;
         let query = access::try_scope(permit, |scope| request.query(scope))?;
-        let (page, memory) = record.before(self.pages.find(self.index.as_ref(), &query, deadline)).await?;
+        let (page, memory) = record.before(self.page(caller, &query, deadline)).await?;
         let count = page.total;
         let document = page.documents.into_iter().next().ok_or(ReadError::NotFound)?;
         let document = request.projection.apply(document).map_err(ReadError::internal)?;

@@ -28,7 +28,11 @@ use crate::{
 };
 
 /// Approximate bytes of documents that are read from the store at once.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What an export takes: a batch that is being read, one that is being written, what was written of it, and as much that waits
+/// for the client and is being sent.
+const MEMORY: usize = 5 * BATCH_BYTES;
 
 /// Number of events that are read at once: in the first batch, and the range for later ones.
 const FIRST_BATCH: u64 = 500;
@@ -104,7 +108,7 @@ impl Reader {
         let ExportRequest { selection, sort, format, is_compressed } = request;
         let (permit, record) = self.permit(caller, scope, Action::Export, deadline).await?;
         record.done().await?;
-        let _permit = self.streams.begin_export(&caller.principal)?;
+        let _permit = self.streams.begin_export(&caller.principal, MEMORY).await?;
         let query = access::scope(permit.clone(), |scope| selection.query(scope, sort.into_vec())).within(BATCH_BYTES);
         let mut scan = OpenScan::open(self.index.as_ref(), &query, deadline).await?;
         let batch = scan.next(FIRST_BATCH, deadline).await?;

@@ -175,7 +175,7 @@ impl Reader {
         let (permit, record) = self.permit(caller, scope, Action::Find, deadline).await?;
         let after = request.after(permit.events())?;
         let query = access::scope(permit, |scope| request.query(scope, after));
-        let (page, memory) = record.before(self.pages.find(self.index.as_ref(), &query, deadline)).await?;
+        let (page, memory) = record.before(self.page(caller, &query, deadline)).await?;
         if page.is_cut && request.paging.number().is_some() {
             return Err(ReadError::PageTooLarge);
         }
@@ -183,6 +183,19 @@ impl Reader {
         let Page { total, documents, .. } = page;
         let documents = projected(request.projection, documents).await?;
         Ok(Found { total, documents, next, memory: Some(memory) })
+    }
+}
+
+impl Reader {
+    /// Reads a page, in the caller's turn.
+    pub(super) async fn page(
+        &self,
+        caller: &Caller,
+        query: &ScopedQuery,
+        deadline: Instant,
+    ) -> Result<(Page, AnswerMemory), ReadError> {
+        let _turn = self.turn(caller, deadline).await?;
+        self.pages.find(self.index.as_ref(), &caller.principal.to_string(), query, deadline).await
     }
 }
 

@@ -46,15 +46,21 @@ use tokio::time::{Duration, Instant};
 
 use self::{pages::PageReader, streams::StreamLimiter, visibility::Visibility};
 use crate::{
-    access::Access, audit::Audit, journal::Position, memory_budget::Reservation, ship::Confirmations,
-    store::EventIndex, time::Clock,
+    access::{Access, Caller},
+    audit::Audit,
+    journal::Position,
+    limiter::{HeldPermits, SharedPermits},
+    memory_budget::{Memory, Reservation},
+    ship::Confirmations,
+    store::EventIndex,
+    time::Clock,
 };
 
 /// Limits on queries.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Maximum bytes of all pages of events that are being read or sent.
-    pub page_bytes: usize,
+    /// Maximum number of concurrent queries of one caller; further ones wait.
+    pub queries_per_caller: u32,
     /// Maximum number of concurrent exports, and of tails, of one caller.
     pub exports_per_caller: usize,
     pub tails_per_caller: usize,
@@ -70,6 +76,8 @@ pub struct Reader {
     clock: Arc<dyn Clock>,
     confirmations: Confirmations,
     pages: PageReader,
+    memory: Arc<Memory>,
+    turns: SharedPermits,
     streams: StreamLimiter,
     visibility: Visibility,
     step_timeout: Duration,
@@ -86,12 +94,16 @@ impl Reader {
         access: Arc<Access>,
         audit: Audit,
         clock: Arc<dyn Clock>,
+        memory: Arc<Memory>,
         limits: Limits,
     ) -> Self {
         Self {
             visibility: Visibility::new(Arc::clone(&index), confirmations.clone()),
-            pages: PageReader::new(limits.page_bytes),
-            streams: StreamLimiter::new(limits.exports_per_caller, limits.tails_per_caller),
+            pages: PageReader::new(Arc::clone(&memory)),
+            // No limit in total: a store limits its queries by itself.
+            turns: SharedPermits::new(u32::MAX, limits.queries_per_caller),
+            streams: StreamLimiter::new(Arc::clone(&memory), limits.exports_per_caller, limits.tails_per_caller),
+            memory,
             step_timeout: limits.step_timeout,
             index,
             access,
@@ -104,6 +116,11 @@ impl Reader {
     /// Waits until everything before this journal position can be found; `false` if the deadline passes.
     pub async fn wait_until_found(&self, end: Position, deadline: Instant) -> bool {
         tokio::time::timeout_at(deadline, self.visibility.wait(end)).await.is_ok()
+    }
+
+    /// Waits until it is the caller's turn to query the index.
+    async fn turn(&self, caller: &Caller, deadline: Instant) -> Result<HeldPermits, ReadError> {
+        self.turns.acquire(&caller.principal.to_string(), 1, deadline).await.map_err(|_| ReadError::Busy)
     }
 
     /// Returns the deadline for one step of a streamed answer.

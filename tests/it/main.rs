@@ -35,6 +35,9 @@ mod losses;
 /// Disks that are full or fail.
 mod disks;
 
+/// What clients can make the program keep in memory.
+mod memory;
+
 /// Switches: chaining, keeping events, the log as a whole.
 mod switches;
 

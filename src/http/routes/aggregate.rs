@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::json;
+use tokio::task;
 
 use super::question::{Asked, Form, Question};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     error::Failure,
     event::UnixMillis,
     http::{
-        Shared, answer,
+        LARGE, Shared, answer, held_body,
         operation::{Answer, Operation},
         request,
     },
@@ -54,9 +55,16 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn aggregate(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
     let Asked { caller, parameters, headers, scope, deadline, .. } = asked;
     let request = request::aggregate(parameters, shared.services.clock.now())?;
-    let scope = scope.read(&shared, &headers, deadline).await?;
-    let aggregated = shared.services.reader.aggregate(&caller, scope, request, deadline).await?;
-    Ok(answer::json(StatusCode::OK, &AggregateAnswer::from(aggregated)))
+    let scope = scope.read(&shared, &caller, &headers, deadline).await?;
+    let (aggregated, memory) = shared.services.reader.aggregate(&caller, scope, request, deadline).await?;
+    let write = move || serde_json::to_vec(&AggregateAnswer::from(aggregated));
+    let written = if memory.bytes() > LARGE {
+        task::spawn_blocking(write).await.map_err(|error| Failure::internal(error.to_string()))?
+    } else {
+        write()
+    };
+    let body = written.map_err(|error| Failure::internal(error.to_string()))?;
+    Ok(answer::json_bytes(StatusCode::OK, held_body::body(body, memory)))
 }
 
 impl From<Aggregated> for AggregateAnswer {

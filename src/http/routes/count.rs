@@ -45,7 +45,7 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn count(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
     let Asked { caller, parameters, headers, scope, deadline, .. } = asked;
     let selection = request::selection(parameters, shared.services.clock.now())?;
-    let scope = scope.read(&shared, &headers, deadline).await?;
+    let scope = scope.read(&shared, &caller, &headers, deadline).await?;
     let count = shared.services.reader.count(&caller, scope, &selection, deadline).await?;
     Ok(answer::json(StatusCode::OK, &CountAnswer { count }))
 }

@@ -6,10 +6,12 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
-    access::Permission,
+    access::{Caller, Permission},
     error::Failure,
     http::{
         Shared, answer,
+        body::busy,
+        held_body,
         operation::{Answer, Operation},
         parameters::{InSpace, MAX_SAFE, NumberRange, Parameter, Parameters},
     },
@@ -26,7 +28,7 @@ const FROM: Parameter = Parameter::number(
 const LIMIT: Parameter = Parameter::number(
     "limit",
     NumberRange { default: 100, min: 0, max: 1000 },
-    "How many dead letters to list of each store",
+    "How many dead letters to list of each store; there are fewer if they are large",
 );
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -55,8 +57,18 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![list, replay]
 }
 
+/// Bytes of dead letters after which no more are listed.
+const LIST_BYTES: usize = 12 << 20;
+
+/// Dead letters that are read at once.
+const STEP: usize = 4;
+
+/// What such a list takes: the dead letters, their copies, and the answer.
+const LIST_MEMORY: usize = 64 << 20;
+
 async fn list(
     State(shared): State<Arc<Shared>>,
+    caller: Caller,
     _space: InSpace,
     mut parameters: Parameters,
 ) -> Result<Response, Failure> {
@@ -64,13 +76,30 @@ async fn list(
     let from = size(parameters.number(&FROM)?);
     let limit = size(parameters.number(&LIMIT)?);
     parameters.finish()?;
+    let answers = &shared.services.memory.answers;
+    let memory = answers.reserve(&caller.principal.to_string(), LIST_MEMORY, shared.deadline()).await.map_err(busy)?;
     let mut stores = Vec::with_capacity(chosen.len());
+    let mut bytes = 0;
     for (store, shipper) in chosen {
-        let DeadLetters { total, items } = shipper.dead_letters(from, limit).await.map_err(Failure::internal)?;
-        let items = items.into_iter().map(show).collect::<Result<_, _>>()?;
+        let mut items = Vec::new();
+        let total = loop {
+            let step = if bytes < LIST_BYTES { STEP.min(limit - items.len()) } else { 0 };
+            let listed = shipper.dead_letters(from.saturating_add(items.len()), step).await;
+            let DeadLetters { total, items: more } = listed.map_err(Failure::internal)?;
+            let is_end = more.len() < STEP;
+            for letter in more {
+                bytes += letter.document.len() + letter.reason.len();
+                items.push(show(letter)?);
+            }
+            if is_end {
+                break total;
+            }
+        };
         stores.push(StoreDeadLetters { store, total: total as u64, items });
     }
-    Ok(answer::json(StatusCode::OK, &DeadLettersAnswer { stores }))
+    let body =
+        serde_json::to_vec(&DeadLettersAnswer { stores }).map_err(|error| Failure::internal(error.to_string()))?;
+    Ok(answer::json_bytes(StatusCode::OK, held_body::body(body, memory)))
 }
 
 async fn replay(

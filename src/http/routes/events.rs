@@ -15,14 +15,15 @@ use crate::{
     error::{ErrorCode, Failure},
     event::{Space, WriteScope},
     http::{
-        Shared, answer,
-        body::{Expected, Sent},
+        LARGE, Shared, answer,
+        body::{Expected, Plain, Reading, Sent, busy},
+        held_body,
         items::{self, Submitted},
         operation::{Answer, Operation},
         parameters::{InSpace, Parameter, Parameters},
     },
     ingest::{Logged, Outcome},
-    intake::{Accepted, Item},
+    intake::{Accepted, BodyError, Item},
     memory_budget::Reservation,
     wire::{AllRejectedAnswer, EventsAnswer},
 };
@@ -69,15 +70,22 @@ async fn log(
     let deadline = shared.deadline();
     let wait = Wait::parse(parameters)?;
     let expected = Expected { content_types: CONTENT_TYPES, limit: shared.services.limits.max_batch_bytes };
-    let sent = shared.bodies.read(&headers, body, expected, deadline).await?;
+    let from = From { caller: caller.principal.to_string(), scope: caller.principal.write_scope(), space };
+    let reading = Reading {
+        budget: &shared.services.memory.event_bodies,
+        caller: &from.caller,
+        pace: shared.services.limits.body_pace,
+        deadline,
+    };
+    let sent = reading.body(&headers, body, expected).await?;
     // Completes even if the client disconnects and this handler is dropped.
-    let from = From { scope: caller.principal.write_scope(), space };
     let work = tokio::spawn(async move { take_in(&shared, from, sent, wait, deadline).await });
     work.await.map_err(|error| Failure::internal(error.to_string()))?
 }
 
 /// The origin of the events.
 struct From {
+    caller: String,
     scope: WriteScope,
     space: Option<Space>,
 }
@@ -110,32 +118,92 @@ async fn take_in(
     wait: Wait,
     deadline: Instant,
 ) -> Result<Response, Failure> {
-    let (accepted, memory) = check(shared, from, sent).await?;
+    let from = Arc::new(from);
+    let (accepted, mut memory) = check(shared, &from, sent, deadline).await?;
+    // Afterwards the events are logged, and there must be an answer.
+    let answer_memory = reserve_answer(shared, &from, &accepted, deadline).await?;
+    let item_bytes = accepted.item_bytes();
     let logged = shared.services.ingest.log(accepted).await?;
-    drop(memory);
+    memory.shrink_to(item_bytes);
     let stored = match wait {
         Wait::Durable => None,
         Wait::Stored => is_stored(shared, &logged, deadline).await,
     };
-    respond(logged, stored)
-}
-
-/// Decompresses and validates the body; its reservation is kept for the contents derived from it.
-async fn check(shared: &Arc<Shared>, from: From, sent: Sent) -> Result<(Accepted, Reservation), Failure> {
-    if !sent.is_large() {
-        return check_now(shared, &from, sent);
+    let respond = move || respond(logged, stored, answer_memory);
+    if memory.bytes() <= LARGE {
+        return respond();
     }
-    let _turn = shared.checking.acquire().await;
-    let on_thread = Arc::clone(shared);
-    task::spawn_blocking(move || check_now(&on_thread, &from, sent))
-        .await
-        .map_err(|error| Failure::internal(error.to_string()))?
+    task::spawn_blocking(respond).await.map_err(|error| Failure::internal(error.to_string()))?
 }
 
-fn check_now(shared: &Shared, from: &From, sent: Sent) -> Result<(Accepted, Reservation), Failure> {
-    let plain = sent.decode()?;
-    let accepted = shared.services.ingest.check(&from.scope, from.space.as_ref(), &plain.bytes)?;
-    Ok((accepted, plain.into_memory()))
+/// Decompresses and checks the body. Returns what was made from it, with its memory.
+async fn check(
+    shared: &Arc<Shared>,
+    from: &Arc<From>,
+    sent: Sent,
+    deadline: Instant,
+) -> Result<(Accepted, Reservation), Failure> {
+    let is_large = sent.is_large();
+    let on_thread = Arc::clone(shared);
+    let decode = move || {
+        let plain = sent.decode()?;
+        let likely = on_thread.services.ingest.likely_bytes(&plain.bytes);
+        Ok::<_, Failure>((plain, likely))
+    };
+    let (plain, likely) = if is_large { shared.work(&from.caller, deadline, decode).await?? } else { decode()? };
+    let budget = &shared.services.memory.checked_events;
+    let most = budget.share();
+    let plain = Arc::new(plain);
+    for bytes in [likely.min(most), most] {
+        let mut memory = budget.reserve(&from.caller, bytes, deadline).await.map_err(busy)?;
+        match check_within(shared, from, &plain, bytes, deadline).await {
+            Ok(accepted) => {
+                memory.shrink_to(accepted.memory());
+                return Ok((accepted, memory));
+            }
+            Err(Unchecked::Body(BodyError::TooMuch { .. })) if bytes < most => {}
+            Err(Unchecked::Body(error)) => return Err(error.into()),
+            Err(Unchecked::Failed(failure)) => return Err(failure),
+        }
+    }
+    Err(BodyError::TooMuch { limit: most }.into())
+}
+
+/// Why a body was not checked.
+enum Unchecked {
+    Body(BodyError),
+    Failed(Failure),
+}
+
+/// Checks the body; fails if more than these bytes would be made from it.
+async fn check_within(
+    shared: &Arc<Shared>,
+    from: &Arc<From>,
+    plain: &Arc<Plain>,
+    bytes: usize,
+    deadline: Instant,
+) -> Result<Accepted, Unchecked> {
+    let (on_thread, sender, body) = (Arc::clone(shared), Arc::clone(from), Arc::clone(plain));
+    let check = move || on_thread.services.ingest.check(&sender.scope, sender.space.as_ref(), &body.bytes, bytes);
+    if bytes <= LARGE {
+        return check().map_err(Unchecked::Body);
+    }
+    shared.work(&from.caller, deadline, check).await.map_err(Unchecked::Failed)?.map_err(Unchecked::Body)
+}
+
+async fn reserve_answer(
+    shared: &Shared,
+    from: &From,
+    accepted: &Accepted,
+    deadline: Instant,
+) -> Result<Reservation, Failure> {
+    let budget = &shared.services.memory.event_answers;
+    let bytes = items::max_bytes(&accepted.items);
+    if bytes > budget.share() {
+        let message = format!("the results of the events would have more than {} bytes", budget.share());
+        return Err(Failure::new(ErrorCode::TooLarge, message));
+    }
+    budget.reserve(&from.caller, bytes, deadline).await.map_err(busy)
 }
 
 /// Whether all accepted events can be found in the queried store; `None` if events were dropped.
@@ -148,9 +216,9 @@ async fn is_stored(shared: &Shared, Logged { items, outcome }: &Logged, deadline
     }
 }
 
-fn respond(Logged { items, outcome }: Logged, stored: Option<bool>) -> Result<Response, Failure> {
+fn respond(Logged { items, outcome }: Logged, stored: Option<bool>, memory: Reservation) -> Result<Response, Failure> {
     let (status, body) = items::write(items, Submitted::from(&outcome), stored)?;
-    let mut response = answer::json_bytes(status, body).into_response();
+    let mut response = answer::json_bytes(status, held_body::body(body, memory)).into_response();
     if status.is_client_error() {
         answer::mark(&mut response, &Failure::new(ErrorCode::EventsRejected, ""));
     }

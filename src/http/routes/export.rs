@@ -60,7 +60,7 @@ async fn export(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> 
         ));
     }
     let head = head(&request.format, is_compressed);
-    let scope = scope.read(&shared, &headers, deadline).await?;
+    let scope = scope.read(&shared, &caller, &headers, deadline).await?;
     let (export, access) = shared.services.reader.export(&caller, scope, request, deadline).await?;
     let (sender, body) = streamed_body::body();
     tokio::spawn(run(shared, export, access, sender));

@@ -11,16 +11,13 @@ use crate::{
     audit::Action,
     error::Failure,
     http::{
-        Shared, answer, held_body,
+        LARGE, Shared, answer, held_body,
         operation::{Answer, Operation},
         request,
     },
     read::{Found, ReadError},
     wire::FindAnswer,
 };
-
-/// Bytes of events from which on the answer is assembled on a blocking thread.
-const LARGE_PAGE: usize = 1 << 20;
 
 pub(super) fn operations() -> Vec<Operation> {
     let question = Question {
@@ -52,13 +49,13 @@ async fn find(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
     let Asked { caller, parameters, headers, scope, deadline, .. } = asked;
     let request = request::find(parameters, shared.services.clock.now())?;
     let (page, per_page) = (request.paging.number(), request.paging.per_page());
-    let scope = scope.read(&shared, &headers, deadline).await?;
+    let scope = scope.read(&shared, &caller, &headers, deadline).await?;
     let found = shared.services.reader.find(&caller, scope, request, deadline).await;
     let mut found = found.map_err(failure)?;
     let memory = found.memory.take();
     let bytes: usize = found.documents.iter().map(Bytes::len).sum();
     let write = move || write(page, per_page, found);
-    let body = if bytes > LARGE_PAGE {
+    let body = if bytes > LARGE {
         task::spawn_blocking(write).await.map_err(|error| Failure::internal(error.to_string()))?
     } else {
         write()

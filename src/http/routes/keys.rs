@@ -17,8 +17,7 @@ use crate::{
     error::Failure,
     event::UnixMillis,
     http::{
-        MAX_QUERY_BYTES, Shared, answer,
-        body::Expected,
+        Shared, answer,
         operation::{Answer, Operation, body_errors},
         parameters::{Names, Parameter, Parameters},
         request::Members,
@@ -28,7 +27,8 @@ use crate::{
     wire::{GrantAnswer, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
 };
 
-const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
+/// Maximum bytes of the description of a key: parsed, it takes many times its size.
+const MAX_BODY: usize = 256 << 10;
 
 const NAME: Parameter = Parameter::path("name", "Name of the key", "shop");
 
@@ -93,7 +93,7 @@ async fn create(
 ) -> Result<Response, Failure> {
     parameters.finish()?;
     let deadline = shared.deadline();
-    let sent = shared.other_bodies.read(&headers, body, JSON, deadline).await?;
+    let sent = shared.other_body(&caller, &headers, body, MAX_BODY, deadline).await?;
     // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
     let work = task::spawn_blocking(move || {
         let now = shared.services.clock.now();

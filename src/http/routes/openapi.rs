@@ -23,7 +23,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn document(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
     match &shared.description {
-        Ok(text) => Ok(answer::json_bytes(StatusCode::OK, text.clone().into_bytes())),
+        Ok(text) => Ok(answer::json_bytes(StatusCode::OK, text.clone())),
         Err(error) => Err(Failure::internal(error)),
     }
 }

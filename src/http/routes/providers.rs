@@ -16,8 +16,9 @@ use crate::{
     audit::{Action, Record},
     error::{ErrorCode, Failure},
     http::{
-        MAX_QUERY_BYTES, Shared, answer,
-        body::Expected,
+        LARGE, Shared, answer,
+        body::busy,
+        held_body,
         operation::{Answer, Operation, body_errors},
         parameters::{InSpace, Names, Parameter, Parameters},
         request,
@@ -26,7 +27,11 @@ use crate::{
     wire::{ProviderAnswer, ProvidersAnswer, Registration},
 };
 
-const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
+/// Maximum bytes of a registration, enough for the most actions and defaults: parsed, it takes many times its size.
+const MAX_BODY: usize = 2 << 20;
+
+/// How often the registrations are in memory while they are listed: as such, as an answer and as its bytes, with escapes.
+const COPIES: usize = 6;
 
 const PROVIDER: Parameter = Parameter::path("provider", "`event.provider` of the events", "shop");
 
@@ -89,11 +94,20 @@ async fn list(
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     parameters.finish()?;
-    let registered = shared.services.ingest.registry().list(space.as_ref());
-    let is_shown = |name: &String| caller.principal.may_see_provider(name);
-    let registered = registered.into_iter().filter(|(name, _)| is_shown(name));
-    let providers = registered.map(|(name, provider)| (name, provider.into())).collect();
-    Ok(answer::json(StatusCode::OK, &ProvidersAnswer { providers }))
+    let (name, deadline) = (caller.principal.to_string(), shared.deadline());
+    // The registrations, the answer, and its bytes.
+    let bytes = COPIES * (shared.services.ingest.registry().bytes() + 1024);
+    let memory = shared.services.memory.answers.reserve(&name, bytes, deadline).await.map_err(busy)?;
+    let on_thread = Arc::clone(&shared);
+    let list = move || {
+        let registered = on_thread.services.ingest.registry().list(space.as_ref());
+        let is_shown = |name: &String| caller.principal.may_see_provider(name);
+        let registered = registered.into_iter().filter(|(name, _)| is_shown(name));
+        let providers = registered.map(|(name, provider)| (name, provider.into())).collect();
+        serde_json::to_vec(&ProvidersAnswer { providers }).map_err(|error| Failure::internal(error.to_string()))
+    };
+    let list = if bytes > LARGE { shared.work(&name, deadline, list).await? } else { list() }?;
+    Ok(answer::json_bytes(StatusCode::OK, held_body::body(list, memory)))
 }
 
 async fn register(
@@ -111,21 +125,23 @@ async fn register(
         return Err(Failure::new(ErrorCode::Forbidden, "the caller may not register this provider in this space"));
     }
     let deadline = shared.deadline();
-    let sent = shared.other_bodies.read(&headers, body, JSON, deadline).await?;
+    let sent = shared.other_body(&caller, &headers, body, MAX_BODY, deadline).await?;
     // Writes to disk, so it runs on a blocking thread, and completes even if the client disconnects.
-    let work = task::spawn_blocking(move || {
+    let name = caller.principal.to_string();
+    let on_thread = Arc::clone(&shared);
+    let register = move || {
         let plain = sent.decode()?;
         let registration = read(&plain.bytes)?;
         let record = |Change { before, after }: &Change| {
             let payload = json!({"provider": provider, "before": before, "after": after});
             let message = format!("registered the provider {provider}");
             let record = Record::by(&caller, Action::ProviderRegistered, message, payload);
-            shared.record_change(Record { space: space.clone(), ..record }, deadline)
+            on_thread.record_change(Record { space: space.clone(), ..record }, deadline)
         };
-        let registry = shared.services.ingest.registry();
+        let registry = on_thread.services.ingest.registry();
         registry.register(&provider, space.as_ref(), registration, record)
-    });
-    let Change { after: registered, .. } = work.await.map_err(|error| Failure::internal(error.to_string()))??;
+    };
+    let Change { after: registered, .. } = shared.work(&name, deadline, register).await??;
     Ok(answer::json(StatusCode::OK, &ProviderAnswer::from(registered)))
 }
 

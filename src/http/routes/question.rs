@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use tokio::{task, time::Instant};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::{
@@ -18,16 +18,14 @@ use crate::{
     error::Failure,
     event::Space,
     http::{
-        MAX_QUERY_BYTES, Shared,
-        body::Expected,
+        Shared,
         operation::{Answer, Operation, body_errors, question_errors},
         parameters::{InSpace, Names, Parameter, Parameters},
         request,
     },
+    memory_budget::MAX_OTHER_BODY,
     read::RequestedScope,
 };
-
-const JSON: Expected = Expected { content_types: &["application/json"], limit: MAX_QUERY_BYTES };
 
 const OBJECT_TYPE: Parameter = Parameter::path("type", "Type of the saved object", "order");
 const OBJECT_ID: Parameter = Parameter::path("id", "Id of the saved object", "7");
@@ -90,6 +88,7 @@ impl ScopeSource {
     pub(super) async fn read(
         self,
         shared: &Shared,
+        caller: &Caller,
         headers: &HeaderMap,
         deadline: Instant,
     ) -> Result<RequestedScope, Failure> {
@@ -97,12 +96,10 @@ impl ScopeSource {
             Self::Path(scope) => return Ok(scope),
             Self::Body { space, object_type, body } => (space, object_type, body),
         };
-        let sent = shared.other_bodies.read(headers, body, JSON, deadline).await?;
+        let sent = shared.other_body(caller, headers, body, MAX_OTHER_BODY, deadline).await?;
         // Parsed ids take several times the memory that was reserved for the body, so few bodies are parsed at a time.
-        let _turn = shared.checking.acquire().await;
-        let ids = task::spawn_blocking(move || request::ids(&sent.decode()?.bytes))
-            .await
-            .map_err(|error| Failure::internal(error.to_string()))??;
+        let parse = move || request::ids(&sent.decode()?.bytes);
+        let ids = shared.work(&caller.principal.to_string(), deadline, parse).await??;
         Ok(RequestedScope::Objects { space, object_type, ids })
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn tail(shared: Arc<Shared>, asked: Asked) -> Result<Response, Failure> {
     let Asked { caller, parameters, headers, scope, deadline, .. } = asked;
     let request = request::tail(parameters, &headers, shared.services.clock.now())?;
-    let scope = scope.read(&shared, &headers, deadline).await?;
+    let scope = scope.read(&shared, &caller, &headers, deadline).await?;
     let (tail, access) = shared.services.reader.tail(&caller, scope, request, deadline).await?;
     let (sender, body) = streamed_body::body();
     tokio::spawn(run(shared, tail, access, sender));

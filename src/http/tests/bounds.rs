@@ -1,13 +1,17 @@
 //! Memory limits of queries.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use futures_util::{FutureExt, stream};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{LIMITS, Log};
 use crate::{
     event::ChainId,
     http::Limits,
+    memory_budget::MemoryBudget,
     query::PAGE_BYTES,
     store::{
         Page,
@@ -67,14 +71,78 @@ async fn a_page_by_cursor_ends_when_it_is_full_and_the_next_continues() {
 }
 
 #[tokio::test]
-async fn query_bodies_that_never_arrive_do_not_block_events() {
-    let log = Log::with(Limits { max_concurrent_bytes: 1 << 20, ..LIMITS });
-    let ask = || {
+async fn bodies_that_never_arrive_take_no_memory() {
+    let log = Log::new();
+    let free = |budget: &MemoryBudget| budget.free_units();
+    let before = (free(&log.memory.event_bodies), free(&log.memory.other_bodies));
+    let ask = |path| {
         let never = Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
-        Box::pin(log.post("/api/event_log/t/_find", never))
+        Box::pin(log.post(path, never))
     };
-    let mut asked: Vec<_> = (0..10).map(|_| ask()).collect();
+    let mut asked: Vec<_> =
+        (0..100).map(|number| ask(["/api/event_log/t/_find", "/api/event_log/events"][number % 2])).collect();
     assert!(asked.iter_mut().all(|question| question.now_or_never().is_none()));
-    let answer = log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
-    assert_eq!(answer.status, 202, "{:?}", answer.body);
+    assert_eq!((free(&log.memory.event_bodies), free(&log.memory.other_bodies)), before);
+}
+
+/// The caller has taken its share of a budget; its requests are refused then, without any effect.
+async fn check_busy(of: impl Fn(&Log) -> &MemoryBudget, ask: impl AsyncFn(&Log) -> super::Answer, expected: u16) {
+    let log = Log::with(Limits { request_timeout: Duration::from_millis(100), ..LIMITS });
+    let budget = of(&log);
+    let taken = budget.reserve("api_key:admin", budget.share(), Instant::now()).await.unwrap();
+    let refused = ask(&log).await;
+    assert_eq!((refused.status.as_u16(), refused.header("annals-error")), (503, Some("busy")));
+    assert_eq!((refused.header("retry-after"), log.writer.stats().events), (Some("1"), 0));
+    drop(taken);
+    // The deadline is near, so it may need some attempts.
+    for _ in 0..100 {
+        if ask(&log).await.status == expected {
+            return;
+        }
+    }
+    panic!("no answer once there is memory");
+}
+
+#[tokio::test]
+async fn nothing_is_made_without_memory_for_it() {
+    let log_event =
+        async |log: &Log| log.post("/api/event_log/events", r#"{"event":{"provider":"app","action":"run"}}"#).await;
+    check_busy(|log| &log.memory.event_bodies, log_event, 202).await;
+    check_busy(|log| &log.memory.checked_events, log_event, 202).await;
+    check_busy(|log| &log.memory.event_answers, log_event, 202).await;
+    check_busy(|log| &log.memory.other_bodies, async |log| log.post("/api/event_log/t/_find", "{}").await, 200).await;
+    for path in ["_find", "_aggregate?terms=event.action", "_aggregate?histogram=@timestamp", "providers"] {
+        let ask = async |log: &Log| log.get(&format!("/api/event_log/{path}")).await;
+        check_busy(|log| &log.memory.answers, ask, 200).await;
+    }
+}
+
+#[tokio::test]
+async fn memory_is_free_again_after_every_answer() {
+    let log = Log::new();
+    let free = || {
+        let memory = &log.memory;
+        let budgets = [
+            &memory.event_bodies,
+            &memory.checked_events,
+            &memory.event_answers,
+            &memory.other_bodies,
+            &memory.streams,
+            &memory.answers,
+        ];
+        budgets.map(MemoryBudget::free_units)
+    };
+    let before = free();
+    let event = r#"{"event":{"provider":"app","action":"run"}}"#;
+    log.post("/api/event_log/events", event).await;
+    log.post("/api/event_log/events", [event, "\n1\n"].concat().repeat(400)).await;
+    log.post("/api/event_log/events", "[]").await;
+    log.post("/api/event_log/t/_find", r#"{"ids":["1"]}"#).await;
+    for path in
+        ["_find", "_count", "_aggregate?terms=event.action", "_export", "providers", "events/1", "_find?filter=("]
+    {
+        log.get(&format!("/api/event_log/{path}")).await;
+    }
+    // The task of an export ends shortly after its answer.
+    super::until(|| free() == before).await;
 }

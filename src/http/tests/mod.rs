@@ -38,7 +38,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use super::{Limits, Proxies, Services, router};
+use super::{BodyPace, Limits, Proxies, Services, router};
 use crate::{
     access::{Access, AccessConfig, Grant, GrantText, Keys, NewKey, Principal, Realm, Role},
     audit::{self, Audit},
@@ -48,6 +48,7 @@ use crate::{
     ingest::Ingest,
     intake::{self, Intake, Registration, Registry},
     journal,
+    memory_budget::Memory,
     metrics::Metrics,
     query::{Aggregate, Aggregation, Query, ScopedQuery},
     read::{self, Reader},
@@ -67,11 +68,12 @@ const NOW: UnixMillis = UnixMillis(1_614_686_400_000);
 const OPEN: &[&str] = &["/livez", "/readyz"];
 
 const LIMITS: Limits =
-    Limits { max_batch_bytes: 100_000, max_concurrent_bytes: 1 << 30, request_timeout: Duration::from_secs(60) };
+    Limits { max_batch_bytes: 100_000, body_pace: BodyPace::DEFAULT, request_timeout: Duration::from_secs(60) };
 
 /// An in-process log with two stores, of which `main` is queried. The provider `app` with the action `run` is registered.
 struct Log {
     router: Router,
+    memory: Arc<Memory>,
     key: String,
     keys: Arc<Keys>,
     store: Arc<Scripted>,
@@ -116,14 +118,16 @@ impl Log {
         let access = Arc::new(Access::new(access, Arc::clone(&keys)).unwrap());
         let ingest = Arc::new(Ingest::new(intake, Some(writer.clone()), metrics.intake.clone()));
         let audit = Audit::start(Arc::clone(&ingest), metrics.audit.clone());
+        let memory = Arc::new(Memory::of(512 << 20, limits.max_batch_bytes));
         let reader = Reader::new(
             Arc::clone(&store) as Arc<dyn EventIndex>,
             main.confirmations(),
             Arc::clone(&access),
             audit.clone(),
             Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&memory),
             read::Limits {
-                page_bytes: 1 << 30,
+                queries_per_caller: 8,
                 exports_per_caller: 8,
                 tails_per_caller: 64,
                 step_timeout: limits.request_timeout,
@@ -140,10 +144,23 @@ impl Log {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             limits,
+            memory: Arc::clone(&memory),
             stopping: stopping.clone(),
         };
         let _stop = stop.drop_guard();
-        Self { router: router(services), key, keys, store, writer, metrics, clock, stopping, _stop, _folder: folder }
+        Self {
+            router: router(services),
+            memory,
+            key,
+            keys,
+            store,
+            writer,
+            metrics,
+            clock,
+            stopping,
+            _stop,
+            _folder: folder,
+        }
     }
 
     /// Builds a request with the admin's key.

@@ -11,8 +11,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::Log;
-use crate::http::{Connections, PerAddress, places::Place, serve};
+use super::{LIMITS as REQUEST_LIMITS, Log, grant};
+use crate::{
+    access::Role,
+    http::{BodyPace, Connections, Limits, PerAddress, places::Place, serve},
+    memory_budget::MemoryBudget,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 const LIMITS: Connections =
@@ -339,4 +343,72 @@ async fn the_answer_to_a_head_that_cannot_be_read_is_an_error_like_all_others() 
         assert_eq!(body["statusCode"], status);
         assert!(body["error"].is_string() && body["message"].is_string());
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_and_not_sent_is_refused() {
+    let body_pace = BodyPace { pause: Duration::from_millis(30), bytes_per_second: 1024 };
+    let log = Log::with(Limits { body_pace, ..REQUEST_LIMITS });
+    let address = serve_log(&log, LIMITS).await;
+    for length in ["content-length: 1000", "transfer-encoding: chunked"] {
+        let head = format!(
+            "POST /api/event_log/events HTTP/1.1\r\nhost: x\r\nauthorization: ApiKey {}\r\n{length}\r\n\r\n",
+            log.key
+        );
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let answer = answer_to(&mut connection, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+}
+
+/// Takes all that a caller may have.
+async fn take_share(budget: &MemoryBudget, caller: &str) -> crate::memory_budget::Reservation {
+    budget.reserve(caller, budget.share(), tokio::time::Instant::now()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_with_slow_and_silent_clients_only_slows_itself() {
+    let body_pace = BodyPace { pause: LONG, bytes_per_second: 1 };
+    let log = Log::with(Limits { body_pace, ..REQUEST_LIMITS });
+    let key = log.new_key("other", &[grant(Role::Writer, &["default"], &["app"]), grant(Role::Auditor, &[], &[])]);
+    let address = serve_log(&log, Connections { max: 40, ..LIMITS }).await;
+    let mut silent = Vec::new();
+    for last in 2..22 {
+        for path in ["/api/event_log/events", "/api/event_log/t/_find"] {
+            let mut connection = connect_from(last, address).await;
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: ApiKey {}\r\ncontent-length: 90000\r\n\r\n",
+                log.key
+            );
+            // The connection may be closed already.
+            let _ = connection.write_all(&[head.as_bytes(), &[b' '; 40_000]].concat()).await;
+            silent.push(connection);
+        }
+    }
+    let half_open = half_open(address, 22..72, 2).await;
+    let memory = &log.memory;
+    let mut taken = Vec::new();
+    for budget in [&memory.event_answers, &memory.checked_events, &memory.answers] {
+        taken.push(take_share(budget, "api_key:admin").await);
+    }
+    let body = r#"{"event":{"provider":"app","action":"run"}}"#;
+    let post = format!(
+        "POST /api/event_log/events HTTP/1.1\r\nhost: x\r\nauthorization: ApiKey {key}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: ApiKey {key}\r\n\r\n");
+    for (request, status) in [
+        (post, "202"),
+        (get("/api/event_log/_find"), "200"),
+        (get("/api/event_log/_aggregate?terms=event.action"), "200"),
+        (get("/api/event_log/providers"), "200"),
+        (get("/readyz"), "200"),
+        (get("/metrics"), "200"),
+        ("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "200"),
+    ] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let answer = answer_to(&mut connection, request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+    }
+    drop((silent, half_open, taken));
 }

@@ -47,7 +47,10 @@ const DISCOVER: Duration = Duration::from_secs(10);
 
 /// Maximum events that are read at once, and their bytes.
 const PAGE: u64 = 100;
-const PAGE_BYTES: usize = 1 << 20;
+const PAGE_BYTES: usize = 128 << 10;
+
+/// What a tail takes: a page, and its events that wait for the client.
+const MEMORY: usize = 2 * PAGE_BYTES;
 
 /// Maximum chains in one query.
 const CHAINS_AT_ONCE: usize = 100;
@@ -171,7 +174,7 @@ impl Reader {
         let fields = Fields { chain: field("annals.chain")?, sequence: field("event.sequence")? };
         let (permit, record) = self.permit(caller, scope, Action::Tail, deadline).await?;
         record.done().await?;
-        let _permit = self.streams.begin_tail(&caller.principal)?;
+        let _permit = self.streams.begin_tail(&caller.principal, MEMORY).await?;
         let TailRequest { filter, projection, begin } = request;
         let positions = match begin {
             Begin::Now => start::now(self).await?,
