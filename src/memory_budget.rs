@@ -60,7 +60,8 @@ impl Memory {
             connections: limit / PARTS * CONNECTIONS,
             event_bodies: part(EVENT_BODIES, received(max_batch_bytes)),
             checked_events: part(CHECKED_EVENTS, checked(max_batch_bytes)),
-            event_answers: part(EVENT_ANSWERS, 0),
+            // Half of it, so that a caller has several large requests at once.
+            event_answers: part(EVENT_ANSWERS, limit / PARTS * EVENT_ANSWERS / 2),
             other_bodies: part(OTHER_BODIES, received(MAX_OTHER_BODY)),
             // Their number per caller is limited.
             streams: part(STREAMS, limit),

@@ -171,9 +171,9 @@ pub const SETTINGS: &[Setting] = &[
         "server.connections_per_address",
         integer(1, 1024),
         Fixed("256"),
-        "How many connections one client address (for IPv6, one /64) may have open at once; in total it is 1024, or half as \
-         many as the process may have files. A further one is closed without an answer, and counted in \
-         `annals_http_refused_connections_total`. `server.trusted_proxies` are exempt.",
+        "How many connections one client address (for IPv6, one /64) may have open at once; in total it is 1024, half as \
+         many as the process may have files, or one for each 512kb of `server.memory_limit`, whichever is least. A further one is \
+         closed without an answer, and counted in `annals_http_refused_connections_total`. `server.trusted_proxies` are exempt.",
     ),
     setting(
         "server.exports_per_caller",

@@ -44,7 +44,7 @@ const RESULT_BYTES: usize = 256;
 
 /// Returns how many bytes the answer has at most.
 pub(super) fn max_bytes(items: &[Item]) -> usize {
-    let of_first = first_of_all_rejected(items).map_or(0, |first| texts(first));
+    let of_first = first_of_all_rejected(items).map_or(0, texts);
     items.iter().map(result_bytes).sum::<usize>() + of_first + RESULT_BYTES
 }
 

@@ -190,7 +190,7 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use futures_util::FutureExt;
 

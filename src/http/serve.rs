@@ -137,15 +137,14 @@ async fn connection(
         () = stop.cancelled() => None,
         () = place.is_cut() => None,
     };
-    match accepted {
-        Some(Ok(Ok(mut stream))) => {
-            if requests(&mut stream, peer, router, &stop, limits, &place).await {
-                linger(stream.get_mut().0, &stop, &place).await;
-            }
-        }
-        Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
-        Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
-        None => {}
+    let mut stream = match accepted {
+        Some(Ok(Ok(stream))) => stream,
+        Some(Ok(Err(error))) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Some(Err(_)) => return tracing::debug!("a TLS handshake took too long"),
+        None => return,
+    };
+    if requests(&mut stream, peer, router, &stop, limits, &place).await {
+        linger(stream.get_mut().0, &stop, &place).await;
     }
 }
 

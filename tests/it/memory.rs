@@ -104,7 +104,7 @@ fn whatever_clients_send_request_and_do_not_read_memory_stays_within_its_limit()
     let target = Target::start();
     let annals = &target.annals;
 
-    let refused = "1\n".repeat(10_000);
+    let refused = format!("{{\"labels\":{{\"{}\":{{}}}}}}\n", "x".repeat(400)).repeat(4_000);
     let open = target.attack(CONNECTIONS, "POST /api/event_log/events", refused.as_bytes(), refused.len());
     let statuses = target.statuses(&open);
     assert!(statuses.contains(&400), "{statuses:?}");

@@ -76,7 +76,7 @@ async fn half_open(address: SocketAddr, clients: std::ops::Range<u8>, each: usiz
     let mut open = Vec::new();
     for last in clients {
         for _ in 0..each {
-            let mut connection = connect_from(last, address).await;
+            let mut connection = timeout(LONG, connect_from(last, address)).await.unwrap();
             // The connection may be closed already.
             let _ = connection.write_all(b"GET / HTTP/1.1\r\nho").await;
             open.push(connection);
