@@ -100,11 +100,7 @@ impl Ingest {
         }
     }
 
-    async fn submit(
-        &self,
-        Accepted { items, contents, .. }: Accepted,
-        origin: Origin,
-    ) -> Result<Logged, SubmitError> {
+    async fn submit(&self, Accepted { items, contents, .. }: Accepted, origin: Origin) -> Result<Logged, SubmitError> {
         let outcome = match &self.writer {
             None => Outcome::NotKept,
             Some(_) if contents.is_empty() => Outcome::Sealed(None),

@@ -555,7 +555,7 @@ proptest! {
             }
             let in_order = match step {
                 Step::Restart { in_order } => in_order,
-                _ => acknowledged.len() % 2 == 0,
+                _ => acknowledged.len().is_multiple_of(2),
             };
             end(&writer, thread, in_order);
             let newest = newest_segment(&folder);

@@ -74,7 +74,9 @@ fn see_what_is_confirmed(kind: Kind) {
         if path == "_export?" {
             assert_eq!(read(ask().expect(200)), expected, "at once");
         } else {
-            await_that(&url, || Some(ask()).filter(|answer| answer.status == 200).is_some_and(|answer| read(answer) == expected));
+            await_that(&url, || {
+                Some(ask()).filter(|answer| answer.status == 200).is_some_and(|answer| read(answer) == expected)
+            });
         }
     }
 }
