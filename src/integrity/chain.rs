@@ -119,6 +119,22 @@ impl<'a> ContentRef<'a> {
     }
 }
 
+/// How far the last event may be dated ahead of the clock, in milliseconds. Times never decrease within a chain, so a clock
+/// that was wrong once would otherwise date all later events.
+const MAX_AHEAD_MS: i64 = 3_600_000;
+
+/// Keys are derived one by one, so this bounds how long a start takes: about a second.
+const MAX_EPOCH: u64 = 1 << 20;
+
+/// Why a chain must not get more events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MustEnd {
+    /// The last event is dated more than an hour ahead of the clock.
+    Ahead,
+    /// There would be too many epochs.
+    Epochs,
+}
+
 /// Why a chain cannot be resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
@@ -167,6 +183,18 @@ impl Chain {
         self.is_sealed
     }
 
+    /// Why events received now must go to a new chain, if they must.
+    pub fn must_end(&self, now: UnixMillis) -> Option<MustEnd> {
+        if self.state.received.0 > now.0.saturating_add(MAX_AHEAD_MS) {
+            return Some(MustEnd::Ahead);
+        }
+        (self.epoch_at(now) > MAX_EPOCH).then_some(MustEnd::Epochs)
+    }
+
+    fn epoch_at(&self, received: UnixMillis) -> u64 {
+        u64::try_from(received.0.saturating_sub(self.opened.0)).unwrap_or(0) / self.epoch_ms
+    }
+
     /// Returns to an earlier state, because the events sealed since could not be written. The keys do not go back.
     pub fn restore(&mut self, state: ChainState) {
         self.state = state;
@@ -176,8 +204,7 @@ impl Chain {
     pub fn begin(&mut self, now: UnixMillis) -> Sealing<'_> {
         let received = now.max(self.state.received);
         self.state.received = received;
-        let since_opened = u64::try_from(received.0.saturating_sub(self.opened.0)).unwrap_or(0);
-        let epoch = Epoch(u32::try_from(since_opened / self.epoch_ms).unwrap_or(u32::MAX));
+        let epoch = Epoch(u32::try_from(self.epoch_at(received)).unwrap_or(u32::MAX));
         self.keys.advance(epoch);
         Sealing { received, received_text: format_millis(received), chain: self }
     }

@@ -22,7 +22,9 @@ mod stub;
 mod tree;
 mod verify;
 
-pub use chain::{Chain, ChainError, ChainState, ContentRef, OpeningRecord, Predecessor, SEAL_OVERHEAD, Sealing};
+pub use chain::{
+    Chain, ChainError, ChainState, ContentRef, MustEnd, OpeningRecord, Predecessor, SEAL_OVERHEAD, Sealing,
+};
 pub use keys::{ChainKeys, MAC_BYTES, SealSecret, ShortSecret};
 pub use leaf::{ContentDigest, Epoch, LEAF_BYTES, Leaf, LeafKind, Salt, decode_hash, encode_hash, node_hash};
 pub use stub::{stub, stub_without_content};

@@ -18,7 +18,7 @@ use crate::{
     event::{ChainId, LeafHash, SealedEvent, Sequence, Stream, UnixMillis},
     files,
     identity::Identity,
-    integrity::{Chain, ChainKeys, ChainState, Frontier, OpeningRecord, Predecessor},
+    integrity::{Chain, ChainKeys, ChainState, Frontier, MustEnd, OpeningRecord, Predecessor},
     journal::Recovered,
 };
 
@@ -178,6 +178,23 @@ impl Chains {
         let chain = self.open(stream, now, predecessor)?;
         self.chains.retain(|(own, _)| own != stream);
         self.chains.push((stream.clone(), chain));
+        Ok(())
+    }
+
+    /// Closes the chains that must not get events received now, and opens new ones.
+    pub(super) fn end_outdated(&mut self, now: UnixMillis) -> Result<(), OpenError> {
+        let must_end = |(stream, chain): &(Stream, Chain)| Some((ChainEnd::of(stream, chain), chain.must_end(now)?));
+        for (end, reason) in self.chains.iter().filter_map(must_end).collect::<Vec<_>>() {
+            let chain = end.chain;
+            match reason {
+                MustEnd::Ahead => tracing::error!(
+                    %chain,
+                    "the chain's last event is dated more than an hour ahead of the clock, which was or is wrong; a new chain begins"
+                ),
+                MustEnd::Epochs => tracing::info!(%chain, "the chain has as many epochs as it may; a new chain begins"),
+            }
+            self.supersede(&end.stream, end.last(), now)?;
+        }
         Ok(())
     }
 

@@ -144,6 +144,7 @@ impl Committer {
     /// Seals and writes one record of waiting submissions (or one larger submission), and answers. On failure, leaves
     /// nothing behind.
     fn write(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
+        self.chains.end_outdated(self.clock.now()).map_err(|error| error.to_string())?;
         let before = self.chains.states();
         let events_before = self.chains.events;
         if let Err(reason) = self.write_records(pending) {

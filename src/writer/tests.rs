@@ -399,6 +399,38 @@ fn switched_chains_stay_switched_after_a_restart_without_events() {
     thread.join();
 }
 
+#[test]
+fn a_clock_that_was_wrong_once_does_not_date_later_events() {
+    const DAY: i64 = 86_400_000;
+    let root = tempfile::tempdir().unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(DAY)));
+    let daily = Options { epoch_ms: 86_400_000, ..OPTIONS };
+    let (writer, thread) = open(&folder, &clock, daily).start(Metrics::new().journal).unwrap();
+    let mut received = Vec::new();
+    let mut chains = Vec::new();
+    let year_9000 = 221_845_392_000_000;
+    for now in [DAY, 401 * DAY, DAY + 1_000, DAY + 3_000_000, DAY + 2_000, year_9000, DAY + 4_000_000] {
+        clock.0.store(now, Ordering::Relaxed);
+        let receipt = runtime().block_on(writer.submit(contents(1, 0), Origin::Caller)).unwrap().receipts[0];
+        chains.push(receipt.position.chain);
+        received.push(now);
+    }
+    end(&writer, thread, true);
+    let leaves: Vec<_> = documents(&open(&folder, &clock, daily).journal())
+        .iter()
+        .map(|document| integrity::open(document).unwrap().leaf)
+        .collect();
+    // Set back by less than an hour, the clock only stands still.
+    received[4] = received[3];
+    assert_eq!(leaves.iter().map(|leaf| leaf.received.0).collect::<Vec<_>>(), received);
+    assert!(leaves.iter().all(|leaf| leaf.epoch.0 <= 1 << 20), "a start derives each key");
+    let same = |a: usize, b: usize| chains[a] == chains[b];
+    assert!(same(0, 1) && !same(1, 2) && same(2, 3) && same(3, 4) && !same(4, 5) && !same(5, 6), "{chains:?}");
+    let predecessor = writer.predecessor(chains[2]).unwrap().unwrap();
+    assert_eq!((predecessor.chain, predecessor.sequence), (chains[1].to_string(), 1));
+}
+
 /// Ends a run: in order, or as a kill does.
 fn end(writer: &Writer, thread: WriterThread, in_order: bool) {
     writer.close();

@@ -151,11 +151,20 @@ fn every_configuration_that_the_documents_show_is_good() {
 
 /// Runs the verifier of docs/integrity.md on these lines, and returns its output.
 fn verified(service: &Service, lines: &str, secret: Option<&Path>) -> Result<String, String> {
+    verified_with(service, lines, secret.iter()).map_err(|(_, complaint)| complaint)
+}
+
+/// The same with any arguments; fails with the exit status and the message.
+fn verified_with(
+    service: &Service,
+    lines: &str,
+    arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
+) -> Result<String, (i32, String)> {
     let verifier = service.folder.path().join("verify.py");
     fs::write(&verifier, &fenced("docs/integrity.md", "python verify")[0]).unwrap();
     let mut child = Command::new("python3")
         .arg(verifier)
-        .args(secret)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -164,7 +173,46 @@ fn verified(service: &Service, lines: &str, secret: Option<&Path>) -> Result<Str
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    match output.status.code() {
+        Some(0) => Ok(text(output.stdout)),
+        status => Err((status.unwrap_or(-1), text(output.stderr))),
+    }
+}
+
+#[test]
+fn the_documented_verifier_finds_what_is_missing_or_doubled() {
+    let service = Service::start();
+    let receipts = service.run(
+        "annals log --register --wait-for stored --provider shop --action a --json --message 'two\u{2028}lines'
+         annals log --wait-for stored --provider shop --action a --json --message last",
+    );
+    let kept = service.folder.path().join("receipts.ndjson");
+    fs::write(&kept, &receipts).unwrap();
+    let all = service.run("annals export --not event.action=export --sort event.sequence");
+    let lines: Vec<&str> = all.split_terminator('\n').collect();
+    assert!(lines.len() >= 4, "{all}");
+    let last: Value = serde_json::from_str(lines[lines.len() - 1]).unwrap();
+    assert_eq!(last["message"], "last");
+    let verify = |lines: &[&str]| {
+        let arguments = ["--whole".as_ref(), "--kept".as_ref(), kept.as_os_str()];
+        verified_with(&service, &(lines.join("\n") + "\n"), arguments)
+    };
+    verify(&lines).unwrap();
+    let without = |left_out: usize| [&lines[..left_out], &lines[left_out + 1..]].concat();
+    let doubled = [&lines[..], &lines[1..2]].concat();
+    for (what, lines, status, complaint) in [
+        ("the first", without(0), 3, "events 0 to 0: missing"),
+        ("one in between", without(1), 3, "events 1 to 1: missing"),
+        ("the end", without(lines.len() - 1), 3, "was kept, and is missing"),
+        ("everything", Vec::new(), 3, "there is no event at all"),
+        ("one twice", doubled, 1, "two events have this position"),
+    ] {
+        let (found, output) = verify(&lines).unwrap_err();
+        assert!(found == status && output.contains(complaint), "{what}: {found}, {output}");
+    }
+    let another = receipts.replace("\"hash\":\"", "\"hash\":\"A");
+    fs::write(&kept, another).unwrap();
+    assert!(verify(&lines).unwrap_err().1.contains("is not the event that was kept"));
 }
 
 #[test]

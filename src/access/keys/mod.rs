@@ -14,7 +14,10 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -40,6 +43,8 @@ pub struct Keys {
     current: RwLock<Arc<Vec<Key>>>,
     /// Held while the file is written, so that concurrent changes do not overwrite one another.
     changing: Mutex<()>,
+    /// The latest time at which a key was looked up: a clock that is set back must not make an expired key valid again.
+    latest: AtomicI64,
 }
 
 #[derive(Clone)]
@@ -153,11 +158,12 @@ impl Keys {
             write(&path, &keys)?;
             tracing::info!(file = %path.display(), "upgraded the key file to the format of this version");
         }
-        Ok(Self { path, current: RwLock::new(Arc::new(keys)), changing: Mutex::new(()) })
+        Ok(Self { path, current: RwLock::new(Arc::new(keys)), changing: Mutex::new(()), latest: AtomicI64::new(now.0) })
     }
 
     /// The owner of this key. Takes the same time wherever the key is found, and if it is not.
     pub fn look_up(&self, key: &str, now: UnixMillis) -> KeyLookup {
+        let now = UnixMillis(self.latest.fetch_max(now.0, Ordering::Relaxed).max(now.0));
         let digest = hash(key);
         let keys = self.current();
         let mut found = u64::MAX;

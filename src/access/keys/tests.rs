@@ -313,3 +313,15 @@ fn a_change_that_cannot_be_recorded_is_not_made() {
     assert_eq!(fs::read(folder.path().join(KEYS_FILE)).unwrap(), before);
     assert_eq!(keys.list().len(), 2);
 }
+
+#[test]
+fn a_clock_that_is_set_back_revives_no_expired_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = open(folder.path());
+    let short = NewKey { expires: Some(UnixMillis(NOW.0 + 1_000)), ..new("short", Role::Reader) };
+    let (_, text) = keys.create(short, &admin(), NOW, unrecorded).unwrap();
+    assert!(matches!(keys.look_up(text.expose(), NOW), KeyLookup::Key(_)));
+    // Whichever key it was that showed how late it is.
+    assert!(matches!(keys.look_up(&admin_key(folder.path()), LATER), KeyLookup::Key(_)));
+    assert!(matches!(keys.look_up(text.expose(), NOW), KeyLookup::Expired { .. }));
+}
