@@ -280,6 +280,12 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
                 Message::Close(done) => closing = Some(done),
             }
         }
+        let failed: Vec<_> = pending.reports.drain(..).collect();
+        let as_records: Vec<_> =
+            failed.iter().cloned().map(|attempts| Record::of_failed_attempts(attempts).plain()).collect();
+        if !as_records.is_empty() && log(as_records.iter(), None, &ingest).await.is_err() {
+            failed.into_iter().for_each(|attempts| pending.push(attempts));
+        }
         // In runs of the same space, so that the order is preserved.
         while let Some(first) = records.first() {
             let space = first.0.space.clone();
@@ -290,12 +296,6 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
                 // The caller may be gone.
                 let _ = done.send(logged);
             }
-        }
-        let failed: Vec<_> = pending.reports.drain(..).collect();
-        let as_records: Vec<_> =
-            failed.iter().cloned().map(|attempts| Record::of_failed_attempts(attempts).plain()).collect();
-        if !as_records.is_empty() && log(as_records.iter(), None, &ingest).await.is_err() {
-            failed.into_iter().for_each(|attempts| pending.push(attempts));
         }
         if let Some(done) = closing {
             metrics.lost.inc_by(pending.reports.len() as u64);
