@@ -7,7 +7,7 @@ use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, IoSlice, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -78,7 +78,7 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     }
     attempt(Call::CreateFolder, path)?;
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if !path.is_dir() => Err(error),
         _ => sync_parent(path),
     }
 }
@@ -88,13 +88,14 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// The file's length and its first bytes; fails if it has fewer.
-pub(crate) fn read_start<const N: usize>(path: &Path) -> io::Result<(u64, [u8; N])> {
+/// The file's length and its first bytes; `None` if it has fewer.
+pub(crate) fn read_start<const N: usize>(path: &Path) -> io::Result<(u64, Option<[u8; N]>)> {
     attempt(Call::Read, path)?;
     let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
     let mut start = [0; N];
-    file.read_exact(&mut start)?;
-    Ok((file.metadata()?.len(), start))
+    let is_read = length >= N as u64 && file.read_exact(&mut start).map(|()| true)?;
+    Ok((length, is_read.then_some(start)))
 }
 
 /// Like [`read`], but `None` if the file does not exist.
@@ -151,6 +152,11 @@ impl DurableFile {
         attempt(Call::Open, path)?;
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The number that distinguishes it from other files of its file system.
+    pub(crate) fn inode(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.ino())
     }
 
     pub(crate) fn path(&self) -> &Path {

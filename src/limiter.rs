@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -57,11 +57,18 @@ impl<K: Eq + Hash> Drop for KeyedPermit<K> {
 }
 
 /// A number of permits of which each key has at most a share. Whoever waits for the share of a key waits only behind others of
-/// that key.
+/// that key; whoever waits for many permits is overtaken by those for whom there are enough.
 pub(crate) struct SharedPermits {
-    all: Arc<Semaphore>,
+    all: Arc<All>,
     share: u32,
     of_keys: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// The permits of all keys. A semaphore's own queue would let one that waits for many block all behind it.
+#[derive(Debug)]
+struct All {
+    permits: Arc<Semaphore>,
+    returned: Notify,
 }
 
 /// Permits that are returned when dropped.
@@ -69,6 +76,17 @@ pub(crate) struct SharedPermits {
 pub(crate) struct HeldPermits {
     of_all: OwnedSemaphorePermit,
     of_key: OwnedSemaphorePermit,
+    /// Dropped last, once the permits are returned.
+    returned: Returned,
+}
+
+#[derive(Debug)]
+struct Returned(Arc<All>);
+
+impl Drop for Returned {
+    fn drop(&mut self) {
+        self.0.returned.notify_waiters();
+    }
 }
 
 /// The permits were not free in time, or are more than the share of a key.
@@ -79,14 +97,16 @@ impl SharedPermits {
     /// `share` is raised to 1 and lowered to `all`.
     pub(crate) fn new(all: u32, share: u32) -> Self {
         let all = all.max(1);
-        Self { all: Arc::new(Semaphore::new(all as usize)), share: share.clamp(1, all), of_keys: Mutex::default() }
+        let permits = Arc::new(Semaphore::new(all as usize));
+        let share = share.clamp(1, all);
+        Self { all: Arc::new(All { permits, returned: Notify::new() }), share, of_keys: Mutex::default() }
     }
 
     pub(crate) fn share(&self) -> u32 {
         self.share
     }
 
-    /// Waits until the permits are free; requests are served in order.
+    /// Waits until the permits are free; those of a key are served in order.
     pub(crate) async fn acquire(&self, key: &str, count: u32, deadline: Instant) -> Result<HeldPermits, NotFree> {
         if count > self.share {
             return Err(NotFree);
@@ -107,7 +127,7 @@ impl SharedPermits {
 
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
-        self.all.available_permits()
+        self.all.permits.available_permits()
     }
 }
 
@@ -118,10 +138,10 @@ impl HeldPermits {
 
     /// Acquires this many in addition.
     pub(crate) async fn grow(&mut self, more: u32, deadline: Instant) -> Result<(), NotFree> {
-        let (of_key, of_all) = (Arc::clone(self.of_key.semaphore()), Arc::clone(self.of_all.semaphore()));
-        let more = acquire(of_key, of_all, more, deadline).await?;
-        self.of_key.merge(more.of_key);
-        self.of_all.merge(more.of_all);
+        let of_key = Arc::clone(self.of_key.semaphore());
+        let (of_key, of_all) = acquire_both(of_key, &self.returned.0, more, deadline).await?;
+        self.of_key.merge(of_key);
+        self.of_all.merge(of_all);
         Ok(())
     }
 
@@ -129,22 +149,29 @@ impl HeldPermits {
     pub(crate) fn shrink_to(&mut self, count: usize) {
         let excess = self.count().saturating_sub(count);
         drop((self.of_all.split(excess), self.of_key.split(excess)));
+        self.returned.0.returned.notify_waiters();
     }
 }
 
-async fn acquire(
+async fn acquire(of_key: Arc<Semaphore>, all: Arc<All>, count: u32, deadline: Instant) -> Result<HeldPermits, NotFree> {
+    let (of_key, of_all) = acquire_both(of_key, &all, count, deadline).await?;
+    Ok(HeldPermits { of_all, of_key, returned: Returned(all) })
+}
+
+async fn acquire_both(
     of_key: Arc<Semaphore>,
-    all: Arc<Semaphore>,
+    all: &All,
     count: u32,
     deadline: Instant,
-) -> Result<HeldPermits, NotFree> {
-    let acquired = async {
-        let of_key = of_key.acquire_many_owned(count).await?;
-        Ok::<_, AcquireError>(HeldPermits { of_all: all.acquire_many_owned(count).await?, of_key })
-    };
-    match timeout_at(deadline, acquired).await {
-        Ok(Ok(held)) => Ok(held),
-        Ok(Err(_)) | Err(_) => Err(NotFree),
+) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), NotFree> {
+    let of_key = timeout_at(deadline, of_key.acquire_many_owned(count)).await;
+    let of_key = of_key.map_err(|_| NotFree)?.map_err(|_| NotFree)?;
+    loop {
+        let returned = all.returned.notified();
+        if let Ok(of_all) = Arc::clone(&all.permits).try_acquire_many_owned(count) {
+            return Ok((of_key, of_all));
+        }
+        timeout_at(deadline, returned).await.map_err(|_| NotFree)?;
     }
 }
 
@@ -174,6 +201,18 @@ mod tests {
         assert_eq!(permits.free(), 5);
         drop(served);
         assert_eq!(permits.free(), 8);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_many_keeps_none_from_those_for_whom_there_are_enough() {
+        let permits = SharedPermits::new(4, 3);
+        let held = permits.acquire("a", 3, later()).await.unwrap();
+        let mut many = Box::pin(permits.acquire("b", 3, later()));
+        assert!((&mut many).now_or_never().is_none());
+        drop(permits.acquire("c", 1, later()).now_or_never().unwrap().unwrap());
+        assert!((&mut many).now_or_never().is_none());
+        drop(held);
+        many.await.unwrap();
     }
 
     #[tokio::test]

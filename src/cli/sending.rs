@@ -114,7 +114,9 @@ impl BatchSender {
                     let Some(line) = part.only_line().filter(|line| line.text.len() > BATCH_BYTES) else {
                         return Err(send_failure(&part.location(), error));
                     };
-                    let reason = format!("{error}, which may be because the server accepts no line of this size");
+                    let reason = format!(
+                        "{error}, which may be because the server accepts no line of this size; it may be logged or not"
+                    );
                     self.reject(line.number, line.text.len() as u64, &reason, &mut report);
                 }
                 Err(error) => return Err(send_failure(&part.location(), error)),

@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -153,6 +154,11 @@ impl Place {
         self.connection.cut.cancelled().await;
     }
 
+    /// How long an answer that was given may take to leave its buffer once the connection is cut: others wait for that.
+    pub(super) fn grace(&self) -> Duration {
+        if self.connection.is_known() { Duration::from_secs(1) } else { Duration::from_millis(50) }
+    }
+
     /// Whether a head was ever complete.
     pub(super) fn has_begun(&self) -> bool {
         self.connection.has_begun.load(Ordering::Relaxed)
@@ -165,11 +171,16 @@ impl Place {
     }
 
     /// The caller is known, so the connection stays until the request is answered. Returns `false` if too many requests of
-    /// the caller are running.
+    /// the caller are running, or the connection has to make room already.
     pub(super) fn admit(&self, caller: String) -> bool {
         let Some(permit) = self.places.callers.try_acquire(caller, self.places.most_of_caller) else {
             return false;
         };
+        // Locked, so that it is not cut in between.
+        let _open = self.places.open();
+        if self.connection.cut.is_cancelled() {
+            return false;
+        }
         self.connection.is_known.store(true, Ordering::Relaxed);
         *self.connection.running() = Some(permit);
         true

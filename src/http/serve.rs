@@ -42,9 +42,6 @@ const LINGER_BYTES: usize = 64 << 20;
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 
-/// How long a client may take to read the rest of an answer after its connection has to make room for another.
-const CUT_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
@@ -190,7 +187,7 @@ async fn requests(
             // An answer that was given may still be in a buffer.
             if place.has_begun() {
                 connection.as_mut().graceful_shutdown();
-                let _ = timeout(CUT_TIMEOUT, connection).await;
+                let _ = timeout(place.grace(), connection).await;
             }
             return false;
         }

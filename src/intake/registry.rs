@@ -490,3 +490,37 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
         None => Ok(builder.into_defaults(input.as_bytes())),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_system_call_fails_the_next_start_knows_the_registrations_that_were_acknowledged() {
+        for before in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("providers.json");
+            let open = || Registry::open(path.clone(), Limits::default()).unwrap();
+            let registration = || Registration { actions: vec!["a".to_owned()], defaults: None };
+            open().register("before", None, registration(), |_| Ok::<_, RegisterError>(())).unwrap();
+            let fault = files::faults::OneFault::after(before, folder.path());
+            let registry = Registry::open(path.clone(), Limits::default()).unwrap_or_else(|_| open());
+            let acknowledged: Vec<_> = ["x", "y"]
+                .into_iter()
+                .filter(|name| registry.register(name, None, registration(), |_| Ok::<_, RegisterError>(())).is_ok())
+                .collect();
+            let failed = fault.failed();
+            drop(fault);
+            let known = open().list(None);
+            for name in acknowledged.into_iter().chain(["before"]) {
+                assert!(known.contains_key(name), "{failed:?}: {name}");
+            }
+            open().register("after", None, registration(), |_| Ok::<_, RegisterError>(())).unwrap();
+            if failed.is_none() {
+                assert!(before > 8, "{before}");
+                break;
+            }
+        }
+    }
+}

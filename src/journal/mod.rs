@@ -93,6 +93,8 @@ pub struct Recovered {
     pub payloads: Vec<Vec<u8>>,
     /// Bytes cut off the newest segment because they are no sound record.
     pub cut: u64,
+    /// Whether the newest segment was damaged or cut.
+    pub is_end_damaged: bool,
     /// The end of the records, before the journal was moved on to the acknowledged position.
     pub end: Position,
     /// What is missing or damaged, besides what was cut off.
@@ -182,10 +184,13 @@ impl JournalHandle {
         self.end().0.saturating_sub(self.0.begin().0)
     }
 
-    /// Declares the records before `position` unneeded: removes the segments that end at or before it, except the
-    /// newest.
-    pub fn trim(&self, position: Position) -> Result<(), JournalError> {
-        self.0.passed.fetch_max(position.0, Ordering::Relaxed);
+    /// Declares the records before `position` unneeded, and all others needed.
+    pub fn pass(&self, position: Position) {
+        self.0.passed.store(position.0, Ordering::Relaxed);
+    }
+
+    /// Removes the segments without needed records, except the newest.
+    pub fn trim(&self) -> Result<(), JournalError> {
         self.0.trim()
     }
 }
@@ -233,6 +238,7 @@ impl Journal {
                 recovered.snapshot = scan.snapshot;
                 recovered.payloads = scan.payloads;
                 recovered.end = scan.end;
+                recovered.is_end_damaged = recovered.cut > 0 || !scan.damage.is_empty();
                 recovered.damage = scan.damage;
                 (file, scan.records_at, name.base)
             }

@@ -1,6 +1,6 @@
 //! Reads records from any position, from disk; at the tail they come from the page cache.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
 use bytes::Bytes;
 
@@ -37,19 +37,28 @@ impl OpenSegment {
         let path = name.path(&shared.folder);
         let file = File::open(&path).map_err(JournalError::io(&path))?;
         let mut length = [0; 4];
-        file.read_exact_at(&mut length, 16).map_err(JournalError::io(&path))?;
+        file.read_exact_at(&mut length, 16).map_err(|source| read_error(&path, 16, source))?;
         let records_at = SEGMENT_HEADER as u64 + u64::from(u32::from_be_bytes(length));
         Ok(Self { name, file, records_at, end: name.base })
     }
 
-    /// Whether the file has bytes at this position.
+    /// Whether the file has bytes up to this position.
     fn reaches(&mut self, position: Position) -> io::Result<bool> {
-        if position >= self.end {
+        if position > self.end {
             let length = self.file.metadata()?.len();
             self.end = Position(self.name.base.0 + length.saturating_sub(self.records_at));
         }
-        Ok(position < self.end)
+        Ok(position <= self.end)
     }
+}
+
+/// A file that is too short was damaged; other errors may pass.
+fn read_error(path: &Path, offset: u64, source: io::Error) -> JournalError {
+    let path = path.to_owned();
+    if source.kind() == io::ErrorKind::UnexpectedEof {
+        return JournalError::Damaged { path, offset, reason: "the file ends too early".to_owned() };
+    }
+    JournalError::Io { path, source }
 }
 
 impl Reader {
@@ -107,12 +116,15 @@ impl Reader {
 
     fn read_record(&mut self, length: usize) -> Result<Record, JournalError> {
         let begin = self.position;
-        let end = *self.shared.end.borrow();
-        let bounded = length.min(usize::try_from(end.0 - begin.0).unwrap_or(usize::MAX));
-        let mut buffer = self.pool.filled(bounded);
+        let (path, offset) = self.file_offset();
+        let end = Position(begin.0 + length as u64);
+        let reaches = self.open.as_mut().map_or(Ok(false), |open| open.reaches(end));
+        if !reaches.map_err(JournalError::io(&path))? {
+            return Err(JournalError::Damaged { path, offset, reason: "the record is cut short".to_owned() });
+        }
+        let mut buffer = self.pool.filled(length);
         self.read_at_position(&mut buffer.bytes)?;
         if let Err(reason) = parse_record(&buffer.bytes, begin) {
-            let (path, offset) = self.file_offset();
             return Err(JournalError::Damaged { path, offset, reason: reason.to_owned() });
         }
         self.position = Position(begin.0 + length as u64);
@@ -124,22 +136,20 @@ impl Reader {
         self.segment()?;
         let (path, offset) = self.file_offset();
         let result = self.open.as_ref().map_or(Ok(()), |open| open.file.read_exact_at(bytes, offset));
-        result.map_err(|source| {
-            if source.kind() == io::ErrorKind::UnexpectedEof {
-                return JournalError::Damaged { path, offset, reason: "the file ends within a record".to_owned() };
-            }
-            JournalError::Io { path, source }
-        })
+        result.map_err(|source| read_error(&path, offset, source))
     }
 
     /// Goes on to the next sound record behind damage that a read has reported. Keeps a copy of the damaged segment.
     pub fn skip_damage(&mut self) -> Result<(), JournalError> {
-        let (name, next) = self.segment_names()?;
+        let Ok((name, next)) = self.segment_names() else {
+            self.position = self.shared.begin();
+            return Ok(());
+        };
         let path = name.path(&self.shared.folder);
-        let records_at = self.segment()?.records_at;
+        let records_at = self.segment().map_or(usize::MAX, |open| open.records_at as usize);
         let bytes = files::read(&path).map_err(JournalError::io(&path))?;
         segment::keep_damaged(&path).map_err(JournalError::io(&path))?;
-        let records = bytes.get(records_at as usize..).unwrap_or_default();
+        let records = bytes.get(records_at..).unwrap_or_default();
         let end = *self.shared.end.borrow();
         let sound = segment::next_record(records, name.base, Position(self.position.0 + 1));
         self.position = sound.or(next.map(|next| next.base)).unwrap_or(end).min(end);
@@ -164,7 +174,9 @@ impl Reader {
                 Some(open) if open.name == name => open,
                 _ => OpenSegment::open(name, &self.shared)?,
             };
-            let reaches = open.reaches(self.position).map_err(JournalError::io(&name.path(&self.shared.folder)))?;
+            let reaches = open
+                .reaches(Position(self.position.0 + 1))
+                .map_err(JournalError::io(&name.path(&self.shared.folder)))?;
             match next {
                 Some(next) if !reaches => self.position = next.base,
                 _ => return Ok(self.open.insert(open)),

@@ -45,13 +45,14 @@ struct Extent {
 impl Extent {
     fn of(name: SegmentName, path: &Path) -> Result<Self, JournalError> {
         let (length, header) = files::read_start::<SEGMENT_HEADER>(path).map_err(JournalError::io(path))?;
-        let records_at = SEGMENT_HEADER as u64 + number(&header, 16..20);
+        // Without a whole header there are no records.
+        let records_at = header.map_or(length, |header| SEGMENT_HEADER as u64 + number(&header, 16..20));
         Ok(Self { length, records_at, end: Position(name.base.0 + length.saturating_sub(records_at)) })
     }
 }
 
-/// Removes the newest segment if it has no records and begins before the end of the one before it: it could not be
-/// created durably, so the records went on in the other.
+/// Removes the newest segment if it has no records and begins before the end of the one before it. Earlier versions left
+/// such a file when it could not be created durably, and went on in the other.
 pub(super) fn remove_unused(folder: &Path, names: &mut VecDeque<SegmentName>) -> Result<(), JournalError> {
     while let [.., before, newest] = *names.make_contiguous() {
         let path = newest.path(folder);
@@ -80,9 +81,10 @@ pub(super) fn holes(folder: &Path, names: &VecDeque<SegmentName>) -> Result<Vec<
     Ok(holes)
 }
 
-/// Keeps a copy of a segment for those who want to know what happened to it.
+/// Keeps a copy of a segment as it was first found damaged, for those who want to know what happened to it.
 pub(super) fn keep_damaged(path: &Path) -> io::Result<()> {
-    files::replace(&files::with_suffix(path, ".damaged"), &files::read(path)?)
+    let kept = files::with_suffix(path, ".damaged");
+    if kept.exists() { Ok(()) } else { files::replace(&kept, &files::read(path)?) }
 }
 
 pub(super) fn segment_header(base: Position, snapshot: &[u8]) -> [u8; SEGMENT_HEADER] {

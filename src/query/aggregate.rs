@@ -119,22 +119,27 @@ impl Interval {
     }
 
     /// A length in milliseconds such that every interval begins at a multiple of it since 1970. In a time zone this only
-    /// holds for the offsets that it had since 1970, and has until 2100.
+    /// holds for the offsets that it had since 1973, and has until 2100; before, some were no multiple of a minute.
     pub fn granule(&self) -> i64 {
         match self {
             Self::Millis(length) => *length,
             Self::Calendar(_, zone) => {
-                let changes = zone.following(Timestamp::UNIX_EPOCH).take_while(|change| change.timestamp() < FAR);
-                let offsets =
-                    iter::once(zone.to_offset(Timestamp::UNIX_EPOCH)).chain(changes.map(|change| change.offset()));
+                let changes = zone.following(NEAR).take_while(|change| change.timestamp() < FAR);
+                let offsets = iter::once(zone.to_offset(NEAR)).chain(changes.map(|change| change.offset()));
                 offsets.fold(DAY, |granule, offset| gcd(granule, i64::from(offset.seconds()).abs() * 1_000))
             }
         }
     }
 }
 
+/// Maximum number of parts, as long as [`Interval::granule`], that intervals are summed up from.
+pub const MAX_PARTS: usize = 100_000;
+
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
+
+/// 1973-01-01
+const NEAR: Timestamp = Timestamp::constant(94_694_400, 0);
 
 /// 2100-01-01
 const FAR: Timestamp = Timestamp::constant(4_102_444_800, 0);

@@ -14,7 +14,7 @@ mod tests;
 
 pub use access::ScopedQuery;
 pub use aggregate::{
-    Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, NotAggregatable, Statistics, TooManySpans, Unit,
+    Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, MAX_PARTS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
 pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, PageEnd, Place, Sort, SortKeys};
 pub(crate) use order::{address_digits, address_of_digits, value_at};

@@ -10,7 +10,8 @@ use crate::{
     event::UnixMillis,
     memory_budget::LARGEST_ANSWER,
     query::{
-        Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, NotAggregatable, ScopedQuery, Statistics, TooMany,
+        Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, NotAggregatable, ScopedQuery,
+        Statistics, TooMany,
     },
     schema::Field,
     time::format_time,
@@ -41,6 +42,8 @@ const MAX_PERCENTS: usize = 20;
 
 /// Bytes of a bucket and of its JSON, without its text.
 const BUCKET_BYTES: usize = 256;
+/// Bytes of a part from which a SQL store sums up calendar intervals.
+const PART_BYTES: usize = 128;
 
 /// Bytes of a unit of a text in UTF-16: as the store and we have it, in UTF-8, and in JSON with its escapes.
 const BYTES_OF_UNIT: usize = 10;
@@ -147,8 +150,9 @@ impl Reader {
             recorded = Some(record);
         }
         let key = caller.principal.to_string();
-        let mut memory = self.memory.answers.reserve(&key, requested.0.max_bytes(), deadline).await?;
+        // As for pages, the turn comes first: each would otherwise wait for what the other holds.
         let _turn = self.turn(caller, deadline).await?;
+        let mut memory = self.memory.answers.reserve(&key, requested.0.max_bytes(), deadline).await?;
         let events = Events { reader: self, query, deadline };
         let aggregated = async {
             match requested.0 {
@@ -172,7 +176,7 @@ impl Kind {
     /// Bytes that the result and its answer take at most.
     fn max_bytes(&self) -> usize {
         match self {
-            Self::Histogram { .. } => MAX_BUCKETS * BUCKET_BYTES,
+            Self::Histogram { .. } => MAX_BUCKETS * BUCKET_BYTES + MAX_PARTS * PART_BYTES,
             Self::Other(Aggregation::Terms { field, limit }) => {
                 limit.saturating_mul(BUCKET_BYTES + BYTES_OF_UNIT * field.longest_value())
             }

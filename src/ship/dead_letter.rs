@@ -101,7 +101,12 @@ impl DeadLetterFile {
         if lines.is_empty() {
             return Ok(());
         }
-        if self.length + bytes.len() as u64 > self.max_bytes {
+        let needed = bytes.len() as u64;
+        if self.length + needed > self.max_bytes && self.removed > 0 {
+            self.compact()?;
+            return self.add(letters);
+        }
+        if self.length + needed > self.max_bytes {
             return Err(DeadLetterError::Full { path: self.path.clone(), limit: self.max_bytes });
         }
         let is_new = self.length == 0;
@@ -214,7 +219,6 @@ mod tests {
         letters.add(&[letter("c-1"), letter("c-2")]).unwrap();
         assert!(matches!(letters.add(&[letter("c-3")]), Err(DeadLetterError::Full { .. })));
         letters.remove("c-1");
-        letters.compact().unwrap();
         letters.add(&[letter("c-3")]).unwrap();
         let letters = DeadLetterFile::open(&path).unwrap();
         assert_eq!(letters.list(0, 10).unwrap(), [letter("c-2"), letter("c-3")]);

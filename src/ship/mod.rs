@@ -45,7 +45,7 @@ pub use recovery::reconcile_chains;
 use crate::{
     event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
     integrity::{self, VerifyError},
-    journal::{JournalHandle, Position},
+    journal::{JournalError, JournalHandle, Position},
     metrics::StoreMetrics,
     store::{EventSink, Outcome, SinkError, Target},
     time::Clock,
@@ -108,10 +108,14 @@ impl Trimmer {
             if let Some(own) = all.get_mut(index) {
                 *own = confirmed;
             }
-            all.iter().min().copied().filter(|_| all.len() == self.shippers)
+            let slowest = all.iter().min().copied().filter(|_| all.len() == self.shippers);
+            if let Some(slowest) = slowest {
+                self.journal.pass(slowest);
+            }
+            slowest
         };
-        if let Some(slowest) = slowest
-            && let Err(error) = self.journal.trim(slowest)
+        if slowest.is_some()
+            && let Err(error) = self.journal.trim()
         {
             tracing::error!(%error, "the journal cannot be trimmed");
         }
@@ -253,7 +257,8 @@ impl Shipper {
             progress.confirm(journal.end(), writer.stats().events);
         }
         progress.save(begin)?;
-        let index = trimmer.register(progress.confirmed());
+        // The journal may be trimmed once the store was found to hold what it has confirmed.
+        let index = trimmer.register(begin);
         let concurrency = options.concurrency.max(1);
         let dead_letters = DeadLetterFile::open(&options.dead_letter_file)?;
         let inner = Arc::new(Inner {
@@ -447,8 +452,14 @@ impl Inner {
 
 /// How many events the journal held before this position, as far as known.
 fn events_before(journal: &JournalHandle, at: Position, writer: &Writer) -> u64 {
-    let first = journal.reader(at).read(1).ok().and_then(|records| records.into_iter().next());
-    let group = first.and_then(|record| Group::decode(&record.payload).ok());
+    let mut reader = journal.reader(at);
+    let mut first = reader.read(1);
+    while let Err(JournalError::Damaged { .. }) = first
+        && reader.skip_damage().is_ok()
+    {
+        first = reader.read(1);
+    }
+    let group = first.ok().and_then(|records| Group::decode(&records.into_iter().next()?.payload).ok());
     group.map_or(writer.stats().events, |group| group.events_before)
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    task::{JoinError, JoinHandle},
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -78,6 +78,7 @@ pub(super) async fn run(inner: Arc<Inner>, trimmer: Arc<Trimmer>, options: LoopO
         checked: Instant::now(),
         is_saved: true,
         check: None,
+        has_check_failed: false,
         inner,
         trimmer,
         options,
@@ -150,6 +151,8 @@ struct Loop {
     is_saved: bool,
     /// A check under way.
     check: Option<Check>,
+    /// Whether the last check got no answer, or its result could not be saved.
+    has_check_failed: bool,
 }
 
 /// A check of what the store had confirmed when it began.
@@ -182,6 +185,10 @@ fn witness(part: &Part) -> Option<(Target, ChainPosition)> {
 impl Loop {
     async fn work(&mut self) {
         self.prepare().await;
+        let (trimmer, index, confirmed) =
+            (Arc::clone(&self.trimmer), self.options.index, *self.inner.confirmed.borrow());
+        // It fails only by panicking; the next check trims again.
+        let _ = spawn_blocking(move || trimmer.confirm(index, confirmed)).await;
         let mut appended = self.inner.journal.watch();
         let mut maintenance = tokio::time::interval(MAINTENANCE_INTERVAL);
         maintenance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -190,7 +197,8 @@ impl Loop {
                 self.send_next().await;
             }
             // A journal without room waits for nothing but the check.
-            let wait = if self.inner.writer.is_short_of_room() { Duration::ZERO } else { CHECK_INTERVAL };
+            let is_urgent = self.inner.writer.is_short_of_room() && !self.has_check_failed;
+            let wait = if is_urgent { Duration::ZERO } else { CHECK_INTERVAL };
             let check_due = self.checked + wait;
             tokio::select! {
                 () = note_finished(&mut self.in_flight) => self.confirm(),
@@ -512,6 +520,7 @@ impl Loop {
     /// Records what the store was found to hold, or starts over if it has lost anything.
     async fn finish_check(&mut self, check: Check, found: Result<Option<Loss>, SinkError>) {
         self.checked = Instant::now();
+        self.has_check_failed = found.is_err();
         match found {
             Ok(None) if self.is_saved => {}
             Ok(None) => self.save(check).await,
@@ -583,6 +592,7 @@ impl Loop {
         // It fails only by panicking, which the runtime has reported. Failed writes are retried; the journal is not
         // trimmed before.
         let saved = self.inner.with_progress(save).await.unwrap_or(false);
+        self.has_check_failed |= !saved;
         self.is_saved = saved && confirmed == *self.inner.confirmed.borrow();
     }
 

@@ -3,10 +3,11 @@
 //! # Format 1
 //!
 //! JSON: [`Contents`]. The file says `"open"` before the first event of a run is acknowledged, is brought up to date
-//! every second in which events are acknowledged, and says `"closed"` after an orderly end. So after a crash it is a lower bound, and after an
-//! orderly end it is exact.
+//! every second in which events are acknowledged, and says `"closed"` after an orderly end. So after a crash it is a lower
+//! bound, and after an orderly end it is exact. A copy of it, such as a restored one, is a lower bound too.
 
 use std::{
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -52,6 +53,8 @@ enum Run {
 #[serde(deny_unknown_fields)]
 struct Contents {
     format: u32,
+    /// The number of this very file: a copy has another one, and what it says may be out of date.
+    inode: u64,
     run: Run,
     journal_end: u64,
     events: u64,
@@ -80,7 +83,8 @@ impl AcknowledgedFile {
     /// A file that is damaged counts as absent: then nothing is known.
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         let bytes = files::read_if_exists(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-        let saved = match bytes.map(|bytes| decode(&bytes)) {
+        let inode = std::fs::metadata(path).map(|metadata| metadata.ino()).unwrap_or_default();
+        let saved = match bytes.map(|bytes| decode(&bytes, inode)) {
             None => None,
             Some(Ok(saved)) => Some(saved),
             Some(Err(Undecodable::Format(found))) => {
@@ -118,8 +122,11 @@ impl AcknowledgedFile {
         }
         let chains = acknowledged.chains.iter().map(ChainEntry::of).collect();
         let (journal_end, events) = (acknowledged.journal_end.0, acknowledged.events);
-        let contents = Contents { format: FORMAT, run, journal_end, events, chains };
-        files::replace(&self.path, &serde_json::to_vec_pretty(&contents).unwrap_or_default())?;
+        let mut contents = Contents { format: FORMAT, inode: 0, run, journal_end, events, chains };
+        files::replace_with(&self.path, |file| {
+            contents.inode = file.inode()?;
+            file.write(&[&serde_json::to_vec_pretty(&contents).unwrap_or_default()])
+        })?;
         self.saved = Some((run, acknowledged.clone()));
         Ok(())
     }
@@ -150,7 +157,7 @@ enum Undecodable {
     Damaged(String),
 }
 
-fn decode(bytes: &[u8]) -> Result<(Run, Acknowledged), Undecodable> {
+fn decode(bytes: &[u8], inode: u64) -> Result<(Run, Acknowledged), Undecodable> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -160,7 +167,9 @@ fn decode(bytes: &[u8]) -> Result<(Run, Acknowledged), Undecodable> {
     if format != FORMAT {
         return Err(Undecodable::Format(format));
     }
-    let Contents { run, journal_end, events, chains, .. } = serde_json::from_slice(bytes).map_err(damaged)?;
+    let Contents { inode: own, run, journal_end, events, chains, .. } =
+        serde_json::from_slice(bytes).map_err(damaged)?;
+    let run = if own == inode { run } else { Run::Open };
     let chains: Option<_> = chains.iter().map(ChainEntry::end).collect();
     let chains = chains.ok_or_else(|| Undecodable::Damaged("a chain is not valid".to_owned()))?;
     Ok((run, Acknowledged { journal_end: Position(journal_end), events, chains }))
@@ -212,6 +221,11 @@ mod tests {
         file.save(Run::Closed, &acknowledged(7)).unwrap();
         let file = AcknowledgedFile::open(&path).unwrap();
         assert_eq!((file.exactly(), file.at_least()), (Some(&acknowledged(7)), acknowledged(7)));
+
+        let copy = folder.path().join("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        let file = AcknowledgedFile::open(&copy).unwrap();
+        assert_eq!((file.exactly(), file.at_least()), (None, acknowledged(7)), "a copy may be old");
 
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("\"format\": 1", "\"format\": 2")).unwrap();

@@ -83,17 +83,17 @@ impl Committer {
         let mut taken = 0;
         let mut pending = VecDeque::new();
         for submission in group {
-            let origin = submission.origin;
-            let needed = space_for(&submission.contents) + self.reserved(origin);
+            let reserved = self.reserved(submission.origin);
+            let needed = space_for(&submission.contents);
             let waiting = Pending { submission, receipts: Vec::new() };
-            let limit = self.journal.options().max_bytes;
+            let limit = self.journal.options().max_bytes - reserved;
             if needed > limit {
                 waiting.refuse(SubmitError::TooLarge { needed, limit });
-            } else if self.has_room(taken + needed) {
-                taken += needed - self.reserved(origin);
+            } else if self.has_room(taken + needed + reserved) {
+                taken += needed;
                 pending.push_back(waiting);
             } else {
-                self.refuse_for_room(waiting, needed);
+                self.refuse_for_room(waiting, needed + reserved);
             }
         }
         while !pending.is_empty() {

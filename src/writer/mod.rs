@@ -138,7 +138,7 @@ pub struct Findings {
     pub damage: Vec<Damage>,
     /// Number of acknowledged events that are missing at its end; after a crash, at least.
     pub lost_events: u64,
-    /// Whether the last run ended without closing the journal.
+    /// Whether the last run ended without closing the journal, or the folder is a copy.
     pub is_unclosed: bool,
 }
 
@@ -154,6 +154,7 @@ impl Recovering {
         let at_least = acknowledged.at_least();
         let (journal, recovered) = Journal::open(&folder.path("journal"), options.journal, at_least.journal_end)?;
         let (cut, damage, end) = (recovered.cut, recovered.damage.clone(), recovered.end);
+        let is_end_damaged = recovered.is_end_damaged;
         let is_new = recovered.snapshot.is_empty() && recovered.payloads.is_empty();
         let recovered = Chains::recover(&folder.path("chains"), identity, ChainOptions::of(&options), recovered)?;
         let RecoveredChains { mut chains, ends, lost_events } = recovered;
@@ -165,7 +166,7 @@ impl Recovering {
             is_unclosed: acknowledged.exactly().is_none() && !is_new,
         };
         chains.events = chains.events.max(at_least.events);
-        let is_doubtful = !is_exact || cut > 0 || !findings.damage.is_empty();
+        let is_doubtful = !is_exact || is_end_damaged;
         let lost = if end < at_least.journal_end { at_least.chains } else { Vec::new() };
         let own = own_chains(ends, lost, is_doubtful);
         Ok(Self { journal, chains, clock, options, acknowledged, own, findings })
@@ -192,11 +193,11 @@ impl Recovering {
         let own = self.own.iter().position(|own| own.stream == *stream).map(|at| self.own.remove(at));
         let known = own.and_then(|own| own.last);
         let last = match (seen, known) {
-            (Some(seen), Some(known)) if seen.sequence < known.sequence => Some(known),
-            (Some(seen), Some(known)) if seen.sequence == known.sequence => {
+            (Some(seen), Some(known)) if seen.chain == known.chain && seen.sequence > known.sequence => Some(seen),
+            (Some(seen), Some(known)) if seen.chain == known.chain && seen.sequence == known.sequence => {
                 Some(Predecessor { seal: seen.seal, ..known })
             }
-            (seen, known) => seen.or(known),
+            (seen, known) => known.or(seen),
         };
         self.chains.supersede(stream, last, now)?;
         self.renew_own(stream);
@@ -414,7 +415,7 @@ struct State {
     lost: u64,
     events: AtomicU64,
     dropped: AtomicU64,
-    /// Bytes needed by the last submission if the journal had no room for it; else 0.
+    /// Bytes that the last submission needed for which the journal had no room.
     refused_bytes: AtomicU64,
     failure: Mutex<Option<WriteFailure>>,
     failed: CancellationToken,
@@ -487,7 +488,6 @@ impl State {
     }
 
     fn succeed(&self) {
-        self.refused_bytes.store(0, Ordering::Relaxed);
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

@@ -264,8 +264,9 @@ fn a_full_journal_refuses_or_drops_and_accepts_more_after_trimming() {
     assert!(matches!(refused, SubmitError::Full { limit: 30_000, .. }), "{refused:?}");
     verify(&documents(&journal), &folder);
     assert!(writer.health().is_err_and(|reason| reason.starts_with("the journal is full")));
-    assert!(matches!(submit(500), Err(SubmitError::TooLarge { limit: 30_000, .. })));
-    journal.trim(journal.end()).unwrap();
+    assert!(matches!(submit(500), Err(SubmitError::TooLarge { limit: 28_125, .. })));
+    journal.pass(journal.end());
+    journal.trim().unwrap();
     assert_eq!(writer.health(), Ok(()));
     let next = submit(5).unwrap();
     assert_eq!(next.receipts[0].position.sequence.0, accepted as u64);
@@ -297,7 +298,8 @@ fn a_fully_confirmed_journal_has_all_of_its_room() {
     for _ in 0..5 {
         submit(15).unwrap();
         assert!(matches!(submit(15), Err(SubmitError::Full { .. })), "what a store has not is kept");
-        journal.trim(journal.end()).unwrap();
+        journal.pass(journal.end());
+        journal.trim().unwrap();
     }
     writer.close();
     thread.join();
@@ -505,7 +507,8 @@ fn events_that_the_journal_lost_are_counted_and_named_by_the_next_chain() {
             }
             1 => {
                 fs::remove_file(&newest).unwrap();
-                5
+                // The first two are left; what was lost before is counted again.
+                events - 2
             }
             _ => {
                 fs::remove_dir_all(folder.path("journal")).unwrap();
@@ -579,7 +582,8 @@ proptest! {
                     continue;
                 }
                 Step::Trim => {
-                    writer.journal.trim(writer.journal.end()).unwrap();
+                    writer.journal.pass(writer.journal.end());
+    writer.journal.trim().unwrap();
                     trimmed = true;
                     continue;
                 }

@@ -40,8 +40,6 @@ fn chaining_switched_off_and_on_again_begins_chains_that_name_each_other() {
     let again = [logged("n-4"), logged("n-5")];
 
     assert!(unsealed.iter().all(|receipt| receipt.hash.is_none()), "a receipt proves something or has no hash");
-    assert_eq!(unsealed[1].chain, unsealed[0].chain, "a restart changes nothing");
-    assert_eq!(again[1].chain, again[0].chain);
     let record = opening_record(&home, &unsealed[0].chain);
     let predecessor = record.predecessor.unwrap();
     assert!(!record.sealed);
@@ -56,7 +54,7 @@ fn chaining_switched_off_and_on_again_begins_chains_that_name_each_other() {
     let documents = documents(&home);
     let acknowledged = [vec![sealed], unsealed.to_vec(), again.to_vec()].concat();
     let verified = verify(&home, &documents, &acknowledged);
-    assert_eq!((verified.chains.len(), verified.unsealed.len()), (2, 1), "{verified:?}");
+    assert_eq!((verified.chains.len(), verified.unsealed.len()), (3, 2), "{verified:?}");
     for document in documents.iter().filter(|document| document.id.starts_with(&unsealed[0].chain)) {
         assert_eq!(seal_of(&document.source), None);
         let source: Value = serde_json::from_slice(&document.source).unwrap();

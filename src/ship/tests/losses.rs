@@ -141,3 +141,28 @@ async fn what_the_journal_lost_is_skipped_and_counted_for_a_store_that_never_had
     task.join().await;
     fixture.finish();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_replaced_between_two_runs_gets_everything_that_the_journal_has() {
+    let fixture = Fixture::new(1);
+    let store = Arc::new(Scripted::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    let receipts = fixture.log(&MESSAGES).await;
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    shutdown.cancel();
+    task.join().await;
+    // The next start begins a new segment, so the old one could be removed.
+    std::fs::remove_file(fixture.folder.path("acknowledged.json")).unwrap();
+    let fixture = fixture.restarted();
+
+    let another = Arc::new(Scripted::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = fixture.ship("s", &another, &shutdown);
+    let receipts = fixture.log(&["five"]).await;
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    assert_eq!((another.memory.len(), shipper.progress().missing_events), (5, 0));
+    shutdown.cancel();
+    task.join().await;
+    fixture.finish();
+}

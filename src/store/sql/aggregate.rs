@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, Query, Statistics},
+    query::{Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, Query, Statistics, TooManySpans},
     schema::{Field, Kind},
     store::IndexError,
 };
@@ -165,7 +165,7 @@ impl<'q> AggregateQuery<'q> {
             self.prevent_flattening(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
         let (length, limit) = match interval {
             Interval::Millis(length) => ((*length).min(MAX_SPAN), MAX_BUCKETS as i64 + 1),
-            Interval::Calendar(..) => (interval.granule(), i64::MAX),
+            Interval::Calendar(..) => (interval.granule(), MAX_PARTS as i64 + 1),
         };
         let (length, limit) = (builder.integer(length), builder.integer(limit));
         let start = format!("v.value - v.value % {length} - CASE WHEN v.value % {length} < 0 THEN {length} ELSE 0 END");
@@ -233,6 +233,9 @@ fn key(cell: &Cell) -> Option<Key> {
 
 /// Returns all spans from the first to the last, empty ones included.
 fn spans_of(rows: &[Vec<Cell>], interval: &Interval) -> Result<Vec<(UnixMillis, u64)>, IndexError> {
+    if rows.len() > MAX_PARTS {
+        return Err(TooManySpans.into());
+    }
     let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for row in rows {
         let [Cell::Integer(start), events] = row.as_slice() else { continue };
