@@ -284,6 +284,7 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
         let as_records: Vec<_> =
             failed.iter().cloned().map(|attempts| Record::of_failed_attempts(attempts).plain()).collect();
         if !as_records.is_empty() && log(as_records.iter(), None, &ingest).await.is_err() {
+            metrics.failures.inc();
             failed.into_iter().for_each(|attempts| pending.push(attempts));
         }
         // In runs of the same space, so that the order is preserved.
@@ -292,13 +293,19 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
             let length = records.iter().take_while(|(record, _)| record.space == space).count();
             let of_one_space: Vec<_> = records.drain(..length).collect();
             let logged = log(of_one_space.iter().map(|(record, _)| record.as_ref()), space.as_ref(), &ingest).await;
+            if logged.is_err() {
+                metrics.failures.inc();
+            }
             for (_, done) in of_one_space {
                 // The caller may be gone.
                 let _ = done.send(logged);
             }
         }
         if let Some(done) = closing {
-            metrics.lost.inc_by(pending.reports.len() as u64);
+            let unlogged: u64 = pending.reports.iter().map(|report| report.attempts).sum();
+            if unlogged > 0 {
+                tracing::error!(attempts = unlogged, "failed attempts to authenticate are not in the log");
+            }
             let _ = done.send(());
             return;
         }

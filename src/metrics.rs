@@ -67,14 +67,15 @@ impl Default for Metrics {
 /// Audit events.
 #[derive(Clone)]
 pub struct AuditMetrics {
-    pub lost: Counter,
+    /// Times that audit events could not be logged.
+    pub failures: Counter,
 }
 
 impl AuditMetrics {
     fn register(registry: &mut Registry) -> Self {
-        let lost = Counter::default();
-        registry.register("audit_lost_events", "Audit events that were lost", lost.clone());
-        Self { lost }
+        let failures = Counter::default();
+        registry.register("audit_failures", "Times that audit events could not be logged", failures.clone());
+        Self { failures }
     }
 }
 

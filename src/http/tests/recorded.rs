@@ -37,6 +37,7 @@ async fn what_cannot_be_recorded_is_refused() {
         assert_eq!(answer.header("annals-error"), Some("not_recorded"), "{what}: {:?}", answer.body);
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("5")), "{what}");
     }
+    assert!(log.metrics.render().unwrap().contains("annals_audit_failures_total 11\n"));
     let providers = log.get("/api/event_log/providers").await.json();
     assert_eq!(providers["providers"]["shop"]["actions"], serde_json::json!(["a"]), "{providers}");
     let keys: Vec<_> = log.keys.list().into_iter().map(|key| key.name).collect();
