@@ -36,7 +36,7 @@ mod losses;
 mod disks;
 
 /// What clients can make the program keep in memory.
-mod memory;
+mod attacks;
 
 /// Switches: chaining, keeping events, the log as a whole.
 mod switches;

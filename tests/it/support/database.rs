@@ -1,7 +1,7 @@
 //! A PostgreSQL schema for one test.
 
 use annals::event::ChainId;
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, error::SqlState};
 
 use super::{Document, random};
 
@@ -40,7 +40,12 @@ impl Database {
     /// Runs a statement, in which `{}` stands for the schema.
     #[track_caller]
     pub(crate) fn run(&self, statement: &str) {
-        self.query(&statement.replace("{}", &self.schema)).unwrap();
+        let statement = statement.replace("{}", &self.schema);
+        // The server ends one of two statements that wait for each other, which may be this one.
+        let is_deadlock = |error: &tokio_postgres::Error| error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED);
+        while let Err(error) = self.query(&statement) {
+            assert!(is_deadlock(&error), "{error:?}");
+        }
     }
 
     fn query(&self, statement: &str) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {

@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, setpriority_process};
 use serde_json::json;
 
 use crate::support::{Annals, Home};
@@ -44,7 +43,6 @@ impl Target {
             created.json()["key"].as_str().unwrap().to_owned()
         };
         let keys = (0..4).map(key).collect();
-        make_way_for_others(&annals);
         let before = peak(&annals);
         Self { annals, keys, before, _home: home }
     }
@@ -91,15 +89,6 @@ impl Target {
         let grown = peak(&self.annals).saturating_sub(self.before);
         eprintln!("{attack}: {} MiB", grown >> 20);
         assert!(grown <= LIMIT + BASE, "{attack}: the memory has grown by {} MiB", grown >> 20);
-    }
-}
-
-/// Lets the tests that run beside this one go first: the attacks keep all processors busy.
-fn make_way_for_others(annals: &Annals) {
-    for thread in fs::read_dir(format!("/proc/{}/task", annals.process().as_raw_nonzero())).unwrap() {
-        let number = thread.unwrap().file_name().into_string().unwrap().parse().unwrap();
-        // A thread may have ended meanwhile.
-        let _ = setpriority_process(Pid::from_raw(number), 19);
     }
 }
 
