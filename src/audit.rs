@@ -283,8 +283,7 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
         let failed: Vec<_> = pending.reports.drain(..).collect();
         let as_records: Vec<_> =
             failed.iter().cloned().map(|attempts| Record::of_failed_attempts(attempts).plain()).collect();
-        if !as_records.is_empty() && log(as_records.iter(), None, &ingest).await.is_err() {
-            metrics.failures.inc();
+        if !as_records.is_empty() && log(as_records.iter(), None, &ingest, &metrics).await.is_err() {
             failed.into_iter().for_each(|attempts| pending.push(attempts));
         }
         // In runs of the same space, so that the order is preserved.
@@ -292,10 +291,8 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
             let space = first.0.space.clone();
             let length = records.iter().take_while(|(record, _)| record.space == space).count();
             let of_one_space: Vec<_> = records.drain(..length).collect();
-            let logged = log(of_one_space.iter().map(|(record, _)| record.as_ref()), space.as_ref(), &ingest).await;
-            if logged.is_err() {
-                metrics.failures.inc();
-            }
+            let logged =
+                log(of_one_space.iter().map(|(record, _)| record.as_ref()), space.as_ref(), &ingest, &metrics).await;
             for (_, done) in of_one_space {
                 // The caller may be gone.
                 let _ = done.send(logged);
@@ -339,9 +336,11 @@ async fn log(
     records: impl Iterator<Item = &Record>,
     space: Option<&Space>,
     ingest: &Ingest,
+    metrics: &AuditMetrics,
 ) -> Result<(), NotRecorded> {
     let lines: String = records.map(|record| record.event().to_string() + "\n").collect();
     ingest.log_own(space, lines.as_bytes()).await.map_err(|error| {
+        metrics.failures.inc();
         tracing::warn!(%error, "audit events cannot be logged");
         NotRecorded
     })

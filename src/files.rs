@@ -100,20 +100,19 @@ pub(crate) fn read_start<const N: usize>(path: &Path) -> io::Result<(u64, Option
 
 /// Like [`read`], but `None` if the file does not exist.
 pub(crate) fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    unless_absent(read(path))
 }
 
 /// Reads a file piece by piece; `None` if it does not exist.
 pub(crate) fn open_if_exists(path: &Path) -> io::Result<Option<File>> {
     attempt(Call::Open, path)?;
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
+    unless_absent(File::open(path))
+}
+
+fn unless_absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        result => result.map(Some),
     }
 }
 
@@ -126,10 +125,7 @@ pub(crate) fn list(folder: &Path) -> io::Result<Vec<OsString>> {
 /// Removes a file unless it is gone already. Not durable before [`sync_parent`].
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     attempt(Call::Remove, path)?;
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
+    unless_absent(fs::remove_file(path)).map(Option::unwrap_or_default)
 }
 
 /// A file that is written to at its end.

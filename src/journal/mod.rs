@@ -336,11 +336,10 @@ impl Journal {
         }
         self.reserve.hold().map_err(JournalError::io(self.reserve.path()))?;
         let header = record_header(self.end, payload);
-        let path = self.file.path().to_owned();
-        self.file.write(&[&header, payload]).map_err(JournalError::io(&path))?;
+        self.file.write(&[&header, payload]).map_err(JournalError::io(self.file.path()))?;
         if let Err(source) = self.file.sync() {
-            self.closed = Some(format!("{}: {source}", path.display()));
-            return Err(JournalError::Io { path, source });
+            self.closed = Some(format!("{}: {source}", self.file.path().display()));
+            return Err(JournalError::io(self.file.path())(source));
         }
         self.end.0 += length;
         Ok(())

@@ -42,6 +42,11 @@ impl OpenSegment {
         Ok(Self { name, file, records_at, end: name.base })
     }
 
+    /// Where the position is in the file.
+    fn offset(&self, position: Position) -> u64 {
+        self.records_at + (position.0 - self.name.base.0)
+    }
+
     /// Whether the file has bytes up to this position.
     fn reaches(&mut self, position: Position) -> io::Result<bool> {
         if position > self.end {
@@ -108,7 +113,7 @@ impl Reader {
         if length > room { Ok(None) } else { self.read_record(length).map(Some) }
     }
 
-    fn peek_length(&mut self) -> Result<usize, JournalError> {
+    fn peek_length(&self) -> Result<usize, JournalError> {
         let mut header = [0; RECORD_HEADER];
         self.read_at_position(&mut header)?;
         Ok(RECORD_HEADER + announced_length(&header))
@@ -116,27 +121,35 @@ impl Reader {
 
     fn read_record(&mut self, length: usize) -> Result<Record, JournalError> {
         let begin = self.position;
-        let (path, offset) = self.file_offset();
         let end = Position(begin.0 + length as u64);
         let reaches = self.open.as_mut().map_or(Ok(false), |open| open.reaches(end));
-        if !reaches.map_err(JournalError::io(&path))? {
-            return Err(JournalError::Damaged { path, offset, reason: "the record is cut short".to_owned() });
+        if !reaches.map_err(|source| self.read_error(source))? {
+            return Err(self.damaged("the record is cut short"));
         }
         let mut buffer = self.pool.filled(length);
         self.read_at_position(&mut buffer.bytes)?;
         if let Err(reason) = parse_record(&buffer.bytes, begin) {
-            return Err(JournalError::Damaged { path, offset, reason: reason.to_owned() });
+            return Err(self.damaged(reason));
         }
-        self.position = Position(begin.0 + length as u64);
+        self.position = end;
         let payload = Bytes::from_owner(buffer).slice(RECORD_HEADER..);
-        Ok(Record { begin, end: self.position, payload })
+        Ok(Record { begin, end, payload })
     }
 
-    fn read_at_position(&mut self, bytes: &mut [u8]) -> Result<(), JournalError> {
-        self.segment()?;
+    /// Reads from the open segment.
+    fn read_at_position(&self, bytes: &mut [u8]) -> Result<(), JournalError> {
+        let Some(open) = &self.open else { return Err(self.damaged("no segment is open")) };
+        open.file.read_exact_at(bytes, open.offset(self.position)).map_err(|source| self.read_error(source))
+    }
+
+    fn damaged(&self, reason: &str) -> JournalError {
         let (path, offset) = self.file_offset();
-        let result = self.open.as_ref().map_or(Ok(()), |open| open.file.read_exact_at(bytes, offset));
-        result.map_err(|source| read_error(&path, offset, source))
+        JournalError::Damaged { path, offset, reason: reason.to_owned() }
+    }
+
+    fn read_error(&self, source: io::Error) -> JournalError {
+        let (path, offset) = self.file_offset();
+        read_error(&path, offset, source)
     }
 
     /// Goes on to the next sound record behind damage that a read has reported. Keeps a copy of the damaged segment.
@@ -160,7 +173,7 @@ impl Reader {
     /// File and offset of the position.
     fn file_offset(&self) -> (std::path::PathBuf, u64) {
         match &self.open {
-            Some(open) => (open.name.path(&self.shared.folder), open.records_at + (self.position.0 - open.name.base.0)),
+            Some(open) => (open.name.path(&self.shared.folder), open.offset(self.position)),
             None => (self.shared.folder.clone(), 0),
         }
     }

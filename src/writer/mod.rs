@@ -152,8 +152,8 @@ impl Recovering {
     ) -> Result<Self, OpenError> {
         let acknowledged = AcknowledgedFile::open(&folder.path("acknowledged.json"))?;
         let at_least = acknowledged.at_least();
-        let (journal, recovered) = Journal::open(&folder.path("journal"), options.journal, at_least.journal_end)?;
-        let (cut, damage, end) = (recovered.cut, recovered.damage.clone(), recovered.end);
+        let (journal, mut recovered) = Journal::open(&folder.path("journal"), options.journal, at_least.journal_end)?;
+        let (cut, damage, end) = (recovered.cut, std::mem::take(&mut recovered.damage), recovered.end);
         let is_end_damaged = recovered.is_end_damaged;
         let is_new = recovered.snapshot.is_empty() && recovered.payloads.is_empty();
         let recovered = Chains::recover(&folder.path("chains"), identity, ChainOptions::of(&options), recovered)?;
