@@ -34,7 +34,7 @@ use crate::{
     reserved::LIFECYCLE_PROVIDER,
     server_file::{ServerAddress, ServerFile},
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
-    store::{self, EventIndex, EventSink, Store},
+    store::{self, EventIndex, EventSink, IndexError, Misfiled, Store},
     time::{Clock, SystemClock},
     writer::{self, Findings, OpenError, OwnChain, Recovering, Writer, WriterThread},
 };
@@ -194,6 +194,69 @@ pub async fn setup(config: Config) -> Result<(), AppError> {
         tracing::info!(store = name, "the store is set up");
     }
     Ok(())
+}
+
+/// How many bytes of documents are compared at once.
+const CHECKED_BYTES: usize = 4 << 20;
+
+/// Stores that are opened without being set up, to compare what they find events by with the events.
+pub struct StoresToCheck(Vec<NamedStore>);
+
+/// The result for one store.
+pub struct StoreCheck {
+    pub store: String,
+    pub differences: u64,
+    pub outcome: Result<Checked, IndexError>,
+}
+
+pub enum Checked {
+    Documents(u64),
+    /// The store keeps nothing beside its documents that could differ from them.
+    NothingBeside,
+}
+
+impl StoresToCheck {
+    /// All stores, or only this one.
+    pub fn open(config: &Config, only: Option<&str>) -> Result<Self, AppError> {
+        let mut stores = open_stores(config)?;
+        stores.retain(|(name, _)| only.is_none_or(|only| only == name));
+        Ok(Self(stores))
+    }
+
+    /// Passes on each difference with the store's name, until that fails.
+    pub async fn check<E>(
+        self,
+        mut pass_on: impl FnMut(&str, &Misfiled) -> Result<(), E>,
+    ) -> Result<Vec<StoreCheck>, E> {
+        let mut checks = Vec::new();
+        for (name, store) in self.0 {
+            checks.push(check_store(name, store.as_ref(), &mut pass_on).await?);
+        }
+        Ok(checks)
+    }
+}
+
+async fn check_store<E>(
+    name: String,
+    store: &dyn Store,
+    mut pass_on: impl FnMut(&str, &Misfiled) -> Result<(), E>,
+) -> Result<StoreCheck, E> {
+    let (mut documents, mut differences, mut from) = (0, 0, None);
+    let outcome = loop {
+        let part = match store.misfiled(from, CHECKED_BYTES).await {
+            Ok(Some(part)) => part,
+            Ok(None) => break Ok(Checked::NothingBeside),
+            Err(error) => break Err(error),
+        };
+        documents += part.documents;
+        differences += part.misfiled.len() as u64;
+        part.misfiled.iter().try_for_each(|misfiled| pass_on(&name, misfiled))?;
+        match part.next {
+            Some(next) => from = Some(next),
+            None => break Ok(Checked::Documents(documents)),
+        }
+    };
+    Ok(StoreCheck { store: name, differences, outcome })
 }
 
 /// Everything that runs besides the HTTP server.

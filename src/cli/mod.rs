@@ -21,6 +21,7 @@ mod serve;
 mod settings;
 mod setup;
 mod sort;
+mod stores;
 mod table;
 mod tail;
 mod values;
@@ -54,6 +55,7 @@ enum Command {
     Tail(tail::Args),
     Export(export::Args),
     DeadLetters(dead_letters::Args),
+    Stores(stores::Args),
     Keys(keys::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -82,6 +84,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Tail(args) => tail::run(&args),
         Command::Export(args) => export::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Stores(args) => stores::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
@@ -117,7 +120,7 @@ enum ExitStatus {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success; also if nothing was found, and for a tail ended by Ctrl-C
-  1    a local error, such as in a file or the configuration
+  1    a local error, such as in a file or the configuration; or `stores check` found a difference
   2    invalid arguments
   3    the server is unavailable, failed, or refused the request or some of the events
   4    an export is incomplete, or differs from what the server states

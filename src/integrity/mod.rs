@@ -33,6 +33,27 @@ pub use verify::{Opened, VerifyError, open};
 
 use serde::Deserialize;
 
+use crate::event::{ChainPosition, Sequence};
+
+/// The position that a stored document or stub states, whether or not it is sealed.
+pub fn position_of(document: &[u8]) -> Option<ChainPosition> {
+    #[derive(Deserialize)]
+    struct Document {
+        annals: Annals,
+        event: Event,
+    }
+    #[derive(Deserialize)]
+    struct Annals {
+        chain: String,
+    }
+    #[derive(Deserialize)]
+    struct Event {
+        sequence: u64,
+    }
+    let Document { annals, event } = serde_json::from_slice(document).ok()?;
+    Some(ChainPosition { chain: annals.chain.parse().ok()?, sequence: Sequence(event.sequence) })
+}
+
 /// The seal of a stored document, `annals.seal`; `None` if the bytes are not a document or hold no seal.
 ///
 /// The seal ends in a MAC over the leaf hash, which covers position, link and content: two documents with the same seal

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::StoreError;
 use crate::{
-    event::{ChainEntry, ChainId, Sequence},
+    event::{ChainEntry, ChainId, ChainPosition, Sequence},
     query::{Aggregate, Aggregation, ForeignPlace, Key, MAX_BUCKETS, ScopedQuery, TooManySpans},
 };
 
@@ -54,6 +54,39 @@ pub trait EventIndex: Send + Sync {
     /// The last position of this chain that is reached from `from` without a gap, as far as finds see its entries;
     /// `None` if there is none at `from`. Stubs are entries.
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError>;
+
+    /// Compares what the store keeps beside its documents to find them by, and what Annals itself derived from them
+    /// (columns, rows of other tables), with the documents; part by part: the first, or that from this row on. Each
+    /// document MUST be in a part, whatever the columns say that it is, and a part MUST be bounded by about `bytes` of
+    /// documents.
+    ///
+    /// `None` if there is nothing of the kind: an engine derives what it finds documents by from them by itself.
+    async fn misfiled(&self, _from: Option<RowId>, _bytes: usize) -> Result<Option<FiledPart>, IndexError> {
+        Ok(None)
+    }
+}
+
+/// A row of a store's documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowId(pub i64);
+
+/// A part of a store that was compared with its documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FiledPart {
+    pub documents: u64,
+    pub misfiled: Vec<Misfiled>,
+    /// Where the next part begins; `None` after the last.
+    pub next: Option<RowId>,
+}
+
+/// Something that differs from the document at this position, so that queries may miss the document, or find it where
+/// they should not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfiled {
+    /// As the document states it, if it is an event.
+    pub position: ChainPosition,
+    /// The column, with its table; or the table, and what is wrong with its rows.
+    pub column: String,
 }
 
 /// A scan over the events that existed when it began, one batch per call.

@@ -19,7 +19,7 @@ pub(crate) mod testing;
 
 use std::time::Duration;
 
-pub use index::{ChainDocument, EventIndex, IndexError, Page, Scan};
+pub use index::{ChainDocument, EventIndex, FiledPart, IndexError, Misfiled, Page, RowId, Scan};
 pub use open::open;
 pub use sink::{EventSink, Outcome, SinkError, StoreId, Target};
 

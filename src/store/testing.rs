@@ -11,6 +11,7 @@ use crate::{
     integrity::seal_of,
     query::{ObjectScope, Order, PageEnd, Place, Query, Scope, ScopedQuery, Sort, Visible, filter::Filter},
     schema::{Field, Kind, Search, SetBy},
+    store::{EventIndex, Misfiled},
 };
 
 /// The fields that Kibana sorts by.
@@ -132,6 +133,69 @@ impl Draft {
             .with("event.sequence", position.sequence.0)
             .0;
         SealedEvent { position, leaf_hash: Some(leaf_hash), document: write(&document).into() }
+    }
+}
+
+/// Events that are hard to file: odd and long texts, several references, times before 1970, a stub.
+pub(crate) fn odd_events(chain: ChainId) -> Vec<SealedEvent> {
+    let long = "x".repeat(1_025);
+    let words: String = (0..2_000).map(|n| format!("w{} ", n % 1_500)).collect();
+    let reference =
+        |rel: &str, id: &str| json!({"id": id, "rel": rel, "type": "alert", "type_id": "t", "space_agnostic": true});
+    let plain =
+        draft().with("kibana.space_ids", json!(["default", "sales"])).about("alert", "a").with("event.id", "id");
+    let mut events: Vec<_> = [
+        plain.clone(),
+        draft()
+            .with("message", "a\0b \u{1} \u{1F980} it's \"q\" a_b")
+            .with("user.name", "\0")
+            .with("labels", json!({"a\0": "\0"})),
+        draft().with("message", long.as_str()).with("event.action", long.as_str()).about(&long, &long),
+        draft().with("message", words),
+        draft().with("message", " .,; "),
+        draft()
+            .referring(reference("primary", "a"))
+            .referring(reference("primary", "a"))
+            .referring(reference("other", "")),
+        draft()
+            .about("alert", "a")
+            .referring(json!({"id": "a", "rel": "primary", "type": "alert", "namespace": "sales"}))
+            .with("kibana.space_ids", json!(["", "*", "a,b"])),
+        draft()
+            .at("1969-12-31T23:59:59.998000001Z")
+            .with("event.start", "0000-01-01T00:00:00.000Z")
+            .with("event.end", "9999-12-31T23:59:59.999Z")
+            .with("event.duration", "-9223372036854775808"),
+        draft()
+            .with("event.risk_score", 0.1)
+            .with("tags", json!(["b", "a", ""]))
+            .with("source.ip", "::ffff:10.0.0.1")
+            .with("log.level", "info")
+            .with("user.id", "u")
+            .with("event.outcome", "success"),
+        plain,
+    ]
+    .into_iter()
+    .zip(0..)
+    .map(|(draft, at)| draft.sealed(position(chain, at)))
+    .collect();
+    events.push(stub_of(&draft().with("message", "of a stub").sealed(position(chain, 10))));
+    events.push(draft().unsealed(position(chain, 11)));
+    events
+}
+
+/// Everything that is filed wrongly in a store, read in parts of about so many bytes, and how many documents it has;
+/// `None` if it has nothing to compare.
+pub(crate) async fn misfiled(store: &dyn EventIndex, bytes: usize) -> Option<(u64, Vec<Misfiled>)> {
+    let (mut documents, mut found, mut from) = (0, Vec::new(), None);
+    loop {
+        let part = store.misfiled(from, bytes).await.expect("the store compares")?;
+        documents += part.documents;
+        found.extend(part.misfiled);
+        match part.next {
+            Some(next) => from = Some(next),
+            None => return Some((documents, found)),
+        }
     }
 }
 

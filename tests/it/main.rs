@@ -32,6 +32,9 @@ mod copies;
 /// Stores that lose what they have confirmed, or are exchanged for others.
 mod losses;
 
+/// What `stores check` finds.
+mod stores;
+
 /// Disks that are full or fail.
 mod disks;
 

@@ -20,7 +20,7 @@ use super::{
     Outcome, Page, Store, Target,
     testing::{
         ACTION, DURATION, Draft, END, GAP_DURATION, GAP_STATUS, MESSAGE, PROVIDER, QueryBuilder, SEQUENCE, START,
-        TIMESTAMP, about, about_any, draft, fresh_chain, fresh_name, position, stub_of,
+        TIMESTAMP, about, about_any, draft, fresh_chain, fresh_name, misfiled, position, stub_of,
     },
 };
 use crate::{
@@ -44,6 +44,11 @@ pub(crate) async fn suite(store: &dyn Store) {
         }
     }
     assert!(failed.is_empty(), "the store fails: {failed:#?}");
+    // Nothing that the cases have stored, replaced or appended twice is filed otherwise than its document says.
+    if let Some((documents, found)) = misfiled(store, 1 << 20).await {
+        assert!(documents > 0, "the store compares its documents");
+        assert_eq!(found, []);
+    }
 }
 
 type Case = for<'a> fn(&'a Fixture<'a>) -> BoxFuture<'a, ()>;

@@ -1,8 +1,12 @@
 //! Writes events, each exactly once.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use deadpool_postgres::{Object, Transaction};
+use tokio_postgres::types::ToSql;
 
 use super::failure::OperationError;
 use crate::{
@@ -10,7 +14,7 @@ use crate::{
     store::{
         Outcome,
         occupied::outcome_at,
-        sql::{self, EventRow},
+        sql::{self, Column, ColumnValue, EVENT_COLUMNS, EventRow, OBJECT_COLUMNS, column_list},
     },
 };
 
@@ -39,8 +43,13 @@ impl PreparedRow {
 
 fn prepare(event: &SealedEvent) -> Result<(EventRow, String), String> {
     let row = EventRow::of(event).map_err(|error| error.to_string())?;
-    let document = serde_json::from_slice(&event.document).map_err(|error| error.to_string())?;
-    Ok((row, sql::index::of(&document).to_string()))
+    let fields = fields_of(&event.document).map_err(|error| error.to_string())?;
+    Ok((row, fields))
+}
+
+/// Returns the index of a document.
+pub(super) fn fields_of(document: &[u8]) -> serde_json::Result<String> {
+    Ok(sql::index::of(&serde_json::from_slice(document)?).to_string())
 }
 
 /// Stores all events in one transaction: they are on disk when this returns, or not stored at all.
@@ -119,19 +128,57 @@ fn conflict_vanished() -> Outcome {
 }
 
 /// Inserts in the order of the keys, so that several programs that insert the same events do not deadlock.
-const INSERT: &str =
-    "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, event_id)
-    SELECT chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields::jsonb, document, event_id
-    FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-        $16::text[], $17::text[], $18::text[], $19::bytea[], $20::text[])
-        WITH ORDINALITY AS u (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-        outcome, severity, level, user_id, user_name, spaces, message, words, fields, document, event_id, ordinal)
-    ORDER BY chain, sequence, ordinal
-    ON CONFLICT (chain, sequence) DO NOTHING
-    RETURNING id, chain, sequence";
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let names = column_list(&EVENT_COLUMNS, |name, _| name.to_owned());
+    format!(
+        "INSERT INTO events (fields, document, {names})
+        SELECT fields::jsonb, document, {names}
+        FROM unnest($1::text[], $2::bytea[], {}) WITH ORDINALITY AS u (fields, document, {names}, place)
+        ORDER BY chain, sequence, place
+        ON CONFLICT (chain, sequence) DO NOTHING
+        RETURNING id, chain, sequence",
+        typed_arrays(&EVENT_COLUMNS, 3),
+    )
+});
+
+static INSERT_OBJECTS: LazyLock<String> = LazyLock::new(|| {
+    let names = column_list(&OBJECT_COLUMNS, |name, _| name.to_owned());
+    let arrays = typed_arrays(&OBJECT_COLUMNS, 2);
+    format!("INSERT INTO objects (event, {names}) SELECT * FROM unnest($1::bigint[], {arrays})")
+});
+
+/// Returns the parameters with the values of these columns, an array each; the first one has this number.
+pub(super) fn typed_arrays<R>(columns: &[Column<R>], first: usize) -> String {
+    let arrays = columns.iter().zip(first..).map(|(column, number)| {
+        let kind = match column.value {
+            ColumnValue::Integer(_) => "bigint",
+            ColumnValue::Text(_) => "text",
+            ColumnValue::Bytes(_) => "bytea",
+        };
+        format!("${number}::{kind}[]")
+    });
+    arrays.collect::<Vec<_>>().join(", ")
+}
+
+/// A parameter that may be held while waiting.
+pub(super) type Array<'r> = Box<dyn ToSql + Send + Sync + 'r>;
+
+/// Returns the values of these rows, column by column.
+pub(super) fn arrays<'r, R>(columns: &[Column<R>], rows: &[&'r R]) -> Vec<Array<'r>> {
+    let rows = || rows.iter().copied();
+    let array = |column: &Column<R>| -> Array<'r> {
+        match column.value {
+            ColumnValue::Integer(value) => Box::new(rows().map(value).collect::<Vec<_>>()),
+            ColumnValue::Text(value) => Box::new(rows().map(value).collect::<Vec<_>>()),
+            ColumnValue::Bytes(value) => Box::new(rows().map(value).collect::<Vec<_>>()),
+        }
+    };
+    columns.iter().map(array).collect()
+}
+
+pub(super) fn parameters<'p>(arrays: &'p [Array<'_>]) -> Vec<&'p (dyn ToSql + Sync)> {
+    arrays.iter().map(|array| &**array as &(dyn ToSql + Sync)).collect()
+}
 
 /// Returns the ids of the rows that were not there before.
 async fn insert(transaction: &Transaction<'_>, events: &[PreparedRow]) -> Result<HashMap<RowKey, i64>, OperationError> {
@@ -139,49 +186,15 @@ async fn insert(transaction: &Transaction<'_>, events: &[PreparedRow]) -> Result
     if fitting().next().is_none() {
         return Ok(HashMap::new());
     }
-    macro_rules! column {
-        ($row:ident => $value:expr) => {
-            fitting().map(|(_, ($row, _))| $value).collect::<Vec<_>>()
-        };
-    }
     let fields: Vec<&str> = fitting().map(|(_, (_, fields))| fields.as_str()).collect();
     let documents: Vec<&[u8]> = fitting().map(|(prepared, _)| &prepared.event.document[..]).collect();
-    let insert = transaction.prepare_cached(INSERT).await?;
-    let inserted = transaction
-        .query(
-            &insert,
-            &[
-                &column!(row => row.chain.as_slice()),
-                &column!(row => row.sequence),
-                &column!(row => row.received),
-                &column!(row => row.timestamp),
-                &column!(row => row.started),
-                &column!(row => row.ended),
-                &column!(row => row.duration),
-                &column!(row => row.provider.as_deref()),
-                &column!(row => row.action.as_deref()),
-                &column!(row => row.outcome.as_deref()),
-                &column!(row => row.severity.as_deref()),
-                &column!(row => row.level.as_deref()),
-                &column!(row => row.user_id.as_deref()),
-                &column!(row => row.user_name.as_deref()),
-                &column!(row => row.spaces.as_deref()),
-                &column!(row => row.message.as_deref()),
-                &column!(row => row.words.as_deref()),
-                &fields,
-                &documents,
-                &column!(row => row.event_id.as_deref()),
-            ],
-        )
-        .await?;
+    let rows: Vec<&EventRow> = fitting().map(|(_, (row, _))| row).collect();
+    let mut values: Vec<Array<'_>> = vec![Box::new(fields), Box::new(documents)];
+    values.extend(arrays(&EVENT_COLUMNS, &rows));
+    let insert = transaction.prepare_cached(&INSERT).await?;
+    let inserted = transaction.query(&insert, &parameters(&values)).await?;
     inserted.iter().map(|row| Ok((key_at(row, 1)?, row.try_get(0)?))).collect()
 }
-
-const INSERT_OBJECTS: &str =
-    "INSERT INTO objects (event, ordinal, found_in, rel, namespace, type, object, type_id, space_agnostic,
-        timestamp, sequence, chain)
-    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[])";
 
 async fn insert_objects(
     transaction: &Transaction<'_>,
@@ -189,40 +202,20 @@ async fn insert_objects(
     stored: &HashMap<RowKey, i64>,
 ) -> Result<(), OperationError> {
     let mut seen = HashSet::new();
-    let mut references = Vec::new();
+    let (mut ids, mut objects) = (Vec::new(), Vec::new());
     for (row, _) in events.iter().filter_map(|prepared| prepared.row.as_ref().ok()) {
         let key = (row.chain, row.sequence);
         let Some(&event) = stored.get(&key).filter(|_| seen.insert(key)) else { continue };
-        references.extend(row.objects.iter().zip(0_i32..).map(|(object, ordinal)| (event, ordinal, object, row)));
+        ids.extend(row.objects.iter().map(|_| event));
+        objects.extend(&row.objects);
     }
-    if references.is_empty() {
+    if objects.is_empty() {
         return Ok(());
     }
-    macro_rules! column {
-        ($object:ident => $value:expr) => {
-            references.iter().map(|(_, _, $object, _)| $value).collect::<Vec<_>>()
-        };
-    }
-    let insert_objects = transaction.prepare_cached(INSERT_OBJECTS).await?;
-    transaction
-        .execute(
-            &insert_objects,
-            &[
-                &references.iter().map(|(event, ..)| *event).collect::<Vec<_>>(),
-                &references.iter().map(|(_, ordinal, ..)| *ordinal).collect::<Vec<_>>(),
-                &column!(object => object.found_in.as_deref()),
-                &column!(object => object.rel.as_deref()),
-                &column!(object => object.namespace.as_deref()),
-                &column!(object => object.object_type.as_deref()),
-                &column!(object => object.id.as_deref()),
-                &column!(object => object.type_id.as_deref()),
-                &column!(object => object.space_agnostic),
-                &references.iter().map(|(_, _, _, row)| row.timestamp).collect::<Vec<_>>(),
-                &references.iter().map(|(_, _, _, row)| row.sequence).collect::<Vec<_>>(),
-                &references.iter().map(|(_, _, _, row)| row.chain.as_slice()).collect::<Vec<_>>(),
-            ],
-        )
-        .await?;
+    let mut values: Vec<Array<'_>> = vec![Box::new(ids)];
+    values.extend(arrays(&OBJECT_COLUMNS, &objects));
+    let insert = transaction.prepare_cached(&INSERT_OBJECTS).await?;
+    transaction.execute(&insert, &parameters(&values)).await?;
     Ok(())
 }
 

@@ -159,7 +159,7 @@ pub(super) async fn holds(connection: &mut Object, positions: Vec<ChainPosition>
 }
 
 /// Begins a read-only transaction with a stable snapshot.
-async fn reading(connection: &mut Object) -> Result<Transaction<'_>, OperationError> {
+pub(super) async fn reading(connection: &mut Object) -> Result<Transaction<'_>, OperationError> {
     let transaction = connection.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     Ok(transaction.start().await?)
 }
@@ -219,7 +219,7 @@ fn cells(row: &Row) -> Result<Vec<Cell>, OperationError> {
     row.columns().iter().enumerate().map(cell).collect()
 }
 
-fn chain_of(bytes: &[u8]) -> ChainId {
+pub(super) fn chain_of(bytes: &[u8]) -> ChainId {
     // The column holds the 16 bytes of an id.
     ChainId::from_bytes(bytes.try_into().unwrap_or_default())
 }

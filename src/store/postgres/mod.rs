@@ -5,6 +5,7 @@
 mod append;
 mod config;
 mod failure;
+mod filing;
 mod find;
 mod pool;
 mod setup;
@@ -22,8 +23,8 @@ use futures_util::FutureExt;
 pub use self::config::{ConfigError, PostgresConfig, TlsMode};
 use self::{append::PreparedRow, pool::Connections};
 use super::{
-    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, StoreId, Target,
-    sql::PagedScan,
+    ChainDocument, EventIndex, EventSink, FiledPart, IndexError, Outcome, Page, RowId, Scan, SinkError, StoreError,
+    StoreId, Target, sql::PagedScan,
 };
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream},
@@ -164,6 +165,11 @@ impl EventIndex for PostgresStore {
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
         Ok(self.ask(move |connection| find::reach(connection, chain, from).boxed()).await?)
+    }
+
+    async fn misfiled(&self, from: Option<RowId>, bytes: usize) -> Result<Option<FiledPart>, IndexError> {
+        let from = from.map_or(i64::MIN, |row| row.0);
+        Ok(Some(self.ask(move |connection| filing::misfiled(connection, from, bytes).boxed()).await?))
     }
 }
 

@@ -14,6 +14,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_postgres::types::Type;
 
 use super::*;
 use crate::{
@@ -465,6 +466,89 @@ async fn texts_of_any_length_and_character_are_stored_and_found() {
         let filter = Filter::value(message, test).unwrap();
         let found = store.find(&everything_with(filter).build()).await.unwrap().documents;
         assert_eq!(found, [events.get(2).unwrap().document.clone()]);
+    })
+    .await;
+}
+
+/// The sequence of each difference's event, and the column.
+async fn found(store: &PostgresStore, bytes: usize) -> Vec<(u64, String)> {
+    let (_, found) = testing::misfiled(store, bytes).await.unwrap();
+    found.into_iter().map(|misfiled| (misfiled.position.sequence.0, misfiled.column)).collect()
+}
+
+/// The columns of a table, with a statement for each that changes it in the row that meets the condition.
+async fn changes(config: &PostgresConfig, table: &str, condition: &str) -> Vec<(String, String)> {
+    let (client, connection) = config.connection().unwrap().connect(config.tls().unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let columns = "SELECT column_name, data_type FROM information_schema.columns
+        WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position";
+    let rows = client.query_typed(columns, &[(&config.schema, Type::TEXT), (&table, Type::TEXT)]).await.unwrap();
+    let change = |row: &tokio_postgres::Row| {
+        let (column, kind): (String, String) = (row.get(0), row.get(1));
+        let value = match kind.as_str() {
+            "bigint" | "integer" => format!("coalesce({column}, 0) + 1000"),
+            "text" => format!("coalesce({column}, '') || 'x'"),
+            "bytea" => "'\\x0011'".to_owned(),
+            "jsonb" => format!("{column} || '{{\"tags\": [\"other\"]}}'"),
+            other => panic!("{column} is {other}"),
+        };
+        let change = format!("UPDATE {table} SET {column} = {value} WHERE {condition}");
+        (column, change)
+    };
+    rows.iter().map(change).collect()
+}
+
+#[tokio::test]
+async fn whatever_is_filed_otherwise_than_its_document_says_is_found() {
+    on_a_server(async |config| {
+        let store = store(config).await;
+        let events = testing::odd_events(fresh_chain());
+        store.append(&nowhere(), &events).await.unwrap();
+        assert_eq!(testing::misfiled(&store, 1).await, Some((12, vec![])));
+        assert_eq!(testing::misfiled(&store, usize::MAX).await, Some((12, vec![])));
+        let as_of_the_first_version =
+            "UPDATE events SET fields = fields || '{\"event.id\": \"id\"}' WHERE sequence = 0";
+        execute(config, as_of_the_first_version).await;
+        assert_eq!(testing::misfiled(&store, usize::MAX).await, Some((12, vec![])));
+        let no_keys = "SET session_replication_role TO replica";
+        execute(
+            config,
+            "CREATE TABLE kept AS SELECT * FROM events; CREATE TABLE kept_objects AS SELECT * FROM objects",
+        )
+        .await;
+        for (column, change) in changes(config, "events", "sequence = 9").await {
+            if matches!(column.as_str(), "id" | "document") {
+                continue;
+            }
+            execute(config, &change).await;
+            assert_eq!(found(&store, 1_000).await, [(9, format!("events.{column}"))]);
+            let back = format!("UPDATE events SET {column} = kept.{column} FROM kept WHERE kept.id = events.id");
+            execute(config, &back).await;
+            assert_eq!(found(&store, usize::MAX).await, [], "{column} is as before");
+        }
+        let restore = format!("{no_keys}; DELETE FROM objects; INSERT INTO objects SELECT * FROM kept_objects");
+        for (column, change) in changes(config, "objects", "sequence = 5 AND ordinal = 1").await {
+            let expected: &[&str] = match column.as_str() {
+                "event" => &["objects: a row is missing", "objects: 1 without an event"],
+                "ordinal" => &["objects: a row is missing", "objects: a row too many"],
+                other => &[&format!("objects.{other}")],
+            };
+            execute(config, &format!("{no_keys}; {change}")).await;
+            let expected: Vec<_> = expected.iter().map(|what| (5, (*what).to_owned())).collect();
+            assert_eq!(found(&store, 1_000).await, expected, "{column}");
+            execute(config, &restore).await;
+            assert_eq!(found(&store, usize::MAX).await, [], "{column} is as before");
+        }
+        execute(config, "DELETE FROM objects WHERE sequence = 0").await;
+        execute(config, "UPDATE events SET user_name = NULL, document = 'no event' WHERE sequence = 1").await;
+        execute(config, "UPDATE events SET sequence = -7, spaces = NULL WHERE sequence = 9").await;
+        let expected = [
+            (1, "events.document: not an event"),
+            (9, "events.sequence"),
+            (9, "events.spaces"),
+            (0, "objects: a row is missing"),
+        ];
+        assert_eq!(found(&store, usize::MAX).await, expected.map(|(at, column)| (at, column.to_owned())));
     })
     .await;
 }

@@ -160,15 +160,11 @@ impl StatementBuilder {
     /// Returns the condition that the message has these words, according to the full-text index.
     pub(super) fn look_up_words(&mut self, terms: &FullTextQuery) -> String {
         let dialect = self.dialect;
-        let (words, operator) = match terms {
-            FullTextQuery::Any(words) => (words.as_slice(), dialect.or()),
-            FullTextQuery::All(words) => (words.as_slice(), dialect.and()),
-            FullTextQuery::Beginning(word) => (std::slice::from_ref(word), ""),
+        let asked = match terms {
+            FullTextQuery::Any(words) => dialect.terms(words).join(dialect.or()),
+            FullTextQuery::All(words) => dialect.all_of(words),
+            FullTextQuery::Beginning(word) => dialect.term(word) + dialect.prefix_operator(),
         };
-        let mut asked = words.iter().map(|word| dialect.term(word)).collect::<Vec<_>>().join(operator);
-        if let FullTextQuery::Beginning(_) = terms {
-            asked.push_str(dialect.prefix_operator());
-        }
         let asked = self.bind(Parameter::Text(asked));
         match dialect {
             Dialect::Sqlite => {
@@ -203,6 +199,15 @@ impl StatementBuilder {
 const MAX_INDEXED_BYTES: usize = 1_000_000;
 
 impl Dialect {
+    /// Returns the query of the full-text index for texts with all of these words.
+    pub(in crate::store) fn all_of(self, words: &[impl AsRef<str>]) -> String {
+        self.terms(words).join(self.and())
+    }
+
+    fn terms(self, words: &[impl AsRef<str>]) -> Vec<String> {
+        words.iter().map(|word| self.term(word.as_ref())).collect()
+    }
+
     /// Quotes a word in the query language of the full-text index.
     fn term(self, word: &str) -> String {
         match self {

@@ -20,6 +20,7 @@ mod order;
 mod row;
 mod scan;
 mod search;
+mod tables;
 mod term_counter;
 mod text;
 
@@ -29,6 +30,7 @@ pub(super) use extractor::{ExtractError, FieldExtractor};
 pub(super) use row::{BadDocument, EventRow, ObjectRow};
 pub(super) use scan::{BatchReader, PagedScan};
 pub(super) use search::Select;
+pub(super) use tables::{Column, ColumnValue, EVENT_COLUMNS, Filed, OBJECT_COLUMNS, STRAY_OBJECTS, column_list};
 pub(super) use term_counter::{TermCounter, TooManyValues};
 
 /// Selects each chain and its last entry, with a few look-ups per chain.

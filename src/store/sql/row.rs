@@ -8,7 +8,10 @@ use super::{
     form::joined_words,
     text::{encode_text, is_short},
 };
-use crate::event::{SealedEvent, Space, UnixMillis};
+use crate::{
+    event::{ChainId, ChainPosition, SealedEvent, Sequence, Space, UnixMillis},
+    integrity::position_of,
+};
 
 /// The longest text that is found as a whole, in UTF-16 units; longer ones are left out.
 const MAX_TEXT_LENGTH: usize = 1_024;
@@ -49,6 +52,17 @@ pub(in crate::store) struct ObjectRow {
     pub(in crate::store) id: Option<String>,
     pub(in crate::store) type_id: Option<String>,
     pub(in crate::store) space_agnostic: Option<i64>,
+    /// Its place among the event's references.
+    pub(in crate::store) ordinal: i64,
+    pub(in crate::store) event: EventKeys,
+}
+
+/// The columns of an event that the rows of its objects repeat.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct EventKeys {
+    pub(in crate::store) chain: [u8; 16],
+    pub(in crate::store) sequence: i64,
+    pub(in crate::store) timestamp: Option<i64>,
 }
 
 /// Why a document does not fit the tables.
@@ -62,13 +76,23 @@ pub(in crate::store) enum BadDocument {
     BadDuration { found: String },
     #[error("the sequence {0} is beyond 2^63−1")]
     BadSequence(u64),
+    #[error("the document has no position in a chain")]
+    NoPosition,
 }
 
 impl EventRow {
     pub(in crate::store) fn of(event: &SealedEvent) -> Result<Self, BadDocument> {
-        let sequence = event.position.sequence.0;
-        let sequence = i64::try_from(sequence).map_err(|_| BadDocument::BadSequence(sequence))?;
-        Self::at(*event.position.chain.as_bytes(), sequence, &event.document)
+        Self::at_position(event.position, &event.document)
+    }
+
+    /// The row of a stored document, at the position that the document itself states.
+    pub(in crate::store) fn of_document(document: &[u8]) -> Result<Self, BadDocument> {
+        Self::at_position(position_of(document).ok_or(BadDocument::NoPosition)?, document)
+    }
+
+    fn at_position(ChainPosition { chain, sequence }: ChainPosition, document: &[u8]) -> Result<Self, BadDocument> {
+        let sequence = i64::try_from(sequence.0).map_err(|_| BadDocument::BadSequence(sequence.0))?;
+        Self::at(*chain.as_bytes(), sequence, document)
     }
 
     pub(in crate::store) fn at(chain: [u8; 16], sequence: i64, document: &[u8]) -> Result<Self, BadDocument> {
@@ -78,11 +102,12 @@ impl EventRow {
         let duration = |text: Text<'_>| {
             text.as_str().parse().map_err(|_| BadDocument::BadDuration { found: text.as_str().to_owned() })
         };
+        let timestamp = date("@timestamp", document.timestamp)?;
         Ok(Self {
             chain,
             sequence,
             received: unix_millis("annals.received", &document.annals.received)?,
-            timestamp: date("@timestamp", document.timestamp)?,
+            timestamp,
             started: date("event.start", event.start)?,
             ended: date("event.end", event.end)?,
             duration: event.duration.map(duration).transpose()?,
@@ -97,8 +122,12 @@ impl EventRow {
             spaces: visible_in(&document.kibana.space_ids),
             message: short(document.message.as_ref()),
             words: document.message.as_ref().map(|message| joined_words(message.as_str())),
-            objects: objects(&document.kibana.saved_objects),
+            objects: objects(&document.kibana.saved_objects, EventKeys { chain, sequence, timestamp }),
         })
+    }
+
+    pub(in crate::store) fn position(&self) -> ChainPosition {
+        ChainPosition { chain: ChainId::from_bytes(self.chain), sequence: Sequence(self.sequence.unsigned_abs()) }
     }
 
     pub(in crate::store) fn is_stub(&self) -> bool {
@@ -113,10 +142,10 @@ fn visible_in(ids: &[Text<'_>]) -> Option<String> {
 }
 
 /// An event that refers to the same object twice is found once.
-fn objects(references: &[SavedObject<'_>]) -> Vec<ObjectRow> {
+fn objects(references: &[SavedObject<'_>], event: EventKeys) -> Vec<ObjectRow> {
     let mut rows: Vec<ObjectRow> = Vec::with_capacity(references.len());
-    for reference in references {
-        let mut row = reference.row();
+    for (reference, ordinal) in references.iter().zip(0..) {
+        let mut row = reference.row(ordinal, event);
         let is_same = |other: &ObjectRow| {
             (&other.found_in, &other.object_type, &other.id) == (&row.found_in, &row.object_type, &row.id)
         };
@@ -210,7 +239,7 @@ struct SavedObject<'a> {
 }
 
 impl SavedObject<'_> {
-    fn row(&self) -> ObjectRow {
+    fn row(&self, ordinal: i64, event: EventKeys) -> ObjectRow {
         ObjectRow {
             found_in: self.found_in().map(|space| encode_text(space).into_owned()),
             rel: short(self.rel.as_ref()),
@@ -219,6 +248,8 @@ impl SavedObject<'_> {
             id: short(self.id.as_ref()),
             type_id: short(self.type_id.as_ref()),
             space_agnostic: self.space_agnostic.map(i64::from),
+            ordinal,
+            event,
         }
     }
 

@@ -1,15 +1,36 @@
 //! Writes events, each exactly once.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::sync::LazyLock;
+
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
+};
 
 use crate::{
     event::SealedEvent,
     store::{
         Outcome,
         occupied::outcome_at,
-        sql::{EventRow, ObjectRow},
+        sql::{Column, ColumnValue, EVENT_COLUMNS, EventRow, OBJECT_COLUMNS, ObjectRow, column_list},
     },
 };
+
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO events (document, {}) VALUES (?1, {}) ON CONFLICT (chain, sequence) DO NOTHING",
+        column_list(&EVENT_COLUMNS, |name, _| name.to_owned()),
+        column_list(&EVENT_COLUMNS, |_, number| format!("?{}", number + 1)),
+    )
+});
+
+static INSERT_OBJECT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO objects (event, {}) VALUES (?1, {})",
+        column_list(&OBJECT_COLUMNS, |name, _| name.to_owned()),
+        column_list(&OBJECT_COLUMNS, |_, number| format!("?{}", number + 1)),
+    )
+});
 
 /// An event with its rows for the tables, or the reason why the store rejects it. Prepared off the writer's thread,
 /// which is the bottleneck.
@@ -74,18 +95,8 @@ pub(super) struct EventInserter<'t> {
 impl<'t> EventInserter<'t> {
     pub(super) fn of(transaction: &'t Transaction<'t>) -> rusqlite::Result<Self> {
         Ok(Self {
-            insert: transaction.prepare_cached(
-                "INSERT INTO events (chain, sequence, received, timestamp, started, ended, duration, provider, action,
-                                     outcome, severity, level, user_id, user_name, spaces, message, words, document,
-                                     event_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
-                 ON CONFLICT (chain, sequence) DO NOTHING",
-            )?,
-            refer: transaction.prepare_cached(
-                "INSERT INTO objects (event, ordinal, found_in, rel, namespace, type, object, type_id, space_agnostic,
-                                      timestamp, sequence, chain)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            )?,
+            insert: transaction.prepare_cached(&INSERT)?,
+            refer: transaction.prepare_cached(&INSERT_OBJECT)?,
             first: None,
             transaction,
         })
@@ -115,53 +126,23 @@ impl<'t> EventInserter<'t> {
 
     /// Returns `false` if the position is taken.
     pub(super) fn insert(&mut self, row: &EventRow, document: &[u8]) -> rusqlite::Result<bool> {
-        let inserted = self.insert.execute(params![
-            row.chain,
-            row.sequence,
-            row.received,
-            row.timestamp,
-            row.started,
-            row.ended,
-            row.duration,
-            row.provider,
-            row.action,
-            row.outcome,
-            row.severity,
-            row.level,
-            row.user_id,
-            row.user_name,
-            row.spaces,
-            row.message,
-            row.words,
-            document,
-            row.event_id,
-        ])?;
+        let document = ToSqlOutput::Borrowed(ValueRef::Blob(document));
+        let inserted =
+            self.insert.execute(params_from_iter([document].into_iter().chain(values(&EVENT_COLUMNS, row))))?;
         if inserted == 0 {
             return Ok(false);
         }
         let event = self.transaction.last_insert_rowid();
         self.first.get_or_insert(event);
-        for (object, ordinal) in row.objects.iter().zip(0_i64..) {
-            self.insert_object(event, ordinal, object, row)?;
+        for object in &row.objects {
+            self.insert_object(event, object)?;
         }
         Ok(true)
     }
 
-    fn insert_object(&mut self, event: i64, ordinal: i64, object: &ObjectRow, row: &EventRow) -> rusqlite::Result<()> {
-        self.refer.execute(params![
-            event,
-            ordinal,
-            object.found_in,
-            object.rel,
-            object.namespace,
-            object.object_type,
-            object.id,
-            object.type_id,
-            object.space_agnostic,
-            row.timestamp,
-            row.sequence,
-            row.chain,
-        ])?;
+    fn insert_object(&mut self, event: i64, object: &ObjectRow) -> rusqlite::Result<()> {
+        let values = [event.into()].into_iter().chain(values(&OBJECT_COLUMNS, object));
+        self.refer.execute(params_from_iter(values))?;
         Ok(())
     }
 
@@ -185,4 +166,15 @@ impl<'t> EventInserter<'t> {
             .query_row(params![row.chain, row.sequence], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
     }
+}
+
+/// Returns the row's values in the order of the columns.
+pub(super) fn values<'r, R>(columns: &'r [Column<R>], row: &'r R) -> impl Iterator<Item = ToSqlOutput<'r>> {
+    columns.iter().map(|column| {
+        ToSqlOutput::Borrowed(match column.value {
+            ColumnValue::Integer(value) => value(row).map_or(ValueRef::Null, ValueRef::Integer),
+            ColumnValue::Text(value) => value(row).map_or(ValueRef::Null, |text| ValueRef::Text(text.as_bytes())),
+            ColumnValue::Bytes(value) => ValueRef::Blob(value(row)),
+        })
+    })
 }

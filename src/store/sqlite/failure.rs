@@ -49,6 +49,10 @@ pub(super) fn unavailable(path: &Path, what: &str) -> StoreError {
     StoreError::Unavailable { reason: format!("the SQLite store {}: {what}", path.display()), retry_after: None }
 }
 
+pub(super) fn missing(path: &Path) -> StoreError {
+    StoreError::Lost { reason: format!("the SQLite store {}: there is no such file", path.display()) }
+}
+
 /// The file is no longer where it was opened.
 pub(super) fn lost(path: &Path) -> StoreError {
     StoreError::Lost { reason: format!("the SQLite store {}: the file was deleted or replaced", path.display()) }

@@ -6,6 +6,7 @@
 mod append;
 mod database;
 mod failure;
+mod filing;
 mod find;
 mod functions;
 mod migrate;
@@ -23,7 +24,8 @@ use serde::Deserialize;
 
 use self::{append::PreparedRow, readers::Readers, writer::WriterThread};
 use super::{
-    ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreId, Target, sql::PagedScan,
+    ChainDocument, EventIndex, EventSink, FiledPart, IndexError, Outcome, Page, RowId, Scan, SinkError, StoreId,
+    Target, sql::PagedScan,
 };
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream},
@@ -142,5 +144,10 @@ impl EventIndex for SqliteStore {
 
     async fn reach(&self, chain: ChainId, from: Sequence) -> Result<Option<Sequence>, IndexError> {
         Ok(self.readers.run(move |connection| find::reach(connection, chain, from)).await?)
+    }
+
+    async fn misfiled(&self, from: Option<RowId>, bytes: usize) -> Result<Option<FiledPart>, IndexError> {
+        let from = from.map_or(i64::MIN, |row| row.0);
+        Ok(Some(self.readers.run(move |connection| filing::misfiled(connection, from, bytes)).await?))
     }
 }

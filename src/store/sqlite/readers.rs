@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     database::{FileId, open_to_read},
-    failure::{lost, open_error, store_error, unavailable},
+    failure::{lost, missing, open_error, store_error, unavailable},
 };
 use crate::store::StoreError;
 
@@ -98,7 +98,7 @@ impl Pool {
 
     /// Returns an idle connection, or a new one, to the file that is at the path now.
     async fn connect(self: &Arc<Self>) -> Result<(Connection, FileId), StoreError> {
-        let file = self.file()?.ok_or_else(|| lost(&self.path))?;
+        let file = self.file()?.ok_or_else(|| missing(&self.path))?;
         while let Some((connection, read)) = self.pop_idle() {
             if read == file {
                 return Ok((connection, read));
