@@ -529,7 +529,10 @@ impl Loop {
                 self.prepare().await;
             }
             // Its tables or its file are gone: once they are there again, it turns out what is missing.
-            Err(SinkError::TargetLost { .. }) => self.prepare().await,
+            Err(SinkError::TargetLost { reason }) => {
+                tracing::warn!(store = self.inner.name, reason, "the store is set up again");
+                self.prepare().await;
+            }
             Err(error) => {
                 tracing::debug!(store = self.inner.name, %error, "the store cannot be checked at present");
                 self.witnesses.extend(check.witnesses);

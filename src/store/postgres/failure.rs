@@ -30,6 +30,7 @@ impl From<StoreError> for OperationError {
 pub(super) struct ErrorClassifier {
     /// Host, port, and database; no password.
     pub(super) name: String,
+    pub(super) schema: String,
 }
 
 impl ErrorClassifier {
@@ -43,10 +44,15 @@ impl ErrorClassifier {
     /// Classifies the database's answer to a statement. Only `Refused` is a verdict on the request, possibly because of
     /// one event of many.
     pub(super) fn classify_database(&self, error: &Error) -> StoreError {
-        let reason = self.reason(&describe(error));
+        let description = describe(error);
         match error.code() {
-            None => StoreError::Unavailable { reason, retry_after: None },
-            Some(state) => classify_state(state, reason),
+            None => StoreError::Unavailable { reason: self.reason(&description), retry_after: None },
+            // The server names the table only, even if the whole schema is missing.
+            Some(state) if is_missing(state) => StoreError::Lost {
+                reason: self
+                    .reason(&format!("a table of the schema {}, or all of it, is missing: {description}", self.schema)),
+            },
+            Some(state) => classify_state(state, self.reason(&description)),
         }
     }
 
@@ -86,10 +92,11 @@ fn describe(error: &Error) -> String {
     }
 }
 
+fn is_missing(state: &SqlState) -> bool {
+    *state == SqlState::UNDEFINED_TABLE || *state == SqlState::INVALID_SCHEMA_NAME
+}
+
 fn classify_state(state: &SqlState, reason: String) -> StoreError {
-    if *state == SqlState::UNDEFINED_TABLE || *state == SqlState::INVALID_SCHEMA_NAME {
-        return StoreError::Lost { reason };
-    }
     if *state == SqlState::DISK_FULL {
         return StoreError::Blocked { reason };
     }

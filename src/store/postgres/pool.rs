@@ -44,7 +44,7 @@ impl Connections {
     pub(super) fn new(config: &PostgresConfig) -> Result<Self, ConfigError> {
         let connection = config.connection()?;
         let tls = config.tls()?;
-        let errors = ErrorClassifier { name: name_of(&connection) };
+        let errors = ErrorClassifier { name: name_of(&connection), schema: config.schema.clone() };
         let settings = settings(config);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(connection, tls.clone(), recycling);

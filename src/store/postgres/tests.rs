@@ -228,6 +228,25 @@ async fn a_read_only_database_blocks() {
     .await;
 }
 
+#[tokio::test]
+async fn a_table_or_schema_that_is_missing_is_named() {
+    on_a_server(async |config| {
+        let store = store(config).await;
+        let event = draft().about("alert", "a").sealed(position(fresh_chain(), 0));
+        for (removed, missing) in [("TABLE objects", "objects"), ("SCHEMA {} CASCADE", "events")] {
+            execute(config, &format!("DROP {}", removed.replace("{}", &config.schema))).await;
+            let lost = store.append(&nowhere(), std::slice::from_ref(&event)).await.unwrap_err();
+            let SinkError::TargetLost { reason } = lost else { panic!("{lost:?}") };
+            let expected = format!(
+                ": a table of the schema {}, or all of it, is missing: relation \"{missing}\" does not exist (42P01)",
+                config.schema
+            );
+            assert!(reason.ends_with(&expected), "{reason}");
+        }
+    })
+    .await;
+}
+
 /// Asks the server whether its connection is encrypted.
 async fn is_encrypted(config: &PostgresConfig) -> Result<bool, StoreError> {
     const ASK: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
