@@ -101,7 +101,7 @@ impl ElasticStore {
     }
 
     async fn series(&self, stream: &Stream) -> Result<Series<'_>, StoreError> {
-        Ok(Series::new(&self.client, &self.names, self.flavor().await?, stream))
+        Series::new(&self.client, &self.names, self.flavor().await?, stream)
     }
 
     /// Makes everything that was stored before the call visible to searches.

@@ -80,8 +80,13 @@ struct Mappings {
 }
 
 impl<'a> Series<'a> {
-    pub(super) fn new(client: &'a Client, names: &'a IndexNames, flavor: Flavor, stream: &Stream) -> Self {
-        Self { client, names, flavor, alias: names.alias(stream) }
+    pub(super) fn new(
+        client: &'a Client,
+        names: &'a IndexNames,
+        flavor: Flavor,
+        stream: &Stream,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { client, names, flavor, alias: names.alias(stream)? })
     }
 
     /// Installs the template if it is absent or by an older Annals.

@@ -111,7 +111,9 @@ async fn queries_cover_all_our_indices_and_tolerate_others() {
         let first = store.set_up().await;
         store.stored(&first, &events(one, 0..3)).await;
         store.put(&format!("{}-strange", store.names.pattern().trim_end_matches("-*")), json!({})).await;
-        store.delete(&format!("_index_template/{}", names::template(&store.names.alias(&Stream::general())))).await;
+        store
+            .delete(&format!("_index_template/{}", names::template(&store.names.alias(&Stream::general()).unwrap())))
+            .await;
         store.roll_over().await;
         let second = store.target(&Stream::general()).await.unwrap();
         store.stored(&second, &events(one, 3..6)).await;
@@ -413,7 +415,8 @@ async fn a_missing_shard_is_an_error_and_never_a_partial_answer() {
         let target = store.set_up().await;
         store.stored(&target, &events(fresh_chain(), 0..2)).await;
         let nowhere = json!({"settings": {"index": {"hidden": true, "routing.allocation.require._name": "nowhere"}}});
-        let path = format!("{}?wait_for_active_shards=0", names::index(&store.names.alias(&Stream::general()), 9));
+        let path =
+            format!("{}?wait_for_active_shards=0", names::index(&store.names.alias(&Stream::general()).unwrap(), 9));
         store.put(&path, nowhere).await;
         let away = |error: IndexError| assert!(matches!(error, IndexError::Unavailable { .. }), "{error:?}");
         away(store.find(&build_query(everything())).await.unwrap_err());
