@@ -41,7 +41,7 @@ pub(super) async fn authenticate(
                 && !place.admit(caller.principal.to_string())
                 && !is_open
             {
-                let message = "too many requests of this caller are running; try again later";
+                let message = "too many requests are running, of this caller or of all; try again later";
                 return Failure::new(ErrorCode::Busy, message).retry_after(RETRY_AFTER).into_response();
             }
             parts.extensions.insert(caller);
@@ -79,7 +79,7 @@ async fn authenticated(
         Identified::Known(principal) => Ok(principal),
         Identified::Unknown(attempts) => {
             if let Some(attempts) = attempts {
-                audit.failed_attempts(attempts).await;
+                audit.failed_attempts(attempts);
             }
             Err(unauthenticated())
         }

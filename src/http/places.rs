@@ -1,7 +1,8 @@
 //! The places for connections. When all are taken, a connection that answers no known caller makes room for the next.
 //!
 //! So clients that send nothing, half a head or wrong credentials cannot keep others out, health checks included, however
-//! many addresses they come from. One caller has at most a share of the requests that are being answered.
+//! many addresses they come from. One caller has at most a share of the requests that are being answered, and all known
+//! callers together leave some places to others: health checks do not wait for anybody's requests.
 
 use std::{
     cmp::Reverse,
@@ -22,11 +23,16 @@ use crate::limiter::{KeyedLimiter, KeyedPermit};
 /// The part of all places that the requests of one caller may take: one in this many.
 const SHARE: usize = 4;
 
+/// The part of all places that requests of known callers leave to others: one in this many, but at least one.
+const SPARED: usize = 16;
+
 pub(super) struct Places {
     free: Arc<Semaphore>,
     /// Maximum number of concurrent requests of a caller.
     most_of_caller: usize,
     callers: KeyedLimiter<String>,
+    /// How many more requests of known callers may run.
+    running: Arc<Semaphore>,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
     /// Orders connections by when they began to rest.
     clock: AtomicU64,
@@ -44,6 +50,11 @@ pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
+struct Running {
+    _of_caller: KeyedPermit<String>,
+    _of_all: OwnedSemaphorePermit,
+}
+
 struct Connection {
     /// `None` for a proxy, which has many clients.
     client: Option<IpAddr>,
@@ -52,7 +63,7 @@ struct Connection {
     /// Whether a caller was ever identified.
     is_known: AtomicBool,
     /// Held while a request of a known caller is being answered.
-    running: Mutex<Option<KeyedPermit<String>>>,
+    running: Mutex<Option<Running>>,
     resting_since: AtomicU64,
     cut: CancellationToken,
 }
@@ -60,10 +71,13 @@ struct Connection {
 impl Places {
     pub(super) fn new(max: usize) -> Arc<Self> {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        // With a single place there is nothing to spare.
+        let spared = (max / SPARED).max(1).min(max - 1);
         Arc::new(Self {
             free: Arc::new(Semaphore::new(max)),
             most_of_caller: max.div_ceil(SHARE),
             callers: KeyedLimiter::default(),
+            running: Arc::new(Semaphore::new(max - spared)),
             open: Mutex::default(),
             clock: AtomicU64::new(0),
             rested: Notify::new(),
@@ -135,7 +149,7 @@ impl Places {
 }
 
 impl Connection {
-    fn running(&self) -> MutexGuard<'_, Option<KeyedPermit<String>>> {
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,10 +184,13 @@ impl Place {
         self.connection.resting_since.store(self.places.tick(), Ordering::Relaxed);
     }
 
-    /// The caller is known, so the connection stays until the request is answered. Returns `false` if too many requests of
-    /// the caller are running, or the connection has to make room already.
+    /// The caller is known, so the connection stays until the request is answered. Returns `false` if too many requests are
+    /// running, of the caller or of all, or the connection has to make room already.
     pub(super) fn admit(&self, caller: String) -> bool {
-        let Some(permit) = self.places.callers.try_acquire(caller, self.places.most_of_caller) else {
+        let Some(of_caller) = self.places.callers.try_acquire(caller, self.places.most_of_caller) else {
+            return false;
+        };
+        let Ok(of_all) = Arc::clone(&self.places.running).try_acquire_owned() else {
             return false;
         };
         // Locked, so that it is not cut in between.
@@ -182,7 +199,7 @@ impl Place {
             return false;
         }
         self.connection.is_known.store(true, Ordering::Relaxed);
-        *self.connection.running() = Some(permit);
+        *self.connection.running() = Some(Running { _of_caller: of_caller, _of_all: of_all });
         true
     }
 
@@ -238,17 +255,32 @@ mod tests {
 
     #[test]
     fn a_connection_that_answers_a_known_caller_stays() {
-        let places = Places::new(2);
-        let open = [taken(&places, client(1)), taken(&places, client(1))];
-        assert!(open[0].admit("a".to_owned()) && open[1].admit("b".to_owned()));
+        let places = Places::new(1);
+        let open = [taken(&places, client(1))];
+        assert!(open[0].admit("a".to_owned()));
         assert_eq!(next_cut(&open.each_ref(), &places), None);
         let mut waiting = Box::pin(places.free());
         assert!((&mut waiting).now_or_never().is_none());
-        open[1].rest();
+        open[0].rest();
         assert!((&mut waiting).now_or_never().is_none());
-        assert!(open[1].is_cut().now_or_never().is_some());
+        assert!(open[0].is_cut().now_or_never().is_some());
         drop(open);
         assert!(waiting.now_or_never().is_some());
+    }
+
+    #[test]
+    fn known_callers_leave_places_to_others() {
+        for (max, most) in [(2, 1), (3, 2), (40, 38)] {
+            let places = Places::new(max);
+            let open: Vec<_> = (0..max).map(|_| taken(&places, client(1))).collect();
+            let admitted = open.iter().enumerate().filter(|(at, place)| place.admit(at.to_string())).count();
+            assert_eq!(admitted, most);
+            let cut = next_cut(&open.iter().collect::<Vec<_>>(), &places);
+            assert_eq!(cut, Some(most), "it is the first of those that were not admitted");
+            open.first().unwrap().rest();
+            // Where a single place is spared, the last connection is the one that was cut.
+            assert_eq!(open.last().unwrap().admit("next".to_owned()), max - most > 1);
+        }
     }
 
     #[test]

@@ -412,3 +412,30 @@ async fn a_caller_with_slow_and_silent_clients_only_slows_itself() {
     }
     drop((silent, half_open, taken));
 }
+
+#[tokio::test]
+async fn health_is_answered_while_known_callers_hold_all_places_that_they_may() {
+    let log = Log::new();
+    log.await_ready().await;
+    let address = serve_log(&log, Connections { max: 8, ..LIMITS }).await;
+    let mut tails = Vec::new();
+    for caller in 0..4 {
+        let key = log.new_key(&format!("caller-{caller}"), &[grant(Role::Auditor, &[], &[])]);
+        for _ in 0..2 {
+            let mut tail = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET /api/event_log/_tail HTTP/1.1\r\nhost: x\r\nauthorization: ApiKey {key}\r\n\r\n");
+            tail.write_all(head.as_bytes()).await.unwrap();
+            let status = if tails.len() < 7 { "HTTP/1.1 200 " } else { "HTTP/1.1 503 " };
+            timeout(LONG, expect(&mut tail, status)).await.unwrap();
+            tails.push(tail);
+        }
+    }
+    for path in ["/livez", "/readyz"] {
+        let asked = async {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            answer_to(&mut connection, format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await
+        };
+        let answer = timeout(Duration::from_secs(10), asked).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+}
