@@ -148,7 +148,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     tracing::info!("stopping");
     let last = service.access.last_failed_attempts();
     for attempts in last {
-        service.audit.failed_attempts(attempts).await;
+        service.audit.failed_attempts(attempts);
     }
     service.audit.close(server.shutdown_timeout).await;
     service.log_own_event(STOPPING).await;
@@ -431,7 +431,7 @@ async fn audit_failed_attempts(access: Arc<Access>, audit: Audit, shutdown: Canc
     let mut turns = tokio::time::interval(ATTEMPTS_INTERVAL);
     while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
         for attempts in access.failed_attempts() {
-            audit.failed_attempts(attempts).await;
+            audit.failed_attempts(attempts);
         }
     }
 }

@@ -4,19 +4,23 @@
 //! the record is durable, and is refused if it cannot be made so. Only failed attempts to authenticate are recorded
 //! afterwards; while they cannot be, they are counted together.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use strum::VariantArray;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
     access::{Caller, FailedAttempts},
     event::Space,
-    ingest::Ingest,
+    ingest::{Ingest, OwnEventError},
     intake::Registration,
     metrics::AuditMetrics,
     reserved::AUDIT_PROVIDER,
@@ -183,6 +187,7 @@ pub fn registration() -> (String, Registration) {
 #[derive(Clone)]
 pub struct Audit {
     queue: mpsc::Sender<Message>,
+    failed: Arc<FailedQueue>,
 }
 
 /// The log cannot record this, so it must not happen.
@@ -210,7 +215,6 @@ impl Recording {
 enum Message {
     /// With whom to tell whether it is logged.
     Record(Box<Record>, oneshot::Sender<Result<(), NotRecorded>>),
-    FailedAttempts(FailedAttempts),
     /// Log everything recorded so far, then stop.
     Close(oneshot::Sender<()>),
 }
@@ -219,8 +223,9 @@ impl Audit {
     /// Starts logging records.
     pub fn start(ingest: Arc<Ingest>, metrics: AuditMetrics) -> Self {
         let (queue, recorded) = mpsc::channel(QUEUE);
-        tokio::spawn(run(recorded, ingest, metrics));
-        Self { queue }
+        let failed = Arc::new(FailedQueue::default());
+        tokio::spawn(run(recorded, Arc::clone(&failed), ingest, metrics));
+        Self { queue, failed }
     }
 
     /// Begins to log a record; waits only for a place in the queue. Once this has returned, the record does not depend
@@ -239,11 +244,14 @@ impl Audit {
         self.begin(record, deadline).await?.done().await
     }
 
-    /// Logs failed attempts to authenticate, as soon as that is possible. Waits only for a place in the queue.
-    pub async fn failed_attempts(&self, attempts: FailedAttempts) {
-        if self.queue.send(Message::FailedAttempts(attempts)).await.is_err() {
+    /// Logs failed attempts to authenticate, as soon as that is possible. Does not wait: whoever failed is answered, even
+    /// while nothing can be logged.
+    pub fn failed_attempts(&self, attempts: FailedAttempts) {
+        if self.queue.is_closed() {
             tracing::warn!("failed attempts to authenticate could not be recorded: the log is stopping");
         }
+        self.failed.pending().push(attempts);
+        self.failed.added.notify_one();
     }
 
     /// Logs everything recorded so far, taking at most `limit`.
@@ -261,13 +269,19 @@ impl Audit {
     }
 }
 
-async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics: AuditMetrics) {
+async fn run(
+    mut recorded: mpsc::Receiver<Message>,
+    failed: Arc<FailedQueue>,
+    ingest: Arc<Ingest>,
+    metrics: AuditMetrics,
+) {
     let mut messages = Vec::with_capacity(BATCH);
-    let mut pending = Pending::default();
+    let mut is_retrying = false;
     loop {
         let received = tokio::select! {
             received = recorded.recv_many(&mut messages, BATCH) => received,
-            () = sleep(RETRY_AFTER), if !pending.is_empty() => 1,
+            () = failed.added.notified(), if !is_retrying => 1,
+            () = sleep(RETRY_AFTER), if is_retrying => 1,
         };
         if received == 0 {
             return;
@@ -276,16 +290,10 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
         for message in messages.drain(..) {
             match message {
                 Message::Record(record, done) => records.push((record, done)),
-                Message::FailedAttempts(attempts) => pending.push(attempts),
                 Message::Close(done) => closing = Some(done),
             }
         }
-        let failed: Vec<_> = pending.reports.drain(..).collect();
-        let as_records: Vec<_> =
-            failed.iter().cloned().map(|attempts| Record::of_failed_attempts(attempts).plain()).collect();
-        if !as_records.is_empty() && log(as_records.iter(), None, &ingest, &metrics).await.is_err() {
-            failed.into_iter().for_each(|attempts| pending.push(attempts));
-        }
+        is_retrying = !log_failed_attempts(&failed, &ingest, &metrics).await;
         // In runs of the same space, so that the order is preserved.
         while let Some(first) = records.first() {
             let space = first.0.space.clone();
@@ -293,19 +301,54 @@ async fn run(mut recorded: mpsc::Receiver<Message>, ingest: Arc<Ingest>, metrics
             let of_one_space: Vec<_> = records.drain(..length).collect();
             let logged =
                 log(of_one_space.iter().map(|(record, _)| record.as_ref()), space.as_ref(), &ingest, &metrics).await;
+            let logged = logged.map_err(|_| NotRecorded);
             for (_, done) in of_one_space {
                 // The caller may be gone.
                 let _ = done.send(logged);
             }
         }
         if let Some(done) = closing {
-            let unlogged: u64 = pending.reports.iter().map(|report| report.attempts).sum();
+            let unlogged: u64 = failed.pending().reports.iter().map(|report| report.attempts).sum();
             if unlogged > 0 {
                 tracing::error!(attempts = unlogged, "failed attempts to authenticate are not in the log");
             }
             let _ = done.send(());
             return;
         }
+    }
+}
+
+/// Logs the failed attempts so far. Returns `false` if they could not be logged and still wait.
+async fn log_failed_attempts(failed: &FailedQueue, ingest: &Ingest, metrics: &AuditMetrics) -> bool {
+    let reports = std::mem::take(&mut failed.pending().reports);
+    let records: Vec<_> =
+        reports.iter().cloned().map(|attempts| Record::of_failed_attempts(attempts).plain()).collect();
+    if records.is_empty() {
+        return true;
+    }
+    match log(records.iter(), None, ingest, metrics).await {
+        Ok(()) => true,
+        Err(OwnEventError::Submit(_)) => {
+            let mut pending = failed.pending();
+            let newer = std::mem::replace(&mut pending.reports, reports);
+            newer.into_iter().for_each(|attempts| pending.push(attempts));
+            false
+        }
+        // They would be rejected again, and the others logged again.
+        Err(OwnEventError::Body(_) | OwnEventError::Rejected { .. }) => true,
+    }
+}
+
+/// Failed attempts on their way to the log.
+#[derive(Default)]
+struct FailedQueue {
+    pending: Mutex<Pending>,
+    added: Notify,
+}
+
+impl FailedQueue {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -316,10 +359,6 @@ struct Pending {
 }
 
 impl Pending {
-    fn is_empty(&self) -> bool {
-        self.reports.is_empty()
-    }
-
     fn push(&mut self, attempts: FailedAttempts) {
         let is_full = self.reports.len() >= MAX_PENDING;
         match self.reports.last_mut() {
@@ -337,11 +376,50 @@ async fn log(
     space: Option<&Space>,
     ingest: &Ingest,
     metrics: &AuditMetrics,
-) -> Result<(), NotRecorded> {
+) -> Result<(), OwnEventError> {
     let lines: String = records.map(|record| record.event().to_string() + "\n").collect();
-    ingest.log_own(space, lines.as_bytes()).await.map_err(|error| {
+    ingest.log_own(space, lines.as_bytes()).await.inspect_err(|error| {
         metrics.failures.inc();
         tracing::warn!(%error, "audit events cannot be logged");
-        NotRecorded
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::{
+        intake::{Intake, Limits, Registry},
+        metrics::Metrics,
+        time::SystemClock,
+    };
+
+    fn attempts(number: u64) -> FailedAttempts {
+        FailedAttempts { address: None, login: Some(format!("login {number}")), attempts: number }
+    }
+
+    #[tokio::test]
+    async fn failed_attempts_that_the_log_rejects_are_not_offered_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = Limits { max_event_bytes: 4_000, max_batch_events: 20, max_depth: 8, max_array_length: 5 };
+        // Without the registration of these events.
+        let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
+        let intake = Intake::new(Arc::new(registry), limits, Arc::new(SystemClock), "uuid", "1.2.3");
+        let metrics = Metrics::new();
+        let ingest = Ingest::new(intake, None, metrics.intake.clone());
+        let failed = FailedQueue::default();
+        failed.pending().push(attempts(1));
+        assert!(log_failed_attempts(&failed, &ingest, &metrics.audit).await);
+        assert_eq!((failed.pending().reports.len(), metrics.audit.failures.get()), (0, 1));
+        assert!(log_failed_attempts(&failed, &ingest, &metrics.audit).await);
+        assert_eq!(metrics.audit.failures.get(), 1);
+    }
+
+    #[test]
+    fn however_many_failed_attempts_wait_all_are_counted() {
+        let mut pending = Pending::default();
+        (1..=1_000).for_each(|number| pending.push(attempts(number)));
+        assert_eq!(pending.reports.len(), MAX_PENDING);
+        assert_eq!(pending.reports.iter().map(|report| report.attempts).sum::<u64>(), 500_500);
+    }
 }
