@@ -6,7 +6,7 @@
 use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, IoSlice, Read as _, Write as _},
+    io::{self, IoSlice, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -88,14 +88,10 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// The file's length and its first bytes; `None` if it has fewer.
-pub(crate) fn read_start<const N: usize>(path: &Path) -> io::Result<(u64, Option<[u8; N]>)> {
+/// Opens a file to read parts of it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     attempt(Call::Read, path)?;
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut start = [0; N];
-    let is_read = length >= N as u64 && file.read_exact(&mut start).map(|()| true)?;
-    Ok((length, is_read.then_some(start)))
+    File::open(path)
 }
 
 /// Like [`read`], but `None` if the file does not exist.

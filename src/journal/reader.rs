@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     JournalError, Position, Shared,
-    segment::{self, RECORD_HEADER, SEGMENT_HEADER, SegmentName, announced_length, parse_record},
+    segment::{self, RECORD_HEADER, SegmentName, announced_length, parse_record},
 };
 use crate::{buffers::Pool, files};
 
@@ -36,9 +36,9 @@ impl OpenSegment {
     fn open(name: SegmentName, shared: &Shared) -> Result<Self, JournalError> {
         let path = name.path(&shared.folder);
         let file = File::open(&path).map_err(JournalError::io(&path))?;
-        let mut length = [0; 4];
-        file.read_exact_at(&mut length, 16).map_err(|source| read_error(&path, 16, source))?;
-        let records_at = SEGMENT_HEADER as u64 + u64::from(u32::from_be_bytes(length));
+        let records_at = segment::records_at(&file, name.base).map_err(|source| read_error(&path, 0, source))?;
+        let reason = || "its header is damaged, and no record of it is sound".to_owned();
+        let records_at = records_at.ok_or_else(|| JournalError::Damaged { path, offset: 0, reason: reason() })?;
         Ok(Self { name, file, records_at, end: name.base })
     }
 

@@ -2,7 +2,9 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     io,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -35,6 +37,39 @@ pub(super) fn list(folder: &Path) -> Result<VecDeque<SegmentName>, JournalError>
     Ok(segments.into())
 }
 
+/// Returns where the records of a segment begin in its file. If its header is damaged, the first sound record tells;
+/// `None` if there is none.
+pub(super) fn records_at(file: &File, base: Position) -> io::Result<Option<u64>> {
+    let length = file.metadata()?.len();
+    let mut header = [0; SEGMENT_HEADER];
+    if length < SEGMENT_HEADER as u64 {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut header, 0)?;
+    let records_at = SEGMENT_HEADER as u64 + number(&header, 16..20);
+    if records_at <= length {
+        let mut snapshot = vec![0; records_at as usize - SEGMENT_HEADER];
+        file.read_exact_at(&mut snapshot, SEGMENT_HEADER as u64)?;
+        if header == segment_header(base, &snapshot) {
+            return Ok(Some(records_at));
+        }
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(first_record(&bytes, base))
+}
+
+/// Returns where the records begin, according to the first sound one and its position.
+fn first_record(bytes: &[u8], base: Position) -> Option<u64> {
+    memchr::memmem::find_iter(bytes, RECORD_MAGIC).find_map(|offset| {
+        let record = bytes.get(offset..).filter(|record| record.len() >= RECORD_HEADER)?;
+        let position = Position(number(record, 8..16));
+        parse_record(record, position).ok()?;
+        let records_at = (offset as u64).checked_sub(position.0.checked_sub(base.0)?)?;
+        (records_at >= SEGMENT_HEADER as u64).then_some(records_at)
+    })
+}
+
 /// The length of a segment's file, the part before its records, and the position at which its records end.
 struct Extent {
     length: u64,
@@ -44,9 +79,9 @@ struct Extent {
 
 impl Extent {
     fn of(name: SegmentName, path: &Path) -> Result<Self, JournalError> {
-        let (length, header) = files::read_start::<SEGMENT_HEADER>(path).map_err(JournalError::io(path))?;
-        // Without a whole header there are no records.
-        let records_at = header.map_or(length, |header| SEGMENT_HEADER as u64 + number(&header, 16..20));
+        let file = files::open(path).map_err(JournalError::io(path))?;
+        let length = file.metadata().map_err(JournalError::io(path))?.len();
+        let records_at = records_at(&file, name.base).map_err(JournalError::io(path))?.unwrap_or(length);
         Ok(Self { length, records_at, end: Position(name.base.0 + length.saturating_sub(records_at)) })
     }
 }

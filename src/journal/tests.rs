@@ -262,6 +262,33 @@ fn damage_in_an_older_segment_is_found_when_it_is_read() {
     assert!(matches!(error, JournalError::Damaged { path, offset: 24, .. } if path == oldest));
 }
 
+/// The header only says where the records begin, which they say too.
+#[test]
+fn records_behind_a_damaged_header_of_an_older_segment_are_read_nevertheless() {
+    for damaged in [0, 8, 19, 20, 24] {
+        let folder = tempfile::tempdir().unwrap();
+        let payloads = filled(folder.path(), 40);
+        let name = segment::list(folder.path()).unwrap()[1];
+        let path = name.path(folder.path());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[damaged] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let (journal, recovered) = open(folder.path());
+        assert_eq!(recovered.damage, [], "{damaged}");
+        assert_eq!(read_all(&journal.handle(), Position(0)), payloads, "{damaged}");
+        // Without its first record too, those behind are read once the damage is skipped.
+        bytes[24 + 8 + 5] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let mut reader = journal.handle().reader(name.base);
+        assert!(matches!(reader.read(1), Err(JournalError::Damaged { .. })), "{damaged}");
+        reader.skip_damage().unwrap();
+        let next = reader.read(1).unwrap().remove(0);
+        let at = payloads.iter().position(|payload| *payload == *next.payload).unwrap();
+        let skipped = payloads[at - 1].len() + segment::RECORD_HEADER;
+        assert_eq!(next.begin.0, name.base.0 + skipped as u64, "{damaged}");
+    }
+}
+
 #[test]
 fn records_behind_a_lost_segment_remain_and_the_hole_is_reported() {
     let folder = tempfile::tempdir().unwrap();
