@@ -161,7 +161,9 @@ impl Client {
 
     /// Makes an idempotent call.
     async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Answer, StoreError> {
-        self.try_nodes(|node, deadline| node.send(method, path, HeaderMap::new(), body.clone(), deadline)).await
+        let deadline = Instant::now() + self.request_timeout;
+        self.try_nodes(deadline, |node, deadline| node.send(method, path, HeaderMap::new(), body.clone(), deadline))
+            .await
     }
 
     /// Runs a search, or opens what later ones search; `None` if the answer has more than `max_bytes` bytes. While shards
@@ -173,11 +175,12 @@ impl Client {
         max_bytes: usize,
     ) -> Result<Option<Answer>, StoreError> {
         let body = body.into();
-        let deadline = Instant::now() + self.engine_timeout();
+        let (deadline, retry_until) = (Instant::now() + self.request_timeout, Instant::now() + self.engine_timeout());
         let mut wait = FIRST_SHARDS_WAIT;
         loop {
-            let answer = self.try_nodes(|node, deadline| node.search(path, body.clone(), max_bytes, deadline)).await?;
-            if !answer.as_ref().is_some_and(Answer::lacks_shards) || Instant::now() + wait > deadline {
+            let answer =
+                self.try_nodes(deadline, |node, deadline| node.search(path, body.clone(), max_bytes, deadline)).await?;
+            if !answer.as_ref().is_some_and(Answer::lacks_shards) || Instant::now() + wait > retry_until {
                 return Ok(answer);
             }
             sleep(wait).await;
@@ -186,11 +189,14 @@ impl Client {
     }
 
     /// Tries one node after the other until one answers.
-    async fn try_nodes<'a, T, F>(&'a self, ask: impl Fn(&'a Node, Instant) -> F) -> Result<T, StoreError>
+    async fn try_nodes<'a, T, F>(
+        &'a self,
+        deadline: Instant,
+        ask: impl Fn(&'a Node, Instant) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>> + 'a,
     {
-        let deadline = Instant::now() + self.request_timeout;
         let mut failure = no_node();
         let mut nodes = self.nodes_in_turn().into_iter();
         while let Some(node) = nodes.next() {

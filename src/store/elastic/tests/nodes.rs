@@ -1,8 +1,19 @@
 //! Which node is asked, with which credentials, and what is not tried twice.
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, extract::Request, http::Method};
+use axum::{
+    Router,
+    extract::Request,
+    http::{Method, StatusCode},
+};
 use futures_util::FutureExt;
 use serde_json::json;
 use tokio::{net::TcpListener, time::timeout};
@@ -15,6 +26,7 @@ use super::{
 use crate::store::{
     EventIndex, EventSink, IndexError, Outcome, SinkError, Target,
     elastic::{ApiKey, Auth, Basic, Bearer, ElasticStore, Secret},
+    testing::visible_everywhere,
 };
 
 /// Answers a refresh, and a bulk request of one event.
@@ -134,6 +146,29 @@ async fn a_node_gets_only_a_share_of_the_time_while_others_are_left() {
         store.refresh().await.unwrap();
     }
     assert_eq!(alive.calls().len(), 3);
+}
+
+/// Shards are missing almost until the end, and then the node falls silent.
+#[tokio::test]
+async fn a_search_takes_no_longer_than_a_request_however_often_it_is_tried() {
+    let (url, listener) = silent().await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answer = move || {
+        let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            if !is_first {
+                pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
+            let body = json!({"error": {"type": "no_shard_available_action_exception", "reason": ""}, "status": 503});
+            (StatusCode::SERVICE_UNAVAILABLE, [("content-type", "application/json")], body.to_string())
+        }
+    };
+    tokio::spawn(axum::serve(listener, Router::new().fallback(answer)).into_future());
+    let config = super::ElasticConfig { request_timeout: Duration::from_secs(2), ..config(&[&url]) };
+    let store = ElasticStore::new(&config).unwrap();
+    let found = timeout(Duration::from_secs(3), store.find(&visible_everywhere().build())).await;
+    assert!(matches!(found.unwrap().unwrap_err(), IndexError::Unavailable { .. }));
 }
 
 #[tokio::test]
