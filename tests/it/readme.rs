@@ -213,6 +213,21 @@ fn the_documented_verifier_finds_what_is_missing_or_doubled() {
     let another = receipts.replace("\"hash\":\"", "\"hash\":\"A");
     fs::write(&kept, another).unwrap();
     assert!(verify(&lines).unwrap_err().1.contains("is not the event that was kept"));
+
+    // As in acknowledged.json: where the next event of each chain goes, which may be the first.
+    let receipt: Value = serde_json::from_str(receipts.lines().last().unwrap()).unwrap();
+    let keep = |leaf: &str| {
+        let next = receipt["sequence"].as_u64().unwrap() + 1;
+        let known = serde_json::json!({"chain": receipt["chain"], "next": next, "leaf": leaf});
+        let unused = serde_json::json!({"chain": "0".repeat(32), "next": 0});
+        fs::write(&kept, serde_json::json!({"chains": [known, unused]}).to_string()).unwrap();
+    };
+    keep(receipt["hash"].as_str().unwrap());
+    verify(&lines).unwrap();
+    let (found, output) = verify(&without(lines.len() - 1)).unwrap_err();
+    assert!(found == 3 && output.contains("was kept, and is missing"), "{found}, {output}");
+    keep("A");
+    assert!(verify(&lines).unwrap_err().1.contains("is not the event that was kept"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A store that no longer has what it confirmed.
 
+use futures_util::future::join_all;
+
 use super::*;
 use crate::files;
 
@@ -142,27 +144,47 @@ async fn what_the_journal_lost_is_skipped_and_counted_for_a_store_that_never_had
     fixture.finish();
 }
 
+/// The other store confirms, and the journal could be trimmed, before the one that was replaced can be checked.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_was_replaced_between_two_runs_gets_everything_that_the_journal_has() {
-    let fixture = Fixture::new(1);
-    let store = Arc::new(Scripted::new(Vec::new()));
+    let fixture = Fixture::new(2);
+    let (store, other) = (Arc::new(Scripted::new(Vec::new())), Arc::new(Scripted::new(Vec::new())));
     let shutdown = CancellationToken::new();
-    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    let ([shipper, of_other], tasks) = ship_both(&fixture, [&store, &other], &shutdown);
+    // As much as one segment may have: the next event begins another, and this one could be removed.
+    fixture.log(&MESSAGES).await;
     let receipts = fixture.log(&MESSAGES).await;
-    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await && of_other.wait_stored(receipts.end, FOREVER).await);
     shutdown.cancel();
-    task.join().await;
-    // The next start begins a new segment, so the old one could be removed.
-    std::fs::remove_file(fixture.folder.path("acknowledged.json")).unwrap();
+    join_all(tasks.map(ShipperTask::join)).await;
     let fixture = fixture.restarted();
 
-    let another = Arc::new(Scripted::new(Vec::new()));
+    let another = Arc::new(Scripted { is_unidentified: AtomicBool::new(true), ..Scripted::new(Vec::new()) });
     let shutdown = CancellationToken::new();
-    let (shipper, task) = fixture.ship("s", &another, &shutdown);
-    let receipts = fixture.log(&["five"]).await;
-    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
-    assert_eq!((another.memory.len(), shipper.progress().missing_events), (5, 0));
+    let ([shipper, of_other], tasks) = ship_both(&fixture, [&another, &other], &shutdown);
+    for _ in 0..10 {
+        let receipts = fixture.log(&MESSAGES).await;
+        assert!(of_other.wait_stored(receipts.end, FOREVER).await);
+    }
+    // Several checks of the other store.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(fixture.trimmer.journal.begin(), Position(0));
+    another.is_unidentified.store(false, Ordering::Relaxed);
+    while fixture.trimmer.journal.begin() == Position(0) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!((another.memory.len(), shipper.progress().missing_events), (48, 0));
     shutdown.cancel();
-    task.join().await;
+    join_all(tasks.map(ShipperTask::join)).await;
     fixture.finish();
+}
+
+fn ship_both(
+    fixture: &Fixture,
+    [one, other]: [&Arc<Scripted>; 2],
+    shutdown: &CancellationToken,
+) -> ([Shipper; 2], [ShipperTask; 2]) {
+    let (one, task) = fixture.ship("s", one, shutdown);
+    let (other, of_other) = fixture.ship("t", other, shutdown);
+    ([one, other], [task, of_other])
 }
