@@ -24,7 +24,7 @@ use crate::{
     http,
     identity::{DataFolder, DataFolderError, Identity},
     ingest::Ingest,
-    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError},
+    intake::{Intake, Limits, RegisterError, Registration, Registry, RegistryError, Source},
     integrity::ChainError,
     journal,
     memory_budget::Memory,
@@ -506,7 +506,12 @@ fn open_intake(
             .add_fixed(&provider, registration)
             .map_err(|source| AppError::Provider { provider: provider.clone(), source })?;
     }
-    let intake = Intake::new(Arc::new(registry), limits, clock, server_uuid, &config.writer.version);
+    let source = Source {
+        node: config.node.name.clone(),
+        server_uuid: server_uuid.to_owned(),
+        version: config.writer.version.clone(),
+    };
+    let intake = Intake::new(Arc::new(registry), limits, clock, &source);
     Ok(if config.log.events && config.events.enabled { intake.logging_events() } else { intake })
 }
 

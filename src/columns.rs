@@ -28,7 +28,7 @@ pub(crate) const DEFAULT_CSV_COLUMNS: [&str; 12] = [
     "kibana.space_ids",
     "event.id",
     "annals.chain",
-    "event.sequence",
+    "annals.sequence",
 ];
 
 /// Columns, given by dotted paths.

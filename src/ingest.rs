@@ -2,7 +2,7 @@
 //! [`Ingest`]. The protocol has to check beforehand whether the sender may log at all.
 
 use crate::{
-    event::{Space, WriteScope},
+    event::{Author, Space},
     intake::{Accepted, BodyError, Intake, Item, Registry},
     metrics::IntakeMetrics,
     writer::{Origin, Receipts, SubmitError, Writer},
@@ -67,12 +67,12 @@ impl Ingest {
     /// from it, is large. Fails if that is more than `most` bytes.
     pub fn check(
         &self,
-        scope: &WriteScope,
+        author: &Author,
         space: Option<&Space>,
         body: &[u8],
         most: usize,
     ) -> Result<Accepted, BodyError> {
-        let checked = self.intake.accept_within(scope, space, body, most);
+        let checked = self.intake.accept_within(author, space, body, most);
         if !matches!(checked, Err(BodyError::TooMuch { .. })) {
             self.metrics.bytes.inc_by(body.len() as u64);
         }
@@ -88,7 +88,7 @@ impl Ingest {
 
     /// Logs events of the log itself, in NDJSON.
     pub async fn log_own(&self, space: Option<&Space>, lines: &[u8]) -> Result<(), OwnEventError> {
-        let accepted = self.intake.accept(&WriteScope::Log, space, lines)?;
+        let accepted = self.intake.accept(&Author::log(), space, lines)?;
         let Logged { items, .. } = self.submit(accepted, Origin::Log).await?;
         let rejected: Vec<_> = items.iter().filter_map(Item::violations).collect();
         match rejected.first() {

@@ -61,7 +61,7 @@ def page(object_type, identity, conditions):
     body = {
         "track_total_hits": True,
         "query": {"bool": {"filter": [about, *conditions]}},
-        "sort": [{"@timestamp": "desc"}, {"event.sequence": "desc"}, {"annals.chain": "desc"}],
+        "sort": [{"@timestamp": "desc"}, {"annals.sequence": "desc"}, {"annals.chain": "desc"}],
         "size": 10,
     }
     return json.dumps(body).encode()

@@ -10,7 +10,7 @@ use strum::VariantArray;
 
 use super::permissions::Permission;
 use crate::{
-    event::{ProviderScope, Space, WriteScope},
+    event::{Author, ProviderScope, Space, WriteScope},
     query::Visible,
 };
 
@@ -302,8 +302,8 @@ impl Principal {
         self.with_role_for(Permission::ListProviders).any(|grant| grant.providers.has(provider))
     }
 
-    /// The spaces and providers that the caller may log for.
-    pub fn write_scope(&self) -> WriteScope {
+    /// The caller as the author of events, with the spaces and providers that they may log for.
+    pub fn author(&self) -> Author {
         let scope = |grant: &Grant| ProviderScope {
             providers: match &grant.providers {
                 Providers::All => None,
@@ -314,7 +314,8 @@ impl Principal {
                 Spaces::Named(named) => Some(named.clone()),
             },
         };
-        WriteScope::Limited(self.with_role_for(Permission::LogEvents).map(scope).collect())
+        let scope = WriteScope::Limited(self.with_role_for(Permission::LogEvents).map(scope).collect());
+        Author::new(self.name.clone(), self.realm.as_str(), scope)
     }
 
     /// The events that the caller may see by role alone, without asking about the objects that they refer to.

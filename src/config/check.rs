@@ -57,6 +57,7 @@ impl Resolver {
         for key in SETTINGS.iter().filter(|key| !key.path.contains("<name>")) {
             self.add_default(key, "");
         }
+        self.set_default("node.name", "", &host_name());
         self.set_default("writer.version", "", env!("CARGO_PKG_VERSION"));
         if self.stores.is_empty() {
             self.stores.push("sqlite".to_owned());
@@ -219,6 +220,9 @@ impl Resolver {
 const DEFAULT: &str = "default";
 
 /// Returns the contradictions between values that are valid individually.
+/// Bytes of a node's name, which is in every event.
+const MAX_NODE_NAME: usize = 256;
+
 fn cross_checks(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     let server = &config.server;
@@ -234,6 +238,9 @@ fn cross_checks(config: &Config) -> Vec<Problem> {
             "server.memory_limit ({}) is less than {mib}mb, which requests of server.max_batch_bytes ({}) need",
             server.memory_limit, server.max_batch_bytes
         ));
+    }
+    if !(1..=MAX_NODE_NAME).contains(&config.node.name.len()) {
+        found.push(format!("node.name: expected 1 to {MAX_NODE_NAME} bytes, found {}", config.node.name.len()));
     }
     if config.journal.segment_bytes.as_u64() > config.journal.max_bytes.as_u64() / 2 {
         found.push(format!(
@@ -305,4 +312,9 @@ fn check_stores(config: &Config, found: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// The name of this host.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

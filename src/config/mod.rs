@@ -38,6 +38,7 @@ pub struct Config {
     pub events: Events,
     pub journal: Journal,
     pub seal: Seal,
+    pub node: Node,
     pub writer: Writer,
     /// Never empty.
     pub stores: BTreeMap<String, Store>,
@@ -158,6 +159,13 @@ pub struct Seal {
     /// `None`: the secret is created at the first start and kept in the data folder.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// The `annals.node` of each event.
+    pub name: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -281,6 +281,12 @@ pub const SETTINGS: &[Setting] = &[
         "A file with the sealing secret of the installation, in the place where other deployment secrets are kept.",
     ),
     setting(
+        "node.name",
+        SettingKind::Text,
+        Unset("the name of the host"),
+        "`annals.node` of each event: the name of this node among those that log to the same stores.",
+    ),
+    setting(
         "writer.version",
         SettingKind::Text,
         Unset("the program's own version"),

@@ -15,7 +15,7 @@ use jiff::{
 
 pub use retention::RetentionClass;
 pub use sealed::{ChainEntry, ChainHead, SealedEvent};
-pub use write_scope::{ProviderScope, WriteScope};
+pub use write_scope::{Author, ProviderScope, WriteScope};
 
 /// The identity of a chain: 128 random bits, created with the chain. Text form: 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,7 +60,7 @@ impl FromStr for ChainId {
     }
 }
 
-/// The position of an event in its chain, from 0; `event.sequence` in the document.
+/// The position of an event in its chain, from 0; `annals.sequence` in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sequence(pub u64);
 

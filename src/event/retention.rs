@@ -17,4 +17,9 @@ impl RetentionClass {
             Self::Permanent => "permanent",
         }
     }
+
+    /// The inverse of [`Self::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::General, Self::Long, Self::Permanent].into_iter().find(|class| class.as_str() == text)
+    }
 }

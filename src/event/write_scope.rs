@@ -1,6 +1,40 @@
-//! What a caller may log: for which providers, and in which spaces.
+//! Who logs events, and what they may log: for which providers, and in which spaces.
 
 use super::Space;
+
+/// Who logs events, as authenticated: `annals.principal` of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    name: String,
+    /// How they were authenticated.
+    pub realm: &'static str,
+    pub scope: WriteScope,
+}
+
+impl Author {
+    /// Maximum length of a name in bytes; longer ones are cut.
+    const MAX_NAME: usize = 1_024;
+
+    pub fn new(mut name: String, realm: &'static str, scope: WriteScope) -> Self {
+        name.truncate(name.floor_char_boundary(Self::MAX_NAME));
+        Self { name, realm, scope }
+    }
+
+    /// The log itself.
+    pub fn log() -> Self {
+        Self::new("annals".to_owned(), "annals", WriteScope::Log)
+    }
+
+    /// Someone who may log for any provider but the log's own, in any space.
+    pub fn anyone() -> Self {
+        let everything = ProviderScope { providers: None, spaces: None };
+        Self::new("anyone".to_owned(), "none", WriteScope::Limited(vec![everything]))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteScope {
@@ -16,11 +50,4 @@ pub struct ProviderScope {
     pub providers: Option<Vec<String>>,
     /// `None` in the list is the default space.
     pub spaces: Option<Vec<Option<Space>>>,
-}
-
-impl WriteScope {
-    /// Any provider but the log's own, in any space.
-    pub fn anyone() -> Self {
-        Self::Limited(vec![ProviderScope { providers: None, spaces: None }])
-    }
 }

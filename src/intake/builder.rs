@@ -112,13 +112,6 @@ pub(super) struct Defaults {
     values: Vec<(FieldId, Range<usize>)>,
 }
 
-/// Where the seal members are inserted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Splices {
-    pub(super) annals_at: usize,
-    pub(super) event_at: usize,
-}
-
 /// One event. Created once per body and cleared for each of its events.
 pub(super) struct EventBuilder {
     slots: Vec<Slot>,
@@ -271,14 +264,12 @@ impl EventBuilder {
         defaults
     }
 
-    /// Appends the content to `out`; the splices are relative to its beginning.
-    pub(super) fn write(&self, input: &[u8], defaults: &Defaults, out: &mut Vec<u8>) -> Splices {
+    /// Appends the content to `out`. Returns the offset in it at which the members of `annals` begin.
+    pub(super) fn write(&self, input: &[u8], defaults: &Defaults, out: &mut Vec<u8>) -> usize {
         let begin = out.len();
         let tree = Tree::get();
-        let known = KnownFields::get();
-        let annals = tree.location(known.stream).parent;
-        let event = tree.location(known.id).parent;
-        let mut splices = Splices { annals_at: 0, event_at: 0 };
+        let annals = tree.location(KnownFields::get().stream).parent;
+        let mut annals_at = 0;
         let mut open = NodeId::ROOT;
         let mut separator = b'{';
         for number in self.set.iter() {
@@ -292,11 +283,8 @@ impl EventBuilder {
             out.extend_from_slice(location.path_from(tree.node(open)));
             if open != location.parent {
                 open = location.parent;
-                let at = out.len() - location.key().len() - begin;
                 if open == annals {
-                    splices.annals_at = at;
-                } else if open == event {
-                    splices.event_at = at;
+                    annals_at = out.len() - location.key().len() - begin;
                 }
             }
             out.extend_from_slice(self.value(field, input, defaults).unwrap_or_default());
@@ -307,7 +295,7 @@ impl EventBuilder {
             open = tree.node(open).parent;
         }
         out.push(b'}');
-        splices
+        annals_at
     }
 
     /// Appends one element of a nested field, an object of the fields of `node` that are set, and unsets them.

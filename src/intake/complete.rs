@@ -33,6 +33,7 @@ pub(super) struct Context<'a> {
 /// Canonical values that are the same for all events of a writer.
 pub(super) struct FixedFields {
     pub(super) ecs_version: Vec<u8>,
+    pub(super) node: Vec<u8>,
     pub(super) server_uuid: Vec<u8>,
     pub(super) version: Vec<u8>,
 }
@@ -57,6 +58,9 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
     if !builder.has(known.timestamp) {
         builder.put(known.timestamp, context.now);
     }
+    builder.put(known.node, &context.fixed.node);
+    builder.put(known.principal_name, &context.sender.name);
+    builder.put(known.principal_realm, &context.sender.realm);
     builder.put(known.ecs_version, &context.fixed.ecs_version);
     builder.put(known.server_uuid, &context.fixed.server_uuid);
     builder.put(known.version, &context.fixed.version);
@@ -163,6 +167,19 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
     members
 }
 
+/// Returns the objects of a canonical array.
+fn elements(array: &[u8]) -> Vec<Vec<(String, Vec<u8>)>> {
+    let mut scanner = Scanner::new(array, 1);
+    let mut elements = Vec::new();
+    while let Ok(Token::Object) = scanner.value() {
+        elements.push(members(array.get(scanner.offset() - 1..).unwrap_or_default()));
+        if scanner.skip(Token::Object, 2).is_err() || !scanner.take(b',') {
+            break;
+        }
+    }
+    elements
+}
+
 /// A reference's `rel` is `primary` or absent. Its `namespace` is absent for the default space; in a request to another
 /// space it is that space's, and is filled in where it is absent. In no case is it one where the sender may not log.
 fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
@@ -176,17 +193,9 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
     }
     let provider = given_name(builder, known.provider, input).unwrap_or_default();
     let path = field.field().path;
-    let mut scanner = Scanner::new(value, 1);
-    let mut elements: Vec<Vec<(String, Vec<u8>)>> = Vec::new();
-    while let Ok(Token::Object) = scanner.value() {
-        elements.push(members(value.get(scanner.offset() - 1..).unwrap_or_default()));
-        if scanner.skip(Token::Object, 2).is_err() || !scanner.take(b',') {
-            break;
-        }
-    }
     let mut violations = Vec::new();
     let mut text = vec![b'['];
-    for (index, mut element) in elements.into_iter().enumerate() {
+    for (index, mut element) in elements(value).into_iter().enumerate() {
         let violate = |name: &str, expected: String, found: &[u8]| Violation {
             path: format!("{path}[{index}].{name}"),
             expected,
@@ -233,10 +242,11 @@ fn complete_references(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
     violations.into_iter().for_each(|violation| builder.violations.add(|| violation));
 }
 
+static NAMESPACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"namespace\":"));
+
 /// Whether some reference names a space or belongs to every space, or has a `rel` other than `primary`. A text cannot
 /// contain the patterns, as its quotes are escaped.
 fn needs_validation(references: &[u8]) -> bool {
-    static NAMESPACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"namespace\":"));
     static REL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"rel\":"));
     static EVERYWHERE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"space_agnostic\":true"));
     let is_primary = |at: usize| references.get(at..).is_some_and(|rest| rest.starts_with(b"\"rel\":\"primary\""));
@@ -245,11 +255,15 @@ fn needs_validation(references: &[u8]) -> bool {
 }
 
 /// In a request to a named space, `kibana.space_ids` must be that space. In a request to the default space, it may name
-/// others if the sender may log in them. If absent, it becomes the space of the request.
+/// others if the sender may log in them. If absent, it becomes the space of the request or, in one to the default space,
+/// those of the event's primary objects.
 fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults, context: &Context<'_>) {
     let field = KnownFields::get().space_ids;
     match builder.value(field, input, defaults) {
-        None | Some(b"[]") => builder.put(field, context.space_ids),
+        None | Some(b"[]") => {
+            let of_objects = if context.space.is_none() { spaces_of_objects(builder, input, defaults) } else { None };
+            builder.put(field, of_objects.as_deref().unwrap_or(context.space_ids));
+        }
         Some(given) if context.space.is_some() && given != context.space_ids => {
             let found = abbreviate(given);
             let own = String::from_utf8_lossy(context.space_ids);
@@ -261,6 +275,24 @@ fn complete_spaces(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults
         }
         Some(_) => {}
     }
+}
+
+/// Returns the spaces of the primary references as `kibana.space_ids`; `None` if they are only in the default space.
+fn spaces_of_objects(builder: &EventBuilder, input: &[u8], defaults: &Defaults) -> Option<Vec<u8>> {
+    let references = builder.value(KnownFields::get().saved_objects, input, defaults)?;
+    NAMESPACE.find(references)?;
+    let mut spaces: Vec<Vec<u8>> = Vec::new();
+    for reference in elements(references) {
+        let member = |name: &str| reference.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_slice());
+        if member("rel").is_none() || member("space_agnostic") == Some(b"true") {
+            continue;
+        }
+        let space = member("namespace").map_or_else(|| quote(Space::DEFAULT), <[u8]>::to_vec);
+        if Space::parse(&text_of(&space)).is_ok() && !spaces.contains(&space) {
+            spaces.push(space);
+        }
+    }
+    (!spaces.is_empty()).then(|| [b"[".as_slice(), &spaces.join(b",".as_slice()), b"]"].concat())
 }
 
 /// Whether the sender may log in each of these spaces. A name that is no space, such as `*`, needs the right to all.

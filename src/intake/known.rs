@@ -7,7 +7,9 @@ use crate::schema::{FIELDS, FieldId, Kind};
 pub(super) struct KnownFields {
     pub(super) timestamp: FieldId,
     pub(super) code: FieldId,
-    pub(super) retention: FieldId,
+    pub(super) node: FieldId,
+    pub(super) principal_name: FieldId,
+    pub(super) principal_realm: FieldId,
     pub(super) severity: FieldId,
     pub(super) stream: FieldId,
     pub(super) ecs_version: FieldId,
@@ -40,7 +42,9 @@ impl KnownFields {
         Self {
             timestamp: id("@timestamp"),
             code: id("annals.code"),
-            retention: id("annals.retention"),
+            node: id("annals.node"),
+            principal_name: id("annals.principal.name"),
+            principal_realm: id("annals.principal.realm"),
             severity: id("annals.severity"),
             stream: id("annals.stream"),
             ecs_version: id("ecs.version"),

@@ -20,7 +20,7 @@ mod violations;
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    event::{RetentionClass, Space, Stream, UnixMillis, Uuid, WriteScope},
+    event::{Author, RetentionClass, Space, Stream, UnixMillis, Uuid},
     integrity::{ContentDigest, ContentRef, Salt},
     policy::{self, Placement},
     schema::ECS_VERSION,
@@ -151,7 +151,6 @@ pub struct Contents {
 struct Content {
     range: Range<usize>,
     annals_at: usize,
-    event_at: usize,
     class: RetentionClass,
     salt: Salt,
     digest: ContentDigest,
@@ -212,12 +211,22 @@ impl Contents {
         self.events.iter().map(|event| ContentRef {
             bytes: self.bytes.get(event.range.clone()).unwrap_or_default(),
             annals_at: event.annals_at,
-            event_at: event.event_at,
             class: event.class,
             salt: event.salt,
             digest: event.digest,
         })
     }
+}
+
+/// Where events are logged: the same in every event of a writer.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// `annals.node`
+    pub node: String,
+    /// `kibana.server_uuid`
+    pub server_uuid: String,
+    /// `kibana.version`
+    pub version: String,
 }
 
 /// Checks events and canonicalizes them.
@@ -230,14 +239,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// `server_uuid` and `version` become `kibana.server_uuid` and `kibana.version` of every event.
-    pub fn new(
-        registry: Arc<Registry>,
-        limits: Limits,
-        clock: Arc<dyn Clock>,
-        server_uuid: &str,
-        version: &str,
-    ) -> Self {
+    pub fn new(registry: Arc<Registry>, limits: Limits, clock: Arc<dyn Clock>, source: &Source) -> Self {
         let quoted = |text: &str| {
             let mut bytes = Vec::new();
             canonical::put_text(text, &mut bytes);
@@ -245,8 +247,9 @@ impl Intake {
         };
         let fixed = FixedFields {
             ecs_version: quoted(ECS_VERSION),
-            server_uuid: quoted(server_uuid),
-            version: quoted(version),
+            node: quoted(&source.node),
+            server_uuid: quoted(&source.server_uuid),
+            version: quoted(&source.version),
         };
         Self { registry, limits, clock, fixed, logs_events: false }
     }
@@ -267,21 +270,20 @@ impl Intake {
     }
 
     /// Like [`Self::accept_within`], without that limit.
-    pub fn accept(&self, scope: &WriteScope, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
-        self.accept_within(scope, space, body, usize::MAX)
+    pub fn accept(&self, author: &Author, space: Option<&Space>, body: &[u8]) -> Result<Accepted, BodyError> {
+        self.accept_within(author, space, body, usize::MAX)
     }
 
-    /// Processes a body: one event, a JSON array of events, or NDJSON. Each event is judged on its own; `scope` is what
-    /// its sender may log. Fails if contents and items would take more than `most` bytes.
+    /// Processes a body: one event, a JSON array of events, or NDJSON. Each event is judged on its own. Fails if contents and items would take more than `most` bytes.
     pub fn accept_within(
         &self,
-        scope: &WriteScope,
+        author: &Author,
         space: Option<&Space>,
         body: &[u8],
         most: usize,
     ) -> Result<Accepted, BodyError> {
         let registered = self.registry.current();
-        let sender = Sender::new(scope);
+        let sender = Sender::new(author);
         let now = self.clock.now();
         let quoted_now = [b"\"".as_slice(), &format_millis(now), b"\""].concat();
         let space_ids = complete::space_ids(space);
@@ -452,7 +454,6 @@ impl Batch<'_> {
         };
         let Placement { stream, class } = policy::placement();
         let contents = &mut self.accepted.contents;
-        self.builder.put_name(known.retention, class.as_str().as_bytes());
         self.builder.put_name(known.stream, stream.as_str().as_bytes());
         if !self.builder.has(known.id) {
             let id = Uuid::v7(self.now, self.random.bytes());
@@ -460,11 +461,11 @@ impl Batch<'_> {
         }
         let id = self.builder.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
         let start = contents.bytes.len();
-        let splices = self.builder.write(input, defaults, &mut contents.bytes);
+        let annals_at = self.builder.write(input, defaults, &mut contents.bytes);
         let range = start..contents.bytes.len();
         let salt = Salt(self.random.bytes());
         let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());
-        let content = Content { range, annals_at: splices.annals_at, event_at: splices.event_at, class, salt, digest };
+        let content = Content { range, annals_at, class, salt, digest };
         contents.push(stream, content);
         self.push(Item::Accepted { id })
     }

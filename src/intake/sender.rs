@@ -2,12 +2,18 @@
 
 use super::canonical::put_text;
 use crate::{
-    event::{ProviderScope, Space, WriteScope},
+    event::{Author, ProviderScope, Space, WriteScope},
     reserved::is_reserved,
 };
 
-/// A [`WriteScope`], prepared for comparison with the canonical bytes of events.
-pub(super) struct Sender(Option<Vec<Scope>>);
+/// An [`Author`], prepared for the canonical bytes of events.
+pub(super) struct Sender {
+    /// `None` is the log itself.
+    scopes: Option<Vec<Scope>>,
+    /// Quoted and in canonical form.
+    pub(super) name: Box<[u8]>,
+    pub(super) realm: Box<[u8]>,
+}
 
 struct Scope {
     /// Quoted and in canonical form, as in events.
@@ -16,19 +22,20 @@ struct Scope {
 }
 
 impl Sender {
-    pub(super) fn new(scope: &WriteScope) -> Self {
+    pub(super) fn new(author: &Author) -> Self {
         let limited = |scope: &ProviderScope| Scope {
             providers: scope.providers.as_ref().map(|names| names.iter().map(|name| quoted(name)).collect()),
             spaces: scope.spaces.clone(),
         };
-        match scope {
-            WriteScope::Log => Self(None),
-            WriteScope::Limited(scopes) => Self(Some(scopes.iter().map(limited).collect())),
-        }
+        let scopes = match &author.scope {
+            WriteScope::Log => None,
+            WriteScope::Limited(scopes) => Some(scopes.iter().map(limited).collect()),
+        };
+        Self { scopes, name: quoted(author.name()), realm: quoted(author.realm) }
     }
 
     pub(super) const fn is_log(&self) -> bool {
-        self.0.is_none()
+        self.scopes.is_none()
     }
 
     pub(super) fn may_log_in(&self, provider: &[u8], space: Option<&Space>) -> bool {
@@ -40,7 +47,7 @@ impl Sender {
     }
 
     fn has_scope(&self, provider: &[u8], is_among: impl Fn(&[Option<Space>]) -> bool) -> bool {
-        let Some(scopes) = &self.0 else { return true };
+        let Some(scopes) = &self.scopes else { return true };
         let name = provider.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\""));
         let is_own = name.and_then(|name| std::str::from_utf8(name).ok()).is_some_and(is_reserved);
         !is_own

@@ -3,8 +3,13 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod origin;
+
 use super::*;
-use crate::{integrity::Chain, time::format_time};
+use crate::{
+    integrity::{Chain, DocumentKind},
+    time::format_time,
+};
 
 struct FixedClock;
 
@@ -19,12 +24,17 @@ fn intake_with(defaults: Value) -> (Intake, tempfile::TempDir) {
     let limits = Limits { max_event_bytes: 4000, max_batch_events: 20, max_depth: 8, max_array_length: 5 };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
     registry.register("p", None, registration(&["a", "b"], defaults), |_| Ok::<_, RegisterError>(())).unwrap();
-    let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
+    let intake = Intake::new(
+        Arc::new(registry),
+        limits,
+        Arc::new(FixedClock),
+        &Source { node: "node-1".to_owned(), server_uuid: "uuid".to_owned(), version: "1.2.3".to_owned() },
+    );
     (intake, folder)
 }
 
 fn accept(body: &str) -> Accepted {
-    intake_with(Value::Null).0.accept(&WriteScope::anyone(), None, body.as_bytes()).unwrap()
+    intake_with(Value::Null).0.accept(&Author::anyone(), None, body.as_bytes()).unwrap()
 }
 
 #[test]
@@ -34,11 +44,11 @@ fn what_is_made_from_a_body_is_limited_with_defaults_and_errors_included() {
     let tiny = r#"{"event":{"provider":"p","action":"a"}}"#;
     for body in [format!("{tiny}\n").repeat(20), "1\n".repeat(20)] {
         let likely = intake.likely_bytes(body.as_bytes());
-        let accepted = intake.accept(&WriteScope::anyone(), None, body.as_bytes()).unwrap();
+        let accepted = intake.accept(&Author::anyone(), None, body.as_bytes()).unwrap();
         let memory = accepted.memory();
         assert!(memory >= accepted.contents.total_bytes() && memory > 20 * super::ITEM_BYTES);
         assert!(body.starts_with('1') || (memory..=2 * memory).contains(&likely), "{likely} for {memory}");
-        let within = |most| intake.accept_within(&WriteScope::anyone(), None, body.as_bytes(), most).err();
+        let within = |most| intake.accept_within(&Author::anyone(), None, body.as_bytes(), most).err();
         assert_eq!(within(memory), None);
         assert_eq!(within(memory - 1), Some(BodyError::TooMuch { limit: memory - 1 }));
     }
@@ -49,8 +59,8 @@ fn configured_limits_do_not_apply_to_the_log_itself() {
     let (intake, _folder) = intake_with(Value::Null);
     let line = format!(r#"{{"event":{{"provider":"p","action":"a"}},"message":"{}"}}"#, "x".repeat(5000));
     let body = vec![line; 30].join("\n");
-    assert!(intake.accept(&WriteScope::anyone(), None, body.as_bytes()).is_err());
-    assert_eq!(intake.accept(&WriteScope::Log, None, body.as_bytes()).unwrap().contents.len(), 30);
+    assert!(intake.accept(&Author::anyone(), None, body.as_bytes()).is_err());
+    assert_eq!(intake.accept(&Author::log(), None, body.as_bytes()).unwrap().contents.len(), 30);
 }
 
 /// Returns the contents as JSON.
@@ -77,7 +87,7 @@ fn an_event_is_completed_and_written_in_canonical_form() {
     let content = accepted.contents.iter().next().unwrap();
     let expected = format!(
         concat!(
-            r#"{{"@timestamp":"{}","annals":{{"retention":"general","severity":"informational","stream":"general"}},"#,
+            r#"{{"@timestamp":"{}","annals":{{"node":"node-1","principal":{{"name":"anyone","realm":"none"}},"severity":"informational","stream":"general"}},"#,
             r#""ecs":{{"version":"{}"}},"event":{{"action":"a","duration":"12","id":"i","provider":"p"}},"#,
             r#""kibana":{{"server_uuid":"uuid","space_ids":["default"],"version":"1.2.3"}},"message":"café/","tags":["b","a"]}}"#
         ),
@@ -86,12 +96,11 @@ fn an_event_is_completed_and_written_in_canonical_form() {
     );
     assert_eq!(String::from_utf8_lossy(content.bytes), expected);
     assert!(content.bytes[..content.annals_at].ends_with(b"\"annals\":{"));
-    assert!(content.bytes[..content.event_at].ends_with(b"\"event\":{"));
 }
 
 #[test]
 fn every_violation_is_reported_with_path_expected_and_found() {
-    let body = r#"{"event":{"provider":"p","action":"a","durration":1,"start":"yesterday","sequence":3},
+    let body = r#"{"event":{"provider":"p","action":"a","durration":1,"start":"yesterday"},"annals":{"sequence":3},
         "kibana":{"saved_objects":[{"rel":"primary"},{"tpye":"x","rel":5}]},"tags":"one","message":null,"error":7}"#;
     let body = body.replace('\n', " ");
     let found = violations(&body);
@@ -101,7 +110,7 @@ fn every_violation_is_reported_with_path_expected_and_found() {
         [
             "event.durration: expected a known field (did you mean event.duration?), found an unknown field",
             "event.start: expected a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\", found \"yesterday\"",
-            "event.sequence: expected nothing, because the log sets it, found 3",
+            "annals.sequence: expected nothing, because the log sets it, found 3",
             "kibana.saved_objects[1].tpye: expected a known field (did you mean kibana.saved_objects.type?), found an unknown field",
             "kibana.saved_objects[1].rel: expected a text, found 5",
             "tags: expected an array of texts, found \"one\"",
@@ -143,10 +152,15 @@ fn nested_objects_are_limited_as_in_the_engines() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { max_array_length: 100_000, ..Limits::default() };
     let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
-    let intake = Intake::new(Arc::new(registry), limits, Arc::new(FixedClock), "uuid", "1.2.3");
+    let intake = Intake::new(
+        Arc::new(registry),
+        limits,
+        Arc::new(FixedClock),
+        &Source { node: "node-1".to_owned(), server_uuid: "uuid".to_owned(), version: "1.2.3".to_owned() },
+    );
     let nested = |count: usize| {
         let body = event(&format!(r#","kibana.saved_objects":[{}]"#, vec!["{}"; count].join(",")));
-        match intake.accept(&WriteScope::anyone(), None, body.as_bytes()).unwrap().items.remove(0) {
+        match intake.accept(&Author::anyone(), None, body.as_bytes()).unwrap().items.remove(0) {
             Item::Rejected(violations) => violations[0].clone(),
             item => panic!("{item:?}"),
         }
@@ -191,7 +205,7 @@ fn an_event_that_is_too_long_does_not_affect_others() {
     let broken = long("", 5000).replace("}", "");
     assert_eq!(violations(&broken)[0].1, "an event of at most 4000 bytes");
     let (intake, _folder) = intake_with(Value::Null);
-    let error = intake.accept(&WriteScope::anyone(), None, format!("[{broken}]").as_bytes()).err();
+    let error = intake.accept(&Author::anyone(), None, format!("[{broken}]").as_bytes()).err();
     assert!(matches!(error, Some(BodyError::NotJson { offset, .. }) if offset == broken.len() + 1), "{error:?}");
 }
 
@@ -221,7 +235,7 @@ fn a_value_of_the_wrong_kind_or_out_of_bounds_is_refused() {
         (r#","event.action":"b""#, "event.action"),
         (r#","event":{"kind":"event"}"#, "event"),
         (r#","annals.seal":"x""#, "annals.seal"),
-        (r#","event.hash":"x""#, "event.hash"),
+        (r#","annals.hash":"x""#, "annals.hash"),
         (r#","kibana.saved_objects":[{"rel":"secondary"}]"#, "kibana.saved_objects[0].rel"),
     ] {
         let found = violations(&event(extra));
@@ -273,20 +287,14 @@ fn the_events_of_a_body_are_judged_one_by_one() {
     let (intake, _folder) = intake_with(Value::Null);
     let not_utf8 = [good.as_bytes(), b"\n{\"message\":\"\xff\"}\n", good.as_bytes()].concat();
     assert_eq!(
-        intake.accept(&WriteScope::anyone(), None, &not_utf8).unwrap().items.iter().map(rejected).collect::<Vec<_>>(),
+        intake.accept(&Author::anyone(), None, &not_utf8).unwrap().items.iter().map(rejected).collect::<Vec<_>>(),
         [false, true, false]
     );
-    assert_eq!(intake.accept(&WriteScope::anyone(), None, b" \n ").err(), Some(BodyError::Empty));
-    assert_eq!(intake.accept(&WriteScope::anyone(), None, b"[]").err(), Some(BodyError::Empty));
-    assert!(matches!(
-        intake.accept(&WriteScope::anyone(), None, b"[{]").err(),
-        Some(BodyError::NotJson { offset: 2, .. })
-    ));
+    assert_eq!(intake.accept(&Author::anyone(), None, b" \n ").err(), Some(BodyError::Empty));
+    assert_eq!(intake.accept(&Author::anyone(), None, b"[]").err(), Some(BodyError::Empty));
+    assert!(matches!(intake.accept(&Author::anyone(), None, b"[{]").err(), Some(BodyError::NotJson { offset: 2, .. })));
     let many = vec![good; 21].join("\n");
-    assert_eq!(
-        intake.accept(&WriteScope::anyone(), None, many.as_bytes()).err(),
-        Some(BodyError::TooMany { limit: 20 })
-    );
+    assert_eq!(intake.accept(&Author::anyone(), None, many.as_bytes()).err(), Some(BodyError::TooMany { limit: 20 }));
     assert_eq!(
         violations(&event(&format!(r#","message":"{}""#, "x".repeat(4000))))[0].1,
         "an event of at most 4000 bytes"
@@ -301,14 +309,14 @@ fn defaults_lie_under_the_event() {
         json!({"event": {"kind": "event", "action": "b"}, "labels": {"env": "prod", "x": "default"}, "tags": ["d"]});
     let (intake, _folder) = intake_with(defaults);
     let accepted =
-        intake.accept(&WriteScope::anyone(), None, br#"{"event":{"provider":"p"},"labels":{"x":"own"}}"#).unwrap();
+        intake.accept(&Author::anyone(), None, br#"{"event":{"provider":"p"},"labels":{"x":"own"}}"#).unwrap();
     let content = &contents(&accepted)[0];
     assert_eq!(content["event"]["action"], "b");
     assert_eq!(content["event"]["kind"], "event");
     assert_eq!(content["labels"], json!({"env": "prod", "x": "own"}));
     assert_eq!(content["tags"], json!(["d"]));
     let accepted =
-        intake.accept(&WriteScope::anyone(), None, br#"{"event":{"provider":"p","action":"a"},"tags":[]}"#).unwrap();
+        intake.accept(&Author::anyone(), None, br#"{"event":{"provider":"p","action":"a"},"tags":[]}"#).unwrap();
     assert_eq!(contents(&accepted)[0]["event"]["action"], "a");
     assert_eq!(contents(&accepted)[0]["tags"], json!([]));
 }
@@ -326,47 +334,6 @@ fn severity_is_explicit_or_derived_from_level_or_outcome() {
     ] {
         assert_eq!(contents(&accept(&event(extra)))[0]["annals"]["severity"], severity, "{extra}");
     }
-}
-
-#[test]
-fn references_belong_to_the_space_of_the_request() {
-    let (intake, _folder) = intake_with(Value::Null);
-    let space = Space::parse("red").unwrap();
-    let references = |space: Option<&Space>, references: &str| {
-        let body = event(&format!(r#","kibana":{{"saved_objects":{references}}}"#));
-        let accepted = intake.accept(&WriteScope::anyone(), space, body.as_bytes()).unwrap();
-        contents(&accepted).first().map(|content| content["kibana"].clone())
-    };
-    let filled =
-        references(space.as_ref(), r#"[{"rel":"primary","type":"t","id":"1"},{"space_agnostic":true,"id":"2"}]"#)
-            .unwrap();
-    assert_eq!(
-        filled["saved_objects"],
-        json!([{"id":"1","namespace":"red","rel":"primary","type":"t"}, {"id":"2","space_agnostic":true}])
-    );
-    assert_eq!(filled["space_ids"], json!(["red"]));
-    assert_eq!(references(space.as_ref(), r#"[{"namespace":"blue","id":"1"}]"#), None);
-    assert_eq!(
-        references(space.as_ref(), r#"[{"namespace":"default","id":"1"}]"#).unwrap()["saved_objects"][0]["namespace"],
-        "red"
-    );
-    assert_eq!(
-        references(None, r#"[{"namespace":"default","id":"1"}]"#).unwrap()["saved_objects"],
-        json!([{"id":"1"}])
-    );
-    assert_eq!(
-        references(None, r#"[{"namespace":"blue","id":"1"}]"#).unwrap()["saved_objects"][0]["namespace"],
-        "blue"
-    );
-}
-
-#[test]
-fn fields_that_the_log_owns_are_replaced() {
-    let accepted = accept(&event(r#","ecs":{"version":"0"},"kibana":{"server_uuid":5,"version":"9.9.9"}"#));
-    let content = &contents(&accepted)[0];
-    assert_eq!(content["ecs"]["version"], ECS_VERSION);
-    assert_eq!(content["kibana"]["server_uuid"], "uuid");
-    assert_eq!(content["kibana"]["version"], "1.2.3");
 }
 
 #[test]
@@ -440,7 +407,7 @@ fn defaults_hold_in_their_space_over_those_of_the_configuration_until_they_are_c
         .unwrap();
     let logged = |space: Option<&Space>| {
         let line = br#"{"event":{"provider":"p","action":"a"}}"#;
-        let event = contents(&intake.accept(&WriteScope::anyone(), space, line).unwrap()).remove(0);
+        let event = contents(&intake.accept(&Author::anyone(), space, line).unwrap()).remove(0);
         (event["labels"].clone(), event["tags"].clone())
     };
     let other = Space::parse("other").unwrap();
@@ -620,15 +587,15 @@ proptest! {
             let alone = accept(line);
             let alone = alone.contents.iter().next().unwrap();
             prop_assert_eq!(String::from_utf8_lossy(content.bytes), String::from_utf8_lossy(alone.bytes), "{}", line);
-            prop_assert_eq!((content.annals_at, content.event_at), (alone.annals_at, alone.event_at));
+            prop_assert_eq!(content.annals_at, alone.annals_at);
         }
     }
 
     #[test]
     fn no_body_causes_a_panic(body in prop::collection::vec(any::<u8>(), 0..64), text in r#"[\[\]{}:,"\\a-z0-9. \n-]{0,80}"#) {
         let (intake, _folder) = intake_with(Value::Null);
-        let _ = intake.accept(&WriteScope::anyone(), None, &body);
-        let _ = intake.accept(&WriteScope::anyone(), None, text.as_bytes());
+        let _ = intake.accept(&Author::anyone(), None, &body);
+        let _ = intake.accept(&Author::anyone(), None, text.as_bytes());
     }
 }
 
@@ -679,6 +646,8 @@ fn sealed_contents_can_be_opened_again_and_link_up() {
         let stub = integrity::stub(&document).unwrap();
         assert_eq!(integrity::seal_of(&stub), integrity::seal_of(&document));
         assert_eq!(integrity::open(&stub).unwrap().leaf, opened.leaf);
+        let hollow = integrity::open(&integrity::stub_without_content(&document).unwrap()).unwrap();
+        assert_eq!((hollow.kind, hollow.leaf), (DocumentKind::Hollow, opened.leaf));
         let changed = String::from_utf8(document).unwrap().replace("\"p\"", "\"q\"");
         assert_eq!(integrity::open(changed.as_bytes()).unwrap_err(), integrity::VerifyError::Digest);
         previous = leaf;

@@ -1,15 +1,13 @@
 //! Appends to a chain: numbers, links and seals contents.
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     keys::{ChainKeys, SealSecret},
     leaf::{ContentDigest, Epoch, Leaf, LeafKind, Salt, encode_hash},
+    members::{DocumentKind, Placed, Sealed, put_members},
     tree::Frontier,
 };
 use crate::{
@@ -96,27 +94,15 @@ impl ChainState {
     }
 }
 
-/// A content ready to be sealed: canonical JSON without the six seal members.
+/// A content ready to be sealed: canonical JSON without the seal members.
 #[derive(Clone, Copy, Debug)]
 pub struct ContentRef<'a> {
     pub bytes: &'a [u8],
-    /// Offsets in `bytes` at which the members of `annals` and of `event` begin, in this order: `annals` sorts before
-    /// `event`.
+    /// Offset in `bytes` at which the members of `annals` begin.
     pub annals_at: usize,
-    pub event_at: usize,
     pub class: RetentionClass,
     pub salt: Salt,
     pub digest: ContentDigest,
-}
-
-impl<'a> ContentRef<'a> {
-    /// The parts before, between and after the two insertion points.
-    fn parts(&self) -> [&'a [u8]; 3] {
-        let (before, rest) = self.bytes.split_at_checked(self.annals_at).unwrap_or((self.bytes, b""));
-        let (between, after) =
-            rest.split_at_checked(self.event_at.saturating_sub(self.annals_at)).unwrap_or((rest, b""));
-        [before, between, after]
-    }
 }
 
 /// How far the last event may be dated ahead of the clock, in milliseconds. Times never decrease within a chain, so a clock
@@ -222,8 +208,8 @@ impl Sealing<'_> {
         self.received
     }
 
-    /// Appends the document to `out`: the content with the seal members inserted as the first members of `annals` and
-    /// of `event`. In an unsealed chain these are only chain, time received and sequence, and there is no leaf.
+    /// Appends the document to `out`: the content with the seal members inserted as the first members of `annals`. In
+    /// an unsealed chain there is no leaf, and digest, link and seal are absent.
     pub fn seal(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> (ChainPosition, Option<LeafHash>) {
         if !self.chain.is_sealed {
             return (self.write_unsealed(content, out), None);
@@ -246,26 +232,10 @@ impl Sealing<'_> {
         let mac = self.chain.keys.mac(&leaf);
         state.advance(Some(leaf), self.received);
 
-        let [before, between, after] = content.parts();
-        out.extend_from_slice(before);
-        out.extend_from_slice(b"\"chain\":\"");
-        out.extend_from_slice(self.chain.id_text.as_bytes());
-        out.extend_from_slice(b"\",\"previous\":\"");
-        out.extend_from_slice(&encode_hash(&previous.0));
-        out.extend_from_slice(b"\",\"received\":\"");
-        out.extend_from_slice(&self.received_text);
-        out.extend_from_slice(b"\",\"seal\":\"");
-        put_number(out, u64::from(epoch.0));
-        out.push(b'.');
-        out.extend_from_slice(&encode_seal(&content.salt, &mac));
-        out.extend_from_slice(b"\",");
-        out.extend_from_slice(between);
-        out.extend_from_slice(b"\"hash\":\"");
-        out.extend_from_slice(&encode_hash(&content.digest.0));
-        out.extend_from_slice(b"\",\"sequence\":");
-        put_number(out, sequence.0);
-        out.push(b',');
-        out.extend_from_slice(after);
+        let seal = encode_seal(epoch, &content.salt, &mac);
+        let (hash, previous) = (encode_hash(&content.digest.0), encode_hash(&previous.0));
+        let sealed = Sealed { hash: ascii(&hash), previous: ascii(&previous), seal: &seal };
+        self.write(content, sequence, Some(&sealed), out);
         (ChainPosition { chain: self.chain.state.chain, sequence }, Some(leaf))
     }
 
@@ -273,34 +243,39 @@ impl Sealing<'_> {
     fn write_unsealed(&mut self, content: &ContentRef<'_>, out: &mut Vec<u8>) -> ChainPosition {
         let sequence = self.chain.state.next();
         self.chain.state.advance(None, self.received);
-        let [before, between, after] = content.parts();
-        out.extend_from_slice(before);
-        out.extend_from_slice(b"\"chain\":\"");
-        out.extend_from_slice(self.chain.id_text.as_bytes());
-        out.extend_from_slice(b"\",\"received\":\"");
-        out.extend_from_slice(&self.received_text);
-        out.extend_from_slice(b"\",");
-        out.extend_from_slice(between);
-        out.extend_from_slice(b"\"sequence\":");
-        put_number(out, sequence.0);
-        out.push(b',');
-        out.extend_from_slice(after);
+        self.write(content, sequence, None, out);
         ChainPosition { chain: self.chain.state.chain, sequence }
+    }
+
+    fn write(&self, content: &ContentRef<'_>, sequence: Sequence, sealed: Option<&Sealed<'_>>, out: &mut Vec<u8>) {
+        let placed = Placed {
+            chain: &self.chain.id_text,
+            kind: DocumentKind::Event,
+            received: ascii(&self.received_text),
+            class: content.class,
+            sequence: sequence.0,
+        };
+        let (before, after) = content.bytes.split_at_checked(content.annals_at).unwrap_or((content.bytes, b""));
+        out.extend_from_slice(before);
+        put_members(&placed, sealed, out);
+        out.extend_from_slice(after);
     }
 }
 
 /// Maximum number of bytes that sealing adds to a content.
-pub const SEAL_OVERHEAD: usize = 330;
+pub const SEAL_OVERHEAD: usize = 380;
 
-fn encode_seal(salt: &Salt, mac: &[u8; 16]) -> [u8; 43] {
+fn encode_seal(epoch: Epoch, salt: &Salt, mac: &[u8; 16]) -> String {
     let mut both = [0; 32];
     both.iter_mut().zip(salt.0.iter().chain(mac)).for_each(|(to, from)| *to = *from);
-    let mut text = [0; 43];
-    // 32 bytes are always 43 characters, so the slice always fits.
-    let _ = URL_SAFE_NO_PAD.encode_slice(both, &mut text);
+    let mut text = String::with_capacity(54);
+    text.push_str(itoa::Buffer::new().format(epoch.0));
+    text.push('.');
+    text.push_str(ascii(&encode_hash(&both)));
     text
 }
 
-fn put_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+/// Digits and letters as text.
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).unwrap_or_default()
 }

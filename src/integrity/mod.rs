@@ -1,23 +1,25 @@
 //! The sealed record: what is hashed, linked and sealed, and how. The formats here never change; this is format 1.
 //!
-//! - The **content** of an event is its canonical JSON (RFC 8785) without the six seal members `annals.chain`,
-//!   `annals.previous`, `annals.received`, `annals.seal`, `event.hash` and `event.sequence`. The stored document is the
-//!   content with those members inserted in two places, so that the content can be extracted byte for byte.
+//! - The **content** of an event is its canonical JSON (RFC 8785) without the seal members: in `annals`, `chain`, `hash`,
+//!   `kind`, `previous`, `received`, `retention`, `seal` and `sequence`. The stored document is the content with those
+//!   members inserted as the first ones of `annals`, so that the content can be extracted byte for byte.
+//! - `annals.kind` says what a document is ([`DocumentKind`]).
 //! - The **digest** is SHA-256("annals content 1\n" ‖ salt ‖ content), with 16 random bytes of salt per event. It is
-//!   stored as `event.hash`, in base64url without padding.
+//!   stored as `annals.hash`, in base64url without padding.
 //! - The **leaf hash** covers chain, sequence, time received, kind, class, key epoch, the previous leaf hash and the
 //!   digest ([`Leaf`]). It is the leaf of the chain's RFC 6962 tree, and the next event's `annals.previous`.
 //! - The **seal** is `<epoch>.<base64url(salt ‖ mac)>`, where the MAC is the first 16 bytes of HMAC-SHA-256 over the
 //!   leaf hash under the chain's key of that epoch ([`ChainKeys`]).
 //! - The first event of a chain links to the hash of its [`OpeningRecord`].
-//! - A chain whose opening record says `"sealed":false` has no digest, leaf, link or seal: its documents have only
-//!   `annals.chain`, `annals.received` and `event.sequence`.
+//! - A chain whose opening record says `"sealed":false` has no digest, leaf, link or seal: its documents have no
+//!   `annals.hash`, `annals.previous` and `annals.seal`.
 //! - A **stub** replaces an event that a store permanently refuses: it has the same seal members, and the content as
-//!   text in `annals.content`.
+//!   text in `annals.content`, or none.
 
 mod chain;
 mod keys;
 mod leaf;
+mod members;
 mod stub;
 mod tree;
 mod verify;
@@ -27,6 +29,7 @@ pub use chain::{
 };
 pub use keys::{ChainKeys, MAC_BYTES, SealSecret, ShortSecret};
 pub use leaf::{ContentDigest, Epoch, LEAF_BYTES, Leaf, LeafKind, Salt, decode_hash, encode_hash, node_hash};
+pub use members::DocumentKind;
 pub use stub::{stub, stub_without_content};
 pub use tree::Frontier;
 pub use verify::{Opened, VerifyError, open};
@@ -68,6 +71,23 @@ pub fn seal_of(document: &[u8]) -> Option<String> {
         seal: String,
     }
     serde_json::from_slice::<Document>(document).ok().map(|document| document.annals.seal)
+}
+
+/// Whether the document is in the place of an event that its store refused.
+pub fn is_stub(document: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        #[serde(borrow)]
+        annals: Annals<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Annals<'a> {
+        kind: &'a str,
+    }
+    serde_json::from_slice::<Document<'_>>(document)
+        .ok()
+        .and_then(|document| DocumentKind::parse(document.annals.kind))
+        .is_some_and(|kind| kind != DocumentKind::Event)
 }
 
 /// Whether two documents at the same position are the same event, even if one is the stub of the other.

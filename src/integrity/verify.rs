@@ -1,14 +1,17 @@
 //! Decomposes a stored document into its content and the leaf that its seal members claim.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Deserialize;
 
-use super::leaf::{ContentDigest, Epoch, Leaf, LeafKind, Salt, decode_hash, encode_hash};
-use crate::event::{ChainId, LeafHash, RetentionClass, Sequence, UnixMillis};
+use super::{
+    leaf::{ContentDigest, Epoch, Leaf, Salt, decode_hash, encode_hash},
+    members::{BadMember, DocumentKind, Members, Placed},
+};
+use crate::event::{ChainId, LeafHash, Sequence, UnixMillis};
 
 /// A decomposed document.
 #[derive(Debug)]
 pub struct Opened {
+    pub kind: DocumentKind,
     pub leaf: Leaf,
     pub salt: Salt,
     pub mac: [u8; 16],
@@ -26,136 +29,40 @@ pub enum VerifyError {
     Digest,
 }
 
-/// Reads the seal members, extracts the content and checks its digest. Works on documents exactly as written, and on
-/// stubs that have their content.
-pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
-    let Members { chain, received, sequence, seal, .. } = parse(document)?;
-    let seal = seal.ok_or(VerifyError::Unsealed)?;
-    let chain: ChainId = chain.parse().map_err(|_| VerifyError::Member("annals.chain"))?;
-    let previous = decode_hash(seal.previous).ok_or(VerifyError::Member("annals.previous"))?;
-    let received = UnixMillis::parse(received).ok_or(VerifyError::Member("annals.received"))?;
-    let stated = decode_hash(seal.hash).ok_or(VerifyError::Member("event.hash"))?;
-    let (epoch, salt, mac) = parse_seal(seal.seal).ok_or(VerifyError::Member("annals.seal"))?;
-    let content = content_of(document).ok_or(VerifyError::Member("seal members where they belong"))?;
-    let digest = ContentDigest::of(&salt, &content);
-    if digest.0 != stated {
-        return Err(VerifyError::Digest);
+impl From<BadMember> for VerifyError {
+    fn from(BadMember(name): BadMember) -> Self {
+        Self::Member(name)
     }
-    let retention = retention_of(&content);
-    let class = [RetentionClass::General, RetentionClass::Long, RetentionClass::Permanent]
-        .into_iter()
-        .find(|class| retention.as_deref() == Some(class.as_str()))
-        .ok_or(VerifyError::Member("annals.retention"))?;
+}
+
+/// Reads the seal members, extracts the content and checks its digest. Works on documents exactly as written, and on
+/// stubs. The digest of a hollow document is taken as it is stated.
+pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
+    let members = Members::of(document)?;
+    let Placed { chain, kind, received, class, sequence } = members.placed;
+    let sealed = members.sealed.ok_or(VerifyError::Unsealed)?;
+    let chain: ChainId = chain.parse().map_err(|_| VerifyError::Member("annals.chain"))?;
+    let previous = decode_hash(sealed.previous).ok_or(VerifyError::Member("annals.previous"))?;
+    let received = UnixMillis::parse(received).ok_or(VerifyError::Member("annals.received"))?;
+    let digest = ContentDigest(decode_hash(sealed.hash).ok_or(VerifyError::Member("annals.hash"))?);
+    let (epoch, salt, mac) = parse_seal(sealed.seal).ok_or(VerifyError::Member("annals.seal"))?;
+    if kind != DocumentKind::Hollow {
+        let content = members.content(document).ok_or(VerifyError::Member("content"))?;
+        if ContentDigest::of(&salt, &content) != digest {
+            return Err(VerifyError::Digest);
+        }
+    }
     let leaf = Leaf {
         chain,
         sequence: Sequence(sequence),
         received,
-        kind: LeafKind::Event,
+        kind: kind.leaf_kind(),
         class,
         epoch,
         previous: LeafHash(previous),
         digest,
     };
-    Ok(Opened { leaf, salt, mac })
-}
-
-/// The members set by the log itself, which documents and stubs have in common. None of their texts contains an escape.
-pub(super) struct Members<'a> {
-    pub(super) chain: &'a str,
-    pub(super) received: &'a str,
-    pub(super) sequence: u64,
-    /// `None` in an unsealed chain.
-    pub(super) seal: Option<SealMembers<'a>>,
-    content: Option<String>,
-}
-
-pub(super) struct SealMembers<'a> {
-    pub(super) previous: &'a str,
-    pub(super) seal: &'a str,
-    pub(super) hash: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow)]
-    annals: Annals<'a>,
-    #[serde(borrow)]
-    event: Event<'a>,
-}
-
-#[derive(Deserialize)]
-struct Annals<'a> {
-    chain: &'a str,
-    previous: Option<&'a str>,
-    received: &'a str,
-    seal: Option<&'a str>,
-    content: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Event<'a> {
-    hash: Option<&'a str>,
-    sequence: u64,
-}
-
-pub(super) fn parse(document: &[u8]) -> Result<Members<'_>, VerifyError> {
-    let Document { annals, event } =
-        serde_json::from_slice(document).map_err(|_| VerifyError::Member("annals and event"))?;
-    let seal = match (annals.previous, annals.seal, event.hash) {
-        (Some(previous), Some(seal), Some(hash)) => Some(SealMembers { previous, seal, hash }),
-        (None, None, None) => None,
-        (None, _, _) => return Err(VerifyError::Member("annals.previous")),
-        (_, None, _) => return Err(VerifyError::Member("annals.seal")),
-        (_, _, None) => return Err(VerifyError::Member("event.hash")),
-    };
-    let Annals { chain, received, content, .. } = annals;
-    Ok(Members { chain, received, sequence: event.sequence, seal, content })
-}
-
-impl Members<'_> {
-    /// The inserted members of `annals` and of `event`, without the commas around them.
-    pub(super) fn inserted_members(&self) -> (String, String) {
-        let Self { chain, received, sequence, .. } = self;
-        match &self.seal {
-            Some(SealMembers { previous, seal, hash }) => (
-                format!(
-                    "\"chain\":\"{chain}\",\"previous\":\"{previous}\",\"received\":\"{received}\",\"seal\":\"{seal}\""
-                ),
-                format!("\"hash\":\"{hash}\",\"sequence\":{sequence}"),
-            ),
-            None => (format!("\"chain\":\"{chain}\",\"received\":\"{received}\""), format!("\"sequence\":{sequence}")),
-        }
-    }
-}
-
-/// The content of a document, or of a stub that has it: the hashed bytes.
-pub(super) fn content_of(document: &[u8]) -> Option<Vec<u8>> {
-    let members = parse(document).ok()?;
-    let (annals, event) = members.inserted_members();
-    if let Some(content) = members.content {
-        return Some(content.into_bytes());
-    }
-    let without = remove_members(document, b"\"annals\":{", &annals)?;
-    remove_members(&without, b"\"event\":{", &event)
-}
-
-fn retention_of(content: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Content {
-        annals: Annals,
-    }
-    #[derive(Deserialize)]
-    struct Annals {
-        retention: String,
-    }
-    serde_json::from_slice::<Content>(content).ok().map(|content| content.annals.retention)
-}
-
-/// `document` without `inserted_members` and the comma after it, which must directly follow the first `opening`.
-fn remove_members(document: &[u8], opening: &[u8], inserted_members: &str) -> Option<Vec<u8>> {
-    let found = memchr::memmem::find(document, opening)?;
-    let (before, rest) = document.split_at_checked(found + opening.len())?;
-    Some([before, rest.strip_prefix(inserted_members.as_bytes())?.strip_prefix(b",")?].concat())
+    Ok(Opened { kind, leaf, salt, mac })
 }
 
 fn parse_seal(seal: &str) -> Option<(Epoch, Salt, [u8; 16])> {

@@ -52,7 +52,7 @@ pub struct Query {
     pub start: Option<UnixMillis>,
     pub end: Option<UnixMillis>,
     pub filter: Filter,
-    /// The sort keys in order. Events that are equal in all of them are in chain order: by `event.sequence`, then by
+    /// The sort keys in order. Events that are equal in all of them are in chain order: by `annals.sequence`, then by
     /// `annals.chain`, both in the direction of the first key (ascending if there is none). An event without a key's
     /// field comes last in either direction. Dates compare in milliseconds, texts by code point; a text of more than
     /// 1,024 UTF-16 units counts as absent, as in the engines' keyword.

@@ -178,7 +178,7 @@ impl Place {
     /// The place of a stored document; `None` if it has no position.
     pub fn of(document: &Value, sort: &[Sort]) -> Option<Self> {
         let chain: ChainId = value_at(document, "annals.chain")?.as_str()?.parse().ok()?;
-        let sequence = Sequence(value_at(document, "event.sequence")?.as_u64()?);
+        let sequence = Sequence(value_at(document, "annals.sequence")?.as_u64()?);
         let keys = sort.iter().map(|sort| sort.key(document)).collect();
         Some(Self { keys, position: ChainPosition { chain, sequence } })
     }

@@ -231,8 +231,8 @@ fn a_single_element_must_pass() {
 
 #[test]
 fn no_filter_finds_a_stub() {
-    let stub = json!({"annals": {"chain": "c", "content": "{}"}, "event": {"sequence": 1}});
-    for text in ["", "*:*", "event.sequence:1", "not event.sequence:1", "not message:x"] {
+    let stub = json!({"annals": {"chain": "c", "content": "{}", "kind": "stub", "sequence": 1}});
+    for text in ["", "*:*", "annals.sequence:1", "not annals.sequence:1", "not message:x"] {
         assert!(!kql::parse(text, NOW).unwrap().matches(&stub), "{text}");
     }
     assert!(!Filter::EVERYTHING.matches(&stub) && !Filter::NOTHING.negated().matches(&stub));
@@ -295,7 +295,7 @@ fn events_are_sorted_by_single_values_that_every_store_orders_the_same_way() {
     assert_eq!(reason("tags"), Some("an event may have several values of it"));
     assert_eq!(reason("kibana.saved_objects.id"), Some("an event may have several values of it"));
     assert_eq!(reason("kibana.version"), Some("not every store can compare versions"));
-    assert_eq!(reason("event.hash"), Some("it is kept, but not indexed"));
+    assert_eq!(reason("annals.hash"), Some("it is kept, but not indexed"));
     assert_eq!(reason("error.stack_trace"), Some("it is only searched by its words"));
     let by_address = Sort::by(field("source.ip"), Order::Ascending).unwrap();
     let mut addresses = ["::ffff:10.0.0.1", "9.0.0.1", "2001:db8::1", "10.0.0.2", "::1"];

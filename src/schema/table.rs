@@ -6,7 +6,7 @@ use super::field::{Field, Kind, Search, SetBy};
 pub const ECS_VERSION: &str = "9.4.0";
 
 /// In canonical order: by the names of the path, a nested field directly before those in it.
-pub static FIELDS: [Field; 183] = [
+pub static FIELDS: [Field; 189] = [
     Field {
         path: "@timestamp",
         kind: Kind::Date,
@@ -40,6 +40,30 @@ pub static FIELDS: [Field; 183] = [
         search: Search::Never,
     },
     Field {
+        path: "annals.hash",
+        kind: Kind::Keyword,
+        multi: false,
+        set_by: SetBy::LogRefuses,
+        max_bytes: 0,
+        search: Search::Never,
+    },
+    Field {
+        path: "annals.kind",
+        kind: Kind::Keyword,
+        multi: false,
+        set_by: SetBy::LogRefuses,
+        max_bytes: 32766,
+        search: Search::Value,
+    },
+    Field {
+        path: "annals.node",
+        kind: Kind::Keyword,
+        multi: false,
+        set_by: SetBy::LogRefuses,
+        max_bytes: 32766,
+        search: Search::Value,
+    },
+    Field {
         path: "annals.payload",
         kind: Kind::Json,
         multi: false,
@@ -54,6 +78,22 @@ pub static FIELDS: [Field; 183] = [
         set_by: SetBy::LogRefuses,
         max_bytes: 0,
         search: Search::Never,
+    },
+    Field {
+        path: "annals.principal.name",
+        kind: Kind::Keyword,
+        multi: false,
+        set_by: SetBy::LogRefuses,
+        max_bytes: 1024,
+        search: Search::Value,
+    },
+    Field {
+        path: "annals.principal.realm",
+        kind: Kind::Keyword,
+        multi: false,
+        set_by: SetBy::LogRefuses,
+        max_bytes: 32766,
+        search: Search::Value,
     },
     Field {
         path: "annals.received",
@@ -86,6 +126,14 @@ pub static FIELDS: [Field; 183] = [
         set_by: SetBy::LogRefuses,
         max_bytes: 0,
         search: Search::Never,
+    },
+    Field {
+        path: "annals.sequence",
+        kind: Kind::Long,
+        multi: false,
+        set_by: SetBy::LogRefuses,
+        max_bytes: 0,
+        search: Search::Value,
     },
     Field {
         path: "annals.severity",
@@ -219,9 +267,9 @@ pub static FIELDS: [Field; 183] = [
         path: "event.hash",
         kind: Kind::Keyword,
         multi: false,
-        set_by: SetBy::LogRefuses,
-        max_bytes: 0,
-        search: Search::Never,
+        set_by: SetBy::Client,
+        max_bytes: 32766,
+        search: Search::Value,
     },
     Field {
         path: "event.id",
@@ -315,7 +363,7 @@ pub static FIELDS: [Field; 183] = [
         path: "event.sequence",
         kind: Kind::Long,
         multi: false,
-        set_by: SetBy::LogRefuses,
+        set_by: SetBy::Client,
         max_bytes: 0,
         search: Search::Value,
     },

@@ -21,7 +21,7 @@ pub(crate) static END: Field = field("event.end", Kind::Date);
 pub(crate) static PROVIDER: Field = field("event.provider", Kind::Keyword);
 pub(crate) static ACTION: Field = field("event.action", Kind::Keyword);
 pub(crate) static DURATION: Field = field("event.duration", Kind::Long64);
-pub(crate) static SEQUENCE: Field = field("event.sequence", Kind::Long);
+pub(crate) static SEQUENCE: Field = field("annals.sequence", Kind::Long);
 pub(crate) static MESSAGE: Field = field("message", Kind::Text);
 pub(crate) static GAP_STATUS: Field = field("kibana.alert.rule.gap.status", Kind::Keyword);
 pub(crate) static GAP_DURATION: Field = field("kibana.alert.rule.gap.total_gap_duration_ms", Kind::Long);
@@ -60,7 +60,7 @@ pub(crate) struct Draft(Value);
 pub(crate) fn draft() -> Draft {
     Draft(json!({
         "@timestamp": NOON,
-        "annals": {"retention": "general", "severity": "informational", "stream": "general"},
+        "annals": {"severity": "informational", "stream": "general"},
         "ecs": {"version": "9.0.0"},
         "event": {"action": "execute", "provider": "alerting"},
         "kibana": {"saved_objects": [], "server_uuid": "5b2de169-2785-441b-ae8c-186a1936b17d", "version": "0.1.0"},
@@ -114,9 +114,11 @@ impl Draft {
     pub(crate) fn unsealed(self, position: ChainPosition) -> SealedEvent {
         let place = |document: &Value| {
             let text = document.to_string();
-            let annals = format!("\"annals\":{{\"chain\":\"{}\",\"received\":\"{NOON}\",", position.chain);
-            let event = format!("\"event\":{{\"sequence\":{},", position.sequence.0);
-            text.replacen("\"annals\":{", &annals, 1).replacen("\"event\":{", &event, 1)
+            let annals = format!(
+                r#""annals":{{"chain":"{}","kind":"event","received":"{NOON}","retention":"general","sequence":{},"#,
+                position.chain, position.sequence.0
+            );
+            text.replacen("\"annals\":{", &annals, 1)
         };
         SealedEvent { position, leaf_hash: None, document: place(&self.0).into() }
     }
@@ -126,11 +128,13 @@ impl Draft {
         let leaf_hash = LeafHash(random());
         let document = self
             .with("annals.chain", position.chain.to_string())
+            .with("annals.hash", format!("{leaf_hash:?}"))
+            .with("annals.kind", "event")
             .with("annals.previous", format!("{:?}", LeafHash(random())))
             .with("annals.received", "2026-11-24T12:00:00.001Z")
+            .with("annals.retention", "general")
             .with("annals.seal", format!("0.{leaf_hash:?}"))
-            .with("event.hash", format!("{leaf_hash:?}"))
-            .with("event.sequence", position.sequence.0)
+            .with("annals.sequence", position.sequence.0)
             .0;
         SealedEvent { position, leaf_hash: Some(leaf_hash), document: write(&document).into() }
     }
@@ -205,11 +209,14 @@ pub(crate) fn stub_of(event: &SealedEvent) -> SealedEvent {
         "annals": {
             "chain": event.position.chain.to_string(),
             "content": String::from_utf8_lossy(&event.document),
+            "hash": "0".repeat(43),
+            "kind": "stub",
             "previous": "0".repeat(43),
             "received": "2026-11-24T12:00:00.001Z",
+            "retention": "general",
             "seal": seal_of(&event.document),
+            "sequence": event.position.sequence.0,
         },
-        "event": {"hash": "0".repeat(43), "sequence": event.position.sequence.0},
     });
     SealedEvent { document: Bytes::from(stub.to_string()), ..event.clone() }
 }

@@ -11,7 +11,7 @@ use base64::{
 };
 
 use super::{
-    OpenError, Options,
+    OpenError, Options, OwnChain,
     record::{Group, Snapshot},
 };
 use crate::{
@@ -124,6 +124,22 @@ impl Chains {
     /// Where the chains end.
     pub(super) fn ends(&self) -> Vec<ChainEnd> {
         self.chains.iter().map(|(stream, chain)| ChainEnd::of(stream, chain)).collect()
+    }
+
+    /// The chains that the journal ends with, and those of which it has lost everything.
+    pub(super) fn own(&self, ends: &[ChainEnd], lost: &[ChainEnd], is_doubtful: bool) -> Vec<OwnChain> {
+        let own = |end: &ChainEnd, last: &ChainEnd| OwnChain {
+            stream: end.stream.clone(),
+            chain: end.chain,
+            next: end.next,
+            last: last.last().or_else(|| self.read_record(last.chain).ok()?.predecessor),
+            is_doubtful,
+        };
+        let lost_end = |end: &ChainEnd| lost.iter().find(|lost| lost.stream == end.stream);
+        let in_journal = ends.iter().map(|end| own(end, lost_end(end).unwrap_or(end)));
+        let is_gone = |lost: &&ChainEnd| !ends.iter().any(|end| end.stream == lost.stream);
+        let gone = lost.iter().filter(is_gone).map(|lost| own(lost, lost));
+        in_journal.chain(gone).collect()
     }
 
     pub(super) fn states(&self) -> Vec<(Stream, ChainState)> {

@@ -158,7 +158,9 @@ impl Recovering {
         let is_new = recovered.snapshot.is_empty() && recovered.payloads.is_empty();
         let recovered = Chains::recover(&folder.path("chains"), identity, ChainOptions::of(&options), recovered)?;
         let RecoveredChains { mut chains, ends, lost_events } = recovered;
-        let is_exact = acknowledged.exactly().is_some_and(|exactly| exactly.journal_end == end);
+        // A lost segment may have had no event, but the beginning of a chain.
+        let is_same = at_least.journal_end == end && at_least.chains.iter().all(|end| ends.contains(end));
+        let is_exact = acknowledged.exactly().is_some() && is_same;
         let findings = Findings {
             cut,
             damage,
@@ -167,8 +169,8 @@ impl Recovering {
         };
         chains.events = chains.events.max(at_least.events);
         let is_doubtful = !is_exact || is_end_damaged;
-        let lost = if end < at_least.journal_end { at_least.chains } else { Vec::new() };
-        let own = own_chains(ends, lost, is_doubtful);
+        let lost = if end <= at_least.journal_end && !is_same { at_least.chains } else { Vec::new() };
+        let own = chains.own(&ends, &lost, is_doubtful);
         Ok(Self { journal, chains, clock, options, acknowledged, own, findings })
     }
 
@@ -223,8 +225,8 @@ impl Recovering {
     /// Takes over the stream's chain as it is now.
     fn renew_own(&mut self, stream: &Stream) {
         self.own.retain(|own| own.stream != *stream);
-        let ends = self.chains.ends().into_iter().filter(|end| end.stream == *stream).collect();
-        self.own.extend(own_chains(ends, Vec::new(), false));
+        let ends: Vec<_> = self.chains.ends().into_iter().filter(|end| end.stream == *stream).collect();
+        self.own.extend(self.chains.own(&ends, &[], false));
     }
 
     /// Starts the writer. Doubtful chains that were not superseded are now.
@@ -264,22 +266,6 @@ impl Recovering {
         let sender = Arc::new(Mutex::new(Some(sender)));
         Ok((Writer { sender, state, journal, limit, chains_folder }, WriterThread { committer, keeper, ended }))
     }
-}
-
-/// The chains that the journal ends with, and those of which it has lost everything.
-fn own_chains(ends: Vec<ChainEnd>, lost: Vec<ChainEnd>, is_doubtful: bool) -> Vec<OwnChain> {
-    let own = |end: &ChainEnd, last: &ChainEnd| OwnChain {
-        stream: end.stream.clone(),
-        chain: end.chain,
-        next: end.next,
-        last: last.last(),
-        is_doubtful,
-    };
-    let last = |end: &ChainEnd| lost.iter().find(|lost| lost.stream == end.stream).unwrap_or(end).clone();
-    let in_journal = ends.iter().map(|end| own(end, &last(end)));
-    let is_gone = |lost: &&ChainEnd| !ends.iter().any(|end| end.stream == lost.stream);
-    let gone = lost.iter().filter(is_gone).map(|lost| own(lost, lost));
-    in_journal.chain(gone).collect()
 }
 
 fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, OpenError> {

@@ -46,10 +46,15 @@ fn contents(count: usize, padding: usize) -> Contents {
         })
         .unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
-    let intake = Intake::new(Arc::new(registry), Limits::default(), clock, "u", "1.0.0");
+    let intake = Intake::new(
+        Arc::new(registry),
+        Limits::default(),
+        clock,
+        &crate::intake::Source { node: "node-1".to_owned(), server_uuid: "u".to_owned(), version: "1.0.0".to_owned() },
+    );
     let line =
         format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{}\"}}\n", "x".repeat(padding));
-    intake.accept(&crate::event::WriteScope::Log, None, line.repeat(count).as_bytes()).unwrap().contents
+    intake.accept(&crate::event::Author::log(), None, line.repeat(count).as_bytes()).unwrap().contents
 }
 
 fn documents(journal: &JournalHandle) -> Vec<Bytes> {
@@ -565,74 +570,94 @@ proptest! {
     /// acknowledged, and none is gone but for damage.
     #[test]
     fn acknowledged_events_stay_and_no_position_is_used_twice(steps in prop::collection::vec(any_step(), 1..14)) {
-        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let folder = DataFolder::open(root.path()).unwrap();
-        let clock = Arc::new(TestClock(AtomicI64::new(0)));
-        let options = Options { journal: journal::Options { max_bytes: 1 << 20, segment_bytes: 3000 }, ..OPTIONS };
-        let mut acknowledged: HashMap<ChainPosition, Option<LeafHash>> = HashMap::new();
-        let (mut is_whole, mut trimmed) = (true, false);
-        let (mut writer, mut thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
-        for step in steps {
-            match step {
-                Step::Log(count) => {
-                    for receipt in runtime().block_on(writer.submit(contents(count, 50), Origin::Caller)).unwrap().receipts {
-                        let before = acknowledged.insert(receipt.position, receipt.leaf_hash);
-                        prop_assert_eq!(before, None, "{} was used twice", receipt.position);
-                    }
-                    continue;
-                }
-                Step::Trim => {
-                    writer.journal.pass(writer.journal.end());
-    writer.journal.trim().unwrap();
-                    trimmed = true;
-                    continue;
-                }
-                _ => {}
-            }
-            let in_order = match step {
-                Step::Restart { in_order } => in_order,
-                _ => acknowledged.len().is_multiple_of(2),
-            };
-            end(&writer, thread, in_order);
-            let newest = newest_segment(&folder);
-            let mut bytes = fs::read(&newest).unwrap();
-            let records_at = 24 + u32::from_be_bytes(bytes[16..20].try_into().unwrap()) as usize;
-            let records = bytes.len() - records_at;
-            match step {
-                Step::Cut(fraction) => {
-                    fs::write(&newest, &bytes[..records_at + (records as f64 * fraction) as usize]).unwrap();
-                }
-                Step::Flip(fraction) if records > 0 => {
-                    bytes[records_at + (records as f64 * fraction) as usize] ^= 4;
-                    fs::write(&newest, bytes).unwrap();
-                }
-                Step::RemoveNewest => fs::remove_file(&newest).unwrap(),
-                Step::RemoveAll => fs::remove_dir_all(folder.path("journal")).unwrap(),
-                _ => {}
-            }
-            is_whole &= matches!(step, Step::Restart { .. }) || (records == 0 && !matches!(step, Step::RemoveAll));
-            (writer, thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
-        }
-        let mut reader = writer.journal.reader(Position(0));
-        let mut found = 0;
-        while reader.position() < writer.journal.end() {
-            let records = match reader.read(1 << 20) {
-                Ok(records) => records,
-                Err(JournalError::Damaged { .. }) => {
-                    prop_assert!(!is_whole);
-                    reader.skip_damage().unwrap();
-                    continue;
-                }
-                Err(error) => panic!("{error}"),
-            };
-            for section in records.iter().flat_map(|record| Group::decode(&record.payload).unwrap().sections) {
-                for event in section.events {
-                    prop_assert_eq!(acknowledged.get(&event.position), Some(&event.leaf_hash));
-                    found += 1;
-                }
-            }
-        }
-        prop_assert!(!is_whole || trimmed || found == acknowledged.len());
-        end(&writer, thread, true);
+        check_acknowledged(steps)?;
     }
+}
+
+/// The newest segment may have no event, but the beginning of the chain that follows one with a lost end.
+#[test]
+fn a_chain_whose_end_is_lost_is_not_continued_if_its_successor_is_lost_too() {
+    let steps = [
+        Step::Log(3),
+        Step::Log(2),
+        Step::Cut(0.9),
+        Step::Restart { in_order: true },
+        Step::RemoveNewest,
+        Step::Log(1),
+    ];
+    check_acknowledged(steps).unwrap();
+}
+
+fn check_acknowledged(steps: impl IntoIterator<Item = Step>) -> Result<(), TestCaseError> {
+    let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let folder = DataFolder::open(root.path()).unwrap();
+    let clock = Arc::new(TestClock(AtomicI64::new(0)));
+    let options = Options { journal: journal::Options { max_bytes: 1 << 20, segment_bytes: 3000 }, ..OPTIONS };
+    let mut acknowledged: HashMap<ChainPosition, Option<LeafHash>> = HashMap::new();
+    let (mut is_whole, mut trimmed) = (true, false);
+    let (mut writer, mut thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
+    for step in steps {
+        match step {
+            Step::Log(count) => {
+                for receipt in runtime().block_on(writer.submit(contents(count, 50), Origin::Caller)).unwrap().receipts
+                {
+                    let before = acknowledged.insert(receipt.position, receipt.leaf_hash);
+                    prop_assert_eq!(before, None, "{} was used twice", receipt.position);
+                }
+                continue;
+            }
+            Step::Trim => {
+                writer.journal.pass(writer.journal.end());
+                writer.journal.trim().unwrap();
+                trimmed = true;
+                continue;
+            }
+            _ => {}
+        }
+        let in_order = match step {
+            Step::Restart { in_order } => in_order,
+            _ => acknowledged.len().is_multiple_of(2),
+        };
+        end(&writer, thread, in_order);
+        let newest = newest_segment(&folder);
+        let mut bytes = fs::read(&newest).unwrap();
+        let records_at = 24 + u32::from_be_bytes(bytes[16..20].try_into().unwrap()) as usize;
+        let records = bytes.len() - records_at;
+        match step {
+            Step::Cut(fraction) => {
+                fs::write(&newest, &bytes[..records_at + (records as f64 * fraction) as usize]).unwrap();
+            }
+            Step::Flip(fraction) if records > 0 => {
+                bytes[records_at + (records as f64 * fraction) as usize] ^= 4;
+                fs::write(&newest, bytes).unwrap();
+            }
+            Step::RemoveNewest => fs::remove_file(&newest).unwrap(),
+            Step::RemoveAll => fs::remove_dir_all(folder.path("journal")).unwrap(),
+            _ => {}
+        }
+        is_whole &= matches!(step, Step::Restart { .. }) || (records == 0 && !matches!(step, Step::RemoveAll));
+        (writer, thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
+    }
+    let mut reader = writer.journal.reader(Position(0));
+    let mut found = 0;
+    while reader.position() < writer.journal.end() {
+        let records = match reader.read(1 << 20) {
+            Ok(records) => records,
+            Err(JournalError::Damaged { .. }) => {
+                prop_assert!(!is_whole);
+                reader.skip_damage().unwrap();
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        for section in records.iter().flat_map(|record| Group::decode(&record.payload).unwrap().sections) {
+            for event in section.events {
+                prop_assert_eq!(acknowledged.get(&event.position), Some(&event.leaf_hash));
+                found += 1;
+            }
+        }
+    }
+    prop_assert!(!is_whole || trimmed || found == acknowledged.len());
+    end(&writer, thread, true);
+    Ok(())
 }

@@ -40,7 +40,7 @@ fn main() {
     let mut accepted: Vec<Contents> = Vec::with_capacity(requests.len());
     let started = Instant::now();
     for request in &requests {
-        accepted.push(intake.accept(&annals::event::WriteScope::Log, None, request.as_bytes()).unwrap().contents);
+        accepted.push(intake.accept(&annals::event::Author::log(), None, request.as_bytes()).unwrap().contents);
     }
     report("parse, check, canonical form, digest", started.elapsed());
     assert_eq!(accepted.iter().map(Contents::len).sum::<usize>(), events);
@@ -108,8 +108,11 @@ fn open_intake(folder: &DataFolder, clock: &Arc<dyn Clock>) -> Intake {
         Arc::new(registry),
         Limits::default(),
         Arc::clone(clock),
-        "1c0bdc23-8a72-4d0c-b53f-6c0ea27e3b0d",
-        "0.1.0",
+        &annals::intake::Source {
+            node: "node-1".to_owned(),
+            server_uuid: "1c0bdc23-8a72-4d0c-b53f-6c0ea27e3b0d".to_owned(),
+            version: "0.1.0".to_owned(),
+        },
     )
 }
 

@@ -229,7 +229,7 @@ fn a_tail_from_the_middle_shows_each_event_once_and_in_order_though_the_server_i
 fn position(line: &str) -> (String, String, u64) {
     let event: Value = serde_json::from_str(line).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    (text(&event["event"]["provider"]), text(&event["annals"]["chain"]), event["event"]["sequence"].as_u64().unwrap())
+    (text(&event["event"]["provider"]), text(&event["annals"]["chain"]), event["annals"]["sequence"].as_u64().unwrap())
 }
 
 #[test]
@@ -467,7 +467,7 @@ fn an_export_is_believed_only_if_count_and_digest_agree() {
 #[test]
 fn a_limit_spans_pages_in_each_format() {
     let server = Exported::new();
-    let find = |arguments: &[&str]| server.run(&[&["find", "--sort=event.sequence"], &OURS[..], arguments].concat());
+    let find = |arguments: &[&str]| server.run(&[&["find", "--sort=annals.sequence"], &OURS[..], arguments].concat());
     let output = find(&["--limit=1100", "--format=ndjson"]);
     assert_eq!(messages(&output.stdout), numbered(0..1_100).collect::<Vec<_>>());
     assert_eq!(
@@ -489,7 +489,7 @@ fn a_limit_spans_pages_in_each_format() {
 #[test]
 fn csv_is_that_of_the_export_and_contains_means_the_very_text() {
     let server = Exported::new();
-    let columns = ["--columns=message,event.duration,kibana.saved_objects.id", "--sort=event.sequence"];
+    let columns = ["--columns=message,event.duration,kibana.saved_objects.id", "--sort=annals.sequence"];
     let found = server.run(&[&["find", "--limit=2000", "--format=csv"], &OURS[..], &columns].concat()).stdout;
     assert!(found == server.export(&[&["--format=csv"], &columns[..]].concat()).stdout);
     let end = "'=1+1,,\"[\"\"1\"\"]\"\r\n\"a \"\"b\"\", c\nd\",,\"[\"\"1\"\"]\"\r\nünd 漢,,\"[\"\"1\"\"]\"\r\n";

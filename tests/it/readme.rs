@@ -149,9 +149,10 @@ fn every_configuration_that_the_documents_show_is_good() {
     }
 }
 
-/// Runs the verifier of docs/integrity.md on these lines, and returns its output.
+/// Runs the verifier of docs/integrity.md on these lines, some of a chain, and returns its output.
 fn verified(service: &Service, lines: &str, secret: Option<&Path>) -> Result<String, String> {
-    verified_with(service, lines, secret.iter()).map_err(|(_, complaint)| complaint)
+    let arguments = std::iter::once("--part".as_ref()).chain(secret.map(Path::as_os_str));
+    verified_with(service, lines, arguments).map_err(|(_, complaint)| complaint)
 }
 
 /// The same with any arguments; fails with the exit status and the message.
@@ -188,24 +189,24 @@ fn the_documented_verifier_finds_what_is_missing_or_doubled() {
     );
     let kept = service.folder.path().join("receipts.ndjson");
     fs::write(&kept, &receipts).unwrap();
-    let all = service.run("annals export --not event.action=export --sort event.sequence");
+    let all = service.run("annals export --not event.action=export --sort annals.sequence");
     let lines: Vec<&str> = all.split_terminator('\n').collect();
     assert!(lines.len() >= 4, "{all}");
     let last: Value = serde_json::from_str(lines[lines.len() - 1]).unwrap();
     assert_eq!(last["message"], "last");
     let verify = |lines: &[&str]| {
-        let arguments = ["--whole".as_ref(), "--kept".as_ref(), kept.as_os_str()];
+        let arguments = ["--kept".as_ref(), kept.as_os_str()];
         verified_with(&service, &(lines.join("\n") + "\n"), arguments)
     };
     verify(&lines).unwrap();
     let without = |left_out: usize| [&lines[..left_out], &lines[left_out + 1..]].concat();
     let doubled = [&lines[..], &lines[1..2]].concat();
     for (what, lines, status, complaint) in [
-        ("the first", without(0), 3, "events 0 to 0: missing"),
+        ("the first", without(0), 4, "events 0 to 0: missing at the beginning"),
         ("one in between", without(1), 3, "events 1 to 1: missing"),
-        ("the end", without(lines.len() - 1), 3, "was kept, and is missing"),
-        ("everything", Vec::new(), 3, "there is no event at all"),
-        ("one twice", doubled, 1, "two events have this position"),
+        ("the end", without(lines.len() - 1), 8, "was kept, and is missing"),
+        ("everything", Vec::new(), 4, "there is no event at all"),
+        ("one twice", doubled, 5, "two documents have this position"),
     ] {
         let (found, output) = verify(&lines).unwrap_err();
         assert!(found == status && output.contains(complaint), "{what}: {found}, {output}");
@@ -263,19 +264,25 @@ fn the_documented_verifier_accepts_real_events_and_finds_each_change() {
         (events.replace("shipped\",", "returned\","), "the content was changed"),
         (events.replace("order \\\"annals", "order \\\"annuals"), "the content was changed"),
         (events.replace(&link, &"A".repeat(43)), "does not follow the event before it"),
+        (events.replace("\"general\",\"seal", "\"long\",\"seal"), "the seal was not made with this secret"),
         (events.replace("\"sequence\":6,", "\"sequence\":9,"), "the seal was not made with this secret"),
     ] {
         assert_ne!(change, events);
         let output = verified(&service, &change, Some(&secret)).unwrap_err();
         assert!(output.contains(complaint), "expected {complaint:?}, found {output:?}");
     }
+    let stub = |build: fn(&[u8]) -> Option<Vec<u8>>| String::from_utf8(build(second.as_bytes()).unwrap()).unwrap();
+    let output = verified(&service, &stub(annals::integrity::stub), Some(&secret)).unwrap();
+    assert!(output.contains("content ok, seal ok"), "{output}");
+    let hollow = stub(annals::integrity::stub_without_content);
+    assert!(verified(&service, &hollow, Some(&secret)).unwrap_err().contains("only its digest is proven"));
     let bare = |line: &str| {
         let mut document: Value = serde_json::from_str(line).unwrap();
         document["annals"].as_object_mut().unwrap().remove("seal");
         document.to_string()
     };
     let stripped = format!("{}\n{}", events.lines().next().unwrap(), bare(second));
-    assert!(verified(&service, &stripped, None).unwrap_err().contains("1 not sealed: nothing is proven"));
+    assert!(verified(&service, &stripped, None).unwrap_err().contains("not sealed, so nothing is proven of it"));
     let other = service.folder.path().join("other.secret");
     fs::write(&other, "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=").unwrap();
     assert!(verified(&service, &events, Some(&other)).unwrap_err().contains("not made with this secret"));

@@ -13,7 +13,7 @@ use tokio::{task, time::Instant};
 use crate::{
     access::{Caller, Permission},
     error::{ErrorCode, Failure},
-    event::{Space, WriteScope},
+    event::{Author, Space},
     http::{
         LARGE, Shared, answer,
         body::{Expected, Plain, Reading, Sent, busy},
@@ -70,7 +70,7 @@ async fn log(
     let deadline = shared.deadline();
     let wait = Wait::parse(parameters)?;
     let expected = Expected { content_types: CONTENT_TYPES, limit: shared.services.limits.max_batch_bytes };
-    let from = From { caller: caller.principal.to_string(), scope: caller.principal.write_scope(), space };
+    let from = From { caller: caller.principal.to_string(), author: caller.principal.author(), space };
     let reading = Reading {
         budget: &shared.services.memory.event_bodies,
         caller: &from.caller,
@@ -86,7 +86,7 @@ async fn log(
 /// The origin of the events.
 struct From {
     caller: String,
-    scope: WriteScope,
+    author: Author,
     space: Option<Space>,
 }
 
@@ -184,7 +184,7 @@ async fn check_within(
     deadline: Instant,
 ) -> Result<Accepted, Unchecked> {
     let (on_thread, sender, body) = (Arc::clone(shared), Arc::clone(from), Arc::clone(plain));
-    let check = move || on_thread.services.ingest.check(&sender.scope, sender.space.as_ref(), &body.bytes, bytes);
+    let check = move || on_thread.services.ingest.check(&sender.author, sender.space.as_ref(), &body.bytes, bytes);
     if bytes <= LARGE {
         return check().map_err(Unchecked::Body);
     }

@@ -61,7 +61,7 @@ async fn a_page_by_cursor_ends_when_it_is_full_and_the_next_continues() {
         log.store.answer(Ok(cut(0)));
     }
     let sequences = |answer: &Value| -> Vec<u64> {
-        answer["data"].as_array().unwrap().iter().map(|event| event["event"]["sequence"].as_u64().unwrap()).collect()
+        answer["data"].as_array().unwrap().iter().map(|event| event["annals"]["sequence"].as_u64().unwrap()).collect()
     };
     let first = log.get("/api/event_log/_find?per_page=50&after=").await.json();
     assert_eq!(sequences(&first), [0]);

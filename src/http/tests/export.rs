@@ -112,7 +112,7 @@ async fn ndjson_ends_with_trailers_that_can_be_checked() {
     let (body, trailers) = unchunked(&answer);
     let lines: Vec<Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 1234);
-    assert!((0..).zip(&lines).all(|(index, line): (u64, _)| line["event"]["sequence"] == index));
+    assert!((0..).zip(&lines).all(|(index, line): (u64, _)| line["annals"]["sequence"] == index));
     let trailers = trailers.unwrap();
     for trailer in
         ["annals-count: 1234", &format!("annals-digest: {}", sha_256(body.as_bytes())), "annals-complete: true"]

@@ -89,7 +89,7 @@ async fn every_indexed_single_valued_field_can_be_sorted_by_in_both_orders() {
         "event.duration",
         "event.action",
         "message",
-        "event.sequence",
+        "annals.sequence",
         "kibana.alert.rule.gap.status",
         "kibana.alert.rule.gap.total_gap_duration_ms",
     ];

@@ -263,7 +263,16 @@ fn intake(folder: &TempDir) -> Intake {
     registry.register("app", None, registration, |_| Ok::<_, crate::intake::RegisterError>(())).unwrap();
     let (own, registration) = audit::registration();
     registry.add_fixed(&own, registration).unwrap();
-    Intake::new(Arc::new(registry), limits, Arc::new(Fixed), "00000000-0000-4000-8000-000000000000", "1.2.3")
+    Intake::new(
+        Arc::new(registry),
+        limits,
+        Arc::new(Fixed),
+        &crate::intake::Source {
+            node: "node-1".to_owned(),
+            server_uuid: "00000000-0000-4000-8000-000000000000".to_owned(),
+            version: "1.2.3".to_owned(),
+        },
+    )
 }
 
 fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {

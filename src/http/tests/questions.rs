@@ -293,7 +293,7 @@ async fn one_event_by_its_id() {
     let log = Log::new();
     log.store([at(3).with("event.id", "twice"), at(1).with("event.id", "twice"), at(2)]).await;
     let answer = log.get("/api/event_log/events/e2").await;
-    assert_eq!(answer.json()["event"]["sequence"], 2);
+    assert_eq!(answer.json()["annals"]["sequence"], 2);
     assert_eq!(answer.header("annals-count"), Some("1"));
     let first = log.get("/api/event_log/events/twice").await;
     assert_eq!(first.json()["@timestamp"], "2021-03-02T11:00:03.000Z", "though another states an earlier time");

@@ -182,7 +182,7 @@ async fn parameters_of_find() {
             "sort_field=kibana.saved_objects.id",
             "[request query.sort_field]: events cannot be sorted by kibana.saved_objects.id",
         ),
-        ("sort_field=event.hash", "[request query.sort_field]: events cannot be sorted by event.hash"),
+        ("sort_field=annals.hash", "[request query.sort_field]: events cannot be sorted by annals.hash"),
         ("sort_field=labels", "[request query.sort_field]: events cannot be sorted by labels"),
         ("sort_field=tags", "events cannot be sorted by tags: an event may have several values of it"),
         (
@@ -289,7 +289,7 @@ async fn parameters_of_every_question() {
         ("terms=", "[request query.terms]: there is no field []"),
         ("terms=event.action&terms=message", "[request query.terms]: expected value of type [string] but got [Array]"),
         ("terms=labels", "[request query.terms]: labels: its values cannot be counted"),
-        ("terms=event.hash", "[request query.terms]: event.hash: its values cannot be counted"),
+        ("terms=annals.hash", "[request query.terms]: annals.hash: its values cannot be counted"),
         ("terms=error.stack_trace", "[request query.terms]: error.stack_trace: its values cannot be counted"),
         ("terms=event.action&size=0", "[request query.size]: Value must be equal to or greater than [1]."),
         ("terms=event.action&size=10001", "[request query.size]: Value must be equal to or lower than [10000]."),

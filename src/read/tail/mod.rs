@@ -171,7 +171,7 @@ impl Reader {
         deadline: Instant,
     ) -> Result<(Tail, AccessWatch), ReadError> {
         let field = |path: &str| schema::field(path).ok_or_else(|| ReadError::internal(format!("no field {path}")));
-        let fields = Fields { chain: field("annals.chain")?, sequence: field("event.sequence")? };
+        let fields = Fields { chain: field("annals.chain")?, sequence: field("annals.sequence")? };
         let (permit, record) = self.permit(caller, scope, Action::Tail, deadline).await?;
         record.done().await?;
         let _permit = self.streams.begin_tail(&caller.principal, MEMORY).await?;

@@ -72,7 +72,7 @@ fn value(field: &Field, event: u64) -> Option<Value> {
 /// several values.
 fn is_free(field: &Field) -> bool {
     field.search != Search::Never
-        && !matches!(field.path, "@timestamp" | "annals.chain" | "event.sequence")
+        && !matches!(field.path, "@timestamp" | "annals.chain" | "annals.sequence")
         && !FIELDS.iter().any(|nested| {
             nested.kind == Kind::Nested
                 && field.path.strip_prefix(nested.path).is_some_and(|rest| rest.starts_with('.'))

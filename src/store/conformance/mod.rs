@@ -177,7 +177,7 @@ fn parse(document: &Bytes) -> Value {
 }
 
 fn sequence(document: &Bytes) -> u64 {
-    parse(document)["event"]["sequence"].as_u64().expect("documents have a sequence")
+    parse(document)["annals"]["sequence"].as_u64().expect("documents have a sequence")
 }
 
 fn documents(events: &[SealedEvent]) -> Vec<Bytes> {

@@ -23,7 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     event::SealedEvent,
-    integrity::seal_of,
+    integrity::{is_stub, seal_of},
     store::{Outcome, SinkError, StoreError, Target, occupied::outcome_at},
 };
 
@@ -191,16 +191,6 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
 
 fn missing_item() -> StoreError {
     unavailable("an answer without an event".to_owned())
-}
-
-/// An event always has a time; a stub never has one, whether it keeps the event's content or not.
-fn is_stub(source: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Document {
-        #[serde(default, rename = "@timestamp")]
-        timestamp: Option<IgnoredAny>,
-    }
-    serde_json::from_slice::<Document>(source).is_ok_and(|document| document.timestamp.is_none())
 }
 
 /// Returns the documents at the positions of these events, or at least their seals; `None` where there is none or it

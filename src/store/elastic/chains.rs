@@ -17,7 +17,7 @@ use crate::{
 };
 
 const CHAIN: &str = "annals.chain";
-const SEQUENCE: &str = "event.sequence";
+const SEQUENCE: &str = "annals.sequence";
 const RECEIVED: &str = "annals.received";
 
 /// How many positions are checked one by one.

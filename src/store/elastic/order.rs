@@ -30,7 +30,7 @@ pub(super) fn keys(sort: &[Sort]) -> Vec<Value> {
 }
 
 pub(super) fn by_sequence(order: Order) -> Value {
-    key("event.sequence", Kind::Long, order)
+    key("annals.sequence", Kind::Long, order)
 }
 
 /// Returns the values of the end of a page, one for each sort key.

@@ -119,7 +119,7 @@ pub(super) fn at_positions(chain: ChainId, from: i64, to: i64, size: u64, timeou
         "track_total_hits": false,
         "query": {"bool": {"filter": [
             {"term": {"annals.chain": {"value": chain.to_string()}}},
-            {"range": {"event.sequence": {"gte": from, "lte": to}}},
+            {"range": {"annals.sequence": {"gte": from, "lte": to}}},
         ]}},
         "sort": [order::by_sequence(Order::Ascending)],
     })

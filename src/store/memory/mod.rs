@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
-    integrity::seal_of,
+    integrity::{is_stub, seal_of},
     query::{Aggregate, Aggregation, ForeignPlace, ObjectScope, Place, Query, Scope, ScopedQuery, Visible},
 };
 
@@ -125,8 +125,7 @@ impl EventSink for MemoryStore {
         let mut documents = self.documents();
         if let Some(stored) = documents.get(&event.position) {
             let outcome = outcome_at(stored, event);
-            let stub = parse(stored).is_some_and(|document| is_stub(&document));
-            if outcome != Outcome::Duplicate || !stub || *stored == event.document {
+            if outcome != Outcome::Duplicate || !is_stub(stored) || *stored == event.document {
                 return Ok(outcome);
             }
         }
@@ -246,11 +245,6 @@ impl Scan for MemoryScan {
 
 fn parse(document: &[u8]) -> Option<Value> {
     serde_json::from_slice(document).ok()
-}
-
-/// A document without a time is the stub of an event that some store refused. No query finds it.
-fn is_stub(document: &Value) -> bool {
-    document.get("@timestamp").is_none()
 }
 
 fn matches(document: &Value, query: &Query) -> bool {

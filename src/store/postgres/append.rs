@@ -11,6 +11,7 @@ use tokio_postgres::types::ToSql;
 use super::failure::OperationError;
 use crate::{
     event::SealedEvent,
+    integrity::is_stub,
     store::{
         Outcome,
         occupied::outcome_at,
@@ -70,8 +71,7 @@ pub(super) async fn replace(connection: &mut Object, prepared: PreparedRow) -> R
     if let Some(found) = transaction.query_opt(select, &[&chain.as_slice(), &sequence]).await? {
         let (id, stored): (i64, Vec<u8>) = (found.try_get(0)?, found.try_get(1)?);
         let outcome = outcome_at(&stored, &prepared.event);
-        let is_stub = EventRow::at(chain, sequence, &stored).is_ok_and(|stored| stored.is_stub());
-        if outcome != Outcome::Duplicate || !is_stub || stored == prepared.event.document {
+        if outcome != Outcome::Duplicate || !is_stub(&stored) || stored == prepared.event.document {
             return Ok(outcome);
         }
         transaction.execute("DELETE FROM events WHERE id = $1", &[&id]).await?;

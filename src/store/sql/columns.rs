@@ -38,7 +38,7 @@ const MEMBERS: [(&str, &str); 6] = [
 pub(super) fn has_column(field: &Field, form: Form) -> bool {
     match form {
         Form::Value => {
-            matches!(field.path, "@timestamp" | "event.sequence")
+            matches!(field.path, "@timestamp" | "annals.sequence")
                 || column(&COLUMNS, field).or_else(|| column(&INDEXED_COLUMNS, field)).is_some()
         }
         Form::Words => field.path == "message",

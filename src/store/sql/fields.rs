@@ -52,7 +52,7 @@ impl ValueExpression {
     fn for_event(dialect: Dialect, field: &'static Field, form: Form, alias: &'static str) -> Self {
         match (form, field.path) {
             (Form::Value, "@timestamp") => return Self::never_null(format!("{alias}.timestamp")),
-            (Form::Value, "event.sequence") => return Self::never_null(format!("{alias}.sequence")),
+            (Form::Value, "annals.sequence") => return Self::never_null(format!("{alias}.sequence")),
             (Form::Words, "message") => return Self::single("e.words".to_owned()),
             (Form::Value | Form::Address | Form::Words, _) => {}
         }

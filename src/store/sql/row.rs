@@ -129,10 +129,6 @@ impl EventRow {
     pub(in crate::store) fn position(&self) -> ChainPosition {
         ChainPosition { chain: ChainId::from_bytes(self.chain), sequence: Sequence(self.sequence.unsigned_abs()) }
     }
-
-    pub(in crate::store) fn is_stub(&self) -> bool {
-        self.timestamp.is_none()
-    }
 }
 
 /// Keeps only valid names of spaces, as queries ask for no others. These contain no comma.

@@ -9,6 +9,7 @@ use rusqlite::{
 
 use crate::{
     event::SealedEvent,
+    integrity::is_stub,
     store::{
         Outcome,
         occupied::outcome_at,
@@ -149,8 +150,7 @@ impl<'t> EventInserter<'t> {
     fn replace(&mut self, event: &SealedEvent, row: &EventRow) -> rusqlite::Result<Outcome> {
         if let Some((id, stored)) = self.stored(row)? {
             let outcome = outcome_at(&stored, event);
-            let is_stub = EventRow::at(row.chain, row.sequence, &stored).is_ok_and(|stored| stored.is_stub());
-            if outcome != Outcome::Duplicate || !is_stub || stored == event.document {
+            if outcome != Outcome::Duplicate || !is_stub(&stored) || stored == event.document {
                 return Ok(outcome);
             }
             // A stub has no words and no references.

@@ -18,7 +18,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     let event = include_str!("../../golden/events/every-field.json");
     let mut event: Value = serde_json::from_str(event).expect("the example is JSON");
     event["annals"]["chain"] = "0123456789abcdef0123456789abcdef".into();
-    event["event"]["sequence"] = 300.into();
+    event["annals"]["sequence"] = 300.into();
     event
 });
 

@@ -8,10 +8,9 @@ use std::{
 
 use annals::{
     event::{ChainId, ChainPosition, Sequence},
-    integrity::{ChainKeys, Opened, OpeningRecord, SealSecret, VerifyError, encode_hash, open},
+    integrity::{ChainKeys, Opened, OpeningRecord, SealSecret, VerifyError, encode_hash, is_stub, open},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
 
 use super::{Acknowledged, Home};
 
@@ -52,17 +51,13 @@ impl Document {
     }
 
     pub(crate) fn is_stub(&self) -> bool {
-        #[derive(Deserialize)]
-        struct Stub {
-            message: Option<serde::de::IgnoredAny>,
-        }
-        serde_json::from_slice::<Stub>(&self.source).is_ok_and(|stub| stub.message.is_none())
+        is_stub(&self.source)
     }
 
     fn stated_position(&self) -> ChainPosition {
         let document: serde_json::Value = serde_json::from_slice(&self.source).unwrap();
         let chain = document["annals"]["chain"].as_str().unwrap().parse().unwrap();
-        ChainPosition { chain, sequence: Sequence(document["event"]["sequence"].as_u64().unwrap()) }
+        ChainPosition { chain, sequence: Sequence(document["annals"]["sequence"].as_u64().unwrap()) }
     }
 
     fn event_id(&self) -> Option<String> {

@@ -382,7 +382,7 @@ async fn a_range_of_a_chain_includes_documents_of_others() {
         let chain = fresh_chain();
         let batch = events(chain, 0..3);
         store.stored(&target, &batch).await;
-        let foreign = json!({"annals": {"chain": chain.to_string()}, "event": {"sequence": 1}, "message": "forged"});
+        let foreign = json!({"annals": {"chain": chain.to_string(), "sequence": 1}, "message": "forged"});
         store.put(&format!("{}/_doc/forged?refresh=true", target.0), foreign.clone()).await;
         store.refresh().await.unwrap();
         let read = store.at_positions(chain, Sequence(0)..=Sequence(9), 1 << 20).await.unwrap();
@@ -407,8 +407,7 @@ async fn a_position_that_many_large_documents_claim_is_read_as_a_whole() {
         store.stored(&target, &events(chain, 0..3)).await;
         let message = "x ".repeat(1 << 20);
         for number in 0..3 {
-            let (chain, event) = (chain.to_string(), json!({"sequence": 1}));
-            let foreign = json!({"annals": {"chain": chain}, "event": event, "message": message});
+            let foreign = json!({"annals": {"chain": chain.to_string(), "sequence": 1}, "message": message});
             store.put(&format!("{}/_doc/forged-{number}", target.0), foreign).await;
         }
         store.refresh().await.unwrap();
@@ -473,8 +472,9 @@ fn stub_of(event: &SealedEvent) -> SealedEvent {
     let content = String::from_utf8(event.document.to_vec()).unwrap();
     let Sequence(sequence) = event.position.sequence;
     let chain = event.position.chain.to_string();
-    let annals = json!({"chain": chain, "content": content, "seal": seal_of(&event.document)});
-    let stub = json!({"annals": annals, "event": {"sequence": sequence}});
+    let seal = seal_of(&event.document);
+    let stub =
+        json!({"annals": {"chain": chain, "content": content, "kind": "stub", "seal": seal, "sequence": sequence}});
     SealedEvent { document: stub.to_string().into(), ..event.clone() }
 }
 

@@ -39,8 +39,11 @@ fn store(urls: &[&str]) -> ElasticStore {
 pub(super) fn event_with(chain: ChainId, sequence: u64, seal: &str, more: Value) -> SealedEvent {
     let mut document = json!({
         "@timestamp": "2026-11-24T12:00:00.000Z",
-        "annals": {"chain": chain.to_string(), "received": "2026-11-24T12:00:00.001Z", "seal": seal},
-        "event": {"action": "execute", "provider": "alerting", "sequence": sequence},
+        "annals": {
+            "chain": chain.to_string(), "kind": "event", "received": "2026-11-24T12:00:00.001Z", "seal": seal,
+            "sequence": sequence,
+        },
+        "event": {"action": "execute", "provider": "alerting"},
         "kibana": {"saved_objects": [{"id": "a", "rel": "primary", "type": "alert"}]},
     });
     merge(&mut document, more);

@@ -151,9 +151,8 @@ async fn store_foreign(store: &ElasticStore, own: &[SealedEvent]) -> usize {
         json!({"mappings": {"dynamic": "false", "properties": {
             "@timestamp": {"type": timestamp},
             "message": {"type": "text", "norms": false},
-            "event": {"properties": {
-                "action": &keyword, "provider": &keyword, "duration": {"type": "long"}, "sequence": {"type": sequence},
-            }},
+            "annals": {"properties": {"sequence": {"type": sequence}}},
+            "event": {"properties": {"action": &keyword, "provider": &keyword, "duration": {"type": "long"}}},
             "kibana": {"properties": {"saved_objects": {"type": "nested", "properties": &reference}}},
         }}, "settings": {"index": {"hidden": true}}})
     };
@@ -165,7 +164,7 @@ async fn store_foreign(store: &ElasticStore, own: &[SealedEvent]) -> usize {
     let name = |series: &str| format!("{}-{series}-000001", store.names.pattern().trim_end_matches("-*"));
     let with_sequence = |at: usize| {
         let mut document = document(at);
-        document["event"]["sequence"] = (at % 3).into();
+        document["annals"]["sequence"] = (at % 3).into();
         document
     };
     let mut unusual: Vec<Value> = (0..3).map(document).collect();
