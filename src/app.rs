@@ -528,6 +528,7 @@ fn writer_options(config: &Config) -> writer::Options {
         },
         epoch_ms: u64::try_from(config.seal.epoch.as_millis()).unwrap_or(u64::MAX),
         chaining: config.seal.chaining,
+        max_clock_jump: config.writer.max_clock_jump,
     }
 }
 

@@ -40,6 +40,7 @@ pub enum ErrorCode {
     Busy,
     NotRecorded,
     ShuttingDown,
+    ClockJumped,
     JournalFailed,
     RegistryFailed,
     KeysFailed,
@@ -175,6 +176,12 @@ impl ErrorCode {
                 503,
                 "This writer is stopping; nothing was written.",
                 "Send it again later, or to another writer.",
+            ),
+            Self::ClockJumped => (
+                "clock_jumped",
+                503,
+                "The writer's clock has jumped ahead by more than `writer.max_clock_jump`; nothing was written.",
+                "Send it again later, or to another writer. The operator should set the clock right; if it is right, a restart accepts it.",
             ),
             Self::JournalFailed => (
                 "journal_failed",
@@ -398,6 +405,9 @@ impl From<SubmitError> for Failure {
             SubmitError::TooLarge { .. } => Self::new(ErrorCode::TooLarge, error.to_string()),
             SubmitError::Dropped => Self::new(ErrorCode::JournalFull, error.to_string()).retry_after(RETRY_AFTER),
             SubmitError::Closed => Self::new(ErrorCode::ShuttingDown, error.to_string()).retry_after(RETRY_AFTER),
+            SubmitError::ClockJumped(_) => {
+                Self::new(ErrorCode::ClockJumped, error.to_string()).retry_after(RETRY_AFTER)
+            }
             SubmitError::Failed { reason } => {
                 Self::new(ErrorCode::JournalFailed, "the journal cannot be written").because(reason)
             }

@@ -1,6 +1,6 @@
 //! Times as Annals writes them: `YYYY-MM-DDThh:mm:ss.sssZ`, always UTC, always with milliseconds.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::event::UnixMillis;
 
@@ -10,6 +10,11 @@ pub const TIME_BYTES: usize = 24;
 /// The source of the current time, so that tests can set it.
 pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
+
+    /// Time that has passed since the machine was started, which no setting of the clock changes.
+    fn since_boot(&self) -> Duration {
+        Duration::from_millis(self.now().0.unsigned_abs())
+    }
 }
 
 /// The system clock.
@@ -20,6 +25,19 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Includes the time in which the machine was suspended.
+    #[cfg(target_os = "linux")]
+    fn since_boot(&self) -> Duration {
+        let passed = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(passed).unwrap_or_default()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn since_boot(&self) -> Duration {
+        let passed = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        Duration::try_from(passed).unwrap_or_default()
     }
 }
 

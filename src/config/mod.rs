@@ -173,6 +173,8 @@ pub struct Node {
 pub struct Writer {
     /// The `kibana.version` of each event.
     pub version: String,
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub max_clock_jump: Duration,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -293,6 +293,14 @@ pub const SETTINGS: &[Setting] = &[
         "`kibana.version` of each event: the version of the product that logs it.",
     ),
     setting(
+        "writer.max_clock_jump",
+        SettingKind::Duration,
+        Fixed("1h"),
+        "How far the clock may jump ahead while the program runs. While it is further ahead, events are refused with \
+         `clock_jumped`, as all later ones would be dated after them; once it is set back, they are accepted. A start takes \
+         the clock as it is.",
+    ),
+    setting(
         "stores.<name>.kind",
         SettingKind::Choice(StoreKind::NAMES),
         Required,

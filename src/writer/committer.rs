@@ -12,12 +12,11 @@ use super::{
     record::{ENTRY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
 };
 use crate::{
-    event::ChainPosition,
+    event::{ChainPosition, UnixMillis},
     intake::Contents,
     integrity::SEAL_OVERHEAD,
     journal::{Journal, Position},
     metrics::JournalMetrics,
-    time::Clock,
 };
 
 pub(super) struct Submission {
@@ -54,7 +53,6 @@ impl Pending {
 pub(super) struct Committer {
     pub(super) journal: Journal,
     pub(super) chains: Chains,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) overflow: Overflow,
     pub(super) state: Arc<State>,
     pub(super) metrics: JournalMetrics,
@@ -80,6 +78,15 @@ impl Committer {
     }
 
     fn commit(&mut self, group: VecDeque<Submission>) {
+        let now = match self.state.clock.now() {
+            Ok(now) => now,
+            Err(jumped) => {
+                for submission in group {
+                    Pending { submission, receipts: Vec::new() }.refuse(SubmitError::ClockJumped(jumped));
+                }
+                return;
+            }
+        };
         let mut taken = 0;
         let mut pending = VecDeque::new();
         for submission in group {
@@ -97,7 +104,7 @@ impl Committer {
             }
         }
         while !pending.is_empty() {
-            if let Err(reason) = self.write(&mut pending) {
+            if let Err(reason) = self.write(&mut pending, now) {
                 tracing::error!(%reason, "events cannot be written to the journal");
                 self.state.fail(reason.clone(), self.journal.is_closed());
                 pending.drain(..).for_each(|waiting| waiting.refuse(SubmitError::Failed { reason: reason.clone() }));
@@ -143,11 +150,11 @@ impl Committer {
 
     /// Seals and writes one record of waiting submissions (or one larger submission), and answers. On failure, leaves
     /// nothing behind.
-    fn write(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
-        self.chains.end_outdated(self.clock.now()).map_err(|error| error.to_string())?;
+    fn write(&mut self, pending: &mut VecDeque<Pending>, now: UnixMillis) -> Result<(), String> {
+        self.chains.end_outdated(now).map_err(|error| error.to_string())?;
         let before = self.chains.states();
         let events_before = self.chains.events;
-        if let Err(reason) = self.write_records(pending) {
+        if let Err(reason) = self.write_records(pending, now) {
             // Nothing reached the journal, so the chains must forget it too.
             self.chains.restore(&before, events_before);
             self.journal.free_disk_space(&self.chains.snapshot());
@@ -170,14 +177,14 @@ impl Committer {
     }
 
     /// Writes records until no submission is partly written.
-    fn write_records(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
+    fn write_records(&mut self, pending: &mut VecDeque<Pending>, now: UnixMillis) -> Result<(), String> {
         self.state.record_run().map_err(|error| format!("what is acknowledged cannot be recorded: {error}"))?;
         if self.journal.is_segment_due() {
             let snapshot = self.chains.snapshot();
             self.journal.begin_segment(&snapshot).map_err(|error| error.to_string())?;
         }
         loop {
-            self.seal(pending)?;
+            self.seal(pending, now)?;
             let started = Instant::now();
             self.journal.append(&self.payload).map_err(|error| error.to_string())?;
             self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
@@ -189,8 +196,7 @@ impl Committer {
 
     /// Builds one record from the waiting submissions, oldest first, up to about [`GROUP_BYTES`]. It holds whole
     /// submissions; only the first may be partly written already.
-    fn seal(&mut self, pending: &mut VecDeque<Pending>) -> Result<(), String> {
-        let now = self.clock.now();
+    fn seal(&mut self, pending: &mut VecDeque<Pending>, now: UnixMillis) -> Result<(), String> {
         let events_before = self.chains.events;
         self.payload.clear();
         put_record_header(&mut self.payload, self.chains.events);

@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod chains;
+mod clock_guard;
 mod committer;
 mod record;
 
@@ -32,6 +33,8 @@ use crate::{
 use acknowledged::{Acknowledged, AcknowledgedFile};
 pub use chains::ChainEnd;
 use chains::{ChainOptions, Chains, RecoveredChains};
+use clock_guard::ClockGuard;
+pub use clock_guard::ClockJumped;
 use committer::{Committer, Submission};
 pub use record::{BadRecord, Group, Section};
 
@@ -80,6 +83,8 @@ pub struct Options {
     pub epoch_ms: u64,
     /// Whether events are hashed, linked and sealed rather than only numbered.
     pub chaining: bool,
+    /// How far the clock may jump ahead while the process runs.
+    pub max_clock_jump: Duration,
 }
 
 /// Why a writer cannot resume.
@@ -239,13 +244,13 @@ impl Recovering {
         let journal = self.journal.handle();
         let acknowledged =
             Acknowledged { journal_end: journal.end(), events: self.chains.events, chains: self.chains.ends() };
-        let state = Arc::new(State::new(acknowledged, self.acknowledged, self.findings.lost_events));
+        let clock = ClockGuard::new(self.clock, self.options.max_clock_jump);
+        let state = Arc::new(State::new(acknowledged, self.acknowledged, self.findings.lost_events, clock));
         let limit = self.options.journal.max_bytes;
         let chains_folder = self.chains.folder.clone();
         let committer = Committer {
             journal: self.journal,
             chains: self.chains,
-            clock: self.clock,
             overflow: self.options.overflow,
             state: Arc::clone(&state),
             metrics,
@@ -346,6 +351,7 @@ impl Writer {
         if self.sender.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Err("the writer is shutting down".to_owned());
         }
+        self.state.clock.now().map_err(|jumped| jumped.to_string())?;
         let room = self.limit.saturating_sub(self.journal.used());
         if self.state.refused_bytes.load(Ordering::Relaxed) > room {
             return Err(format!(
@@ -404,6 +410,7 @@ struct State {
     /// Bytes that the last submission needed for which the journal had no room.
     refused_bytes: AtomicU64,
     failure: Mutex<Option<WriteFailure>>,
+    clock: ClockGuard,
     failed: CancellationToken,
 }
 
@@ -424,7 +431,7 @@ impl WriteFailure {
 }
 
 impl State {
-    fn new(acknowledged: Acknowledged, file: AcknowledgedFile, lost: u64) -> Self {
+    fn new(acknowledged: Acknowledged, file: AcknowledgedFile, lost: u64, clock: ClockGuard) -> Self {
         Self {
             events: AtomicU64::new(acknowledged.events),
             acknowledged: Mutex::new(acknowledged),
@@ -434,6 +441,7 @@ impl State {
             dropped: AtomicU64::new(0),
             refused_bytes: AtomicU64::new(0),
             failure: Mutex::new(None),
+            clock,
             failed: CancellationToken::new(),
         }
     }
@@ -508,6 +516,9 @@ pub enum SubmitError {
     Dropped,
     #[error("the writer is shutting down")]
     Closed,
+    /// Nothing was written.
+    #[error(transparent)]
+    ClockJumped(ClockJumped),
     /// The disk failed. After a failed sync, nothing is accepted until a restart.
     #[error("the journal cannot be written: {reason}")]
     Failed { reason: String },

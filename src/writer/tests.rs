@@ -4,7 +4,8 @@ use std::{collections::HashMap, fs, sync::atomic::AtomicI64};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use proptest::prelude::*;
+
+mod model;
 
 use super::*;
 use crate::{
@@ -29,6 +30,7 @@ const OPTIONS: Options = Options {
     overflow: Overflow::Reject,
     epoch_ms: 1000,
     chaining: true,
+    max_clock_jump: std::time::Duration::from_secs(3_600),
 };
 
 fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recovering {
@@ -536,128 +538,43 @@ fn events_that_the_journal_lost_are_counted_and_named_by_the_next_chain() {
     }
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Log(usize),
-    Restart {
-        in_order: bool,
-    },
-    /// Cuts this fraction off the newest segment's file.
-    Cut(f64),
-    /// Flips a bit at this fraction of the newest segment's records.
-    Flip(f64),
-    RemoveNewest,
-    RemoveAll,
-    Trim,
-}
+/// A clock beside which no time passes.
+struct SetClock(AtomicI64);
 
-fn any_step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (1..9usize).prop_map(Step::Log),
-        2 => any::<bool>().prop_map(|in_order| Step::Restart { in_order }),
-        1 => (0.0..1.0f64).prop_map(Step::Cut),
-        1 => (0.0..1.0f64).prop_map(Step::Flip),
-        1 => Just(Step::RemoveNewest),
-        1 => Just(Step::RemoveAll),
-        1 => Just(Step::Trim),
-    ]
-}
+impl Clock for SetClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::Relaxed))
+    }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever happens to the journal's files, no position is used twice, the events that remain are those that were
-    /// acknowledged, and none is gone but for damage.
-    #[test]
-    fn acknowledged_events_stay_and_no_position_is_used_twice(steps in prop::collection::vec(any_step(), 1..14)) {
-        check_acknowledged(steps)?;
+    fn since_boot(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
-/// The newest segment may have no event, but the beginning of the chain that follows one with a lost end.
-#[test]
-fn a_chain_whose_end_is_lost_is_not_continued_if_its_successor_is_lost_too() {
-    let steps = [
-        Step::Log(3),
-        Step::Log(2),
-        Step::Cut(0.9),
-        Step::Restart { in_order: true },
-        Step::RemoveNewest,
-        Step::Log(1),
-    ];
-    check_acknowledged(steps).unwrap();
-}
-
-fn check_acknowledged(steps: impl IntoIterator<Item = Step>) -> Result<(), TestCaseError> {
-    let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+#[tokio::test]
+async fn while_the_clock_is_far_ahead_events_are_refused_and_afterwards_none_is_dated_then() {
+    let root = tempfile::tempdir().unwrap();
     let folder = DataFolder::open(root.path()).unwrap();
-    let clock = Arc::new(TestClock(AtomicI64::new(0)));
-    let options = Options { journal: journal::Options { max_bytes: 1 << 20, segment_bytes: 3000 }, ..OPTIONS };
-    let mut acknowledged: HashMap<ChainPosition, Option<LeafHash>> = HashMap::new();
-    let (mut is_whole, mut trimmed) = (true, false);
-    let (mut writer, mut thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
-    for step in steps {
-        match step {
-            Step::Log(count) => {
-                for receipt in runtime().block_on(writer.submit(contents(count, 50), Origin::Caller)).unwrap().receipts
-                {
-                    let before = acknowledged.insert(receipt.position, receipt.leaf_hash);
-                    prop_assert_eq!(before, None, "{} was used twice", receipt.position);
-                }
-                continue;
-            }
-            Step::Trim => {
-                writer.journal.pass(writer.journal.end());
-                writer.journal.trim().unwrap();
-                trimmed = true;
-                continue;
-            }
-            _ => {}
-        }
-        let in_order = match step {
-            Step::Restart { in_order } => in_order,
-            _ => acknowledged.len().is_multiple_of(2),
-        };
-        end(&writer, thread, in_order);
-        let newest = newest_segment(&folder);
-        let mut bytes = fs::read(&newest).unwrap();
-        let records_at = 24 + u32::from_be_bytes(bytes[16..20].try_into().unwrap()) as usize;
-        let records = bytes.len() - records_at;
-        match step {
-            Step::Cut(fraction) => {
-                fs::write(&newest, &bytes[..records_at + (records as f64 * fraction) as usize]).unwrap();
-            }
-            Step::Flip(fraction) if records > 0 => {
-                bytes[records_at + (records as f64 * fraction) as usize] ^= 4;
-                fs::write(&newest, bytes).unwrap();
-            }
-            Step::RemoveNewest => fs::remove_file(&newest).unwrap(),
-            Step::RemoveAll => fs::remove_dir_all(folder.path("journal")).unwrap(),
-            _ => {}
-        }
-        is_whole &= matches!(step, Step::Restart { .. }) || (records == 0 && !matches!(step, Step::RemoveAll));
-        (writer, thread) = open(&folder, &clock, options).start(Metrics::new().journal).unwrap();
+    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let identity = Identity::open(&folder, None, clock.now()).unwrap();
+    let recovering = Recovering::open(&folder, identity, Arc::clone(&clock) as Arc<dyn Clock>, OPTIONS).unwrap();
+    let (writer, thread) = recovering.start(Metrics::new().journal).unwrap();
+    writer.submit(contents(1, 0), Origin::Caller).await.unwrap();
+
+    let year = 365 * 86_400_000;
+    clock.0.store(year, Ordering::Relaxed);
+    for origin in [Origin::Caller, Origin::Log] {
+        let refused = writer.submit(contents(1, 0), origin).await.unwrap_err();
+        assert!(matches!(refused, SubmitError::ClockJumped(_)), "{refused}");
+        let reason = writer.health().unwrap_err();
+        assert!(reason.starts_with("the clock has jumped ahead by 11months"), "{reason}");
     }
-    let mut reader = writer.journal.reader(Position(0));
-    let mut found = 0;
-    while reader.position() < writer.journal.end() {
-        let records = match reader.read(1 << 20) {
-            Ok(records) => records,
-            Err(JournalError::Damaged { .. }) => {
-                prop_assert!(!is_whole);
-                reader.skip_damage().unwrap();
-                continue;
-            }
-            Err(error) => panic!("{error}"),
-        };
-        for section in records.iter().flat_map(|record| Group::decode(&record.payload).unwrap().sections) {
-            for event in section.events {
-                prop_assert_eq!(acknowledged.get(&event.position), Some(&event.leaf_hash));
-                found += 1;
-            }
-        }
-    }
-    prop_assert!(!is_whole || trimmed || found == acknowledged.len());
+    clock.0.store(1_000, Ordering::Relaxed);
+    writer.health().unwrap();
+    writer.submit(contents(1, 0), Origin::Caller).await.unwrap();
     end(&writer, thread, true);
-    Ok(())
+    let leaves: Vec<_> =
+        documents(&writer.journal).iter().map(|document| integrity::open(document).unwrap().leaf).collect();
+    assert_eq!(leaves.iter().map(|leaf| leaf.received.0).collect::<Vec<_>>(), [0, 1_000]);
+    assert_eq!(leaves[1].previous, leaves[0].hash(), "the chain goes on");
 }

@@ -57,6 +57,7 @@ fn main() {
         overflow: Overflow::Reject,
         epoch_ms: 3_600_000,
         chaining: true,
+        max_clock_jump: std::time::Duration::from_secs(3_600),
     };
     let recovering = Recovering::open(&folder, identity, clock, options).unwrap();
     let journal = recovering.journal();

@@ -283,6 +283,7 @@ fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {
         overflow: writer::Overflow::Reject,
         epoch_ms: 86_400_000,
         chaining: true,
+        max_clock_jump: std::time::Duration::from_secs(3_600),
     };
     let recovering = Recovering::open(&data, identity, Arc::new(Fixed), options).unwrap();
     let trimmer = Trimmer::new(recovering.journal(), 2);

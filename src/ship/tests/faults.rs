@@ -15,6 +15,7 @@ const OPTIONS: writer::Options = writer::Options {
     overflow: Overflow::Reject,
     epoch_ms: 1000,
     chaining: true,
+    max_clock_jump: std::time::Duration::from_secs(3_600),
 };
 
 /// Starts a writer and a shipper, logs some events, has them stored, and ends. Adds what was acknowledged.

@@ -248,6 +248,7 @@ impl Fixture {
             overflow: Overflow::Reject,
             epoch_ms: 1000,
             chaining: true,
+            max_clock_jump: std::time::Duration::from_secs(3_600),
         };
         let recovering = Recovering::open(&folder, identity, Arc::new(SystemClock), options).unwrap();
         let trimmer = Trimmer::new(recovering.journal(), stores);
