@@ -99,7 +99,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let tls = open_tls(&config)?;
     let service = Service::start(&config).await?;
     if !config.events.are_kept() {
-        let config::Events { enabled, keep } = config.events;
+        let config::Events { enabled, keep, .. } = config.events;
         tracing::warn!(enabled, keep, "events are not kept, as configured: they are answered with not_kept");
     }
     service.log_own_event(STARTING).await;
@@ -516,12 +516,10 @@ fn open_intake(
 }
 
 fn writer_options(config: &Config) -> writer::Options {
+    // A journal is trimmed by whole segments.
+    let segment_bytes = config.journal.segment_bytes.as_u64().min(config.journal.max_bytes.as_u64() / 8);
     writer::Options {
-        journal: journal::Options {
-            max_bytes: config.journal.max_bytes.as_u64(),
-            // A journal is trimmed by whole segments.
-            segment_bytes: config.journal.segment_bytes.as_u64().min(config.journal.max_bytes.as_u64() / 8),
-        },
+        journal: journal::Options { max_bytes: config.journal.max_bytes.as_u64(), segment_bytes },
         overflow: match config.journal.overflow {
             config::Overflow::Reject => writer::Overflow::Reject,
             config::Overflow::Drop => writer::Overflow::Drop,
@@ -529,6 +527,7 @@ fn writer_options(config: &Config) -> writer::Options {
         epoch_ms: u64::try_from(config.seal.epoch.as_millis()).unwrap_or(u64::MAX),
         chaining: config.seal.chaining,
         max_clock_jump: config.writer.max_clock_jump,
+        recent: writer::RecentOptions::new(config.events.repeat_window, config.events.repeat_count, segment_bytes),
     }
 }
 

@@ -123,7 +123,11 @@ impl Ingest {
             }
         }
         match outcome {
-            Outcome::Sealed(_) => self.metrics.accepted.inc_by(accepted),
+            Outcome::Sealed(receipts) => {
+                let duplicates = receipts.as_ref().map_or(0, Receipts::duplicates);
+                self.metrics.duplicate.inc_by(duplicates);
+                self.metrics.accepted.inc_by(accepted - duplicates)
+            }
             Outcome::Dropped => self.metrics.dropped.inc_by(accepted),
             Outcome::NotKept => self.metrics.not_kept.inc_by(accepted),
         };

@@ -163,6 +163,7 @@ pub struct IntakeMetrics {
     pub filtered: Counter,
     pub rejected: Counter,
     /// Dropped because the journal was full and configured to drop.
+    pub duplicate: Counter,
     pub dropped: Counter,
     /// Valid, but the log is configured to keep no events.
     pub not_kept: Counter,
@@ -190,6 +191,7 @@ impl IntakeMetrics {
             accepted: outcome("accepted"),
             filtered: outcome("filtered"),
             rejected: outcome("rejected"),
+            duplicate: outcome("duplicate"),
             dropped: outcome("dropped"),
             not_kept: outcome("not_kept"),
         }

@@ -8,6 +8,9 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, de::IgnoredAny};
+
+use crate::client::new_id;
 
 /// A batch is complete at this many events, at this many bytes, or this long after its first line.
 const BATCH_EVENTS: usize = 500;
@@ -17,6 +20,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Longer than any event that a server accepts.
 pub(super) const MAX_LINE_BYTES: u64 = 64 << 20;
 
+/// Bytes of an id as a member, and of a line break.
+const ID_BYTES: usize = 52;
+
 /// One event and its line number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -24,6 +30,46 @@ pub(super) struct Line {
     pub(super) number: u64,
     /// Without the line break.
     pub(super) text: Bytes,
+    /// The id that the event is sent with, if it has none.
+    id: Option<String>,
+}
+
+impl Line {
+    fn new(number: u64, text: Bytes) -> Self {
+        Self { number, text, id: None }
+    }
+
+    /// Gives an event without an id one, so that it can be sent again without being logged twice.
+    fn identify(&mut self) {
+        #[derive(Deserialize)]
+        struct Event {
+            event: Option<Fields>,
+            #[serde(rename = "event.id")]
+            id: Option<IgnoredAny>,
+        }
+        #[derive(Deserialize)]
+        struct Fields {
+            id: Option<IgnoredAny>,
+        }
+        if self.text.starts_with(b"{")
+            && let Ok(Event { event: None | Some(Fields { id: None }), id: None }) = serde_json::from_slice(&self.text)
+        {
+            self.id.get_or_insert_with(new_id);
+        }
+    }
+
+    /// The event as it is sent.
+    fn put(&self, body: &mut BytesMut) {
+        match (&self.id, self.text.split_at_checked(1)) {
+            (Some(id), Some((brace, members))) => {
+                let separator = if members.trim_ascii_start().starts_with(b"}") { "" } else { "," };
+                body.extend_from_slice(brace);
+                body.extend_from_slice(format!("\"event.id\":\"{id}\"{separator}").as_bytes());
+                body.extend_from_slice(members);
+            }
+            (None, _) | (_, None) => body.extend_from_slice(&self.text),
+        }
+    }
 }
 
 /// What comes next in the input.
@@ -53,7 +99,7 @@ enum Origin {
 impl Batch {
     /// One event that was not read from a line.
     pub(super) fn from_arguments(text: Bytes) -> Self {
-        Self { lines: vec![Line { number: 1, text }], origin: Origin::Arguments }
+        Self { lines: vec![Line::new(1, text)], origin: Origin::Arguments }
     }
 
     fn from_input(lines: Vec<Line>) -> Self {
@@ -64,10 +110,15 @@ impl Batch {
         &self.lines
     }
 
+    /// Gives each event without an id one.
+    pub(super) fn identify(&mut self) {
+        self.lines.iter_mut().for_each(Line::identify);
+    }
+
     pub(super) fn body(&self) -> Bytes {
-        let mut body = BytesMut::with_capacity(self.lines.iter().map(|line| line.text.len() + 1).sum());
+        let mut body = BytesMut::with_capacity(self.lines.iter().map(|line| line.text.len() + ID_BYTES).sum());
         for line in &self.lines {
-            body.extend_from_slice(&line.text);
+            line.put(&mut body);
             body.extend_from_slice(b"\n");
         }
         body.freeze()
@@ -173,14 +224,14 @@ fn next_line(input: &mut impl BufRead, number: &mut u64) -> io::Result<Option<Re
         }
         let trimmed = text.trim_ascii();
         if !trimmed.is_empty() {
-            return Ok(Some(Read::Line(Line { number: *number, text: Bytes::copy_from_slice(trimmed) })));
+            return Ok(Some(Read::Line(Line::new(*number, Bytes::copy_from_slice(trimmed)))));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use std::io::Cursor;
 
@@ -200,9 +251,32 @@ mod tests {
     }
 
     fn batch(lines: &[(u64, &'static str)]) -> Batch {
-        Batch::from_input(
-            lines.iter().map(|(number, text)| Line { number: *number, text: Bytes::from(*text) }).collect(),
-        )
+        Batch::from_input(lines.iter().map(|(number, text)| Line::new(*number, Bytes::from(*text))).collect())
+    }
+
+    #[test]
+    fn an_event_without_an_id_gets_one_that_it_keeps() {
+        let texts = [
+            r#"{}"#,
+            r#"{ "event": {"action":"a"}, "x": 1}"#,
+            r#"{"event":{"id":"a"}}"#,
+            r#"{"event.id":"b"}"#,
+            "{x",
+            "7",
+        ];
+        let lines: Vec<_> = texts.iter().map(|text| (1, *text)).collect();
+        let mut batch = batch(&lines);
+        batch.identify();
+        let sent = batch.body();
+        batch.identify();
+        assert_eq!(batch.body(), sent);
+        let sent: Vec<&str> = std::str::from_utf8(&sent).unwrap().lines().collect();
+        assert_eq!(sent[2..], texts[2..]);
+        for (sent, text) in sent.iter().zip(&texts[..2]) {
+            let mut event: serde_json::Map<String, serde_json::Value> = serde_json::from_str(sent).unwrap();
+            assert_eq!(event.remove("event.id").unwrap().as_str().unwrap().len(), 36);
+            assert_eq!(event, serde_json::from_str(text).unwrap());
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     client::api::WaitFor,
-    wire::{EventResult, Rejection},
+    wire::{Duplicate, EventResult, Rejection},
 };
 
 /// Logs one event from the arguments, or many from NDJSON
@@ -131,6 +131,10 @@ fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), Cl
             output::print(line.as_bytes())?;
         }
         EventResult::Accepted(_) => {}
+        EventResult::Duplicate(Duplicate { receipt, differs: false }) => {
+            output::print_stderr(&format!("an event with the id {} was logged before; nothing was logged", receipt.id))?
+        }
+        EventResult::Duplicate(duplicate) => return Err(CliError::server(id_taken(&duplicate))),
         EventResult::Filtered => {
             output::print_stderr("the event is below the minimum severity of its space, and was not logged")?
         }
@@ -142,6 +146,13 @@ fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), Cl
         }
     }
     warn_not_yet_stored(sender)
+}
+
+fn id_taken(Duplicate { receipt, .. }: &Duplicate) -> String {
+    format!(
+        "another event with the id {} was logged before (sequence {}); this one was not logged",
+        receipt.id, receipt.sequence
+    )
 }
 
 const NOT_KEPT: &str = "the server is configured not to keep events (`events.enabled`, `events.keep`)";
@@ -193,7 +204,12 @@ fn log_many(args: &Args, sender: &mut BatchSender) -> Result<(), CliError> {
 /// Prints rejections as they arrive.
 fn report(bar: &ProgressBar, outcome: &EventOutcome<'_>) {
     let reasons = match outcome.item {
-        EventResult::Accepted(_) | EventResult::Filtered | EventResult::Dropped | EventResult::NotKept => return,
+        EventResult::Accepted(_)
+        | EventResult::Duplicate(Duplicate { differs: false, .. })
+        | EventResult::Filtered
+        | EventResult::Dropped
+        | EventResult::NotKept => return,
+        EventResult::Duplicate(duplicate) => vec![id_taken(duplicate)],
         EventResult::Rejected(rejection) => rejection.lines(),
         EventResult::Unknown => vec!["the server answered with a status that this program does not know".to_owned()],
     };
@@ -236,10 +252,12 @@ fn warn_not_yet_stored(sender: &BatchSender) -> Result<(), CliError> {
 
 fn summary(sender: &BatchSender) -> String {
     let counts = sender.counts;
+    let logged_before =
+        if counts.duplicates > 0 { format!(", {} logged before", counts.duplicates) } else { String::new() };
     let filtered = if counts.filtered > 0 { format!(", {} filtered", counts.filtered) } else { String::new() };
     let dropped = if counts.dropped > 0 { format!(", {} dropped", counts.dropped) } else { String::new() };
     let not_kept = if counts.not_kept > 0 { format!(", {} not kept", counts.not_kept) } else { String::new() };
-    format!("{} accepted, {} rejected{filtered}{dropped}{not_kept}", counts.accepted, counts.rejected)
+    format!("{} accepted, {} rejected{logged_before}{filtered}{dropped}{not_kept}", counts.accepted, counts.rejected)
 }
 
 fn json_line(outcome: &EventOutcome<'_>) -> String {
@@ -247,6 +265,7 @@ fn json_line(outcome: &EventOutcome<'_>) -> String {
         // A status that only a later server has.
         EventResult::Unknown => json!({"line": outcome.line, "status": "unknown"}).to_string() + "\n",
         EventResult::Accepted(_)
+        | EventResult::Duplicate(_)
         | EventResult::Filtered
         | EventResult::Dropped
         | EventResult::NotKept

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     client::{Api, ApiError, Backoff, api::WaitFor},
-    wire::{EventResult, EventsAnswer, FirstError, Registration, Rejection},
+    wire::{Duplicate, EventResult, EventsAnswer, FirstError, Registration, Rejection},
 };
 
 /// How many single events may be refused with 400 before any event has been answered. More refusals are not about the events.
@@ -30,6 +30,8 @@ pub(super) struct SendOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OutcomeCounts {
     pub(super) accepted: u64,
+    /// Logged before, with the same id.
+    pub(super) duplicates: u64,
     pub(super) filtered: u64,
     pub(super) rejected: u64,
     pub(super) dropped: u64,
@@ -46,15 +48,18 @@ impl OutcomeCounts {
                 self.accepted += 1;
                 self.not_yet_stored += u64::from(outcome.stored == Some(false));
             }
+            EventResult::Duplicate(Duplicate { differs: false, .. }) => self.duplicates += 1,
             EventResult::Filtered => self.filtered += 1,
             EventResult::Dropped => self.dropped += 1,
             EventResult::NotKept => self.not_kept += 1,
-            EventResult::Rejected(_) | EventResult::Unknown => self.rejected += 1,
+            EventResult::Duplicate(Duplicate { differs: true, .. })
+            | EventResult::Rejected(_)
+            | EventResult::Unknown => self.rejected += 1,
         }
     }
 
     pub(super) fn total(&self) -> u64 {
-        self.accepted + self.filtered + self.rejected + self.dropped + self.not_kept
+        self.accepted + self.duplicates + self.filtered + self.rejected + self.dropped + self.not_kept
     }
 }
 
@@ -81,12 +86,13 @@ impl BatchSender {
     /// `report` for each event, in order.
     pub(super) async fn send(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
         mut report: impl FnMut(&EventOutcome<'_>),
     ) -> Result<(), CliError> {
         if self.options.register {
             self.register(&batch).await?;
         }
+        batch.identify();
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
             match self.send_with_retries(&part).await {
@@ -146,13 +152,20 @@ impl BatchSender {
         }
     }
 
+    /// Events have ids of their own, so none is logged twice.
     async fn send_with_retries(&mut self, part: &Batch) -> Result<EventsAnswer, ApiError> {
         let wait_for = self.options.wait_for;
-        self.with_retries(async |api| api.log(part.body(), part.lines().len(), wait_for).await).await
+        let is_large = part.lines().iter().any(|line| line.text.len() > BATCH_BYTES);
+        let ask = async |api: &Api| api.log(part.body(), part.lines().len(), wait_for).await;
+        self.with_retries(!is_large, ask).await
     }
 
-    /// Retries as long as that may help.
-    async fn with_retries<T>(&mut self, ask: impl AsyncFn(&Api) -> Result<T, ApiError>) -> Result<T, ApiError> {
+    /// Retries as long as that may help; after a lost answer if `is_repeatable`.
+    async fn with_retries<T>(
+        &mut self,
+        is_repeatable: bool,
+        ask: impl AsyncFn(&Api) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let started = Instant::now();
         let mut backoff = Backoff::default();
         loop {
@@ -160,6 +173,7 @@ impl BatchSender {
             let retry_after = match &answer {
                 Err(ApiError::Busy { retry_after, .. }) => *retry_after,
                 Err(ApiError::Unreachable { .. }) if self.answered => None,
+                Err(ApiError::AnswerLost { .. }) if self.answered && is_repeatable => None,
                 Ok(_) | Err(_) => {
                     self.answered = true;
                     return answer;
@@ -187,7 +201,7 @@ impl BatchSender {
         }
         for (provider, actions) in missing {
             let registration = Registration { actions: actions.iter().cloned().collect(), defaults: None };
-            match self.with_retries(async |api| api.register(&provider, &registration).await).await {
+            match self.with_retries(true, async |api| api.register(&provider, &registration).await).await {
                 // If this is refused, the events are rejected as well, each with its reason.
                 Ok(_) | Err(ApiError::Refused { .. } | ApiError::Endpoint(_)) => {}
                 Err(error) => return Err(send_failure(&batch.location(), error)),

@@ -28,6 +28,11 @@ pub(super) fn complete(event: &mut Map<String, Value>) {
     }
 }
 
+/// Returns a new `event.id`: with one, an event can be sent again and is logged once.
+pub fn new_id() -> String {
+    uuid_v7(Timestamp::now())
+}
+
 fn uuid_v7(now: Timestamp) -> String {
     let mut random = [0u8; 16];
     // Without randomness ids may collide. They are not used for security, so logging goes on.

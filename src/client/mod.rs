@@ -43,7 +43,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use self::queue::{Limits, Queue};
 pub use self::{
     api::{Api, ApiError, Endpoint},
-    event::{start_timing, stop_timing},
+    event::{new_id, start_timing, stop_timing},
     queue::Stats,
 };
 pub use crate::backoff::Backoff;
@@ -51,7 +51,7 @@ pub use crate::wire::{Receipt, Registration, Rejection};
 use crate::{
     event::{BadSpace, Space},
     units::Secret,
-    wire::EventResult,
+    wire::{Duplicate, EventResult},
 };
 
 #[derive(Clone, Debug)]
@@ -116,6 +116,8 @@ pub enum LogError {
     Dropped,
     #[error("the event is valid, and the server is configured not to keep events")]
     NotKept,
+    #[error("another event with the id {} was logged, and this one was not", .0.id)]
+    IdTaken(Receipt),
     #[error(transparent)]
     Api(#[from] ApiError),
 }
@@ -236,13 +238,17 @@ impl Logger {
         }
     }
 
-    /// Logs an event and returns once it is durable. It bypasses the queue and is sent once: after
-    /// [`ApiError::AnswerLost`] it may or may not have been logged.
+    /// Logs an event and returns once it is durable. It bypasses the queue and is sent once. After
+    /// [`ApiError::AnswerLost`] it may or may not have been logged; an event with its own `event.id` can then be logged
+    /// again, and is in the log once.
     pub async fn log_event_acknowledged(&self, event: Value) -> Result<Receipt, LogError> {
         let line = self.encode(event).ok_or(LogError::NotAnObject)?;
         let logged = self.api.log(line, 1, api::WaitFor::Durable).await?;
         match logged.items.into_iter().next() {
-            Some(EventResult::Accepted(receipt)) => Ok(receipt),
+            Some(EventResult::Accepted(receipt) | EventResult::Duplicate(Duplicate { receipt, differs: false })) => {
+                Ok(receipt)
+            }
+            Some(EventResult::Duplicate(Duplicate { receipt, differs: true })) => Err(LogError::IdTaken(receipt)),
             Some(EventResult::Filtered) => Err(LogError::Filtered),
             Some(EventResult::Dropped) => Err(LogError::Dropped),
             Some(EventResult::NotKept) => Err(LogError::NotKept),

@@ -9,7 +9,10 @@ use super::{
     api::{Api, ApiError, WaitFor},
     queue::{BatchCounts, Queue},
 };
-use crate::{backoff::Backoff, wire::EventResult};
+use crate::{
+    backoff::Backoff,
+    wire::{Duplicate, EventResult},
+};
 
 /// Runs until the queue is closed and empty, or `give_up` becomes true.
 pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receiver<bool>) {
@@ -100,6 +103,17 @@ fn count_results(items: &[EventResult], counts: &mut BatchCounts) {
     for item in items {
         match item {
             EventResult::Accepted(_) => counts.sent += 1,
+            EventResult::Duplicate(Duplicate { receipt, differs }) => {
+                if *differs {
+                    tracing::warn!(
+                        id = receipt.id,
+                        "the server has another event with this id; this one is not logged"
+                    );
+                    counts.rejected += 1;
+                } else {
+                    counts.sent += 1;
+                }
+            }
             EventResult::Filtered | EventResult::NotKept => counts.filtered += 1,
             EventResult::Dropped => {
                 tracing::warn!("the server's journal is full; it dropped an event");

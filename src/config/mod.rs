@@ -107,6 +107,9 @@ pub struct Events {
     pub enabled: bool,
     /// Whether they are made durable and sent to the stores.
     pub keep: bool,
+    #[serde(deserialize_with = "deserialize_duration")]
+    pub repeat_window: Duration,
+    pub repeat_count: usize,
 }
 
 impl Events {

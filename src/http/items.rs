@@ -14,7 +14,7 @@ use crate::{
     ingest::Outcome,
     intake::{Item, Violation},
     wire::{ErrorAnswer, EventResult, Rejection},
-    writer::SealReceipt,
+    writer::{Repeat, SealReceipt},
 };
 
 /// The writer's result for the events of a request.
@@ -145,7 +145,7 @@ fn put_items(body: &mut Vec<u8>, items: Vec<Item>, submitted: Submitted<'_>) -> 
     if receipts.next().is_none() { Ok(()) } else { Err(mismatch()) }
 }
 
-/// Writes an [`EventResult::Accepted`]. `chain` caches the JSON of the last chain, because most events of a request are in
+/// Writes an [`EventResult::Accepted`] or an [`EventResult::Duplicate`]. `chain` caches the JSON of the last chain, because most events of a request are in
 /// the same chain.
 fn put_receipt(
     body: &mut Vec<u8>,
@@ -158,7 +158,10 @@ fn put_receipt(
         Some(last) if last.0 == position.chain => last,
         other => other.insert((position.chain, format!(r#","chain":"{}","sequence":"#, position.chain))),
     };
-    body.extend_from_slice(br#"{"status":"accepted","id":"#);
+    body.extend_from_slice(match receipt.repeats {
+        None => br#"{"status":"accepted","id":"#.as_slice(),
+        Some(Repeat::Same | Repeat::Different) => br#"{"status":"duplicate","id":"#,
+    });
     put_json(body, id)?;
     body.extend_from_slice(text.as_bytes());
     put_json(body, &position.sequence.0)?;
@@ -168,6 +171,9 @@ fn put_receipt(
         body.extend_from_slice(br#","hash":""#);
         body.extend_from_slice(hash.get(..length).unwrap_or_default());
         body.push(b'"');
+    }
+    if receipt.repeats == Some(Repeat::Different) {
+        body.extend_from_slice(br#","differs":true"#);
     }
     body.push(b'}');
     Ok(())
@@ -207,7 +213,7 @@ mod tests {
 
     fn receipt(chain: u8, sequence: u64) -> SealReceipt {
         let position = ChainPosition { chain: ChainId::from_bytes([chain; 16]), sequence: Sequence(sequence) };
-        SealReceipt { position, leaf_hash: Some(LeafHash([0xfb; 32])) }
+        SealReceipt { position, leaf_hash: Some(LeafHash([0xfb; 32])), repeats: None }
     }
 
     /// Returns the answer after checking it against the documented type.

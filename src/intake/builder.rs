@@ -252,6 +252,16 @@ impl EventBuilder {
         }
     }
 
+    /// Returns a checksum of the fields that the event itself has.
+    pub(super) fn checksum(&self, input: &[u8]) -> u32 {
+        let tree = Tree::get();
+        self.set.iter().fold(0, |sum, number| {
+            let field = FieldId(number as u16);
+            let sum = crc32c::crc32c_append(sum, tree.location(field).path_from(tree.node(NodeId::ROOT)));
+            crc32c::crc32c_append(sum, self.given(field, input).unwrap_or_default())
+        })
+    }
+
     /// Turns the parsed event into defaults for others.
     pub(super) fn into_defaults(self, input: &[u8]) -> Defaults {
         let mut defaults = Defaults::default();

@@ -8,6 +8,7 @@ mod builder;
 mod canonical;
 mod complete;
 mod date;
+mod idempotency;
 mod known;
 mod parse;
 mod predictor;
@@ -28,6 +29,7 @@ use crate::{
 };
 use builder::EventBuilder;
 use complete::{Context, FixedFields};
+pub use idempotency::IdempotencyKey;
 use known::KnownFields;
 pub use registry::{Change, RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
@@ -146,6 +148,7 @@ pub struct Contents {
     bytes: Vec<u8>,
     events: Vec<Content>,
     runs: Vec<Run>,
+    keys: usize,
 }
 
 struct Content {
@@ -154,6 +157,8 @@ struct Content {
     class: RetentionClass,
     salt: Salt,
     digest: ContentDigest,
+    /// Of an event that came with its own id.
+    key: Option<IdempotencyKey>,
 }
 
 /// Consecutive contents of one stream.
@@ -188,7 +193,18 @@ impl Contents {
         Some((&run.stream, run.end - index))
     }
 
+    /// The number of events that came with their own ids.
+    pub fn key_count(&self) -> usize {
+        self.keys
+    }
+
+    /// What identifies the event at this index, if it came with its own id.
+    pub fn key(&self, index: usize) -> Option<IdempotencyKey> {
+        self.events.get(index)?.key
+    }
+
     fn push(&mut self, stream: Stream, content: Content) {
+        self.keys += usize::from(content.key.is_some());
         self.events.push(content);
         let end = self.events.len();
         match self.runs.last_mut() {
@@ -201,6 +217,7 @@ impl Contents {
     #[cfg(test)]
     pub(crate) fn in_streams(mut self, stream: impl Fn(usize) -> Stream) -> Self {
         self.runs.clear();
+        self.keys = 0;
         for (index, content) in std::mem::take(&mut self.events).into_iter().enumerate() {
             self.push(stream(index), content);
         }
@@ -447,6 +464,7 @@ impl Batch<'_> {
     fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
         let known = KnownFields::get();
+        let key = self.idempotency_key(input);
         let defaults = if is_object { complete::complete(&mut self.builder, input, &self.context) } else { None };
         let Some(defaults) = defaults else {
             let violations = self.builder.violations.take();
@@ -465,9 +483,20 @@ impl Batch<'_> {
         let range = start..contents.bytes.len();
         let salt = Salt(self.random.bytes());
         let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());
-        let content = Content { range, annals_at, class, salt, digest };
+        let content = Content { range, annals_at, class, salt, digest, key };
         contents.push(stream, content);
         self.push(Item::Accepted { id })
+    }
+
+    /// What identifies the event if it came with its own id; the log's own events are never sent again.
+    fn idempotency_key(&self, input: &[u8]) -> Option<IdempotencyKey> {
+        let known = KnownFields::get();
+        let Context { sender, space, .. } = self.context;
+        let id = self.builder.given(known.id, input).filter(|_| !sender.is_log())?;
+        let provider = self.builder.given(known.provider, input).unwrap_or_default();
+        let space = Space::name(space).as_bytes();
+        let parts = [&sender.realm, &sender.name, space, provider, id];
+        Some(IdempotencyKey::new(&parts, self.builder.checksum(input)))
     }
 
     /// Keeps the item of an event whose content, if it has one, is already kept.

@@ -37,6 +37,8 @@ pub struct AllRejectedAnswer {
 pub enum EventResult {
     /// Sealed and on disk.
     Accepted(Receipt),
+    /// Not logged again: the same caller has logged an event with this id before. The receipt is that one's.
+    Duplicate(Duplicate),
     /// Below the minimum severity of its space, and therefore not logged.
     Filtered,
     /// The journal is full, and the log is configured to drop events then.
@@ -61,6 +63,17 @@ pub struct Receipt {
     /// sealed: the receipt then proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+}
+
+/// The receipt of the event that was logged with the same id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Duplicate {
+    #[serde(flatten)]
+    pub receipt: Receipt,
+    /// Whether that one has other content, so that this one is lost: ids must not be used twice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub differs: bool,
 }
 
 /// The errors of an event.

@@ -14,7 +14,7 @@ mod questions;
 pub use self::{
     dead_letters::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
     error::ErrorAnswer,
-    events::{AllRejectedAnswer, EventResult, EventsAnswer, FirstError, Receipt, Rejection, Violation},
+    events::{AllRejectedAnswer, Duplicate, EventResult, EventsAnswer, FirstError, Receipt, Rejection, Violation},
     health::{LiveAnswer, Readiness, ReadyAnswer, StoreHealth, WriterHealth},
     keys::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
     providers::{ProviderAnswer, ProvidersAnswer, Registration},

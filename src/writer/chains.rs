@@ -12,6 +12,7 @@ use base64::{
 
 use super::{
     OpenError, Options, OwnChain,
+    recent::RecentEvent,
     record::{Group, Snapshot},
 };
 use crate::{
@@ -78,6 +79,8 @@ pub(super) struct RecoveredChains {
     pub(super) ends: Vec<ChainEnd>,
     /// Number of events that are missing between the records of the newest segment.
     pub(super) lost_events: u64,
+    /// The oldest first.
+    pub(super) recent: Vec<RecentEvent>,
 }
 
 impl Chains {
@@ -89,7 +92,7 @@ impl Chains {
         recovered: Recovered,
     ) -> Result<RecoveredChains, OpenError> {
         files::create_folder(folder).map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
-        let Snapshot { mut events, chains: mut states } = Snapshot::decode(recovered.snapshot)?;
+        let Snapshot { mut events, mut recent, chains: mut states } = Snapshot::decode(recovered.snapshot)?;
         let mut lost_events = 0;
         let mut last = HashMap::new();
         for payload in recovered.payloads {
@@ -97,6 +100,7 @@ impl Chains {
             lost_events += group.events_before.saturating_sub(events);
             events = group.events_before + group.event_count();
             for section in &group.sections {
+                recent.extend(section.recent());
                 for event in &section.events {
                     advance(&mut states, &section.stream, event, section.received);
                     last.insert(event.position.chain, (event.position.sequence.next(), event.leaf_hash));
@@ -118,7 +122,7 @@ impl Chains {
                 (end.next, end.leaf) = (next, leaf);
             }
         }
-        Ok(RecoveredChains { chains, ends, lost_events })
+        Ok(RecoveredChains { chains, ends, lost_events, recent })
     }
 
     /// Where the chains end.
@@ -159,8 +163,8 @@ impl Chains {
         });
     }
 
-    pub(super) fn snapshot(&self) -> Vec<u8> {
-        Snapshot::encode(self.events, self.chains.iter().map(|(stream, chain)| (stream, chain.state())))
+    pub(super) fn snapshot(&self, recent: &[&RecentEvent]) -> Vec<u8> {
+        Snapshot::encode(self.events, recent, self.chains.iter().map(|(stream, chain)| (stream, chain.state())))
     }
 
     /// The stream's chain; opens one if there is none.

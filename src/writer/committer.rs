@@ -9,7 +9,8 @@ use super::{
     Acknowledged, GROUP_BYTES, OWN_BYTES, OWN_SHARE, Origin, Overflow, PAYLOAD_BYTES, Receipts, SealReceipt, State,
     SubmitError,
     chains::Chains,
-    record::{ENTRY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
+    recent::{RecentEvent, RecentEvents},
+    record::{ENTRY_BYTES, KEY_BYTES, RECORD_OVERHEAD, SECTION_OVERHEAD, SectionWriter, put_record_header},
 };
 use crate::{
     event::{ChainPosition, UnixMillis},
@@ -53,6 +54,7 @@ impl Pending {
 pub(super) struct Committer {
     pub(super) journal: Journal,
     pub(super) chains: Chains,
+    pub(super) recent: RecentEvents,
     pub(super) overflow: Overflow,
     pub(super) state: Arc<State>,
     pub(super) metrics: JournalMetrics,
@@ -122,7 +124,7 @@ impl Committer {
 
     fn has_room(&mut self, needed: u64) -> bool {
         if needed > self.journal.room()
-            && let Err(error) = self.journal.make_room(&self.chains.snapshot())
+            && let Err(error) = self.journal.make_room(&self.snapshot())
         {
             tracing::warn!(%error, "no new journal segment can be created");
         }
@@ -157,9 +159,12 @@ impl Committer {
         if let Err(reason) = self.write_records(pending, now) {
             // Nothing reached the journal, so the chains must forget it too.
             self.chains.restore(&before, events_before);
-            self.journal.free_disk_space(&self.chains.snapshot());
+            self.recent.roll_back();
+            // There may be no room for more.
+            self.journal.free_disk_space(&self.chains.snapshot(&[]));
             return Err(reason);
         }
+        self.recent.commit();
         let begin = self.journal.handle().end();
         let end = self.journal.publish();
         let events = self.chains.events - events_before;
@@ -176,18 +181,25 @@ impl Committer {
         Ok(())
     }
 
+    /// The state at the end of the journal.
+    fn snapshot(&self) -> Vec<u8> {
+        self.chains.snapshot(&self.recent.iter().collect::<Vec<_>>())
+    }
+
     /// Writes records until no submission is partly written.
     fn write_records(&mut self, pending: &mut VecDeque<Pending>, now: UnixMillis) -> Result<(), String> {
         self.state.record_run().map_err(|error| format!("what is acknowledged cannot be recorded: {error}"))?;
         if self.journal.is_segment_due() {
-            let snapshot = self.chains.snapshot();
+            let snapshot = self.snapshot();
             self.journal.begin_segment(&snapshot).map_err(|error| error.to_string())?;
         }
         loop {
             self.seal(pending, now)?;
-            let started = Instant::now();
-            self.journal.append(&self.payload).map_err(|error| error.to_string())?;
-            self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+            if self.payload.len() > RECORD_OVERHEAD {
+                let started = Instant::now();
+                self.journal.append(&self.payload).map_err(|error| error.to_string())?;
+                self.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+            }
             if pending.iter().all(|waiting| waiting.sealed_count() == 0 || waiting.is_complete()) {
                 return Ok(());
             }
@@ -216,19 +228,34 @@ impl Committer {
                 let room = if fits { usize::MAX } else { GROUP_BYTES - self.payload.len() };
                 let run = contents.iter().skip(sealed_count).take(length);
                 let count = count_within(room, run.map(|content| content.bytes.len()));
+                let range = sealed_count..sealed_count + count;
+                let new = self.recent.new_events(contents, range.clone(), now);
+                if new.count == 0 {
+                    let receipt = |index| self.recent.receipt(&contents.key(index)?, now);
+                    waiting.receipts.extend(range.filter_map(receipt));
+                    continue;
+                }
                 let chain = self.chains.chain(stream, now).map_err(|error| error.to_string())?;
                 let first = ChainPosition { chain: chain.state().chain, sequence: chain.state().next() };
                 let mut sealing = chain.begin(now);
                 let received = sealing.received();
-                let mut section = SectionWriter::begin(&mut self.payload, stream, received, first, count);
-                for content in contents.iter().skip(sealed_count).take(count) {
+                let mut section = SectionWriter::begin(&mut self.payload, stream, received, first, &new);
+                for (index, content) in range.zip(contents.iter().skip(sealed_count)) {
+                    let key = contents.key(index);
+                    if let Some(receipt) = key.and_then(|key| self.recent.receipt(&key, now)) {
+                        waiting.receipts.push(receipt);
+                        continue;
+                    }
                     let start = self.payload.len();
                     let (position, leaf_hash) = sealing.seal(&content, &mut self.payload);
                     let length = self.payload.len() - start;
                     section.push_entry(&mut self.payload, length, leaf_hash);
-                    waiting.receipts.push(SealReceipt { position, leaf_hash });
+                    waiting.receipts.push(SealReceipt { position, leaf_hash, repeats: None });
+                    if let Some(key) = key {
+                        self.recent.insert(RecentEvent { key, position, leaf_hash, received });
+                    }
                 }
-                self.chains.events += count as u64;
+                self.chains.events += new.count as u64;
             }
         }
         Ok(())
@@ -240,7 +267,7 @@ fn count_within(room: usize, sizes: impl Iterator<Item = usize>) -> usize {
     let mut bytes = 0;
     let fitting = sizes.take_while(|size| {
         let is_within = bytes < room;
-        bytes += size + SEAL_OVERHEAD + ENTRY_BYTES;
+        bytes += size + SEAL_OVERHEAD + ENTRY_BYTES + KEY_BYTES;
         is_within
     });
     fitting.count()
@@ -255,5 +282,8 @@ fn space_for(contents: &Contents) -> u64 {
 
 /// Upper bound of the bytes that a submission's events take in records.
 fn sealed_bytes(contents: &Contents) -> usize {
-    contents.total_bytes() + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES) + contents.run_count() * SECTION_OVERHEAD
+    contents.total_bytes()
+        + contents.len() * (SEAL_OVERHEAD + ENTRY_BYTES)
+        + contents.key_count() * KEY_BYTES
+        + contents.run_count() * SECTION_OVERHEAD
 }

@@ -4,6 +4,7 @@ mod acknowledged;
 mod chains;
 mod clock_guard;
 mod committer;
+mod recent;
 mod record;
 
 use std::{
@@ -36,6 +37,8 @@ use chains::{ChainOptions, Chains, RecoveredChains};
 use clock_guard::ClockGuard;
 pub use clock_guard::ClockJumped;
 use committer::{Committer, Submission};
+use recent::RecentEvents;
+pub use recent::RecentOptions;
 pub use record::{BadRecord, Group, Section};
 
 /// Target size of a journal record. A record holds the events of at least one request, so it may be larger.
@@ -85,6 +88,7 @@ pub struct Options {
     pub chaining: bool,
     /// How far the clock may jump ahead while the process runs.
     pub max_clock_jump: Duration,
+    pub recent: RecentOptions,
 }
 
 /// Why a writer cannot resume.
@@ -114,6 +118,7 @@ pub enum OpenError {
 pub struct Recovering {
     journal: Journal,
     chains: Chains,
+    recent: RecentEvents,
     clock: Arc<dyn Clock>,
     options: Options,
     acknowledged: AcknowledgedFile,
@@ -162,7 +167,10 @@ impl Recovering {
         let is_end_damaged = recovered.is_end_damaged;
         let is_new = recovered.snapshot.is_empty() && recovered.payloads.is_empty();
         let recovered = Chains::recover(&folder.path("chains"), identity, ChainOptions::of(&options), recovered)?;
-        let RecoveredChains { mut chains, ends, lost_events } = recovered;
+        let RecoveredChains { mut chains, ends, lost_events, recent: events } = recovered;
+        let mut recent = RecentEvents::new(options.recent);
+        events.into_iter().for_each(|event| recent.insert(event));
+        recent.commit();
         // A lost segment may have had no event, but the beginning of a chain.
         let is_same = at_least.journal_end == end && at_least.chains.iter().all(|end| ends.contains(end));
         let is_exact = acknowledged.exactly().is_some() && is_same;
@@ -176,7 +184,7 @@ impl Recovering {
         let is_doubtful = !is_exact || is_end_damaged;
         let lost = if end <= at_least.journal_end && !is_same { at_least.chains } else { Vec::new() };
         let own = chains.own(&ends, &lost, is_doubtful);
-        Ok(Self { journal, chains, clock, options, acknowledged, own, findings })
+        Ok(Self { journal, chains, recent, clock, options, acknowledged, own, findings })
     }
 
     pub fn journal(&self) -> JournalHandle {
@@ -209,7 +217,7 @@ impl Recovering {
         self.chains.supersede(stream, last, now)?;
         self.renew_own(stream);
         // The new chain must be known after a restart even if it gets no event until then.
-        let snapshot = self.chains.snapshot();
+        let snapshot = self.snapshot();
         Ok(self.journal.begin_segment(&snapshot)?)
     }
 
@@ -221,10 +229,14 @@ impl Recovering {
             for stream in self.own.iter().map(|own| own.stream.clone()).collect::<Vec<_>>() {
                 self.renew_own(&stream);
             }
-            let snapshot = self.chains.snapshot();
+            let snapshot = self.snapshot();
             self.journal.begin_segment(&snapshot)?;
         }
         Ok(closed)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.chains.snapshot(&self.recent.iter().collect::<Vec<_>>())
     }
 
     /// Takes over the stream's chain as it is now.
@@ -251,6 +263,7 @@ impl Recovering {
         let committer = Committer {
             journal: self.journal,
             chains: self.chains,
+            recent: self.recent,
             overflow: self.options.overflow,
             state: Arc::clone(&state),
             metrics,
@@ -494,11 +507,28 @@ pub struct Receipts {
     pub end: JournalPosition,
 }
 
+impl Receipts {
+    /// The number of events that were not logged again.
+    pub fn duplicates(&self) -> u64 {
+        self.receipts.iter().filter(|receipt| receipt.repeats.is_some()).count() as u64
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealReceipt {
     pub position: ChainPosition,
     /// `None` in an unsealed chain.
     pub leaf_hash: Option<LeafHash>,
+    /// If the event was not logged again, because one with its id was: the receipt is that one's.
+    pub repeats: Option<Repeat>,
+}
+
+/// What an event that is sent again has in common with the first one besides its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    Same,
+    /// The content differs.
+    Different,
 }
 
 pub use crate::journal::Position as JournalPosition;

@@ -7,16 +7,20 @@
 //! ```text
 //! record:   version u8 = 1 | events before this record u64 | section*
 //! section:  stream | chain 16 | received i64, Unix ms | sequence of the first event u64 | count u32 | entry * count
-//!           | document * count
+//!           | count u32 | key * count | document * count
 //! entry:    length of the document u32 | leaf hash 32, zeros if the chain is not sealed
-//! snapshot: version u8 = 1 | events so far u64 | chain*
+//! key:      index of the event in the section u32 | hash of what identifies it 16 | checksum of its content u32
+//! snapshot: version u8 = 1 | events so far u64 | count u32 | recent * count | chain*
+//! recent:   hash of what identifies the event 16 | checksum u32 | chain 16 | sequence u64 | leaf hash 32 | received i64
 //! chain:    stream | chain 16 | previous leaf hash 32 | received i64 | tree size u64 | subtree root 32 * ones in the size
 //! ```
 
 use bytes::{Buf as _, Bytes};
 
+use super::recent::{NewEvents, RECENT_BYTES, RecentEvent};
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, SealedEvent, Sequence, Stream, UnixMillis},
+    intake::IdempotencyKey,
     integrity::{ChainState, Frontier},
 };
 
@@ -24,7 +28,9 @@ const VERSION: u8 = 1;
 /// Bytes of a record besides its sections.
 pub(super) const RECORD_OVERHEAD: usize = 9;
 /// Maximum bytes of a section besides its events.
-pub(super) const SECTION_OVERHEAD: usize = 69;
+pub(super) const SECTION_OVERHEAD: usize = 73;
+/// Bytes of the key of an event that came with its own id.
+pub(super) const KEY_BYTES: usize = 24;
 /// Bytes of an event besides its document.
 pub(super) const ENTRY_BYTES: usize = 36;
 /// Placeholder for the leaf hash of an unsealed event.
@@ -48,6 +54,8 @@ pub struct Section {
     pub stream: Stream,
     pub received: UnixMillis,
     pub events: Vec<SealedEvent>,
+    /// The events that came with their own ids, by their index.
+    pub(super) keys: Vec<(usize, IdempotencyKey)>,
 }
 
 impl Group {
@@ -71,6 +79,14 @@ impl Group {
 }
 
 impl Section {
+    /// The events that came with their own ids.
+    pub(super) fn recent(&self) -> impl Iterator<Item = RecentEvent> {
+        self.keys.iter().filter_map(|(index, key)| {
+            let SealedEvent { position, leaf_hash, .. } = self.events.get(*index)?;
+            Some(RecentEvent { key: *key, position: *position, leaf_hash: *leaf_hash, received: self.received })
+        })
+    }
+
     fn decode(bytes: &mut Bytes) -> Result<Self, BadRecord> {
         let stream = get_stream(bytes)?;
         let chain = ChainId::from_bytes(get_array(bytes)?);
@@ -81,17 +97,24 @@ impl Section {
             return Err(BadRecord);
         }
         let mut entries = bytes.split_to(count * ENTRY_BYTES);
+        let key_count = bytes.try_get_u32().map_err(|_| BadRecord)? as usize;
+        if bytes.remaining() < key_count * KEY_BYTES {
+            return Err(BadRecord);
+        }
+        let keys = (0..key_count)
+            .map(|_| Ok((bytes.try_get_u32().map_err(|_| BadRecord)? as usize, get_key(bytes)?)))
+            .collect::<Result<_, _>>()?;
         let mut events = Vec::with_capacity(count);
         for sequence in (first..).take(count) {
             let length = entries.try_get_u32().map_err(|_| BadRecord)? as usize;
-            let leaf_hash = Some(LeafHash(get_array(&mut entries)?)).filter(|leaf| leaf.0 != UNSEALED);
+            let leaf_hash = get_leaf(&mut entries)?;
             if bytes.remaining() < length {
                 return Err(BadRecord);
             }
             let position = ChainPosition { chain, sequence: Sequence(sequence) };
             events.push(SealedEvent { position, leaf_hash, document: bytes.split_to(length) });
         }
-        Ok(Self { stream, received, events })
+        Ok(Self { stream, received, events, keys })
     }
 }
 
@@ -111,15 +134,21 @@ impl SectionWriter {
         stream: &Stream,
         received: UnixMillis,
         first: ChainPosition,
-        count: usize,
+        events: &NewEvents,
     ) -> Self {
+        let NewEvents { count, keys } = events;
         put_stream(out, stream);
         out.extend_from_slice(first.chain.as_bytes());
         out.extend_from_slice(&received.0.to_be_bytes());
         out.extend_from_slice(&first.sequence.0.to_be_bytes());
-        out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+        put_count(out, *count);
         let next_entry = out.len();
         out.resize(next_entry + count * ENTRY_BYTES, 0);
+        put_count(out, keys.len());
+        for (index, key) in keys {
+            put_count(out, *index);
+            put_key(out, key);
+        }
         Self { next_entry }
     }
 
@@ -137,13 +166,28 @@ impl SectionWriter {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
     pub(super) events: u64,
+    /// The oldest first.
+    pub(super) recent: Vec<RecentEvent>,
     pub(super) chains: Vec<(Stream, ChainState)>,
 }
 
 impl Snapshot {
-    pub(super) fn encode<'a>(events: u64, chains: impl Iterator<Item = (&'a Stream, &'a ChainState)>) -> Vec<u8> {
-        let mut out = vec![VERSION];
+    pub(super) fn encode<'a>(
+        events: u64,
+        recent: &[&RecentEvent],
+        chains: impl Iterator<Item = (&'a Stream, &'a ChainState)>,
+    ) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1_024 + recent.len() * RECENT_BYTES);
+        out.push(VERSION);
         out.extend_from_slice(&events.to_be_bytes());
+        put_count(&mut out, recent.len());
+        for RecentEvent { key, position, leaf_hash, received } in recent {
+            put_key(&mut out, key);
+            out.extend_from_slice(position.chain.as_bytes());
+            out.extend_from_slice(&position.sequence.0.to_be_bytes());
+            out.extend_from_slice(&leaf_hash.map_or(UNSEALED, |leaf| leaf.0));
+            out.extend_from_slice(&received.0.to_be_bytes());
+        }
         for (stream, state) in chains {
             put_stream(&mut out, stream);
             out.extend_from_slice(state.chain.as_bytes());
@@ -165,6 +209,8 @@ impl Snapshot {
             return Err(BadRecord);
         }
         let events = bytes.try_get_u64().map_err(|_| BadRecord)?;
+        let recent_count = bytes.try_get_u32().map_err(|_| BadRecord)?;
+        let recent = (0..recent_count).map(|_| get_recent(&mut bytes)).collect::<Result<_, _>>()?;
         let mut chains = Vec::new();
         while bytes.has_remaining() {
             let stream = get_stream(&mut bytes)?;
@@ -176,7 +222,7 @@ impl Snapshot {
             let frontier = Frontier::from_parts(size, roots).ok_or(BadRecord)?;
             chains.push((stream, ChainState { chain, previous, received, frontier }));
         }
-        Ok(Self { events, chains })
+        Ok(Self { events, recent, chains })
     }
 }
 
@@ -192,6 +238,33 @@ fn get_stream(bytes: &mut Bytes) -> Result<Stream, BadRecord> {
         return Err(BadRecord);
     }
     std::str::from_utf8(&bytes.split_to(length)).map_err(|_| BadRecord)?.parse().map_err(|_| BadRecord)
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+fn put_key(out: &mut Vec<u8>, IdempotencyKey { event, content }: &IdempotencyKey) {
+    out.extend_from_slice(event);
+    out.extend_from_slice(&content.to_be_bytes());
+}
+
+fn get_key(bytes: &mut Bytes) -> Result<IdempotencyKey, BadRecord> {
+    Ok(IdempotencyKey { event: get_array(bytes)?, content: bytes.try_get_u32().map_err(|_| BadRecord)? })
+}
+
+fn get_recent(bytes: &mut Bytes) -> Result<RecentEvent, BadRecord> {
+    let key = get_key(bytes)?;
+    let chain = ChainId::from_bytes(get_array(bytes)?);
+    let sequence = Sequence(bytes.try_get_u64().map_err(|_| BadRecord)?);
+    let leaf_hash = get_leaf(bytes)?;
+    let received = UnixMillis(bytes.try_get_i64().map_err(|_| BadRecord)?);
+    Ok(RecentEvent { key, position: ChainPosition { chain, sequence }, leaf_hash, received })
+}
+
+/// `None` for the placeholder of an unsealed event.
+fn get_leaf(bytes: &mut Bytes) -> Result<Option<LeafHash>, BadRecord> {
+    Ok(Some(LeafHash(get_array(bytes)?)).filter(|leaf| leaf.0 != UNSEALED))
 }
 
 fn get_array<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], BadRecord> {

@@ -6,6 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
 mod model;
+mod repeats;
 
 use super::*;
 use crate::{
@@ -31,6 +32,7 @@ const OPTIONS: Options = Options {
     epoch_ms: 1000,
     chaining: true,
     max_clock_jump: std::time::Duration::from_secs(3_600),
+    recent: crate::writer::RecentOptions { window_ms: 600_000, capacity: 1_000 },
 };
 
 fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recovering {
@@ -39,7 +41,7 @@ fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recove
     Recovering::open(folder, identity, clock, options).unwrap()
 }
 
-fn contents(count: usize, padding: usize) -> Contents {
+fn intake() -> Intake {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("p.json"), Limits::default()).unwrap();
     registry
@@ -48,15 +50,18 @@ fn contents(count: usize, padding: usize) -> Contents {
         })
         .unwrap();
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
-    let intake = Intake::new(
+    Intake::new(
         Arc::new(registry),
         Limits::default(),
         clock,
         &crate::intake::Source { node: "node-1".to_owned(), server_uuid: "u".to_owned(), version: "1.0.0".to_owned() },
-    );
+    )
+}
+
+fn contents(count: usize, padding: usize) -> Contents {
     let line =
         format!("{{\"event\":{{\"provider\":\"p\",\"action\":\"a\"}},\"message\":\"{}\"}}\n", "x".repeat(padding));
-    intake.accept(&crate::event::Author::log(), None, line.repeat(count).as_bytes()).unwrap().contents
+    intake().accept(&crate::event::Author::log(), None, line.repeat(count).as_bytes()).unwrap().contents
 }
 
 fn documents(journal: &JournalHandle) -> Vec<Bytes> {
@@ -214,6 +219,7 @@ fn chains_continue_across_restarts_segments_and_a_clock_set_back() {
         .map(|leaf| SealReceipt {
             position: ChainPosition { chain: leaf.chain, sequence: leaf.sequence },
             leaf_hash: Some(leaf.hash()),
+            repeats: None,
         })
         .collect();
     assert_eq!(receipts, expected);

@@ -58,6 +58,7 @@ fn main() {
         epoch_ms: 3_600_000,
         chaining: true,
         max_clock_jump: std::time::Duration::from_secs(3_600),
+        recent: annals::writer::RecentOptions { window_ms: 600_000, capacity: 100_000 },
     };
     let recovering = Recovering::open(&folder, identity, clock, options).unwrap();
     let journal = recovering.journal();

@@ -42,6 +42,34 @@ fn log_one(annals: &Annals, id: &str) -> Acknowledged {
     serde_json::from_value(answer["items"][0].clone()).unwrap()
 }
 
+#[test]
+fn an_event_that_is_sent_again_is_logged_once_also_after_a_crash() {
+    let home = Home::on_sqlite();
+    let mut annals = home.start();
+    let event = |message: &str| json!({"event": {"provider": "load", "action": "run", "id": "a"}, "message": message});
+    let send =
+        |annals: &Annals, message: &str| annals.log_events(&event(message)).expect(202).json()["items"][0].clone();
+    let first = send(&annals, "one");
+    assert_eq!(first["status"], "accepted");
+    let duplicate = |differs: bool| {
+        let mut answer = first.clone();
+        answer["status"] = json!("duplicate");
+        if differs {
+            answer["differs"] = json!(true);
+        }
+        answer
+    };
+    for _ in 0..2 {
+        assert_eq!(send(&annals, "one"), duplicate(false));
+        assert_eq!(send(&annals, "two"), duplicate(true));
+        annals.await_stored("sqlite");
+        annals.kill();
+        annals = home.start();
+    }
+    let found = annals.get("/api/event_log/_count?filter=event.provider:load%20and%20event.id:a");
+    assert_eq!(found["count"], 1, "{found}");
+}
+
 fn newest_segment(home: &Home) -> PathBuf {
     segments(home).pop().unwrap()
 }
@@ -323,7 +351,7 @@ fn events_that_the_journal_lost_are_counted_and_those_behind_them_delivered() {
     lock.release();
     // One part has a damaged record, one in the middle is gone, and so is the newest.
     let parts = segments(&home);
-    flip_byte(&parts[1], 900);
+    flip_byte(&parts[1], 4_000);
     fs::remove_file(&parts[2]).unwrap();
     fs::remove_file(&parts[parts.len() - 1]).unwrap();
 

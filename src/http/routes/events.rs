@@ -41,7 +41,10 @@ pub(super) fn operations() -> Vec<Operation> {
         .description(
             "The body is one event, an array of events, or one event per line; it may be compressed with gzip. Each event has \
              its own result. An accepted event is sealed and on disk: it reaches every store, whatever happens. If the log is \
-             configured to keep no events, the result of valid ones is `not_kept`.",
+             configured to keep no events, the result of valid ones is `not_kept`. An event with an `event.id` may be sent again, \
+             for example if an answer was lost: if the same caller has logged an event with that id in the last minutes \
+             (`events.repeat_window`), for the same provider and with a request to the same space, the result is `duplicate` \
+             with the first one's receipt, and nothing is logged; `differs` says that the first one has other content.",
         )
         .parameters([&WAIT_FOR])
         .events_body("Events as described by the JSON Schema of this log")

@@ -5,7 +5,7 @@ use std::{io::Write, task::Poll, time::Duration};
 use axum::body::{Body, Bytes};
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::yield_now, time::timeout};
 use tower::ServiceExt;
 
@@ -44,7 +44,8 @@ const VALID: &str = r#"{"event":{"provider":"app","action":"run","id":"a"}}"#;
 #[tokio::test]
 async fn each_event_has_a_result_and_valid_ones_a_position_in_the_chain() {
     let log = Log::new();
-    let answer = log.post(PATH, format!("{VALID}\n{{\n{VALID}")).await;
+    let another = VALID.replace(r#""id":"a""#, r#""id":"b""#);
+    let answer = log.post(PATH, format!("{VALID}\n{{\n{another}")).await;
     assert_eq!(answer.status, 202, "{:?}", answer.body);
     let json = answer.json();
     let items = json["items"].as_array().unwrap();
@@ -57,6 +58,17 @@ async fn each_event_has_a_result_and_valid_ones_a_position_in_the_chain() {
     assert_eq!(json.get("stored"), None);
     let text = log.metrics.render().unwrap();
     assert!(text.contains(r#"annals_intake_events_total{outcome="accepted"} 2"#), "{text}");
+
+    let again = log.post(PATH, format!("{VALID}\n{}", another.replace("run", "stop"))).await.json();
+    let receipt =
+        |item: &Value| (item["id"].clone(), item["chain"].clone(), item["sequence"].clone(), item["hash"].clone());
+    assert_eq!(again["items"][0]["status"], "duplicate");
+    assert_eq!(receipt(&again["items"][0]), receipt(&items[0]));
+    assert_eq!(again["items"][0].get("differs"), None);
+    let changed = log.post(PATH, VALID.replace(r#""id":"a""#, r#""id":"a","reason":"x""#)).await;
+    assert_eq!((changed.status.as_u16(), &changed.json()["items"][0]["differs"]), (202, &json!(true)));
+    let text = log.metrics.render().unwrap();
+    assert!(text.contains(r#"annals_intake_events_total{outcome="duplicate"} 2"#), "{text}");
 }
 
 #[tokio::test]

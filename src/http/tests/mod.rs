@@ -284,6 +284,7 @@ fn start_writer(folder: &TempDir, metrics: &Metrics) -> (Writer, Arc<Trimmer>) {
         epoch_ms: 86_400_000,
         chaining: true,
         max_clock_jump: std::time::Duration::from_secs(3_600),
+        recent: crate::writer::RecentOptions { window_ms: 600_000, capacity: 1_000 },
     };
     let recovering = Recovering::open(&data, identity, Arc::new(Fixed), options).unwrap();
     let trimmer = Trimmer::new(recovering.journal(), 2);

@@ -16,6 +16,7 @@ const OPTIONS: writer::Options = writer::Options {
     epoch_ms: 1000,
     chaining: true,
     max_clock_jump: std::time::Duration::from_secs(3_600),
+    recent: crate::writer::RecentOptions { window_ms: 600_000, capacity: 1_000 },
 };
 
 /// Starts a writer and a shipper, logs some events, has them stored, and ends. Adds what was acknowledged.

@@ -249,6 +249,7 @@ impl Fixture {
             epoch_ms: 1000,
             chaining: true,
             max_clock_jump: std::time::Duration::from_secs(3_600),
+            recent: crate::writer::RecentOptions { window_ms: 600_000, capacity: 1_000 },
         };
         let recovering = Recovering::open(&folder, identity, Arc::new(SystemClock), options).unwrap();
         let trimmer = Trimmer::new(recovering.journal(), stores);
