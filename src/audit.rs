@@ -404,7 +404,16 @@ mod tests {
         let limits = Limits { max_event_bytes: 4_000, max_batch_events: 20, max_depth: 8, max_array_length: 5 };
         // Without the registration of these events.
         let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
-        let intake = Intake::new(Arc::new(registry), limits, Arc::new(SystemClock), "uuid", "1.2.3");
+        let intake = Intake::new(
+            Arc::new(registry),
+            limits,
+            Arc::new(SystemClock),
+            &crate::intake::Source {
+                node: "n".to_owned(),
+                server_uuid: "uuid".to_owned(),
+                version: "1.2.3".to_owned(),
+            },
+        );
         let metrics = Metrics::new();
         let ingest = Ingest::new(intake, None, metrics.intake.clone());
         let failed = FailedQueue::default();

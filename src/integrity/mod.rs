@@ -43,18 +43,14 @@ pub fn position_of(document: &[u8]) -> Option<ChainPosition> {
     #[derive(Deserialize)]
     struct Document {
         annals: Annals,
-        event: Event,
     }
     #[derive(Deserialize)]
     struct Annals {
         chain: String,
-    }
-    #[derive(Deserialize)]
-    struct Event {
         sequence: u64,
     }
-    let Document { annals, event } = serde_json::from_slice(document).ok()?;
-    Some(ChainPosition { chain: annals.chain.parse().ok()?, sequence: Sequence(event.sequence) })
+    let Annals { chain, sequence } = serde_json::from_slice::<Document>(document).ok()?.annals;
+    Some(ChainPosition { chain: chain.parse().ok()?, sequence: Sequence(sequence) })
 }
 
 /// The seal of a stored document, `annals.seal`; `None` if the bytes are not a document or hold no seal.
