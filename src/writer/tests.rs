@@ -5,6 +5,7 @@ use std::{collections::HashMap, fs, sync::atomic::AtomicI64};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
+mod golden;
 mod model;
 mod repeats;
 
@@ -44,11 +45,11 @@ fn open(folder: &DataFolder, clock: &Arc<TestClock>, options: Options) -> Recove
 fn intake() -> Intake {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("p.json"), Limits::default()).unwrap();
-    registry
-        .register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }, |_| {
-            Ok::<_, crate::intake::RegisterError>(())
-        })
-        .unwrap();
+    for (provider, action) in [("p", "a"), ("shop", "ship")] {
+        let registration = Registration { actions: vec![action.to_owned()], defaults: None };
+        let recorded = |_: &_| Ok::<_, crate::intake::RegisterError>(());
+        registry.register(provider, None, registration, recorded).unwrap();
+    }
     let clock = Arc::new(TestClock(AtomicI64::new(0)));
     Intake::new(
         Arc::new(registry),
