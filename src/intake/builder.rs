@@ -4,51 +4,95 @@
 //! are numbered in the order of a canonical document, so the content is written in one pass over the numbers that are
 //! set, which also takes care of sorting, dotted names and merged defaults.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use crate::schema::{FIELDS, FieldId, NodeId, Tree};
 
 use super::{known::KnownFields, predictor::MemberPredictor, scan::ByteRange, violations::Violations};
 
-/// A set of fields or objects, by number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct NumberSet([u64; Self::WORDS]);
+/// A set of fields or objects, by number. An event has few of very many, so that the set knows its words that are in use.
+#[derive(Clone, Debug)]
+pub(super) struct NumberSet {
+    words: [u64; Self::WORDS],
+    /// One bit for each word that may not be 0.
+    used: u64,
+}
+
+impl Default for NumberSet {
+    fn default() -> Self {
+        Self { words: [0; Self::WORDS], used: 0 }
+    }
+}
 
 impl NumberSet {
-    const WORDS: usize = 8;
+    const WORDS: usize = 64;
     #[cfg(test)]
     pub(super) const CAPACITY: usize = Self::WORDS * 64;
 
+    #[inline]
     pub(super) fn contains(&self, number: usize) -> bool {
-        self.0.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+        self.words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 
     /// Returns whether the number is new.
+    #[inline]
     pub(super) fn insert(&mut self, number: usize) -> bool {
-        let is_new = !self.contains(number);
-        if let Some(word) = self.0.get_mut(number / 64) {
-            *word |= 1 << (number % 64);
-        }
+        let Some(word) = self.words.get_mut(number / 64) else { return false };
+        let bit = 1 << (number % 64);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        self.used |= 1 << (number / 64);
         is_new
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, number: usize) {
-        if let Some(word) = self.0.get_mut(number / 64) {
+        if let Some(word) = self.words.get_mut(number / 64) {
             *word &= !(1 << (number % 64));
         }
     }
 
+    pub(super) fn clear(&mut self) {
+        for index in bits(self.used) {
+            if let Some(word) = self.words.get_mut(index) {
+                *word = 0;
+            }
+        }
+        self.used = 0;
+    }
+
     /// Ascending.
+    #[inline]
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(index, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = rest.trailing_zeros() as usize;
-                rest &= rest.wrapping_sub(1);
-                (bit < 64).then_some(index * 64 + bit)
-            })
+        bits(self.used).flat_map(|index| {
+            let word = self.words.get(index).copied().unwrap_or_default();
+            bits(word).map(move |bit| index * 64 + bit)
         })
     }
+
+    /// The numbers in this range, ascending.
+    pub(super) fn within(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
+        let last = range.end.div_ceil(64);
+        (range.start / 64..last).flat_map(move |index| {
+            let word = self.words.get(index).copied().unwrap_or_default();
+            let range = range.clone();
+            bits(word).map(move |bit| index * 64 + bit).filter(move |number| range.contains(number))
+        })
+    }
+}
+
+/// The places of the bits that are set, ascending.
+#[inline]
+fn bits(word: u64) -> impl Iterator<Item = usize> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let bit = rest.trailing_zeros() as usize;
+        rest &= rest.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
 }
 
 /// The buffer that holds a value.
@@ -112,12 +156,14 @@ pub(super) struct Defaults {
     values: Vec<(FieldId, Range<usize>)>,
 }
 
-/// One event. Created once per body and cleared for each of its events.
+/// One event, cleared for each of a body.
 pub(super) struct EventBuilder {
     slots: Vec<Slot>,
     set: NumberSet,
     /// The objects seen so far, to detect duplicates.
     objects: NumberSet,
+    /// The number of objects in nested fields so far.
+    pub(super) nested_objects: usize,
     /// Canonical values that differ from the input.
     pub(super) scratch: Vec<u8>,
     pub(super) violations: Violations,
@@ -126,12 +172,38 @@ pub(super) struct EventBuilder {
     pub(super) predictor: MemberPredictor,
 }
 
+/// The builders between bodies. A builder has a place for every field, so that it takes longer to make than to clear, and
+/// its predictor knows the usual events.
+#[derive(Default)]
+pub(super) struct BuilderPool(Mutex<Vec<EventBuilder>>);
+
+/// A builder with larger buffers, and more builders than these, are not kept.
+const MAX_KEPT_BYTES: usize = 64 << 10;
+const MAX_KEPT: usize = 32;
+
+impl BuilderPool {
+    /// Returns a builder for the events of a body.
+    pub(super) fn take(&self) -> EventBuilder {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.map_or_else(EventBuilder::new, |builder| EventBuilder { violations: Violations::default(), ..builder })
+    }
+
+    pub(super) fn put_back(&self, builder: EventBuilder) {
+        let spare: usize = builder.spare.iter().map(Vec::capacity).sum();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if builder.scratch.capacity() + spare <= MAX_KEPT_BYTES && kept.len() < MAX_KEPT {
+            kept.push(builder);
+        }
+    }
+}
+
 impl EventBuilder {
     pub(super) fn new() -> Self {
         Self {
             slots: vec![Slot::given(ByteRange::new(0..0)); FIELDS.len()],
             set: NumberSet::default(),
             objects: NumberSet::default(),
+            nested_objects: 0,
             scratch: Vec::new(),
             violations: Violations::default(),
             spare: Vec::new(),
@@ -161,8 +233,9 @@ impl EventBuilder {
     }
 
     pub(super) fn clear(&mut self) {
-        self.set = NumberSet::default();
-        self.objects = NumberSet::default();
+        self.set.clear();
+        self.objects.clear();
+        self.nested_objects = 0;
         self.scratch.clear();
         self.violations.clear();
     }
@@ -178,17 +251,9 @@ impl EventBuilder {
         }
     }
 
-    pub(super) fn unset(&mut self, field: FieldId) {
-        self.set.remove(field.index());
-    }
-
     /// Returns whether the object is new.
     pub(super) fn enter(&mut self, object: NodeId) -> bool {
         self.objects.insert(object.index())
-    }
-
-    pub(super) fn leave(&mut self, object: NodeId) {
-        self.objects.remove(object.index());
     }
 
     /// Sets a field to a canonical value.
@@ -308,24 +373,35 @@ impl EventBuilder {
         annals_at
     }
 
-    /// Appends one element of a nested field, an object of the fields of `node` that are set, and unsets them.
-    pub(super) fn write_element(&mut self, node: NodeId, fields: &[FieldId], input: &[u8], out: &mut Vec<u8>) {
+    /// Appends one element of an array of objects, an object of the fields in `element` that are set, and unsets them.
+    pub(super) fn write_element(&mut self, element: NodeId, input: &[u8], out: &mut Vec<u8>) {
         let tree = Tree::get();
+        let node = tree.node(element);
+        let mut open = element;
         let mut separator = b'{';
-        for field in fields {
-            if let Some(value) = self.given(*field, input) {
-                out.push(separator);
-                out.extend_from_slice(tree.location(*field).key());
-                out.extend_from_slice(value);
-                separator = b',';
+        for number in self.set.within(node.fields()) {
+            let field = FieldId(number as u16);
+            let location = tree.location(field);
+            while !tree.is_within(location.parent, open) {
+                out.push(b'}');
+                open = tree.node(open).parent;
             }
+            out.push(separator);
+            out.extend_from_slice(location.path_from(tree.node(open)));
+            open = location.parent;
+            out.extend_from_slice(self.given(field, input).unwrap_or_default());
+            separator = b',';
+        }
+        while open != element {
+            out.push(b'}');
+            open = tree.node(open).parent;
         }
         if separator == b'{' {
             out.push(b'{');
         }
         out.push(b'}');
-        fields.iter().for_each(|field| self.unset(*field));
-        self.leave(node);
+        node.fields().for_each(|number| self.set.remove(number));
+        node.nodes(element).for_each(|number| self.objects.remove(number));
     }
 }
 
@@ -342,6 +418,11 @@ mod tests {
         }
         numbers.remove(7);
         assert_eq!(numbers.iter().collect::<Vec<_>>(), [0, 63, 64, 200, 511]);
+        assert_eq!(numbers.within(63..200).collect::<Vec<_>>(), [63, 64]);
+        assert_eq!(numbers.within(65..1_000).collect::<Vec<_>>(), [200, 511]);
+        numbers.clear();
+        assert_eq!(numbers.iter().next(), None);
+        assert!(!numbers.contains(63) && numbers.insert(63));
         assert!(FIELDS.len() <= NumberSet::CAPACITY);
     }
 }

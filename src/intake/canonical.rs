@@ -249,6 +249,20 @@ pub(super) fn abbreviate(value: &[u8]) -> String {
     if text.chars().count() <= SHOWN { text.into_owned() } else { text.chars().take(SHOWN).chain(['…']).collect() }
 }
 
+/// Describes a value, for a message.
+pub(super) fn describe(token: Token, input: &[u8]) -> String {
+    match token {
+        Token::Text(span) | Token::Escaped(span) | Token::Whole(span) | Token::Fraction(span) => {
+            abbreviate(span.of(input))
+        }
+        Token::True(_) => "true".to_owned(),
+        Token::False(_) => "false".to_owned(),
+        Token::Null => "null".to_owned(),
+        Token::Object => "an object".to_owned(),
+        Token::Array => "an array".to_owned(),
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {

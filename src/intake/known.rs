@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::schema::{FIELDS, FieldId, Kind};
+use crate::schema::{FieldId, field_id};
 
 pub(super) struct KnownFields {
     pub(super) timestamp: FieldId,
@@ -23,19 +23,12 @@ pub(super) struct KnownFields {
     pub(super) version: FieldId,
     pub(super) labels: FieldId,
     pub(super) level: FieldId,
-    /// The members of each nested field.
-    nested: Vec<(FieldId, Vec<FieldId>)>,
 }
 
 impl KnownFields {
     pub(super) fn get() -> &'static Self {
         static KNOWN: LazyLock<KnownFields> = LazyLock::new(KnownFields::find);
         &KNOWN
-    }
-
-    /// The fields of the objects in a nested field, in canonical order.
-    pub(super) fn members_of(&self, nested: FieldId) -> &[FieldId] {
-        self.nested.iter().find(|(field, _)| *field == nested).map_or(&[], |(_, members)| members)
     }
 
     fn find() -> Self {
@@ -58,23 +51,13 @@ impl KnownFields {
             version: id("kibana.version"),
             labels: id("labels"),
             level: id("log.level"),
-            nested: FIELDS
-                .iter()
-                .filter(|field| field.kind == Kind::Nested)
-                .map(|nested| {
-                    let below = format!("{}.", nested.path);
-                    let members = FIELDS.iter().filter(|field| field.path.starts_with(&below));
-                    (id(nested.path), members.map(|field| id(field.path)).collect())
-                })
-                .collect(),
         }
     }
 }
 
 #[expect(clippy::expect_used, reason = "a test holds the generated table to the fields that are named here")]
 fn id(path: &str) -> FieldId {
-    let index = FIELDS.iter().position(|field| field.path == path).expect("the field is in mappings/");
-    FieldId(index as u16)
+    field_id(path).expect("the field is in mappings/")
 }
 
 #[cfg(test)]
@@ -83,6 +66,6 @@ mod tests {
 
     #[test]
     fn every_field_named_in_the_intake_is_mapped() {
-        assert_eq!(KnownFields::get().members_of(KnownFields::get().saved_objects).len(), 6);
+        assert_eq!(KnownFields::get().id.field().path, "event.id");
     }
 }

@@ -7,6 +7,7 @@
 mod builder;
 mod canonical;
 mod complete;
+mod composite;
 mod date;
 mod idempotency;
 mod known;
@@ -27,7 +28,7 @@ use crate::{
     schema::ECS_VERSION,
     time::{Clock, format_millis},
 };
-use builder::EventBuilder;
+use builder::{BuilderPool, EventBuilder};
 use complete::{Context, FixedFields};
 pub use idempotency::IdempotencyKey;
 use known::KnownFields;
@@ -253,6 +254,7 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     fixed: FixedFields,
     logs_events: bool,
+    builders: BuilderPool,
 }
 
 impl Intake {
@@ -268,7 +270,7 @@ impl Intake {
             server_uuid: quoted(&source.server_uuid),
             version: quoted(&source.version),
         };
-        Self { registry, limits, clock, fixed, logs_events: false }
+        Self { registry, limits, clock, fixed, logs_events: false, builders: BuilderPool::default() }
     }
 
     /// Copies the content of each valid event to the program's own log (Kibana's `logEntries`).
@@ -317,7 +319,7 @@ impl Intake {
             // Configured limits must not keep the log from recording its own use.
             limits: if sender.is_log() { &Limits::DEFAULT } else { &self.limits },
             now,
-            builder: EventBuilder::new(),
+            builder: self.builders.take(),
             random: Random::new(),
             most,
             accepted: Accepted { items: Vec::new(), contents: Contents::default(), item_bytes: 0 },
@@ -330,12 +332,14 @@ impl Intake {
             Some(b'{') if is_pretty_printed(body, start) => batch.process_event(body, start..body.len())?,
             _ => batch.process_lines(body)?,
         }
+        let Batch { builder, accepted, .. } = batch;
+        self.builders.put_back(builder);
         if self.logs_events {
-            for content in batch.accepted.contents.iter() {
+            for content in accepted.contents.iter() {
                 tracing::info!(target: "annals::events", event = %String::from_utf8_lossy(content.bytes), "event logged");
             }
         }
-        Ok(batch.accepted)
+        Ok(accepted)
     }
 }
 
@@ -454,7 +458,7 @@ impl Batch<'_> {
             return Ok(true);
         }
         scanner.skip(token, self.limits.max_depth)?;
-        let found = parse::describe(token, scanner.input());
+        let found = canonical::describe(token, scanner.input());
         let expected = "an event, an object".to_owned();
         self.builder.violations.add(|| Violation { path: String::new(), expected, found });
         Ok(false)

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use super::{
     Limits, Violation,
     builder::{EventBuilder, Slot},
-    canonical::{self, CanonicalError, abbreviate},
+    canonical::{self, CanonicalError, describe},
+    composite::{self, text_length},
     date::{canonical_date, is_fixed_form},
-    known::KnownFields,
     predictor::MemberPosition,
     scan::{ByteRange, Expected, Scanner, Syntax, Token, decode},
 };
-use crate::schema::{FIELDS, Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest};
+use crate::schema::{Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest, nearest};
 
 /// Reads one event, after its opening brace, into the builder. After an error, the rest of the input cannot be
 /// interpreted.
@@ -20,8 +20,15 @@ pub(super) fn event(scanner: &mut Scanner<'_>, builder: &mut EventBuilder, limit
     Parser { scanner, builder, limits, tree: Tree::get() }.object(NodeId::ROOT, None)
 }
 
-/// An element of a nested field: the field and the element's index.
-type Element = Option<(FieldId, usize)>;
+/// The element of an array of objects that is read, if any.
+type Element<'e> = Option<&'e ArrayElement<'e>>;
+
+struct ArrayElement<'e> {
+    array: FieldId,
+    index: usize,
+    /// The element that has the array.
+    outer: Element<'e>,
+}
 
 struct Parser<'p, 'i> {
     scanner: &'p mut Scanner<'i>,
@@ -31,7 +38,7 @@ struct Parser<'p, 'i> {
 }
 
 impl<'i> Parser<'_, 'i> {
-    fn object(&mut self, node: NodeId, element: Element) -> Result<(), Syntax> {
+    fn object(&mut self, node: NodeId, element: Element<'_>) -> Result<(), Syntax> {
         if self.scanner.take(b'}') {
             return Ok(());
         }
@@ -58,7 +65,12 @@ impl<'i> Parser<'_, 'i> {
     }
 
     /// Reads a member with any name, and returns the place after it.
-    fn any_member(&mut self, node: NodeId, place: MemberPosition, element: Element) -> Result<MemberPosition, Syntax> {
+    fn any_member(
+        &mut self,
+        node: NodeId,
+        place: MemberPosition,
+        element: Element<'_>,
+    ) -> Result<MemberPosition, Syntax> {
         let (quoted, escaped) = self.scanner.string()?;
         self.scanner.expect(b':', Expected::Colon)?;
         let token = self.scanner.value()?;
@@ -87,15 +99,15 @@ impl<'i> Parser<'_, 'i> {
         self.tree.member(child, rest).or_else(|| self.resolve(child, rest))
     }
 
-    fn member(&mut self, member: Member, token: Token, element: Element) -> Result<(), Syntax> {
+    fn member(&mut self, member: Member, token: Token, element: Element<'_>) -> Result<(), Syntax> {
         match member {
             Member::Object(child) => self.child(child, token, element),
-            Member::Nested(field, child) => self.nested(field, child, token),
+            Member::Array(field, child) => self.objects(field, child, token, element),
             Member::Field(field) => self.field(field, token, element),
         }
     }
 
-    fn child(&mut self, node: NodeId, token: Token, element: Element) -> Result<(), Syntax> {
+    fn child(&mut self, node: NodeId, token: Token, element: Element<'_>) -> Result<(), Syntax> {
         let path = &self.tree.node(node).path;
         if !matches!(token, Token::Object) {
             return self.violate(path, element, "an object", token);
@@ -106,7 +118,7 @@ impl<'i> Parser<'_, 'i> {
         self.object(node, element)
     }
 
-    fn field(&mut self, id: FieldId, token: Token, element: Element) -> Result<(), Syntax> {
+    fn field(&mut self, id: FieldId, token: Token, element: Element<'_>) -> Result<(), Syntax> {
         let field = id.field();
         match field.set_by {
             SetBy::Client => {}
@@ -116,18 +128,28 @@ impl<'i> Parser<'_, 'i> {
         if self.builder.has(id) {
             return self.violate(field.path, element, "only one member with this name", token);
         }
-        let slot =
-            if field.multi { self.array(field, token, element)? } else { self.single_value(field, token, element)? };
+        let slot = match token {
+            _ if field.multi => self.array(field, token, element)?,
+            Token::Array if !matches!(field.kind, Kind::GeoPoint | Kind::Json) => {
+                self.only_element(field, token, element)?
+            }
+            token => self.single_value(field, token, element)?,
+        };
         if let Some(slot) = slot {
             self.builder.set(id, slot);
         }
         Ok(())
     }
 
-    fn array(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
+    /// Reads an array of values, or a single value as an array of one.
+    fn array(&mut self, field: &'static Field, token: Token, element: Element<'_>) -> Result<Option<Slot>, Syntax> {
         if !matches!(token, Token::Array) {
-            self.violate(field.path, element, &format!("an array of {}", plural(field.kind)), token)?;
-            return Ok(None);
+            let Some(slot) = self.value(field, token, element, |kind| format!("an array of {}", plural(kind)))? else {
+                return Ok(None);
+            };
+            let mut text = self.builder.begin_array();
+            text.extend_from_slice(self.builder.given_bytes(slot, self.scanner.input()));
+            return Ok(Some(self.builder.keep_array(text)));
         }
         let start = self.scanner.offset() - 1;
         let mut text = self.builder.begin_array();
@@ -161,53 +183,116 @@ impl<'i> Parser<'_, 'i> {
         }))
     }
 
-    fn nested(&mut self, id: FieldId, node: NodeId, token: Token) -> Result<(), Syntax> {
-        let field = id.field();
-        if !matches!(token, Token::Array) {
-            return self.violate(field.path, None, "an array of objects", token);
-        }
-        if self.builder.has(id) {
-            return self.violate(field.path, None, "only one member with this name", token);
-        }
-        let members = KnownFields::get().members_of(id);
-        let limit = self.limits.max_array_length.min(MAX_OBJECTS);
-        let mut text = self.builder.begin_array();
-        let mut count = 0_usize;
-        if !self.scanner.take(b']') {
-            loop {
+    /// Reads an array of one value as that value.
+    #[cold]
+    fn only_element(
+        &mut self,
+        field: &'static Field,
+        token: Token,
+        element: Element<'_>,
+    ) -> Result<Option<Slot>, Syntax> {
+        let mut ahead = self.scanner.clone();
+        if !ahead.take(b']') {
+            let inner = ahead.value()?;
+            ahead.skip(inner, self.limits.max_depth)?;
+            if ahead.take(b']') && inner != Token::Array {
                 let inner = self.scanner.value()?;
-                let element = Some((id, count));
-                count += 1;
-                if count > limit {
-                    self.skip(inner)?;
-                } else if matches!(inner, Token::Object) {
-                    self.object(node, element)?;
-                    if text.len() > 1 {
-                        text.push(b',');
-                    }
-                    self.builder.write_element(node, members, self.scanner.input(), &mut text);
-                } else {
-                    self.violate(field.path, element, "an object", inner)?;
-                }
-                if !self.scanner.more(b']')? {
-                    break;
-                }
+                let slot = self.single_value(field, inner, element)?;
+                return self.scanner.expect(b']', Expected::MoreElements).map(|()| slot);
             }
         }
-        self.check_length(field.path, None, count, limit);
+        self.violate(field.path, element, &plain(field.kind), token).map(|()| None)
+    }
+
+    /// Reads an array of objects, or a single object as an array of one.
+    fn objects(&mut self, id: FieldId, node: NodeId, token: Token, outer: Element<'_>) -> Result<(), Syntax> {
+        let field = id.field();
+        if !matches!(token, Token::Array | Token::Object) {
+            return self.violate(field.path, outer, "an array of objects", token);
+        }
+        if self.builder.has(id) {
+            return self.violate(field.path, outer, "only one member with this name", token);
+        }
+        let mut text = self.builder.begin_array();
+        if matches!(token, Token::Object) {
+            self.element(&ArrayElement { array: id, index: 0, outer }, node, token, &mut text)?;
+        } else {
+            let limit = self.limits.max_array_length;
+            let mut count = 0_usize;
+            if !self.scanner.take(b']') {
+                loop {
+                    let inner = self.scanner.value()?;
+                    count += 1;
+                    if count > limit {
+                        self.skip(inner)?;
+                    } else {
+                        self.element(&ArrayElement { array: id, index: count - 1, outer }, node, inner, &mut text)?;
+                    }
+                    if !self.scanner.more(b']')? {
+                        break;
+                    }
+                }
+            }
+            self.check_length(field.path, outer, count, limit);
+        }
         let slot = self.builder.keep_array(text);
         self.builder.set(id, slot);
         Ok(())
     }
 
-    fn check_length(&mut self, path: &str, element: Element, count: usize, limit: usize) {
+    /// Reads an element of an array of objects, and appends it.
+    fn element(
+        &mut self,
+        element: &ArrayElement<'_>,
+        node: NodeId,
+        token: Token,
+        text: &mut Vec<u8>,
+    ) -> Result<(), Syntax> {
+        let path = element.array.field().path;
+        if !matches!(token, Token::Object) {
+            return self.violate(path, Some(element), "an object", token);
+        }
+        self.builder.nested_objects += usize::from(element.array.field().kind == Kind::Nested);
+        if self.builder.nested_objects > MAX_OBJECTS {
+            if self.builder.nested_objects == MAX_OBJECTS + 1 {
+                let wrong = || (format!("at most {MAX_OBJECTS} objects in all arrays of objects"), "more".to_owned());
+                self.report(path, element.outer, wrong);
+            }
+            return self.skip(token);
+        }
+        self.object(node, Some(element))?;
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        self.builder.write_element(node, self.scanner.input(), text);
+        Ok(())
+    }
+
+    fn check_length(&mut self, path: &str, element: Element<'_>, count: usize, limit: usize) {
         if count > limit {
             self.report(path, element, || (format!("at most {limit} elements"), format!("{count} elements")));
         }
     }
 
     /// Reads a value of the field's kind; reports any other value and returns `None`.
-    fn single_value(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
+    fn single_value(
+        &mut self,
+        field: &'static Field,
+        token: Token,
+        element: Element<'_>,
+    ) -> Result<Option<Slot>, Syntax> {
+        self.value(field, token, element, plain)
+    }
+
+    /// Like [`Self::single_value`]; `expected` says what a value of another type should be.
+    #[inline]
+    fn value(
+        &mut self,
+        field: &'static Field,
+        token: Token,
+        element: Element<'_>,
+        expected: fn(Kind) -> String,
+    ) -> Result<Option<Slot>, Syntax> {
         let input = self.scanner.input();
         let given = |span| Ok(Slot::given(span));
         let slot = match (field.kind, token) {
@@ -251,9 +336,23 @@ impl<'i> Parser<'_, 'i> {
             (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
             (Kind::Ip, Token::Text(span)) if is_ip(span.inner().of(input)) => given(span),
             (Kind::Version, Token::Text(span)) if is_version(span.of(input)) => given(span),
-            (Kind::Labels, Token::Object) => return self.labels(field, token),
+            (Kind::Labels, Token::Object) => {
+                return self.composite(token, |scanner, limits| composite::labels(scanner, field, limits));
+            }
+            (Kind::Flattened, Token::Object) => {
+                let path = path_in_element(field.path, element);
+                return self.composite(token, |scanner, limits| composite::flattened(scanner, token, &path, limits));
+            }
+            (Kind::GeoPoint, Token::Object | Token::Array | Token::Text(_)) => {
+                let path = path_in_element(field.path, element);
+                return self.composite(token, |scanner, _| composite::geo_point(scanner, token, &path));
+            }
+            (Kind::DateRange, Token::Object) => {
+                let path = path_in_element(field.path, element);
+                return self.composite(token, |scanner, _| composite::date_range(scanner, token, &path));
+            }
             (Kind::Json, _) => return self.json(field, token, element),
-            _ => Err(plain(field.kind)),
+            _ => Err(expected(field.kind)),
         };
         match slot {
             Ok(slot) => Ok(self.within_length(field, slot, element)),
@@ -262,7 +361,7 @@ impl<'i> Parser<'_, 'i> {
     }
 
     #[inline]
-    fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element) -> Option<Slot> {
+    fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element<'_>) -> Option<Slot> {
         let most = field.max_bytes as usize;
         if most == 0 || slot.len() <= most + 2 {
             return Some(slot);
@@ -281,15 +380,20 @@ impl<'i> Parser<'_, 'i> {
         Ok(self.builder.keep_quoted(itoa::Buffer::new().format(number).as_bytes()))
     }
 
-    fn labels(&mut self, field: &'static Field, token: Token) -> Result<Option<Slot>, Syntax> {
+    /// Reads a value that is an object, and keeps its canonical form.
+    fn composite(
+        &mut self,
+        token: Token,
+        read: impl FnOnce(&mut Scanner<'i>, &Limits) -> Result<Vec<u8>, CanonicalError>,
+    ) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
-        match labels(self.scanner, field, self.limits) {
+        match read(self.scanner, self.limits) {
             Ok(canonical) => Ok(Some(self.builder.keep(&canonical))),
             Err(refusal) => self.report_refusal(token, before, refusal),
         }
     }
 
-    fn json(&mut self, field: &'static Field, token: Token, element: Element) -> Result<Option<Slot>, Syntax> {
+    fn json(&mut self, field: &'static Field, token: Token, element: Element<'_>) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         let mut text = Vec::new();
         match canonical::put_value(self.scanner, token, &field.path, self.limits.max_depth, &mut text) {
@@ -320,7 +424,7 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    fn unknown_member(&mut self, node: NodeId, name: &[u8], token: Token, element: Element) -> Result<(), Syntax> {
+    fn unknown_member(&mut self, node: NodeId, name: &[u8], token: Token, element: Element<'_>) -> Result<(), Syntax> {
         let object = self.tree.node(node).path.as_str();
         let may_guess = self.builder.violations.may_guess();
         self.builder.violations.add(|| {
@@ -330,7 +434,7 @@ impl<'i> Parser<'_, 'i> {
                 let near = closest(&name, self.tree.names(node))?;
                 Some(if object.is_empty() { near.to_owned() } else { format!("{object}.{near}") })
             };
-            let anywhere = || closest(&path, FIELDS.iter().map(|field| field.path)).map(str::to_owned);
+            let anywhere = || nearest(&path).map(str::to_owned);
             let expected = match Some(()).filter(|()| may_guess).and_then(|()| sibling().or_else(anywhere)) {
                 Some(near) => format!("a known field (did you mean {near}?)"),
                 None => "a known field".to_owned(),
@@ -340,14 +444,14 @@ impl<'i> Parser<'_, 'i> {
         self.skip(token)
     }
 
-    fn violate(&mut self, path: &str, element: Element, expected: &str, token: Token) -> Result<(), Syntax> {
+    fn violate(&mut self, path: &str, element: Element<'_>, expected: &str, token: Token) -> Result<(), Syntax> {
         let input = self.scanner.input();
         self.report(path, element, || (expected.to_owned(), describe(token, input)));
         self.skip(token)
     }
 
     /// Reports a violation; `wrong` returns what was expected and what was found.
-    fn report(&mut self, path: &str, element: Element, wrong: impl FnOnce() -> (String, String)) {
+    fn report(&mut self, path: &str, element: Element<'_>, wrong: impl FnOnce() -> (String, String)) {
         self.builder.violations.add(|| {
             let (expected, found) = wrong();
             Violation { path: path_in_element(path, element), expected, found }
@@ -359,19 +463,15 @@ impl<'i> Parser<'_, 'i> {
     }
 }
 
-/// Returns the path of a field, with the index of its element inside a nested field.
-fn path_in_element(path: &str, element: Element) -> String {
-    let Some((nested, index)) = element else { return path.to_owned() };
-    let outer = nested.field().path;
-    format!("{outer}[{index}]{}", path.strip_prefix(outer).unwrap_or(path))
+/// Returns the path of a field, with the indexes of the elements around it.
+fn path_in_element(path: &str, element: Element<'_>) -> String {
+    let Some(ArrayElement { array, index, outer }) = element else { return path.to_owned() };
+    let own = array.field().path;
+    format!("{}[{index}]{}", path_in_element(own, *outer), path.strip_prefix(own).unwrap_or(path))
 }
 
-/// Returns the length in bytes of a quoted text after decoding its escapes.
-fn text_length(quoted: &[u8]) -> usize {
-    decode(quoted).map_or(quoted.len() - 2, |text| text.len())
-}
-
-/// Maximum number of objects in a nested field. The engines accept 10,000 per event, in both nested fields together.
+/// Maximum number of objects in the nested fields of an event together. The engines accept 10,000, with those of the
+/// provider's defaults.
 const MAX_OBJECTS: usize = 5_000;
 
 /// Numbers of up to this many digits are exact as a `long` in JSON, and as a 64-bit integer.
@@ -394,82 +494,6 @@ fn parse_integer(digits: &[u8]) -> Option<i64> {
     std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
 }
 
-/// Reads an object of labels and turns its values into texts. The field's limit applies to each name and each value.
-fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<Vec<u8>, CanonicalError> {
-    let path = field.path;
-    let limit = field.max_bytes as usize;
-    let refuse = |path: String, expected: String, found: String| {
-        Err(CanonicalError::Violation(Violation { path, expected, found }))
-    };
-    let max_members = limits.max_array_length;
-    let mut count = 0_usize;
-    let mut members = Vec::new();
-    if !scanner.take(b'}') {
-        loop {
-            count += 1;
-            if count > max_members {
-                scanner.member(limits.max_depth)?;
-                if !scanner.more(b'}')? {
-                    break;
-                }
-                continue;
-            }
-            let name = canonical::member_name(scanner, &path)?;
-            // Only refused values are shown.
-            let shown = || format!("{path}.{}", name.chars().take(60).collect::<String>());
-            let token = scanner.value()?;
-            let mut value = Vec::new();
-            match token {
-                Token::Text(span) => value.extend_from_slice(span.of(scanner.input())),
-                Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), 1, &mut value)?,
-                Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) => {
-                    value.push(b'"');
-                    canonical::put_value(scanner, token, &shown(), 1, &mut value)?;
-                    value.push(b'"');
-                }
-                Token::Null | Token::Object | Token::Array => {
-                    return refuse(
-                        shown(),
-                        "a text, a number or a boolean".to_owned(),
-                        describe(token, scanner.input()),
-                    );
-                }
-            }
-            if limit != 0 && name.len().max(value.len() - 2) > limit {
-                let longest = name.len().max(text_length(&value));
-                if longest > limit {
-                    let expected = format!("a name and a text of at most {limit} bytes");
-                    return refuse(shown(), expected, format!("{longest} bytes"));
-                }
-            }
-            members.push((name, value));
-            if !scanner.more(b'}')? {
-                break;
-            }
-        }
-    }
-    if count > max_members {
-        return refuse(path.to_owned(), format!("at most {max_members} members"), format!("{count} members"));
-    }
-    let mut text = Vec::new();
-    canonical::put_members(members, &path, &mut text)?;
-    Ok(text)
-}
-
-/// Describes a value, for a message.
-pub(super) fn describe(token: Token, input: &[u8]) -> String {
-    match token {
-        Token::Text(span) | Token::Escaped(span) | Token::Whole(span) | Token::Fraction(span) => {
-            abbreviate(span.of(input))
-        }
-        Token::True(_) => "true".to_owned(),
-        Token::False(_) => "false".to_owned(),
-        Token::Null => "null".to_owned(),
-        Token::Object => "an object".to_owned(),
-        Token::Array => "an array".to_owned(),
-    }
-}
-
 fn plain(kind: Kind) -> String {
     match kind {
         Kind::Keyword | Kind::Text => "a text",
@@ -480,9 +504,12 @@ fn plain(kind: Kind) -> String {
         Kind::Boolean => "true or false",
         Kind::Ip => "an IPv4 or IPv6 address",
         Kind::Version => "a version such as \"1.2.3\"",
+        Kind::DateRange => composite::RANGE,
+        Kind::GeoPoint => composite::PLACE,
         Kind::Labels => "an object of texts, numbers and booleans",
+        Kind::Flattened => "an object",
         Kind::Json => "any JSON",
-        Kind::Nested => "an array of objects",
+        Kind::Nested | Kind::Objects => "an array of objects",
     }
     .to_owned()
 }
@@ -495,7 +522,9 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Boolean => "booleans",
         Kind::Ip => "IP addresses",
         Kind::Version => "versions",
-        Kind::Labels | Kind::Nested => "objects",
+        Kind::DateRange => "ranges of dates",
+        Kind::GeoPoint => "places",
+        Kind::Labels | Kind::Flattened | Kind::Nested | Kind::Objects => "objects",
         Kind::Json => "values",
     }
 }

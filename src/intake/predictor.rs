@@ -16,7 +16,7 @@ impl MemberPosition {
 
     pub(super) const fn after(member: Member) -> Self {
         match member {
-            Member::Field(field) | Member::Nested(field, _) => Self(field.0),
+            Member::Field(field) | Member::Array(field, _) => Self(field.0),
             Member::Object(object) => Self(Self::start_of(object).0 + 1),
         }
     }

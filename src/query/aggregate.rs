@@ -89,7 +89,13 @@ fn has_terms(field: &Field) -> bool {
         Kind::Keyword | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Ip => true,
         Kind::Text => matches!(field.path, "message" | "error.message"),
         Kind::Version => true,
-        Kind::Labels | Kind::Json | Kind::Nested => false,
+        Kind::DateRange
+        | Kind::GeoPoint
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Json
+        | Kind::Nested
+        | Kind::Objects => false,
     }
 }
 

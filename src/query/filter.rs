@@ -9,8 +9,11 @@
 //!   found.
 //! - `Kind::Text` and `Kind::Json` exist whatever their length. They have both a value, which is the whole text, and
 //!   words.
+//! - Of a `Kind::Flattened`, the values at any depth are values, as texts. A `Kind::DateRange` equals each date in it, and
+//!   passes a range that has a millisecond in common with it. A `Kind::GeoPoint` only exists.
 //! - Dates compare in milliseconds, truncated; `Kind::Float` in 32 bits, and a number beyond their range is no value;
 //!   texts by code point, case-sensitively; IPv4 addresses as the IPv6 addresses that they map to.
+//! - The members of `Kind::Objects` are values of the event, or of the element, that has the array.
 //! - Inside [`Filter::Element`] only that element is visible, by the same dotted paths; outside, nothing inside
 //!   elements is.
 
@@ -22,7 +25,7 @@ use serde_json::Value as Json;
 use super::{order::value_at, pattern::Pattern, words::words};
 use crate::{
     event::UnixMillis,
-    schema::{Field, Kind, Search},
+    schema::{Field, Kind, Search, nested_around},
 };
 
 /// Maximum length of a pattern after its first wildcard, in characters. Engines refuse patterns that need a large
@@ -139,14 +142,17 @@ impl Filter {
             Self::Any(parts) => parts.iter().any(|part| part.holds(scope)),
             Self::Not(inner) => !inner.holds(scope),
             Self::Element(field, inner) => {
-                scope.values(field.path).iter().any(|object| inner.holds(&Scope { path: field.path, object }))
+                scope.values(field).into_iter().any(|object| inner.holds(&Scope { path: field.path, object }))
             }
             Self::Value(Subject::Field(field), test) if field.kind == Kind::Labels => {
                 let labels = scope.at(field.path).and_then(Json::as_object);
                 labels.is_some_and(|labels| labels.values().any(|label| test.passes(label, field)))
             }
+            Self::Value(Subject::Field(field), test) if field.kind == Kind::Flattened => {
+                scope.values(field).into_iter().flat_map(leaves).any(|value| test.passes(&value, field))
+            }
             Self::Value(Subject::Field(field), test) => {
-                scope.values(field.path).iter().any(|value| test.passes(value, field))
+                scope.values(field).into_iter().any(|value| test.passes(value, field))
             }
             Self::Value(Subject::Label(name), test) => {
                 let field = Subject::labels();
@@ -177,13 +183,60 @@ impl<'a> Scope<'a> {
         value_at(self.object, within)
     }
 
-    fn values(&self, path: &str) -> &'a [Json] {
-        match self.at(path) {
-            Some(Json::Array(values)) => values,
-            Some(value) => std::slice::from_ref(value),
-            None => &[],
+    fn values(&self, field: &Field) -> Vec<&'a Json> {
+        if field.in_objects {
+            // Elements of nested fields are visible inside only.
+            let own = nested_around(field.path).map_or("", |nested| nested.path);
+            return if own == self.path { self.within_objects(field.path) } else { Vec::new() };
         }
+        self.at(field.path).map(each).unwrap_or_default().iter().collect()
     }
+
+    /// The values at a path through arrays of objects.
+    fn within_objects(&self, path: &str) -> Vec<&'a Json> {
+        let within = path.get(self.path.len()..).unwrap_or_default();
+        let names = within.split('.').filter(|name| !name.is_empty());
+        names.fold(vec![self.object], |found, name| {
+            found.into_iter().filter_map(|value| value.get(name)).flat_map(each).collect()
+        })
+    }
+}
+
+fn each(value: &Json) -> &[Json] {
+    match value {
+        Json::Array(values) => values,
+        value => std::slice::from_ref(value),
+    }
+}
+
+/// The values in an object with any members, at any depth, as texts.
+pub(crate) fn leaves(value: &Json) -> Vec<Json> {
+    match value {
+        Json::Object(members) => members.values().flat_map(leaves).collect(),
+        Json::Array(values) => values.iter().flat_map(leaves).collect(),
+        Json::String(_) => vec![value.clone()],
+        // The canonical form of a number that is stored is the shortest one, as it was read.
+        Json::Number(_) | Json::Bool(_) => vec![Json::String(canonical_text(value))],
+        Json::Null => Vec::new(),
+    }
+}
+
+/// Returns a number as it is written in a document.
+fn canonical_text(value: &Json) -> String {
+    match value.as_f64().filter(|_| value.as_i64().is_none()) {
+        Some(number) => ryu_js::Buffer::new().format_finite(number).to_owned(),
+        None => value.to_string(),
+    }
+}
+
+/// The first and the last instant within two bounds of dates; `None` where there is no bound.
+pub(crate) fn instants(low: &Bound<Value>, high: &Bound<Value>) -> (Option<UnixMillis>, Option<UnixMillis>) {
+    let instant = |bound: &Bound<Value>, step: i64| match bound {
+        Bound::Included(Value::Millis(millis)) => Some(*millis),
+        Bound::Excluded(Value::Millis(millis)) => Some(UnixMillis(millis.0.saturating_add(step))),
+        Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => None,
+    };
+    (instant(low, 1), instant(high, -1))
 }
 
 impl Subject {
@@ -210,6 +263,11 @@ impl Subject {
 
 impl Test {
     fn passes(&self, value: &Json, field: &Field) -> bool {
+        match field.kind {
+            Kind::DateRange => return self.overlaps(value),
+            Kind::GeoPoint => return *self == Self::Exists && value.is_object(),
+            _ => {}
+        }
         match self {
             Self::Exists if is_found_at_any_length(field) => value.is_string(),
             Self::Exists => Value::of(value, field).is_some(),
@@ -235,6 +293,24 @@ impl Test {
         }
     }
 
+    /// Whether a range of dates passes.
+    fn overlaps(&self, range: &Json) -> bool {
+        let date = |name: &str| UnixMillis::parse(range.get(name)?.as_str()?);
+        let Some((first, last)) = date("gte").zip(date("lte")) else { return false };
+        match self {
+            Self::Exists => true,
+            Self::OneOf(wanted) => {
+                wanted.iter().any(|date| matches!(date, Value::Millis(date) if (first..=last).contains(date)))
+            }
+            Self::Range { low, high } => {
+                let (low, high) = instants(low, high);
+                let is_empty = low.zip(high).is_some_and(|(low, high)| low > high);
+                !is_empty && low.is_none_or(|low| low <= last) && high.is_none_or(|high| first <= high)
+            }
+            Self::Like(_) | Self::Words(_) | Self::Phrase(_) | Self::WordLike(_) => false,
+        }
+    }
+
     /// Whether every store can answer the test, and if not, why.
     fn fits(&self, subject: &Subject) -> Result<(), Unsupported> {
         let Some(field) = subject.field() else { return Err(Unsupported("there are no labels".to_owned())) };
@@ -243,7 +319,10 @@ impl Test {
             if holds { Ok(()) } else { Err(Unsupported(format!("{name} {reason}"))) }
         };
         unless(field.search != Search::Never, "is kept, but not indexed, so it cannot be searched")?;
-        unless(field.kind != Kind::Nested, "is an array of objects: use a field of its objects")?;
+        let is_array = matches!(field.kind, Kind::Nested | Kind::Objects);
+        unless(!is_array, "is an array of objects: use a field of its objects")?;
+        let is_place = field.kind == Kind::GeoPoint && *self != Self::Exists;
+        unless(!is_place, "is a place, so that only its existence can be tested")?;
         if let Self::Like(pattern) | Self::WordLike(pattern) = self {
             let reason = format!("takes at most {MAX_PATTERN_LENGTH} characters after the first wildcard");
             unless(pattern.open_length() <= MAX_PATTERN_LENGTH, &reason)?;
@@ -267,7 +346,8 @@ impl Test {
                 unless(field.search.by_value(), "can only be found by its words")?;
                 unless(Value::Text(String::new()).fits(field), "is not a text, so it cannot have a wildcard")?;
                 let is_prefix = pattern.is_exact() || pattern.prefix().is_some();
-                unless(field.kind != Kind::Labels || is_prefix, "can only have a wildcard at the end")
+                let has_any = matches!(field.kind, Kind::Labels | Kind::Flattened);
+                unless(!has_any || is_prefix, "can only have a wildcard at the end")
             }
             Self::Words(_) | Self::Phrase(_) | Self::WordLike(_) => {
                 unless(field.search.by_words(), "is not searched by words")
@@ -280,10 +360,22 @@ impl Test {
 /// look like numbers.
 fn has_order(kind: Kind) -> bool {
     match kind {
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Ip => {
-            true
-        }
-        Kind::Boolean | Kind::Version | Kind::Labels | Kind::Nested => false,
+        Kind::Keyword
+        | Kind::Text
+        | Kind::Json
+        | Kind::Date
+        | Kind::DateRange
+        | Kind::Long
+        | Kind::Long64
+        | Kind::Float
+        | Kind::Ip => true,
+        Kind::Boolean
+        | Kind::GeoPoint
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Nested
+        | Kind::Objects => false,
     }
 }
 
@@ -304,7 +396,7 @@ impl Value {
             return None;
         }
         match field.kind {
-            Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels => {
+            Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Flattened => {
                 let text = value.as_str()?;
                 (text.encode_utf16().count() <= field.longest_value()).then(|| Self::Text(text.to_owned()))
             }
@@ -319,7 +411,7 @@ impl Value {
                 let address: IpAddr = value.as_str()?.parse().ok()?;
                 Some(Self::address(address))
             }
-            Kind::Nested => None,
+            Kind::DateRange | Kind::GeoPoint | Kind::Nested | Kind::Objects => None,
         }
     }
 
@@ -334,12 +426,15 @@ impl Value {
     fn fits(&self, field: &Field) -> bool {
         match self {
             Self::Text(_) => {
-                matches!(field.kind, Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels)
+                matches!(
+                    field.kind,
+                    Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Flattened
+                )
             }
             Self::Integer(_) => matches!(field.kind, Kind::Long | Kind::Long64),
             Self::Number(number) => field.kind == Kind::Float && number.is_finite(),
             Self::Boolean(_) => field.kind == Kind::Boolean,
-            Self::Millis(_) => field.kind == Kind::Date,
+            Self::Millis(_) => matches!(field.kind, Kind::Date | Kind::DateRange),
             Self::Address(_) => field.kind == Kind::Ip,
         }
     }

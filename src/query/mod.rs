@@ -16,6 +16,7 @@ pub use access::ScopedQuery;
 pub use aggregate::{
     Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, MAX_PARTS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
+pub(crate) use filter::leaves;
 pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, PageEnd, Place, Sort, SortKeys};
 pub(crate) use order::{address_digits, address_of_digits, value_at};
 pub use pattern::Pattern;

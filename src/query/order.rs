@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::TooMany;
 use crate::{
     event::{ChainId, ChainPosition, Sequence, UnixMillis},
-    schema::{FIELDS, Field, Kind, Search},
+    schema::{Field, Kind, Search, nested_around},
 };
 
 /// Texts longer than this, in UTF-16 units, have no sort key.
@@ -92,13 +92,17 @@ impl Key {
             Kind::Keyword
             | Kind::Text
             | Kind::Date
+            | Kind::DateRange
             | Kind::Long
             | Kind::Long64
             | Kind::Float
             | Kind::Boolean
+            | Kind::GeoPoint
             | Kind::Labels
+            | Kind::Flattened
             | Kind::Json
-            | Kind::Nested => key(value, field),
+            | Kind::Nested
+            | Kind::Objects => key(value, field),
         }
     }
 
@@ -214,7 +218,14 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
             let address: IpAddr = value.as_str()?.parse().ok()?;
             Some(Key::Text(address_digits(address)))
         }
-        Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => None,
+        Kind::Version
+        | Kind::DateRange
+        | Kind::GeoPoint
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Json
+        | Kind::Nested
+        | Kind::Objects => None,
     }
 }
 
@@ -252,11 +263,13 @@ fn reason_against(field: &Field) -> Option<&'static str> {
     if field.search == Search::Never {
         return Some("it is kept, but not indexed");
     }
-    if field.multi || is_in_elements(field) {
+    if field.has_several() || nested_around(field.path).is_some() {
         return Some(MANY);
     }
     match field.kind {
-        Kind::Labels | Kind::Nested => Some(MANY),
+        Kind::Labels | Kind::Flattened | Kind::Nested | Kind::Objects => Some(MANY),
+        Kind::GeoPoint => Some("places have no order"),
+        Kind::DateRange => Some("it is a range of dates"),
         Kind::Version => Some("not every store can compare versions"),
         Kind::Json => Some(WORDS),
         Kind::Text if !matches!(field.path, "message" | "error.message") => Some(WORDS),
@@ -269,11 +282,6 @@ fn reason_against(field: &Field) -> Option<&'static str> {
         | Kind::Boolean
         | Kind::Ip => (!field.search.by_value()).then_some(WORDS),
     }
-}
-
-fn is_in_elements(field: &Field) -> bool {
-    let mut nested = FIELDS.iter().filter(|other| other.kind == Kind::Nested);
-    nested.any(|other| field.path.strip_prefix(other.path).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// The value at a dotted path, through objects only.

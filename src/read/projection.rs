@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::{
     document::Members,
     query::{Pattern, TooMany},
-    schema::{FIELDS, Kind, UnknownField},
+    schema::{Field, Kind, Tree, UnknownField, field, fields_beginning},
 };
 
 /// Which members of each document are kept.
@@ -50,10 +50,11 @@ impl Selector {
     }
 
     fn is_of_known_fields(&self) -> bool {
-        FIELDS.iter().any(|field| {
-            let is_label = field.kind == Kind::Labels && is_below(&self.beginning, field.path);
-            is_label || paths_to(field.path).any(|path| self.pattern.matches(path))
-        })
+        if self.pattern.is_exact() {
+            return Tree::get().find(&self.beginning).is_some() || is_any_member(&self.beginning);
+        }
+        let has_match = |field: &Field| paths_to(field.path).any(|path| self.pattern.matches(path));
+        is_any_member(&self.beginning) || fields_beginning(&self.beginning).iter().any(has_match)
     }
 
     /// Whether a member below this path may be selected.
@@ -63,6 +64,12 @@ impl Selector {
         }
         self.beginning.starts_with(path) || path.starts_with(&self.beginning)
     }
+}
+
+/// Whether the path leads into an object with any members.
+fn is_any_member(path: &str) -> bool {
+    let mut around = path.match_indices('.').filter(|(at, _)| at + 1 < path.len()).filter_map(|(at, _)| path.get(..at));
+    around.any(|outer| field(outer).is_some_and(|field| matches!(field.kind, Kind::Labels | Kind::Flattened)))
 }
 
 /// Returns `a`, `a.b` and `a.b.c` for `a.b.c`.

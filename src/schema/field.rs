@@ -8,27 +8,84 @@ pub struct Field {
     pub kind: Kind,
     /// The value is an array of this kind.
     pub multi: bool,
+    /// Whether it is within a field of [`Kind::Objects`], so that an event may have several values of it.
+    pub in_objects: bool,
     pub set_by: SetBy,
     /// Maximum length of a text, in bytes of UTF-8; 0 = bounded by the event's size alone.
     pub max_bytes: u32,
     pub search: Search,
 }
 
+/// A field of the generated table.
+pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
+    let max_bytes = if matches!(kind, Kind::Keyword) { LONGEST_TERM } else { 0 };
+    Field { path, kind, multi: false, in_objects: false, set_by: SetBy::Client, max_bytes, search: Search::Value }
+}
+
+/// Lucene refuses a document with a longer term.
+const LONGEST_TERM: u32 = 32_766;
+
+/// How an entry of the generated table differs from the usual one.
 impl Field {
+    pub(super) const fn multi(mut self) -> Self {
+        self.multi = true;
+        self
+    }
+
+    pub(super) const fn in_objects(mut self) -> Self {
+        self.in_objects = true;
+        self
+    }
+
+    pub(super) const fn set_by(mut self, set_by: SetBy) -> Self {
+        self.set_by = set_by;
+        self
+    }
+
+    pub(super) const fn max_bytes(mut self, max_bytes: u32) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    pub(super) const fn never(mut self) -> Self {
+        self.search = Search::Never;
+        self
+    }
+
+    pub(super) const fn words(mut self) -> Self {
+        self.search = Search::Words;
+        self
+    }
+
+    pub(super) const fn value_and_words(mut self) -> Self {
+        self.search = Search::ValueAndWords;
+        self
+    }
+}
+
+impl Field {
+    /// Whether an event, or an element of a nested field, may have several values of it.
+    pub const fn has_several(&self) -> bool {
+        self.multi || self.in_objects || matches!(self.kind, Kind::Labels | Kind::Flattened)
+    }
+
     /// Maximum length of a text that is indexed as a whole, in UTF-16 units: `ignore_above` in the engines' mappings.
     pub const fn longest_value(&self) -> usize {
         match self.kind {
-            Kind::Json | Kind::Labels => 8191,
+            Kind::Json | Kind::Labels | Kind::Flattened => 8191,
             Kind::Keyword
             | Kind::Text
             | Kind::Date
+            | Kind::DateRange
             | Kind::Long
             | Kind::Long64
             | Kind::Float
             | Kind::Boolean
             | Kind::Ip
+            | Kind::GeoPoint
             | Kind::Version
-            | Kind::Nested => 1024,
+            | Kind::Nested
+            | Kind::Objects => 1024,
         }
     }
 }
@@ -65,6 +122,8 @@ pub enum Kind {
     Text,
     /// In: an RFC 3339 date and time. Out: `YYYY-MM-DDThh:mm:ss.sssZ`, with more digits only if they are not zero.
     Date,
+    /// In and out: `{"gte": date, "lte": date}`, both included.
+    DateRange,
     /// An integer within ±(2^53−1), as a number.
     Long,
     /// A 64-bit integer. In: a number or a decimal string. Out: a decimal string.
@@ -74,14 +133,22 @@ pub enum Kind {
     Boolean,
     /// An IPv4 or IPv6 address.
     Ip,
+    /// A place on earth. In: an object, a text `lat,lon` or an array `[lon, lat]`, in degrees. Out:
+    /// `{"lat": number, "lon": number}`.
+    GeoPoint,
     /// A semantic version.
     Version,
     /// An object with arbitrary names; the values are texts, numbers or booleans, stored as text (`labels`).
     Labels,
+    /// An object with any members, searched by the values in it.
+    Flattened,
     /// Any JSON, stored as its canonical text.
     Json,
-    /// An array of objects; their fields follow in the table.
+    /// An array of objects, each searched by itself; their fields follow in the table.
     Nested,
+    /// An array of objects, searched as if they were one whose fields have several values. Their fields follow in the
+    /// table.
+    Objects,
 }
 
 /// Who writes a field.

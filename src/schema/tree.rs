@@ -1,6 +1,6 @@
 //! The fields as a tree, for walking a document from its root and for writing one in canonical order.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use super::{FIELDS, Field, Kind};
 
@@ -36,8 +36,8 @@ impl NodeId {
 pub enum Member {
     Object(NodeId),
     Field(FieldId),
-    /// A nested field, and the node of its elements.
-    Nested(FieldId, NodeId),
+    /// An array of objects, and the node of its elements.
+    Array(FieldId, NodeId),
 }
 
 pub struct Node {
@@ -50,12 +50,26 @@ pub struct Node {
     opening: Vec<u8>,
     /// The first later node that is not a descendant.
     end: NodeId,
+    /// The numbers of its fields and of those of its descendants.
+    fields: Range<usize>,
     names: Vec<(Vec<u8>, Member)>,
     /// A hash table of indexes into `names`, probed linearly; empty slots hold `NO_NAME`.
     table: Vec<u8>,
 }
 
 const NO_NAME: u8 = u8::MAX;
+
+impl Node {
+    /// The numbers of its fields and of those of its descendants.
+    pub fn fields(&self) -> Range<usize> {
+        self.fields.clone()
+    }
+
+    /// The numbers of the object and of its descendants.
+    pub fn nodes(&self, own: NodeId) -> Range<usize> {
+        own.index()..self.end.index()
+    }
+}
 
 /// Where a field is written.
 pub struct FieldLocation {
@@ -81,6 +95,8 @@ impl FieldLocation {
 pub struct Tree {
     nodes: Vec<Node>,
     locations: Vec<FieldLocation>,
+    /// The fields of [`Kind::Nested`].
+    nested: Vec<FieldId>,
 }
 
 impl Tree {
@@ -103,7 +119,7 @@ impl Tree {
     /// `"name":`, as written.
     pub fn key(&self, member: Member) -> &[u8] {
         match member {
-            Member::Object(node) | Member::Nested(_, node) => &self.node(node).key,
+            Member::Object(node) | Member::Array(_, node) => &self.node(node).key,
             Member::Field(field) => self.location(field).key(),
         }
     }
@@ -127,45 +143,68 @@ impl Tree {
         }
     }
 
+    /// Looks up a dotted path.
+    pub fn find(&self, path: &str) -> Option<Member> {
+        let mut found = Member::Object(NodeId::ROOT);
+        for name in path.split('.') {
+            found = match found {
+                Member::Object(node) | Member::Array(_, node) => self.member(node, name.as_bytes())?,
+                Member::Field(_) => return None,
+            };
+        }
+        Some(found)
+    }
+
     /// The names in an object, for error messages.
     pub fn names(&self, node: NodeId) -> impl Iterator<Item = &str> {
         self.node(node).names.iter().filter_map(|(name, _)| std::str::from_utf8(name).ok())
     }
 
+    pub(super) fn nested(&self) -> &[FieldId] {
+        &self.nested
+    }
+
     fn build(fields: &'static [Field]) -> Self {
-        let root = Node {
+        let mut tree = Self { nodes: Vec::new(), locations: Vec::new(), nested: Vec::new() };
+        tree.nodes.push(Node {
             path: String::new(),
             key: Vec::new(),
             parent: NodeId::ROOT,
             opening: Vec::new(),
             end: NodeId::ROOT,
+            fields: 0..0,
             names: Vec::new(),
             table: Vec::new(),
-        };
-        let mut tree = Self { nodes: vec![root], locations: Vec::new() };
+        });
         for (index, field) in fields.iter().enumerate() {
             let id = FieldId(index as u16);
             let (objects, name) = field.path.rsplit_once('.').unwrap_or(("", field.path));
-            let parent =
-                objects.split('.').filter(|part| !part.is_empty()).fold(NodeId::ROOT, |node, part| {
-                    match tree.names_of(node).iter().find(|(known, _)| known == part.as_bytes()) {
-                        Some((_, Member::Object(child) | Member::Nested(_, child))) => *child,
-                        _ => {
-                            let child = tree.add_node(node, part);
-                            tree.add_name(node, part, Member::Object(child));
-                            child
-                        }
+            let parent = objects.split('.').filter(|part| !part.is_empty()).fold(NodeId::ROOT, |node, part| {
+                // In canonical order, an object that is there already is the last.
+                match tree.names_of(node).last() {
+                    Some((known, Member::Object(child) | Member::Array(_, child))) if known == part.as_bytes() => {
+                        *child
                     }
-                });
+                    _ => {
+                        let child = tree.add_node(node, part, index);
+                        tree.add_name(node, part, Member::Object(child));
+                        child
+                    }
+                }
+            });
             let opening = &tree.node(parent).opening;
             let path = [opening, format!("\"{name}\":").as_bytes()].concat();
             let key_at = opening.len();
             tree.locations.push(FieldLocation { parent, path, key_at });
             let member = match field.kind {
-                Kind::Nested => Member::Nested(id, tree.add_node(parent, name)),
+                Kind::Nested | Kind::Objects => Member::Array(id, tree.add_node(parent, name, index + 1)),
                 _ => Member::Field(id),
             };
+            if field.kind == Kind::Nested {
+                tree.nested.push(id);
+            }
             tree.add_name(parent, name, member);
+            tree.extend_to(parent, index + 1);
         }
         tree.finish();
         tree
@@ -181,31 +220,39 @@ impl Tree {
         self.nodes[node.index()].names.push((name.as_bytes().to_vec(), member));
     }
 
-    fn add_node(&mut self, parent: NodeId, name: &str) -> NodeId {
+    /// Makes the fields of an object and of those around it end here.
+    #[expect(clippy::indexing_slicing, reason = "a NodeId is made from indices of nodes only")]
+    fn extend_to(&mut self, node: NodeId, end: usize) {
+        let mut node = node;
+        loop {
+            self.nodes[node.index()].fields.end = end;
+            if node == NodeId::ROOT {
+                return;
+            }
+            node = self.nodes[node.index()].parent;
+        }
+    }
+
+    fn add_node(&mut self, parent: NodeId, name: &str, first_field: usize) -> NodeId {
         let above = &self.node(parent).path;
         let path = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
         let id = NodeId(self.nodes.len() as u16);
         let key = format!("\"{name}\":").into_bytes();
         let opening = [self.node(parent).opening.as_slice(), &key, b"{"].concat();
-        self.nodes.push(Node { path, key, parent, opening, end: id, names: Vec::new(), table: Vec::new() });
+        let fields = first_field..first_field;
+        self.nodes.push(Node { path, key, parent, opening, end: id, fields, names: Vec::new(), table: Vec::new() });
         id
     }
 
     #[expect(clippy::indexing_slicing, reason = "the slots are masked to the length of the table")]
     fn finish(&mut self) {
-        let count = self.nodes.len();
-        for index in (0..count).rev() {
-            let below: Vec<usize> = (index + 1..count)
-                .filter(|other| {
-                    let mut node = NodeId(*other as u16);
-                    while node != NodeId::ROOT && node.index() != index {
-                        node = self.node(node).parent;
-                    }
-                    node.index() == index
-                })
-                .collect();
+        for index in (0..self.nodes.len()).rev() {
+            // The descendants of a node follow it, and have their ends already.
+            let end = self.nodes[index].end.0.max(index as u16 + 1);
+            self.nodes[index].end = NodeId(end);
+            let parent = self.nodes[index].parent.index();
+            self.nodes[parent].end.0 = self.nodes[parent].end.0.max(end);
             let node = &mut self.nodes[index];
-            node.end = NodeId(below.last().map_or(index + 1, |last| last + 1) as u16);
             let size = (node.names.len() * 4).next_power_of_two();
             node.table = vec![NO_NAME; size];
             for (place, (name, _)) in node.names.iter().enumerate() {
@@ -232,6 +279,7 @@ fn hash_name(name: &[u8]) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -244,13 +292,13 @@ mod tests {
             for name in field.path.split('.') {
                 found = tree.member(node, name.as_bytes());
                 match found {
-                    Some(Member::Object(child) | Member::Nested(_, child)) => node = child,
+                    Some(Member::Object(child) | Member::Array(_, child)) => node = child,
                     Some(Member::Field(_)) | None => {}
                 }
             }
             let id = FieldId(index as u16);
             assert!(
-                matches!(found, Some(Member::Field(f) | Member::Nested(f, _)) if f == id),
+                matches!(found, Some(Member::Field(f) | Member::Array(f, _)) if f == id),
                 "{}: {found:?}",
                 field.path
             );
@@ -259,8 +307,24 @@ mod tests {
     }
 
     #[test]
+    fn an_object_knows_its_fields_and_objects() {
+        let tree = Tree::get();
+        for (index, node) in tree.nodes.iter().enumerate() {
+            let within = |path: &str| path.strip_prefix(&node.path).is_some_and(|rest| rest.starts_with('.'));
+            let is_inside = |path: &str| node.path.is_empty() || within(path);
+            let fields: Vec<_> = (0..FIELDS.len()).filter(|at| is_inside(FIELDS[*at].path)).collect();
+            assert_eq!(node.fields().collect::<Vec<_>>(), fields, "{}", node.path);
+            let nodes = tree.nodes.iter().enumerate().filter(|(at, other)| *at == index || is_inside(&other.path));
+            let nodes: Vec<_> = nodes.map(|(at, _)| at).collect();
+            assert_eq!(node.nodes(NodeId(index as u16)).collect::<Vec<_>>(), nodes, "{}", node.path);
+            assert!(node.names.len() < usize::from(NO_NAME));
+        }
+    }
+
+    #[test]
     fn the_table_is_in_canonical_order() {
         let order = |path: &str| path.split('.').map(|part| part.encode_utf16().collect()).collect::<Vec<Vec<u16>>>();
         assert!(FIELDS.iter().map(|field| order(field.path)).is_sorted());
+        assert!(FIELDS.iter().map(|field| field.path).is_sorted(), "paths are found by binary search");
     }
 }

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     query::{Pattern, filter::Subject},
-    schema::{self, FIELDS, Field, Kind, Search, closest},
+    schema::{
+        self, Field, Kind, Search, closest, fields_beginning, fields_within, nearest, nested_around, nested_fields,
+    },
 };
 
 /// The fields that identify somebody or something. A value without a field is looked up in these and in the words of
@@ -99,7 +101,7 @@ impl Target {
 
     /// Returns the nested field that contains this one.
     pub(super) fn nested(&self) -> Option<&'static Field> {
-        FIELDS.iter().find(|outer| outer.kind == Kind::Nested && is_within(self.field, outer))
+        nested_around(self.field.path)
     }
 }
 
@@ -107,19 +109,23 @@ fn is_within(field: &Field, outer: &Field) -> bool {
     field.path.strip_prefix(outer.path).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Returns the searchable fields: those in this nested field, or all.
-fn searchable(group: Option<&'static Field>) -> impl Iterator<Item = &'static Field> {
-    FIELDS.iter().filter(move |field| {
-        field.search != Search::Never && field.kind != Kind::Nested && group.is_none_or(|outer| is_within(field, outer))
-    })
+/// Returns the searchable ones of these fields.
+fn searchable(fields: &'static [Field]) -> impl Iterator<Item = &'static Field> {
+    let is_array = |field: &Field| matches!(field.kind, Kind::Nested | Kind::Objects);
+    fields.iter().filter(move |field| field.search != Search::Never && !is_array(field))
 }
 
 /// Returns the fields that are searched for a value without a field.
 pub(super) fn without_field(group: Option<&'static Field>) -> ResolvedName {
-    let is_usual = |field: &&Field| IDENTIFYING.contains(&field.path) || TEXTS.contains(&field.path);
-    ResolvedName::Several(
-        searchable(group).filter(|field| group.is_some() || is_usual(field)).map(Target::of).collect(),
-    )
+    ResolvedName::Several(match group {
+        Some(group) => searchable(fields_within(group.path)).map(Target::of).collect(),
+        None => {
+            let mut usual: Vec<_> =
+                IDENTIFYING.iter().chain(&TEXTS).filter_map(|path| schema::field_id(path)).collect();
+            usual.sort();
+            usual.into_iter().map(|field| Target::of(field.field())).collect()
+        }
+    })
 }
 
 /// Resolves a name. In a group, it is relative to the group or begins with the group's path.
@@ -131,11 +137,12 @@ pub(super) fn resolve(name: &Literal, group: Option<&'static Field>) -> Result<R
     match schema::field(&path) {
         Some(field) if is_within(field, group) => Ok(ResolvedName::One(Target::of(field))),
         Some(_) | None => {
-            let members = || searchable(Some(group)).filter_map(|field| field.path.get(group.path.len() + 1..));
+            let members =
+                || searchable(fields_within(group.path)).filter_map(|field| field.path.get(group.path.len() + 1..));
             let shown = name.shown();
             let hint = match closest(&shown, members()) {
                 Some(near) => format!("did you mean {near}?"),
-                None => format!("there are {}", members().collect::<Vec<_>>().join(", ")),
+                None => format!("there are {}", first_of(members())),
             };
             Err(SpannedError::new(name.span, format!("{} has no field {shown:?}; {hint}", group.path)))
         }
@@ -156,7 +163,7 @@ pub(super) fn is_known(path: &str) -> bool {
 }
 
 fn known(path: &str) -> Option<ResolvedName> {
-    if let Some(field) = schema::field(path) {
+    if let Some(field) = schema::field(path).filter(|field| field.kind != Kind::Objects) {
         return Some(ResolvedName::One(Target::of(field)));
     }
     if let Some((field, label)) =
@@ -168,9 +175,7 @@ fn known(path: &str) -> Option<ResolvedName> {
     if let Some(target) = named_index(path) {
         return Some(ResolvedName::One(target));
     }
-    let prefix = format!("{path}.");
-    let members: Vec<Target> =
-        searchable(None).filter(|field| field.path.starts_with(&prefix)).map(Target::of).collect();
+    let members: Vec<Target> = searchable(fields_within(path)).map(Target::of).collect();
     if members.is_empty() { None } else { Some(ResolvedName::Object(members)) }
 }
 
@@ -200,17 +205,11 @@ fn named_index(path: &str) -> Option<Target> {
 /// Suggests the path without the name of an index that the field does not have, the path in its own case, a similar path,
 /// or one whose last part is the name.
 pub(super) fn suggestion(path: &str) -> Option<String> {
-    let paths = || FIELDS.iter().map(|field| field.path);
     let owner = [".keyword", ".text"].into_iter().find_map(|index| path.strip_suffix(index));
     if let Some(owner) = owner {
         return if is_known(owner) { Some(owner.to_owned()) } else { suggestion(owner) };
     }
-    let ending = || {
-        let mut same =
-            paths().filter(|known| known.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(path)));
-        same.clone().find(|known| known.starts_with("event.")).or_else(|| same.next())
-    };
-    closest(path, paths()).or_else(ending).map(str::to_owned)
+    nearest(path).map(str::to_owned)
 }
 
 fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<ResolvedName, SpannedError> {
@@ -228,12 +227,26 @@ fn resolve_pattern(name: &Literal, group: Option<&'static Field>) -> Result<Reso
         let member = group.and_then(|outer| field.path.get(outer.path.len() + 1..));
         pattern.matches(field.path) || member.is_some_and(|member| pattern.matches(member))
     };
-    let fields: Vec<Target> = searchable(group).filter(is_meant).map(Target::of).collect();
+    let beginning = pattern.pieces().first().map_or("", String::as_str);
+    let among = group.map_or_else(|| fields_beginning(beginning), |group| fields_within(group.path));
+    let fields: Vec<Target> = searchable(among).filter(is_meant).map(Target::of).collect();
     if fields.is_empty() {
         let shown: String = name.shown().chars().take(80).collect();
         return Err(SpannedError::new(name.span, format!("There is no field like {shown:?}")));
     }
     Ok(ResolvedName::Several(fields))
+}
+
+/// Returns the first names, for a message.
+fn first_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 6;
+    let mut names: Vec<&str> = names.collect();
+    names.sort_by_key(|name| (!name.starts_with("kibana."), name.matches('.').count(), *name));
+    if names.len() > SHOWN {
+        names.truncate(SHOWN);
+        names.push("…");
+    }
+    names.join(", ")
 }
 
 /// Resolves the name before `{` to a nested field.
@@ -242,17 +255,22 @@ pub(super) fn group(name: &Literal, outer: Option<&'static Field>) -> Result<&'s
         return Err(SpannedError::new(name.span, "The name before \"{\" takes no wildcard"));
     };
     let path = outer.map_or_else(|| text.clone(), |outer| format!("{}.{text}", outer.path));
-    let nested = || FIELDS.iter().filter(|field| field.kind == Kind::Nested).map(|field| field.path);
+    let nested = || nested_fields().map(|field| field.path);
     match schema::field(&path) {
         Some(field) if field.kind == Kind::Nested => Ok(field),
+        Some(field) if field.kind == Kind::Objects => {
+            let message =
+                format!("The objects of {path:?} are not told apart; write the name of a field of them in full");
+            Err(SpannedError::new(name.span, message))
+        }
         found => {
-            let what = if found.is_some() || FIELDS.iter().any(|field| field.path.starts_with(&format!("{path}."))) {
+            let what = if found.is_some() || !fields_within(&path).is_empty() {
                 format!("{path:?} is not an array of objects")
             } else {
                 format!("There is no field {path:?}")
             };
             let hint = closest(&path, nested()).map_or_else(
-                || format!("{{ }} is for the fields of one object of {}", nested().collect::<Vec<_>>().join(", ")),
+                || format!("{{ }} is for the fields of one object of {}", first_of(nested())),
                 |near| format!("did you mean {near}?"),
             );
             Err(SpannedError::new(name.span, format!("{what}; {hint}")))

@@ -351,7 +351,9 @@ impl<'a> Parser<'a> {
     /// After a colon, returns the name before it with what follows as one quoted text, if that is what was meant.
     fn unquoted_text_with_colon(&self, name: &Literal) -> Option<String> {
         let source = self.source(name.span);
-        let is_name = name.quoted || names::is_known(source);
+        // `http` is also an object of fields.
+        let is_address = self.rest().starts_with("//") && schema::field(source).is_none();
+        let is_name = name.quoted || names::is_known(source) && !is_address;
         if is_name { None } else { hints::text_with_colon(hints::last_word(source), self.rest()) }
     }
 
@@ -453,10 +455,12 @@ impl<'a> Parser<'a> {
             }
         }
         let last = hints::last_word(value);
-        if names::is_known(last) || last != value && names::suggestion(last).is_some() {
+        let after = self.rest().get(1..).unwrap_or_default();
+        let is_address = after.starts_with("//");
+        let is_condition = names::is_known(last) || last != value && names::suggestion(last).is_some();
+        if is_condition && !is_address {
             return BETWEEN_CONDITIONS.to_owned();
         }
-        let after = self.rest().get(1..).unwrap_or_default();
         format!("; a value with a colon in it needs quotes: {}", hints::quoted_with_colon(last, after))
     }
 }
@@ -473,5 +477,5 @@ fn one_or<T>(mut parts: Vec<T>, many: impl Fn(Vec<T>) -> T) -> T {
 /// Whether values of this field contain colons, as times and addresses do.
 fn has_colons(name: &Literal) -> bool {
     let kind = name.text().and_then(|name| schema::field(&name)).map(|field| field.kind);
-    matches!(kind, Some(Kind::Date | Kind::Ip))
+    matches!(kind, Some(Kind::Date | Kind::DateRange | Kind::Ip))
 }

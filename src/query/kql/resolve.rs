@@ -118,8 +118,19 @@ impl Resolver {
                 self.count_clauses(found, target, value, group)
             }
             ResolvedName::Several(targets) | ResolvedName::Object(targets) => {
-                let fitting = targets.iter().filter_map(|target| Some((target, test(target).ok()?)));
+                let fitting: Vec<_> = targets.iter().filter_map(|target| Some((target, test(target).ok()?))).collect();
+                if fitting.len() > MAX_CLAUSES {
+                    let message = format!(
+                        "{} stands for {} fields that can have {}; name a set of fields, such as user.*, or write the \
+                         value alone",
+                        quoted_excerpt(name),
+                        fitting.len(),
+                        quoted_excerpt(value)
+                    );
+                    return Err(SpannedError::new(name.span, message));
+                }
                 let found: Vec<Filter> = fitting
+                    .into_iter()
                     .map(|(target, found)| self.count_clauses(found, target, value, group))
                     .collect::<Result<_, _>>()?;
                 if found.is_empty() {
@@ -157,7 +168,9 @@ impl Resolver {
 fn refuse_object(names: &ResolvedName, name: &Literal) -> Result<(), SpannedError> {
     let ResolvedName::Object(members) = names else { return Ok(()) };
     let shown = name.shown();
-    let some: Vec<_> = members.iter().take(3).map(|member| member.field.path).collect();
+    let mut some: Vec<_> = members.iter().map(|member| member.field.path).collect();
+    some.sort_by_key(|path| (path.matches('.').count(), *path));
+    some.truncate(3);
     let message = format!("{shown} is an object; name a field of it, such as {}, or write {shown}.*", some.join(", "));
     Err(SpannedError::new(name.span, message))
 }
@@ -168,8 +181,17 @@ fn of_first_order(names: ResolvedName, fits: impl Fn(&Target) -> bool) -> Resolv
     let order = |target: &Target| match target.field.kind {
         Kind::Long | Kind::Long64 | Kind::Float => 0,
         Kind::Ip => 1,
-        Kind::Date => 2,
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Boolean | Kind::Version | Kind::Labels | Kind::Nested => 3,
+        Kind::Date | Kind::DateRange => 2,
+        Kind::Keyword
+        | Kind::Text
+        | Kind::Json
+        | Kind::Boolean
+        | Kind::GeoPoint
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Nested
+        | Kind::Objects => 3,
     };
     match names {
         ResolvedName::Several(mut targets) => {

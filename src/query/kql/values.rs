@@ -60,11 +60,13 @@ pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Resu
         return wildcard(target, literal);
     };
     let test = match target.field.kind {
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels => one(Value::Text(text)),
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Flattened => {
+            one(Value::Text(text))
+        }
         Kind::Long | Kind::Long64 => one(Value::Integer(integer(target, &text)?)),
         Kind::Float => one(Value::Number(number(target, &text)?)),
         Kind::Boolean => one(Value::Boolean(boolean(target, &text)?)),
-        Kind::Date => {
+        Kind::Date | Kind::DateRange => {
             let Moment { first, last } = date(&text, now)?;
             Test::Range { low: Bound::Included(Value::Millis(first)), high: Bound::Included(Value::Millis(last)) }
         }
@@ -72,7 +74,8 @@ pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Resu
             (first, last) if first == last => one(first),
             (first, last) => Test::Range { low: Bound::Included(first), high: Bound::Included(last) },
         },
-        Kind::Nested => return mismatch(format!("{name} is an array of objects")),
+        Kind::GeoPoint => return mismatch(format!("{name} is a place; only {name}:* can be asked")),
+        Kind::Nested | Kind::Objects => return mismatch(format!("{name} is an array of objects")),
     };
     value(target, test)
 }
@@ -101,13 +104,19 @@ fn exists(target: &Target) -> Result<Filter, Mismatch> {
 fn wildcard(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
     let name = target.subject.name();
     match target.field.kind {
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels => {
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Flattened => {
             value(target, Test::Like(Pattern::new(pieces(&literal.symbols))))
         }
         Kind::Ip => mismatch(format!("{name} takes no wildcard; write a network such as 10.0.0.0/8")),
-        Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Nested => {
-            mismatch(format!("{name} takes no wildcard, as it is {}", kind_in_words(target.field)))
-        }
+        Kind::Date
+        | Kind::DateRange
+        | Kind::Long
+        | Kind::Long64
+        | Kind::Float
+        | Kind::Boolean
+        | Kind::GeoPoint
+        | Kind::Nested
+        | Kind::Objects => mismatch(format!("{name} takes no wildcard, as it is {}", kind_in_words(target.field))),
     }
 }
 
@@ -249,7 +258,7 @@ pub(super) fn compare(
         });
     }
     let test = match target.field.kind {
-        Kind::Date => {
+        Kind::Date | Kind::DateRange => {
             let Moment { first, last } = date(&text, now)?;
             bound(comparison, Value::Millis(first), Value::Millis(last))
         }
@@ -262,9 +271,16 @@ pub(super) fn compare(
             let (first, last) = addresses(target, &text)?;
             bound(comparison, first, last)
         }
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Boolean | Kind::Version | Kind::Labels | Kind::Nested => {
-            bound(comparison, Value::Text(text.clone()), Value::Text(text))
-        }
+        Kind::Keyword
+        | Kind::Text
+        | Kind::Json
+        | Kind::Boolean
+        | Kind::GeoPoint
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Nested
+        | Kind::Objects => bound(comparison, Value::Text(text.clone()), Value::Text(text)),
     };
     value(target, test)
 }
@@ -354,12 +370,14 @@ fn not_a(target: &Target) -> Mismatch {
 
 fn kind_in_words(field: &Field) -> &'static str {
     match field.kind {
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels => "a text",
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Flattened => "a text",
         Kind::Date => "a date",
+        Kind::DateRange => "a range of dates",
         Kind::Long | Kind::Long64 => "a whole number of 64 bits",
         Kind::Float => "a number",
         Kind::Boolean => "true or false",
         Kind::Ip => "an IP address or a network such as 10.0.0.0/8",
-        Kind::Nested => "an array of objects",
+        Kind::GeoPoint => "a place",
+        Kind::Nested | Kind::Objects => "an array of objects",
     }
 }

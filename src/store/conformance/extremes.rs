@@ -15,6 +15,14 @@ pub(super) async fn are_accepted(fixture: &Fixture<'_>) {
     let labels = json!({".": "", "..": ".", " ": " ", "a.": "a", ".a": "=", "a=b": "\u{1}", "\u{1}": "\"", &long: &long, &wide: &wide});
     let many_labels: Map<String, Value> = numbered(1_000).map(|text| (text, "v".into())).collect();
     let results: Vec<_> = numbered(1_000).map(|text| json!({"rule_id": text, "processed_gaps": -1})).collect();
+    // Objects with any members, as deep and with texts as long as the intake takes them.
+    let deep = |depth: usize, value: Value| (0..depth).fold(value, |inner, _| json!({"a": inner}));
+    let any_object =
+        json!({&long: &long, ".": {" ": "=", "a=b": [1e30, -0.5, true, null]}, "\u{1}": &"🦀".repeat(2_047)});
+    let many_values: Map<String, Value> = numbered(1_000).map(|text| (text.clone(), text.into())).collect();
+    let enrichment =
+        json!({"indicator": {"file": {"elf": {"sections": vec![json!({"name": "x", "physical_size": 1}); 100]}}}});
+    let range = json!({"gte": "0000-01-01T00:00:00.000Z", "lte": "9999-12-31T23:59:59.999999999Z"});
     let with = |path: &str, value: Value| fixture.draft().with(path, value);
     fixture
         .stored([
@@ -35,6 +43,18 @@ pub(super) async fn are_accepted(fixture: &Fixture<'_>) {
             with("kibana.saved_objects", references("\u{1}", 200)),
             with("kibana.saved_objects", Value::Array(vec![json!({}); 5_000])),
             with("kibana.gap_auto_fill.execution.results", results.into()),
+            with("entity.raw", any_object.clone()),
+            with("entity.raw", deep(20, "x".into())),
+            with("entity.raw", many_values.into()),
+            with("dll.pe.imports", json!([any_object, {}])),
+            with("http.request.body.content", text("🦀", 1_000_000).into()),
+            with("threat.enrichments", Value::Array(vec![json!({}); 5_000])),
+            with("threat.enrichments", Value::Array(vec![enrichment; 20])),
+            with("dns.answers", Value::Array(vec![json!({"name": "x", "ttl": 1}); 1_000])),
+            with("kibana.alert.rule.gap.range", range.clone()),
+            with("kibana.alert.rule.gap.filled_intervals", Value::Array(vec![range; 1_000])),
+            with("host.geo.location", json!({"lat": 90, "lon": -180})),
+            with("host.geo.location", json!({"lat": -90, "lon": 180})),
             with("event.risk_score", 3.402_823_567_797_336_2e38.into()),
             with("event.risk_score", 5e-324.into()),
             with("event.severity", (1_i64 - (1 << 53)).into()),

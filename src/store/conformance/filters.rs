@@ -25,7 +25,7 @@ use crate::{
 };
 
 const EVENTS: usize = 120;
-const FILTERS: usize = 400;
+const FILTERS: usize = 600;
 
 /// A few texts, so that filters match some; of every kind, including odd ones.
 const TEXTS: [&str; 14] = [
@@ -65,6 +65,14 @@ const DATES: [&str; 6] = [
     "1969-12-31T23:59:59.999Z",
     "0000-01-01T00:00:00.000Z",
     "9999-12-31T23:59:59.999Z",
+];
+/// Dates that begin and end ranges.
+const RANGES: [(&str, &str); 5] = [
+    ("2026-11-24T12:00:00.000Z", "2026-11-24T12:00:00.000999Z"),
+    ("2026-11-24T12:00:00.001Z", "2026-11-24T12:00:00.001Z"),
+    ("1969-12-31T23:59:59.999Z", "2026-11-24T12:00:00.000Z"),
+    ("0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"),
+    ("0000-01-01T00:00:00.000Z", "1969-12-31T23:59:59.999Z"),
 ];
 const ADDRESSES: [&str; 6] = ["10.0.0.1", "10.0.0.255", "192.168.1.1", "2001:db8::1", "::1", "::ffff:10.0.0.1"];
 const LABELS: [&str; 6] = ["env", "a.b", "Env", "n", "a", "a=b"];
@@ -166,13 +174,62 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
         set("kibana.version", select(&["1.0.0", "10.0.0", "2.0.0-rc.1"][..]).prop_map(Json::from).boxed()),
         set("labels", btree_map(select(&LABELS[..]), text(), 0..3).prop_map(|labels| json!(labels)).boxed()),
     ];
+    let dates = || select(&RANGES[..]).prop_map(|(gte, lte)| json!({"gte": gte, "lte": lte})).boxed();
+    let any_object = || {
+        let value = prop_oneof![
+            3 => text(),
+            1 => select(&NUMBERS[..]).prop_map(Json::from),
+            1 => select(&[1.5, 1e-7, 1e30][..]).prop_map(Json::from),
+            1 => any::<bool>().prop_map(Json::from),
+            1 => Just(Json::Null),
+            1 => vec(text(), 0..3).prop_map(Json::from),
+        ];
+        let inner = btree_map(select(&LABELS[..]), value.clone(), 0..3).prop_map(|members| json!(members));
+        btree_map(select(&LABELS[..]), prop_oneof![3 => value, 1 => inner], 0..3)
+            .prop_map(|members| json!(members))
+            .boxed()
+    };
+    let address = || select(&ADDRESSES[..]).prop_map(Json::from);
+    let answer = (text(), option::of(select(&NUMBERS[..])), option::of(vec(select(&TEXTS[..]), 0..3)));
+    let answer = answer.prop_map(|(name, ttl, codes)| {
+        let mut answer = json!({"name": name});
+        let members = answer.as_object_mut().expect("answers are objects");
+        members.extend(ttl.map(|ttl| ("ttl".to_owned(), ttl.into())));
+        members.extend(codes.and_then(|codes| Some(("data".to_owned(), (*codes.first()?).into()))));
+        answer
+    });
+    let section = (select(&TEXTS[..]), select(&NUMBERS[..]))
+        .prop_map(|(name, size)| json!({"name": name, "physical_size": size}));
+    let enrichment = (address(), vec(text(), 0..3), vec(section, 0..3), option::of(date()), option::of(any_object()));
+    let enrichment = enrichment.prop_map(|(ip, attributes, sections, seen, exports)| {
+        let mut enrichment =
+            json!({"indicator": {"ip": ip, "file": {"attributes": attributes, "elf": {"sections": sections}}}});
+        if let Some(seen) = seen {
+            enrichment["indicator"]["last_seen"] = seen;
+        }
+        if let Some(exports) = exports {
+            enrichment["indicator"]["file"]["elf"]["exports"] = json!([exports]);
+        }
+        enrichment
+    });
+    let structured = vec![
+        set("host.geo.location", Just(json!({"lat": 48.5, "lon": -2.5})).boxed()),
+        set("host.ip", vec(address(), 0..3).prop_map(Json::from).boxed()),
+        set("kibana.alert.rule.gap.range", dates()),
+        set("kibana.alert.rule.gap.filled_intervals", vec(dates(), 0..3).prop_map(Json::from).boxed()),
+        set("entity.raw", any_object()),
+        set("dll.pe.imports", vec(any_object(), 0..3).prop_map(Json::from).boxed()),
+        set("dns.answers", vec(answer, 0..3).prop_map(Json::from).boxed()),
+        set("threat.enrichments", vec(enrichment, 0..3).prop_map(Json::from).boxed()),
+    ];
     let reference =
         (option::of(Just("primary")), select(&["alert", "action"][..]), select(&TEXTS[..]), option::of(any::<bool>()));
     let references = vec(reference, 0..3);
-    (fields, references, date())
-        .prop_map(move |(fields, references, time)| {
+    (fields, structured, references, date())
+        .prop_map(move |(fields, structured, references, time)| {
             let draft = base.clone().with("@timestamp", time);
-            let draft = fields.into_iter().flatten().fold(draft, |draft, (path, value)| draft.with(path, value));
+            let fields = fields.into_iter().chain(structured);
+            let draft = fields.flatten().fold(draft, |draft, (path, value)| draft.with(path, value));
             references.into_iter().fold(draft, |draft, (rel, object_type, id, agnostic)| {
                 let mut reference = json!({"type": object_type, "id": id});
                 let members = reference.as_object_mut().expect("references are objects");
@@ -184,7 +241,7 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
         .boxed()
 }
 
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 28] = [
     "@timestamp",
     "event.action",
     "event.reason",
@@ -202,6 +259,18 @@ const FIELDS: [&str; 17] = [
     "kibana.alert.flapping",
     "kibana.version",
     "labels",
+    "host.geo.location",
+    "host.ip",
+    "kibana.alert.rule.gap.range",
+    "kibana.alert.rule.gap.filled_intervals",
+    "entity.raw",
+    "dll.pe.imports",
+    "dns.answers.name",
+    "dns.answers.ttl",
+    "dns.answers.data",
+    // Visible in elements only.
+    "threat.enrichments.indicator.ip",
+    "threat.enrichments.indicator.file.elf.sections.name",
 ];
 const MEMBERS: [&str; 4] = [
     "kibana.saved_objects.rel",
@@ -210,12 +279,25 @@ const MEMBERS: [&str; 4] = [
     "kibana.saved_objects.space_agnostic",
 ];
 
+const ENRICHMENT: [&str; 6] = [
+    "threat.enrichments.indicator.ip",
+    "threat.enrichments.indicator.last_seen",
+    "threat.enrichments.indicator.file.attributes",
+    "threat.enrichments.indicator.file.elf.exports",
+    "threat.enrichments.indicator.file.elf.sections.name",
+    "threat.enrichments.indicator.file.elf.sections.physical_size",
+];
+
 fn filter() -> BoxedStrategy<Filter> {
     let label = select(&LABELS[..]).prop_map(|name| Subject::Label(name.to_owned()));
     let subject = prop_oneof![8 => select(&FIELDS[..]).prop_map(|path| Subject::Field(field(path))), 1 => label];
-    let element = tree(leaf(select(&MEMBERS[..]).prop_map(|path| Subject::Field(field(path))).boxed()), 2)
-        .prop_map(|inner| Filter::Element(field("kibana.saved_objects"), Box::new(inner)));
-    tree(prop_oneof![4 => leaf(subject.boxed()), 1 => element].boxed(), 3)
+    let element = |nested: &'static str, members: &'static [&'static str]| {
+        tree(leaf(select(members).prop_map(|path| Subject::Field(field(path))).boxed()), 2)
+            .prop_map(move |inner| Filter::Element(field(nested), Box::new(inner)))
+    };
+    let reference = element("kibana.saved_objects", &MEMBERS);
+    let enrichment = element("threat.enrichments", &ENRICHMENT);
+    tree(prop_oneof![6 => leaf(subject.boxed()), 1 => reference, 1 => enrichment].boxed(), 3)
 }
 
 fn tree(leaf: BoxedStrategy<Filter>, depth: u32) -> BoxedStrategy<Filter> {
@@ -289,7 +371,7 @@ fn pattern(text: String) -> impl Strategy<Value = Pattern> {
 
 fn value(kind: Kind) -> BoxedStrategy<Value> {
     match kind {
-        Kind::Date => select(&DATES[..]).prop_map(|date| Value::Millis(millis(date))).boxed(),
+        Kind::Date | Kind::DateRange => select(&DATES[..]).prop_map(|date| Value::Millis(millis(date))).boxed(),
         Kind::Long => select(&NUMBERS[..]).prop_map(Value::Integer).boxed(),
         Kind::Long64 => select(&DURATIONS[..]).prop_map(|text| Value::Integer(text.parse().expect("a number"))).boxed(),
         Kind::Float => select(&SCORES[..]).prop_map(|score| Value::Number(score as f32)).boxed(),
@@ -297,11 +379,24 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Ip => {
             select(&ADDRESSES[..]).prop_map(|text| Value::address(text.parse::<IpAddr>().expect("an address"))).boxed()
         }
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Nested => {
-            select(TEXTS.iter().chain(&SENTENCES).copied().chain(["primary", "alert", "1.0.0"]).collect::<Vec<_>>())
-                .prop_map(|text| Value::Text(text.to_owned()))
-                .boxed()
-        }
+        Kind::Keyword
+        | Kind::Text
+        | Kind::Json
+        | Kind::GeoPoint
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Nested
+        | Kind::Objects => select(
+            TEXTS
+                .iter()
+                .chain(&SENTENCES)
+                .copied()
+                .chain(["primary", "alert", "1.0.0", "true", "1", "1e+30", "1e-7"])
+                .collect::<Vec<_>>(),
+        )
+        .prop_map(|text| Value::Text(text.to_owned()))
+        .boxed(),
     }
 }
 

@@ -57,6 +57,7 @@ const CASES: &[(&str, Case)] = &[
     // First, as it makes many queries, and one store scans everything for each.
     ("every field that is sorted by divides into pages", |b| Box::pin(fields::every_sortable_field_divides(b))),
     ("every field that is counted is counted alike", |b| Box::pin(fields::every_countable_field_counts(b))),
+    ("members of arrays of objects are counted alike", |b| Box::pin(fields::members_of_objects_count(b))),
     ("documents come back byte for byte", |b| Box::pin(bytes_come_back(b))),
     ("an event that is appended again is there once", |b| Box::pin(append_is_idempotent(b))),
     ("an event may be twice in one append", |b| Box::pin(twice_in_one_append(b))),

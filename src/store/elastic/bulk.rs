@@ -270,6 +270,11 @@ mod tests {
             r#"{"status":503,"error":{"type":"unavailable_shards_exception","reason":"[i-000001][0] primary shard is not active"}}"#,
             |item| matches!(item, Item::Retry(_)),
         );
+        // While the elected master is busy; events never change the mapping, but an index may have just been made.
+        check(
+            r#"{"status":503,"error":{"type":"process_cluster_event_timeout_exception","reason":"failed to process cluster event (put-mapping [i-000001/LhlqNJmdTNySg6HQIL5WEw]) within 30s"}}"#,
+            |item| matches!(item, Item::Retry(_)),
+        );
         check(
             r#"{"status":403,"error":{"type":"security_exception","reason":"action [indices:data/write/bulk[s]] is unauthorized"}}"#,
             |item| matches!(item, Item::Denied(_)),

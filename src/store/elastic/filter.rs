@@ -16,7 +16,7 @@ use crate::{
     event::UnixMillis,
     query::{
         Pattern,
-        filter::{Filter, Subject, Test, Value},
+        filter::{Filter, Subject, Test, Value, instants},
     },
     schema::{Field, Kind, Search},
     time::format_time,
@@ -169,14 +169,18 @@ impl Paths {
             Kind::Text | Kind::Json => field.path.to_owned(),
             Kind::Keyword
             | Kind::Date
+            | Kind::DateRange
             | Kind::Long
             | Kind::Long64
             | Kind::Float
             | Kind::Boolean
             | Kind::Ip
+            | Kind::GeoPoint
             | Kind::Version
             | Kind::Labels
-            | Kind::Nested => format!("{}.text", field.path),
+            | Kind::Flattened
+            | Kind::Nested
+            | Kind::Objects => format!("{}.text", field.path),
         };
         let existence = match field.search {
             Search::Words => words.clone(),
@@ -219,7 +223,8 @@ fn one_of(path: &str, values: &[Value]) -> Json {
 }
 
 fn range(path: &str, low: &Bound<Value>, high: &Bound<Value>) -> Json {
-    match (instant(low, 1), instant(high, -1)) {
+    match instants(low, high) {
+        (Some(low), Some(high)) if low > high => return nothing(),
         (Some(low), Some(high)) => return date_range(path, Some(low), Some(high)),
         (Some(low), None) => return date_range(path, Some(low), None),
         (None, Some(high)) => return date_range(path, None, Some(high)),
@@ -236,15 +241,6 @@ fn bound(included: &str, excluded: &str, bound: &Bound<Value>) -> Option<(String
         Bound::Included(value) => Some((included.to_owned(), json_value(value))),
         Bound::Excluded(value) => Some((excluded.to_owned(), json_value(value))),
         Bound::Unbounded => None,
-    }
-}
-
-/// Returns the outermost instant within a bound; `step` leads from an excluded bound to the next instant inside.
-fn instant(bound: &Bound<Value>, step: i64) -> Option<UnixMillis> {
-    match bound {
-        Bound::Included(Value::Millis(millis)) => Some(*millis),
-        Bound::Excluded(Value::Millis(millis)) => Some(UnixMillis(millis.0.saturating_add(step))),
-        Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => None,
     }
 }
 

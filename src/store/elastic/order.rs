@@ -81,14 +81,18 @@ fn keys_of(field: &Field, order: Order) -> Vec<Value> {
         Kind::Keyword
         | Kind::Text
         | Kind::Date
+        | Kind::DateRange
         | Kind::Long
         | Kind::Float
         | Kind::Boolean
         | Kind::Ip
+        | Kind::GeoPoint
         | Kind::Version
         | Kind::Labels
+        | Kind::Flattened
         | Kind::Json
-        | Kind::Nested => vec![own],
+        | Kind::Nested
+        | Kind::Objects => vec![own],
     }
 }
 
@@ -102,14 +106,18 @@ fn values_of(key: Option<&Key>, kind: Kind, order: Order) -> Vec<Value> {
             Kind::Keyword
             | Kind::Text
             | Kind::Date
+            | Kind::DateRange
             | Kind::Long
             | Kind::Float
             | Kind::Boolean
             | Kind::Ip
+            | Kind::GeoPoint
             | Kind::Version
             | Kind::Labels
+            | Kind::Flattened
             | Kind::Json
-            | Kind::Nested,
+            | Kind::Nested
+            | Kind::Objects,
             _,
         ) => vec![own],
     }
@@ -133,13 +141,17 @@ fn key(path: &str, kind: Kind, order: Order) -> Value {
         Kind::Long | Kind::Long64 => as_numeric(key, "long"),
         Kind::Keyword
         | Kind::Text
+        | Kind::DateRange
         | Kind::Float
         | Kind::Boolean
         | Kind::Ip
+        | Kind::GeoPoint
         | Kind::Version
         | Kind::Labels
+        | Kind::Flattened
         | Kind::Json
-        | Kind::Nested => key,
+        | Kind::Nested
+        | Kind::Objects => key,
     }
 }
 
@@ -160,7 +172,17 @@ fn missing_substitute(kind: Kind, order: Order) -> Value {
         Kind::Date | Kind::Long | Kind::Long64 => either(i64::MAX.into(), i64::MIN.into()),
         Kind::Float => either("Infinity".into(), "-Infinity".into()),
         Kind::Boolean => either(2.into(), (-1).into()),
-        Kind::Keyword | Kind::Text | Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => Value::Null,
+        Kind::Keyword
+        | Kind::Text
+        | Kind::DateRange
+        | Kind::Ip
+        | Kind::GeoPoint
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Json
+        | Kind::Nested
+        | Kind::Objects => Value::Null,
     }
 }
 
@@ -178,14 +200,18 @@ pub(super) fn value_path(field: &Field) -> String {
         Kind::Text | Kind::Json => format!("{}.keyword", field.path),
         Kind::Keyword
         | Kind::Date
+        | Kind::DateRange
         | Kind::Long
         | Kind::Long64
         | Kind::Float
         | Kind::Boolean
         | Kind::Ip
+        | Kind::GeoPoint
         | Kind::Version
         | Kind::Labels
-        | Kind::Nested => field.path.to_owned(),
+        | Kind::Flattened
+        | Kind::Nested
+        | Kind::Objects => field.path.to_owned(),
     }
 }
 
@@ -197,6 +223,15 @@ const fn type_of(kind: Kind) -> &'static str {
         Kind::Float => "float",
         Kind::Boolean => "boolean",
         Kind::Ip => "ip",
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Nested => "keyword",
+        Kind::Keyword
+        | Kind::Text
+        | Kind::DateRange
+        | Kind::GeoPoint
+        | Kind::Version
+        | Kind::Labels
+        | Kind::Flattened
+        | Kind::Json
+        | Kind::Nested
+        | Kind::Objects => "keyword",
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     query::{Bucket, Key},
-    schema::{FIELDS, Field, Kind},
+    schema::{Field, Kind, nested_around},
     store::StoreError,
 };
 
@@ -49,11 +49,7 @@ pub(super) struct CountedTerms {
 
 impl AggregatedField {
     pub(super) fn of(field: &Field) -> Self {
-        let holds = |nested: &Field| {
-            nested.kind == Kind::Nested
-                && field.path.strip_prefix(nested.path).is_some_and(|rest| rest.starts_with('.'))
-        };
-        let elements = FIELDS.iter().find(|nested| holds(nested)).map(|nested| nested.path);
+        let elements = nested_around(field.path).map(|nested| nested.path);
         Self { kind: field.kind, path: value_path(field), elements }
     }
 
@@ -165,9 +161,16 @@ impl AggregatedField {
             Kind::Ip => {
                 value.as_str()?.parse().ok().map(|address: IpAddr| Key::Text(address.to_canonical().to_string()))
             }
-            Kind::Keyword | Kind::Text | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested => {
-                value.as_str().map(|text| Key::Text(text.to_owned()))
-            }
+            Kind::Keyword
+            | Kind::Text
+            | Kind::DateRange
+            | Kind::GeoPoint
+            | Kind::Version
+            | Kind::Labels
+            | Kind::Flattened
+            | Kind::Json
+            | Kind::Nested
+            | Kind::Objects => value.as_str().map(|text| Key::Text(text.to_owned())),
         }
     }
 }

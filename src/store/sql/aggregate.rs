@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    columns::{has_column, nested_around},
+    columns::has_column,
     dialect::{Cell, Dialect, Parameter, Statement, StatementBuilder},
     extractor::FieldExtractor,
     fields::ValueExpression,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     event::UnixMillis,
     query::{Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, Query, Statistics, TooManySpans},
-    schema::{Field, Kind},
+    schema::{Field, Kind, nested_around},
     store::IndexError,
 };
 

@@ -1,7 +1,7 @@
 //! The fields that have columns of their own.
 
 use super::form::Form;
-use crate::schema::{self, Field, Kind};
+use crate::schema::Field;
 
 /// The nested field with its own table.
 pub(super) const SAVED_OBJECTS: &str = "kibana.saved_objects";
@@ -44,15 +44,6 @@ pub(super) fn has_column(field: &Field, form: Form) -> bool {
         Form::Words => field.path == "message",
         Form::Address => false,
     }
-}
-
-/// Returns the nested field that contains this path.
-pub(super) fn nested_around(path: &str) -> Option<&'static Field> {
-    schema::FIELDS.iter().find(|field| field.kind == Kind::Nested && is_within(path, field.path))
-}
-
-pub(super) fn is_within(path: &str, nested: &str) -> bool {
-    path.strip_prefix(nested).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Returns the column of `events` with the values of this field.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     dialect::Cell,
     form::{Form, indexable_text, indexed, indexed_text, json},
-    index::{each, element_of},
+    index::{self, each, element_of},
     member::{FoundMember, MemberPath, NotAnObject},
     term_counter::{TermCounter, TooManyValues},
     text::decode_text,
@@ -88,7 +88,8 @@ impl FieldExtractor {
         if self.field.kind == Kind::Labels {
             values = values.into_iter().filter_map(Value::as_object).flat_map(Map::values).collect();
         }
-        Ok(values.into_iter().filter_map(|value| indexed(value, self.field, self.form)).collect())
+        let values = values.into_iter().flat_map(|value| index::values(value, self.field));
+        Ok(values.filter_map(|value| indexed(&value, self.field, self.form)).collect())
     }
 }
 

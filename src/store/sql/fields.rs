@@ -1,12 +1,12 @@
 //! SQL expressions for the values of a field.
 
 use super::{
-    columns::{SAVED_OBJECTS, event_column, indexed_column, nested_around, object_column},
+    columns::{SAVED_OBJECTS, event_column, indexed_column, object_column},
     dialect::{Dialect, quoted},
     form::{Form, counted_form},
     index::entry_name,
 };
-use crate::schema::{Field, Kind};
+use crate::schema::{Field, Kind, nested_around};
 
 /// The row on which an expression is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,9 @@ impl ValueExpression {
         match (context, nested_around(field.path)) {
             (Context::Event { alias }, None) => Self::for_event(dialect, field, form, alias),
             (Context::Element(element), Some(nested)) if element.path == nested.path => {
+                if field.has_several() {
+                    return Self::several_in_element(dialect, field, form);
+                }
                 let is_indexed = matches!(field.path, "kibana.saved_objects.id" | "kibana.saved_objects.type");
                 Self::Single { value: in_element(dialect, field, form, nested), is_indexed, is_never_null: false }
             }
@@ -65,7 +68,7 @@ impl ValueExpression {
             }
         }
         let name = quoted(&entry_name(field, form));
-        if field.multi || field.kind == Kind::Labels {
+        if field.has_several() {
             let (table, value) = match dialect {
                 Dialect::Sqlite => (format!("json_each(annals_values(e.document, {name})) AS v"), "v.value".to_owned()),
                 Dialect::Postgres if field.kind == Kind::Labels => {
@@ -84,9 +87,40 @@ impl ValueExpression {
         })
     }
 
+    /// Returns the values of an element `o` that may have several.
+    fn several_in_element(dialect: Dialect, field: &'static Field, form: Form) -> Self {
+        let name = entry_name(field, form);
+        let (table, value) = match dialect {
+            Dialect::Sqlite => {
+                (format!("json_each(o.value, {}) AS v", quoted(&format!("$.\"{name}\""))), "v.value".to_owned())
+            }
+            Dialect::Postgres => (
+                format!("jsonb_array_elements_text(o.value -> {}) AS v (value)", quoted(&name)),
+                typed("v.value", field, form),
+            ),
+        };
+        Self::Multiple { table, on: "TRUE".to_owned(), value }
+    }
+
+    /// Returns the values in all elements.
     fn in_elements(dialect: Dialect, field: &'static Field, nested: &'static Field) -> Self {
-        let (table, on) = elements(dialect, nested);
-        Self::Multiple { table, on, value: in_element(dialect, field, counted_form(field), nested) }
+        let form = counted_form(field);
+        if !field.has_several() {
+            let (table, on) = elements(dialect, nested);
+            return Self::Multiple { table, on, value: in_element(dialect, field, form, nested) };
+        }
+        let name = entry_name(field, form);
+        let (table, value) = match dialect {
+            Dialect::Sqlite => {
+                (format!("json_each(annals_values(e.document, {})) AS v", quoted(&name)), "v.value".to_owned())
+            }
+            Dialect::Postgres => {
+                let path = quoted(&format!("$[*].\"{name}\"[*]"));
+                let values = format!("jsonb_path_query(e.fields -> {}, {path}) AS v (value)", quoted(nested.path));
+                (values, typed("(v.value #>> '{}')", field, form))
+            }
+        };
+        Self::Multiple { table, on: "TRUE".to_owned(), value }
     }
 
     /// Returns the label whose name is this parameter.
@@ -138,7 +172,17 @@ fn typed(text: &str, field: &Field, form: Form) -> String {
         (Form::Value, Kind::Float) => format!("{text}::float8"),
         (
             Form::Value,
-            Kind::Keyword | Kind::Text | Kind::Ip | Kind::Version | Kind::Labels | Kind::Json | Kind::Nested,
+            Kind::Keyword
+            | Kind::Text
+            | Kind::DateRange
+            | Kind::Ip
+            | Kind::GeoPoint
+            | Kind::Version
+            | Kind::Labels
+            | Kind::Flattened
+            | Kind::Json
+            | Kind::Nested
+            | Kind::Objects,
         )
         | (Form::Address | Form::Words, _) => format!("{text} COLLATE \"C\""),
     }

@@ -8,14 +8,14 @@ use super::{
     columns::SAVED_OBJECTS,
     dialect::{Dialect, FullTextQuery, Parameter, StatementBuilder},
     fields::{Context, ValueExpression, elements},
-    form::Form,
+    form::{Form, RANGE_DIGITS, range_digits},
     text::encode_text,
 };
 use crate::{
-    event::ChainId,
+    event::{ChainId, UnixMillis},
     query::{
         Pattern, address_digits,
-        filter::{Filter, Subject, Test, Value},
+        filter::{Filter, Subject, Test, Value, instants},
     },
     schema::{Field, Kind, Search},
 };
@@ -87,7 +87,10 @@ fn of_subject(subject: &Subject, test: &Test, context: Context, builder: &mut St
     match found {
         ValueExpression::Absent => FALSE.to_owned(),
         ValueExpression::Single { value, is_indexed, .. } => {
-            let passes = passes(&value, is_indexed, test, builder);
+            let passes = match field.kind {
+                Kind::DateRange => overlaps(&value, test, builder),
+                _ => passes(&value, is_indexed, test, builder),
+            };
             let looked_up = if field.path == "message" { full_text_condition(test, builder) } else { None };
             match looked_up {
                 Some(found) => format!("({found} AND {passes})"),
@@ -95,7 +98,11 @@ fn of_subject(subject: &Subject, test: &Test, context: Context, builder: &mut St
             }
         }
         ValueExpression::Multiple { table, on, value } => {
-            format!("EXISTS (SELECT 1 FROM {table} WHERE {on} AND {})", passes(&value, false, test, builder))
+            let passes = match field.kind {
+                Kind::DateRange => overlaps(&value, test, builder),
+                _ => passes(&value, false, test, builder),
+            };
+            format!("EXISTS (SELECT 1 FROM {table} WHERE {on} AND {passes})")
         }
     }
 }
@@ -139,6 +146,39 @@ fn passes(value: &str, is_indexed: bool, test: &Test, builder: &mut StatementBui
         }
         Test::Phrase(_) => FALSE.to_owned(),
         Test::WordLike(pattern) => has_word_like(value, pattern, builder),
+    }
+}
+
+/// Returns the condition that a range of dates has a millisecond in common with what is tested for.
+fn overlaps(value: &str, test: &Test, builder: &mut StatementBuilder) -> String {
+    let mut has_in_common = |first: Option<UnixMillis>, last: Option<UnixMillis>| {
+        if first.zip(last).is_some_and(|(first, last)| first > last) {
+            return FALSE.to_owned();
+        }
+        let ends = first.map(|first| {
+            let begin = builder.text(&range_digits(first));
+            format!("substr({value}, {}) >= {begin}", RANGE_DIGITS + 2)
+        });
+        let begins = last.map(|last| {
+            let end = builder.text(&range_digits(last));
+            format!("substr({value}, 1, {RANGE_DIGITS}) <= {end}")
+        });
+        let limits: Vec<_> = ends.into_iter().chain(begins).collect();
+        if limits.is_empty() { format!("{value} IS NOT NULL") } else { format!("({})", limits.join(" AND ")) }
+    };
+    match test {
+        Test::Exists => format!("{value} IS NOT NULL"),
+        Test::OneOf(wanted) => {
+            let dates =
+                wanted.iter().filter_map(|date| if let Value::Millis(date) = date { Some(*date) } else { None });
+            let ways: Vec<_> = dates.map(|date| has_in_common(Some(date), Some(date))).collect();
+            if ways.is_empty() { FALSE.to_owned() } else { format!("({})", ways.join(" OR ")) }
+        }
+        Test::Range { low, high } => {
+            let (first, last) = instants(low, high);
+            has_in_common(first, last)
+        }
+        Test::Like(_) | Test::Words(_) | Test::Phrase(_) | Test::WordLike(_) => FALSE.to_owned(),
     }
 }
 

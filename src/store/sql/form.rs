@@ -1,7 +1,8 @@
 //! The forms in which the databases compare values.
 //!
 //! Texts are in the form of `text`, dates are milliseconds, booleans 0 or 1, and fractional numbers are rounded to 32
-//! bits. A text too long to be found as a whole has no value.
+//! bits. A text too long to be found as a whole has no value. A range of dates is the text of its first and last
+//! milliseconds, a place the text `place`, of which only the presence is tested.
 
 use std::borrow::Cow;
 
@@ -47,6 +48,11 @@ pub(super) fn indexed(value: &Value, field: &Field, form: Form) -> Option<Cell> 
         (Value::Number(_) | Value::Bool(_), Form::Value) if field.search.by_value() => {
             indexed_number(value, field.kind)
         }
+        (Value::Object(_), Form::Value) if field.kind == Kind::DateRange => {
+            let date = |name: &str| UnixMillis::parse(value.get(name)?.as_str()?);
+            Some(Cell::Text(format!("{} {}", range_digits(date("gte")?), range_digits(date("lte")?))))
+        }
+        (Value::Object(_), Form::Value) if field.kind == Kind::GeoPoint => Some(Cell::Text("place".to_owned())),
         (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_), _) => None,
     }
 }
@@ -65,14 +71,32 @@ pub(super) fn indexed_text(text: &str, field: &Field, form: Form) -> Option<Cell
     }
 }
 
+/// Returns the digits of an instant in a range of dates, in which texts compare as the instants do.
+pub(super) fn range_digits(instant: UnixMillis) -> String {
+    // Every date is within these limits, a bound may be beyond.
+    let (least, most) = (UnixMillis::FIRST.0 - 1, UnixMillis::LAST.0 + 1);
+    format!("{:0width$}", instant.0.clamp(least, most) - least, width = RANGE_DIGITS)
+}
+
+/// The digits of an instant in a range of dates; the last instant begins at the second of these, after a blank.
+pub(super) const RANGE_DIGITS: usize = 15;
+
 /// Returns a text in the form of the tables, if the field is found by whole texts and this one is not too long.
 pub(super) fn indexable_text<'t>(text: &'t str, field: &Field) -> Option<Cow<'t, str>> {
     match field.kind {
-        Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels => {
+        Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels | Kind::Flattened => {
             let is_found = field.search.by_value() && is_short(text, field.longest_value());
             is_found.then(|| encode_text(text))
         }
-        Kind::Date | Kind::Long | Kind::Long64 | Kind::Float | Kind::Boolean | Kind::Nested => None,
+        Kind::Date
+        | Kind::DateRange
+        | Kind::Long
+        | Kind::Long64
+        | Kind::Float
+        | Kind::Boolean
+        | Kind::GeoPoint
+        | Kind::Nested
+        | Kind::Objects => None,
     }
 }
 
@@ -84,14 +108,18 @@ fn indexed_number(value: &Value, kind: Kind) -> Option<Cell> {
             value.as_f64().map(|number| f64::from(number as f32)).filter(|number| number.is_finite()).map(Cell::Number)
         }
         Kind::Date
+        | Kind::DateRange
         | Kind::Long64
         | Kind::Keyword
         | Kind::Text
         | Kind::Json
         | Kind::Ip
+        | Kind::GeoPoint
         | Kind::Version
         | Kind::Labels
-        | Kind::Nested => None,
+        | Kind::Flattened
+        | Kind::Nested
+        | Kind::Objects => None,
     }
 }
 

@@ -111,7 +111,15 @@ async fn a_stub_takes_no_events_place() {
 }
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: SearchedBy::Value }
+    Field {
+        path,
+        kind,
+        multi: false,
+        in_objects: false,
+        set_by: SetBy::Client,
+        max_bytes: 0,
+        search: SearchedBy::Value,
+    }
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ impl ElasticStore {
     }
 
     /// Finds all events about the object that tests log about.
-    async fn all(&self) -> Page {
+    pub(super) async fn all(&self) -> Page {
         self.refresh().await.unwrap();
         self.find(&ScopedQuery::new(query())).await.unwrap()
     }
@@ -531,7 +531,7 @@ static MESSAGE: Field = field("message", Kind::Text);
 static UNMAPPED: Field = field("no.such.field", Kind::Float);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
+    Field { path, kind, multi: false, in_objects: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
 }
 
 #[tokio::test]

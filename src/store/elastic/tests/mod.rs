@@ -4,6 +4,7 @@ mod answers;
 pub(crate) mod engines;
 mod fake;
 mod nodes;
+mod older;
 mod questions;
 mod recorded;
 pub(crate) mod secured;

@@ -1,0 +1,385 @@
+//! Values that are objects: labels, objects with any members, places and ranges of dates.
+//!
+//! Each function reads the value that begins with a token, and returns its canonical form.
+
+use std::fmt::Display;
+
+use serde_json::Value;
+
+use super::{
+    Limits, Violation,
+    canonical::{self, CanonicalError, abbreviate, describe},
+    date::{canonical_date, is_fixed_form},
+    scan::{Scanner, Token, decode},
+};
+use crate::{event::UnixMillis, schema::Field};
+
+/// How deep an object with any members may be nested; the engines take 20 levels.
+const MAX_FLATTENED_DEPTH: usize = 20;
+
+/// Maximum bytes of each text in such an object, and of the names that lead to it, joined by dots. The engines index both
+/// as one term.
+const MAX_FLATTENED_BYTES: usize = 8191;
+
+fn refuse<T>(path: &dyn Display, expected: impl Into<String>, found: impl Into<String>) -> Result<T, CanonicalError> {
+    Err(CanonicalError::Violation(Violation { path: path.to_string(), expected: expected.into(), found: found.into() }))
+}
+
+/// Reads an object of labels and turns its values into texts. The field's limit applies to each name and each value.
+pub(super) fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<Vec<u8>, CanonicalError> {
+    let path = field.path;
+    let limit = field.max_bytes as usize;
+    let refuse = |path: String, expected: String, found: String| {
+        Err(CanonicalError::Violation(Violation { path, expected, found }))
+    };
+    let max_members = limits.max_array_length;
+    let mut count = 0_usize;
+    let mut members = Vec::new();
+    if !scanner.take(b'}') {
+        loop {
+            count += 1;
+            if count > max_members {
+                scanner.member(limits.max_depth)?;
+                if !scanner.more(b'}')? {
+                    break;
+                }
+                continue;
+            }
+            let name = canonical::member_name(scanner, &path)?;
+            // Only refused values are shown.
+            let shown = || format!("{path}.{}", name.chars().take(60).collect::<String>());
+            let token = scanner.value()?;
+            let mut value = Vec::new();
+            match token {
+                Token::Text(span) => value.extend_from_slice(span.of(scanner.input())),
+                Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), 1, &mut value)?,
+                Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) => {
+                    value.push(b'"');
+                    canonical::put_value(scanner, token, &shown(), 1, &mut value)?;
+                    value.push(b'"');
+                }
+                Token::Null | Token::Object | Token::Array => {
+                    return refuse(
+                        shown(),
+                        "a text, a number or a boolean".to_owned(),
+                        describe(token, scanner.input()),
+                    );
+                }
+            }
+            if limit != 0 && name.len().max(value.len() - 2) > limit {
+                let longest = name.len().max(text_length(&value));
+                if longest > limit {
+                    let expected = format!("a name and a text of at most {limit} bytes");
+                    return refuse(shown(), expected, format!("{longest} bytes"));
+                }
+            }
+            members.push((name, value));
+            if !scanner.more(b'}')? {
+                break;
+            }
+        }
+    }
+    if count > max_members {
+        return refuse(path.to_owned(), format!("at most {max_members} members"), format!("{count} members"));
+    }
+    let mut text = Vec::new();
+    canonical::put_members(members, &path, &mut text)?;
+    Ok(text)
+}
+
+/// Returns the length in bytes of a quoted text after decoding its escapes.
+pub(super) fn text_length(quoted: &[u8]) -> usize {
+    decode(quoted).map_or(quoted.len() - 2, |text| text.len())
+}
+
+/// Reads an object with any members.
+pub(super) fn flattened(
+    scanner: &mut Scanner<'_>,
+    token: Token,
+    path: &dyn Display,
+    limits: &Limits,
+) -> Result<Vec<u8>, CanonicalError> {
+    if token != Token::Object {
+        return refuse(path, "an object", describe(token, scanner.input()));
+    }
+    let mut text = Vec::new();
+    canonical::put_value(scanner, token, path, limits.max_depth, &mut text)?;
+    let Ok(value) = serde_json::from_slice(&text) else {
+        return refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a much deeper one");
+    };
+    let mut values = 0;
+    check_flattened(&value, path, "", 0, &mut values)?;
+    if values > limits.max_array_length {
+        return refuse(path, format!("at most {} values in it", limits.max_array_length), format!("{values} values"));
+    }
+    Ok(text)
+}
+
+fn check_flattened(
+    value: &Value,
+    path: &dyn Display,
+    names: &str,
+    depth: usize,
+    values: &mut usize,
+) -> Result<(), CanonicalError> {
+    let limit = MAX_FLATTENED_BYTES;
+    match value {
+        Value::Object(_) if depth == MAX_FLATTENED_DEPTH => {
+            refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a deeper one")
+        }
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+            let names = if names.is_empty() { name.clone() } else { format!("{names}.{name}") };
+            if names.len() > limit {
+                return refuse(path, format!("names of at most {limit} bytes"), format!("{} bytes", names.len()));
+            }
+            check_flattened(value, path, &names, depth + 1, values)
+        }),
+        Value::Array(elements) => {
+            elements.iter().try_for_each(|element| check_flattened(element, path, names, depth, values))
+        }
+        Value::String(text) if text.len() > limit => {
+            refuse(path, format!("texts of at most {limit} bytes"), format!("{} bytes", text.len()))
+        }
+        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
+            *values += 1;
+            Ok(())
+        }
+    }
+}
+
+/// What a place looks like, for messages.
+pub(super) const PLACE: &str = "a place such as {\"lat\":48.86,\"lon\":2.34}, [2.34,48.86] or \"48.86,2.34\"";
+
+/// Reads a place: an object with `lat` and `lon`, an array of longitude and latitude, or a text of latitude and longitude.
+/// Numbers may be texts.
+pub(super) fn geo_point(
+    scanner: &mut Scanner<'_>,
+    token: Token,
+    path: &dyn Display,
+) -> Result<Vec<u8>, CanonicalError> {
+    let (latitude, longitude) = match token {
+        Token::Object => {
+            let (mut latitude, mut longitude) = (None, None);
+            let mut has_more = !scanner.take(b'}');
+            while has_more {
+                let name = canonical::member_name(scanner, path)?;
+                let value = scanner.value()?;
+                let degrees = degrees(scanner, value, path)?;
+                let place = match name.as_str() {
+                    "lat" => &mut latitude,
+                    "lon" => &mut longitude,
+                    _ => return refuse(path, PLACE, format!("a member {}", abbreviate(name.as_bytes()))),
+                };
+                if place.replace(degrees).is_some() {
+                    return refuse(path, PLACE, format!("{name} twice"));
+                }
+                has_more = scanner.more(b'}')?;
+            }
+            match (latitude, longitude) {
+                (Some(latitude), Some(longitude)) => (latitude, longitude),
+                (None, _) => return refuse(path, PLACE, "no lat"),
+                (Some(_), None) => return refuse(path, PLACE, "no lon"),
+            }
+        }
+        Token::Array => {
+            let first = scanner.value()?;
+            let longitude = degrees(scanner, first, path)?;
+            if !scanner.more(b']')? {
+                return refuse(path, PLACE, "an array of one number");
+            }
+            let second = scanner.value()?;
+            let latitude = degrees(scanner, second, path)?;
+            if scanner.more(b']')? {
+                return refuse(path, PLACE, "an array of more than two values");
+            }
+            (latitude, longitude)
+        }
+        Token::Text(span) => {
+            let text = String::from_utf8_lossy(span.inner().of(scanner.input()));
+            let both = text
+                .split_once(',')
+                .map(|(latitude, longitude)| (decimal(latitude.trim_ascii()), decimal(longitude.trim_ascii())));
+            match both {
+                Some((Some(latitude), Some(longitude))) => (latitude, longitude),
+                Some(_) | None => return refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
+            }
+        }
+        Token::Escaped(_) | Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) | Token::Null => {
+            return refuse(path, PLACE, describe(token, scanner.input()));
+        }
+    };
+    for (degrees, most, name) in [(&latitude, 90.0, "latitude"), (&longitude, 180.0, "longitude")] {
+        if !degrees.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= most) {
+            return refuse(path, format!("a {name} from -{most} to {most}"), degrees);
+        }
+    }
+    Ok(format!("{{\"lat\":{latitude},\"lon\":{longitude}}}").into_bytes())
+}
+
+/// Returns a number of degrees in canonical form.
+fn degrees(scanner: &Scanner<'_>, token: Token, path: &dyn Display) -> Result<String, CanonicalError> {
+    match token {
+        Token::Whole(span) | Token::Fraction(span) => match canonical::number(span.of(scanner.input())) {
+            Some(number) => Ok(number),
+            None => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
+        },
+        Token::Text(span) => match decimal(&String::from_utf8_lossy(span.inner().of(scanner.input()))) {
+            Some(number) => Ok(number),
+            None => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
+        },
+        Token::Escaped(_) | Token::True(_) | Token::False(_) | Token::Null | Token::Object | Token::Array => {
+            refuse(path, PLACE, describe(token, scanner.input()))
+        }
+    }
+}
+
+/// Returns a number in a text in canonical form.
+fn decimal(text: &str) -> Option<String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+    canonical::number(text.as_bytes()).filter(|_| is_plain)
+}
+
+/// What a range of dates looks like, for messages.
+pub(super) const RANGE: &str =
+    "a range of dates such as {\"gte\":\"2026-11-24T12:00:00.000Z\",\"lte\":\"2026-11-24T13:00:00.000Z\"}";
+
+/// Reads a range of dates.
+pub(super) fn date_range(
+    scanner: &mut Scanner<'_>,
+    token: Token,
+    path: &dyn Display,
+) -> Result<Vec<u8>, CanonicalError> {
+    if token != Token::Object {
+        return refuse(path, RANGE, describe(token, scanner.input()));
+    }
+    let (mut first, mut last): (Option<String>, Option<String>) = (None, None);
+    let mut has_more = !scanner.take(b'}');
+    while has_more {
+        let name = canonical::member_name(scanner, path)?;
+        let value = scanner.value()?;
+        let bound = match name.as_str() {
+            "gte" => &mut first,
+            "lte" => &mut last,
+            _ => return refuse(path, RANGE, format!("a member {}", abbreviate(name.as_bytes()))),
+        };
+        let Token::Text(span) = value else { return refuse(path, RANGE, describe(value, scanner.input())) };
+        let quoted = span.of(scanner.input());
+        let date = if is_fixed_form(quoted) {
+            String::from_utf8_lossy(quoted).into_owned()
+        } else {
+            match canonical_date(quoted) {
+                Some(date) => date,
+                None => return refuse(path, RANGE, abbreviate(quoted)),
+            }
+        };
+        if bound.replace(date).is_some() {
+            return refuse(path, RANGE, format!("{name} twice"));
+        }
+        has_more = scanner.more(b'}')?;
+    }
+    let (Some(first), Some(last)) = (first, last) else { return refuse(path, RANGE, "only a part of it") };
+    let millis = |quoted: &str| UnixMillis::parse(quoted.trim_matches('"'));
+    if millis(&first) > millis(&last) {
+        return refuse(path, "a range that begins before it ends", format!("gte {first}, lte {last}"));
+    }
+    Ok(format!("{{\"gte\":{first},\"lte\":{last}}}").into_bytes())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    type Read = fn(&mut Scanner<'_>, Token, &dyn Display) -> Result<Vec<u8>, CanonicalError>;
+
+    /// Returns the canonical form, or why the value is refused.
+    fn read(text: &str, read: Read) -> Result<String, String> {
+        let mut scanner = Scanner::new(text.as_bytes(), 0);
+        let token = scanner.value().unwrap();
+        match read(&mut scanner, token, &"p") {
+            Ok(canonical) => {
+                assert_eq!(scanner.peek(), None, "{text} is read to its end");
+                Ok(String::from_utf8(canonical).unwrap())
+            }
+            Err(CanonicalError::Violation(violation)) => Err(violation.found),
+            Err(CanonicalError::Syntax(syntax)) => Err(syntax.expected.as_str().to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_place_takes_one_form() {
+        for text in [
+            r#"{"lat":48.8566,"lon":-2.5}"#,
+            r#"{ "lon" : -2.50 , "lat" : 48.85660 }"#,
+            "[-2.5, 4.88566e1]",
+            r#""48.8566,-2.5""#,
+            r#"" 48.8566 , -2.50 ""#,
+            r#"{"lat":"48.8566","lon":"-2.50"}"#,
+        ] {
+            assert_eq!(read(text, geo_point).as_deref(), Ok(r#"{"lat":48.8566,"lon":-2.5}"#), "{text}");
+        }
+        for text in [r#"{"lat":90,"lon":-180}"#, "[-180,90]", r#""90,-180""#] {
+            assert_eq!(read(text, geo_point).as_deref(), Ok(r#"{"lat":90,"lon":-180}"#), "{text}");
+        }
+        for (text, found) in [
+            (r#"{"lat":1}"#, "no lon"),
+            ("{}", "no lat"),
+            (r#"{"lat":1,"lon":2,"alt":3}"#, "a member alt"),
+            (r#"{"lat":1,"lat":1,"lon":2}"#, "lat twice"),
+            (r#"{"lat":"N","lon":2}"#, "\"N\""),
+            (r#"{"lat":90.1,"lon":2}"#, "90.1"),
+            ("[180.5,2]", "180.5"),
+            ("[1]", "an array of one number"),
+            ("[1,2,3]", "an array of more than two values"),
+            (r#""1""#, "\"1\""),
+            (r#""NaN,1""#, "\"NaN,1\""),
+            (r#""1e1,1""#, "\"1e1,1\""),
+            ("5", "5"),
+            ("null", "null"),
+            (r#"{"lat":1,"lon":2,}"#, "a text in double quotes"),
+            ("[1,2,]", "an array of more than two values"),
+        ] {
+            assert_eq!(read(text, geo_point), Err(found.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_dates_takes_one_form() {
+        let canonical = r#"{"gte":"2026-11-24T12:00:00.000Z","lte":"2026-11-24T13:00:00.000500Z"}"#;
+        for text in [canonical, r#"{ "lte" : "2026-11-24T14:00:00.0005+01:00" , "gte" : "2026-11-24T12:00:00Z" }"#] {
+            assert_eq!(read(text, date_range).as_deref(), Ok(canonical), "{text}");
+        }
+        for text in [
+            "{}",
+            r#"{"gte":"2026-11-24T12:00:00Z"}"#,
+            r#"{"gte":"2026-11-24T12:00:00Z","lt":"2026-11-24T12:00:00Z"}"#,
+            r#"{"gte":"2026-11-24T12:00:00Z","lte":"2026-11-24T11:59:59Z"}"#,
+            r#"{"gte":"2026-11-24T12:00:00Z","lte":"tomorrow"}"#,
+            r#"{"gte":1,"lte":2}"#,
+            r#""2026""#,
+        ] {
+            assert!(read(text, date_range).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_of_any_members_is_limited() {
+        let of = |text: &str| {
+            read(text, |scanner, token, path| {
+                flattened(scanner, token, path, &Limits { max_array_length: 3, ..Limits::default() })
+            })
+        };
+        assert_eq!(of(r#"{"b":[1.50,{"c":null}],"a":true}"#).as_deref(), Ok(r#"{"a":true,"b":[1.5,{"c":null}]}"#));
+        let nested = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        assert!(of(&nested(20)).is_ok());
+        assert_eq!(of(&nested(21)), Err("a deeper one".to_owned()));
+        assert_eq!(of(r#"{"a":[1,2],"b":[{"c":3},4]}"#), Err("4 values".to_owned()));
+        assert!(of(&format!(r#"{{"a":"{}"}}"#, "x".repeat(8_191))).is_ok());
+        assert_eq!(of(&format!(r#"{{"a":"{}"}}"#, "é".repeat(4_096))), Err("8192 bytes".to_owned()));
+        let long = "x".repeat(4_096);
+        assert_eq!(of(&format!(r#"{{"{long}":{{"{long}":1}}}}"#)), Err("8193 bytes".to_owned()));
+        for text in ["[]", "\"a\"", "1", r#"{"a":1,"a":2}"#, r#"{"":1}"#] {
+            assert!(of(text).is_err(), "{text}");
+        }
+    }
+}
