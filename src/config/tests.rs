@@ -213,7 +213,7 @@ fn all_problems_of_a_store_and_its_files_are_reported_at_once() {
         "annals.toml line 3: stores.main.url: expected no such key, for the store is of the kind \"elasticsearch\", found a \
          value",
         "stores.main.index_prefix: expected 1 to 64 lower-case letters, digits, dots, hyphens and underscores, the first of \
-         which is not a hyphen or underscore, found \"A\"",
+         which is not a hyphen or underscore, without the part \"-event-log\", found \"A\"",
         "stores.main.auth.basic.password_file: cannot read absent/password: No such file or directory (os error 2)",
         "stores.main.ca_file: cannot read absent/ca.pem: No such file or directory (os error 2)",
         "seal.secret_file: cannot use absent/seal: No such file or directory (os error 2)",
