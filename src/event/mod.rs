@@ -308,4 +308,20 @@ impl Severity {
             Self::Fatal => "fatal",
         }
     }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.as_str() == name)
+    }
+
+    /// `annals.severity_number`: the SeverityNumber of OpenTelemetry, which orders severities by gravity.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Debug => 5,
+            Self::Informational => 9,
+            Self::Warning => 13,
+            Self::Error => 17,
+            Self::Critical => 18,
+            Self::Fatal => 21,
+        }
+    }
 }

@@ -88,7 +88,7 @@ fn an_event_is_completed_and_written_in_canonical_form() {
     let content = accepted.contents.iter().next().unwrap();
     let expected = format!(
         concat!(
-            r#"{{"@timestamp":"{}","annals":{{"node":"node-1","principal":{{"name":"anyone","realm":"none"}},"severity":"informational","stream":"general"}},"#,
+            r#"{{"@timestamp":"{}","annals":{{"node":"node-1","principal":{{"name":"anyone","realm":"none"}},"severity":"informational","severity_number":9,"stream":"general"}},"#,
             r#""ecs":{{"version":"{}"}},"event":{{"action":"a","duration":"12","id":"i","provider":"p"}},"#,
             r#""kibana":{{"server_uuid":"uuid","space_ids":["default"],"version":"1.2.3"}},"message":"café/","tags":["b","a"]}}"#
         ),

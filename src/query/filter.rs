@@ -18,13 +18,20 @@
 //!   elements is.
 
 use core::net::{IpAddr, Ipv6Addr};
-use std::{cmp::Ordering, ops::Bound};
+use std::{
+    cmp::Ordering,
+    ops::{Bound, RangeBounds as _},
+};
 
 use serde_json::Value as Json;
 
-use super::{order::value_at, pattern::Pattern, words::words};
+use super::{
+    order::{SEVERITY, value_at},
+    pattern::Pattern,
+    words::words,
+};
 use crate::{
-    event::UnixMillis,
+    event::{Severity, UnixMillis},
     schema::{Field, Kind, Search, nested_around},
 };
 
@@ -95,6 +102,27 @@ pub enum Value {
 #[error("{0}")]
 pub struct Unsupported(String);
 
+/// The severities between two of them, by gravity.
+fn severities_within(low: &Bound<Value>, high: &Bound<Value>) -> Result<Vec<Value>, Unsupported> {
+    let severity = |value: &Value| {
+        let Value::Text(name) = value else { return None };
+        Severity::parse(name)
+    };
+    let bound = |bound: &Bound<Value>| match bound {
+        Bound::Unbounded => Ok(Bound::Unbounded),
+        Bound::Included(value) => severity(value).map(Bound::Included).ok_or_else(no_severity),
+        Bound::Excluded(value) => severity(value).map(Bound::Excluded).ok_or_else(no_severity),
+    };
+    let range = (bound(low)?, bound(high)?);
+    let within = Severity::ALL.into_iter().filter(|severity| range.contains(severity));
+    Ok(within.map(|severity| Value::Text(severity.as_str().to_owned())).collect())
+}
+
+fn no_severity() -> Unsupported {
+    let names = Severity::ALL.map(Severity::as_str).join(", ");
+    Unsupported(format!("{SEVERITY} is compared with one of {names}"))
+}
+
 impl Filter {
     pub const EVERYTHING: Self = Self::All(Vec::new());
     pub const NOTHING: Self = Self::Any(Vec::new());
@@ -128,6 +156,13 @@ impl Filter {
     /// A test of a subject, if every store can answer it.
     pub fn value(subject: Subject, test: Test) -> Result<Self, Unsupported> {
         test.fits(&subject)?;
+        if let (Subject::Field(Field { path: SEVERITY, .. }), Test::Range { low, high }) = (&subject, &test) {
+            let severities = severities_within(low, high)?;
+            return Ok(match severities.is_empty() {
+                true => Self::NOTHING,
+                false => Self::Value(subject, Test::OneOf(severities)),
+            });
+        }
         Ok(Self::Value(subject, test))
     }
 

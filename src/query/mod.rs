@@ -17,7 +17,7 @@ pub use aggregate::{
     Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, MAX_PARTS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
 pub(crate) use filter::leaves;
-pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, PageEnd, Place, Sort, SortKeys};
+pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, PageEnd, Place, Sort, SortKeys, gravity};
 pub(crate) use order::{address_digits, address_of_digits, value_at};
 pub use pattern::Pattern;
 

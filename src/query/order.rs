@@ -10,9 +10,13 @@ use serde_json::Value;
 
 use super::TooMany;
 use crate::{
-    event::{ChainId, ChainPosition, Sequence, UnixMillis},
-    schema::{Field, Kind, Search, nested_around},
+    event::{ChainId, ChainPosition, Sequence, Severity, UnixMillis},
+    schema::{self, Field, Kind, Search, nested_around},
 };
+
+/// The names of severities, and the field that orders them.
+pub(super) const SEVERITY: &str = "annals.severity";
+const SEVERITY_NUMBER: &str = "annals.severity_number";
 
 /// Texts longer than this, in UTF-16 units, have no sort key.
 const MAX_KEY_LENGTH: usize = 1_024;
@@ -67,6 +71,14 @@ pub enum Order {
 pub struct NotSortable {
     pub field: &'static str,
     pub reason: &'static str,
+}
+
+/// Where a counted value is listed: severities by gravity; `None` for the values of other fields.
+pub fn gravity(field: &Field, value: &Key) -> Option<Severity> {
+    match value {
+        Key::Text(name) if field.path == SEVERITY => Severity::parse(name),
+        Key::Text(_) | Key::Integer(_) | Key::Number(_) => None,
+    }
 }
 
 /// The sort key of a field's value. Texts compare by code point, which is the order of their bytes; an address is the text
@@ -135,6 +147,8 @@ pub enum PageEnd {
 
 impl Sort {
     pub fn by(field: &'static Field, order: Order) -> Result<Self, NotSortable> {
+        // Severities are ordered by gravity, not by their names.
+        let field = if field.path == SEVERITY { schema::field(SEVERITY_NUMBER).unwrap_or(field) } else { field };
         match reason_against(field) {
             None => Ok(Self { field, order }),
             Some(reason) => Err(NotSortable { field: field.path, reason }),

@@ -11,7 +11,7 @@ use crate::{
     memory_budget::LARGEST_ANSWER,
     query::{
         Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, NotAggregatable, ScopedQuery,
-        Statistics, TooMany,
+        Statistics, TooMany, gravity,
     },
     schema::Field,
     time::format_time,
@@ -295,7 +295,9 @@ fn chosen(
 
 fn joined(aggregation: Aggregation, aggregate: Aggregate) -> Result<Aggregated, ReadError> {
     match (aggregation, aggregate) {
-        (Aggregation::Terms { field, .. }, Aggregate::Terms { buckets, distinct, without }) => {
+        (Aggregation::Terms { field, .. }, Aggregate::Terms { mut buckets, distinct, without }) => {
+            // A stable sort, so others stay the most frequent first.
+            buckets.sort_by_key(|bucket| gravity(field, &bucket.value));
             Ok(Aggregated::Terms { field, buckets, distinct, without })
         }
         (Aggregation::Statistics { field }, Aggregate::Statistics(statistics)) => {

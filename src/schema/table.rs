@@ -13,7 +13,7 @@ pub const ECS_VERSION: &str = "9.4.0";
 /// In canonical order: by the names of the path, a nested field directly before those in it. That is also the order of
 /// the paths as texts, because a dot is less than any other character of a path.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 2750] = [
+pub static FIELDS: [Field; 2751] = [
     field("@timestamp", Date),
     field("agent.build.original", Keyword),
     field("agent.ephemeral_id", Keyword),
@@ -37,6 +37,7 @@ pub static FIELDS: [Field; 2750] = [
     field("annals.seal", Keyword).set_by(LogRefuses).max_bytes(0).never(),
     field("annals.sequence", Long).set_by(LogRefuses),
     field("annals.severity", Keyword),
+    field("annals.severity_number", Long).set_by(LogRefuses),
     field("annals.stream", Keyword).set_by(LogRefuses),
     field("client.address", Keyword),
     field("client.as.number", Long),

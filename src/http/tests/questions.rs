@@ -271,6 +271,16 @@ async fn aggregations() {
 }
 
 #[tokio::test]
+async fn severities_are_listed_by_gravity() {
+    let log = Log::new();
+    let with = |severity: &str| at(0).with("annals.severity", severity);
+    log.store([with("fatal"), with("warning"), with("warning"), with("debug")]).await;
+    let terms = log.json("/api/event_log/_aggregate?terms=annals.severity").await["terms"].clone();
+    let names: Vec<_> = terms.as_array().unwrap().iter().map(|term| term["value"].as_str().unwrap()).collect();
+    assert_eq!(names, ["debug", "warning", "fatal"]);
+}
+
+#[tokio::test]
 async fn too_many_buckets_are_refused_based_on_the_stored_events() {
     let log = Log::new();
     log.store([at(0), at(1).at("2022-03-02T11:00:00.000Z")]).await;

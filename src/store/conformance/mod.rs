@@ -7,7 +7,7 @@ mod fields;
 mod filters;
 mod questions;
 
-use std::panic::AssertUnwindSafe;
+use std::{ops::Bound, panic::AssertUnwindSafe};
 
 use bytes::Bytes;
 use futures_util::{
@@ -24,10 +24,13 @@ use super::{
     },
 };
 use crate::{
-    event::{ChainHead, ChainId, SealedEvent, Stream},
+    event::{ChainHead, ChainId, SealedEvent, Severity, Stream},
     integrity::{self, seal_of},
-    query::Order::{self, Ascending, Descending},
-    schema::Field,
+    query::{
+        Order::{self, Ascending, Descending},
+        filter::{Filter, Subject, Test, Value as FilterValue},
+    },
+    schema::{self, Field},
 };
 
 /// Runs all cases; fails with the names of those that failed.
@@ -73,6 +76,7 @@ const CASES: &[(&str, Case)] = &[
     ("bounds compare in milliseconds", |b| Box::pin(bounds_in_milliseconds(b))),
     ("every field sorts both ways, what is missing last", |b| Box::pin(every_field_sorts(b))),
     ("time sorts both ways", |b| Box::pin(time_sorts(b))),
+    ("severities sort by gravity", |b| Box::pin(severities_sort(b))),
     ("a message too long to sort by counts as missing", |b| Box::pin(long_messages_sort_last(b))),
     ("times equal in milliseconds stand in chain order", |b| Box::pin(milliseconds_tie(b))),
     ("equal sequences stand in the order of their chains", |b| Box::pin(chains_break_ties(b))),
@@ -391,6 +395,21 @@ async fn long_messages_sort_last(fixture: &Fixture<'_>) {
     fixture.stored(messages.map(|message| fixture.draft().with("message", message))).await;
     assert_eq!(fixture.order(fixture.query().by(&[(&MESSAGE, Ascending)])).await, [1, 4, 3, 0, 2]);
     assert_eq!(fixture.order(fixture.query().by(&[(&MESSAGE, Descending)])).await, [3, 4, 1, 2, 0]);
+}
+
+async fn severities_sort(fixture: &Fixture<'_>) {
+    let severities = [Severity::Error, Severity::Debug, Severity::Fatal, Severity::Warning, Severity::Critical];
+    let of = |severity: Severity| {
+        let number = fixture.draft().with("annals.severity_number", severity.number());
+        number.with("annals.severity", severity.as_str())
+    };
+    fixture.stored(severities.map(of)).await;
+    let severity = schema::field("annals.severity").expect("the field is in the table");
+    assert_eq!(fixture.order(fixture.query().by(&[(severity, Ascending)])).await, [1, 3, 0, 4, 2]);
+    assert_eq!(fixture.order(fixture.query().by(&[(severity, Descending)])).await, [2, 4, 0, 3, 1]);
+    let graver = Test::Range { low: Bound::Excluded(FilterValue::Text("warning".to_owned())), high: Bound::Unbounded };
+    let graver = Filter::value(Subject::Field(severity), graver).expect("severities can be compared");
+    assert_eq!(fixture.order(fixture.query().with(graver)).await, [0, 2, 4]);
 }
 
 async fn milliseconds_tie(fixture: &Fixture<'_>) {
