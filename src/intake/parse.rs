@@ -201,7 +201,7 @@ impl<'i> Parser<'_, 'i> {
                 return self.scanner.expect(b']', Expected::MoreElements).map(|()| slot);
             }
         }
-        self.violate(field.path, element, &plain(field.kind), token).map(|()| None)
+        self.violate(field.path, element, &expected_of(field), token).map(|()| None)
     }
 
     /// Reads an array of objects, or a single object as an array of one.
@@ -305,6 +305,19 @@ impl<'i> Parser<'_, 'i> {
                 }
                 Err(bad) => Err(bad.expected().to_owned()),
             },
+            (Kind::Keyword, Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_))
+                if field.takes_scalars =>
+            {
+                let mut quoted = vec![b'"'];
+                match canonical::put_value(self.scanner, token, &field.path, 1, &mut quoted) {
+                    Ok(()) => {
+                        quoted.push(b'"');
+                        Ok(self.builder.keep(&quoted))
+                    }
+                    Err(CanonicalError::Syntax(syntax)) => return Err(syntax),
+                    Err(CanonicalError::Violation(violation)) => Err(violation.expected),
+                }
+            }
             (Kind::Date, Token::Text(span)) if is_fixed_form(span.of(input)) => given(span),
             (Kind::Date, Token::Text(span)) => match canonical_date(span.of(input)) {
                 Some(text) => Ok(self.builder.keep(text.as_bytes())),
@@ -352,6 +365,7 @@ impl<'i> Parser<'_, 'i> {
                 return self.composite(token, |scanner, _| composite::date_range(scanner, token, &path));
             }
             (Kind::Json, _) => return self.json(field, token, element),
+            _ if field.takes_scalars => Err(expected_of(field)),
             _ => Err(expected(field.kind)),
         };
         match slot {
@@ -492,6 +506,10 @@ fn parse_integer(digits: &[u8]) -> Option<i64> {
     let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
     let is_plain = unsigned.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
+}
+
+fn expected_of(field: &Field) -> String {
+    if field.takes_scalars { "a text, a number or a boolean".to_owned() } else { plain(field.kind) }
 }
 
 fn plain(kind: Kind) -> String {

@@ -10,6 +10,8 @@ pub struct Field {
     pub multi: bool,
     /// Whether it is within a field of [`Kind::Objects`], so that an event may have several values of it.
     pub in_objects: bool,
+    /// Whether a number or a boolean is taken as its text.
+    pub takes_scalars: bool,
     pub set_by: SetBy,
     /// Maximum length of a text, in bytes of UTF-8; 0 = bounded by the event's size alone.
     pub max_bytes: u32,
@@ -19,7 +21,16 @@ pub struct Field {
 /// A field of the generated table.
 pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
     let max_bytes = if matches!(kind, Kind::Keyword) { LONGEST_TERM } else { 0 };
-    Field { path, kind, multi: false, in_objects: false, set_by: SetBy::Client, max_bytes, search: Search::Value }
+    Field {
+        path,
+        kind,
+        multi: false,
+        in_objects: false,
+        takes_scalars: false,
+        set_by: SetBy::Client,
+        max_bytes,
+        search: Search::Value,
+    }
 }
 
 /// Lucene refuses a document with a longer term.
@@ -34,6 +45,11 @@ impl Field {
 
     pub(super) const fn in_objects(mut self) -> Self {
         self.in_objects = true;
+        self
+    }
+
+    pub(super) const fn scalar(mut self) -> Self {
+        self.takes_scalars = true;
         self
     }
 

@@ -13,7 +13,7 @@ pub const ECS_VERSION: &str = "9.4.0";
 /// In canonical order: by the names of the path, a nested field directly before those in it. That is also the order of
 /// the paths as texts, because a dot is less than any other character of a path.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 2751] = [
+pub static FIELDS: [Field; 2756] = [
     field("@timestamp", Date),
     field("agent.build.original", Keyword),
     field("agent.ephemeral_id", Keyword),
@@ -22,6 +22,10 @@ pub static FIELDS: [Field; 2751] = [
     field("agent.type", Keyword),
     field("agent.version", Keyword),
     field("annals.chain", Keyword).set_by(LogRefuses),
+    field("annals.changes", Nested),
+    field("annals.changes.field", Keyword).max_bytes(1024),
+    field("annals.changes.from", Keyword).scalar(),
+    field("annals.changes.to", Keyword).scalar(),
     field("annals.code", Long),
     field("annals.content", Keyword).set_by(LogRefuses).max_bytes(0).never(),
     field("annals.hash", Keyword).set_by(LogRefuses).max_bytes(0).never(),
@@ -1071,6 +1075,7 @@ pub static FIELDS: [Field; 2751] = [
     field("kibana.gap_auto_fill.execution.task_params.num_retries", Long),
     field("kibana.saved_objects", Nested),
     field("kibana.saved_objects.id", Keyword).max_bytes(1024),
+    field("kibana.saved_objects.name", Keyword).max_bytes(1024),
     field("kibana.saved_objects.namespace", Keyword).max_bytes(1024),
     field("kibana.saved_objects.rel", Keyword).max_bytes(1024),
     field("kibana.saved_objects.space_agnostic", Boolean),

@@ -27,7 +27,16 @@ pub(crate) static GAP_STATUS: Field = field("kibana.alert.rule.gap.status", Kind
 pub(crate) static GAP_DURATION: Field = field("kibana.alert.rule.gap.total_gap_duration_ms", Kind::Long);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, in_objects: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
+    Field {
+        path,
+        kind,
+        multi: false,
+        in_objects: false,
+        takes_scalars: false,
+        set_by: SetBy::Client,
+        max_bytes: 0,
+        search: Search::Value,
+    }
 }
 
 /// The time of a draft without its own.

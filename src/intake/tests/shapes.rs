@@ -31,6 +31,35 @@ fn check(event: Value, expected: &[(&str, Value)]) {
 }
 
 #[test]
+fn changes_have_values_of_any_type_as_texts() {
+    let changes = json!([
+        {"field": "limit", "from": 250.50, "to": 1e3}, {"field": "active", "from": false, "to": true},
+        {"field": "email", "to": "ann@example.org"}
+    ]);
+    check(
+        json!({"annals": {"changes": changes}, "kibana.saved_objects": [{"type": "user", "id": "7", "name": "Ann"}]}),
+        &[
+            (
+                "annals.changes",
+                json!([
+                    {"field": "limit", "from": "250.5", "to": "1000"}, {"field": "active", "from": "false", "to": "true"},
+                    {"field": "email", "to": "ann@example.org"}
+                ]),
+            ),
+            ("kibana.saved_objects", json!([{"id": "7", "name": "Ann", "type": "user"}])),
+        ],
+    );
+    for value in [json!(null), json!({}), json!([1, 2])] {
+        let refused = accepted(json!({"annals": {"changes": [{"field": "x", "to": value}]}})).unwrap_err();
+        assert_eq!(
+            (refused[0].path.as_str(), refused[0].expected.as_str()),
+            ("annals.changes[0].to", "a text, a number or a boolean")
+        );
+    }
+    assert_eq!(accepted(json!({"message": 5})).unwrap_err()[0].expected, "a text");
+}
+
+#[test]
 fn what_logging_libraries_send_is_accepted() {
     // Python
     check(

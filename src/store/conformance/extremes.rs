@@ -8,7 +8,7 @@ use super::Fixture;
 pub(super) async fn are_accepted(fixture: &Fixture<'_>) {
     let text = |one: &str, bytes: usize| one.repeat(bytes / one.len());
     let words: Vec<_> = (0..150_000).map(|number| format!("{number:x}")).collect();
-    let reference = |one: &str| json!({"rel": "primary", "id": text(one, 1_024), "type": text(one, 1_024), "type_id": text(one, 1_024), "namespace": text(one, 1_024)});
+    let reference = |one: &str| json!({"rel": "primary", "id": text(one, 1_024), "type": text(one, 1_024), "type_id": text(one, 1_024), "name": text(one, 1_024), "namespace": text(one, 1_024)});
     let references = |one: &str, count: usize| Value::Array(vec![reference(one); count]);
     let numbered = |count: usize| (0..count).map(|number| format!("{number}{}", "x".repeat(900)));
     let (long, wide) = (text("x", 8_191), text("🦀", 8_191));

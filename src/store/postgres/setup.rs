@@ -9,10 +9,11 @@ use super::failure::{ErrorClassifier, OperationError};
 
 /// Migrations; each brings the schema from the version that is its index to the next. New ones are appended, existing
 /// ones never change.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_reading.sql"),
     include_str!("migrations/0003_identity.sql"),
+    include_str!("migrations/0004_object_names.sql"),
 ];
 
 /// Older servers are no longer maintained, or soon will not be.

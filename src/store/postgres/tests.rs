@@ -105,7 +105,7 @@ async fn a_schema_of_a_newer_version_is_left_alone() {
         execute(config, "INSERT INTO versions (version) VALUES (7)").await;
         let SinkError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
         assert!(
-            reason.ends_with("has version 7, but this program only supports versions up to 3: use a newer program"),
+            reason.ends_with("has version 7, but this program only supports versions up to 4: use a newer program"),
             "{reason}"
         );
     })

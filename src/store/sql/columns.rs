@@ -25,8 +25,9 @@ const INDEXED_COLUMNS: [(&str, &str); 4] =
     [("event.action", "action"), ("event.id", "event_id"), ("user.id", "user_id"), ("user.name", "user_name")];
 
 /// The members of saved objects, each with a column in `objects`.
-const MEMBERS: [(&str, &str); 6] = [
+const MEMBERS: [(&str, &str); 7] = [
     ("kibana.saved_objects.id", "object"),
+    ("kibana.saved_objects.name", "name"),
     ("kibana.saved_objects.namespace", "namespace"),
     ("kibana.saved_objects.rel", "rel"),
     ("kibana.saved_objects.space_agnostic", "space_agnostic"),

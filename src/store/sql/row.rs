@@ -50,6 +50,7 @@ pub(in crate::store) struct ObjectRow {
     pub(in crate::store) namespace: Option<String>,
     pub(in crate::store) object_type: Option<String>,
     pub(in crate::store) id: Option<String>,
+    pub(in crate::store) name: Option<String>,
     pub(in crate::store) type_id: Option<String>,
     pub(in crate::store) space_agnostic: Option<i64>,
     /// Its place among the event's references.
@@ -230,6 +231,8 @@ struct SavedObject<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
     type_id: Option<Text<'a>>,
     space_agnostic: Option<bool>,
 }
@@ -242,6 +245,7 @@ impl SavedObject<'_> {
             namespace: short(self.namespace.as_ref()),
             object_type: short(self.object_type.as_ref()),
             id: short(self.id.as_ref()),
+            name: short(self.name.as_ref()),
             type_id: short(self.type_id.as_ref()),
             space_agnostic: self.space_agnostic.map(i64::from),
             ordinal,

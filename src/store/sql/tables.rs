@@ -42,13 +42,14 @@ pub(in crate::store) const EVENT_COLUMNS: [Column<EventRow>; 18] = [
 ];
 
 /// The columns of `objects`, except for the id of the event's row.
-pub(in crate::store) const OBJECT_COLUMNS: [Column<ObjectRow>; 11] = [
+pub(in crate::store) const OBJECT_COLUMNS: [Column<ObjectRow>; 12] = [
     integer("ordinal", |row| Some(row.ordinal)),
     text("found_in", |row| row.found_in.as_deref()),
     text("rel", |row| row.rel.as_deref()),
     text("namespace", |row| row.namespace.as_deref()),
     text("type", |row| row.object_type.as_deref()),
     text("object", |row| row.id.as_deref()),
+    text("name", |row| row.name.as_deref()),
     text("type_id", |row| row.type_id.as_deref()),
     integer("space_agnostic", |row| row.space_agnostic),
     integer("timestamp", |row| row.event.timestamp),

@@ -17,11 +17,12 @@ const APPLICATION_ID: i32 = 0x414e_4e4c;
 
 /// Migrations; each brings a file from the version that is its index to the next. New ones are appended, existing ones
 /// never change.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_questions.sql"),
     include_str!("migrations/0003_reading.sql"),
     include_str!("migrations/0004_identity.sql"),
+    include_str!("migrations/0005_object_names.sql"),
 ];
 
 /// Earlier versions may corrupt a file in WAL mode that several connections write to and checkpoint.
@@ -175,7 +176,7 @@ mod tests {
         open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert_eq!(
             open_error_text(&path),
-            "the file has version 7, but this program only supports versions up to 4: use a newer program"
+            "the file has version 7, but this program only supports versions up to 5: use a newer program"
         );
     }
 

@@ -278,7 +278,7 @@ mod tests {
         file.edit("DELETE FROM objects WHERE sequence = 0");
         assert_eq!(file.found(), [(0, "objects: a row is missing".to_owned())]);
         file.edit("INSERT INTO objects SELECT * FROM kept WHERE sequence = 0");
-        file.edit("INSERT INTO objects SELECT 5, 7, found_in, rel, namespace, type, object, type_id, space_agnostic, timestamp, sequence, chain FROM kept WHERE sequence = 0");
+        file.edit("INSERT INTO objects SELECT 5, 7, found_in, rel, namespace, type, object, type_id, space_agnostic, timestamp, sequence, chain, name FROM kept WHERE sequence = 0");
         assert_eq!(file.found(), [(4, "objects: a row too many".to_owned())]);
     }
 

@@ -116,6 +116,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
         kind,
         multi: false,
         in_objects: false,
+        takes_scalars: false,
         set_by: SetBy::Client,
         max_bytes: 0,
         search: SearchedBy::Value,
@@ -429,7 +430,9 @@ async fn an_interrupted_migration_resumes_and_no_query_is_answered_before_its_en
     let mut connection = file_of_the_first_version(&place.path(), &events);
     connection.execute_batch(include_str!("migrations/0002_questions.sql")).unwrap();
     connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
-    connection.pragma_update(None, "user_version", 3).unwrap();
+    connection.execute_batch(include_str!("migrations/0004_identity.sql")).unwrap();
+    connection.execute_batch(include_str!("migrations/0005_object_names.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 5).unwrap();
     migrate::move_batch(&mut connection).unwrap();
     let moved: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(moved, 1_000);

@@ -531,7 +531,16 @@ static MESSAGE: Field = field("message", Kind::Text);
 static UNMAPPED: Field = field("no.such.field", Kind::Float);
 
 const fn field(path: &'static str, kind: Kind) -> Field {
-    Field { path, kind, multi: false, in_objects: false, set_by: SetBy::Client, max_bytes: 0, search: Search::Value }
+    Field {
+        path,
+        kind,
+        multi: false,
+        in_objects: false,
+        takes_scalars: false,
+        set_by: SetBy::Client,
+        max_bytes: 0,
+        search: Search::Value,
+    }
 }
 
 #[tokio::test]

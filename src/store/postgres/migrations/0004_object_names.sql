@@ -1,0 +1,2 @@
+-- The names of objects; events of before have none.
+ALTER TABLE objects ADD COLUMN name TEXT;
