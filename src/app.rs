@@ -31,6 +31,7 @@ use crate::{
     metrics::Metrics,
     policy,
     read::{self, Reader},
+    rejected::RejectedEvents,
     reserved::LIFECYCLE_PROVIDER,
     server_file::{ServerAddress, ServerFile},
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
@@ -263,6 +264,7 @@ async fn check_store<E>(
 struct Service {
     folder: DataFolder,
     ingest: Arc<Ingest>,
+    rejected: Arc<RejectedEvents>,
     access: Arc<Access>,
     audit: Audit,
     metrics: Arc<Metrics>,
@@ -307,7 +309,15 @@ impl Service {
         let (writer, writer_thread) =
             recovering.start(metrics.journal.clone()).map_err(|source| writer_error(config, &folder, source))?;
         let kept_by = config.events.are_kept().then(|| writer.clone());
-        let ingest = Arc::new(Ingest::new(intake, kept_by, metrics.intake.clone()));
+        let rejected = Arc::new(RejectedEvents::start(
+            &config.data_dir,
+            config.events.rejected_bytes.as_u64(),
+            Arc::clone(intake.registry()),
+            Arc::clone(&clock),
+            metrics.intake.clone(),
+        )?);
+        let ingest = Ingest::new(intake, kept_by, metrics.intake.clone()).recording_rejected(Arc::clone(&rejected));
+        let ingest = Arc::new(ingest);
         let audit = Audit::start(Arc::clone(&ingest), metrics.audit.clone());
 
         let shutdown = CancellationToken::new();
@@ -329,6 +339,7 @@ impl Service {
         Ok(Self {
             folder,
             ingest,
+            rejected,
             access,
             audit,
             metrics,
@@ -365,6 +376,7 @@ impl Service {
             },
             memory: Arc::clone(&memory),
             reader: self.reader(config, memory),
+            rejected: Arc::clone(&self.rejected),
             stopping,
         }
     }
@@ -404,6 +416,10 @@ impl Service {
     /// Everything acknowledged is already on disk; the stores get a while to catch up.
     async fn stop(self, limit: Duration) {
         self.writer.close();
+        let rejected = Arc::clone(&self.rejected);
+        if !tokio::task::spawn_blocking(move || rejected.flush(limit)).await.unwrap_or(false) {
+            tracing::warn!("not all rejected events are recorded");
+        }
         if tokio::task::spawn_blocking(|| self.writer_thread.join()).await.is_err() {
             tracing::error!("waiting for the committer failed");
         }

@@ -49,8 +49,7 @@ pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut DurableFile) -> 
     let mut file = DurableFile { file, path: beside };
     write(&mut file)?;
     file.sync()?;
-    attempt(Call::Rename, path)?;
-    fs::rename(&file.path, path)?;
+    rename(&file.path, path)?;
     sync_parent(path)
 }
 
@@ -112,6 +111,12 @@ fn unless_absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// Renames a file, in place of the one that has the new name, if any. Not durable before [`sync_parent`].
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    attempt(Call::Rename, to)?;
+    fs::rename(from, to)
+}
+
 /// The names in a folder, in no order.
 pub(crate) fn list(folder: &Path) -> io::Result<Vec<OsString>> {
     attempt(Call::List, folder)?;
@@ -149,6 +154,10 @@ impl DurableFile {
     /// The number that distinguishes it from other files of its file system.
     pub(crate) fn inode(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.ino())
+    }
+
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -1,10 +1,13 @@
 //! The entry point for everything that is logged: events of callers over any protocol, and the log's own, pass through an
 //! [`Ingest`]. The protocol has to check beforehand whether the sender may log at all.
 
+use std::sync::Arc;
+
 use crate::{
     event::{Author, Space},
     intake::{Accepted, BodyError, Intake, Item, Registry},
     metrics::IntakeMetrics,
+    rejected::RejectedEvents,
     writer::{Origin, Receipts, SubmitError, Writer},
 };
 
@@ -14,6 +17,7 @@ pub struct Ingest {
     /// `None` if the log is configured to keep no events.
     writer: Option<Writer>,
     metrics: IntakeMetrics,
+    rejected: Option<Arc<RejectedEvents>>,
 }
 
 /// The result for each event of a body, in its order.
@@ -51,10 +55,15 @@ pub enum OwnEventError {
 impl Ingest {
     /// Without a writer, events are validated and not kept.
     pub fn new(intake: Intake, writer: Option<Writer>, metrics: IntakeMetrics) -> Self {
-        Self { intake, writer, metrics }
+        Self { intake, writer, metrics, rejected: None }
     }
 
-    pub fn registry(&self) -> &Registry {
+    /// Records events of callers that are rejected.
+    pub fn recording_rejected(self, rejected: Arc<RejectedEvents>) -> Self {
+        Self { rejected: Some(rejected), ..self }
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
         self.intake.registry()
     }
 
@@ -64,7 +73,7 @@ impl Ingest {
     }
 
     /// Validates a caller's events: one event, a JSON array of events, or NDJSON. It takes a while if the body, or what is made
-    /// from it, is large. Fails if that is more than `most` bytes.
+    /// from it, is large. Fails if that is more than `most` bytes, which is not recorded, as it may be tried again with more.
     pub fn check(
         &self,
         author: &Author,
@@ -73,10 +82,18 @@ impl Ingest {
         most: usize,
     ) -> Result<Accepted, BodyError> {
         let checked = self.intake.accept_within(author, space, body, most);
-        if !matches!(checked, Err(BodyError::TooMuch { .. })) {
-            self.metrics.bytes.inc_by(body.len() as u64);
+        match &checked {
+            Err(BodyError::TooMuch { .. }) => return checked,
+            Err(error) => self.record_rejected_body(author, space, body, error),
+            Ok(accepted) => self.rejected.iter().for_each(|events| events.record(author, space, body, accepted)),
         }
+        self.metrics.bytes.inc_by(body.len() as u64);
         checked
+    }
+
+    /// Records a caller's body that is rejected as a whole.
+    pub fn record_rejected_body(&self, author: &Author, space: Option<&Space>, body: &[u8], error: &BodyError) {
+        self.rejected.iter().for_each(|events| events.record_body(author, space, body, error));
     }
 
     /// Makes valid events durable. Completes even if the caller goes away.

@@ -63,6 +63,8 @@ pub mod query;
 #[cfg(feature = "server")]
 pub mod read;
 #[cfg(feature = "server")]
+pub mod rejected;
+#[cfg(feature = "server")]
 pub mod reserved;
 #[cfg(feature = "server")]
 pub mod schema;

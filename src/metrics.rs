@@ -167,6 +167,14 @@ pub struct IntakeMetrics {
     pub dropped: Counter,
     /// Valid, but the log is configured to keep no events.
     pub not_kept: Counter,
+    rejected_by_provider: Family<ProviderLabel, Counter>,
+    /// Rejected events that were not written to the file of rejected events.
+    pub unrecorded: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabel {
+    provider: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -186,7 +194,15 @@ impl IntakeMetrics {
         let events = Family::<OutcomeLabel, Counter>::default();
         registry.register("intake_events", "Events received, by outcome", events.clone());
         let outcome = |outcome| events.get_or_create_owned(&OutcomeLabel { outcome });
+        let rejected_by_provider = Family::default();
+        let help = "Rejected events and bodies, by the registered provider that they name, or other";
+        registry.register("intake_rejected", help, rejected_by_provider.clone());
+        let unrecorded = Counter::default();
+        let help = "Rejected events and bodies that the file of rejected events lacks";
+        registry.register("intake_unrecorded", help, unrecorded.clone());
         Self {
+            rejected_by_provider,
+            unrecorded,
             bytes,
             accepted: outcome("accepted"),
             filtered: outcome("filtered"),
@@ -195,6 +211,11 @@ impl IntakeMetrics {
             dropped: outcome("dropped"),
             not_kept: outcome("not_kept"),
         }
+    }
+
+    /// Rejected events and bodies that name this provider. The caller limits the number of providers.
+    pub fn rejected_of(&self, provider: &str) -> Counter {
+        self.rejected_by_provider.get_or_create_owned(&ProviderLabel { provider: provider.to_owned() })
     }
 }
 

@@ -51,6 +51,15 @@ impl FromStr for ByteSize {
     }
 }
 
+/// Parses a size that may be `0`.
+pub fn parse_size_or_zero(text: &str) -> Result<ByteSize, BadUnit> {
+    if text.trim() == "0" { Ok(ByteSize(0)) } else { text.parse() }
+}
+
+pub fn deserialize_size_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    parse_size_or_zero(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
 impl fmt::Display for ByteSize {
     /// In the largest unit that leaves no remainder.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,6 +17,8 @@ pub enum Permission {
     ReadEvents,
     /// Search all events at once; the result holds only those that the caller may read.
     SearchEvents,
+    /// List the events that were rejected on arrival, of any space.
+    ListRejectedEvents,
     /// List the events that stores refused, of any space.
     ListDeadLetters,
     /// Offer refused events to their stores again.
@@ -41,7 +43,7 @@ impl Permission {
             Self::ListProviders => &[Admin, Auditor, Writer],
             Self::FindByObject => &[Admin, Auditor, SpaceAdmin, SpaceAuditor, Reader],
             Self::ReadEvents | Self::SearchEvents => &[Admin, Auditor, SpaceAdmin, SpaceAuditor],
-            Self::ListDeadLetters | Self::ListKeys => &[Admin, Auditor],
+            Self::ListRejectedEvents | Self::ListDeadLetters | Self::ListKeys => &[Admin, Auditor],
             Self::ReplayDeadLetters | Self::ChangeKeys => &[Admin],
             Self::Monitor => &[Admin, Auditor, Monitor],
             Self::ReadDescription => &[Admin, Auditor, SpaceAdmin, SpaceAuditor, Writer, Reader, Monitor],
@@ -55,6 +57,7 @@ impl Permission {
             Self::SearchEvents
             | Self::RegisterProviders
             | Self::ListProviders
+            | Self::ListRejectedEvents
             | Self::ListDeadLetters
             | Self::ReplayDeadLetters
             | Self::ListKeys

@@ -14,6 +14,7 @@ mod keys;
 mod log;
 mod output;
 mod pretty;
+mod rejected;
 mod resume;
 mod selection;
 mod sending;
@@ -54,6 +55,7 @@ enum Command {
     Get(get::Args),
     Tail(tail::Args),
     Export(export::Args),
+    Rejected(rejected::Args),
     DeadLetters(dead_letters::Args),
     Stores(stores::Args),
     Keys(keys::Args),
@@ -83,6 +85,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Get(args) => get::run(&args),
         Command::Tail(args) => tail::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Rejected(args) => rejected::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Stores(args) => stores::run(&args),
         Command::Keys(args) => keys::run(&args),

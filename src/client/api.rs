@@ -11,7 +11,7 @@ use crate::{
     units::Secret,
     wire::{
         DeadLettersAnswer, ErrorAnswer, EventsAnswer, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest, Registration,
-        ReplayAnswer,
+        RejectedAnswer, ReplayAnswer,
     },
 };
 
@@ -170,6 +170,12 @@ impl Api {
     pub async fn replay_dead_letters(&self, store: Option<&str>) -> Result<ReplayAnswer, ApiError> {
         let url = self.url(&["api", "event_log", "dead_letters", "_replay"])?;
         self.send(self.request(Method::POST, url).query(&[("store", store)])).await?.read()
+    }
+
+    /// Events that were rejected on arrival, newest first.
+    pub async fn rejected_events(&self, from: u64, limit: u64) -> Result<RejectedAnswer, ApiError> {
+        let url = self.url(&["api", "event_log", "rejected"])?;
+        self.send(self.request(Method::GET, url).query(&[("from", from), ("limit", limit)])).await?.read()
     }
 
     /// The server's API keys, without their secrets.

@@ -14,7 +14,7 @@ use super::{
     paths::KeyPath,
     settings::{DefaultValue, SETTINGS, Setting, StoreKind},
 };
-use crate::{error::with_reasons, identity, memory_budget, reserved::looks_like_reserved, units::ByteSize};
+use crate::{error::with_reasons, identity, memory_budget, rejected, reserved::looks_like_reserved, units::ByteSize};
 
 pub(super) fn resolve(layers: Layers) -> Result<(Config, Effective), Invalid> {
     Resolver::new(layers).into_config()
@@ -247,6 +247,10 @@ fn cross_checks(config: &Config) -> Vec<Problem> {
             "journal.segment_bytes ({}) is more than half of journal.max_bytes ({})",
             config.journal.segment_bytes, config.journal.max_bytes
         ));
+    }
+    let recorded = config.events.rejected_bytes;
+    if recorded.as_u64() > 0 && recorded < rejected::MIN_SIZE {
+        found.push(format!("events.rejected_bytes ({recorded}) is neither 0 nor at least {}", rejected::MIN_SIZE));
     }
     if !config.stores.contains_key(&config.query.store) {
         let names: Vec<_> = config.stores.keys().map(String::as_str).collect();

@@ -25,9 +25,14 @@ impl SettingKind {
             Self::TextList | Self::UrlList | Self::NetworkList | Self::ChoiceList(_) | Self::Object => {
                 serde_json::from_str::<Value>(text).map_or_else(|_| text.into(), |value| value.kind)
             }
-            Self::Text | Self::Path | Self::Address | Self::Duration | Self::Size | Self::Choice(_) | Self::Secret => {
-                text.into()
-            }
+            Self::Text
+            | Self::Path
+            | Self::Address
+            | Self::Duration
+            | Self::Size
+            | Self::SizeOrZero
+            | Self::Choice(_)
+            | Self::Secret => text.into(),
         }
     }
 
@@ -41,6 +46,8 @@ impl SettingKind {
             }
             (Self::Duration, ValueKind::String(text)) => units::parse_duration(text).is_ok(),
             (Self::Size, ValueKind::String(text)) => text.parse::<ByteSize>().is_ok(),
+            (Self::SizeOrZero, ValueKind::String(text)) => units::parse_size_or_zero(text).is_ok(),
+            (Self::SizeOrZero, ValueKind::I64(0)) => true,
             (Self::Choice(names), ValueKind::String(text)) => names.contains(&text.as_str()),
             (Self::ChoiceList(names), _) => is_list(value, |text| names.contains(&text)),
             (Self::TextList, _) => is_list(value, |text| !text.is_empty()),
@@ -113,6 +120,7 @@ impl fmt::Display for SettingKind {
             Self::Boolean => f.write_str("true or false"),
             Self::Duration => f.write_str(units::DURATION),
             Self::Size => f.write_str(units::SIZE),
+            Self::SizeOrZero => write!(f, "{}, or 0", units::SIZE),
             Self::Choice(names) => {
                 write!(f, "one of {}", quoted(names))
             }

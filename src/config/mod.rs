@@ -25,7 +25,7 @@ use crate::{
     access::AccessConfig,
     intake::Registration,
     store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
-    units::{ByteSize, Network, deserialize_duration},
+    units::{ByteSize, Network, deserialize_duration, deserialize_size_or_zero},
 };
 
 /// Everything that can be set.
@@ -110,6 +110,9 @@ pub struct Events {
     #[serde(deserialize_with = "deserialize_duration")]
     pub repeat_window: Duration,
     pub repeat_count: usize,
+    /// 0, or at least 1 MiB.
+    #[serde(deserialize_with = "deserialize_size_or_zero")]
+    pub rejected_bytes: ByteSize,
 }
 
 impl Events {

@@ -66,6 +66,7 @@ fn type_name(kind: SettingKind) -> String {
         SettingKind::Boolean => "boolean".to_owned(),
         SettingKind::Duration => "duration".to_owned(),
         SettingKind::Size => "size".to_owned(),
+        SettingKind::SizeOrZero => "size, or `0`".to_owned(),
         SettingKind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),
         SettingKind::ChoiceList(names) => {
             format!("list of {}", names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))

@@ -34,6 +34,8 @@ pub enum SettingKind {
     Boolean,
     Duration,
     Size,
+    /// A size, or 0.
+    SizeOrZero,
     Choice(&'static [&'static str]),
     /// Several of these, where the order matters; in the environment and in flags separated by commas.
     ChoiceList(&'static [&'static str]),
@@ -261,6 +263,12 @@ pub const SETTINGS: &[Setting] = &[
         Fixed("100000"),
         "How many events are remembered for that, at most; about 120 bytes of memory each. Of the journal's files, each may \
          begin with an eighth of `journal.segment_bytes` for them, which limits the number too.",
+    ),
+    setting(
+        "events.rejected_bytes",
+        SettingKind::SizeOrZero,
+        Fixed("16mb"),
+        "The size of the files in `data_dir` with the newest events that were rejected, for `annals rejected`: `0`, or at least 1mb.",
     ),
     setting(
         "journal.max_bytes",

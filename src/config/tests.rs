@@ -386,7 +386,7 @@ fn another_value(key: &Setting) -> String {
         SettingKind::Boolean => (key.default != DefaultValue::Fixed("true")).to_string(),
         SettingKind::Duration => "77s".to_owned(),
         SettingKind::Size if key.path == "server.memory_limit" => "700mb".to_owned(),
-        SettingKind::Size => "3mb".to_owned(),
+        SettingKind::Size | SettingKind::SizeOrZero => "3mb".to_owned(),
         SettingKind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),
         SettingKind::Choice(_) if key.path == "access.authority" => "roles".to_owned(),
         SettingKind::ChoiceList(_) => "oidc,api_keys".to_owned(),

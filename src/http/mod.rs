@@ -58,6 +58,7 @@ use crate::{
     memory_budget::{MAX_OTHER_BODY, Memory},
     metrics::Metrics,
     read::Reader,
+    rejected::RejectedEvents,
     ship::Shipper,
     time::Clock,
     writer::Writer,
@@ -79,6 +80,7 @@ pub struct Services {
     /// The shipper of every store, by the store's name in the configuration.
     pub stores: Vec<(String, Shipper)>,
     pub reader: Arc<Reader>,
+    pub rejected: Arc<RejectedEvents>,
     pub access: Arc<Access>,
     pub audit: Audit,
     pub proxies: Proxies,

@@ -64,8 +64,18 @@ pub struct Accepted {
     pub items: Vec<Item>,
     /// The contents of the accepted events, in the same order.
     pub contents: Contents,
+    /// Where the rejected events are in the body, in the same order.
+    pub rejected: Vec<Rejected>,
     /// Bytes of the items.
     item_bytes: usize,
+}
+
+/// The place of a rejected event.
+pub struct Rejected {
+    /// Of its item.
+    pub index: usize,
+    /// Of its text in the body.
+    pub range: Range<usize>,
 }
 
 impl Accepted {
@@ -278,7 +288,7 @@ impl Intake {
         Self { logs_events: true, ..self }
     }
 
-    pub fn registry(&self) -> &Registry {
+    pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
@@ -322,7 +332,13 @@ impl Intake {
             builder: self.builders.take(),
             random: Random::new(),
             most,
-            accepted: Accepted { items: Vec::new(), contents: Contents::default(), item_bytes: 0 },
+            current: 0..0,
+            accepted: Accepted {
+                items: Vec::new(),
+                contents: Contents::default(),
+                rejected: Vec::new(),
+                item_bytes: 0,
+            },
         };
         batch.accepted.contents.bytes.reserve((body.len() + body.len() / 2).min(most));
         let start =
@@ -361,6 +377,8 @@ struct Batch<'a> {
     random: Random,
     /// Maximum bytes of what is made.
     most: usize,
+    /// The place of the current event in the body.
+    current: Range<usize>,
     accepted: Accepted,
 }
 
@@ -381,7 +399,8 @@ impl Batch<'_> {
 
     /// Processes one event, which takes up the whole range.
     fn process_event(&mut self, body: &[u8], range: Range<usize>) -> Result<(), BodyError> {
-        let text = body.get(range).unwrap_or_default();
+        let text = body.get(range.clone()).unwrap_or_default();
+        self.current = range;
         if text.len() > self.limits.max_event_bytes {
             return self.too_long(text.len());
         }
@@ -426,13 +445,15 @@ impl Batch<'_> {
             let mut event = Scanner::new(within, start);
             match self.parse(&mut event) {
                 Ok(is_object) => {
+                    self.current = start..event.offset();
                     self.finish(within, is_object)?;
                     scanner = Scanner::new(body, event.offset());
                 }
                 Err(syntax) => {
                     let token = scanner.value().map_err(not_json)?;
                     scanner.skip(token, self.limits.max_depth + SCHEMA_DEPTH).map_err(not_json)?;
-                    let length = scanner.offset() - start;
+                    self.current = start..scanner.offset();
+                    let length = self.current.len();
                     if length <= self.limits.max_event_bytes {
                         return Err(not_json(syntax));
                     }
@@ -506,6 +527,9 @@ impl Batch<'_> {
     /// Keeps the item of an event whose content, if it has one, is already kept.
     fn push(&mut self, item: Item) -> Result<(), BodyError> {
         self.accepted.item_bytes += item.memory();
+        if matches!(item, Item::Rejected(_)) {
+            self.accepted.rejected.push(Rejected { index: self.accepted.items.len(), range: self.current.clone() });
+        }
         self.accepted.items.push(item);
         if self.accepted.memory() > self.most { Err(BodyError::TooMuch { limit: self.most }) } else { Ok(()) }
     }

@@ -265,6 +265,12 @@ impl Registry {
         names.into_iter().filter_map(|name| Some((name.clone(), providers.in_space(name, space)?))).collect()
     }
 
+    pub fn is_registered(&self, provider: &str) -> bool {
+        let mut quoted = Vec::new();
+        put_text(provider, &mut quoted);
+        self.current().provider(&quoted).is_some()
+    }
+
     /// Returns how many bytes the names, actions and defaults of all providers have, approximately.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)

@@ -10,6 +10,7 @@ mod health;
 mod keys;
 mod providers;
 mod questions;
+mod rejected;
 
 pub use self::{
     dead_letters::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
@@ -22,6 +23,7 @@ pub use self::{
         AggregateAnswer, CountAnswer, FieldStatistics, FindAnswer, HistogramAnswer, HistogramBucket, Percentile,
         PercentilesAnswer, StatsAnswer, Term, TermsAnswer,
     },
+    rejected::{RejectedAnswer, RejectedCaller, RejectedEvent},
 };
 
 #[cfg(test)]

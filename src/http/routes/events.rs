@@ -165,11 +165,14 @@ async fn check(
                 return Ok((accepted, memory));
             }
             Err(Unchecked::Body(BodyError::TooMuch { .. })) if bytes < most => {}
+            Err(Unchecked::Body(BodyError::TooMuch { .. })) => break,
             Err(Unchecked::Body(error)) => return Err(error.into()),
             Err(Unchecked::Failed(failure)) => return Err(failure),
         }
     }
-    Err(BodyError::TooMuch { limit: most }.into())
+    let error = BodyError::TooMuch { limit: most };
+    shared.services.ingest.record_rejected_body(&from.author, from.space.as_ref(), &plain.bytes, &error);
+    Err(error.into())
 }
 
 /// Why a body was not checked.

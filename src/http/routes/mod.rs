@@ -13,6 +13,7 @@ mod metrics;
 mod openapi;
 mod providers;
 mod question;
+mod rejected;
 mod tail;
 
 use super::operation::Operation;
@@ -29,6 +30,7 @@ pub(super) fn operations() -> Vec<Operation> {
         export::operations(),
         tail::operations(),
         dead_letters::operations(),
+        rejected::operations(),
         keys::operations(),
         health::operations(),
         metrics::operations(),

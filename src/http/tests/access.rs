@@ -95,6 +95,8 @@ const TABLE: &[Row] = &[
                                                                    [200, 403, 403, 403, 403, 403, 403, 401]),
     row("DELETE", "/api/event_log/providers/{provider}", "/api/event_log/providers/nobodys", "",
                                                                    [404, 403, 403, 403, 403, 403, 403, 401]),
+    row("GET", "/api/event_log/rejected", "{s}/api/event_log/rejected", "",
+                                                                   [200, 200, 403, 403, 403, 403, 403, 401]),
     row("GET", "/api/event_log/dead_letters", "{s}/api/event_log/dead_letters", "",
                                                                    [200, 200, 403, 403, 403, 403, 403, 401]),
     row("POST", "/api/event_log/dead_letters/_replay", "{s}/api/event_log/dead_letters/_replay", "",

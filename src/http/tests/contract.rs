@@ -117,8 +117,12 @@ const SAMPLES: [(&str, &[(&str, &str)]); 6] = [
 ];
 
 /// Operations with parameters that are not queries.
-const OTHERS: [&str; 3] =
-    ["/api/event_log/events", "/api/event_log/dead_letters", "/api/event_log/dead_letters/_replay"];
+const OTHERS: [&str; 4] = [
+    "/api/event_log/events",
+    "/api/event_log/rejected",
+    "/api/event_log/dead_letters",
+    "/api/event_log/dead_letters/_replay",
+];
 
 #[tokio::test]
 async fn queries_take_exactly_the_described_parameters() {

@@ -178,6 +178,10 @@ async fn record_success(recorder: &mut Recorder) {
     let refused = recorder.request("log_events", "?wait_for=stored").body(Body::from(paid("9", "success").to_string()));
     recorder.send(refused.unwrap(), 202).await;
     recorder.exchange("list_dead_letters", "?store=main", 200).await;
+    let misspelt = paid("9", "success").to_string().replace("order-paid", "order-payed");
+    recorder.send(recorder.request("log_events", "").body(Body::from(misspelt)).unwrap(), 400).await;
+    recorder.log.await_rejected().await;
+    recorder.exchange("list_rejected_events", "", 200).await;
     recorder.log.store.replace_becomes(Ok(Outcome::Stored));
     recorder.exchange("replay_dead_letters", "?store=main", 200).await;
     for operation in ["get_event", "list_providers", "live", "ready", "metrics", "openapi"] {
@@ -214,6 +218,7 @@ async fn record_refusals(recorder: &mut Recorder) {
         ("register_provider", "", r#"{"actions":"order-paid"}"#),
         ("create_key", "", r#"{"name":"shop","grants":[{"role":"owner"}]}"#),
         ("revoke_key", "?force=true", ""),
+        ("list_rejected_events", "?from=first", ""),
         ("list_dead_letters", "?store=copies", ""),
         ("replay_dead_letters", "?store=copies", ""),
     ] {
@@ -394,6 +399,7 @@ async fn each_operation_records_the_action_in_its_description() {
         ("log_events", "?wait_for=stored", 202),
         ("get_event", "", 200),
         ("list_providers", "", 200),
+        ("list_rejected_events", "", 200),
         ("list_dead_letters", "", 200),
         ("replay_dead_letters", "?store=main", 200),
         ("create_key", "", 201),

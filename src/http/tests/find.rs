@@ -188,7 +188,7 @@ async fn a_failing_store_is_503_and_its_message_is_not_shown() {
 #[tokio::test]
 async fn objects_of_every_type_are_found_under_all_paths() {
     let log = Log::new();
-    for object_type in ["events", "providers", "dead_letters", "alert"] {
+    for object_type in ["events", "providers", "rejected", "dead_letters", "alert"] {
         for prefix in ["/api/event_log", "/s/team/api/event_log", "/internal/event_log", "/s/team/internal/event_log"] {
             let answer = log.post(&format!("{prefix}/{object_type}/_find?per_page=3"), r#"{"ids":["1"]}"#).await;
             assert_eq!(

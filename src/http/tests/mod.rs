@@ -12,6 +12,7 @@ mod operation;
 mod questions;
 mod recorded;
 mod refused;
+mod rejected;
 mod serving;
 mod tail;
 mod tls;
@@ -52,6 +53,7 @@ use crate::{
     metrics::Metrics,
     query::{Aggregate, Aggregation, Query, ScopedQuery},
     read::{self, Reader},
+    rejected::RejectedEvents,
     ship::{self, Shipper, Trimmer},
     store::{
         ChainDocument, EventIndex, EventSink, IndexError, Outcome, Page, Scan, SinkError, StoreError, StoreId, Target,
@@ -74,6 +76,7 @@ const LIMITS: Limits =
 struct Log {
     router: Router,
     memory: Arc<Memory>,
+    rejected: Arc<RejectedEvents>,
     key: String,
     keys: Arc<Keys>,
     store: Arc<Scripted>,
@@ -116,7 +119,16 @@ impl Log {
         let intake = intake(&folder);
         let (clock, stopping) = (Arc::new(Hand::default()), stop.child_token());
         let access = Arc::new(Access::new(access, Arc::clone(&keys)).unwrap());
-        let ingest = Arc::new(Ingest::new(intake, Some(writer.clone()), metrics.intake.clone()));
+        let rejected = RejectedEvents::start(
+            folder.path(),
+            1 << 20,
+            Arc::clone(intake.registry()),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            metrics.intake.clone(),
+        );
+        let rejected = Arc::new(rejected.unwrap());
+        let ingest = Ingest::new(intake, Some(writer.clone()), metrics.intake.clone());
+        let ingest = Arc::new(ingest.recording_rejected(Arc::clone(&rejected)));
         let audit = Audit::start(Arc::clone(&ingest), metrics.audit.clone());
         let memory = Arc::new(Memory::of(512 << 20, limits.max_batch_bytes));
         let reader = Reader::new(
@@ -135,6 +147,7 @@ impl Log {
         );
         let services = Services {
             reader: Arc::new(reader),
+            rejected: Arc::clone(&rejected),
             audit,
             proxies: Proxies::default(),
             ingest,
@@ -151,6 +164,7 @@ impl Log {
         Self {
             router: router(services),
             memory,
+            rejected,
             key,
             keys,
             store,
@@ -184,6 +198,12 @@ impl Log {
             }
         };
         tokio::time::timeout(Duration::from_secs(100), ready).await.unwrap();
+    }
+
+    /// Waits until everything that was rejected is recorded.
+    async fn await_rejected(&self) {
+        let rejected = Arc::clone(&self.rejected);
+        assert!(tokio::task::spawn_blocking(move || rejected.flush(Duration::from_secs(100))).await.unwrap());
     }
 
     async fn get(&self, path: &str) -> Answer {
