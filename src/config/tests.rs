@@ -222,6 +222,21 @@ fn all_problems_of_a_store_and_its_files_are_reported_at_once() {
 }
 
 #[test]
+fn the_size_of_rejected_events_is_0_or_has_room_for_one() {
+    let size = |layers: Layers| layers.load().unwrap().events.rejected_bytes.as_u64();
+    assert_eq!(size(layers()), 16 << 20);
+    assert_eq!(size(layers().set("events.rejected_bytes", "0")), 0);
+    assert_eq!(size(layers().file("events.rejected_bytes = 0")), 0);
+    assert_eq!(size(layers().set("events.rejected_bytes", "1mb")), 1 << 20);
+    let small = layers().set("events.rejected_bytes", "1023kb");
+    check_problems(&small, &["events.rejected_bytes (1023kb) is neither 0 nor at least 1mb"]);
+    let wrong = layers().file("events.rejected_bytes = 1");
+    let expected = "annals.toml line 1: events.rejected_bytes: expected a size above zero with its unit, such as \"64mb\" \
+                    (b, kb, mb, gb, tb), or 0, found the number 1";
+    check_problems(&wrong, &[expected]);
+}
+
+#[test]
 fn the_data_folder_is_known_despite_other_problems() {
     let folder = |layers: &Layers| Config::data_dir_of(&layers.sources).unwrap();
     assert_eq!(folder(&layers()), PathBuf::from("annals-data"));

@@ -358,6 +358,32 @@ fn a_key_that_was_named_goes_to_the_address_that_was_named_and_that_of_a_data_fo
 }
 
 #[test]
+fn rejected_events_are_listed_with_a_line_for_each_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |path: &str| json!({"path": path, "expected": "e", "found": "f"});
+    let event = |errors: Value| {
+        json!({"time": "2021-03-02T12:00:00.000Z", "caller": {"name": "shop", "realm": "api_key"}, "space": "default",
+            "action": "go", "errors": errors, "event": "{}", "bytes": 2})
+    };
+    let items = json!([event(json!([error("a"), error("b")])), event(json!([error("")]))]);
+    let page = json!({"recording": true, "total": 7, "unrecorded": 3, "items": items});
+    let last = json!({"recording": true, "total": 7, "unrecorded": 0, "items": []});
+    let server = Server::start([(200, page), (200, last)]);
+    let arguments = ["rejected", "--from=2", "--limit=2", "--format=csv"];
+    let (stdout, stderr, exit) = run(server.annals(folder.path()).args(arguments));
+    let row = |path: &str| format!("2021-03-02T12:00:00.000Z,api_key:shop,,go,{path},e,f\r\n");
+    let expected = ["time,caller,provider,action,path,expected,found\r\n", &row("a"), &row("b"), &row("")].concat();
+    assert_eq!(stdout, expected);
+    let notes = "rejected events 3 to 4 of 7; --from 4 shows the next\n\
+                 3 more since the start of the server could not be recorded; its log says why\n";
+    assert_eq!((stderr.as_str(), exit), (notes, 0));
+    let (stdout, stderr, _) = run(server.annals(folder.path()).args(["rejected", "--from=7"]));
+    assert_eq!((stdout.as_str(), stderr.as_str()), ("", "none shown of 7 rejected events\n"));
+    let lines: Vec<_> = server.requests().into_iter().map(|request| request.line).collect();
+    assert_eq!(lines, ["GET /api/event_log/rejected?from=2&limit=2", "GET /api/event_log/rejected?from=7&limit=100"]);
+}
+
+#[test]
 fn dead_letters_are_listed_and_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let letter =

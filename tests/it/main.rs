@@ -51,6 +51,9 @@ mod terminal;
 mod outages;
 mod process;
 
+/// Events that are rejected on arrival.
+mod rejected;
+
 /// Events that a store refuses permanently.
 mod refusals;
 

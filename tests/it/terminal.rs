@@ -58,6 +58,10 @@ fn nothing_that_is_found_controls_a_terminal_in_any_format() {
     let letter =
         json!({"position": HOSTILE, "target": HOSTILE, "reason": HOSTILE, "refused_at": HOSTILE, "document": event()});
     let letters = json!({"stores": [{"store": HOSTILE, "total": 2, "items": [letter]}]});
+    let violation = json!({"path": HOSTILE, "expected": HOSTILE, "found": HOSTILE});
+    let rejected = json!({"time": HOSTILE, "caller": {"name": HOSTILE, "realm": HOSTILE}, "space": HOSTILE,
+        "provider": HOSTILE, "action": HOSTILE, "event_id": HOSTILE, "errors": [violation], "event": HOSTILE, "bytes": 1});
+    let rejected = json!({"recording": false, "total": 2, "unrecorded": 3, "items": [rejected]});
     let values = json!({"field": HOSTILE, "terms": [{"value": HOSTILE, "count": 2}], "distinct": 3, "without": 1});
     for format in FORMATS {
         check_json(&["find", format], &json!({"page": 1, "per_page": 10, "total": 9, "data": [event()]}));
@@ -65,6 +69,7 @@ fn nothing_that_is_found_controls_a_terminal_in_any_format() {
         check_json(&["values", "--field=x", format], &values);
         check_json(&["keys", "list", format], &json!({"keys": [key]}));
         check_json(&["dead-letters", "list", format], &letters);
+        check_json(&["rejected", format], &rejected);
     }
     let followed = format!(
         "retry: 1\n\n: {}\n\nevent: gap\nid: b\ndata: {}\n\nid: c\ndata: {}\n\n",
