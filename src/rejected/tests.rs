@@ -158,6 +158,14 @@ fn pages_continue_through_both_files_and_skip_nothing() {
         }
     }
     assert_eq!(listed(&file, 3, 0, 999), (vec![], 15));
+
+    // A page that leaves out a large event has no smaller one behind it either.
+    let folder = tempfile::tempdir().unwrap();
+    let large = serialize(&RejectedEvent { space: "x".repeat(300_000), ..event(1) }).unwrap();
+    fs::write(folder.path().join("rejected.1.ndjson"), line(0)).unwrap();
+    fs::write(folder.path().join("rejected.ndjson"), [large, line(2)].concat()).unwrap();
+    let file = RejectedFile::open(folder.path(), 1 << 20);
+    assert_eq!(listed(&file, 0, 9, 10 * length), (vec![2], 3));
 }
 
 #[test]
