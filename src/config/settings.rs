@@ -254,15 +254,14 @@ pub const SETTINGS: &[Setting] = &[
         SettingKind::Duration,
         Fixed("10m"),
         "For how long an event that came with its own `event.id` is recognized if the same caller sends it again, for the same \
-         provider and in a request to the same space: the answer is then `duplicate` with the first one's receipt. `0s` \
-         switches this off.",
+         provider and in a request to the same space: the answer is then `duplicate` with the first one's receipt.",
     ),
     setting(
         "events.repeat_count",
         integer(0, 10_000_000),
         Fixed("100000"),
-        "How many events are remembered for that, at most; about 120 bytes of memory each. Of the journal's files, each may \
-         begin with an eighth of `journal.segment_bytes` for them, which limits the number too.",
+        "How many events are remembered for that, at most; about 120 bytes of memory each. `0` switches it off. Each of the \
+         journal's files begins with them, in an eighth of `journal.segment_bytes` at most, which limits the number too.",
     ),
     setting(
         "events.rejected_bytes",
