@@ -54,7 +54,7 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
     complete_spaces(builder, input, defaults, context);
     if let Some(severity) = severity(builder, input, defaults) {
         builder.put_name(known.severity, severity.as_str().as_bytes());
-        builder.put(known.severity_number, severity.number().to_string().as_bytes());
+        builder.put(known.severity_number, itoa::Buffer::new().format(severity.number()).as_bytes());
     }
     if !builder.has(known.timestamp) {
         builder.put(known.timestamp, context.now);

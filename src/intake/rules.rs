@@ -49,7 +49,7 @@ pub(super) fn check_code(builder: &mut EventBuilder, input: &[u8], defaults: &De
 pub(super) fn severity(builder: &mut EventBuilder, input: &[u8], defaults: &Defaults) -> Option<Severity> {
     let known = KnownFields::get();
     if let Some(value) = builder.value(known.severity, input, defaults) {
-        let named = Severity::ALL.into_iter().find(|severity| unquoted(value) == severity.as_str().as_bytes());
+        let named = std::str::from_utf8(unquoted(value)).ok().and_then(Severity::parse);
         if named.is_none() {
             let found = abbreviate(value);
             let expected = "debug, informational, warning, error, critical or fatal";

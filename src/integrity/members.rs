@@ -130,7 +130,7 @@ impl<'a> Members<'a> {
 
     /// The hashed bytes, from the document that these members are of; `None` if it has none, or if its seal members
     /// are not where they belong.
-    pub(super) fn content(self, document: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn content(&self, document: &[u8]) -> Option<Vec<u8>> {
         match self.placed.kind {
             DocumentKind::Event => {
                 let mut span = ANNALS.to_vec();
@@ -139,7 +139,7 @@ impl<'a> Members<'a> {
                 let (before, rest) = document.split_at_checked(found)?;
                 Some([before, ANNALS, rest.get(span.len()..)?].concat())
             }
-            DocumentKind::Stub => self.content.map(String::into_bytes),
+            DocumentKind::Stub => self.content.clone().map(String::into_bytes),
             DocumentKind::Hollow => None,
         }
     }

@@ -5,8 +5,9 @@ use super::members::{DocumentKind, Members};
 /// A document with the seal members of `document` and its content as text in `annals.content`, a field that no engine
 /// indexes. `None` if `document` has no position in a chain.
 pub fn stub(document: &[u8]) -> Option<Vec<u8>> {
-    let content = String::from_utf8(Members::of(document).ok()?.content(document)?).ok()?;
-    Members::of(document).ok()?.stub(DocumentKind::Stub, Some(&content))
+    let members = Members::of(document).ok()?;
+    let content = String::from_utf8(members.content(document)?).ok()?;
+    members.stub(DocumentKind::Stub, Some(&content))
 }
 
 /// A stub without the content, for a store that accepts nothing of that size. Its digest can be checked only against

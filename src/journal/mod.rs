@@ -301,11 +301,11 @@ impl Journal {
         *self.shared.end.borrow()
     }
 
-    /// Makes the newest segment removable too if none of it is needed. `snapshot` is the owner's state at the end.
-    pub fn make_room(&mut self, snapshot: &[u8]) -> Result<(), JournalError> {
+    /// Makes the newest segment removable too if none of it is needed. `snapshot` returns the owner's state at the end.
+    pub fn make_room(&mut self, snapshot: impl FnOnce() -> Vec<u8>) -> Result<(), JournalError> {
         let is_passed = self.shared.passed.load(Ordering::Relaxed) >= self.end.0;
         if is_passed && self.end > self.base {
-            self.begin_segment(snapshot)?;
+            self.begin_segment(&snapshot())?;
             self.shared.trim()?;
         }
         Ok(())

@@ -406,10 +406,10 @@ fn the_newest_segment_is_removed_once_none_of_it_is_needed() {
     let first = publish(&mut journal, &[1; 50]);
     let end = publish(&mut journal, &[2; 50]);
     trim(&journal.handle(), first).unwrap();
-    journal.make_room(b"snapshot").unwrap();
+    journal.make_room(|| b"snapshot".to_vec()).unwrap();
     assert_eq!(journal.room(), (1 << 20) - end.0, "some of it is needed");
     trim(&journal.handle(), end).unwrap();
-    journal.make_room(b"snapshot").unwrap();
+    journal.make_room(|| b"snapshot".to_vec()).unwrap();
     assert_eq!(journal.room(), 1 << 20);
     drop(journal);
     let (journal, recovered) = open(folder.path());

@@ -163,7 +163,8 @@ impl Chains {
         });
     }
 
-    pub(super) fn snapshot(&self, recent: &[&RecentEvent]) -> Vec<u8> {
+    /// The state at the end of the journal, with the events that are to be recognized.
+    pub(super) fn snapshot<'a>(&self, recent: impl ExactSizeIterator<Item = &'a RecentEvent>) -> Vec<u8> {
         Snapshot::encode(self.events, recent, self.chains.iter().map(|(stream, chain)| (stream, chain.state())))
     }
 

@@ -124,7 +124,7 @@ impl Committer {
 
     fn has_room(&mut self, needed: u64) -> bool {
         if needed > self.journal.room()
-            && let Err(error) = self.journal.make_room(&self.snapshot())
+            && let Err(error) = self.journal.make_room(|| self.chains.snapshot(self.recent.iter()))
         {
             tracing::warn!(%error, "no new journal segment can be created");
         }
@@ -161,7 +161,7 @@ impl Committer {
             self.chains.restore(&before, events_before);
             self.recent.roll_back();
             // There may be no room for more.
-            self.journal.free_disk_space(&self.chains.snapshot(&[]));
+            self.journal.free_disk_space(&self.chains.snapshot([].iter()));
             return Err(reason);
         }
         self.recent.commit();
@@ -181,16 +181,11 @@ impl Committer {
         Ok(())
     }
 
-    /// The state at the end of the journal.
-    fn snapshot(&self) -> Vec<u8> {
-        self.chains.snapshot(&self.recent.iter().collect::<Vec<_>>())
-    }
-
     /// Writes records until no submission is partly written.
     fn write_records(&mut self, pending: &mut VecDeque<Pending>, now: UnixMillis) -> Result<(), String> {
         self.state.record_run().map_err(|error| format!("what is acknowledged cannot be recorded: {error}"))?;
         if self.journal.is_segment_due() {
-            let snapshot = self.snapshot();
+            let snapshot = self.chains.snapshot(self.recent.iter());
             self.journal.begin_segment(&snapshot).map_err(|error| error.to_string())?;
         }
         loop {

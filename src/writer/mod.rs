@@ -217,7 +217,7 @@ impl Recovering {
         self.chains.supersede(stream, last, now)?;
         self.renew_own(stream);
         // The new chain must be known after a restart even if it gets no event until then.
-        let snapshot = self.snapshot();
+        let snapshot = self.chains.snapshot(self.recent.iter());
         Ok(self.journal.begin_segment(&snapshot)?)
     }
 
@@ -229,14 +229,10 @@ impl Recovering {
             for stream in self.own.iter().map(|own| own.stream.clone()).collect::<Vec<_>>() {
                 self.renew_own(&stream);
             }
-            let snapshot = self.snapshot();
+            let snapshot = self.chains.snapshot(self.recent.iter());
             self.journal.begin_segment(&snapshot)?;
         }
         Ok(closed)
-    }
-
-    fn snapshot(&self) -> Vec<u8> {
-        self.chains.snapshot(&self.recent.iter().collect::<Vec<_>>())
     }
 
     /// Takes over the stream's chain as it is now.

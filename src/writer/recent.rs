@@ -139,7 +139,7 @@ impl RecentEvents {
     }
 
     /// The events, the oldest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &RecentEvent> {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &RecentEvent> {
         self.events.iter()
     }
 

@@ -172,10 +172,10 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn encode<'a>(
+    pub(super) fn encode<'r, 'c>(
         events: u64,
-        recent: &[&RecentEvent],
-        chains: impl Iterator<Item = (&'a Stream, &'a ChainState)>,
+        recent: impl ExactSizeIterator<Item = &'r RecentEvent>,
+        chains: impl Iterator<Item = (&'c Stream, &'c ChainState)>,
     ) -> Vec<u8> {
         let mut out = Vec::with_capacity(1_024 + recent.len() * RECENT_BYTES);
         out.push(VERSION);

@@ -93,8 +93,9 @@ pub(super) async fn misfiled(connection: &mut Object, from: i64, bytes: usize) -
             Err(position) => part.report(position, Filed::Unreadable),
         }
     }
-    compare_events(&transaction, &expected, &mut part).await?;
-    compare_objects(&transaction, &expected, &mut part).await?;
+    let positions = expected.iter().map(|expected| (expected.id, expected.row.position())).collect();
+    compare_events(&transaction, &expected, &positions, &mut part).await?;
+    compare_objects(&transaction, &expected, &positions, &mut part).await?;
     for row in transaction.query(STRAY_OBJECTS, &[&from, &last.unwrap_or(i64::MAX)]).await? {
         part.report(position(&row, 0)?, Filed::StrayObjects(row.try_get(2)?));
     }
@@ -120,9 +121,9 @@ fn position(row: &Row, column: usize) -> Result<ChainPosition, OperationError> {
 async fn compare_events(
     transaction: &Transaction<'_>,
     expected: &[Expected],
+    positions: &HashMap<i64, ChainPosition>,
     part: &mut FiledPart,
 ) -> Result<(), OperationError> {
-    let positions: HashMap<i64, ChainPosition> = expected.iter().map(|row| (row.id, row.row.position())).collect();
     let rows: Vec<&EventRow> = expected.iter().map(|expected| &expected.row).collect();
     let fields: Vec<&str> = expected.iter().map(|expected| expected.fields.as_str()).collect();
     let mut values: Vec<Array<'_>> = vec![Box::new(ids(expected)), Box::new(fields)];
@@ -138,9 +139,9 @@ async fn compare_events(
 async fn compare_objects(
     transaction: &Transaction<'_>,
     expected: &[Expected],
+    positions: &HashMap<i64, ChainPosition>,
     part: &mut FiledPart,
 ) -> Result<(), OperationError> {
-    let positions: HashMap<i64, ChainPosition> = expected.iter().map(|row| (row.id, row.row.position())).collect();
     let objects = || expected.iter().flat_map(|event| event.row.objects.iter().map(|object| (event.id, object)));
     let events: Vec<i64> = objects().map(|(event, _)| event).collect();
     let rows: Vec<&ObjectRow> = objects().map(|(_, object)| object).collect();
