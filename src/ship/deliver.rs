@@ -14,6 +14,9 @@ use crate::{
     time::format_time,
 };
 
+/// Requests with at most so many events are not divided because the store did not answer.
+const FEW: usize = 100;
+
 /// Consecutive events that have the same target.
 pub(super) struct Part {
     pub(super) stream: Stream,
@@ -181,7 +184,8 @@ impl Delivery<'_> {
             SinkError::Unavailable { ref reason, retry_after } => {
                 self.attempt.report_trouble(reason);
                 self.attempt.wait(retry_after).await;
-                vec![chunk]
+                // The store may be too slow to take so many within its time limit, however often they are sent.
+                if chunk.events.len() > FEW { chunk.split() } else { vec![chunk] }
             }
             SinkError::Blocked { ref reason } | SinkError::Denied { ref reason } => {
                 self.attempt.fail(reason).await;

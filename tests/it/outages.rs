@@ -63,7 +63,8 @@ fn stop_freeze_and_crash(kind: Kind) {
 
 fn bring_down(faulty: &FaultyEngine, home: &Home, documents: impl Fn() -> Vec<Document>) {
     let annals = home.start();
-    let load = Load::start(&annals, Pace::default());
+    // An outage lasts as long as the machine takes to start an engine, and all that piles up must be stored in the end.
+    let load = Load::start(&annals, Pace { pause: Duration::from_millis(40), ..Pace::default() });
     load.await_more(100);
     await_healthy(&annals);
 

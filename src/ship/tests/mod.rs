@@ -66,6 +66,8 @@ struct Scripted {
     poison: &'static str,
     /// Requests of more events than this are too large.
     max_events: usize,
+    /// Requests of more events than this are not answered in time.
+    max_events_in_time: usize,
     /// Target and first position of each append.
     appends: Mutex<Vec<(Target, u64)>>,
     /// The append of the first event is answered after this many appends of others.
@@ -92,6 +94,7 @@ impl Scripted {
             generation: AtomicU64::new(0),
             poison: "\"message\":\"poison\"",
             max_events: usize::MAX,
+            max_events_in_time: usize::MAX,
             appends: Mutex::new(Vec::new()),
             first_waits_for: 0,
             under_way: AtomicU64::new(0),
@@ -163,6 +166,9 @@ impl EventSink for Scripted {
         }
         if events.len() > self.max_events {
             return Err(SinkError::TooLarge);
+        }
+        if events.len() > self.max_events_in_time {
+            return Err(away());
         }
         let fault = lock(&self.script).pop_front().unwrap_or(Fault::Nothing);
         if let Fault::Fails(error) = fault {
@@ -458,6 +464,20 @@ async fn a_request_that_is_too_large_is_split_until_it_fits() {
     assert!(started.elapsed() < Duration::from_secs(5), "splitting needs no waiting");
     assert_complete(&store, &receipts.receipts).await;
     assert_eq!(shipper.progress().dead_letters, 0);
+    shutdown.cancel();
+    task.join().await;
+    fixture.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_too_slow_for_large_requests_gets_smaller_ones() {
+    let fixture = Fixture::new(1);
+    let store = Arc::new(Scripted { max_events_in_time: 100, ..Scripted::new(Vec::new()) });
+    let receipts = fixture.log(&["x"; 1_000]).await;
+    let shutdown = CancellationToken::new();
+    let (shipper, task) = fixture.ship("s", &store, &shutdown);
+    assert!(shipper.wait_stored(receipts.end, FOREVER).await);
+    assert_complete(&store, &receipts.receipts).await;
     shutdown.cancel();
     task.join().await;
     fixture.finish();

@@ -30,11 +30,12 @@ use super::{
     ElasticStore,
     bulk::{self, Item},
     client::unavailable,
+    look_up::documents_at,
     names, setup,
 };
 use crate::{
     event::SealedEvent,
-    integrity::{is_stub, seal_of},
+    integrity::is_stub,
     store::{Outcome, SinkError, StoreError, Target, occupied::outcome_at},
 };
 
@@ -107,7 +108,8 @@ async fn determine_outcomes(
         .filter(|(_, item)| matches!(item, Item::Conflict) || rolled_over && matches!(item, Item::Blocked(_)))
         .map(|(event, _)| event)
         .collect();
-    let mut stored = stored_at(store, target, &asked).await.map_err(as_transient)?.into_iter();
+    let indices = names::writer(&target.0);
+    let mut stored = documents_at(store, &indices, &asked).await.map_err(as_transient)?.into_iter();
     let outcomes: Vec<Outcome> = events
         .iter()
         .zip(items)
@@ -191,47 +193,6 @@ pub(super) async fn replace(store: &ElasticStore, target: &Target, event: &Seale
 
 fn missing_item() -> StoreError {
     unavailable("an answer without an event".to_owned())
-}
-
-/// Returns the documents at the positions of these events, or at least their seals; `None` where there is none or it
-/// cannot be read.
-async fn stored_at(
-    store: &ElasticStore,
-    target: &Target,
-    events: &[&SealedEvent],
-) -> Result<Vec<Option<Bytes>>, StoreError> {
-    #[derive(Deserialize)]
-    struct MultiGetAnswer<'a> {
-        #[serde(borrow)]
-        docs: Vec<Document<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Document<'a> {
-        #[serde(default)]
-        found: bool,
-        #[serde(borrow, default, rename = "_source")]
-        source: Option<&'a RawValue>,
-    }
-    if events.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<String> = events.iter().map(|event| event.position.to_string()).collect();
-    // Events without a seal are compared byte for byte. The engine returns the exact bytes if no response filter
-    // applies.
-    let are_sealed = events.iter().all(|event| seal_of(&event.document).is_some());
-    let filter =
-        if are_sealed { "?_source_includes=annals.seal&filter_path=docs._id,docs.found,docs._source" } else { "" };
-    let path = format!("{}/_mget{filter}", names::writer(&target.0));
-    let answer = store.client.post(&path, json!({"ids": ids}).to_string()).await?;
-    let MultiGetAnswer { docs } = answer.json()?;
-    if docs.len() != events.len() {
-        return Err(answer.unexpected(format_args!("expected {} documents, found {}", events.len(), docs.len())));
-    }
-    let source = |document: Document<'_>| {
-        let source = document.source.filter(|_| document.found)?;
-        Some(answer.body.slice_ref(source.get().as_bytes()))
-    };
-    Ok(docs.into_iter().map(source).collect())
 }
 
 /// Whether the alias of the target's series has another write index by now.

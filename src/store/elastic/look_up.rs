@@ -1,4 +1,4 @@
-//! Finds events in any index, for a shipper that has lost the record of where it sent them.
+//! Finds events by their positions: in any index, for a shipper that has lost the record of where it sent them, or in one.
 //!
 //! An id is unique only within an index, so an event sent to a different index than before would be stored twice.
 //! Closed indices cannot be searched, and are skipped.
@@ -7,7 +7,11 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{ElasticStore, search};
+use super::{
+    ElasticStore,
+    client::{MAX_ANSWER, require_answer},
+    search,
+};
 use crate::{
     event::SealedEvent,
     integrity::seal_of,
@@ -18,19 +22,34 @@ use crate::{
 const AT_A_TIME: usize = 1_000;
 
 pub(super) async fn look_up(store: &ElasticStore, events: &[SealedEvent]) -> Result<Vec<Option<Outcome>>, StoreError> {
-    store.make_visible().await?;
-    let mut outcomes = Vec::with_capacity(events.len());
+    let found = documents_at(store, &store.names.pattern(), &events.iter().collect::<Vec<_>>()).await?;
+    Ok(found.iter().zip(events).map(|(found, event)| Some(outcome_at(found.as_ref()?, event))).collect())
+}
+
+/// Returns the documents in these indices at the positions of the events, or at least their seals.
+///
+/// They are made visible and searched for, because Elasticsearch 9 walks the whole mapping for each document that is got
+/// by its id.
+pub(super) async fn documents_at(
+    store: &ElasticStore,
+    indices: &str,
+    events: &[&SealedEvent],
+) -> Result<Vec<Option<Bytes>>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    store.make_visible_in(indices).await?;
+    let mut documents = Vec::with_capacity(events.len());
     for events in events.chunks(AT_A_TIME) {
         let ids: Vec<String> = events.iter().map(|event| event.position.to_string()).collect();
         // Events without a seal are compared byte for byte.
         let seals_suffice = events.iter().all(|event| seal_of(&event.document).is_some());
         let body = search::by_ids(&ids, seals_suffice, &store.search_timeout());
-        let answer = store.search(body).await?;
-        let stored: HashMap<String, Bytes> = search::read_by_ids(&answer)?.into_iter().collect();
-        let of_event = |(id, event): (&String, &SealedEvent)| stored.get(id).map(|found| outcome_at(found, event));
-        outcomes.extend(ids.iter().zip(events).map(of_event));
+        let answer = require_answer(store.search_in(indices, body, MAX_ANSWER).await?)?;
+        let found: HashMap<String, Bytes> = search::read_by_ids(&answer)?.into_iter().collect();
+        documents.extend(ids.iter().map(|id| found.get(id).cloned()));
     }
-    Ok(outcomes)
+    Ok(documents)
 }
 
 #[cfg(test)]

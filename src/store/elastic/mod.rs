@@ -106,6 +106,11 @@ impl ElasticStore {
 
     /// Makes everything that was stored before the call visible to searches.
     async fn make_visible(&self) -> Result<(), StoreError> {
+        self.make_visible_in(&self.names.pattern()).await
+    }
+
+    /// Does so for these indices alone.
+    async fn make_visible_in(&self, indices: &str) -> Result<(), StoreError> {
         #[derive(Deserialize)]
         struct Refreshed {
             #[serde(rename = "_shards")]
@@ -115,7 +120,6 @@ impl ElasticStore {
         struct Shards {
             failed: u64,
         }
-        let indices = self.names.pattern();
         let path = format!("{indices}/_refresh?{}&filter_path=_shards", search::INDICES);
         // The engine waits a minute for shards that are missing.
         let asked = timeout(self.client.request_timeout() * 9 / 10, self.client.post(&path, "")).await;
@@ -141,7 +145,16 @@ impl ElasticStore {
 
     /// Returns `None` if the answer has more than `max_bytes` bytes.
     async fn search_within(&self, body: impl ToString, max_bytes: usize) -> Result<Option<Answer>, StoreError> {
-        let (indices, preference) = (self.names.pattern(), &self.preference);
+        self.search_in(&self.names.pattern(), body, max_bytes).await
+    }
+
+    async fn search_in(
+        &self,
+        indices: &str,
+        body: impl ToString,
+        max_bytes: usize,
+    ) -> Result<Option<Answer>, StoreError> {
+        let preference = &self.preference;
         let path = format!("{indices}/_search?{}&{}&preference={preference}", search::INDICES, search::WHOLE);
         self.client.search(&path, body.to_string(), max_bytes).await
     }

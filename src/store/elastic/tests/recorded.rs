@@ -110,7 +110,10 @@ async fn an_unreadable_document_is_retried() {
             let taken = json!({"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "r"}});
             items([taken, json!({"status": 201})])
         }
-        "POST /i-000001-writer/_mget" => reply(200, json!({"docs": [{"_id": "x", "found": false}]})),
+        "POST /i-000001-writer/_refresh" => reply(200, json!({"_shards": {"failed": 0}})),
+        "POST /i-000001-writer/_search" => {
+            reply(200, json!({"timed_out": false, "_shards": {"failed": 0}, "hits": {"hits": []}}))
+        }
         call => text(500, call),
     });
     assert!(matches!(outcomes.await.unwrap()[..], [Outcome::Retry { .. }, Outcome::Stored]));
