@@ -515,7 +515,7 @@ fn open_intake(
         max_array_length: server.max_array_length,
     };
     let registry = Registry::open(folder.path("providers.json"), limits)?;
-    let own = Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], defaults: None };
+    let own = Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], ..Registration::default() };
     let own = (LIFECYCLE_PROVIDER.to_owned(), own);
     for (provider, registration) in config.providers.clone().into_iter().chain([own, audit::registration()]) {
         registry
@@ -528,6 +528,7 @@ fn open_intake(
         version: config.writer.version.clone(),
     };
     let intake = Intake::new(Arc::new(registry), limits, clock, &source);
+    let intake = intake.with_unknown_fields(config.events.unknown_fields);
     Ok(if config.log.events && config.events.enabled { intake.logging_events() } else { intake })
 }
 

@@ -180,7 +180,7 @@ fn plain(value: Value) -> Value {
 /// The registration that these events need.
 pub fn registration() -> (String, Registration) {
     let actions = Action::ALL.iter().map(|action| action.as_str().to_owned()).collect();
-    (AUDIT_PROVIDER.to_owned(), Registration { actions, defaults: None })
+    (AUDIT_PROVIDER.to_owned(), Registration { actions, ..Registration::default() })
 }
 
 /// Handle for recording audit events; cheap to clone.

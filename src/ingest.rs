@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     event::{Author, Space},
-    intake::{Accepted, BodyError, Intake, Item, Registry},
+    intake::{Accepted, BodyError, Intake, Item, Registry, Warning},
     metrics::IntakeMetrics,
     rejected::RejectedEvents,
     writer::{Origin, Receipts, SubmitError, Writer},
@@ -25,6 +25,8 @@ pub struct Logged {
     pub items: Vec<Item>,
     /// What was done with the accepted ones.
     pub outcome: Outcome,
+    /// What will surprise about them.
+    pub warnings: Vec<Warning>,
 }
 
 pub enum Outcome {
@@ -85,7 +87,12 @@ impl Ingest {
         match &checked {
             Err(BodyError::TooMuch { .. }) => return checked,
             Err(error) => self.record_rejected_body(author, space, body, error),
-            Ok(accepted) => self.rejected.iter().for_each(|events| events.record(author, space, body, accepted)),
+            Ok(accepted) => {
+                self.rejected.iter().for_each(|events| events.record(author, space, body, accepted));
+                for (provider, fields) in &accepted.unmapped {
+                    self.metrics.unmapped.of(Some(provider)).inc_by(*fields);
+                }
+            }
         }
         self.metrics.bytes.inc_by(body.len() as u64);
         checked
@@ -117,7 +124,11 @@ impl Ingest {
         }
     }
 
-    async fn submit(&self, Accepted { items, contents, .. }: Accepted, origin: Origin) -> Result<Logged, SubmitError> {
+    async fn submit(
+        &self,
+        Accepted { items, contents, warnings, .. }: Accepted,
+        origin: Origin,
+    ) -> Result<Logged, SubmitError> {
         let outcome = match &self.writer {
             None => Outcome::NotKept,
             Some(_) if contents.is_empty() => Outcome::Sealed(None),
@@ -127,10 +138,10 @@ impl Ingest {
                 Err(error) => return Err(error),
             },
         };
-        Ok(Logged { items, outcome })
+        Ok(Logged { items, outcome, warnings })
     }
 
-    fn count(&self, Logged { items, outcome }: &Logged) {
+    fn count(&self, Logged { items, outcome, .. }: &Logged) {
         let (mut accepted, mut filtered, mut rejected) = (0, 0, 0);
         for item in items {
             match item {

@@ -3,7 +3,12 @@
 //! Names are an interface: `annals_<noun>_<unit>[_total]`. Labels have few values, never an id, a path or a caller's
 //! text. The handles are cheap to clone and to update; they never block.
 
-use std::{fmt, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -167,7 +172,10 @@ pub struct IntakeMetrics {
     pub dropped: Counter,
     /// Valid, but the log is configured to keep no events.
     pub not_kept: Counter,
-    rejected_by_provider: Family<ProviderLabel, Counter>,
+    /// Rejected events and bodies.
+    pub rejected_by_provider: ProviderCounters,
+    /// Fields that the log does not know, of events that keep them.
+    pub unmapped: ProviderCounters,
     /// Rejected events that were not written to the file of rejected events.
     pub unrecorded: Counter,
 }
@@ -194,14 +202,18 @@ impl IntakeMetrics {
         let events = Family::<OutcomeLabel, Counter>::default();
         registry.register("intake_events", "Events received, by outcome", events.clone());
         let outcome = |outcome| events.get_or_create_owned(&OutcomeLabel { outcome });
-        let rejected_by_provider = Family::default();
+        let rejected_by_provider = ProviderCounters::default();
         let help = "Rejected events and bodies, by the registered provider that they name, or other";
-        registry.register("intake_rejected", help, rejected_by_provider.clone());
+        registry.register("intake_rejected", help, rejected_by_provider.family.clone());
+        let unmapped = ProviderCounters::default();
+        let help = "Unknown fields that events keep in annals.unmapped, by provider";
+        registry.register("intake_unmapped_fields", help, unmapped.family.clone());
         let unrecorded = Counter::default();
         let help = "Rejected events and bodies that the file of rejected events lacks";
         registry.register("intake_unrecorded", help, unrecorded.clone());
         Self {
             rejected_by_provider,
+            unmapped,
             unrecorded,
             bytes,
             accepted: outcome("accepted"),
@@ -212,10 +224,29 @@ impl IntakeMetrics {
             not_kept: outcome("not_kept"),
         }
     }
+}
 
-    /// Rejected events and bodies that name this provider. The caller limits the number of providers.
-    pub fn rejected_of(&self, provider: &str) -> Counter {
-        self.rejected_by_provider.get_or_create_owned(&ProviderLabel { provider: provider.to_owned() })
+/// A counter for each of the first providers, and one for all others.
+#[derive(Clone, Default)]
+pub struct ProviderCounters {
+    family: Family<ProviderLabel, Counter>,
+    named: Arc<Mutex<HashSet<String>>>,
+}
+
+impl ProviderCounters {
+    /// Maximum number of providers that are counted by name.
+    pub const MOST: usize = 1_000;
+
+    /// Of no particular provider, or of those beyond the first.
+    const OTHER: &str = "other";
+
+    pub fn of(&self, provider: Option<&str>) -> Counter {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = provider.filter(|provider| {
+            named.contains(*provider) || named.len() < Self::MOST && named.insert((*provider).to_owned())
+        });
+        let provider = counted.unwrap_or(Self::OTHER).to_owned();
+        self.family.get_or_create_owned(&ProviderLabel { provider })
     }
 }
 

@@ -145,6 +145,9 @@ fn log_one(args: &Args, sender: &mut BatchSender, event: Value) -> Result<(), Cl
             return Err(CliError::server("the server answered with a status that this program does not know"));
         }
     }
+    for warning in &sender.warnings {
+        output::print_stderr(&format!("warning: {warning}"))?;
+    }
     warn_not_yet_stored(sender)
 }
 
@@ -227,6 +230,13 @@ fn report_totals(sender: &BatchSender, name: &str) -> Result<(), CliError> {
         return Ok(());
     }
     output::print_stderr(&summary(sender))?;
+    for warning in &sender.warnings {
+        let of_others = match warning.events {
+            0 | 1 => String::new(),
+            events => format!(" and {} more", events - 1),
+        };
+        output::print_stderr(&format!("warning: line {}{of_others}: {warning}", warning.first))?;
+    }
     warn_not_yet_stored(sender)?;
     if counts.dropped > 0 {
         let lost = format!("{} of {} events were dropped", counts.dropped, counts.total());
@@ -357,7 +367,12 @@ impl ObjectReference {
 
 fn set(event: &mut Value, path: &str, value: Value) -> Result<(), CliError> {
     let mut target = event;
-    for name in path.split('.') {
+    // The names of labels may have dots.
+    let names = match path.strip_prefix("labels.") {
+        Some(label) => vec!["labels", label],
+        None => path.split('.').collect(),
+    };
+    for name in names {
         let Value::Object(fields) = target else {
             return Err(CliError::local(format!(
                 "{path}: a part of it is already set to a value that is not an object"
@@ -427,9 +442,12 @@ mod tests {
             "--set=user.name=ann=b",
             "--set=annals.code:=7",
             "--set=tags:=[\"x\"]",
+            "--set=labels.team=a",
+            "--set=labels.team.lead=b",
         ];
         let expected = json!({
             "message": "shipped", "log": {"level": "info"}, "user": {"name": "ann=b"}, "annals": {"code": 7}, "tags": ["x"],
+            "labels": {"team": "a", "team.lead": "b"},
             "event": {"provider": "shop", "action": "ship", "outcome": "success"},
             "kibana": {"saved_objects": [
                 {"rel": "primary", "type": "order", "id": "7"},

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     client::{Api, ApiError, Backoff, api::WaitFor},
-    wire::{Duplicate, EventResult, EventsAnswer, FirstError, Registration, Rejection},
+    wire::{Duplicate, EventResult, EventsAnswer, FirstError, Registration, Rejection, Warning},
 };
 
 /// How many single events may be refused with 400 before any event has been answered. More refusals are not about the events.
@@ -73,13 +73,16 @@ pub(super) struct BatchSender {
     /// How many more single events may be refused with 400; `None` for any number, once an event has been answered.
     refusals_left: Option<u32>,
     pub(super) counts: OutcomeCounts,
+    /// One for each code; `first` is the number of the line.
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl BatchSender {
     pub(super) fn new(api: Api, options: SendOptions) -> Self {
         let counts = OutcomeCounts::default();
         let refusals_left = Some(EARLY_REFUSALS);
-        Self { api, options, registered: BTreeMap::new(), answered: false, refusals_left, counts }
+        let (registered, warnings) = (BTreeMap::new(), Vec::new());
+        Self { api, options, registered, answered: false, refusals_left, counts, warnings }
     }
 
     /// Sends a batch, in parts if the server refuses it as a whole: so a line that cannot be sent is rejected alone. Calls
@@ -104,6 +107,7 @@ impl BatchSender {
                         self.counts.add(&outcome);
                         report(&outcome);
                     }
+                    self.note(logged.warnings, &part);
                 }
                 Err(error @ ApiError::Refused { status: 400 | 413, .. }) => {
                     if let Some([first, second]) = part.halves() {
@@ -129,6 +133,20 @@ impl BatchSender {
             }
         }
         Ok(())
+    }
+
+    /// Adds warnings about the events of a part to those of earlier parts.
+    fn note(&mut self, warnings: Vec<Warning>, part: &Batch) {
+        for mut warning in warnings {
+            match self.warnings.iter_mut().find(|noted| noted.code == warning.code) {
+                Some(noted) => noted.events = noted.events.saturating_add(warning.events),
+                None => {
+                    let line = usize::try_from(warning.first).ok().and_then(|first| part.lines().get(first));
+                    warning.first = line.map_or(0, |line| line.number);
+                    self.warnings.push(warning);
+                }
+            }
+        }
     }
 
     /// Counts and reports a line that cannot be sent.
@@ -200,7 +218,7 @@ impl BatchSender {
             }
         }
         for (provider, actions) in missing {
-            let registration = Registration { actions: actions.iter().cloned().collect(), defaults: None };
+            let registration = Registration { actions: actions.iter().cloned().collect(), ..Registration::default() };
             match self.with_retries(true, async |api| api.register(&provider, &registration).await).await {
                 // If this is refused, the events are rejected as well, each with its reason.
                 Ok(_) | Err(ApiError::Refused { .. } | ApiError::Endpoint(_)) => {}

@@ -168,7 +168,7 @@ impl Client {
             _ => return Err(ApiError::Endpoint("default properties are a JSON object".to_owned())),
         };
         let actions = actions.iter().map(|action| (*action).to_owned()).collect();
-        self.api.register(provider, &Registration { actions, defaults }).await
+        self.api.register(provider, &Registration { actions, defaults, ..Registration::default() }).await
     }
 
     /// A logger that merges `defaults` (an object) under each event. It may be cloned, kept, and used anywhere.

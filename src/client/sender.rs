@@ -11,16 +11,17 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    wire::{Duplicate, EventResult},
+    wire::{Duplicate, EventResult, Warning, WarningCode},
 };
 
 /// Runs until the queue is closed and empty, or `give_up` becomes true.
 pub(super) async fn run(queue: Arc<Queue>, api: Api, mut give_up: watch::Receiver<bool>) {
+    let mut warned = Vec::new();
     while let Some(batch) = queue.next_batch().await {
         let mut counts = BatchCounts::default();
         let done = tokio::select! {
             biased;
-            () = send(&queue, &api, &batch, &mut counts) => true,
+            () = send(&queue, &api, &batch, &mut counts, &mut warned) => true,
             () = wait_until_true(&mut give_up) => false,
         };
         if !done {
@@ -43,10 +44,10 @@ async fn wait_until_true(give_up: &mut watch::Receiver<bool>) {
 }
 
 /// Sends a batch as a whole, or in halves if the server refuses it, so that it refuses no event but those at fault.
-async fn send(queue: &Queue, api: &Api, batch: &[Bytes], counts: &mut BatchCounts) {
+async fn send(queue: &Queue, api: &Api, batch: &[Bytes], counts: &mut BatchCounts, warned: &mut Vec<WarningCode>) {
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
-        match send_part(queue, api, part, counts).await {
+        match send_part(queue, api, part, counts, warned).await {
             PartOutcome::Done => {}
             PartOutcome::Split => {
                 let (first, second) = part.split_at_checked(part.len() / 2).unwrap_or((part, &[]));
@@ -63,13 +64,20 @@ enum PartOutcome {
     Split,
 }
 
-async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchCounts) -> PartOutcome {
+async fn send_part(
+    queue: &Queue,
+    api: &Api,
+    part: &[Bytes],
+    counts: &mut BatchCounts,
+    warned: &mut Vec<WarningCode>,
+) -> PartOutcome {
     let body = lines(part);
     let mut backoff = Backoff::default();
     loop {
         let error = match api.log(body.clone(), part.len(), WaitFor::Durable).await {
             Ok(logged) => {
                 count_results(&logged.items, counts);
+                logged.warnings.iter().for_each(|warning| report(warning, warned));
                 return PartOutcome::Done;
             }
             Err(error) => error,
@@ -96,6 +104,14 @@ async fn send_part(queue: &Queue, api: &Api, part: &[Bytes], counts: &mut BatchC
         tracing::warn!(error = %error, wait_ms = wait.as_millis(), "events could not be sent; trying again");
         queue.count_retry();
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// Reports the first warning of each code.
+fn report(warning: &Warning, warned: &mut Vec<WarningCode>) {
+    if !warned.contains(&warning.code) {
+        warned.push(warning.code);
+        tracing::warn!(path = warning.path, "the server warns: {}", warning.message);
     }
 }
 

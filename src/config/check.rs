@@ -12,7 +12,8 @@ use super::{
     Config, Effective, EffectiveValue, Invalid, Problem, Store, TlsFiles,
     layers::{Assignment, Layers},
     paths::KeyPath,
-    settings::{DefaultValue, SETTINGS, Setting, StoreKind},
+    setting::{DefaultValue, Setting, StoreKind},
+    settings::SETTINGS,
 };
 use crate::{error::with_reasons, identity, memory_budget, rejected, reserved::looks_like_reserved, units::ByteSize};
 

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr};
 
 use config::{Value, ValueKind};
 
-use super::settings::SettingKind;
+use super::setting::SettingKind;
 use crate::{
     store::elastic::NodeUrl,
     units::{self, ByteSize, Network},

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     Problem,
     paths::{self, KeyPath, Lookup},
-    settings::{PREFIX, Setting, SettingKind},
+    setting::{PREFIX, Setting, SettingKind},
 };
 
 /// The inputs of the configuration, as given to the process.

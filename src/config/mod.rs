@@ -8,6 +8,7 @@ mod kinds;
 mod layers;
 mod paths;
 mod reference;
+pub mod setting;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ pub use self::{
 };
 use crate::{
     access::AccessConfig,
-    intake::Registration,
+    intake::{Registration, UnknownFields},
     store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
     units::{ByteSize, Network, deserialize_duration, deserialize_size_or_zero},
 };
@@ -110,6 +111,7 @@ pub struct Events {
     #[serde(deserialize_with = "deserialize_duration")]
     pub repeat_window: Duration,
     pub repeat_count: usize,
+    pub unknown_fields: UnknownFields,
     /// 0, or at least 1 MiB.
     #[serde(deserialize_with = "deserialize_size_or_zero")]
     pub rejected_bytes: ByteSize,

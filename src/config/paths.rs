@@ -4,7 +4,7 @@ use std::fmt;
 
 use config::{Value, ValueKind};
 
-use super::settings::{SETTINGS, Setting};
+use super::{setting::Setting, settings::SETTINGS};
 
 /// A key's names, from the root.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,9 @@
 //! Renders the reference of all keys, `docs/configuration.md`.
 
-use super::settings::{DefaultValue, SETTINGS, Setting, SettingKind};
+use super::{
+    setting::{DefaultValue, Setting, SettingKind},
+    settings::SETTINGS,
+};
 
 const HEAD: &str = "\
 # Configuration

@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf};
 
 use super::{
     Config, Flag, Invalid, LogFormat, Overflow, Sources, Store, paths,
-    settings::{DefaultValue, SETTINGS, Setting, SettingKind, StoreKind},
+    setting::{DefaultValue, Setting, SettingKind, StoreKind},
+    settings::SETTINGS,
 };
 use crate::store::elastic::ElasticConfig;
 

@@ -13,7 +13,7 @@ use crate::{
     event::ChainId,
     ingest::Outcome,
     intake::{Item, Violation},
-    wire::{ErrorAnswer, EventResult, Rejection},
+    wire::{ErrorAnswer, EventResult, Rejection, Warning},
     writer::{Repeat, SealReceipt},
 };
 
@@ -43,9 +43,10 @@ impl<'a> From<&'a Outcome> for Submitted<'a> {
 const RESULT_BYTES: usize = 256;
 
 /// Returns how many bytes the answer has at most.
-pub(super) fn max_bytes(items: &[Item]) -> usize {
+pub(super) fn max_bytes(items: &[Item], warnings: &[Warning]) -> usize {
     let of_first = first_of_all_rejected(items).map_or(0, texts);
-    items.iter().map(result_bytes).sum::<usize>() + of_first + RESULT_BYTES
+    let of_warning = |Warning { path, message, .. }: &Warning| RESULT_BYTES + json_length(path) + json_length(message);
+    items.iter().map(result_bytes).chain(warnings.iter().map(of_warning)).sum::<usize>() + of_first + RESULT_BYTES
 }
 
 fn result_bytes(item: &Item) -> usize {
@@ -76,10 +77,11 @@ fn json_length(text: &str) -> usize {
 /// Returns the status and the body of the answer.
 pub(super) fn write(
     items: Vec<Item>,
+    warnings: &[Warning],
     submitted: Submitted<'_>,
     stored: Option<bool>,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
-    let mut body = Vec::with_capacity(max_bytes(&items));
+    let mut body = Vec::with_capacity(max_bytes(&items, warnings));
     let status = match first_of_all_rejected(&items) {
         Some(first) => {
             put_json(&mut body, &all_rejected(items.len(), first))?;
@@ -99,6 +101,10 @@ pub(super) fn write(
     if let Some(stored) = stored.filter(|_| status == StatusCode::ACCEPTED) {
         body.extend_from_slice(b",\"stored\":");
         put_json(&mut body, &stored)?;
+    }
+    if !warnings.is_empty() {
+        body.extend_from_slice(b",\"warnings\":");
+        put_json(&mut body, &warnings)?;
     }
     body.push(b'}');
     Ok((status, body))
@@ -195,7 +201,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{ChainPosition, LeafHash, Sequence},
-        wire::{AllRejectedAnswer, EventsAnswer},
+        wire::{AllRejectedAnswer, EventsAnswer, WarningCode},
     };
 
     fn accepted(id: &str) -> Item {
@@ -218,8 +224,17 @@ mod tests {
 
     /// Returns the answer after checking it against the documented type.
     fn check(items: Vec<Item>, submitted: Submitted<'_>, stored: Option<bool>) -> (u16, serde_json::Value) {
-        let most = max_bytes(&items);
-        let (status, body) = write(items, submitted, stored).unwrap();
+        check_with(items, &[], submitted, stored)
+    }
+
+    fn check_with(
+        items: Vec<Item>,
+        warnings: &[Warning],
+        submitted: Submitted<'_>,
+        stored: Option<bool>,
+    ) -> (u16, serde_json::Value) {
+        let most = max_bytes(&items, warnings);
+        let (status, body) = write(items, warnings, submitted, stored).unwrap();
         assert!(body.len() <= most && body.capacity() == most, "{} of at most {most} bytes", body.len());
         let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let described = match status {
@@ -268,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn warnings_come_last() {
+        let warning = Warning {
+            code: WarningCode::UnknownLevel,
+            events: u64::MAX,
+            first: u64::MAX,
+            path: "log.\"level\"".to_owned(),
+            message: "\u{1}é".repeat(50),
+        };
+        let receipts = Submitted::Sealed(&[receipt(1, 1)]);
+        let (_, answer) = check_with(vec![accepted("a")], &[warning.clone(), warning.clone()], receipts, None);
+        assert_eq!(answer["warnings"], json!([warning, warning]));
+    }
+
+    #[test]
     fn nothing_is_stored_if_every_event_is_rejected() {
         let (status, answer) = check(vec![rejected("a")], Submitted::Sealed(&[]), Some(true));
         assert_eq!((status, answer.get("stored")), (400, None));
@@ -305,7 +334,7 @@ mod tests {
     #[test]
     fn receipts_that_do_not_match_the_events_are_an_error() {
         for receipts in [vec![], vec![receipt(1, 1), receipt(1, 2)]] {
-            assert!(write(vec![accepted("a"), rejected("x")], Submitted::Sealed(&receipts), None).is_err());
+            assert!(write(vec![accepted("a"), rejected("x")], &[], Submitted::Sealed(&receipts), None).is_err());
         }
     }
 }

@@ -11,7 +11,14 @@ use std::{
 
 use crate::schema::{FIELDS, FieldId, NodeId, Tree};
 
-use super::{known::KnownFields, predictor::MemberPredictor, scan::ByteRange, violations::Violations};
+use super::{
+    composite::Labels,
+    known::KnownFields,
+    predictor::MemberPredictor,
+    scan::ByteRange,
+    unknown::{self, UnknownMembers},
+    violations::Violations,
+};
 
 /// A set of fields or objects, by number. An event has few of very many, so that the set knows its words that are in use.
 #[derive(Clone, Debug)]
@@ -170,6 +177,10 @@ pub(super) struct EventBuilder {
     /// Buffers for arrays under construction, reused for their capacity.
     spare: Vec<Vec<u8>>,
     pub(super) predictor: MemberPredictor,
+    pub(super) labels: Labels,
+    pub(super) unknown: UnknownMembers,
+    /// Whether the severity was guessed, as the level of the event is not known.
+    pub(super) is_severity_guessed: bool,
 }
 
 /// The builders between bodies. A builder has a place for every field, so that it takes longer to make than to clear, and
@@ -208,6 +219,9 @@ impl EventBuilder {
             violations: Violations::default(),
             spare: Vec::new(),
             predictor: MemberPredictor::default(),
+            labels: Labels::default(),
+            unknown: UnknownMembers::default(),
+            is_severity_guessed: false,
         }
     }
 
@@ -238,6 +252,9 @@ impl EventBuilder {
         self.nested_objects = 0;
         self.scratch.clear();
         self.violations.clear();
+        self.labels.clear();
+        self.unknown.clear();
+        self.is_severity_guessed = false;
     }
 
     pub(super) fn has(&self, field: FieldId) -> bool {
@@ -296,6 +313,12 @@ impl EventBuilder {
             Buffer::Defaults => &defaults.bytes,
         };
         slot.span.of(bytes)
+    }
+
+    /// Reports a member that the schema does not have.
+    pub(super) fn refuse_unknown(&mut self, object: NodeId, name: &str, path: impl FnOnce() -> String) {
+        let (may_guess, may_explain) = (self.violations.may_guess(), self.violations.may_explain());
+        self.violations.add(|| unknown::violation(object, name, path(), may_guess, may_explain));
     }
 
     /// Returns the canonical value of a field that the event itself has.

@@ -8,14 +8,15 @@ use memchr::memmem::Finder;
 use crate::{event::Space, schema::FieldId};
 
 use super::{
-    Violation,
+    Limits, Violation,
     builder::{Defaults, EventBuilder},
-    canonical::{self, abbreviate, put_text},
+    canonical::{self, CanonicalError, abbreviate, put_text},
     known::KnownFields,
     registry::Registered,
     rules::{NO_DEFAULTS, check_code, check_outcome, severity, unquoted, violation},
     scan::{Scanner, Token, decode},
     sender::Sender,
+    unknown::{UnknownFields, UnknownMember},
 };
 
 /// The context shared by all events of a request.
@@ -28,6 +29,9 @@ pub(super) struct Context<'a> {
     /// The time of the request, quoted and in canonical form.
     pub(super) now: &'a [u8],
     pub(super) fixed: &'a FixedFields,
+    /// What is done with unknown fields, unless the provider says.
+    pub(super) unknown_fields: UnknownFields,
+    pub(super) limits: &'a Limits,
 }
 
 /// Canonical values that are the same for all events of a writer.
@@ -42,6 +46,7 @@ pub(super) struct FixedFields {
 /// if there are any.
 pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
     let known = KnownFields::get();
+    complete_unknown(builder, unknown_fields(builder, input, context), context.limits);
     let defaults = if may_log(builder, input, context) { registered_defaults(builder, input, context) } else { None };
     if let Some(defaults) = defaults {
         merge_labels(builder, input, defaults);
@@ -66,6 +71,46 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
     builder.put(known.server_uuid, &context.fixed.server_uuid);
     builder.put(known.version, &context.fixed.version);
     builder.violations.is_empty().then_some(defaults)
+}
+
+fn unknown_fields(builder: &EventBuilder, input: &[u8], context: &Context<'_>) -> UnknownFields {
+    let name = given_name(builder, KnownFields::get().provider, input);
+    let provider = name.and_then(|name| context.registered.provider(name));
+    provider.and_then(|provider| provider.unknown_fields(context.space)).unwrap_or(context.unknown_fields)
+}
+
+/// Puts the collected unknown members into `annals.unmapped`, or reports them.
+fn complete_unknown(builder: &mut EventBuilder, policy: UnknownFields, limits: &Limits) {
+    let (count, members) = builder.unknown.take();
+    if count == 0 {
+        return;
+    }
+    let limit = limits.max_array_length;
+    match policy {
+        UnknownFields::Refuse => {
+            for UnknownMember { object, name, path, .. } in members {
+                builder.refuse_unknown(object, &name, || path);
+            }
+        }
+        UnknownFields::Keep if count > limit => builder.violations.add(|| Violation {
+            path: String::new(),
+            expected: format!("at most {limit} unknown fields"),
+            found: format!("{count} unknown fields"),
+        }),
+        UnknownFields::Keep => {
+            let members = members.into_iter().map(|member| (member.path, member.value)).collect();
+            let mut text = Vec::new();
+            match canonical::put_members(members, &"", &mut text) {
+                Ok(()) => {
+                    builder.put(KnownFields::get().unmapped, &text);
+                    builder.unknown.kept = count as u64;
+                }
+                Err(CanonicalError::Violation(violation)) => builder.violations.add(|| violation),
+                // Nothing is read.
+                Err(CanonicalError::Syntax(_)) => {}
+            }
+        }
+    }
 }
 
 /// Whether the sender may log as this provider. Checked before the registry, so that a sender without the right learns

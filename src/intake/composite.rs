@@ -10,7 +10,7 @@ use super::{
     Limits, Violation,
     canonical::{self, CanonicalError, abbreviate, describe},
     date::{canonical_date, is_fixed_form},
-    scan::{Scanner, Token, decode},
+    scan::{Expected, Scanner, Token, decode},
 };
 use crate::{event::UnixMillis, schema::Field};
 
@@ -25,66 +25,100 @@ fn refuse<T>(path: &dyn Display, expected: impl Into<String>, found: impl Into<S
     Err(CanonicalError::Violation(Violation { path: path.to_string(), expected: expected.into(), found: found.into() }))
 }
 
-/// Reads an object of labels and turns its values into texts. The field's limit applies to each name and each value.
-pub(super) fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<Vec<u8>, CanonicalError> {
-    let path = field.path;
-    let limit = field.max_bytes as usize;
-    let refuse = |path: String, expected: String, found: String| {
-        Err(CanonicalError::Violation(Violation { path, expected, found }))
-    };
-    let max_members = limits.max_array_length;
-    let mut count = 0_usize;
-    let mut members = Vec::new();
-    if !scanner.take(b'}') {
+/// The labels of an event, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Labels {
+    /// Names, and values as quoted texts. Not more than an event may have.
+    members: Vec<(String, Vec<u8>)>,
+    count: usize,
+}
+
+impl Labels {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.members.clear();
+        self.count = 0;
+    }
+
+    /// Reads the members of an object. The names of those within an object in it are joined by dots.
+    pub(super) fn read_object(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        field: &Field,
+        outer: &str,
+        limits: &Limits,
+        depth: usize,
+    ) -> Result<(), CanonicalError> {
+        let Some(depth) = depth.checked_sub(1) else { return Ok(scanner.fail(Expected::LessNesting)?) };
+        if scanner.take(b'}') {
+            return Ok(());
+        }
         loop {
-            count += 1;
-            if count > max_members {
-                scanner.member(limits.max_depth)?;
-                if !scanner.more(b'}')? {
-                    break;
-                }
-                continue;
+            let name = canonical::member_name(scanner, &field.path)?;
+            let name = if outer.is_empty() { name } else { format!("{outer}.{name}") };
+            match scanner.value()? {
+                Token::Object => self.read_object(scanner, field, &name, limits, depth)?,
+                token => self.read(scanner, field, name, token, limits)?,
             }
-            let name = canonical::member_name(scanner, &path)?;
-            // Only refused values are shown.
-            let shown = || format!("{path}.{}", name.chars().take(60).collect::<String>());
-            let token = scanner.value()?;
-            let mut value = Vec::new();
-            match token {
-                Token::Text(span) => value.extend_from_slice(span.of(scanner.input())),
-                Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), 1, &mut value)?,
-                Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) => {
-                    value.push(b'"');
-                    canonical::put_value(scanner, token, &shown(), 1, &mut value)?;
-                    value.push(b'"');
-                }
-                Token::Null | Token::Object | Token::Array => {
-                    return refuse(
-                        shown(),
-                        "a text, a number or a boolean".to_owned(),
-                        describe(token, scanner.input()),
-                    );
-                }
-            }
-            if limit != 0 && name.len().max(value.len() - 2) > limit {
-                let longest = name.len().max(text_length(&value));
-                if longest > limit {
-                    let expected = format!("a name and a text of at most {limit} bytes");
-                    return refuse(shown(), expected, format!("{longest} bytes"));
-                }
-            }
-            members.push((name, value));
             if !scanner.more(b'}')? {
-                break;
+                return Ok(());
             }
         }
     }
-    if count > max_members {
-        return refuse(path.to_owned(), format!("at most {max_members} members"), format!("{count} members"));
+
+    /// Reads the value of a label, and turns it into a text. The field's limit applies to the name and to the text.
+    pub(super) fn read(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        field: &Field,
+        name: String,
+        token: Token,
+        limits: &Limits,
+    ) -> Result<(), CanonicalError> {
+        // Only refused values are shown.
+        let shown = || format!("{}.{}", field.path, name.chars().take(60).collect::<String>());
+        let mut value = Vec::new();
+        match token {
+            Token::Text(span) => value.extend_from_slice(span.of(scanner.input())),
+            Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), 1, &mut value)?,
+            Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) => {
+                value.push(b'"');
+                canonical::put_value(scanner, token, &shown(), 1, &mut value)?;
+                value.push(b'"');
+            }
+            Token::Null | Token::Object | Token::Array => {
+                return refuse(&shown(), "a text, a number or a boolean", describe(token, scanner.input()));
+            }
+        }
+        let limit = field.max_bytes as usize;
+        if limit != 0 && name.len().max(value.len() - 2) > limit {
+            let longest = name.len().max(text_length(&value));
+            if longest > limit {
+                let expected = format!("a name and a text of at most {limit} bytes");
+                return refuse(&shown(), expected, format!("{longest} bytes"));
+            }
+        }
+        self.count += 1;
+        if self.count <= limits.max_array_length {
+            self.members.push((name, value));
+        }
+        Ok(())
     }
-    let mut text = Vec::new();
-    canonical::put_members(members, &path, &mut text)?;
-    Ok(text)
+
+    /// Returns the object of all labels, and leaves none.
+    pub(super) fn take(&mut self, field: &Field, limits: &Limits) -> Result<Vec<u8>, CanonicalError> {
+        let (count, limit) = (std::mem::take(&mut self.count), limits.max_array_length);
+        let members = std::mem::take(&mut self.members);
+        if count > limit {
+            return refuse(&field.path, format!("at most {limit} members"), format!("{count} members"));
+        }
+        let mut text = Vec::new();
+        canonical::put_members(members, &field.path, &mut text)?;
+        Ok(text)
+    }
 }
 
 /// Returns the length in bytes of a quoted text after decoding its escapes.

@@ -17,9 +17,11 @@ mod registry;
 mod rules;
 mod scan;
 mod sender;
+mod unknown;
 mod violations;
+mod warnings;
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use crate::{
     event::{Author, RetentionClass, Space, Stream, UnixMillis, Uuid},
@@ -35,7 +37,10 @@ use known::KnownFields;
 pub use registry::{Change, RegisterError, Registration, Registry, RegistryError};
 use scan::{Expected, Scanner, Syntax, Token};
 use sender::Sender;
+pub use unknown::UnknownFields;
 pub use violations::Violation;
+pub use warnings::Warning;
+use warnings::Warnings;
 
 /// Limits of a request.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +71,10 @@ pub struct Accepted {
     pub contents: Contents,
     /// Where the rejected events are in the body, in the same order.
     pub rejected: Vec<Rejected>,
+    /// What will surprise about the accepted events, if anything.
+    pub warnings: Vec<Warning>,
+    /// How many unknown fields the accepted events of each provider keep.
+    pub unmapped: BTreeMap<String, u64>,
     /// Bytes of the items.
     item_bytes: usize,
 }
@@ -264,6 +273,7 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     fixed: FixedFields,
     logs_events: bool,
+    unknown_fields: UnknownFields,
     builders: BuilderPool,
 }
 
@@ -280,12 +290,25 @@ impl Intake {
             server_uuid: quoted(&source.server_uuid),
             version: quoted(&source.version),
         };
-        Self { registry, limits, clock, fixed, logs_events: false, builders: BuilderPool::default() }
+        Self {
+            registry,
+            limits,
+            clock,
+            fixed,
+            logs_events: false,
+            unknown_fields: UnknownFields::Refuse,
+            builders: BuilderPool::default(),
+        }
     }
 
     /// Copies the content of each valid event to the program's own log (Kibana's `logEntries`).
     pub fn logging_events(self) -> Self {
         Self { logs_events: true, ..self }
+    }
+
+    /// Sets what is done with unknown fields, unless their provider says.
+    pub fn with_unknown_fields(self, unknown_fields: UnknownFields) -> Self {
+        Self { unknown_fields, ..self }
     }
 
     pub fn registry(&self) -> &Arc<Registry> {
@@ -316,6 +339,10 @@ impl Intake {
         let now = self.clock.now();
         let quoted_now = [b"\"".as_slice(), &format_millis(now), b"\""].concat();
         let space_ids = complete::space_ids(space);
+        // Configured limits must not keep the log from recording its own use.
+        let limits = if sender.is_log() { &Limits::DEFAULT } else { &self.limits };
+        let mut builder = self.builders.take();
+        builder.unknown.are_collected = self.unknown_fields == UnknownFields::Keep || registered.keeps_unknown_fields();
         let context = Context {
             space,
             sender: &sender,
@@ -323,13 +350,15 @@ impl Intake {
             registered: &registered,
             now: &quoted_now,
             fixed: &self.fixed,
+            unknown_fields: self.unknown_fields,
+            limits,
         };
         let mut batch = Batch {
             context,
-            // Configured limits must not keep the log from recording its own use.
-            limits: if sender.is_log() { &Limits::DEFAULT } else { &self.limits },
+            limits,
             now,
-            builder: self.builders.take(),
+            builder,
+            warnings: Warnings::new(now),
             random: Random::new(),
             most,
             current: 0..0,
@@ -337,6 +366,8 @@ impl Intake {
                 items: Vec::new(),
                 contents: Contents::default(),
                 rejected: Vec::new(),
+                warnings: Vec::new(),
+                unmapped: BTreeMap::new(),
                 item_bytes: 0,
             },
         };
@@ -348,7 +379,8 @@ impl Intake {
             Some(b'{') if is_pretty_printed(body, start) => batch.process_event(body, start..body.len())?,
             _ => batch.process_lines(body)?,
         }
-        let Batch { builder, accepted, .. } = batch;
+        let Batch { builder, warnings, mut accepted, .. } = batch;
+        accepted.warnings = warnings.take();
         self.builders.put_back(builder);
         if self.logs_events {
             for content in accepted.contents.iter() {
@@ -374,6 +406,7 @@ struct Batch<'a> {
     limits: &'a Limits,
     now: UnixMillis,
     builder: EventBuilder,
+    warnings: Warnings,
     random: Random,
     /// Maximum bytes of what is made.
     most: usize,
@@ -496,13 +529,20 @@ impl Batch<'_> {
             return self.push(Item::Rejected(violations));
         };
         let Placement { stream, class } = policy::placement();
-        let contents = &mut self.accepted.contents;
         self.builder.put_name(known.stream, stream.as_str().as_bytes());
         if !self.builder.has(known.id) {
             let id = Uuid::v7(self.now, self.random.bytes());
             self.builder.put_name(known.id, &id.text());
         }
         let id = self.builder.value(known.id, input, defaults).map(complete::text_of).unwrap_or_default();
+        if !self.context.sender.is_log() {
+            self.warnings.look_at(self.accepted.items.len(), &self.builder, input, defaults);
+        }
+        if self.builder.unknown.kept > 0 {
+            let provider = self.builder.value(known.provider, input, defaults).map(complete::text_of);
+            *self.accepted.unmapped.entry(provider.unwrap_or_default()).or_default() += self.builder.unknown.kept;
+        }
+        let contents = &mut self.accepted.contents;
         let start = contents.bytes.len();
         let annals_at = self.builder.write(input, defaults, &mut contents.bytes);
         let range = start..contents.bytes.len();

@@ -9,15 +9,19 @@ use super::{
     canonical::{self, CanonicalError, describe},
     composite::{self, text_length},
     date::{canonical_date, is_fixed_form},
+    known::KnownFields,
     predictor::MemberPosition,
     scan::{ByteRange, Expected, Scanner, Syntax, Token, decode},
+    unknown::UnknownMember,
 };
-use crate::schema::{Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest, nearest};
+use crate::schema::{Field, FieldId, Kind, Member, NodeId, SetBy, Tree};
 
 /// Reads one event, after its opening brace, into the builder. After an error, the rest of the input cannot be
 /// interpreted.
 pub(super) fn event(scanner: &mut Scanner<'_>, builder: &mut EventBuilder, limits: &Limits) -> Result<(), Syntax> {
-    Parser { scanner, builder, limits, tree: Tree::get() }.object(NodeId::ROOT, None)
+    let mut parser = Parser { scanner, builder, limits, tree: Tree::get() };
+    parser.object(NodeId::ROOT, None)?;
+    parser.finish_labels()
 }
 
 /// The element of an array of objects that is read, if any.
@@ -28,6 +32,13 @@ struct ArrayElement<'e> {
     index: usize,
     /// The element that has the array.
     outer: Element<'e>,
+}
+
+/// What a name of several names joined by dots means.
+enum Resolved<'n> {
+    Member(Member),
+    /// The label of this name.
+    Label(FieldId, &'n [u8]),
 }
 
 struct Parser<'p, 'i> {
@@ -83,7 +94,8 @@ impl<'i> Parser<'_, 'i> {
             return Ok(MemberPosition::after(member));
         }
         match self.resolve(node, name) {
-            Some(member) => self.member(member, token, element)?,
+            Some(Resolved::Member(member)) => self.member(member, token, element)?,
+            Some(Resolved::Label(field, name)) => self.label(field, name, token)?,
             None => self.unknown_member(node, name, token, element)?,
         }
         // A dotted or unknown name has no position of its own for predictions.
@@ -91,12 +103,17 @@ impl<'i> Parser<'_, 'i> {
     }
 
     /// Resolves several names joined by dots.
-    fn resolve(&self, node: NodeId, name: &[u8]) -> Option<Member> {
+    fn resolve<'n>(&self, node: NodeId, name: &'n [u8]) -> Option<Resolved<'n>> {
         let dot = name.iter().position(|byte| *byte == b'.')?;
         let (first, rest) = name.split_at_checked(dot)?;
-        let Member::Object(child) = self.tree.member(node, first)? else { return None };
-        let rest = rest.get(1..)?;
-        self.tree.member(child, rest).or_else(|| self.resolve(child, rest))
+        let rest = rest.get(1..).filter(|rest| !rest.is_empty())?;
+        match self.tree.member(node, first)? {
+            Member::Object(child) => {
+                self.tree.member(child, rest).map(Resolved::Member).or_else(|| self.resolve(child, rest))
+            }
+            Member::Field(field) if field.field().kind == Kind::Labels => Some(Resolved::Label(field, rest)),
+            Member::Field(_) | Member::Array(..) => None,
+        }
     }
 
     fn member(&mut self, member: Member, token: Token, element: Element<'_>) -> Result<(), Syntax> {
@@ -129,6 +146,7 @@ impl<'i> Parser<'_, 'i> {
             return self.violate(field.path, element, "only one member with this name", token);
         }
         let slot = match token {
+            _ if field.kind == Kind::Labels => self.labels(field, token)?,
             _ if field.multi => self.array(field, token, element)?,
             Token::Array if !matches!(field.kind, Kind::GeoPoint | Kind::Json) => {
                 self.only_element(field, token, element)?
@@ -349,9 +367,6 @@ impl<'i> Parser<'_, 'i> {
             (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
             (Kind::Ip, Token::Text(span)) if is_ip(span.inner().of(input)) => given(span),
             (Kind::Version, Token::Text(span)) if is_version(span.of(input)) => given(span),
-            (Kind::Labels, Token::Object) => {
-                return self.composite(token, |scanner, limits| composite::labels(scanner, field, limits));
-            }
             (Kind::Flattened, Token::Object) => {
                 let path = path_in_element(field.path, element);
                 return self.composite(token, |scanner, limits| composite::flattened(scanner, token, &path, limits));
@@ -407,6 +422,47 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
+    /// Reads an object of labels. Its final value also has the labels that come by themselves.
+    fn labels(&mut self, field: &'static Field, token: Token) -> Result<Option<Slot>, Syntax> {
+        if token != Token::Object {
+            return self.violate(field.path, None, &plain(field.kind), token).map(|()| None);
+        }
+        let before = self.scanner.clone();
+        let (labels, limits) = (&mut self.builder.labels, self.limits);
+        match labels.read_object(self.scanner, field, "", limits, limits.max_depth) {
+            Ok(()) => Ok(Some(self.builder.keep(b"{}"))),
+            Err(refusal) => self.report_refusal(token, before, refusal),
+        }
+    }
+
+    /// Reads a label that comes by itself: `"labels.team": "a"`.
+    fn label(&mut self, id: FieldId, name: &[u8], token: Token) -> Result<(), Syntax> {
+        let (field, limits) = (id.field(), self.limits);
+        let name = String::from_utf8_lossy(name).into_owned();
+        let before = self.scanner.clone();
+        let read = match token {
+            Token::Object => self.builder.labels.read_object(self.scanner, field, &name, limits, limits.max_depth),
+            _ => self.builder.labels.read(self.scanner, field, name, token, limits),
+        };
+        match read {
+            Ok(()) => Ok(()),
+            Err(refusal) => self.report_refusal(token, before, refusal).map(drop),
+        }
+    }
+
+    fn finish_labels(&mut self) -> Result<(), Syntax> {
+        if self.builder.labels.is_empty() {
+            return Ok(());
+        }
+        let id = KnownFields::get().labels;
+        match self.builder.labels.take(id.field(), self.limits) {
+            Ok(labels) => self.builder.put(id, &labels),
+            Err(CanonicalError::Syntax(syntax)) => return Err(syntax),
+            Err(CanonicalError::Violation(violation)) => self.builder.violations.add(|| violation),
+        }
+        Ok(())
+    }
+
     fn json(&mut self, field: &'static Field, token: Token, element: Element<'_>) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         let mut text = Vec::new();
@@ -439,23 +495,26 @@ impl<'i> Parser<'_, 'i> {
     }
 
     fn unknown_member(&mut self, node: NodeId, name: &[u8], token: Token, element: Element<'_>) -> Result<(), Syntax> {
+        let name = String::from_utf8_lossy(name);
         let object = self.tree.node(node).path.as_str();
-        let may_guess = self.builder.violations.may_guess();
-        self.builder.violations.add(|| {
-            let name = String::from_utf8_lossy(name);
+        let path = || {
             let path = if object.is_empty() { name.clone().into_owned() } else { format!("{object}.{name}") };
-            let sibling = || {
-                let near = closest(&name, self.tree.names(node))?;
-                Some(if object.is_empty() { near.to_owned() } else { format!("{object}.{near}") })
-            };
-            let anywhere = || nearest(&path).map(str::to_owned);
-            let expected = match Some(()).filter(|()| may_guess).and_then(|()| sibling().or_else(anywhere)) {
-                Some(near) => format!("a known field (did you mean {near}?)"),
-                None => "a known field".to_owned(),
-            };
-            Violation { path: path_in_element(&path, element), expected, found: "an unknown field".to_owned() }
-        });
-        self.skip(token)
+            path_in_element(&path, element)
+        };
+        if !self.builder.unknown.are_collected {
+            self.builder.refuse_unknown(node, &name, path);
+            return self.skip(token);
+        }
+        let (before, path) = (self.scanner.clone(), path());
+        let mut value = Vec::new();
+        match canonical::put_value(self.scanner, token, &path, self.limits.max_depth, &mut value) {
+            Ok(()) => {
+                let member = UnknownMember { object: node, name: name.into_owned(), path, value };
+                self.builder.unknown.add(member, self.limits);
+            }
+            Err(refusal) => return self.report_refusal(token, before, refusal).map(drop),
+        }
+        Ok(())
     }
 
     fn violate(&mut self, path: &str, element: Element<'_>, expected: &str, token: Token) -> Result<(), Syntax> {

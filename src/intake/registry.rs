@@ -22,6 +22,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::unknown::UnknownFields;
 use super::{
     Limits, Violation,
     builder::{Defaults, EventBuilder},
@@ -119,6 +120,9 @@ struct Stored {
     /// By the name of the space.
     #[serde(default)]
     defaults: BTreeMap<String, Map<String, Value>>,
+    /// By the name of the space.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    unknown_fields: BTreeMap<String, UnknownFields>,
 }
 
 /// A registration before and after a change.
@@ -134,6 +138,8 @@ pub struct Change {
 pub(super) struct Registered {
     providers: BTreeMap<Box<[u8]>, Provider>,
     largest_defaults: usize,
+    /// Whether some provider's unknown fields are kept in some space.
+    keeps_unknown_fields: bool,
 }
 
 pub(super) struct Provider {
@@ -141,6 +147,9 @@ pub(super) struct Provider {
     defaults: Defaults,
     /// In the spaces that have defaults of their own, by name.
     by_space: BTreeMap<String, Defaults>,
+    unknown_fields: Option<UnknownFields>,
+    /// In the spaces that have an own choice, by name.
+    unknown_by_space: BTreeMap<String, UnknownFields>,
 }
 
 impl Registered {
@@ -152,6 +161,10 @@ impl Registered {
     pub(super) fn largest_defaults(&self) -> usize {
         self.largest_defaults
     }
+
+    pub(super) fn keeps_unknown_fields(&self) -> bool {
+        self.keeps_unknown_fields
+    }
 }
 
 impl Provider {
@@ -161,6 +174,11 @@ impl Provider {
             return &self.defaults;
         }
         self.by_space.get(Space::name(space)).unwrap_or(&self.defaults)
+    }
+
+    /// What is done with the unknown fields of events in this space, if that was chosen.
+    pub(super) fn unknown_fields(&self, space: Option<&Space>) -> Option<UnknownFields> {
+        self.unknown_by_space.get(Space::name(space)).copied().or(self.unknown_fields)
     }
 }
 
@@ -231,6 +249,9 @@ impl Registry {
             Some(defaults) if defaults.is_empty() => drop(stored.defaults.remove(Space::name(space))),
             Some(defaults) => drop(stored.defaults.insert(Space::name(space).to_owned(), defaults)),
         }
+        if let Some(unknown_fields) = registration.unknown_fields {
+            stored.unknown_fields.insert(Space::name(space).to_owned(), unknown_fields);
+        }
         let after = changed.in_space(provider, space).unwrap_or_default();
         let change = Change { before: providers.in_space(provider, space), after };
         if providers.stored != changed.stored {
@@ -253,7 +274,11 @@ impl Registry {
             return Err(if is_fixed { RegisterError::Fixed } else { RegisterError::Absent }.into());
         };
         let defaults = stored.defaults.into_iter().map(|(space, defaults)| (space, Value::Object(defaults)));
-        let before = Registration { actions: stored.actions.into_iter().collect(), defaults: Some(defaults.collect()) };
+        let before = Registration {
+            actions: stored.actions.into_iter().collect(),
+            defaults: Some(defaults.collect()),
+            unknown_fields: None,
+        };
         self.store(changed, || record(&before))?;
         Ok(before)
     }
@@ -335,12 +360,13 @@ fn read(path: &Path) -> Result<BTreeMap<String, Stored>, String> {
 }
 
 impl Stored {
-    fn of_format_1(Registration { actions, defaults }: Registration) -> Self {
+    fn of_format_1(Registration { actions, defaults, .. }: Registration) -> Self {
         let defaults = defaults.filter(|defaults| check_defaults(defaults).is_ok());
         let defaults = defaults.filter(|defaults| !defaults.is_empty());
         Self {
             actions: actions.into_iter().collect(),
             defaults: defaults.map(|defaults| (Space::DEFAULT.to_owned(), defaults)).into_iter().collect(),
+            unknown_fields: BTreeMap::new(),
         }
     }
 }
@@ -348,7 +374,7 @@ impl Stored {
 impl Providers {
     fn bytes(&self) -> usize {
         let defaults = |defaults: &Map<String, Value>| Value::Object(defaults.clone()).to_string().len();
-        let fixed = self.fixed.iter().map(|(name, Registration { actions, defaults: given })| {
+        let fixed = self.fixed.iter().map(|(name, Registration { actions, defaults: given, .. })| {
             name.len() + actions.iter().map(String::len).sum::<usize>() + given.as_ref().map_or(0, defaults)
         });
         let stored = self.stored.iter().map(|(name, stored)| {
@@ -366,8 +392,11 @@ impl Providers {
         }
         let mut actions: BTreeSet<String> = fixed.into_iter().flat_map(|fixed| &fixed.actions).cloned().collect();
         actions.extend(stored.into_iter().flat_map(|stored| &stored.actions).cloned());
-        let defaults = self.defaults(provider, Space::name(space));
-        Some(Registration { actions: actions.into_iter().collect(), defaults: Some(defaults) })
+        let space = Space::name(space);
+        let defaults = self.defaults(provider, space);
+        let own = stored.and_then(|stored| stored.unknown_fields.get(space).copied());
+        let unknown_fields = own.or(fixed.and_then(|fixed| fixed.unknown_fields));
+        Some(Registration { actions: actions.into_iter().collect(), defaults: Some(defaults), unknown_fields })
     }
 
     /// The defaults of the space, over those of the configuration.
@@ -397,13 +426,19 @@ impl Providers {
                     .map(|name| quoted(name))
                     .collect(),
                 defaults: compile_defaults(&fixed, limits)?,
+                unknown_fields: self.fixed.get(name).and_then(|fixed| fixed.unknown_fields),
+                unknown_by_space: self.stored.get(name).map(|stored| stored.unknown_fields.clone()).unwrap_or_default(),
             };
             registered.insert(quoted(name), provider);
         }
         let defaults =
             registered.values().flat_map(|Provider { defaults, by_space, .. }| by_space.values().chain([defaults]));
         let largest_defaults = defaults.map(Defaults::len).max().unwrap_or(0);
-        Ok(Registered { providers: registered, largest_defaults })
+        let keeps = |provider: &Provider| {
+            provider.unknown_by_space.values().chain(&provider.unknown_fields).any(|own| *own == UnknownFields::Keep)
+        };
+        let keeps_unknown_fields = registered.values().any(keeps);
+        Ok(Registered { providers: registered, largest_defaults, keeps_unknown_fields })
     }
 }
 
@@ -508,7 +543,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("providers.json");
             let open = || Registry::open(path.clone(), Limits::default()).unwrap();
-            let registration = || Registration { actions: vec!["a".to_owned()], defaults: None };
+            let registration = || Registration { actions: vec!["a".to_owned()], ..Registration::default() };
             open().register("before", None, registration(), |_| Ok::<_, RegisterError>(())).unwrap();
             let fault = files::faults::OneFault::after(before, folder.path());
             let registry = Registry::open(path.clone(), Limits::default()).unwrap_or_else(|_| open());

@@ -57,9 +57,10 @@ pub(super) fn severity(builder: &mut EventBuilder, input: &[u8], defaults: &Defa
         }
         return named;
     }
-    let by_level = builder.value(known.level, input, defaults).and_then(|level| severity_of_level(unquoted(level)));
+    let level = builder.value(known.level, input, defaults).map(|level| severity_of_level(unquoted(level)));
+    builder.is_severity_guessed = level == Some(None);
     let failed = builder.value(known.outcome, input, defaults) == Some(b"\"failure\"");
-    Some(by_level.unwrap_or(if failed { Severity::Warning } else { Severity::Informational }))
+    Some(level.flatten().unwrap_or(if failed { Severity::Warning } else { Severity::Informational }))
 }
 
 /// The usual names of log levels, in any case.

@@ -1,7 +1,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod labels;
 mod origin;
 mod shapes;
+mod unknown;
+mod warnings;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -109,7 +112,7 @@ fn every_violation_is_reported_with_path_expected_and_found() {
     assert_eq!(
         as_text,
         [
-            "event.durration: expected a known field (did you mean event.duration?), found an unknown field",
+            "event.durration: expected a known field (did you mean event.duration? Otherwise, own data fits into labels or annals.payload, or is kept by events.unknown_fields), found an unknown field",
             "event.start: expected a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\", found \"yesterday\"",
             "annals.sequence: expected nothing, because the log sets it, found 3",
             "kibana.saved_objects[1].tpye: expected a known field (did you mean kibana.saved_objects.type?), found an unknown field",
@@ -130,7 +133,7 @@ fn violations_beyond_the_limit_are_only_counted() {
     assert_eq!(found.last().map(|(p, e, f)| (p.as_str(), e.as_str(), f.as_str())), Some(last));
     let (path, ..) = &violations(&event(&format!(r#","{}":1"#, "é".repeat(1000))))[0];
     assert_eq!(*path, format!("{}…", "é".repeat(250)));
-    let labels: Vec<_> = (0..7).map(|number| format!(r#""{number}":{{}}"#)).collect();
+    let labels: Vec<_> = (0..7).map(|number| format!(r#""{number}":1"#)).collect();
     let labels = format!(r#"{{"a":1,"b":1,"c":1,"d":1,"e":1,{}}}"#, labels.join(","));
     let (path, expected, found) = &violations(&event(&format!(r#","labels":{labels}"#)))[0];
     assert_eq!((path.as_str(), expected.as_str(), found.as_str()), ("labels", "at most 5 members", "12 members"));
@@ -238,7 +241,7 @@ fn a_value_of_the_wrong_kind_or_out_of_bounds_is_refused() {
         (r#","annals.severity":"loud""#, "annals.severity"),
         (r#","event.outcome":"maybe""#, "event.outcome"),
         (r#","tags":["1","2","3","4","5","6"]"#, "tags"),
-        (r#","labels":{"a":{}}"#, "labels.a"),
+        (r#","labels":{"a":[]}"#, "labels.a"),
         (r#","labels":{"a":1,"a":2}"#, "labels"),
         (r#","annals.payload":{"n":9007199254740993}"#, "annals.payload.n"),
         (r#","message":"\ud800""#, "message"),
@@ -368,7 +371,7 @@ fn payloads_are_kept_as_canonical_text() {
 
 fn registration(actions: &[&str], defaults: Value) -> Registration {
     let actions = actions.iter().map(|action| (*action).to_owned()).collect();
-    Registration { actions, defaults: defaults.as_object().cloned() }
+    Registration { actions, defaults: defaults.as_object().cloned(), ..Registration::default() }
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(super) struct Violations {
     kept: Vec<Violation>,
     more: usize,
     guesses: usize,
+    has_explained: bool,
     /// For the previous events of the body.
     kept_of_body: usize,
     guesses_of_body: usize,
@@ -55,6 +56,11 @@ impl Violations {
         may
     }
 
+    /// Whether a violation of this kind may say what else can be done: the first of an event.
+    pub(super) fn may_explain(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_explained, true)
+    }
+
     /// Returns the kept violations, followed by one that counts the rest, if any.
     pub(super) fn take(&mut self) -> Vec<Violation> {
         let mut taken = std::mem::take(&mut self.kept);
@@ -71,6 +77,7 @@ impl Violations {
         self.kept.clear();
         self.more = 0;
         self.guesses = 0;
+        self.has_explained = false;
     }
 }
 

@@ -17,7 +17,6 @@ mod reports;
 pub(crate) mod tests;
 
 use std::{
-    collections::HashSet,
     io,
     path::Path,
     sync::{
@@ -55,12 +54,6 @@ const QUEUE: usize = QUEUE_BYTES / OVERHEAD + 16;
 const MAX_TEXT: usize = 64 << 10;
 const MAX_ERRORS: usize = 10;
 const MAX_ERROR_TEXT: usize = 512;
-
-/// Maximum number of providers that are counted by name.
-const MAX_PROVIDERS: usize = 1_000;
-
-/// The provider under which all others are counted.
-const OTHER: &str = "other";
 
 /// How often it is checked whether a report is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -142,7 +135,6 @@ impl RejectedEvents {
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             unrecorded: Arc::clone(&unrecorded),
-            providers: HashSet::new(),
             reports: Reports::default(),
             failures: Interval::default(),
             overflows: Interval::default(),
@@ -195,7 +187,7 @@ impl RejectedEvents {
             self.queue.try_send(Message::Event(Box::new(waiting))).is_ok()
         });
         if !sent {
-            self.metrics.rejected_of(OTHER).inc();
+            self.metrics.rejected_by_provider.of(None).inc();
             self.metrics.unrecorded.inc();
             self.unrecorded.all.fetch_add(1, Ordering::Relaxed);
             self.unrecorded.unreported.fetch_add(1, Ordering::Relaxed);
@@ -262,8 +254,6 @@ struct Recorder {
     clock: Arc<dyn Clock>,
     metrics: IntakeMetrics,
     unrecorded: Arc<Unrecorded>,
-    /// Those that are counted by name.
-    providers: HashSet<String>,
     reports: Reports,
     failures: Interval,
     overflows: Interval,
@@ -312,16 +302,8 @@ impl Recorder {
     }
 
     fn count(&mut self, provider: Option<&str>) {
-        let named = provider.filter(|provider| {
-            self.providers.contains(*provider)
-                || self.providers.len() < MAX_PROVIDERS && self.registry.is_registered(provider)
-        });
-        if let Some(provider) = named
-            && !self.providers.contains(provider)
-        {
-            self.providers.insert(provider.to_owned());
-        }
-        self.metrics.rejected_of(named.unwrap_or(OTHER)).inc();
+        let registered = provider.filter(|provider| self.registry.is_registered(provider));
+        self.metrics.rejected_by_provider.of(registered).inc();
     }
 
     fn report_overflow(&mut self, now: Duration) {

@@ -395,7 +395,7 @@ fn only_registered_providers_are_counted_by_name_and_a_limited_number_of_them() 
     assert!(log.recorded().is_empty(), "nothing is recorded");
     let text = log.metrics.render().unwrap();
     let labels = text.lines().filter(|line| line.starts_with("annals_intake_rejected_total{")).count();
-    assert_eq!(labels, MAX_PROVIDERS + 1);
+    assert_eq!(labels, crate::metrics::ProviderCounters::MOST + 1);
     log.assert_metric(r#"annals_intake_rejected_total{provider="p0"} 1"#);
     log.assert_metric(r#"annals_intake_rejected_total{provider="other"} 201"#);
     assert_eq!(sizes(&log.folder), [0, 0]);

@@ -13,6 +13,47 @@ pub struct EventsAnswer {
     /// With `wait_for=stored`: whether the events can be found now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<bool>,
+    /// What will surprise about the accepted events; at most one for each code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that will surprise about accepted events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Warning {
+    pub code: WarningCode,
+    /// How many events of the request it is true of.
+    pub events: u64,
+    /// The index of the first of them in the request. Path and message are about that one.
+    pub first: u64,
+    #[cfg_attr(feature = "server", schema(example = "kibana.saved_objects"))]
+    pub path: String,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WarningCode {
+    /// The event cannot be found by an object.
+    NoPrimaryObject,
+    /// Its time is more than a day before that of the request, or more than five minutes after it.
+    DistantTime,
+    /// The log does not know its `log.level`, so its severity was guessed.
+    UnknownLevel,
+    /// The log does not know some of its fields: they are kept in `annals.unmapped`, and cannot be searched.
+    UnmappedFields,
+    /// A code of a later server. No server says "unknown", so it cannot be serialized.
+    #[serde(other, skip_serializing)]
+    Unknown,
+}
+
+impl fmt::Display for Warning {
+    /// Path and message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&at(&self.path, &self.message))
+    }
 }
 
 /// The answer if every event is invalid, or the request itself.

@@ -15,10 +15,13 @@ mod rejected;
 pub use self::{
     dead_letters::{DeadLetterAnswer, DeadLettersAnswer, ReplayAnswer, ReplayOutcome, StoreDeadLetters, StoreReplay},
     error::ErrorAnswer,
-    events::{AllRejectedAnswer, Duplicate, EventResult, EventsAnswer, FirstError, Receipt, Rejection, Violation},
+    events::{
+        AllRejectedAnswer, Duplicate, EventResult, EventsAnswer, FirstError, Receipt, Rejection, Violation, Warning,
+        WarningCode,
+    },
     health::{LiveAnswer, Readiness, ReadyAnswer, StoreHealth, WriterHealth},
     keys::{GrantAnswer, GrantRequest, KeyAnswer, KeysAnswer, NewKeyAnswer, NewKeyRequest},
-    providers::{ProviderAnswer, ProvidersAnswer, Registration},
+    providers::{ProviderAnswer, ProvidersAnswer, Registration, UnknownFields},
     questions::{
         AggregateAnswer, CountAnswer, FieldStatistics, FindAnswer, HistogramAnswer, HistogramBucket, Percentile,
         PercentilesAnswer, StatsAnswer, Term, TermsAnswer,
@@ -37,13 +40,14 @@ mod tests {
             {"status": "accepted", "id": "a", "chain": "c", "sequence": 0, "region": "eu"},
             {"status": "deferred", "until": "tomorrow"},
             {"status": "rejected", "error": {"reason": "no", "code": 7}, "errors": [], "advice": "none"}
-        ]}"#;
-        let EventsAnswer { items, stored } = serde_json::from_str(answer).unwrap();
+        ], "warnings": [{"code": "of_later", "events": 1, "first": 0, "path": "p", "message": "m", "more": 1}]}"#;
+        let EventsAnswer { items, stored, warnings } = serde_json::from_str(answer).unwrap();
         let receipt = Receipt { id: "a".to_owned(), chain: "c".to_owned(), sequence: 0, hash: None };
         let error = FirstError { path: String::new(), reason: "no".to_owned() };
         let rejection = Rejection { error, errors: Vec::new() };
         let expected = [EventResult::Accepted(receipt), EventResult::Unknown, EventResult::Rejected(rejection)];
         assert_eq!((items.as_slice(), stored), (expected.as_slice(), None));
+        assert_eq!(warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), [WarningCode::Unknown]);
 
         let ready: ReadyAnswer = serde_json::from_str(r#"{"status": "draining", "since": 1}"#).unwrap();
         assert_eq!(ready.status, Readiness::Unknown);

@@ -16,6 +16,22 @@ pub struct Registration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Object))]
     pub defaults: Option<Map<String, Value>>,
+    /// What is done with fields that the log does not know, in the space of the request; `events.unknown_fields` if no
+    /// choice was made. Without this member the choice stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_fields: Option<UnknownFields>,
+}
+
+/// What is done with the fields of an event that the log does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownFields {
+    /// The event is rejected.
+    #[default]
+    Refuse,
+    /// They are moved to `annals.unmapped`, by their paths: sealed, stored and shown, but not searchable.
+    Keep,
 }
 
 /// The registered actions and defaults of a provider.
@@ -27,6 +43,9 @@ pub struct ProviderAnswer {
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(required, value_type = Object))]
     pub defaults: Map<String, Value>,
+    /// The choice for the space of the request, if one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_fields: Option<UnknownFields>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +56,7 @@ pub struct ProvidersAnswer {
 }
 
 impl From<Registration> for ProviderAnswer {
-    fn from(Registration { actions, defaults }: Registration) -> Self {
-        Self { actions, defaults: defaults.unwrap_or_default() }
+    fn from(Registration { actions, defaults, unknown_fields }: Registration) -> Self {
+        Self { actions, defaults: defaults.unwrap_or_default(), unknown_fields }
     }
 }

@@ -46,7 +46,7 @@ fn intake() -> Intake {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("p.json"), Limits::default()).unwrap();
     for (provider, action) in [("p", "a"), ("shop", "ship")] {
-        let registration = Registration { actions: vec![action.to_owned()], defaults: None };
+        let registration = Registration { actions: vec![action.to_owned()], ..Registration::default() };
         let recorded = |_: &_| Ok::<_, crate::intake::RegisterError>(());
         registry.register(provider, None, registration, recorded).unwrap();
     }

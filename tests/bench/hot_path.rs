@@ -102,7 +102,7 @@ fn open_intake(folder: &DataFolder, clock: &Arc<dyn Clock>) -> Intake {
     let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
     let actions = ["sign-in", "sign-out", "create", "modify"].map(str::to_owned).to_vec();
     registry
-        .register("bench", None, Registration { actions, defaults: None }, |_| {
+        .register("bench", None, Registration { actions, ..Registration::default() }, |_| {
             Ok::<_, annals::intake::RegisterError>(())
         })
         .unwrap();

@@ -44,7 +44,8 @@ pub(super) fn operations() -> Vec<Operation> {
              configured to keep no events, the result of valid ones is `not_kept`. An event with an `event.id` may be sent again, \
              for example if an answer was lost: if the same caller has logged an event with that id in the last minutes \
              (`events.repeat_window`), for the same provider and with a request to the same space, the result is `duplicate` \
-             with the first one's receipt, and nothing is logged; `differs` says that the first one has other content.",
+             with the first one's receipt, and nothing is logged; `differs` says that the first one has other content. `warnings` name what will surprise about \
+             accepted events, such as a time that is far from now or no object to find them by.",
         )
         .parameters([&WAIT_FOR])
         .events_body("Events as described by the JSON Schema of this log")
@@ -204,7 +205,7 @@ async fn reserve_answer(
     deadline: Instant,
 ) -> Result<Reservation, Failure> {
     let budget = &shared.services.memory.event_answers;
-    let bytes = items::max_bytes(&accepted.items);
+    let bytes = items::max_bytes(&accepted.items, &accepted.warnings);
     if bytes > budget.share() {
         let message = format!("the results of the events would have more than {} bytes", budget.share());
         return Err(Failure::new(ErrorCode::TooLarge, message));
@@ -213,7 +214,7 @@ async fn reserve_answer(
 }
 
 /// Whether all accepted events can be found in the queried store; `None` if events were dropped.
-async fn is_stored(shared: &Shared, Logged { items, outcome }: &Logged, deadline: Instant) -> Option<bool> {
+async fn is_stored(shared: &Shared, Logged { items, outcome, .. }: &Logged, deadline: Instant) -> Option<bool> {
     match outcome {
         Outcome::Sealed(None) => Some(true),
         Outcome::Sealed(Some(receipts)) => Some(shared.services.reader.wait_until_found(receipts.end, deadline).await),
@@ -222,8 +223,9 @@ async fn is_stored(shared: &Shared, Logged { items, outcome }: &Logged, deadline
     }
 }
 
-fn respond(Logged { items, outcome }: Logged, stored: Option<bool>, memory: Reservation) -> Result<Response, Failure> {
-    let (status, body) = items::write(items, Submitted::from(&outcome), stored)?;
+fn respond(logged: Logged, stored: Option<bool>, memory: Reservation) -> Result<Response, Failure> {
+    let Logged { items, outcome, warnings } = logged;
+    let (status, body) = items::write(items, &warnings, Submitted::from(&outcome), stored)?;
     let mut response = answer::json_bytes(status, held_body::body(body, memory)).into_response();
     if status.is_client_error() {
         answer::mark(&mut response, &Failure::new(ErrorCode::EventsRejected, ""));

@@ -24,7 +24,7 @@ use crate::{
         request,
     },
     intake::Change,
-    wire::{ProviderAnswer, ProvidersAnswer, Registration},
+    wire::{ProviderAnswer, ProvidersAnswer, Registration, UnknownFields},
 };
 
 /// Maximum bytes of a registration, enough for the most actions and defaults: parsed, it takes many times its size.
@@ -57,7 +57,7 @@ pub(super) fn operations() -> Vec<Operation> {
     )
     .records(Action::ProviderRegistered)
     .parameters([&PROVIDER])
-    .json_body::<Registration>(Some("`actions`, and optionally `defaults`"))
+    .json_body::<Registration>(Some("`actions`, and optionally `defaults` and `unknown_fields`"))
     .answers([
         Answer::json::<ProviderAnswer>(200, "The provider as it is registered now"),
         Answer::error(400, "The request is invalid"),
@@ -148,8 +148,19 @@ async fn register(
 fn read(body: &[u8]) -> Result<Registration, Failure> {
     let mut members = request::Members::of_body(body)?;
     let (actions, defaults) = (members.texts("actions")?, members.object("defaults")?);
+    let unknown_fields = match members.optional_text("unknown_fields")?.as_deref() {
+        None => None,
+        Some("refuse") => Some(UnknownFields::Refuse),
+        Some("keep") => Some(UnknownFields::Keep),
+        Some(other) => {
+            return Err(Failure::parameter(
+                "unknown_fields",
+                format_args!("expected [refuse] or [keep] but got [{other}]"),
+            ));
+        }
+    };
     members.finish()?;
-    Ok(Registration { actions, defaults })
+    Ok(Registration { actions, defaults, unknown_fields })
 }
 
 async fn delete(

@@ -39,6 +39,28 @@ async fn if_every_event_is_invalid_the_answer_is_400_with_a_reason_for_each() {
     assert!(text.contains(r#"annals_http_errors_total{code="events_rejected"} 1"#), "{text}");
 }
 
+#[tokio::test]
+async fn unknown_fields_are_kept_for_a_provider_that_is_registered_so_and_counted_and_warned_of() {
+    let log = Log::new();
+    let event = r#"{"event":{"provider":"app","action":"run"},"tenant":{"id":7},"x":1}"#;
+    assert_eq!(log.post(PATH, event).await.status, 400);
+    let register = r#"{"actions":["run"],"unknown_fields":"keep"}"#;
+    let registered = log.put("/api/event_log/providers/app", register).await;
+    assert_eq!((registered.status.as_u16(), &registered.json()["unknown_fields"]), (200, &json!("keep")));
+    let answer = log.post(PATH, event).await.json();
+    let codes: Vec<_> = answer["warnings"].as_array().unwrap().iter().map(|warning| &warning["code"]).collect();
+    assert_eq!(codes, ["no_primary_object", "unmapped_fields"]);
+    let text = log.metrics.render().unwrap();
+    assert!(text.contains(r#"annals_intake_unmapped_fields_total{provider="app"} 2"#), "{text}");
+    let refused = log.put("/api/event_log/providers/app", r#"{"actions":["run"],"unknown_fields":"drop"}"#).await;
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (refused.status.as_u16(), message.contains("expected [refuse] or [keep] but got [drop]")),
+        (400, true),
+        "{message}"
+    );
+}
+
 const VALID: &str = r#"{"event":{"provider":"app","action":"run","id":"a"}}"#;
 
 #[tokio::test]

@@ -210,6 +210,10 @@ impl Log {
         self.send(self.request("GET", path).body(Body::empty()).unwrap()).await
     }
 
+    async fn put(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.send(self.request("PUT", path).body(body.into()).unwrap()).await
+    }
+
     async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
         self.send(self.request("POST", path).body(body.into()).unwrap()).await
     }

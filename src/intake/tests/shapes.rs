@@ -9,7 +9,7 @@ use super::{super::*, contents};
 fn accepted(mut event: Value) -> Result<Value, Vec<Violation>> {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::open(folder.path().join("providers.json"), Limits::default()).unwrap();
-    let registration = Registration { actions: vec!["log".to_owned()], defaults: None };
+    let registration = Registration { actions: vec!["log".to_owned()], ..Registration::default() };
     registry.register("service", None, registration, |_| Ok::<_, RegisterError>(())).unwrap();
     let source = Source { node: "n".to_owned(), server_uuid: "uuid".to_owned(), version: "1.2.3".to_owned() };
     let intake = Intake::new(Arc::new(registry), Limits::default(), Arc::new(super::FixedClock), &source);

@@ -293,7 +293,7 @@ impl Fixture {
 fn contents(folder: &DataFolder, messages: &[&str]) -> Contents {
     let registry = Registry::open(folder.path("providers.json"), Limits::default()).unwrap();
     registry
-        .register("p", None, Registration { actions: vec!["a".to_owned()], defaults: None }, |_| {
+        .register("p", None, Registration { actions: vec!["a".to_owned()], ..Registration::default() }, |_| {
             Ok::<_, crate::intake::RegisterError>(())
         })
         .unwrap();

@@ -62,6 +62,7 @@ const CASES: &[(&str, Case)] = &[
     ("every field that is counted is counted alike", |b| Box::pin(fields::every_countable_field_counts(b))),
     ("members of arrays of objects are counted alike", |b| Box::pin(fields::members_of_objects_count(b))),
     ("documents come back byte for byte", |b| Box::pin(bytes_come_back(b))),
+    ("fields that are not known are kept in any shape", |b| Box::pin(unmapped_fields_come_back(b))),
     ("an event that is appended again is there once", |b| Box::pin(append_is_idempotent(b))),
     ("an event may be twice in one append", |b| Box::pin(twice_in_one_append(b))),
     ("appends of the same events at once store each once", |b| Box::pin(appends_at_once(b))),
@@ -205,6 +206,20 @@ async fn bytes_come_back(fixture: &Fixture<'_>) {
     let page = fixture.find(fixture.query().by(&[(&SEQUENCE, Ascending)])).await;
     assert_eq!(page.total, 5);
     assert_eq!(page.documents, documents(&events));
+}
+
+/// No event keeps another out by the shape of what nobody maps.
+async fn unmapped_fields_come_back(fixture: &Fixture<'_>) {
+    let shapes = [
+        json!({"x": 1, "message": {"deep": [1, {"er": null}]}}),
+        json!({"x": {"y": "text"}, "x.y": [[]], "message": "text"}),
+        json!({"x": "2026-13-45", "@timestamp": {}, "a[0].b": true}),
+    ];
+    let drafts = shapes.map(|shape| fixture.draft().with("annals.unmapped", shape));
+    let events = fixture.stored(drafts).await;
+    let documents: Vec<_> = events.iter().map(|event| event.document.clone()).collect();
+    let query = fixture.query().by(&[(&SEQUENCE, Ascending)]);
+    assert_eq!(fixture.find(query).await.documents, documents);
 }
 
 async fn append_is_idempotent(fixture: &Fixture<'_>) {
