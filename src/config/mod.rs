@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     access::AccessConfig,
-    intake::Registration,
+    intake::{OnBadText, Registration},
     store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
     units::{ByteSize, Network, deserialize_duration, deserialize_size_or_zero},
 };
@@ -110,6 +110,7 @@ pub struct Events {
     #[serde(deserialize_with = "deserialize_duration")]
     pub repeat_window: Duration,
     pub repeat_count: usize,
+    pub on_bad_text: OnBadText,
     /// 0, or at least 1 MiB.
     #[serde(deserialize_with = "deserialize_size_or_zero")]
     pub rejected_bytes: ByteSize,

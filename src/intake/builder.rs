@@ -11,7 +11,7 @@ use std::{
 
 use crate::schema::{FIELDS, FieldId, NodeId, Tree};
 
-use super::{known::KnownFields, predictor::MemberPredictor, scan::ByteRange, violations::Violations};
+use super::{known::KnownFields, predictor::MemberPredictor, repair::Repairs, scan::ByteRange, violations::Violations};
 
 /// A set of fields or objects, by number. An event has few of very many, so that the set knows its words that are in use.
 #[derive(Clone, Debug)]
@@ -167,6 +167,7 @@ pub(super) struct EventBuilder {
     /// Canonical values that differ from the input.
     pub(super) scratch: Vec<u8>,
     pub(super) violations: Violations,
+    pub(super) repairs: Repairs,
     /// Buffers for arrays under construction, reused for their capacity.
     spare: Vec<Vec<u8>>,
     pub(super) predictor: MemberPredictor,
@@ -206,6 +207,7 @@ impl EventBuilder {
             nested_objects: 0,
             scratch: Vec::new(),
             violations: Violations::default(),
+            repairs: Repairs::default(),
             spare: Vec::new(),
             predictor: MemberPredictor::default(),
         }
@@ -238,6 +240,7 @@ impl EventBuilder {
         self.nested_objects = 0;
         self.scratch.clear();
         self.violations.clear();
+        self.repairs.clear();
     }
 
     pub(super) fn has(&self, field: FieldId) -> bool {
@@ -266,6 +269,19 @@ impl EventBuilder {
     pub(super) fn put_name(&mut self, field: FieldId, name: &[u8]) {
         let slot = self.keep_quoted(name);
         self.set(field, slot);
+    }
+
+    /// Sets the fields that say what was repaired, if anything was.
+    pub(super) fn put_repairs(&mut self) {
+        if self.repairs.is_empty() {
+            return;
+        }
+        let known = KnownFields::get();
+        let (repaired, originals) = std::mem::take(&mut self.repairs).into_values();
+        self.put(known.repaired, &repaired);
+        if let Some(originals) = originals {
+            self.put(known.originals, &originals);
+        }
     }
 
     /// Copies a text that needs no escapes to the scratch buffer, in quotes.

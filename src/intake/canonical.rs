@@ -2,18 +2,17 @@
 //!
 //! Members are sorted by the UTF-16 code units of their names; numbers take ECMAScript's shortest form; texts use only
 //! the escapes `\" \\ \b \t \n \f \r` and `\u00xx`. These are refused, never repaired: duplicate members, empty names,
-//! lone surrogates, U+0000, numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double
-//! cannot tell apart.
+//! numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double cannot tell apart.
 
 use std::{
-    borrow::Cow,
     fmt::{self, Display},
     io::Write as _,
 };
 
 use super::{
     Violation,
-    scan::{Expected, Scanner, Syntax, Token, decode},
+    names::tell_apart,
+    scan::{Expected, Scanner, Syntax, Token},
 };
 
 /// The largest whole number that every JSON implementation represents exactly.
@@ -70,7 +69,7 @@ pub(super) fn put_value(
 ) -> Result<(), CanonicalError> {
     match token {
         Token::Text(span) => out.extend_from_slice(span.of(scanner.input())),
-        Token::Escaped(span) => match decode(span.of(scanner.input())) {
+        Token::Escaped(span) => match scanner.decode(span) {
             Ok(text) => put_text(&text, out),
             Err(bad) => return refuse(path, bad.expected(), abbreviate(span.of(scanner.input()))),
         },
@@ -124,9 +123,14 @@ fn put_object(
         return Ok(scanner.fail(Expected::LessNesting)?);
     };
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut repaired = Vec::new();
     if !scanner.take(b'}') {
         loop {
+            let before = scanner.repaired;
             let name = member_name(scanner, path)?;
+            if scanner.repaired != before {
+                repaired.push(members.len());
+            }
             let token = scanner.value()?;
             let mut value = Vec::new();
             put_value(scanner, token, &ChildPath { outer: path, step: PathSegment::Member(&name) }, depth, &mut value)?;
@@ -136,6 +140,7 @@ fn put_object(
             }
         }
     }
+    tell_apart(&mut members, &repaired, usize::MAX);
     put_members(members, path, out)
 }
 
@@ -143,23 +148,18 @@ fn put_object(
 pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &dyn Display) -> Result<String, CanonicalError> {
     let (span, escaped) = scanner.string()?;
     scanner.expect(b':', Expected::Colon)?;
-    let quoted = span.of(scanner.input());
-    let name = match name_text(quoted, escaped) {
-        Ok(name) => name.into_owned(),
-        Err(bad) => return refuse(path, bad.expected(), abbreviate(quoted)),
+    let name = match escaped {
+        true => scanner.decode(span),
+        false => Ok(String::from_utf8_lossy(span.inner().of(scanner.input())).into_owned()),
+    };
+    let name = match name {
+        Ok(name) => name,
+        Err(bad) => return refuse(path, bad.expected(), abbreviate(span.of(scanner.input()))),
     };
     if name.is_empty() {
         return refuse(path, "members with names", "an empty name");
     }
     Ok(name)
-}
-
-/// Returns the text of a quoted name.
-pub(super) fn name_text(quoted: &[u8], escaped: bool) -> Result<Cow<'_, str>, super::scan::BadText> {
-    if escaped {
-        return decode(quoted).map(Cow::Owned);
-    }
-    Ok(String::from_utf8_lossy(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()))
 }
 
 /// Appends an object of these members, whose values are in canonical form.

@@ -320,7 +320,7 @@ fn quote(text: &str) -> Vec<u8> {
 /// Returns the text of a quoted value.
 pub(super) fn text_of(value: &[u8]) -> String {
     if value.contains(&b'\\') {
-        decode(value).unwrap_or_default()
+        decode(value).map(|decoded| decoded.text).unwrap_or_default()
     } else {
         std::str::from_utf8(unquoted(value)).unwrap_or_default().to_owned()
     }

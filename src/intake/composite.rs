@@ -7,9 +7,11 @@ use std::fmt::Display;
 use serde_json::Value;
 
 use super::{
-    Limits, Violation,
+    Limits, OnBadText, Violation,
     canonical::{self, CanonicalError, abbreviate, describe},
     date::{canonical_date, is_fixed_form},
+    names::{first_bytes, tell_apart},
+    repair::{ObjectLimits, Repairs, shorten},
     scan::{Scanner, Token, decode},
 };
 use crate::{event::UnixMillis, schema::Field};
@@ -21,20 +23,31 @@ const MAX_FLATTENED_DEPTH: usize = 20;
 /// as one term.
 const MAX_FLATTENED_BYTES: usize = 8191;
 
+/// Maximum bytes of each name if some names are longer together: as many as fit at the greatest depth.
+const MAX_FLATTENED_NAME: usize = MAX_FLATTENED_BYTES / MAX_FLATTENED_DEPTH - 1;
+
 fn refuse<T>(path: &dyn Display, expected: impl Into<String>, found: impl Into<String>) -> Result<T, CanonicalError> {
     Err(CanonicalError::Violation(Violation { path: path.to_string(), expected: expected.into(), found: found.into() }))
 }
 
 /// Reads an object of labels and turns its values into texts. The field's limit applies to each name and each value.
-pub(super) fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) -> Result<Vec<u8>, CanonicalError> {
+pub(super) fn labels(
+    scanner: &mut Scanner<'_>,
+    field: &Field,
+    limits: &Limits,
+    repairs: &mut Repairs,
+) -> Result<Vec<u8>, CanonicalError> {
     let path = field.path;
     let limit = field.max_bytes as usize;
     let refuse = |path: String, expected: String, found: String| {
         Err(CanonicalError::Violation(Violation { path, expected, found }))
     };
     let max_members = limits.max_array_length;
+    let repairs_texts = limits.on_bad_text == OnBadText::Repair;
     let mut count = 0_usize;
     let mut members = Vec::new();
+    // The indexes of members whose names were repaired, and of those whose texts were too long, with these.
+    let (mut renamed, mut cut) = (Vec::new(), Vec::new());
     if !scanner.take(b'}') {
         loop {
             count += 1;
@@ -45,7 +58,11 @@ pub(super) fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) 
                 }
                 continue;
             }
-            let name = canonical::member_name(scanner, &path)?;
+            let before = scanner.repaired;
+            let mut name = canonical::member_name(scanner, &path)?;
+            if scanner.repaired != before {
+                renamed.push(members.len());
+            }
             // Only refused values are shown.
             let shown = || format!("{path}.{}", name.chars().take(60).collect::<String>());
             let token = scanner.value()?;
@@ -66,11 +83,22 @@ pub(super) fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) 
                     );
                 }
             }
-            if limit != 0 && name.len().max(value.len() - 2) > limit {
-                let longest = name.len().max(text_length(&value));
-                if longest > limit {
+            if name.len().max(value.len() - 2) > limit {
+                let text = text_of(&value);
+                let longest = name.len().max(text.len());
+                if longest > limit && !repairs_texts {
                     let expected = format!("a name and a text of at most {limit} bytes");
                     return refuse(shown(), expected, format!("{longest} bytes"));
+                }
+                if text.len() > limit {
+                    value.clear();
+                    canonical::put_text(first_bytes(&text, limit), &mut value);
+                    cut.push((members.len(), text));
+                }
+                if name.len() > limit {
+                    repairs.keep_original(field, path, &name);
+                    name = first_bytes(&name, limit).to_owned();
+                    renamed.push(members.len());
                 }
             }
             members.push((name, value));
@@ -82,22 +110,30 @@ pub(super) fn labels(scanner: &mut Scanner<'_>, field: &Field, limits: &Limits) 
     if count > max_members {
         return refuse(path.to_owned(), format!("at most {max_members} members"), format!("{count} members"));
     }
+    renamed.dedup();
+    tell_apart(&mut members, &renamed, limit);
+    for (index, text) in cut {
+        let name = members.get(index).map_or("", |(name, _)| name);
+        repairs.keep_original(field, &format!("{path}.{name}"), &text);
+    }
     let mut text = Vec::new();
     canonical::put_members(members, &path, &mut text)?;
     Ok(text)
 }
 
-/// Returns the length in bytes of a quoted text after decoding its escapes.
-pub(super) fn text_length(quoted: &[u8]) -> usize {
-    decode(quoted).map_or(quoted.len() - 2, |text| text.len())
+/// Returns the text of a quoted one in canonical form.
+fn text_of(quoted: &[u8]) -> String {
+    decode(quoted).map(|decoded| decoded.text).unwrap_or_default()
 }
 
-/// Reads an object with any members.
+/// Reads an object with any members. Calls `keep_original` with each text, and each name, of which only the beginning is
+/// kept.
 pub(super) fn flattened(
     scanner: &mut Scanner<'_>,
     token: Token,
     path: &dyn Display,
     limits: &Limits,
+    keep_original: impl FnMut(&str),
 ) -> Result<Vec<u8>, CanonicalError> {
     if token != Token::Object {
         return refuse(path, "an object", describe(token, scanner.input()));
@@ -107,43 +143,62 @@ pub(super) fn flattened(
     let Ok(value) = serde_json::from_slice(&text) else {
         return refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a much deeper one");
     };
-    let mut values = 0;
-    check_flattened(&value, path, "", 0, &mut values)?;
+    let mut size = FlattenedSize::default();
+    if !size.measure(&value, 0, 0) {
+        return refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a deeper one");
+    }
+    let FlattenedSize { values, longest_names, longest_text } = size;
     if values > limits.max_array_length {
         return refuse(path, format!("at most {} values in it", limits.max_array_length), format!("{values} values"));
     }
+    let limit = MAX_FLATTENED_BYTES;
+    if longest_names.max(longest_text) <= limit {
+        return Ok(text);
+    }
+    if limits.on_bad_text == OnBadText::Refuse {
+        let (what, length) = if longest_names > limit { ("names", longest_names) } else { ("texts", longest_text) };
+        return refuse(path, format!("{what} of at most {limit} bytes"), format!("{length} bytes"));
+    }
+    let most = ObjectLimits { text: limit, name: MAX_FLATTENED_NAME };
+    let mut whole = Vec::new();
+    let short = shorten(value, &most, longest_names > limit, &mut whole);
+    whole.iter().map(String::as_str).for_each(keep_original);
+    text.clear();
+    let short = short.to_string();
+    let mut scanner = Scanner::new(short.as_bytes(), 0);
+    let token = scanner.value()?;
+    canonical::put_value(&mut scanner, token, path, limits.max_depth, &mut text)?;
     Ok(text)
 }
 
-fn check_flattened(
-    value: &Value,
-    path: &dyn Display,
-    names: &str,
-    depth: usize,
-    values: &mut usize,
-) -> Result<(), CanonicalError> {
-    let limit = MAX_FLATTENED_BYTES;
-    match value {
-        Value::Object(_) if depth == MAX_FLATTENED_DEPTH => {
-            refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a deeper one")
-        }
-        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
-            let names = if names.is_empty() { name.clone() } else { format!("{names}.{name}") };
-            if names.len() > limit {
-                return refuse(path, format!("names of at most {limit} bytes"), format!("{} bytes", names.len()));
+/// What is limited of an object with any members.
+#[derive(Default)]
+struct FlattenedSize {
+    values: usize,
+    /// Bytes of the names that lead to a value, joined by dots.
+    longest_names: usize,
+    /// Bytes of a text.
+    longest_text: usize,
+}
+
+impl FlattenedSize {
+    /// Adds a value at the end of names of these bytes. Returns `false` if objects are nested too deeply.
+    fn measure(&mut self, value: &Value, names: usize, depth: usize) -> bool {
+        match value {
+            Value::Object(_) if depth == MAX_FLATTENED_DEPTH => return false,
+            Value::Object(members) => {
+                return members.iter().all(|(name, value)| {
+                    let names = if names == 0 { name.len() } else { names + 1 + name.len() };
+                    self.longest_names = self.longest_names.max(names);
+                    self.measure(value, names, depth + 1)
+                });
             }
-            check_flattened(value, path, &names, depth + 1, values)
-        }),
-        Value::Array(elements) => {
-            elements.iter().try_for_each(|element| check_flattened(element, path, names, depth, values))
+            Value::Array(elements) => return elements.iter().all(|element| self.measure(element, names, depth)),
+            Value::String(text) => self.longest_text = self.longest_text.max(text.len()),
+            Value::Number(_) | Value::Bool(_) | Value::Null => {}
         }
-        Value::String(text) if text.len() > limit => {
-            refuse(path, format!("texts of at most {limit} bytes"), format!("{} bytes", text.len()))
-        }
-        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
-            *values += 1;
-            Ok(())
-        }
+        self.values += 1;
+        true
     }
 }
 
@@ -262,16 +317,12 @@ pub(super) fn date_range(
             "lte" => &mut last,
             _ => return refuse(path, RANGE, format!("a member {}", abbreviate(name.as_bytes()))),
         };
-        let Token::Text(span) = value else { return refuse(path, RANGE, describe(value, scanner.input())) };
-        let quoted = span.of(scanner.input());
-        let date = if is_fixed_form(quoted) {
-            String::from_utf8_lossy(quoted).into_owned()
-        } else {
-            match canonical_date(quoted) {
-                Some(date) => date,
-                None => return refuse(path, RANGE, abbreviate(quoted)),
-            }
+        let (Token::Text(span) | Token::Escaped(span)) = value else {
+            return refuse(path, RANGE, describe(value, scanner.input()));
         };
+        let quoted = format!("\"{}\"", text_of(span.of(scanner.input())));
+        let date = if is_fixed_form(quoted.as_bytes()) { Some(quoted) } else { canonical_date(quoted.as_bytes()) };
+        let Some(date) = date else { return refuse(path, RANGE, abbreviate(span.of(scanner.input()))) };
         if bound.replace(date).is_some() {
             return refuse(path, RANGE, format!("{name} twice"));
         }
@@ -366,7 +417,9 @@ mod tests {
     fn an_object_of_any_members_is_limited() {
         let of = |text: &str| {
             read(text, |scanner, token, path| {
-                flattened(scanner, token, path, &Limits { max_array_length: 3, ..Limits::default() })
+                let on_bad_text = OnBadText::Refuse;
+                let limits = Limits { max_array_length: 3, on_bad_text, ..Limits::default() };
+                flattened(scanner, token, path, &limits, |_| {})
             })
         };
         assert_eq!(of(r#"{"b":[1.50,{"c":null}],"a":true}"#).as_deref(), Ok(r#"{"a":true,"b":[1.5,{"c":null}]}"#));

@@ -1,16 +1,20 @@
 //! Parses an event in one pass: checks grammar and schema, canonicalizes values, and reports every violation, not just
 //! the first.
 
-use std::net::IpAddr;
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use super::{
-    Limits, Violation,
+    Limits, OnBadText, Violation,
     builder::{EventBuilder, Slot},
     canonical::{self, CanonicalError, describe},
-    composite::{self, text_length},
+    composite,
     date::{canonical_date, is_fixed_form},
     predictor::MemberPosition,
-    scan::{ByteRange, Expected, Scanner, Syntax, Token, decode},
+    repair::{Repairs, beginning},
+    scan::{ByteRange, Decoded, Expected, Scanner, Syntax, Token, decode},
 };
 use crate::schema::{Field, FieldId, Kind, Member, NodeId, SetBy, Tree, closest, nearest};
 
@@ -76,7 +80,7 @@ impl<'i> Parser<'_, 'i> {
         let token = self.scanner.value()?;
         let input = self.scanner.input();
         let decoded = if escaped { decode(quoted.of(input)).ok() } else { None };
-        let name = decoded.as_ref().map_or(quoted.inner().of(input), |text| text.as_bytes());
+        let name = decoded.as_ref().map_or(quoted.inner().of(input), |decoded| decoded.text.as_bytes());
         if let Some(member) = self.tree.member(node, name) {
             self.builder.predictor.note(place, member);
             self.member(member, token, element)?;
@@ -123,7 +127,7 @@ impl<'i> Parser<'_, 'i> {
         match field.set_by {
             SetBy::Client => {}
             SetBy::LogReplaces => return self.skip(token),
-            SetBy::LogRefuses => return self.violate(field.path, element, "nothing, because the log sets it", token),
+            SetBy::LogRefuses => return self.violate(field.path, element, SET_BY_THE_LOG, token),
         }
         if self.builder.has(id) {
             return self.violate(field.path, element, "only one member with this name", token);
@@ -207,6 +211,9 @@ impl<'i> Parser<'_, 'i> {
     /// Reads an array of objects, or a single object as an array of one.
     fn objects(&mut self, id: FieldId, node: NodeId, token: Token, outer: Element<'_>) -> Result<(), Syntax> {
         let field = id.field();
+        if field.set_by == SetBy::LogRefuses {
+            return self.violate(field.path, outer, SET_BY_THE_LOG, token);
+        }
         if !matches!(token, Token::Array | Token::Object) {
             return self.violate(field.path, outer, "an array of objects", token);
         }
@@ -297,14 +304,7 @@ impl<'i> Parser<'_, 'i> {
         let given = |span| Ok(Slot::given(span));
         let slot = match (field.kind, token) {
             (Kind::Keyword | Kind::Text, Token::Text(span)) => given(span),
-            (Kind::Keyword | Kind::Text, Token::Escaped(span)) => match decode(span.of(input)) {
-                Ok(text) => {
-                    let mut quoted = Vec::with_capacity(span.len());
-                    canonical::put_text(&text, &mut quoted);
-                    Ok(self.builder.keep(&quoted))
-                }
-                Err(bad) => Err(bad.expected().to_owned()),
-            },
+            (Kind::Keyword | Kind::Text, Token::Escaped(span)) => self.escaped_text(field, span.of(input)),
             (Kind::Keyword, Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_))
                 if field.takes_scalars =>
             {
@@ -319,27 +319,15 @@ impl<'i> Parser<'_, 'i> {
                 }
             }
             (Kind::Date, Token::Text(span)) if is_fixed_form(span.of(input)) => given(span),
-            (Kind::Date, Token::Text(span)) => match canonical_date(span.of(input)) {
-                Some(text) => Ok(self.builder.keep(text.as_bytes())),
-                None => Err(plain(field.kind)),
-            },
             (Kind::Long, Token::Whole(span)) if is_short_integer(span.of(input), MAX_SAFE_DIGITS) => given(span),
             (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match canonical::safe_integer(span.of(input)) {
                 Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
                 None => Err(plain(field.kind)),
             },
-            (Kind::Long, Token::Text(span)) => {
-                match parse_integer(span.inner().of(input)).filter(|number| number.abs() <= canonical::MAX_SAFE_INTEGER)
-                {
-                    Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
-                    None => Err(plain(field.kind)),
-                }
-            }
             (Kind::Long64, Token::Whole(span)) if is_short_integer(span.of(input), MAX_LONG_DIGITS) => {
                 Ok(self.builder.keep_quoted(span.of(input)))
             }
             (Kind::Long64, Token::Whole(span)) => self.long64(span.of(input)),
-            (Kind::Long64, Token::Text(span)) => self.long64(span.inner().of(input)),
             (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => {
                 match canonical::float_number(span.of(input)) {
                     Some(text) => Ok(self.builder.keep(text.as_bytes())),
@@ -348,21 +336,31 @@ impl<'i> Parser<'_, 'i> {
             }
             (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
             (Kind::Ip, Token::Text(span)) if is_ip(span.inner().of(input)) => given(span),
-            (Kind::Version, Token::Text(span)) if is_version(span.of(input)) => given(span),
+            (Kind::Version, Token::Text(span)) if is_version(span.inner().of(input)) => given(span),
+            (
+                Kind::Date | Kind::Long | Kind::Long64 | Kind::Ip | Kind::Version,
+                Token::Text(span) | Token::Escaped(span),
+            ) => self.other_text(field, span.of(input)),
             (Kind::Labels, Token::Object) => {
-                return self.composite(token, |scanner, limits| composite::labels(scanner, field, limits));
+                return self.composite(field, token, |scanner, limits, repairs| {
+                    composite::labels(scanner, field, limits, repairs)
+                });
             }
             (Kind::Flattened, Token::Object) => {
                 let path = path_in_element(field.path, element);
-                return self.composite(token, |scanner, limits| composite::flattened(scanner, token, &path, limits));
+                return self.composite(field, token, |scanner, limits, repairs| {
+                    composite::flattened(scanner, token, &path, limits, |text| {
+                        repairs.keep_original(field, field.path, text);
+                    })
+                });
             }
             (Kind::GeoPoint, Token::Object | Token::Array | Token::Text(_)) => {
                 let path = path_in_element(field.path, element);
-                return self.composite(token, |scanner, _| composite::geo_point(scanner, token, &path));
+                return self.composite(field, token, |scanner, _, _| composite::geo_point(scanner, token, &path));
             }
             (Kind::DateRange, Token::Object) => {
                 let path = path_in_element(field.path, element);
-                return self.composite(token, |scanner, _| composite::date_range(scanner, token, &path));
+                return self.composite(field, token, |scanner, _, _| composite::date_range(scanner, token, &path));
             }
             (Kind::Json, _) => return self.json(field, token, element),
             _ if field.takes_scalars => Err(expected_of(field)),
@@ -374,17 +372,80 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
+    /// Whether a bad text of this field is refused rather than repaired.
+    fn refuses(&self, field: &Field) -> bool {
+        field.exact || self.limits.on_bad_text == OnBadText::Refuse
+    }
+
+    /// Reads a text that has escapes or is not UTF-8.
+    fn escaped_text(&mut self, field: &'static Field, quoted: &[u8]) -> Result<Slot, String> {
+        let Decoded { text, bad } = decode(quoted).map_err(|bad| bad.expected().to_owned())?;
+        if let Some(bad) = bad {
+            if self.refuses(field) {
+                return Err(bad.expected().to_owned());
+            }
+            self.builder.repairs.add(field);
+        }
+        Ok(self.keep_text(&text, quoted.len()))
+    }
+
+    fn keep_text(&mut self, text: &str, likely_bytes: usize) -> Slot {
+        let mut quoted = Vec::with_capacity(likely_bytes);
+        canonical::put_text(text, &mut quoted);
+        self.builder.keep(&quoted)
+    }
+
+    /// Reads a text of a field that is not text.
+    fn other_text(&mut self, field: &'static Field, quoted: &[u8]) -> Result<Slot, String> {
+        let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+        let text = match std::str::from_utf8(inner).ok().filter(|text| !text.contains('\\')) {
+            Some(plain) => Cow::Borrowed(plain),
+            None => Cow::Owned(decode(quoted).map_err(|bad| bad.expected().to_owned())?.text),
+        };
+        let quoted = format!("\"{text}\"");
+        let slot = match field.kind {
+            Kind::Date if is_fixed_form(quoted.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
+            Kind::Date => canonical_date(quoted.as_bytes()).map(|date| self.builder.keep(date.as_bytes())),
+            Kind::Long => parse_integer(text.as_bytes())
+                .filter(|number| number.unsigned_abs() <= canonical::MAX_SAFE_INTEGER.unsigned_abs())
+                .map(|number| self.builder.keep(number.to_string().as_bytes())),
+            Kind::Long64 => return self.long64(text.as_bytes()),
+            Kind::Ip if is_ip(text.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
+            Kind::Ip => address_in_zone(&text).filter(|_| !self.refuses(field)).map(|address| {
+                self.builder.repairs.keep_original(field, field.path, &text);
+                self.builder.keep_quoted(address.as_bytes())
+            }),
+            Kind::Version if is_version(text.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
+            _ => None,
+        };
+        slot.ok_or_else(|| plain(field.kind))
+    }
+
     #[inline]
     fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element<'_>) -> Option<Slot> {
         let most = field.max_bytes as usize;
-        if most == 0 || slot.len() <= most + 2 {
+        if most == 0 || slot.len() <= most.min(field.longest_value()) + 2 {
             return Some(slot);
         }
-        let length = text_length(self.builder.given_bytes(slot, self.scanner.input()));
-        if length <= most {
+        self.long_text(field, slot, element)
+    }
+
+    /// Shortens a text that is too long, or refuses it.
+    #[cold]
+    fn long_text(&mut self, field: &'static Field, slot: Slot, element: Element<'_>) -> Option<Slot> {
+        let text = decode(self.builder.given_bytes(slot, self.scanner.input())).map(|decoded| decoded.text).ok()?;
+        if !self.refuses(field) {
+            let kept = beginning(&text, field);
+            if kept.len() == text.len() {
+                return Some(slot);
+            }
+            self.builder.repairs.keep_original(field, field.path, &text);
+            return Some(self.keep_text(kept, kept.len() + 2));
+        }
+        if text.len() <= field.max_bytes as usize {
             return Some(slot);
         }
-        let wrong = || (format!("a text of at most {} bytes", field.max_bytes), format!("{length} bytes"));
+        let wrong = || (format!("a text of at most {} bytes", field.max_bytes), format!("{} bytes", text.len()));
         self.report(field.path, element, wrong);
         None
     }
@@ -397,12 +458,16 @@ impl<'i> Parser<'_, 'i> {
     /// Reads a value that is an object, and keeps its canonical form.
     fn composite(
         &mut self,
+        field: &'static Field,
         token: Token,
-        read: impl FnOnce(&mut Scanner<'i>, &Limits) -> Result<Vec<u8>, CanonicalError>,
+        read: impl FnOnce(&mut Scanner<'i>, &Limits, &mut Repairs) -> Result<Vec<u8>, CanonicalError>,
     ) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
-        match read(self.scanner, self.limits) {
-            Ok(canonical) => Ok(Some(self.builder.keep(&canonical))),
+        match read(self.scanner, self.limits, &mut self.builder.repairs) {
+            Ok(canonical) => {
+                self.note_repairs(field, before.repaired);
+                Ok(Some(self.builder.keep(&canonical)))
+            }
             Err(refusal) => self.report_refusal(token, before, refusal),
         }
     }
@@ -412,12 +477,20 @@ impl<'i> Parser<'_, 'i> {
         let mut text = Vec::new();
         match canonical::put_value(self.scanner, token, &field.path, self.limits.max_depth, &mut text) {
             Ok(()) => {
+                self.note_repairs(field, before.repaired);
                 let mut quoted = Vec::with_capacity(text.len() + 16);
                 canonical::put_text(&String::from_utf8_lossy(&text), &mut quoted);
                 let slot = self.builder.keep(&quoted);
                 Ok(self.within_length(field, slot, element))
             }
             Err(refusal) => self.report_refusal(token, before, refusal),
+        }
+    }
+
+    /// Notes the field if texts were repaired in it, given their number before it.
+    fn note_repairs(&mut self, field: &Field, before: usize) {
+        if self.scanner.repaired != before {
+            self.builder.repairs.add(field);
         }
     }
 
@@ -484,6 +557,8 @@ fn path_in_element(path: &str, element: Element<'_>) -> String {
     format!("{}[{index}]{}", path_in_element(own, *outer), path.strip_prefix(own).unwrap_or(path))
 }
 
+const SET_BY_THE_LOG: &str = "nothing, because the log sets it";
+
 /// Maximum number of objects in the nested fields of an event together. The engines accept 10,000, with those of the
 /// provider's defaults.
 const MAX_OBJECTS: usize = 5_000;
@@ -499,6 +574,12 @@ fn is_short_integer(digits: &[u8], longest: usize) -> bool {
 
 fn is_ip(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
+}
+
+/// Returns the address of one with a zone, such as `fe80::1%eth0`.
+fn address_in_zone(text: &str) -> Option<&str> {
+    let (address, zone) = text.split_once('%')?;
+    (!zone.is_empty() && address.parse::<Ipv6Addr>().is_ok()).then_some(address)
 }
 
 /// Parses a number of digits only, with an optional minus sign.
@@ -548,8 +629,8 @@ fn plural(kind: Kind) -> &'static str {
 }
 
 /// Three whole numbers separated by dots, and anything that semantic versions allow after them.
-fn is_version(quoted: &[u8]) -> bool {
-    let text = std::str::from_utf8(quoted).unwrap_or_default().trim_matches('"');
+fn is_version(text: &[u8]) -> bool {
+    let text = std::str::from_utf8(text).unwrap_or_default();
     let core = text.split(['-', '+']).next().unwrap_or_default();
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     core.split('.').count() == 3
