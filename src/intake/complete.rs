@@ -157,7 +157,7 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
     while let Ok(name) = canonical::member_name(&mut scanner, &"") {
         let mut value = Vec::new();
         let Ok(token) = scanner.value() else { break };
-        if canonical::put_value(&mut scanner, token, &"", 2, &mut value).is_err() {
+        if canonical::put_value(&mut scanner, token, &"", canonical::Form::document(2), &mut value).is_err() {
             break;
         }
         members.push((name, value));

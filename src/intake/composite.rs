@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::{
     Limits, OnBadText, Violation,
-    canonical::{self, CanonicalError, abbreviate, describe},
+    canonical::{self, CanonicalError, Form, abbreviate, describe},
     date::{canonical_date, is_fixed_form},
     names::{first_bytes, tell_apart},
+    number,
     repair::{ObjectLimits, Repairs, shorten},
     scan::{Scanner, Token, decode},
 };
@@ -60,6 +61,9 @@ pub(super) fn labels(
             }
             let before = scanner.repaired;
             let mut name = canonical::member_name(scanner, &path)?;
+            if name.is_empty() {
+                return canonical::refuse_empty_name(&path);
+            }
             if scanner.repaired != before {
                 renamed.push(members.len());
             }
@@ -69,10 +73,10 @@ pub(super) fn labels(
             let mut value = Vec::new();
             match token {
                 Token::Text(span) => value.extend_from_slice(span.of(scanner.input())),
-                Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), 1, &mut value)?,
+                Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), Form::text(1), &mut value)?,
                 Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) => {
                     value.push(b'"');
-                    canonical::put_value(scanner, token, &shown(), 1, &mut value)?;
+                    canonical::put_value(scanner, token, &shown(), Form::text(1), &mut value)?;
                     value.push(b'"');
                 }
                 Token::Null | Token::Object | Token::Array => {
@@ -139,7 +143,7 @@ pub(super) fn flattened(
         return refuse(path, "an object", describe(token, scanner.input()));
     }
     let mut text = Vec::new();
-    canonical::put_value(scanner, token, path, limits.max_depth, &mut text)?;
+    canonical::put_value(scanner, token, path, Form::document(limits.max_depth), &mut text)?;
     let Ok(value) = serde_json::from_slice(&text) else {
         return refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a much deeper one");
     };
@@ -167,7 +171,7 @@ pub(super) fn flattened(
     let short = short.to_string();
     let mut scanner = Scanner::new(short.as_bytes(), 0);
     let token = scanner.value()?;
-    canonical::put_value(&mut scanner, token, path, limits.max_depth, &mut text)?;
+    canonical::put_value(&mut scanner, token, path, Form::document(limits.max_depth), &mut text)?;
     Ok(text)
 }
 
@@ -274,9 +278,9 @@ pub(super) fn geo_point(
 /// Returns a number of degrees in canonical form.
 fn degrees(scanner: &Scanner<'_>, token: Token, path: &dyn Display) -> Result<String, CanonicalError> {
     match token {
-        Token::Whole(span) | Token::Fraction(span) => match canonical::number(span.of(scanner.input())) {
-            Some(number) => Ok(number),
-            None => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
+        Token::Whole(span) | Token::Fraction(span) => match number::double(span.of(scanner.input())) {
+            Ok(number) => Ok(number),
+            Err(_) => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
         },
         Token::Text(span) => match decimal(&String::from_utf8_lossy(span.inner().of(scanner.input()))) {
             Some(number) => Ok(number),
@@ -291,7 +295,7 @@ fn degrees(scanner: &Scanner<'_>, token: Token, path: &dyn Display) -> Result<St
 /// Returns a number in a text in canonical form.
 fn decimal(text: &str) -> Option<String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
-    canonical::number(text.as_bytes()).filter(|_| is_plain)
+    number::double(text.as_bytes()).ok().filter(|_| is_plain)
 }
 
 /// What a range of dates looks like, for messages.

@@ -12,6 +12,7 @@ mod date;
 mod idempotency;
 mod known;
 mod names;
+mod number;
 mod parse;
 mod predictor;
 mod registry;

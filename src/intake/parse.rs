@@ -9,9 +9,10 @@ use std::{
 use super::{
     Limits, OnBadText, Violation,
     builder::{EventBuilder, Slot},
-    canonical::{self, CanonicalError, describe},
+    canonical::{self, CanonicalError, Form, describe},
     composite,
     date::{canonical_date, is_fixed_form},
+    number,
     predictor::MemberPosition,
     repair::{Repairs, beginning},
     scan::{ByteRange, Decoded, Expected, Scanner, Syntax, Token, decode},
@@ -309,7 +310,7 @@ impl<'i> Parser<'_, 'i> {
                 if field.takes_scalars =>
             {
                 let mut quoted = vec![b'"'];
-                match canonical::put_value(self.scanner, token, &field.path, 1, &mut quoted) {
+                match canonical::put_value(self.scanner, token, &field.path, Form::text(1), &mut quoted) {
                     Ok(()) => {
                         quoted.push(b'"');
                         Ok(self.builder.keep(&quoted))
@@ -320,19 +321,18 @@ impl<'i> Parser<'_, 'i> {
             }
             (Kind::Date, Token::Text(span)) if is_fixed_form(span.of(input)) => given(span),
             (Kind::Long, Token::Whole(span)) if is_short_integer(span.of(input), MAX_SAFE_DIGITS) => given(span),
-            (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match canonical::safe_integer(span.of(input)) {
+            (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match number::safe_integer(span.of(input)) {
                 Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
                 None => Err(plain(field.kind)),
             },
             (Kind::Long64, Token::Whole(span)) if is_short_integer(span.of(input), MAX_LONG_DIGITS) => {
                 Ok(self.builder.keep_quoted(span.of(input)))
             }
-            (Kind::Long64, Token::Whole(span)) => self.long64(span.of(input)),
+            (Kind::Long64, Token::Whole(span) | Token::Fraction(span)) => {
+                number::whole(span.of(input)).map(|number| self.long64(number)).ok_or_else(|| plain(field.kind))
+            }
             (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => {
-                match canonical::float_number(span.of(input)) {
-                    Some(text) => Ok(self.builder.keep(text.as_bytes())),
-                    None => Err(plain(field.kind)),
-                }
+                number::float(span.of(input)).map(|text| self.builder.keep(text.as_bytes()))
             }
             (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
             (Kind::Ip, Token::Text(span)) if is_ip(span.inner().of(input)) => given(span),
@@ -406,10 +406,11 @@ impl<'i> Parser<'_, 'i> {
         let slot = match field.kind {
             Kind::Date if is_fixed_form(quoted.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
             Kind::Date => canonical_date(quoted.as_bytes()).map(|date| self.builder.keep(date.as_bytes())),
-            Kind::Long => parse_integer(text.as_bytes())
-                .filter(|number| number.unsigned_abs() <= canonical::MAX_SAFE_INTEGER.unsigned_abs())
-                .map(|number| self.builder.keep(number.to_string().as_bytes())),
-            Kind::Long64 => return self.long64(text.as_bytes()),
+            Kind::Long if is_integer(&text) => {
+                let number = number::safe_integer(text.as_bytes());
+                number.map(|number| self.builder.keep(number.to_string().as_bytes()))
+            }
+            Kind::Long64 if is_integer(&text) => number::whole(text.as_bytes()).map(|number| self.long64(number)),
             Kind::Ip if is_ip(text.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
             Kind::Ip => address_in_zone(&text).filter(|_| !self.refuses(field)).map(|address| {
                 self.builder.repairs.keep_original(field, field.path, &text);
@@ -450,9 +451,8 @@ impl<'i> Parser<'_, 'i> {
         None
     }
 
-    fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
-        let number = parse_integer(digits).ok_or_else(|| plain(Kind::Long64))?;
-        Ok(self.builder.keep_quoted(itoa::Buffer::new().format(number).as_bytes()))
+    fn long64(&mut self, number: i64) -> Slot {
+        self.builder.keep_quoted(itoa::Buffer::new().format(number).as_bytes())
     }
 
     /// Reads a value that is an object, and keeps its canonical form.
@@ -475,7 +475,8 @@ impl<'i> Parser<'_, 'i> {
     fn json(&mut self, field: &'static Field, token: Token, element: Element<'_>) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         let mut text = Vec::new();
-        match canonical::put_value(self.scanner, token, &field.path, self.limits.max_depth, &mut text) {
+        let form = Form::text(self.limits.max_depth);
+        match canonical::put_value(self.scanner, token, &field.path, form, &mut text) {
             Ok(()) => {
                 self.note_repairs(field, before.repaired);
                 let mut quoted = Vec::with_capacity(text.len() + 16);
@@ -582,11 +583,9 @@ fn address_in_zone(text: &str) -> Option<&str> {
     (!zone.is_empty() && address.parse::<Ipv6Addr>().is_ok()).then_some(address)
 }
 
-/// Parses a number of digits only, with an optional minus sign.
-fn parse_integer(digits: &[u8]) -> Option<i64> {
-    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
-    let is_plain = unsigned.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
+/// Whether a text has digits only, with an optional minus sign.
+fn is_integer(text: &str) -> bool {
+    text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn expected_of(field: &Field) -> String {
@@ -598,7 +597,7 @@ fn plain(kind: Kind) -> String {
         Kind::Keyword | Kind::Text => "a text",
         Kind::Date => "a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\"",
         Kind::Long => "a whole number within ±(2^53−1), as a number or as decimal digits in a text",
-        Kind::Long64 => "a whole number within ±2^63, as a number or as decimal digits in a text",
+        Kind::Long64 => "a whole number from −2^63 to 2^63−1, as a number or as decimal digits in a text",
         Kind::Float => "a number within ±3.4028235e38 (32 bits)",
         Kind::Boolean => "true or false",
         Kind::Ip => "an IPv4 or IPv6 address",
