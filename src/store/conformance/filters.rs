@@ -142,9 +142,9 @@ pub(super) async fn beginnings_are_found(fixture: &Fixture<'_>) {
         for test in [
             Test::Exists,
             Test::Like(prefix(10)),
-            Test::Like(prefix(usize::MAX)),
+            Test::Like(prefix(900)),
             Test::OneOf(vec![text(&kept)]),
-            Test::OneOf(vec![text(&one.repeat(50_000))]),
+            Test::OneOf(vec![text(&format!("{kept}{one}"))]),
         ] {
             let filter = Filter::value(Subject::Field(field), test).expect("a test of a text");
             filters.push(match nested_around(path) {
@@ -160,7 +160,7 @@ pub(super) async fn beginnings_are_found(fixture: &Fixture<'_>) {
     let events = fixture.stored(drafts).await;
     let documents: Vec<Json> = events.iter().map(|event| parse(&event.document)).collect();
     let divide = compare(fixture, &documents, filters).await;
-    assert_eq!(divide, 1 + paths.len() * 3 * 5, "all but the whole texts are found");
+    assert_eq!(divide, 1 + paths.len() * 3 * 5, "all but longer texts are found");
 }
 
 /// Asserts that the store finds what the filters mean; returns how many divide the documents.
