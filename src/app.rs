@@ -513,6 +513,7 @@ fn open_intake(
         max_batch_events: server.max_batch_events,
         max_depth: server.max_depth,
         max_array_length: server.max_array_length,
+        on_bad_text: config.events.on_bad_text,
     };
     let registry = Registry::open(folder.path("providers.json"), limits)?;
     let own = Registration { actions: vec![STARTING.to_owned(), STOPPING.to_owned()], ..Registration::default() };

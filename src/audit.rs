@@ -401,7 +401,13 @@ mod tests {
     #[tokio::test]
     async fn failed_attempts_that_the_log_rejects_are_not_offered_again() {
         let folder = tempfile::tempdir().unwrap();
-        let limits = Limits { max_event_bytes: 4_000, max_batch_events: 20, max_depth: 8, max_array_length: 5 };
+        let limits = Limits {
+            max_event_bytes: 4_000,
+            max_batch_events: 20,
+            max_depth: 8,
+            max_array_length: 5,
+            ..Limits::default()
+        };
         // Without the registration of these events.
         let registry = Registry::open(folder.path().join("providers.json"), limits).unwrap();
         let intake = Intake::new(

@@ -43,10 +43,7 @@ fn time_zone(text: &str) -> Result<TimeZone, String> {
     match text {
         "local" => Ok(TimeZone::system()),
         "UTC" | "utc" | "Z" => Ok(TimeZone::UTC),
-        _ if text.starts_with(['+', '-']) => {
-            let read = |form| jiff::fmt::strtime::parse(form, text).ok()?.offset();
-            read("%:z").or_else(|| read("%z")).map(TimeZone::fixed).ok_or_else(expected)
-        }
+        _ if text.starts_with(['+', '-']) => moment::parse_offset(text).map(TimeZone::fixed).ok_or_else(expected),
         name => TimeZone::get(name).map_err(|_| expected()),
     }
 }

@@ -24,7 +24,7 @@ pub use self::{
 };
 use crate::{
     access::AccessConfig,
-    intake::{Registration, UnknownFields},
+    intake::{OnBadText, Registration, UnknownFields},
     store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
     units::{ByteSize, Network, deserialize_duration, deserialize_size_or_zero},
 };
@@ -112,6 +112,7 @@ pub struct Events {
     pub repeat_window: Duration,
     pub repeat_count: usize,
     pub unknown_fields: UnknownFields,
+    pub on_bad_text: OnBadText,
     /// 0, or at least 1 MiB.
     #[serde(deserialize_with = "deserialize_size_or_zero")]
     pub rejected_bytes: ByteSize,

@@ -173,6 +173,12 @@ pub const SETTINGS: &[Setting] = &[
          journal's files begins with them, in an eighth of `journal.segment_bytes` at most, which limits the number too.",
     ),
     setting(
+        "events.on_bad_text",
+        SettingKind::Choice(&["repair", "refuse"]),
+        Fixed("repair"),
+        "Whether a text that no store can keep or find as it is gets [repaired](fields.md#texts-that-are-repaired), or the event is refused.",
+    ),
+    setting(
         "events.rejected_bytes",
         SettingKind::SizeOrZero,
         Fixed("16mb"),
@@ -530,12 +536,7 @@ pub const SETTINGS: &[Setting] = &[
         Required,
         "The values, one of which the claim must be or contain; a `*` at the end matches anything.",
     ),
-    setting(
-        "access.rules.<name>.role",
-        SettingKind::Choice(Role::NAMES),
-        Required,
-        "The role that a matching caller gets.",
-    ),
+    setting("access.rules.<name>.role", SettingKind::Choice(Role::NAMES), Required, "The role of a matching caller."),
     setting(
         "access.rules.<name>.spaces",
         SettingKind::TextList,

@@ -1,5 +1,6 @@
 //! Plain values that every other module uses: identities, positions, severities, times.
 
+mod decimal;
 mod retention;
 mod sealed;
 mod write_scope;
@@ -13,6 +14,7 @@ use jiff::{
     tz::Offset,
 };
 
+pub use decimal::Decimal;
 pub use retention::RetentionClass;
 pub use sealed::{ChainEntry, ChainHead, SealedEvent};
 pub use write_scope::{Author, ProviderScope, WriteScope};
@@ -254,15 +256,15 @@ impl UnixMillis {
     pub const FIRST: Self = Self(-62_167_219_200_000);
     pub const LAST: Self = Self(253_402_300_799_999);
 
-    /// Parses a date and time with its offset, as in documents. Digits beyond milliseconds are cut off, before 1970
-    /// too.
+    /// Parses a date and time of RFC 3339, with at most nine fractional digits and without leap seconds. Digits beyond
+    /// milliseconds are cut off, before 1970 too.
     pub fn parse(date: &str) -> Option<Self> {
         Self::parse_with_nanos(date).map(|(millis, _)| millis)
     }
 
     /// Like [`UnixMillis::parse`], with the nanoseconds beyond milliseconds.
     pub fn parse_with_nanos(date: &str) -> Option<(Self, u32)> {
-        let pieces = Pieces::parse(date).ok()?;
+        let pieces = Pieces::parse(Some(date).filter(|date| is_rfc3339(date.as_bytes()))?).ok()?;
         let time = pieces.date().to_datetime(pieces.time()?);
         let offset = pieces.to_numeric_offset()?;
         let millis = Self::at(time, offset);
@@ -279,6 +281,29 @@ impl UnixMillis {
     pub fn utc(self) -> Option<DateTime> {
         EPOCH.checked_add(SignedDuration::from_millis(self.0)).ok()
     }
+}
+
+/// Whether a text has the form of RFC 3339, with an offset of less than a day. Neither its calendar nor its clock is
+/// checked, except for a leap second.
+fn is_rfc3339(date: &[u8]) -> bool {
+    let Some((time, rest)) = date.split_at_checked(19) else { return false };
+    let has_form = |text: &[u8], form: &[u8]| {
+        text.len() == form.len()
+            && text.iter().zip(form).all(|(byte, form)| match form {
+                b'0' => byte.is_ascii_digit(),
+                form => byte.eq_ignore_ascii_case(form),
+            })
+    };
+    let fraction = rest.strip_prefix(b".").map(|rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    let offset = fraction.map_or(Some(rest), |digits| rest.get(digits + 1..)).unwrap_or_default();
+    let is_offset = match offset {
+        [b'+' | b'-', offset @ ..] => {
+            let (hours, minutes) = (offset.get(..2), offset.get(3..));
+            has_form(offset, b"00:00") && hours < Some(b"24") && minutes < Some(b"60")
+        }
+        offset => offset.eq_ignore_ascii_case(b"Z"),
+    };
+    has_form(time, b"0000-00-00T00:00:00") && !time.ends_with(b"60") && fraction != Some(0) && is_offset
 }
 
 const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);

@@ -15,6 +15,7 @@ use super::{
     composite::Labels,
     known::KnownFields,
     predictor::MemberPredictor,
+    repair::Repairs,
     scan::ByteRange,
     unknown::{self, UnknownMembers},
     violations::Violations,
@@ -174,6 +175,7 @@ pub(super) struct EventBuilder {
     /// Canonical values that differ from the input.
     pub(super) scratch: Vec<u8>,
     pub(super) violations: Violations,
+    pub(super) repairs: Repairs,
     /// Buffers for arrays under construction, reused for their capacity.
     spare: Vec<Vec<u8>>,
     pub(super) predictor: MemberPredictor,
@@ -217,6 +219,7 @@ impl EventBuilder {
             nested_objects: 0,
             scratch: Vec::new(),
             violations: Violations::default(),
+            repairs: Repairs::default(),
             spare: Vec::new(),
             predictor: MemberPredictor::default(),
             labels: Labels::default(),
@@ -255,6 +258,7 @@ impl EventBuilder {
         self.labels.clear();
         self.unknown.clear();
         self.is_severity_guessed = false;
+        self.repairs.clear();
     }
 
     pub(super) fn has(&self, field: FieldId) -> bool {
@@ -283,6 +287,19 @@ impl EventBuilder {
     pub(super) fn put_name(&mut self, field: FieldId, name: &[u8]) {
         let slot = self.keep_quoted(name);
         self.set(field, slot);
+    }
+
+    /// Sets the fields that say what was repaired, if anything was.
+    pub(super) fn put_repairs(&mut self) {
+        if self.repairs.is_empty() {
+            return;
+        }
+        let known = KnownFields::get();
+        let (repaired, originals) = std::mem::take(&mut self.repairs).into_values();
+        self.put(known.repaired, &repaired);
+        if let Some(originals) = originals {
+            self.put(known.originals, &originals);
+        }
     }
 
     /// Copies a text that needs no escapes to the scratch buffer, in quotes.

@@ -1,23 +1,47 @@
-//! The canonical form of values: RFC 8785, restricted so that no two different values share one form.
+//! The canonical form of values: RFC 8785, restricted so that no two different values share one form, and extended in
+//! texts.
 //!
 //! Members are sorted by the UTF-16 code units of their names; numbers take ECMAScript's shortest form; texts use only
-//! the escapes `\" \\ \b \t \n \f \r` and `\u00xx`. These are refused, never repaired: duplicate members, empty names,
-//! lone surrogates, U+0000, numbers beyond the range of a double, and whole numbers beyond ±(2^53−1), which a double
-//! cannot tell apart.
+//! the escapes `\" \\ \b \t \n \f \r` and `\u00xx`. These are refused, never repaired: duplicate members, empty names, and
+//! numbers that a double cannot hold. In a text, numbers keep all of their digits, and names may be empty.
 
 use std::{
-    borrow::Cow,
     fmt::{self, Display},
     io::Write as _,
 };
 
 use super::{
     Violation,
-    scan::{Expected, Scanner, Syntax, Token, decode},
+    names::tell_apart,
+    number,
+    scan::{Expected, Scanner, Syntax, Token},
 };
 
-/// The largest whole number that every JSON implementation represents exactly.
-pub(super) const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
+/// Where the canonical form of a value is written, and how deep it may be nested.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    /// Whether it is a text, which may say what no document can: numbers keep all digits, and names may be empty.
+    is_text: bool,
+    depth: usize,
+}
+
+impl Form {
+    pub(super) const fn document(depth: usize) -> Self {
+        Self { is_text: false, depth }
+    }
+
+    pub(super) const fn text(depth: usize) -> Self {
+        Self { is_text: true, depth }
+    }
+
+    /// The form of what is in an object or an array.
+    fn inner(self, scanner: &Scanner<'_>) -> Result<Self, Syntax> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => Ok(Self { depth, ..self }),
+            None => scanner.fail(Expected::LessNesting),
+        }
+    }
+}
 
 /// Why a value has no canonical form.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,27 +89,27 @@ pub(super) fn put_value(
     scanner: &mut Scanner<'_>,
     token: Token,
     path: &dyn Display,
-    depth: usize,
+    form: Form,
     out: &mut Vec<u8>,
 ) -> Result<(), CanonicalError> {
     match token {
         Token::Text(span) => out.extend_from_slice(span.of(scanner.input())),
-        Token::Escaped(span) => match decode(span.of(scanner.input())) {
+        Token::Escaped(span) => match scanner.decode(span) {
             Ok(text) => put_text(&text, out),
             Err(bad) => return refuse(path, bad.expected(), abbreviate(span.of(scanner.input()))),
         },
-        Token::Whole(span) | Token::Fraction(span) => match number(span.of(scanner.input())) {
-            Some(text) => out.extend_from_slice(text.as_bytes()),
-            None => {
-                let expected = "a number that fits in a double, exactly if it is whole";
-                return refuse(path, expected, abbreviate(span.of(scanner.input())));
+        Token::Whole(span) | Token::Fraction(span) => {
+            let digits = span.of(scanner.input());
+            match if form.is_text { number::exact(digits) } else { number::double(digits) } {
+                Ok(text) => out.extend_from_slice(text.as_bytes()),
+                Err(expected) => return refuse(path, &expected, abbreviate(digits)),
             }
-        },
+        }
         Token::True(_) => out.extend_from_slice(b"true"),
         Token::False(_) => out.extend_from_slice(b"false"),
         Token::Null => out.extend_from_slice(b"null"),
-        Token::Array => put_array(scanner, path, depth, out)?,
-        Token::Object => put_object(scanner, path, depth, out)?,
+        Token::Array => put_array(scanner, path, form, out)?,
+        Token::Object => put_object(scanner, path, form, out)?,
     }
     Ok(())
 }
@@ -93,17 +117,15 @@ pub(super) fn put_value(
 fn put_array(
     scanner: &mut Scanner<'_>,
     path: &dyn Display,
-    depth: usize,
+    form: Form,
     out: &mut Vec<u8>,
 ) -> Result<(), CanonicalError> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Ok(scanner.fail(Expected::LessNesting)?);
-    };
+    let form = form.inner(scanner)?;
     out.push(b'[');
     if !scanner.take(b']') {
         for index in 0_usize.. {
             let token = scanner.value()?;
-            put_value(scanner, token, &ChildPath { outer: path, step: PathSegment::Element(index) }, depth, out)?;
+            put_value(scanner, token, &ChildPath { outer: path, step: PathSegment::Element(index) }, form, out)?;
             if !scanner.more(b']')? {
                 break;
             }
@@ -117,25 +139,32 @@ fn put_array(
 fn put_object(
     scanner: &mut Scanner<'_>,
     path: &dyn Display,
-    depth: usize,
+    form: Form,
     out: &mut Vec<u8>,
 ) -> Result<(), CanonicalError> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Ok(scanner.fail(Expected::LessNesting)?);
-    };
+    let form = form.inner(scanner)?;
     let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut repaired = Vec::new();
     if !scanner.take(b'}') {
         loop {
+            let before = scanner.repaired;
             let name = member_name(scanner, path)?;
+            if name.is_empty() && !form.is_text {
+                return refuse_empty_name(path);
+            }
+            if scanner.repaired != before {
+                repaired.push(members.len());
+            }
             let token = scanner.value()?;
             let mut value = Vec::new();
-            put_value(scanner, token, &ChildPath { outer: path, step: PathSegment::Member(&name) }, depth, &mut value)?;
+            put_value(scanner, token, &ChildPath { outer: path, step: PathSegment::Member(&name) }, form, &mut value)?;
             members.push((name, value));
             if !scanner.more(b'}')? {
                 break;
             }
         }
     }
+    tell_apart(&mut members, &repaired, usize::MAX);
     put_members(members, path, out)
 }
 
@@ -143,23 +172,18 @@ fn put_object(
 pub(super) fn member_name(scanner: &mut Scanner<'_>, path: &dyn Display) -> Result<String, CanonicalError> {
     let (span, escaped) = scanner.string()?;
     scanner.expect(b':', Expected::Colon)?;
-    let quoted = span.of(scanner.input());
-    let name = match name_text(quoted, escaped) {
-        Ok(name) => name.into_owned(),
-        Err(bad) => return refuse(path, bad.expected(), abbreviate(quoted)),
+    let name = match escaped {
+        true => scanner.decode(span),
+        false => Ok(String::from_utf8_lossy(span.inner().of(scanner.input())).into_owned()),
     };
-    if name.is_empty() {
-        return refuse(path, "members with names", "an empty name");
+    match name {
+        Ok(name) => Ok(name),
+        Err(bad) => refuse(path, bad.expected(), abbreviate(span.of(scanner.input()))),
     }
-    Ok(name)
 }
 
-/// Returns the text of a quoted name.
-pub(super) fn name_text(quoted: &[u8], escaped: bool) -> Result<Cow<'_, str>, super::scan::BadText> {
-    if escaped {
-        return decode(quoted).map(Cow::Owned);
-    }
-    Ok(String::from_utf8_lossy(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()))
+pub(super) fn refuse_empty_name<T>(path: &dyn Display) -> Result<T, CanonicalError> {
+    refuse(path, "members with names", "an empty name")
 }
 
 /// Appends an object of these members, whose values are in canonical form.
@@ -209,39 +233,6 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Returns the canonical form of a number; `None` if a double cannot hold it.
-pub(super) fn number(digits: &[u8]) -> Option<String> {
-    shortest(digits, f64::is_finite)
-}
-
-/// Like [`number`], for a number that the engines store in 32 bits, where a large double is infinite.
-pub(super) fn float_number(digits: &[u8]) -> Option<String> {
-    shortest(digits, |value| (value as f32).is_finite())
-}
-
-fn shortest(digits: &[u8], is_representable: impl FnOnce(f64) -> bool) -> Option<String> {
-    if let Some(whole) = safe_integer(digits) {
-        return Some(whole.to_string());
-    }
-    let value: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    let is_unsafe_integer = value.fract() == 0.0 && value.abs() > MAX_SAFE_INTEGER as f64;
-    let is_integer_literal = digits.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
-    if !is_representable(value) || (is_unsafe_integer && is_integer_literal) {
-        return None;
-    }
-    Some(ryu_js::Buffer::new().format_finite(value).to_owned())
-}
-
-/// Returns the value of a whole number within ±(2^53−1), in any notation.
-pub(super) fn safe_integer(digits: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(digits).ok()?;
-    if let Ok(whole) = text.parse::<i64>() {
-        return (whole.abs() <= MAX_SAFE_INTEGER).then_some(whole);
-    }
-    let value: f64 = text.parse().ok()?;
-    (value.fract() == 0.0 && value.abs() <= MAX_SAFE_INTEGER as f64).then_some(value as i64)
-}
-
 /// Shortens a quoted text or a number for a message.
 pub(super) fn abbreviate(value: &[u8]) -> String {
     const SHOWN: usize = 60;
@@ -274,7 +265,7 @@ mod tests {
         let mut scanner = Scanner::new(text.as_bytes(), 0);
         let token = scanner.value()?;
         let mut out = Vec::new();
-        put_value(&mut scanner, token, &"", 32, &mut out)?;
+        put_value(&mut scanner, token, &"", Form::document(32), &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -302,8 +293,9 @@ mod tests {
     #[test]
     fn values_without_an_exact_form_are_refused() {
         for given in [
-            "9007199254740992",
+            "9007199254740993",
             "-9007199254740993",
+            "-9223372036854775808",
             "1e400",
             "{\"a\":1,\"\\u0061\":2}",
             "{\"\":1}",

@@ -12,6 +12,7 @@ use super::{
     builder::{Defaults, EventBuilder},
     canonical::{self, CanonicalError, abbreviate, put_text},
     known::KnownFields,
+    names::tell_apart,
     registry::Registered,
     rules::{NO_DEFAULTS, check_code, check_outcome, severity, unquoted, violation},
     scan::{Scanner, Token, decode},
@@ -98,11 +99,18 @@ fn complete_unknown(builder: &mut EventBuilder, policy: UnknownFields, limits: &
             found: format!("{count} unknown fields"),
         }),
         UnknownFields::Keep => {
-            let members = members.into_iter().map(|member| (member.path, member.value)).collect();
+            let unmapped = KnownFields::get().unmapped;
+            let repaired: Vec<_> =
+                members.iter().enumerate().filter(|(_, member)| member.is_repaired).map(|(index, _)| index).collect();
+            let mut members: Vec<_> = members.into_iter().map(|member| (member.path, member.value)).collect();
+            if !repaired.is_empty() {
+                builder.repairs.add(unmapped.field());
+                tell_apart(&mut members, &repaired, usize::MAX);
+            }
             let mut text = Vec::new();
             match canonical::put_members(members, &"", &mut text) {
                 Ok(()) => {
-                    builder.put(KnownFields::get().unmapped, &text);
+                    builder.put(unmapped, &text);
                     builder.unknown.kept = count as u64;
                 }
                 Err(CanonicalError::Violation(violation)) => builder.violations.add(|| violation),
@@ -202,7 +210,7 @@ fn members(object: &[u8]) -> Vec<(String, Vec<u8>)> {
     while let Ok(name) = canonical::member_name(&mut scanner, &"") {
         let mut value = Vec::new();
         let Ok(token) = scanner.value() else { break };
-        if canonical::put_value(&mut scanner, token, &"", 2, &mut value).is_err() {
+        if canonical::put_value(&mut scanner, token, &"", canonical::Form::document(2), &mut value).is_err() {
             break;
         }
         members.push((name, value));
@@ -365,7 +373,7 @@ fn quote(text: &str) -> Vec<u8> {
 /// Returns the text of a quoted value.
 pub(super) fn text_of(value: &[u8]) -> String {
     if value.contains(&b'\\') {
-        decode(value).unwrap_or_default()
+        decode(value).map(|decoded| decoded.text).unwrap_or_default()
     } else {
         std::str::from_utf8(unquoted(value)).unwrap_or_default().to_owned()
     }

@@ -7,9 +7,12 @@ use std::fmt::Display;
 use serde_json::Value;
 
 use super::{
-    Limits, Violation,
-    canonical::{self, CanonicalError, abbreviate, describe},
+    Limits, OnBadText, Violation,
+    canonical::{self, CanonicalError, Form, abbreviate, describe},
     date::{canonical_date, is_fixed_form},
+    names::{first_bytes, tell_apart},
+    number,
+    repair::{ObjectLimits, Repairs, shorten},
     scan::{Expected, Scanner, Token, decode},
 };
 use crate::{event::UnixMillis, schema::Field};
@@ -21,6 +24,9 @@ const MAX_FLATTENED_DEPTH: usize = 20;
 /// as one term.
 const MAX_FLATTENED_BYTES: usize = 8191;
 
+/// Maximum bytes of each name if some names are longer together: as many as fit at the greatest depth.
+const MAX_FLATTENED_NAME: usize = MAX_FLATTENED_BYTES / MAX_FLATTENED_DEPTH - 1;
+
 fn refuse<T>(path: &dyn Display, expected: impl Into<String>, found: impl Into<String>) -> Result<T, CanonicalError> {
     Err(CanonicalError::Violation(Violation { path: path.to_string(), expected: expected.into(), found: found.into() }))
 }
@@ -31,6 +37,34 @@ pub(super) struct Labels {
     /// Names, and values as quoted texts. Not more than an event may have.
     members: Vec<(String, Vec<u8>)>,
     count: usize,
+    /// The indexes of members whose names were repaired.
+    renamed: Vec<usize>,
+    /// The indexes of members of whose texts only the beginning is kept, with the whole texts.
+    cut: Vec<(usize, String)>,
+}
+
+/// The name of a label, or the beginning of one.
+#[derive(Clone, Default)]
+pub(super) struct LabelName {
+    pub(super) text: String,
+    pub(super) is_repaired: bool,
+}
+
+impl LabelName {
+    fn within(&self, inner: Self) -> Self {
+        if self.text.is_empty() {
+            return inner;
+        }
+        let text = format!("{}.{}", self.text, inner.text);
+        Self { text, is_repaired: self.is_repaired || inner.is_repaired }
+    }
+}
+
+/// What labels are read with.
+pub(super) struct LabelReading<'l> {
+    pub(super) field: &'static Field,
+    pub(super) limits: &'l Limits,
+    pub(super) repairs: &'l mut Repairs,
 }
 
 impl Labels {
@@ -41,27 +75,33 @@ impl Labels {
     pub(super) fn clear(&mut self) {
         self.members.clear();
         self.count = 0;
+        self.renamed.clear();
+        self.cut.clear();
     }
 
     /// Reads the members of an object. The names of those within an object in it are joined by dots.
     pub(super) fn read_object(
         &mut self,
         scanner: &mut Scanner<'_>,
-        field: &Field,
-        outer: &str,
-        limits: &Limits,
+        outer: &LabelName,
         depth: usize,
+        reading: &mut LabelReading<'_>,
     ) -> Result<(), CanonicalError> {
+        let path = reading.field.path;
         let Some(depth) = depth.checked_sub(1) else { return Ok(scanner.fail(Expected::LessNesting)?) };
         if scanner.take(b'}') {
             return Ok(());
         }
         loop {
-            let name = canonical::member_name(scanner, &field.path)?;
-            let name = if outer.is_empty() { name } else { format!("{outer}.{name}") };
+            let before = scanner.repaired;
+            let text = canonical::member_name(scanner, &path)?;
+            if text.is_empty() {
+                return canonical::refuse_empty_name(&path);
+            }
+            let name = outer.within(LabelName { text, is_repaired: scanner.repaired != before });
             match scanner.value()? {
-                Token::Object => self.read_object(scanner, field, &name, limits, depth)?,
-                token => self.read(scanner, field, name, token, limits)?,
+                Token::Object => self.read_object(scanner, &name, depth, reading)?,
+                token => self.read(scanner, name, token, reading)?,
             }
             if !scanner.more(b'}')? {
                 return Ok(());
@@ -73,20 +113,24 @@ impl Labels {
     pub(super) fn read(
         &mut self,
         scanner: &mut Scanner<'_>,
-        field: &Field,
-        name: String,
+        LabelName { text: mut name, mut is_repaired }: LabelName,
         token: Token,
-        limits: &Limits,
+        reading: &mut LabelReading<'_>,
     ) -> Result<(), CanonicalError> {
+        let LabelReading { field, limits, repairs } = reading;
+        self.count += 1;
+        if self.count > limits.max_array_length {
+            return Ok(scanner.skip(token, limits.max_depth)?);
+        }
         // Only refused values are shown.
         let shown = || format!("{}.{}", field.path, name.chars().take(60).collect::<String>());
         let mut value = Vec::new();
         match token {
             Token::Text(span) => value.extend_from_slice(span.of(scanner.input())),
-            Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), 1, &mut value)?,
+            Token::Escaped(_) => canonical::put_value(scanner, token, &shown(), Form::text(1), &mut value)?,
             Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) => {
                 value.push(b'"');
-                canonical::put_value(scanner, token, &shown(), 1, &mut value)?;
+                canonical::put_value(scanner, token, &shown(), Form::text(1), &mut value)?;
                 value.push(b'"');
             }
             Token::Null | Token::Object | Token::Array => {
@@ -94,26 +138,43 @@ impl Labels {
             }
         }
         let limit = field.max_bytes as usize;
-        if limit != 0 && name.len().max(value.len() - 2) > limit {
-            let longest = name.len().max(text_length(&value));
-            if longest > limit {
+        if name.len().max(value.len() - 2) > limit {
+            let text = text_of(&value);
+            let longest = name.len().max(text.len());
+            if longest > limit && limits.on_bad_text == OnBadText::Refuse {
                 let expected = format!("a name and a text of at most {limit} bytes");
                 return refuse(&shown(), expected, format!("{longest} bytes"));
             }
+            if text.len() > limit {
+                value.clear();
+                canonical::put_text(first_bytes(&text, limit), &mut value);
+                self.cut.push((self.members.len(), text));
+            }
+            if name.len() > limit {
+                repairs.keep_original(field, field.path, &name);
+                name = first_bytes(&name, limit).to_owned();
+                is_repaired = true;
+            }
         }
-        self.count += 1;
-        if self.count <= limits.max_array_length {
-            self.members.push((name, value));
+        if is_repaired {
+            self.renamed.push(self.members.len());
         }
+        self.members.push((name, value));
         Ok(())
     }
 
     /// Returns the object of all labels, and leaves none.
-    pub(super) fn take(&mut self, field: &Field, limits: &Limits) -> Result<Vec<u8>, CanonicalError> {
-        let (count, limit) = (std::mem::take(&mut self.count), limits.max_array_length);
-        let members = std::mem::take(&mut self.members);
+    pub(super) fn take(&mut self, reading: &mut LabelReading<'_>) -> Result<Vec<u8>, CanonicalError> {
+        let Self { mut members, count, renamed, cut } = std::mem::take(self);
+        let LabelReading { field, limits, repairs } = reading;
+        let limit = limits.max_array_length;
         if count > limit {
             return refuse(&field.path, format!("at most {limit} members"), format!("{count} members"));
+        }
+        tell_apart(&mut members, &renamed, field.max_bytes as usize);
+        for (index, text) in cut {
+            let name = members.get(index).map_or("", |(name, _)| name);
+            repairs.keep_original(field, &format!("{}.{name}", field.path), &text);
         }
         let mut text = Vec::new();
         canonical::put_members(members, &field.path, &mut text)?;
@@ -121,63 +182,84 @@ impl Labels {
     }
 }
 
-/// Returns the length in bytes of a quoted text after decoding its escapes.
-pub(super) fn text_length(quoted: &[u8]) -> usize {
-    decode(quoted).map_or(quoted.len() - 2, |text| text.len())
+/// Returns the text of a quoted one in canonical form.
+fn text_of(quoted: &[u8]) -> String {
+    decode(quoted).map(|decoded| decoded.text).unwrap_or_default()
 }
 
-/// Reads an object with any members.
+/// Reads an object with any members. Calls `keep_original` with each text, and each name, of which only the beginning is
+/// kept.
 pub(super) fn flattened(
     scanner: &mut Scanner<'_>,
     token: Token,
     path: &dyn Display,
     limits: &Limits,
+    keep_original: impl FnMut(&str),
 ) -> Result<Vec<u8>, CanonicalError> {
     if token != Token::Object {
         return refuse(path, "an object", describe(token, scanner.input()));
     }
     let mut text = Vec::new();
-    canonical::put_value(scanner, token, path, limits.max_depth, &mut text)?;
+    canonical::put_value(scanner, token, path, Form::document(limits.max_depth), &mut text)?;
     let Ok(value) = serde_json::from_slice(&text) else {
         return refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a much deeper one");
     };
-    let mut values = 0;
-    check_flattened(&value, path, "", 0, &mut values)?;
+    let mut size = FlattenedSize::default();
+    if !size.measure(&value, 0, 0) {
+        return refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a deeper one");
+    }
+    let FlattenedSize { values, longest_names, longest_text } = size;
     if values > limits.max_array_length {
         return refuse(path, format!("at most {} values in it", limits.max_array_length), format!("{values} values"));
     }
+    let limit = MAX_FLATTENED_BYTES;
+    if longest_names.max(longest_text) <= limit {
+        return Ok(text);
+    }
+    if limits.on_bad_text == OnBadText::Refuse {
+        let (what, length) = if longest_names > limit { ("names", longest_names) } else { ("texts", longest_text) };
+        return refuse(path, format!("{what} of at most {limit} bytes"), format!("{length} bytes"));
+    }
+    let most = ObjectLimits { text: limit, name: MAX_FLATTENED_NAME };
+    let mut whole = Vec::new();
+    let short = shorten(value, &most, longest_names > limit, &mut whole);
+    whole.iter().map(String::as_str).for_each(keep_original);
+    text.clear();
+    let short = short.to_string();
+    let mut scanner = Scanner::new(short.as_bytes(), 0);
+    let token = scanner.value()?;
+    canonical::put_value(&mut scanner, token, path, Form::document(limits.max_depth), &mut text)?;
     Ok(text)
 }
 
-fn check_flattened(
-    value: &Value,
-    path: &dyn Display,
-    names: &str,
-    depth: usize,
-    values: &mut usize,
-) -> Result<(), CanonicalError> {
-    let limit = MAX_FLATTENED_BYTES;
-    match value {
-        Value::Object(_) if depth == MAX_FLATTENED_DEPTH => {
-            refuse(path, format!("objects at most {MAX_FLATTENED_DEPTH} deep"), "a deeper one")
-        }
-        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
-            let names = if names.is_empty() { name.clone() } else { format!("{names}.{name}") };
-            if names.len() > limit {
-                return refuse(path, format!("names of at most {limit} bytes"), format!("{} bytes", names.len()));
+/// What is limited of an object with any members.
+#[derive(Default)]
+struct FlattenedSize {
+    values: usize,
+    /// Bytes of the names that lead to a value, joined by dots.
+    longest_names: usize,
+    /// Bytes of a text.
+    longest_text: usize,
+}
+
+impl FlattenedSize {
+    /// Adds a value at the end of names of these bytes. Returns `false` if objects are nested too deeply.
+    fn measure(&mut self, value: &Value, names: usize, depth: usize) -> bool {
+        match value {
+            Value::Object(_) if depth == MAX_FLATTENED_DEPTH => return false,
+            Value::Object(members) => {
+                return members.iter().all(|(name, value)| {
+                    let names = if names == 0 { name.len() } else { names + 1 + name.len() };
+                    self.longest_names = self.longest_names.max(names);
+                    self.measure(value, names, depth + 1)
+                });
             }
-            check_flattened(value, path, &names, depth + 1, values)
-        }),
-        Value::Array(elements) => {
-            elements.iter().try_for_each(|element| check_flattened(element, path, names, depth, values))
+            Value::Array(elements) => return elements.iter().all(|element| self.measure(element, names, depth)),
+            Value::String(text) => self.longest_text = self.longest_text.max(text.len()),
+            Value::Number(_) | Value::Bool(_) | Value::Null => {}
         }
-        Value::String(text) if text.len() > limit => {
-            refuse(path, format!("texts of at most {limit} bytes"), format!("{} bytes", text.len()))
-        }
-        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
-            *values += 1;
-            Ok(())
-        }
+        self.values += 1;
+        true
     }
 }
 
@@ -253,9 +335,9 @@ pub(super) fn geo_point(
 /// Returns a number of degrees in canonical form.
 fn degrees(scanner: &Scanner<'_>, token: Token, path: &dyn Display) -> Result<String, CanonicalError> {
     match token {
-        Token::Whole(span) | Token::Fraction(span) => match canonical::number(span.of(scanner.input())) {
-            Some(number) => Ok(number),
-            None => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
+        Token::Whole(span) | Token::Fraction(span) => match number::double(span.of(scanner.input())) {
+            Ok(number) => Ok(number),
+            Err(_) => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
         },
         Token::Text(span) => match decimal(&String::from_utf8_lossy(span.inner().of(scanner.input()))) {
             Some(number) => Ok(number),
@@ -270,7 +352,7 @@ fn degrees(scanner: &Scanner<'_>, token: Token, path: &dyn Display) -> Result<St
 /// Returns a number in a text in canonical form.
 fn decimal(text: &str) -> Option<String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
-    canonical::number(text.as_bytes()).filter(|_| is_plain)
+    number::double(text.as_bytes()).ok().filter(|_| is_plain)
 }
 
 /// What a range of dates looks like, for messages.
@@ -296,16 +378,12 @@ pub(super) fn date_range(
             "lte" => &mut last,
             _ => return refuse(path, RANGE, format!("a member {}", abbreviate(name.as_bytes()))),
         };
-        let Token::Text(span) = value else { return refuse(path, RANGE, describe(value, scanner.input())) };
-        let quoted = span.of(scanner.input());
-        let date = if is_fixed_form(quoted) {
-            String::from_utf8_lossy(quoted).into_owned()
-        } else {
-            match canonical_date(quoted) {
-                Some(date) => date,
-                None => return refuse(path, RANGE, abbreviate(quoted)),
-            }
+        let (Token::Text(span) | Token::Escaped(span)) = value else {
+            return refuse(path, RANGE, describe(value, scanner.input()));
         };
+        let quoted = format!("\"{}\"", text_of(span.of(scanner.input())));
+        let date = if is_fixed_form(quoted.as_bytes()) { Some(quoted) } else { canonical_date(quoted.as_bytes()) };
+        let Some(date) = date else { return refuse(path, RANGE, abbreviate(span.of(scanner.input()))) };
         if bound.replace(date).is_some() {
             return refuse(path, RANGE, format!("{name} twice"));
         }
@@ -400,7 +478,9 @@ mod tests {
     fn an_object_of_any_members_is_limited() {
         let of = |text: &str| {
             read(text, |scanner, token, path| {
-                flattened(scanner, token, path, &Limits { max_array_length: 3, ..Limits::default() })
+                let on_bad_text = OnBadText::Refuse;
+                let limits = Limits { max_array_length: 3, on_bad_text, ..Limits::default() };
+                flattened(scanner, token, path, &limits, |_| {})
             })
         };
         assert_eq!(of(r#"{"b":[1.50,{"c":null}],"a":true}"#).as_deref(), Ok(r#"{"a":true,"b":[1.5,{"c":null}]}"#));

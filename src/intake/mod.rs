@@ -10,10 +10,14 @@ mod complete;
 mod composite;
 mod date;
 mod idempotency;
+mod kinds;
 mod known;
+mod names;
+mod number;
 mod parse;
 mod predictor;
 mod registry;
+mod repair;
 mod rules;
 mod scan;
 mod sender;
@@ -35,6 +39,7 @@ use complete::{Context, FixedFields};
 pub use idempotency::IdempotencyKey;
 use known::KnownFields;
 pub use registry::{Change, RegisterError, Registration, Registry, RegistryError};
+pub use scan::OnBadText;
 use scan::{Expected, Scanner, Syntax, Token};
 use sender::Sender;
 pub use unknown::UnknownFields;
@@ -42,7 +47,7 @@ pub use violations::Violation;
 pub use warnings::Warning;
 use warnings::Warnings;
 
-/// Limits of a request.
+/// Limits of a request, and what happens to texts beyond them.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub max_event_bytes: usize,
@@ -50,11 +55,17 @@ pub struct Limits {
     /// Nesting of objects and arrays within an event.
     pub max_depth: usize,
     pub max_array_length: usize,
+    pub on_bad_text: OnBadText,
 }
 
 impl Limits {
-    const DEFAULT: Self =
-        Self { max_event_bytes: 1 << 20, max_batch_events: 10_000, max_depth: 32, max_array_length: 1000 };
+    const DEFAULT: Self = Self {
+        max_event_bytes: 1 << 20,
+        max_batch_events: 10_000,
+        max_depth: 32,
+        max_array_length: 1000,
+        on_bad_text: OnBadText::Repair,
+    };
 }
 
 impl Default for Limits {
@@ -437,10 +448,12 @@ impl Batch<'_> {
         if text.len() > self.limits.max_event_bytes {
             return self.too_long(text.len());
         }
-        if let Err(error) = std::str::from_utf8(text) {
+        let on_bad_text = self.limits.on_bad_text;
+        let utf8 = std::str::from_utf8(text);
+        if let (Err(error), OnBadText::Refuse) = (utf8, on_bad_text) {
             return self.reject("UTF-8", format!("an invalid byte, at byte {}", error.valid_up_to()));
         }
-        let mut scanner = Scanner::new(text, 0);
+        let mut scanner = Scanner::of_texts(text, 0, on_bad_text, utf8.is_ok());
         let parsed = self.parse(&mut scanner).and_then(|is_object| {
             if scanner.peek().is_some() {
                 return scanner.fail(Expected::EndOfEvent);
@@ -461,10 +474,13 @@ impl Batch<'_> {
             offset: syntax.offset(),
             reason: format!("expected {}, found {}", syntax.expected.as_str(), found_at(body, syntax.offset())),
         };
-        if let Err(error) = std::str::from_utf8(body) {
+        let on_bad_text = self.limits.on_bad_text;
+        let utf8 = std::str::from_utf8(body);
+        if let (Err(error), OnBadText::Refuse) = (utf8, on_bad_text) {
             return Err(not_json(Syntax::new(error.valid_up_to(), Expected::Utf8)));
         }
-        let mut scanner = Scanner::new(body, 0);
+        let scanner_of = |input, at| Scanner::of_texts(input, at, on_bad_text, utf8.is_ok());
+        let mut scanner = scanner_of(body, 0);
         scanner.expect(b'[', Expected::Array).map_err(not_json)?;
         if scanner.take(b']') {
             return Err(BodyError::Empty);
@@ -475,12 +491,12 @@ impl Batch<'_> {
             // Reads no more than the maximum length of an event.
             let end = start.saturating_add(self.limits.max_event_bytes).min(body.len());
             let within = body.get(..end).unwrap_or_default();
-            let mut event = Scanner::new(within, start);
+            let mut event = scanner_of(within, start);
             match self.parse(&mut event) {
                 Ok(is_object) => {
                     self.current = start..event.offset();
                     self.finish(within, is_object)?;
-                    scanner = Scanner::new(body, event.offset());
+                    scanner = scanner_of(body, event.offset());
                 }
                 Err(syntax) => {
                     let token = scanner.value().map_err(not_json)?;
@@ -522,6 +538,7 @@ impl Batch<'_> {
     fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
         let known = KnownFields::get();
+        self.builder.put_repairs();
         let key = self.idempotency_key(input);
         let defaults = if is_object { complete::complete(&mut self.builder, input, &self.context) } else { None };
         let Some(defaults) = defaults else {

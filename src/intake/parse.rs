@@ -1,17 +1,23 @@
 //! Parses an event in one pass: checks grammar and schema, canonicalizes values, and reports every violation, not just
 //! the first.
 
-use std::net::IpAddr;
+use std::borrow::Cow;
 
 use super::{
-    Limits, Violation,
+    Limits, OnBadText, Violation,
     builder::{EventBuilder, Slot},
-    canonical::{self, CanonicalError, describe},
-    composite::{self, text_length},
+    canonical::{self, CanonicalError, Form, describe},
+    composite::{self, LabelName, LabelReading, Labels},
     date::{canonical_date, is_fixed_form},
+    kinds::{
+        MAX_LONG_DIGITS, MAX_SAFE_DIGITS, address_in_zone, expected_of, is_integer, is_ip, is_short_integer,
+        is_version, plain, plural,
+    },
     known::KnownFields,
+    number,
     predictor::MemberPosition,
-    scan::{ByteRange, Expected, Scanner, Syntax, Token, decode},
+    repair::{Repairs, beginning},
+    scan::{BadText, ByteRange, Decoded, Expected, Scanner, Syntax, Token, decode},
     unknown::UnknownMember,
 };
 use crate::schema::{Field, FieldId, Kind, Member, NodeId, SetBy, Tree};
@@ -87,7 +93,8 @@ impl<'i> Parser<'_, 'i> {
         let token = self.scanner.value()?;
         let input = self.scanner.input();
         let decoded = if escaped { decode(quoted.of(input)).ok() } else { None };
-        let name = decoded.as_ref().map_or(quoted.inner().of(input), |text| text.as_bytes());
+        let name = decoded.as_ref().map_or(quoted.inner().of(input), |decoded| decoded.text.as_bytes());
+        let bad = decoded.as_ref().and_then(|decoded| decoded.bad);
         if let Some(member) = self.tree.member(node, name) {
             self.builder.predictor.note(place, member);
             self.member(member, token, element)?;
@@ -95,8 +102,15 @@ impl<'i> Parser<'_, 'i> {
         }
         match self.resolve(node, name) {
             Some(Resolved::Member(member)) => self.member(member, token, element)?,
-            Some(Resolved::Label(field, name)) => self.label(field, name, token)?,
-            None => self.unknown_member(node, name, token, element)?,
+            Some(Resolved::Label(field, _)) if bad.is_some() && self.refuses(field.field()) => {
+                let expected = bad.map_or("", BadText::expected);
+                self.violate(field.field().path, element, expected, token)?;
+            }
+            Some(Resolved::Label(field, name)) => {
+                let text = String::from_utf8_lossy(name).into_owned();
+                self.label(field, LabelName { text, is_repaired: bad.is_some() }, token)?;
+            }
+            None => self.unknown_member(node, name, bad.is_some(), token, element)?,
         }
         // A dotted or unknown name has no position of its own for predictions.
         Ok(place)
@@ -140,7 +154,7 @@ impl<'i> Parser<'_, 'i> {
         match field.set_by {
             SetBy::Client => {}
             SetBy::LogReplaces => return self.skip(token),
-            SetBy::LogRefuses => return self.violate(field.path, element, "nothing, because the log sets it", token),
+            SetBy::LogRefuses => return self.violate(field.path, element, SET_BY_THE_LOG, token),
         }
         if self.builder.has(id) {
             return self.violate(field.path, element, "only one member with this name", token);
@@ -225,6 +239,9 @@ impl<'i> Parser<'_, 'i> {
     /// Reads an array of objects, or a single object as an array of one.
     fn objects(&mut self, id: FieldId, node: NodeId, token: Token, outer: Element<'_>) -> Result<(), Syntax> {
         let field = id.field();
+        if field.set_by == SetBy::LogRefuses {
+            return self.violate(field.path, outer, SET_BY_THE_LOG, token);
+        }
         if !matches!(token, Token::Array | Token::Object) {
             return self.violate(field.path, outer, "an array of objects", token);
         }
@@ -315,19 +332,12 @@ impl<'i> Parser<'_, 'i> {
         let given = |span| Ok(Slot::given(span));
         let slot = match (field.kind, token) {
             (Kind::Keyword | Kind::Text, Token::Text(span)) => given(span),
-            (Kind::Keyword | Kind::Text, Token::Escaped(span)) => match decode(span.of(input)) {
-                Ok(text) => {
-                    let mut quoted = Vec::with_capacity(span.len());
-                    canonical::put_text(&text, &mut quoted);
-                    Ok(self.builder.keep(&quoted))
-                }
-                Err(bad) => Err(bad.expected().to_owned()),
-            },
+            (Kind::Keyword | Kind::Text, Token::Escaped(span)) => self.escaped_text(field, span.of(input)),
             (Kind::Keyword, Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_))
                 if field.takes_scalars =>
             {
                 let mut quoted = vec![b'"'];
-                match canonical::put_value(self.scanner, token, &field.path, 1, &mut quoted) {
+                match canonical::put_value(self.scanner, token, &field.path, Form::text(1), &mut quoted) {
                     Ok(()) => {
                         quoted.push(b'"');
                         Ok(self.builder.keep(&quoted))
@@ -337,47 +347,42 @@ impl<'i> Parser<'_, 'i> {
                 }
             }
             (Kind::Date, Token::Text(span)) if is_fixed_form(span.of(input)) => given(span),
-            (Kind::Date, Token::Text(span)) => match canonical_date(span.of(input)) {
-                Some(text) => Ok(self.builder.keep(text.as_bytes())),
-                None => Err(plain(field.kind)),
-            },
             (Kind::Long, Token::Whole(span)) if is_short_integer(span.of(input), MAX_SAFE_DIGITS) => given(span),
-            (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match canonical::safe_integer(span.of(input)) {
+            (Kind::Long, Token::Whole(span) | Token::Fraction(span)) => match number::safe_integer(span.of(input)) {
                 Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
                 None => Err(plain(field.kind)),
             },
-            (Kind::Long, Token::Text(span)) => {
-                match parse_integer(span.inner().of(input)).filter(|number| number.abs() <= canonical::MAX_SAFE_INTEGER)
-                {
-                    Some(number) => Ok(self.builder.keep(number.to_string().as_bytes())),
-                    None => Err(plain(field.kind)),
-                }
-            }
             (Kind::Long64, Token::Whole(span)) if is_short_integer(span.of(input), MAX_LONG_DIGITS) => {
                 Ok(self.builder.keep_quoted(span.of(input)))
             }
-            (Kind::Long64, Token::Whole(span)) => self.long64(span.of(input)),
-            (Kind::Long64, Token::Text(span)) => self.long64(span.inner().of(input)),
+            (Kind::Long64, Token::Whole(span) | Token::Fraction(span)) => {
+                number::whole(span.of(input)).map(|number| self.long64(number)).ok_or_else(|| plain(field.kind))
+            }
             (Kind::Float, Token::Whole(span) | Token::Fraction(span)) => {
-                match canonical::float_number(span.of(input)) {
-                    Some(text) => Ok(self.builder.keep(text.as_bytes())),
-                    None => Err(plain(field.kind)),
-                }
+                number::float(span.of(input)).map(|text| self.builder.keep(text.as_bytes()))
             }
             (Kind::Boolean, Token::True(span) | Token::False(span)) => given(span),
             (Kind::Ip, Token::Text(span)) if is_ip(span.inner().of(input)) => given(span),
-            (Kind::Version, Token::Text(span)) if is_version(span.of(input)) => given(span),
+            (Kind::Version, Token::Text(span)) if is_version(span.inner().of(input)) => given(span),
+            (
+                Kind::Date | Kind::Long | Kind::Long64 | Kind::Ip | Kind::Version,
+                Token::Text(span) | Token::Escaped(span),
+            ) => self.other_text(field, span.of(input)),
             (Kind::Flattened, Token::Object) => {
                 let path = path_in_element(field.path, element);
-                return self.composite(token, |scanner, limits| composite::flattened(scanner, token, &path, limits));
+                return self.composite(field, token, |scanner, limits, repairs| {
+                    composite::flattened(scanner, token, &path, limits, |text| {
+                        repairs.keep_original(field, field.path, text);
+                    })
+                });
             }
             (Kind::GeoPoint, Token::Object | Token::Array | Token::Text(_)) => {
                 let path = path_in_element(field.path, element);
-                return self.composite(token, |scanner, _| composite::geo_point(scanner, token, &path));
+                return self.composite(field, token, |scanner, _, _| composite::geo_point(scanner, token, &path));
             }
             (Kind::DateRange, Token::Object) => {
                 let path = path_in_element(field.path, element);
-                return self.composite(token, |scanner, _| composite::date_range(scanner, token, &path));
+                return self.composite(field, token, |scanner, _, _| composite::date_range(scanner, token, &path));
             }
             (Kind::Json, _) => return self.json(field, token, element),
             _ if field.takes_scalars => Err(expected_of(field)),
@@ -389,35 +394,102 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
+    /// Whether a bad text of this field is refused rather than repaired.
+    fn refuses(&self, field: &Field) -> bool {
+        field.exact || self.limits.on_bad_text == OnBadText::Refuse
+    }
+
+    /// Reads a text that has escapes or is not UTF-8.
+    fn escaped_text(&mut self, field: &'static Field, quoted: &[u8]) -> Result<Slot, String> {
+        let Decoded { text, bad } = decode(quoted).map_err(|bad| bad.expected().to_owned())?;
+        if let Some(bad) = bad {
+            if self.refuses(field) {
+                return Err(bad.expected().to_owned());
+            }
+            self.builder.repairs.add(field);
+        }
+        Ok(self.keep_text(&text, quoted.len()))
+    }
+
+    fn keep_text(&mut self, text: &str, likely_bytes: usize) -> Slot {
+        let mut quoted = Vec::with_capacity(likely_bytes);
+        canonical::put_text(text, &mut quoted);
+        self.builder.keep(&quoted)
+    }
+
+    /// Reads a text of a field that is not text.
+    fn other_text(&mut self, field: &'static Field, quoted: &[u8]) -> Result<Slot, String> {
+        let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+        let text = match std::str::from_utf8(inner).ok().filter(|text| !text.contains('\\')) {
+            Some(plain) => Cow::Borrowed(plain),
+            None => Cow::Owned(decode(quoted).map_err(|bad| bad.expected().to_owned())?.text),
+        };
+        let quoted = format!("\"{text}\"");
+        let slot = match field.kind {
+            Kind::Date if is_fixed_form(quoted.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
+            Kind::Date => canonical_date(quoted.as_bytes()).map(|date| self.builder.keep(date.as_bytes())),
+            Kind::Long if is_integer(&text) => {
+                let number = number::safe_integer(text.as_bytes());
+                number.map(|number| self.builder.keep(number.to_string().as_bytes()))
+            }
+            Kind::Long64 if is_integer(&text) => number::whole(text.as_bytes()).map(|number| self.long64(number)),
+            Kind::Ip if is_ip(text.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
+            Kind::Ip => address_in_zone(&text).filter(|_| !self.refuses(field)).map(|address| {
+                self.builder.repairs.keep_original(field, field.path, &text);
+                self.builder.keep_quoted(address.as_bytes())
+            }),
+            Kind::Version if is_version(text.as_bytes()) => Some(self.builder.keep(quoted.as_bytes())),
+            _ => None,
+        };
+        slot.ok_or_else(|| plain(field.kind))
+    }
+
     #[inline]
     fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element<'_>) -> Option<Slot> {
         let most = field.max_bytes as usize;
-        if most == 0 || slot.len() <= most + 2 {
+        if most == 0 || slot.len() <= most.min(field.longest_value()) + 2 {
             return Some(slot);
         }
-        let length = text_length(self.builder.given_bytes(slot, self.scanner.input()));
-        if length <= most {
+        self.long_text(field, slot, element)
+    }
+
+    /// Shortens a text that is too long, or refuses it.
+    #[cold]
+    fn long_text(&mut self, field: &'static Field, slot: Slot, element: Element<'_>) -> Option<Slot> {
+        let text = decode(self.builder.given_bytes(slot, self.scanner.input())).map(|decoded| decoded.text).ok()?;
+        if !self.refuses(field) {
+            let kept = beginning(&text, field);
+            if kept.len() == text.len() {
+                return Some(slot);
+            }
+            self.builder.repairs.keep_original(field, field.path, &text);
+            return Some(self.keep_text(kept, kept.len() + 2));
+        }
+        if text.len() <= field.max_bytes as usize {
             return Some(slot);
         }
-        let wrong = || (format!("a text of at most {} bytes", field.max_bytes), format!("{length} bytes"));
+        let wrong = || (format!("a text of at most {} bytes", field.max_bytes), format!("{} bytes", text.len()));
         self.report(field.path, element, wrong);
         None
     }
 
-    fn long64(&mut self, digits: &[u8]) -> Result<Slot, String> {
-        let number = parse_integer(digits).ok_or_else(|| plain(Kind::Long64))?;
-        Ok(self.builder.keep_quoted(itoa::Buffer::new().format(number).as_bytes()))
+    fn long64(&mut self, number: i64) -> Slot {
+        self.builder.keep_quoted(itoa::Buffer::new().format(number).as_bytes())
     }
 
     /// Reads a value that is an object, and keeps its canonical form.
     fn composite(
         &mut self,
+        field: &'static Field,
         token: Token,
-        read: impl FnOnce(&mut Scanner<'i>, &Limits) -> Result<Vec<u8>, CanonicalError>,
+        read: impl FnOnce(&mut Scanner<'i>, &Limits, &mut Repairs) -> Result<Vec<u8>, CanonicalError>,
     ) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
-        match read(self.scanner, self.limits) {
-            Ok(canonical) => Ok(Some(self.builder.keep(&canonical))),
+        match read(self.scanner, self.limits, &mut self.builder.repairs) {
+            Ok(canonical) => {
+                self.note_repairs(field, before.repaired);
+                Ok(Some(self.builder.keep(&canonical)))
+            }
             Err(refusal) => self.report_refusal(token, before, refusal),
         }
     }
@@ -427,25 +499,36 @@ impl<'i> Parser<'_, 'i> {
         if token != Token::Object {
             return self.violate(field.path, None, &plain(field.kind), token).map(|()| None);
         }
-        let before = self.scanner.clone();
-        let (labels, limits) = (&mut self.builder.labels, self.limits);
-        match labels.read_object(self.scanner, field, "", limits, limits.max_depth) {
-            Ok(()) => Ok(Some(self.builder.keep(b"{}"))),
-            Err(refusal) => self.report_refusal(token, before, refusal),
-        }
+        self.read_labels(field, token, |labels, scanner, reading| {
+            labels.read_object(scanner, &LabelName::default(), reading.limits.max_depth, reading)
+        })?;
+        Ok(Some(self.builder.keep(b"{}")))
     }
 
     /// Reads a label that comes by itself: `"labels.team": "a"`.
-    fn label(&mut self, id: FieldId, name: &[u8], token: Token) -> Result<(), Syntax> {
-        let (field, limits) = (id.field(), self.limits);
-        let name = String::from_utf8_lossy(name).into_owned();
+    fn label(&mut self, id: FieldId, name: LabelName, token: Token) -> Result<(), Syntax> {
+        if name.is_repaired {
+            self.builder.repairs.add(id.field());
+        }
+        self.read_labels(id.field(), token, |labels, scanner, reading| match token {
+            Token::Object => labels.read_object(scanner, &name, reading.limits.max_depth, reading),
+            _ => labels.read(scanner, name, token, reading),
+        })
+    }
+
+    fn read_labels(
+        &mut self,
+        field: &'static Field,
+        token: Token,
+        read: impl FnOnce(&mut Labels, &mut Scanner<'i>, &mut LabelReading<'_>) -> Result<(), CanonicalError>,
+    ) -> Result<(), Syntax> {
         let before = self.scanner.clone();
-        let read = match token {
-            Token::Object => self.builder.labels.read_object(self.scanner, field, &name, limits, limits.max_depth),
-            _ => self.builder.labels.read(self.scanner, field, name, token, limits),
-        };
-        match read {
-            Ok(()) => Ok(()),
+        let EventBuilder { labels, repairs, .. } = &mut *self.builder;
+        match read(labels, self.scanner, &mut LabelReading { field, limits: self.limits, repairs }) {
+            Ok(()) => {
+                self.note_repairs(field, before.repaired);
+                Ok(())
+            }
             Err(refusal) => self.report_refusal(token, before, refusal).map(drop),
         }
     }
@@ -455,7 +538,8 @@ impl<'i> Parser<'_, 'i> {
             return Ok(());
         }
         let id = KnownFields::get().labels;
-        match self.builder.labels.take(id.field(), self.limits) {
+        let EventBuilder { labels, repairs, .. } = &mut *self.builder;
+        match labels.take(&mut LabelReading { field: id.field(), limits: self.limits, repairs }) {
             Ok(labels) => self.builder.put(id, &labels),
             Err(CanonicalError::Syntax(syntax)) => return Err(syntax),
             Err(CanonicalError::Violation(violation)) => self.builder.violations.add(|| violation),
@@ -466,14 +550,23 @@ impl<'i> Parser<'_, 'i> {
     fn json(&mut self, field: &'static Field, token: Token, element: Element<'_>) -> Result<Option<Slot>, Syntax> {
         let before = self.scanner.clone();
         let mut text = Vec::new();
-        match canonical::put_value(self.scanner, token, &field.path, self.limits.max_depth, &mut text) {
+        let form = Form::text(self.limits.max_depth);
+        match canonical::put_value(self.scanner, token, &field.path, form, &mut text) {
             Ok(()) => {
+                self.note_repairs(field, before.repaired);
                 let mut quoted = Vec::with_capacity(text.len() + 16);
                 canonical::put_text(&String::from_utf8_lossy(&text), &mut quoted);
                 let slot = self.builder.keep(&quoted);
                 Ok(self.within_length(field, slot, element))
             }
             Err(refusal) => self.report_refusal(token, before, refusal),
+        }
+    }
+
+    /// Notes the field if texts were repaired in it, given their number before it.
+    fn note_repairs(&mut self, field: &Field, before: usize) {
+        if self.scanner.repaired != before {
+            self.builder.repairs.add(field);
         }
     }
 
@@ -494,22 +587,31 @@ impl<'i> Parser<'_, 'i> {
         }
     }
 
-    fn unknown_member(&mut self, node: NodeId, name: &[u8], token: Token, element: Element<'_>) -> Result<(), Syntax> {
+    fn unknown_member(
+        &mut self,
+        node: NodeId,
+        name: &[u8],
+        is_repaired: bool,
+        token: Token,
+        element: Element<'_>,
+    ) -> Result<(), Syntax> {
         let name = String::from_utf8_lossy(name);
         let object = self.tree.node(node).path.as_str();
         let path = || {
             let path = if object.is_empty() { name.clone().into_owned() } else { format!("{object}.{name}") };
             path_in_element(&path, element)
         };
-        if !self.builder.unknown.are_collected {
+        let unmapped = KnownFields::get().unmapped.field();
+        if !self.builder.unknown.are_collected || is_repaired && self.refuses(unmapped) {
             self.builder.refuse_unknown(node, &name, path);
             return self.skip(token);
         }
         let (before, path) = (self.scanner.clone(), path());
         let mut value = Vec::new();
-        match canonical::put_value(self.scanner, token, &path, self.limits.max_depth, &mut value) {
+        match canonical::put_value(self.scanner, token, &path, Form::document(self.limits.max_depth), &mut value) {
             Ok(()) => {
-                let member = UnknownMember { object: node, name: name.into_owned(), path, value };
+                self.note_repairs(unmapped, before.repaired);
+                let member = UnknownMember { object: node, name: name.into_owned(), path, is_repaired, value };
                 self.builder.unknown.add(member, self.limits);
             }
             Err(refusal) => return self.report_refusal(token, before, refusal).map(drop),
@@ -543,75 +645,8 @@ fn path_in_element(path: &str, element: Element<'_>) -> String {
     format!("{}[{index}]{}", path_in_element(own, *outer), path.strip_prefix(own).unwrap_or(path))
 }
 
+const SET_BY_THE_LOG: &str = "nothing, because the log sets it";
+
 /// Maximum number of objects in the nested fields of an event together. The engines accept 10,000, with those of the
 /// provider's defaults.
 const MAX_OBJECTS: usize = 5_000;
-
-/// Numbers of up to this many digits are exact as a `long` in JSON, and as a 64-bit integer.
-const MAX_SAFE_DIGITS: usize = 15;
-const MAX_LONG_DIGITS: usize = 18;
-
-/// Whether a whole number is in canonical form, judging by its length alone.
-fn is_short_integer(digits: &[u8], longest: usize) -> bool {
-    digits.len() <= longest && digits != b"-0"
-}
-
-fn is_ip(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
-}
-
-/// Parses a number of digits only, with an optional minus sign.
-fn parse_integer(digits: &[u8]) -> Option<i64> {
-    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
-    let is_plain = unsigned.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
-}
-
-fn expected_of(field: &Field) -> String {
-    if field.takes_scalars { "a text, a number or a boolean".to_owned() } else { plain(field.kind) }
-}
-
-fn plain(kind: Kind) -> String {
-    match kind {
-        Kind::Keyword | Kind::Text => "a text",
-        Kind::Date => "a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\"",
-        Kind::Long => "a whole number within ±(2^53−1), as a number or as decimal digits in a text",
-        Kind::Long64 => "a whole number within ±2^63, as a number or as decimal digits in a text",
-        Kind::Float => "a number within ±3.4028235e38 (32 bits)",
-        Kind::Boolean => "true or false",
-        Kind::Ip => "an IPv4 or IPv6 address",
-        Kind::Version => "a version such as \"1.2.3\"",
-        Kind::DateRange => composite::RANGE,
-        Kind::GeoPoint => composite::PLACE,
-        Kind::Labels => "an object of texts, numbers and booleans",
-        Kind::Flattened => "an object",
-        Kind::Json => "any JSON",
-        Kind::Nested | Kind::Objects => "an array of objects",
-    }
-    .to_owned()
-}
-
-fn plural(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Keyword | Kind::Text => "texts",
-        Kind::Date => "dates",
-        Kind::Long | Kind::Long64 | Kind::Float => "numbers",
-        Kind::Boolean => "booleans",
-        Kind::Ip => "IP addresses",
-        Kind::Version => "versions",
-        Kind::DateRange => "ranges of dates",
-        Kind::GeoPoint => "places",
-        Kind::Labels | Kind::Flattened | Kind::Nested | Kind::Objects => "objects",
-        Kind::Json => "values",
-    }
-}
-
-/// Three whole numbers separated by dots, and anything that semantic versions allow after them.
-fn is_version(quoted: &[u8]) -> bool {
-    let text = std::str::from_utf8(quoted).unwrap_or_default().trim_matches('"');
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    core.split('.').count() == 3
-        && core.split('.').all(is_number)
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'))
-}

@@ -28,7 +28,7 @@ use super::{
     builder::{Defaults, EventBuilder},
     canonical::put_text,
     parse, rules,
-    scan::{Expected, Scanner, Token},
+    scan::{Expected, OnBadText, Scanner, Token},
 };
 pub use crate::wire::Registration;
 use crate::{event::Space, files, reserved::looks_like_reserved};
@@ -510,8 +510,9 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
     let input = Value::Object(defaults.clone()).to_string();
     let mut scanner = Scanner::new(input.as_bytes(), 0);
     let mut builder = EventBuilder::new();
+    let limits = Limits { on_bad_text: OnBadText::Refuse, ..*limits };
     let parsed = match scanner.value() {
-        Ok(Token::Object) => parse::event(&mut scanner, &mut builder, limits),
+        Ok(Token::Object) => parse::event(&mut scanner, &mut builder, &limits),
         Ok(_) | Err(_) => scanner.fail(Expected::Object),
     };
     if parsed.is_ok() {

@@ -1,11 +1,13 @@
 //! Reads JSON tokens (RFC 8259) in place: a token is a range of the input.
 //!
-//! The input must be valid UTF-8. A scanner never goes back; its errors are about the grammar alone. It runs for every
-//! byte received, so tokens and errors fit into two registers.
+//! A scanner never goes back; its errors are about the grammar alone. It runs for every byte received, so tokens and
+//! errors fit into two registers.
 
 #![expect(clippy::indexing_slicing, reason = "every range was found within the input by the scanner itself")]
 
 use std::ops::Range;
+
+use serde::Deserialize;
 
 /// A syntax error in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,7 @@ fn short(at: usize) -> u32 {
 pub(super) enum Token {
     /// A string without escapes; the range includes the quotes.
     Text(ByteRange),
-    /// A string with a backslash in it. Escapes are checked when they are decoded.
+    /// A string with a backslash in it, or that is not UTF-8. It is checked when it is decoded.
     Escaped(ByteRange),
     /// A number without fraction or exponent.
     Whole(ByteRange),
@@ -128,11 +130,21 @@ pub(super) enum Token {
 pub(super) struct Scanner<'a> {
     input: &'a [u8],
     at: usize,
+    is_utf8: bool,
+    on_bad_text: OnBadText,
+    /// The number of texts that were repaired.
+    pub(super) repaired: usize,
 }
 
 impl<'a> Scanner<'a> {
+    /// A scanner of UTF-8 that refuses bad texts.
     pub(super) fn new(input: &'a [u8], at: usize) -> Self {
-        Self { input, at }
+        Self { input, at, is_utf8: true, on_bad_text: OnBadText::Refuse, repaired: 0 }
+    }
+
+    /// A scanner of anything, for texts that are to be repaired or refused.
+    pub(super) fn of_texts(input: &'a [u8], at: usize, on_bad_text: OnBadText, is_utf8: bool) -> Self {
+        Self { is_utf8, on_bad_text, ..Self::new(input, at) }
     }
 
     pub(super) fn input(&self) -> &'a [u8] {
@@ -226,7 +238,19 @@ impl<'a> Scanner<'a> {
         Ok(ByteRange::new(self.at - word.len()..self.at))
     }
 
-    /// Reads a string with its quotes; returns whether it has escapes.
+    /// Returns the text of an [`Token::Escaped`], repaired if need be.
+    pub(super) fn decode(&mut self, span: ByteRange) -> Result<String, BadText> {
+        let Decoded { text, bad } = decode(span.of(self.input))?;
+        match bad {
+            Some(bad) if self.on_bad_text == OnBadText::Refuse => Err(bad),
+            bad => {
+                self.repaired += usize::from(bad.is_some());
+                Ok(text)
+            }
+        }
+    }
+
+    /// Reads a string with its quotes; returns whether it has to be decoded.
     pub(super) fn string(&mut self) -> Result<(ByteRange, bool), Syntax> {
         if self.peek() == Some(b'"') { self.text() } else { self.fail(Expected::Text) }
     }
@@ -241,7 +265,8 @@ impl<'a> Scanner<'a> {
             match self.input.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok((ByteRange::new(start..self.at), escaped));
+                    let is_bad = !self.is_utf8 && std::str::from_utf8(&self.input[start..self.at]).is_err();
+                    return Ok((ByteRange::new(start..self.at), escaped || is_bad));
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -368,10 +393,23 @@ fn plain_length(bytes: &[u8]) -> usize {
     length + bytes[length..].iter().take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\').count()
 }
 
-/// Why a text with escapes is refused.
+/// What happens to an event with a bad text: one that no store can keep or find as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadText {
+    /// It is accepted with the text repaired.
+    #[default]
+    Repair,
+    /// It is rejected.
+    Refuse,
+}
+
+/// What is wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadText {
+    /// No JSON.
     Escape,
+    Utf8,
     LoneSurrogate,
     Null,
 }
@@ -380,16 +418,27 @@ impl BadText {
     pub(super) fn expected(self) -> &'static str {
         match self {
             Self::Escape => "a text with valid escapes",
+            Self::Utf8 => "a text in UTF-8",
             Self::LoneSurrogate => "a text without lone surrogates",
             Self::Null => "a text without U+0000",
         }
     }
 }
 
-/// Returns the text between the quotes, with its escapes decoded.
-pub(super) fn decode(quoted: &[u8]) -> Result<String, BadText> {
+/// A text whose escapes are resolved.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Decoded {
+    /// U+FFFD stands for bytes that are not UTF-8, for lone surrogates and for U+0000.
+    pub(super) text: String,
+    /// The last of these, if there are any.
+    pub(super) bad: Option<BadText>,
+}
+
+/// Returns the text between the quotes. Fails if an escape is not one of JSON.
+pub(super) fn decode(quoted: &[u8]) -> Result<Decoded, BadText> {
     let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
     let text = String::from_utf8_lossy(inner);
+    let mut bad = std::str::from_utf8(inner).err().map(|_| BadText::Utf8);
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_ref();
     while let Some(at) = rest.find('\\') {
@@ -398,12 +447,12 @@ pub(super) fn decode(quoted: &[u8]) -> Result<String, BadText> {
         let escape = after.next().ok_or(BadText::Escape)?;
         rest = after.as_str();
         let character = match escape {
-            '"' | '\\' | '/' => escape,
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
+            '"' | '\\' | '/' => Ok(escape),
+            'b' => Ok('\u{8}'),
+            'f' => Ok('\u{c}'),
+            'n' => Ok('\n'),
+            'r' => Ok('\r'),
+            't' => Ok('\t'),
             'u' => {
                 let (character, remaining) = unicode_escape(rest)?;
                 rest = remaining;
@@ -411,28 +460,26 @@ pub(super) fn decode(quoted: &[u8]) -> Result<String, BadText> {
             }
             _ => return Err(BadText::Escape),
         };
-        if character == '\0' {
-            return Err(BadText::Null);
-        }
-        out.push(character);
+        out.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
+        bad = character.err().or(bad);
     }
     out.push_str(rest);
-    Ok(out)
+    Ok(Decoded { text: out, bad })
 }
 
-fn unicode_escape(text: &str) -> Result<(char, &str), BadText> {
+/// Returns the character of an escape, if it is one that a text may have, and what follows it.
+fn unicode_escape(text: &str) -> Result<(Result<char, BadText>, &str), BadText> {
     let (first, rest) = hex4(text)?;
     let low = match first {
+        0 => return Ok((Err(BadText::Null), rest)),
         0xd800..=0xdbff => rest.strip_prefix("\\u").map(hex4).transpose()?,
-        _ => return char::from_u32(first).map(|c| (c, rest)).ok_or(BadText::LoneSurrogate),
+        _ => None,
     };
-    match low {
-        Some((low @ 0xdc00..=0xdfff, rest)) => {
-            let code = 0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00);
-            char::from_u32(code).map(|c| (c, rest)).ok_or(BadText::LoneSurrogate)
-        }
-        _ => Err(BadText::LoneSurrogate),
-    }
+    let (code, rest) = match low {
+        Some((low @ 0xdc00..=0xdfff, rest)) => (0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00), rest),
+        Some(_) | None => (first, rest),
+    };
+    Ok((char::from_u32(code).ok_or(BadText::LoneSurrogate), rest))
 }
 
 fn hex4(text: &str) -> Result<(u32, &str), BadText> {
@@ -467,19 +514,27 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_resolved_or_refused() {
+    fn escapes_are_resolved_and_bad_characters_replaced() {
+        let good = |text: &str| Ok((text.to_owned(), None));
+        let bad = |text: &str, bad: BadText| Ok((text.to_owned(), Some(bad)));
         for (text, expected) in [
-            (r#""a\"\\\/\b\f\n\r\t""#, Ok("a\"\\/\u{8}\u{c}\n\r\t".to_owned())),
-            (r#""\u00e9\ud83d\ude00""#, Ok("é😀".to_owned())),
-            (r#""\ud83d""#, Err(BadText::LoneSurrogate)),
-            (r#""\ude00""#, Err(BadText::LoneSurrogate)),
-            (r#""\ud83d\u0041""#, Err(BadText::LoneSurrogate)),
-            (r#""\u0000""#, Err(BadText::Null)),
-            (r#""\x""#, Err(BadText::Escape)),
-            (r#""\u+123""#, Err(BadText::Escape)),
-            (r#""\u12""#, Err(BadText::Escape)),
+            (&br#""a\"\\\/\b\f\n\r\t""#[..], good("a\"\\/\u{8}\u{c}\n\r\t")),
+            (br#""\u00e9\ud83d\ude00""#, good("é😀")),
+            (br#""\ud83d""#, bad("\u{fffd}", BadText::LoneSurrogate)),
+            (br#""\ude00\ud83d""#, bad("\u{fffd}\u{fffd}", BadText::LoneSurrogate)),
+            (br#""\ud83d\u0041""#, bad("\u{fffd}A", BadText::LoneSurrogate)),
+            (br#""\ud83d\ud83d\ude00""#, bad("\u{fffd}😀", BadText::LoneSurrogate)),
+            (br#""\ud83d\n""#, bad("\u{fffd}\n", BadText::LoneSurrogate)),
+            (br#""a\u0000b""#, bad("a\u{fffd}b", BadText::Null)),
+            (b"\"a\xff\\n\xe2\x82b\"", bad("a\u{fffd}\n\u{fffd}b", BadText::Utf8)),
+            (b"\"\xff\\u0000\"", bad("\u{fffd}\u{fffd}", BadText::Null)),
+            (br#""\x""#, Err(BadText::Escape)),
+            (br#""\u+123""#, Err(BadText::Escape)),
+            (br#""\u12""#, Err(BadText::Escape)),
+            (br#""\ud83d\u12""#, Err(BadText::Escape)),
         ] {
-            assert_eq!(decode(text.as_bytes()), expected, "{text}");
+            let decoded = decode(text).map(|Decoded { text, bad }| (text, bad));
+            assert_eq!(decoded, expected, "{}", String::from_utf8_lossy(text));
         }
     }
 }

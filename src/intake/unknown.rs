@@ -27,6 +27,8 @@ pub(super) struct UnknownMember {
     pub(super) name: String,
     /// With the indices of the array elements around it.
     pub(super) path: String,
+    /// Whether the name was repaired.
+    pub(super) is_repaired: bool,
     /// In canonical form.
     pub(super) value: Vec<u8>,
 }

@@ -321,7 +321,12 @@ fn split_offset(text: &str) -> Option<(&str, Option<Offset>)> {
         return Some((text, None));
     };
     let (time, offset) = text.split_at_checked(at)?;
-    let (sign, offset) = offset.split_at_checked(1)?;
+    Some((time, Some(parse_offset(offset)?)))
+}
+
+/// Parses an offset of less than a day, such as `+02:00`, `+0200` or `+02`.
+pub fn parse_offset(text: &str) -> Option<Offset> {
+    let (sign, offset) = text.split_at_checked(1)?;
     let (hours, minutes) = match offset.len() {
         5 => offset.split_once(':')?,
         4 => offset.split_at_checked(2)?,
@@ -334,7 +339,7 @@ fn split_offset(text: &str) -> Option<(&str, Option<Offset>)> {
     }
     let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
     let seconds = if sign == "-" { -seconds } else { seconds };
-    Offset::from_seconds(seconds).ok().map(|offset| (time, Some(offset)))
+    Offset::from_seconds(seconds).ok()
 }
 
 fn digits(text: &str, count: usize) -> Option<i16> {

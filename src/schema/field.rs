@@ -15,6 +15,8 @@ pub struct Field {
     pub set_by: SetBy,
     /// Maximum length of a text, in bytes of UTF-8; 0 = bounded by the event's size alone.
     pub max_bytes: u32,
+    /// Whether a text is refused rather than repaired, as it identifies something.
+    pub exact: bool,
     pub search: Search,
 }
 
@@ -29,6 +31,7 @@ pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
         takes_scalars: false,
         set_by: SetBy::Client,
         max_bytes,
+        exact: false,
         search: Search::Value,
     }
 }
@@ -60,6 +63,11 @@ impl Field {
 
     pub(super) const fn max_bytes(mut self, max_bytes: u32) -> Self {
         self.max_bytes = max_bytes;
+        self
+    }
+
+    pub(super) const fn exact(mut self) -> Self {
+        self.exact = true;
         self
     }
 

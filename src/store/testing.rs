@@ -35,6 +35,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
         takes_scalars: false,
         set_by: SetBy::Client,
         max_bytes: 0,
+        exact: false,
         search: Search::Value,
     }
 }

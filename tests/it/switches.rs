@@ -184,3 +184,32 @@ fn a_log_that_is_switched_off_answers_and_does_nothing() {
     assert_eq!(annals.metric("annals_journal_appended_events_total"), 0.0);
     assert_eq!((copies(&annals, "message"), copies(&annals, "starting")), (0, 0), "{}", annals.log());
 }
+
+#[test]
+fn bad_texts_are_repaired_or_refused_as_configured() {
+    let home = Home::on_sqlite();
+    let annals = home.start();
+    let name = format!("annabel{}", "x".repeat(40_000));
+    let event = json!({"event": {"provider": "load", "action": "run"}, "user": {"name": name}, "message": "a\0b"});
+    let answer = annals.log_events(&event).expect(202).json();
+    assert_eq!(statuses(&answer), ["accepted"], "{answer}");
+    let acknowledged: Acknowledged = serde_json::from_value(answer["items"][0].clone()).unwrap();
+    // Not UTF-8, as programs send bytes of others.
+    let broken = [br#"{"event":{"provider":"load","action":"run"},"message":"c"#, &b"\xff\"}"[..]].concat();
+    let not_utf8 = || annals.request("POST", "/api/event_log/events").body(broken.clone()).send().unwrap();
+    assert_eq!(statuses(&not_utf8().expect(202).json()), ["accepted"]);
+    annals.await_stored("sqlite");
+    let found = annals.get("/api/event_log/_find?filter=user.name:annabel*%20and%20annals.repaired:message");
+    let found = &found["data"][0];
+    assert_eq!(found["message"], "a\u{fffd}b");
+    assert_eq!(found["user"]["name"], name[..1_024]);
+    assert_eq!(found["annals"]["originals"], json!([{"path": "user.name", "texts": [name]}]));
+    assert_eq!(annals.get("/api/event_log/_count?filter=annals.repaired:*")["count"], 2);
+    annals.stop();
+    verify(&home, &documents(&home), &[acknowledged]);
+
+    home.configure("[events]\non_bad_text = \"refuse\"\n");
+    let annals = home.start();
+    let answer = annals.log_events(&event).expect(400).json();
+    assert_eq!(statuses(&answer), ["rejected"], "{answer}");
+}

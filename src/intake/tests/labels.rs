@@ -24,6 +24,18 @@ fn labels_may_be_nested_and_dotted_in_any_combination() {
 }
 
 #[test]
+fn bad_names_of_labels_are_repaired_and_stay_apart_however_they_come() {
+    for extra in [
+        r#","labels.a\u0000b":1,"labels.a\ufffdb":2"#,
+        r#","labels":{"a\ud800b":1},"labels.a\ufffdb":2"#,
+        r#","labels.a\u0000b":1,"labels":{"a\ufffdb":2}"#,
+    ] {
+        assert_eq!(labels(extra), json!({"a\u{fffd}b": "2", "a\u{fffd}b#2": "1"}), "{extra}");
+        assert_eq!(contents(&accept(&event(extra)))[0]["annals"]["repaired"], json!(["labels"]), "{extra}");
+    }
+}
+
+#[test]
 fn a_label_comes_once_and_has_a_single_value() {
     for (extra, path, expected, found) in [
         (r#","labels":{"a":1},"labels.a":1"#, "labels", "members with different names", "\"a\" twice"),

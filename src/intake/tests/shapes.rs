@@ -166,7 +166,7 @@ fn single_values_and_arrays_take_one_form() {
     assert_eq!([several.path, several.expected, several.found], ["host.name", "a text", "an array"]);
     assert_eq!(found(json!({"host": {"name": [["a"]]}})).path, "host.name");
     assert_eq!(found(json!({"host": {"name": []}})).path, "host.name");
-    assert_eq!(found(json!({"host": {"ip": "somewhere"}})).expected, "an array of IP addresses");
+    assert_eq!(found(json!({"host": {"ip": "somewhere"}})).expected, "an IPv4 or IPv6 address");
 }
 
 #[test]

@@ -38,6 +38,19 @@ fn kept_fields_are_in_one_object_by_their_paths_in_canonical_form() {
 }
 
 #[test]
+fn bad_names_and_texts_of_unknown_fields_are_repaired_and_stay_apart() {
+    let (intake, _folder) = intake_with(serde_json::Value::Null);
+    let intake = intake.with_unknown_fields(KEEP);
+    let extra = r#","x\ud800":1,"x\ufffd":2,"y":{"a\u0000":"\ud800"}"#;
+    let content = &contents(&accept(&intake, None, &event(extra)))[0];
+    assert_eq!(
+        content["annals"]["unmapped"],
+        json!({"x\u{fffd}": 2, "x\u{fffd}#2": 1, "y": {"a\u{fffd}": "\u{fffd}"}})
+    );
+    assert_eq!(content["annals"]["repaired"], json!(["annals.unmapped"]));
+}
+
+#[test]
 fn keeping_unknown_fields_excuses_no_other_mistake() {
     let (intake, _folder) = intake_with(serde_json::Value::Null);
     let intake = intake.with_unknown_fields(KEEP);
@@ -60,7 +73,7 @@ fn keeping_unknown_fields_excuses_no_other_mistake() {
         ["expected at most 5 unknown fields, found 6 unknown fields"]
     );
     let beyond = refused(r#","x":{"y":9007199254740993}"#);
-    assert!(beyond.len() == 1 && beyond[0].starts_with("x.y: expected a number"), "{beyond:?}");
+    assert!(beyond.len() == 1 && beyond[0].starts_with("x.y: expected a whole number"), "{beyond:?}");
     let depth = format!(r#","x":{}{}"#, "[".repeat(9), "]".repeat(9));
     assert!(!refused(&depth).is_empty());
 }

@@ -8,7 +8,7 @@ use super::{
     syntax::{Comparison, Literal, Symbol, pieces},
 };
 use crate::{
-    event::UnixMillis,
+    event::{Decimal, UnixMillis},
     query::{
         Pattern,
         filter::{Filter, Test, Value},
@@ -314,8 +314,9 @@ const TWO_TO_53: f64 = 9_007_199_254_740_992.0;
 
 fn integer(target: &Target, text: &str) -> Result<i64, Mismatch> {
     let text = text.trim();
-    let whole = || finite(text).filter(|number| number.fract() == 0.0 && number.abs() < TWO_TO_53);
-    text.parse().ok().or_else(|| whole().map(|number| number as i64)).ok_or_else(|| not_a(target))
+    Decimal::parse(text.strip_prefix('+').unwrap_or(text))
+        .and_then(|number| number.to_i64())
+        .ok_or_else(|| not_a(target))
 }
 
 fn number(target: &Target, text: &str) -> Result<f32, Mismatch> {

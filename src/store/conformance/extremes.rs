@@ -34,6 +34,10 @@ pub(super) async fn are_accepted(fixture: &Fixture<'_>) {
         with("annals.payload", text("é", 1_000_000).into()),
         with("error.stack_trace", text("🦀 ", 1_000_000).into()),
         with("event.original", text("x", 1_000_000).into()),
+        with(
+            "annals.originals",
+            json!([{"path": "user.name", "texts": [text("🦀", 1_000_000), text("\u{1}", 1_000)]}]),
+        ),
         with("event.id", text("🦀", 1_024).into()).with("event.action", text("世", 1_024)),
         with("user.name", text("é", 32_766).into()).with("user.id", "世".repeat(1_024)),
         with("tags", numbered(1_000).collect()),

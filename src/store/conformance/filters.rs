@@ -20,7 +20,7 @@ use crate::{
         filter::{Filter, Subject, Test, Value},
         words::words,
     },
-    schema::{self, Field, Kind},
+    schema::{self, Field, Kind, nested_around},
     store::testing::{Draft, SEQUENCE, millis},
 };
 
@@ -116,6 +116,51 @@ pub(super) async fn labels_are_told_apart(fixture: &Fixture<'_>) {
         Filter::Not(Box::new(exists))
     }));
     compare(fixture, &documents, filters).await;
+}
+
+/// Of texts that are too long, fields have the beginning, as long as may be, and `annals.originals` the whole.
+pub(super) async fn beginnings_are_found(fixture: &Fixture<'_>) {
+    let paths = ["user.name", "tags", "rule.name", "annals.changes.field", "http.request.headers", "labels"];
+    let mut drafts = vec![fixture.draft()];
+    let mut filters = vec![Filter::value(Subject::Field(field("annals.repaired")), Test::Exists).expect("a test")];
+    for (path, one) in paths.into_iter().flat_map(|path| [(path, "x"), (path, "é"), (path, "🦀")]) {
+        let field = field(path);
+        let bytes = if field.max_bytes == 0 { 8_191 } else { field.max_bytes as usize };
+        let kept = one.repeat((field.longest_value() / one.encode_utf16().count()).min(bytes / one.len()));
+        let value = match path {
+            "annals.changes.field" => json!([{"field": kept}]),
+            "http.request.headers" | "labels" => json!({"n": kept}),
+            "tags" => json!(["a", kept]),
+            _ => json!(kept),
+        };
+        let at = path.strip_suffix(".field").unwrap_or(path);
+        let originals = json!([{"path": path, "texts": [one.repeat(50_000)]}]);
+        let draft = fixture.draft().with(at, value).with("annals.repaired", json!([path]));
+        drafts.push(draft.with("annals.originals", originals));
+        let text = |text: &str| Value::Text(text.to_owned());
+        let prefix = |length: usize| Pattern::new([kept.chars().take(length).collect(), String::new()]);
+        for test in [
+            Test::Exists,
+            Test::Like(prefix(10)),
+            Test::Like(prefix(900)),
+            Test::OneOf(vec![text(&kept)]),
+            Test::OneOf(vec![text(&format!("{kept}{one}"))]),
+        ] {
+            let filter = Filter::value(Subject::Field(field), test).expect("a test of a text");
+            filters.push(match nested_around(path) {
+                Some(nested) => Filter::Element(nested, Box::new(filter)),
+                None => filter,
+            });
+        }
+        filters.push(
+            Filter::value(Subject::Field(self::field("annals.repaired")), Test::OneOf(vec![text(path)]))
+                .expect("a test"),
+        );
+    }
+    let events = fixture.stored(drafts).await;
+    let documents: Vec<Json> = events.iter().map(|event| parse(&event.document)).collect();
+    let divide = compare(fixture, &documents, filters).await;
+    assert_eq!(divide, 1 + paths.len() * 3 * 5, "all but longer texts are found");
 }
 
 /// Asserts that the store finds what the filters mean; returns how many divide the documents.

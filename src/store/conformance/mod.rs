@@ -90,6 +90,7 @@ const CASES: &[(&str, Case)] = &[
     ("no ids find nothing", |b| Box::pin(no_ids(b))),
     ("ids are plain text", |b| Box::pin(special_character_ids(b))),
     ("random filters find what they mean", |b| Box::pin(filters::random_filters(b))),
+    ("texts that were too long are found by their beginnings", |b| Box::pin(filters::beginnings_are_found(b))),
     ("labels are told apart, whatever their names", |b| Box::pin(filters::labels_are_told_apart(b))),
     ("what is visible is what is in the spaces", |b| Box::pin(questions::what_is_visible(b))),
     ("a place divides every order", |b| Box::pin(questions::places_divide_orders(b))),
