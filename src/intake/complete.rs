@@ -12,6 +12,7 @@ use super::{
     builder::{Defaults, EventBuilder},
     canonical::{self, abbreviate, put_text},
     known::KnownFields,
+    objects::put_flat_objects,
     registry::Registered,
     rules::{NO_DEFAULTS, check_code, check_outcome, severity, unquoted, violation},
     scan::{Scanner, Token, decode},
@@ -52,6 +53,7 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
     check_code(builder, input, defaults);
     complete_references(builder, input, defaults, context);
     complete_spaces(builder, input, defaults, context);
+    put_flat_objects(builder, input, defaults);
     if let Some(severity) = severity(builder, input, defaults) {
         builder.put_name(known.severity, severity.as_str().as_bytes());
         builder.put(known.severity_number, itoa::Buffer::new().format(severity.number()).as_bytes());

@@ -11,6 +11,7 @@ mod composite;
 mod date;
 mod idempotency;
 mod known;
+mod objects;
 mod parse;
 mod predictor;
 mod registry;

@@ -13,7 +13,7 @@ pub const ECS_VERSION: &str = "9.4.0";
 /// In canonical order: by the names of the path, a nested field directly before those in it. That is also the order of
 /// the paths as texts, because a dot is less than any other character of a path.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 2756] = [
+pub static FIELDS: [Field; 2758] = [
     field("@timestamp", Date),
     field("agent.build.original", Keyword),
     field("agent.ephemeral_id", Keyword),
@@ -31,6 +31,8 @@ pub static FIELDS: [Field; 2756] = [
     field("annals.hash", Keyword).set_by(LogRefuses).max_bytes(0).never(),
     field("annals.kind", Keyword).set_by(LogRefuses),
     field("annals.node", Keyword).set_by(LogRefuses),
+    field("annals.object_types", Keyword).multi().set_by(LogRefuses).max_bytes(1024),
+    field("annals.objects", Keyword).multi().set_by(LogRefuses),
     field("annals.payload", Json).value_and_words(),
     field("annals.previous", Keyword).set_by(LogRefuses).max_bytes(0).never(),
     field("annals.principal.name", Keyword).set_by(LogRefuses).max_bytes(1024),
