@@ -10,7 +10,7 @@ use crate::{
     event::{ChainId, ChainPosition, LeafHash, SealedEvent, Sequence, Space, UnixMillis},
     integrity::seal_of,
     query::{ObjectScope, Order, PageEnd, Place, Query, Scope, ScopedQuery, Sort, Visible, filter::Filter},
-    schema::{Field, Kind, Search, SetBy},
+    schema::{Field, Kind, LONGEST_TEXT, LONGEST_VALUE, Search, SetBy},
     store::{EventIndex, Misfiled},
 };
 
@@ -35,6 +35,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
         takes_scalars: false,
         set_by: SetBy::Client,
         max_bytes: 0,
+        longest_value: if matches!(kind, Kind::Text) { LONGEST_TEXT } else { LONGEST_VALUE },
         search: Search::Value,
     }
 }

@@ -152,7 +152,10 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
     let set = |path: &'static str, values: BoxedStrategy<Json>| {
         option::weighted(0.6, values).prop_map(move |value| value.map(|value| (path, value)))
     };
-    let long = Just(Json::from("x".repeat(1_025)));
+    let long = select(&["x", "a b "][..]).prop_flat_map(|text| {
+        let units = select(&[1_024_usize, 1_028, 8_188, 8_192][..]);
+        units.prop_map(move |units| Json::from(text.repeat(units / text.len())))
+    });
     let text = || prop_oneof![8 => select(&TEXTS[..]).prop_map(Json::from), 1 => long.clone()].boxed();
     let sentence = || select(&SENTENCES[..]).prop_map(Json::from).boxed();
     let date = || select(&DATES[..]).prop_map(Json::from).boxed();
@@ -161,7 +164,8 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
         set("event.reason", text()),
         set("tags", vec(text(), 0..3).prop_map(Json::from).boxed()),
         set("message", prop_oneof![sentence(), long.clone()].boxed()),
-        set("error.message", sentence()),
+        set("error.message", prop_oneof![4 => sentence(), 1 => long.clone()].boxed()),
+        set("url.full", prop_oneof![4 => text(), 1 => long.clone()].boxed()),
         set("error.stack_trace", sentence()),
         set("user.name", prop_oneof![sentence(), text()].boxed()),
         set("annals.payload", prop_oneof![sentence(), text()].boxed()),
@@ -241,7 +245,7 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
         .boxed()
 }
 
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 29] = [
     "@timestamp",
     "event.action",
     "event.reason",
@@ -249,6 +253,7 @@ const FIELDS: [&str; 28] = [
     "message",
     "error.message",
     "error.stack_trace",
+    "url.full",
     "user.name",
     "annals.payload",
     "annals.code",
