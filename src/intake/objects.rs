@@ -24,44 +24,66 @@ pub(super) fn put_flat_objects(builder: &mut EventBuilder, input: &[u8], default
     if !builder.has(known.saved_objects) {
         return;
     }
-    let (mut objects, mut types) = (builder.begin_array(), builder.begin_array());
+    let mut text = builder.begin_array();
     let references = builder.value(known.saved_objects, input, defaults).unwrap_or_default();
-    put_objects(PrimaryObjects { rest: references }, &mut objects, &mut types);
-    for (field, texts) in [(known.objects, objects), (known.object_types, types)] {
-        let is_empty = texts.len() == 1;
-        let array = builder.keep_array(texts);
-        if !is_empty {
-            builder.set(field, array);
+    let end = match only_object(references) {
+        Some(object) => put_objects(&[object], &mut text),
+        None => {
+            let mut objects: Vec<_> = PrimaryObjects { rest: references }.collect();
+            objects.sort_unstable();
+            objects.dedup();
+            if objects.is_empty() {
+                return;
+            }
+            put_objects(&objects, &mut text)
         }
-    }
+    };
+    builder.put_arrays([known.objects, known.object_types], text, end);
 }
 
-/// Appends the elements of both arrays, each of which has been opened.
-fn put_objects(mut primary: PrimaryObjects<'_>, objects: &mut Vec<u8>, types: &mut Vec<u8>) {
-    let Some(first) = primary.next() else { return };
-    // In the usual case there is one, and nothing is allocated.
-    let mut others: Vec<_> = primary.collect();
-    if others.is_empty() {
-        put_text(objects, &[first.object_type, b":", first.id]);
-        put_text(types, &[first.object_type]);
-        return;
+/// Writes the array of the objects, which has been opened, and behind it that of their types. Returns where the first ends.
+fn put_objects(objects: &[PrimaryObject<'_>], text: &mut Vec<u8>) -> usize {
+    let mut separator: &[u8] = b"\"";
+    for PrimaryObject { object_type, id } in objects {
+        text.extend_from_slice(separator);
+        text.extend_from_slice(object_type);
+        text.push(b':');
+        text.extend_from_slice(id);
+        text.push(b'"');
+        separator = b",\"";
     }
-    others.push(first);
-    others.sort_unstable();
-    others.dedup();
-    for PrimaryObject { object_type, id } in &others {
-        put_text(objects, &[object_type, b":", id]);
+    text.push(b']');
+    let end = text.len();
+    let mut previous = None;
+    for PrimaryObject { object_type, .. } in objects {
+        if previous == Some(object_type) {
+            continue;
+        }
+        text.extend_from_slice(if previous.is_none() { b"[\"" } else { b",\"" });
+        text.extend_from_slice(object_type);
+        text.push(b'"');
+        previous = Some(object_type);
     }
-    others.dedup_by_key(|object| object.object_type);
-    for PrimaryObject { object_type, .. } in &others {
-        put_text(types, &[object_type]);
-    }
+    text.push(b']');
+    end
 }
 
-fn put_text(array: &mut Vec<u8>, parts: &[&[u8]]) {
-    array.extend_from_slice(if array.len() == 1 { b"\"" } else { b",\"" });
-    parts.iter().for_each(|part| array.extend_from_slice(part));
-    array.push(b'"');
+/// Returns the object of the usual array, which has one primary reference that names no space.
+fn only_object(references: &[u8]) -> Option<PrimaryObject<'_>> {
+    let (id, rest) = up_to_quote(references.strip_prefix(b"[{\"id\":\"")?)?;
+    let rest = match rest.strip_prefix(b",\"name\":\"") {
+        Some(name) => up_to_quote(name)?.1,
+        None => rest,
+    };
+    let (object_type, rest) = up_to_quote(rest.strip_prefix(b",\"rel\":\"primary\",\"type\":\"")?)?;
+    (rest == b"}]").then_some(PrimaryObject { object_type, id })
+}
+
+/// Splits a text at its first quote. If that is an escaped one, what is behind it is part of the text, in which no quote
+/// is without a backslash, so that it cannot be taken for the next member.
+fn up_to_quote(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = text.split_at_checked(text.iter().position(|byte| *byte == b'"')?)?;
+    Some((text, rest.strip_prefix(b"\"")?))
 }
 
 /// The primary objects of a canonical array of references, each with members in the order of their names, whose values are

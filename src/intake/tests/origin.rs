@@ -96,6 +96,10 @@ fn an_event_has_a_flat_copy_of_its_primary_objects() {
     let (rule, other) = (primary("rule", "7"), primary("order", "é\"\\,}:1"));
     for (references, objects, types) in [
         (json!([rule]), json!(["rule:7"]), json!(["rule"])),
+        (json!([other]), json!(["order:é\"\\,}:1"]), json!(["order"])),
+        (json!([{"id": "7", "rel": "primary", "type": "rule"}]), json!(["rule:7"]), json!(["rule"])),
+        (json!([{"id": "7", "rel": "primary", "type": "a\"b"}]), json!(["a\"b:7"]), json!(["a\"b"])),
+        (json!([{"id": "7", "rel": "primary", "type": "rule", "type_id": "x"}]), json!(["rule:7"]), json!(["rule"])),
         (json!([rule, other, rule]), json!(["order:é\"\\,}:1", "rule:7"]), json!(["order", "rule"])),
         (json!([rule, primary("rule", "10")]), json!(["rule:10", "rule:7"]), json!(["rule"])),
         (
