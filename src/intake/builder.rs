@@ -249,6 +249,15 @@ impl EventBuilder {
         Slot::given(given)
     }
 
+    /// Takes back a buffer with two arrays, of which the first ends here, and sets the fields to them.
+    pub(super) fn put_arrays(&mut self, [first, second]: [FieldId; 2], text: Vec<u8>, end: usize) {
+        let start = self.scratch.len();
+        self.scratch.extend_from_slice(&text);
+        self.set(first, Slot::new(Buffer::Scratch, start..start + end));
+        self.set(second, Slot::new(Buffer::Scratch, start + end..self.scratch.len()));
+        self.spare.push(text);
+    }
+
     pub(super) fn clear(&mut self) {
         self.set.clear();
         self.objects.clear();

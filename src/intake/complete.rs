@@ -13,6 +13,7 @@ use super::{
     canonical::{self, CanonicalError, abbreviate, put_text},
     known::KnownFields,
     names::tell_apart,
+    objects::put_flat_objects,
     registry::Registered,
     rules::{NO_DEFAULTS, check_code, check_outcome, severity, unquoted, violation},
     scan::{Scanner, Token, decode},
@@ -58,6 +59,7 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
     check_code(builder, input, defaults);
     complete_references(builder, input, defaults, context);
     complete_spaces(builder, input, defaults, context);
+    put_flat_objects(builder, input, defaults);
     if let Some(severity) = severity(builder, input, defaults) {
         builder.put_name(known.severity, severity.as_str().as_bytes());
         builder.put(known.severity_number, itoa::Buffer::new().format(severity.number()).as_bytes());
@@ -103,10 +105,7 @@ fn complete_unknown(builder: &mut EventBuilder, policy: UnknownFields, limits: &
             let repaired: Vec<_> =
                 members.iter().enumerate().filter(|(_, member)| member.is_repaired).map(|(index, _)| index).collect();
             let mut members: Vec<_> = members.into_iter().map(|member| (member.path, member.value)).collect();
-            if !repaired.is_empty() {
-                builder.repairs.add(unmapped.field());
-                tell_apart(&mut members, &repaired, usize::MAX);
-            }
+            tell_apart(&mut members, &repaired, usize::MAX);
             let mut text = Vec::new();
             match canonical::put_members(members, &"", &mut text) {
                 Ok(()) => {

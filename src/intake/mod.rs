@@ -14,6 +14,7 @@ mod kinds;
 mod known;
 mod names;
 mod number;
+mod objects;
 mod parse;
 mod predictor;
 mod registry;

@@ -447,7 +447,7 @@ impl<'i> Parser<'_, 'i> {
     #[inline]
     fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element<'_>) -> Option<Slot> {
         let most = field.max_bytes as usize;
-        if most == 0 || slot.len() <= most.min(field.longest_value()) + 2 {
+        if most == 0 || slot.len() <= most.min(field.longest_value.into()) + 2 {
             return Some(slot);
         }
         self.long_text(field, slot, element)
@@ -611,6 +611,9 @@ impl<'i> Parser<'_, 'i> {
         match canonical::put_value(self.scanner, token, &path, Form::document(self.limits.max_depth), &mut value) {
             Ok(()) => {
                 self.note_repairs(unmapped, before.repaired);
+                if is_repaired {
+                    self.builder.repairs.add(unmapped);
+                }
                 let member = UnknownMember { object: node, name: name.into_owned(), path, is_repaired, value };
                 self.builder.unknown.add(member, self.limits);
             }

@@ -80,7 +80,8 @@ impl Repairs {
 /// The part of a text by which every store finds it, and which its field has.
 pub(super) fn beginning<'t>(text: &'t str, field: &Field) -> &'t str {
     let bytes = if field.max_bytes == 0 { usize::MAX } else { field.max_bytes as usize };
-    let units = if field.kind == Kind::Keyword && field.max_bytes != 0 { field.longest_value() } else { usize::MAX };
+    let units =
+        if field.kind == Kind::Keyword && field.max_bytes != 0 { usize::from(field.longest_value) } else { usize::MAX };
     let mut taken = 0;
     let end = text.char_indices().find(|(at, character)| {
         taken += character.len_utf16();

@@ -5,8 +5,8 @@
 //!
 //! - A document without `@timestamp` is a stub. No filter finds it, nor does a negated filter.
 //! - If a field has several values, a single one has to pass the test.
-//! - A text longer than [`Field::longest_value`] has no value: it neither equals anything nor exists. Its words are
-//!   found.
+//! - A text longer than [`Field::longest_value`] has no value: it neither equals anything nor contains anything nor
+//!   exists. Its words are found.
 //! - `Kind::Text` and `Kind::Json` exist whatever their length. They have both a value, which is the whole text, and
 //!   words.
 //! - Of a `Kind::Flattened`, the values at any depth are values, as texts. A `Kind::DateRange` equals each date in it, and
@@ -433,7 +433,7 @@ impl Value {
         match field.kind {
             Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Flattened => {
                 let text = value.as_str()?;
-                (text.encode_utf16().count() <= field.longest_value()).then(|| Self::Text(text.to_owned()))
+                field.is_value(text).then(|| Self::Text(text.to_owned()))
             }
             Kind::Date => UnixMillis::parse(value.as_str()?).map(Self::Millis),
             Kind::Long => value.as_i64().map(Self::Integer),

@@ -17,7 +17,9 @@ pub use aggregate::{
     Aggregate, Aggregation, Bucket, Interval, MAX_BUCKETS, MAX_PARTS, NotAggregatable, Statistics, TooManySpans, Unit,
 };
 pub(crate) use filter::leaves;
-pub use order::{Key, MAX_SORT_KEYS, NotSortable, Order, PageEnd, Place, Sort, SortKeys, gravity};
+pub use order::{
+    BadSortKeys, Key, MAX_SORT_KEYS, MAX_SORT_UNITS, NotSortable, Order, PageEnd, Place, Sort, SortKeys, gravity,
+};
 pub(crate) use order::{address_digits, address_of_digits, value_at};
 pub use pattern::Pattern;
 
@@ -55,8 +57,8 @@ pub struct Query {
     pub filter: Filter,
     /// The sort keys in order. Events that are equal in all of them are in chain order: by `annals.sequence`, then by
     /// `annals.chain`, both in the direction of the first key (ascending if there is none). An event without a key's
-    /// field comes last in either direction. Dates compare in milliseconds, texts by code point; a text of more than
-    /// 1,024 UTF-16 units counts as absent, as in the engines' keyword.
+    /// field comes last in either direction. Dates compare in milliseconds, texts by code point; a text
+    /// that is longer than the field's longest value counts as absent, as in the engines' keyword.
     pub sort: Vec<Sort>,
     /// Only events after this place in the order are returned. The total counts all that match.
     pub after: Option<PageEnd>,

@@ -11,15 +11,12 @@ use serde_json::Value;
 use super::TooMany;
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Severity, UnixMillis},
-    schema::{self, Field, Kind, Search, nested_around},
+    schema::{self, Field, Kind, LONGEST_VALUE, Search, nested_around},
 };
 
 /// The names of severities, and the field that orders them.
 pub(super) const SEVERITY: &str = "annals.severity";
 const SEVERITY_NUMBER: &str = "annals.severity_number";
-
-/// Texts longer than this, in UTF-16 units, have no sort key.
-const MAX_KEY_LENGTH: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Sort {
@@ -30,13 +27,38 @@ pub struct Sort {
 /// The most sort keys that a question may have.
 pub const MAX_SORT_KEYS: usize = 10;
 
-/// The sort keys of a question, at most [`MAX_SORT_KEYS`].
+/// The most UTF-16 units that the texts of a place's keys may have, so that it fits a cursor in the head of a request.
+pub const MAX_SORT_UNITS: usize = 12 << 10;
+
+/// The sort keys of a question, at most [`MAX_SORT_KEYS`], whose longest values have at most [`MAX_SORT_UNITS`] together.
 #[derive(Clone, Debug)]
 pub struct SortKeys(Vec<Sort>);
 
+/// Sort keys that are too many or too long.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSortKeys {
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    #[error(
+        "expected keys whose texts have at most [{MAX_SORT_UNITS}] UTF-16 units together but got [{units}]: leave out one of {}",
+        .fields.join(", ")
+    )]
+    TooLong {
+        units: usize,
+        /// With the longest texts.
+        fields: Vec<&'static str>,
+    },
+}
+
 impl SortKeys {
-    pub fn new(keys: Vec<Sort>) -> Result<Self, TooMany> {
+    pub fn new(keys: Vec<Sort>) -> Result<Self, BadSortKeys> {
         TooMany::check(keys.len(), MAX_SORT_KEYS)?;
+        let texts = keys.iter().map(Sort::field).filter(|field| matches!(field.kind, Kind::Keyword | Kind::Text));
+        let units = texts.clone().map(|field| usize::from(field.longest_value)).sum();
+        if units > MAX_SORT_UNITS {
+            let long = texts.filter(|field| field.longest_value > LONGEST_VALUE);
+            return Err(BadSortKeys::TooLong { units, fields: long.map(|field| field.path).collect() });
+        }
         Ok(Self(keys))
     }
 
@@ -169,7 +191,7 @@ impl Sort {
             },
             Key::Number(number) => self.field.kind == Kind::Float && rounded_to_f32(*number) == *number,
             Key::Text(text) if self.field.kind == Kind::Ip => address_of_digits(text).is_some(),
-            Key::Text(text) => matches!(self.field.kind, Kind::Keyword | Kind::Text) && has_sort_key(text),
+            Key::Text(text) => matches!(self.field.kind, Kind::Keyword | Kind::Text) && self.field.is_value(text),
         }
     }
 
@@ -226,7 +248,7 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
         Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
         Kind::Float => value.as_f64().map(rounded_to_f32).filter(|number| number.is_finite()).map(Key::Number),
         Kind::Keyword | Kind::Text => {
-            value.as_str().filter(|text| has_sort_key(text)).map(|text| Key::Text(text.to_owned()))
+            value.as_str().filter(|text| field.is_value(text)).map(|text| Key::Text(text.to_owned()))
         }
         Kind::Ip => {
             let address: IpAddr = value.as_str()?.parse().ok()?;
@@ -264,10 +286,6 @@ fn to_ipv6(address: IpAddr) -> Ipv6Addr {
 /// The nearest 32-bit number, as the engines store it; infinite beyond their range.
 fn rounded_to_f32(number: f64) -> f64 {
     f64::from(number as f32)
-}
-
-fn has_sort_key(text: &str) -> bool {
-    text.encode_utf16().count() <= MAX_KEY_LENGTH
 }
 
 /// Why events cannot be sorted by the field; `None` if they can.

@@ -120,8 +120,23 @@ fn texts_that_are_too_long_have_words_but_no_value() {
         &["user.name:*", "message.keyword:*", "user.name:ü*"],
         &[],
     );
+    let fields = |text: String| {
+        let (url, payload) = (json!({"full": text, "query": text}), json!({"payload": text}));
+        event(json!({"message": text, "error": {"message": text}, "url": url, "annals": payload}))
+    };
+    let paths = ["message.keyword", "error.message.keyword", "url.full", "url.query", "annals.payload.keyword"];
+    for (units, has_value) in [(1_025, true), (8_191, true), (8_192, false), (100_000, false)] {
+        for text in ["x".repeat(units - 4) + "tail", "𐐀".repeat((units - 4) / 2) + &"-".repeat(units % 2) + "tail"] {
+            for path in paths {
+                let filters = [format!("{path}:*tai*"), format!("{path}:*")];
+                let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+                let (finding, missing) = if has_value { (&filters[..], &[][..]) } else { (&[][..], &filters[..]) };
+                check(&fields(text.clone()), finding, missing);
+            }
+        }
+    }
     // Half the characters, as each is two units.
-    let long = format!("{} tail", "𐐀".repeat(512));
+    let long = format!("{} tail", "𐐀".repeat(4_096));
     check(
         &event(
             json!({"message": long, "user": {"name": long}, "annals": {"payload": format!("\"{}\"", "x".repeat(8190))}}),

@@ -13,7 +13,7 @@ use crate::{
         Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, NotAggregatable, ScopedQuery,
         Statistics, TooMany, gravity,
     },
-    schema::Field,
+    schema::{Field, LONGEST_VALUE},
     time::format_time,
 };
 
@@ -48,8 +48,21 @@ const PART_BYTES: usize = 128;
 /// Bytes of a unit of a text in UTF-16: as the store and we have it, in UTF-8, and in JSON with its escapes.
 const BYTES_OF_UNIT: usize = 10;
 
-const _: () =
-    assert!(MAX_BUCKETS * (BUCKET_BYTES + BYTES_OF_UNIT * 1024) <= LARGEST_ANSWER, "there is memory for all values");
+const _: () = assert!(
+    MAX_BUCKETS * (BUCKET_BYTES + BYTES_OF_UNIT * LONGEST_VALUE as usize) <= LARGEST_ANSWER,
+    "there is memory for all values"
+);
+
+/// Bytes that a value of the field and its bucket take at most.
+const fn max_bucket_bytes(field: &Field) -> usize {
+    BUCKET_BYTES + BYTES_OF_UNIT * field.longest_value as usize
+}
+
+/// Maximum number of terms: fewer for texts so long that there would be no memory for more.
+const fn max_terms(field: &Field) -> usize {
+    let most = LARGEST_ANSWER / max_bucket_bytes(field);
+    if most < MAX_BUCKETS { most } else { MAX_BUCKETS }
+}
 
 /// Why an aggregation is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -57,8 +70,8 @@ pub enum BadAggregation {
     #[error(transparent)]
     Field(#[from] NotAggregatable),
     /// For the number of terms.
-    #[error("expected a number from [1] to [{MAX_BUCKETS}]")]
-    Limit,
+    #[error("expected a number from [1] to [{most}]")]
+    Limit { most: usize },
     #[error(transparent)]
     TooManyPercents(#[from] TooMany),
     #[error("expected numbers from [0] to [100] but got [{0}]")]
@@ -76,8 +89,9 @@ pub enum Buckets {
 impl Requested {
     /// Requests the `limit` most frequent values of a field.
     pub fn terms(field: &'static Field, limit: usize) -> Result<Self, BadAggregation> {
-        if !(1..=MAX_BUCKETS).contains(&limit) {
-            return Err(BadAggregation::Limit);
+        let most = max_terms(field);
+        if !(1..=most).contains(&limit) {
+            return Err(BadAggregation::Limit { most });
         }
         Self::other(Aggregation::Terms { field, limit })
     }
@@ -177,9 +191,7 @@ impl Kind {
     fn max_bytes(&self) -> usize {
         match self {
             Self::Histogram { .. } => MAX_BUCKETS * BUCKET_BYTES + MAX_PARTS * PART_BYTES,
-            Self::Other(Aggregation::Terms { field, limit }) => {
-                limit.saturating_mul(BUCKET_BYTES + BYTES_OF_UNIT * field.longest_value())
-            }
+            Self::Other(Aggregation::Terms { field, limit }) => limit.saturating_mul(max_bucket_bytes(field)),
             Self::Other(
                 Aggregation::Histogram { .. } | Aggregation::Statistics { .. } | Aggregation::Percentiles { .. },
             ) => MAX_PERCENTS * BUCKET_BYTES,

@@ -21,15 +21,15 @@ use super::{
 };
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Space, UnixMillis},
-    query::{Key, Order, PageEnd, Place, Scope, Sort, Visible},
+    query::{Key, MAX_SORT_UNITS, Order, PageEnd, Place, Scope, Sort, Visible},
 };
 
 /// The versions for an event and for a document of a store.
 const EVENT_VERSION: u8 = 1;
 const DOCUMENT_VERSION: u8 = 2;
 
-/// Maximum length of a cursor: ten texts of 1,024 UTF-16 units each, in base64.
-const LONGEST: usize = 45_000;
+/// Maximum length of a cursor, with texts of [`MAX_SORT_UNITS`] in UTF-8, in base64.
+const LONGEST: usize = 4 * MAX_SORT_UNITS + 1_000;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
@@ -234,7 +234,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schema::field;
+    use crate::{
+        query::SortKeys,
+        schema::{Kind, field},
+    };
 
     fn key() -> impl Strategy<Value = Option<Key>> {
         prop_oneof![
@@ -285,7 +288,7 @@ mod tests {
             let cursor = Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), end };
             Cursor::decode(&cursor.encode())?.end_in(QuestionDigest([9; 16]), &[sort])
         };
-        let (text, longer) = ("a".repeat(1_024), "a".repeat(1_025));
+        let (text, longer) = ("a".repeat(8_191), "a".repeat(8_192));
         for (path, key, sequence) in [
             ("@timestamp", Key::Integer(0), i64::MAX as u64),
             ("@timestamp", Key::Integer(UnixMillis::FIRST.0), 0),
@@ -312,6 +315,31 @@ mod tests {
         ] {
             assert_eq!(leads(path, key, sequence), Err(BadCursor::Damaged), "{path}");
         }
+    }
+
+    #[test]
+    fn the_longest_keys_that_a_sort_may_have_fit_a_cursor() {
+        let by = |path: &str| Sort::by(field(path).unwrap(), Order::Ascending).unwrap();
+        let usual = ["event.action", "event.reason", "event.code", "event.dataset"];
+        let others = ["event.start", "event.end", "event.duration", "event.severity", "source.ip"];
+        let sort: Vec<Sort> = ["message"].iter().chain(&usual).chain(&others).map(|path| by(path)).collect();
+        assert!(SortKeys::new(sort.clone()).is_ok());
+        let key = |sort: &Sort| match sort.field().kind {
+            Kind::Keyword | Kind::Text => Key::Text("世".repeat(sort.field().longest_value.into())),
+            Kind::Ip => Key::Text("f".repeat(32)),
+            _ => Key::Integer(i64::MAX),
+        };
+        let position = ChainPosition { chain: ChainId::from_bytes([7; 16]), sequence: Sequence(0) };
+        let end = PageEnd::Event(Place { keys: sort.iter().map(|sort| Some(key(sort))).collect(), position });
+        let cursor = Cursor { asked: UnixMillis(5), question: QuestionDigest([9; 16]), end };
+        assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
+        let longer = usual.iter().chain(&["error.message", "message"]).map(|path| by(path)).collect();
+        let refused = SortKeys::new(longer).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "expected keys whose texts have at most [12288] UTF-16 units together but got [20478]: leave out one of \
+             error.message, message"
+        );
     }
 
     #[test]

@@ -17,12 +17,15 @@ pub struct Field {
     pub max_bytes: u32,
     /// Whether a text is refused rather than repaired, as it identifies something.
     pub exact: bool,
+    /// Maximum length of a text that is a value, in UTF-16 units: `ignore_above` in the engines' mappings.
+    pub longest_value: u16,
     pub search: Search,
 }
 
 /// A field of the generated table.
 pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
     let max_bytes = if matches!(kind, Kind::Keyword) { LONGEST_TERM } else { 0 };
+    let is_long = matches!(kind, Kind::Json | Kind::Labels | Kind::Flattened);
     Field {
         path,
         kind,
@@ -32,12 +35,24 @@ pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
         set_by: SetBy::Client,
         max_bytes,
         exact: false,
+        longest_value: if is_long { LONGEST_TEXT } else { LONGEST_VALUE },
         search: Search::Value,
     }
 }
 
 /// Lucene refuses a document with a longer term.
 const LONGEST_TERM: u32 = 32_766;
+
+/// The usual [`Field::longest_value`], and that of fields whose texts are searched by their parts.
+pub const LONGEST_VALUE: u16 = 1_024;
+pub const LONGEST_TEXT: u16 = 8_191;
+
+/// Whether a text has at most this many UTF-16 units.
+pub fn has_at_most(text: &str, units: u16) -> bool {
+    let units = usize::from(units);
+    // Each byte of UTF-8 makes at most one unit of UTF-16.
+    text.len() <= units || text.encode_utf16().take(units + 1).count() <= units
+}
 
 /// How an entry of the generated table differs from the usual one.
 impl Field {
@@ -71,6 +86,11 @@ impl Field {
         self
     }
 
+    pub(super) const fn longest_value(mut self, units: u16) -> Self {
+        self.longest_value = units;
+        self
+    }
+
     pub(super) const fn never(mut self) -> Self {
         self.search = Search::Never;
         self
@@ -93,24 +113,9 @@ impl Field {
         self.multi || self.in_objects || matches!(self.kind, Kind::Labels | Kind::Flattened)
     }
 
-    /// Maximum length of a text that is indexed as a whole, in UTF-16 units: `ignore_above` in the engines' mappings.
-    pub const fn longest_value(&self) -> usize {
-        match self.kind {
-            Kind::Json | Kind::Labels | Kind::Flattened => 8191,
-            Kind::Keyword
-            | Kind::Text
-            | Kind::Date
-            | Kind::DateRange
-            | Kind::Long
-            | Kind::Long64
-            | Kind::Float
-            | Kind::Boolean
-            | Kind::Ip
-            | Kind::GeoPoint
-            | Kind::Version
-            | Kind::Nested
-            | Kind::Objects => 1024,
-        }
+    /// Whether a text is short enough to be a value: to be found, sorted by and counted as a whole.
+    pub fn is_value(&self, text: &str) -> bool {
+        has_at_most(text, self.longest_value)
     }
 }
 

@@ -5,7 +5,7 @@ mod suggest;
 mod table;
 mod tree;
 
-pub use field::{Field, Kind, Search, SetBy};
+pub use field::{Field, Kind, LONGEST_TEXT, LONGEST_VALUE, Search, SetBy, has_at_most};
 pub use suggest::{UnknownField, closest, nearest};
 pub use table::{ECS_VERSION, FIELDS};
 pub use tree::{FieldId, Member, NodeId, Tree};

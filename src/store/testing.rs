@@ -10,7 +10,7 @@ use crate::{
     event::{ChainId, ChainPosition, LeafHash, SealedEvent, Sequence, Space, UnixMillis},
     integrity::seal_of,
     query::{ObjectScope, Order, PageEnd, Place, Query, Scope, ScopedQuery, Sort, Visible, filter::Filter},
-    schema::{Field, Kind, Search, SetBy},
+    schema::{Field, Kind, LONGEST_TEXT, LONGEST_VALUE, Search, SetBy},
     store::{EventIndex, Misfiled},
 };
 
@@ -36,6 +36,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
         set_by: SetBy::Client,
         max_bytes: 0,
         exact: false,
+        longest_value: if matches!(kind, Kind::Text) { LONGEST_TEXT } else { LONGEST_VALUE },
         search: Search::Value,
     }
 }

@@ -79,7 +79,7 @@ fn requested(parameters: &mut Parameters, zone: TimeZone) -> Result<Requested, F
     requested.map_err(|error| {
         let parameter = match error {
             BadAggregation::Field(_) => kind,
-            BadAggregation::Limit => &SIZE,
+            BadAggregation::Limit { .. } => &SIZE,
             BadAggregation::TooManyPercents(_) | BadAggregation::Percent(_) => &PERCENTS,
         };
         Failure::parameter(parameter.name, error)

@@ -12,15 +12,15 @@ use axum::{
     http::StatusCode,
 };
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     time::{Duration, timeout},
 };
 use tower::ServiceExt;
 
-use super::{Log, ended, until};
-use crate::store::testing::draft;
+use super::{Log, ended, grant, request_with, until};
+use crate::{access::Role, store::testing::draft};
 
 const YES: u16 = 200;
 /// Denied: the privilege was withdrawn.
@@ -130,4 +130,45 @@ async fn an_export_is_aborted_when_the_authority_withdraws_the_privilege() {
 #[tokio::test]
 async fn a_tail_is_aborted_when_the_authority_withdraws_the_privilege() {
     check("tail", "/api/event_log/order/7/_tail").await;
+}
+
+/// A reader finds the events of an object as a whole, with the other objects that they are about. Their flat copy counts
+/// those same objects, and no others.
+#[tokio::test]
+async fn a_reader_counts_the_objects_of_those_events_only_that_it_finds() {
+    let log = Log::configured(&[
+        ("access.authority", "grants"),
+        ("access.grants.one.callers", "*"),
+        ("access.grants.one.spaces", "default"),
+        ("access.grants.one.types", "order"),
+        ("access.grants.one.ids", "7"),
+    ]);
+    let key = log.new_key("reader", &[grant(Role::Reader, &["default"], &[])]);
+    let event = |objects: &[(&str, &str)]| {
+        let about = objects.iter().fold(draft(), |draft, (object_type, id)| draft.about(object_type, id));
+        let texts: Vec<String> = objects.iter().map(|(object_type, id)| format!("{object_type}:{id}")).collect();
+        about.with("annals.objects", texts)
+    };
+    let (seventh, eighth, customer) = (("order", "7"), ("order", "8"), ("customer", "1"));
+    log.store([event(&[customer, seventh]), event(&[seventh]), event(&[customer, eighth]), event(&[customer])]).await;
+    let ask = async |path: &str| {
+        let answer = log.send(request_with(&key, "GET", path).body(Body::empty()).unwrap()).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    let (status, found) = ask("/api/event_log/order/7/_find").await;
+    assert_eq!((status, &found["total"]), (200, &json!(2)));
+    let listed: Vec<&Value> = found["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|event| event["annals"]["objects"].as_array().unwrap())
+        .collect();
+    assert_eq!(listed, ["customer:1", "order:7", "order:7"]);
+    let (status, counted) = ask("/api/event_log/order/7/_aggregate?terms=annals.objects").await;
+    let expected = json!([{"value": "order:7", "count": 2}, {"value": "customer:1", "count": 1}]);
+    assert_eq!((status, &counted["terms"]), (200, &expected));
+    for path in ["order/8/_aggregate", "customer/1/_aggregate", "_aggregate"] {
+        let (status, _) = ask(&format!("/api/event_log/{path}?terms=annals.objects")).await;
+        assert_eq!(status, if path == "_aggregate" { 403 } else { 404 }, "{path}");
+    }
 }

@@ -201,6 +201,11 @@ async fn parameters_of_find() {
         (r#"sort={"sort_field":"message","sort_order":"asc"}"#, "[request query.sort]: could not parse array value"),
         ("sort=[1]", "[request query.sort.0]"),
         (
+            r#"sort=[{"sort_field":"message","sort_order":"asc"},{"sort_field":"url.full","sort_order":"asc"}]"#,
+            "[request query.sort]: expected keys whose texts have at most [12288] UTF-16 units together but got [16382]: \
+             leave out one of message, url.full",
+        ),
+        (
             r#"sort=[{"sort_field":"message"}]"#,
             "[request query.sort.0.sort_order]: expected value of type [string] but it is missing",
         ),
@@ -293,6 +298,7 @@ async fn parameters_of_every_question() {
         ("terms=error.stack_trace", "[request query.terms]: error.stack_trace: its values cannot be counted"),
         ("terms=event.action&size=0", "[request query.size]: Value must be equal to or greater than [1]."),
         ("terms=event.action&size=10001", "[request query.size]: Value must be equal to or lower than [10000]."),
+        ("terms=message&size=1634", "[request query.size]: expected a number from [1] to [1633]"),
         ("terms=event.action&size=x", "[request query.size]: expected value of type [number] but got [string]"),
         ("terms=event.action&interval=1h", "[request query.interval]: belongs to histogram, but terms was requested"),
         ("histogram=event.action", "[request query.histogram]: event.action: expected a date"),

@@ -41,6 +41,8 @@ pub(super) async fn are_accepted(fixture: &Fixture<'_>) {
         with("event.id", text("🦀", 1_024).into()).with("event.action", text("世", 1_024)),
         with("user.name", text("é", 32_766).into()).with("user.id", "世".repeat(1_024)),
         with("tags", numbered(1_000).collect()),
+        with("annals.objects", numbered(500).map(|text| text.repeat(2)).collect()),
+        with("url.query", text("é", 32_766).into()).with("url.full", text("世", 8_191 * 3)),
         with("labels", labels),
         with("labels", many_labels.into()),
         with("kibana.saved_objects", references("🦀", 200)),

@@ -25,7 +25,9 @@ fn values(field: &Field) -> Vec<Value> {
     match field.kind {
         Kind::Keyword | Kind::Text | Kind::Json => {
             let mut values = texts(&["", "a", "a\u{fffd}", "a\u{10000}", "\0", "\u{1}", "A", "a"]);
-            values.extend([json!("x".repeat(1_024)), json!("x".repeat(1_025)), json!("\u{1f980}".repeat(513))]);
+            let longest = usize::from(field.longest_value);
+            let longer = "\u{1f980}".repeat(longest / 2 + 1);
+            values.extend([json!("x".repeat(longest)), json!("x".repeat(longest + 1)), json!(longer)]);
             values
         }
         Kind::Date => texts(&[

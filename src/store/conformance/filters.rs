@@ -126,7 +126,7 @@ pub(super) async fn beginnings_are_found(fixture: &Fixture<'_>) {
     for (path, one) in paths.into_iter().flat_map(|path| [(path, "x"), (path, "é"), (path, "🦀")]) {
         let field = field(path);
         let bytes = if field.max_bytes == 0 { 8_191 } else { field.max_bytes as usize };
-        let kept = one.repeat((field.longest_value() / one.encode_utf16().count()).min(bytes / one.len()));
+        let kept = one.repeat((usize::from(field.longest_value) / one.encode_utf16().count()).min(bytes / one.len()));
         let value = match path {
             "annals.changes.field" => json!([{"field": kept}]),
             "http.request.headers" | "labels" => json!({"n": kept}),
@@ -197,7 +197,10 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
     let set = |path: &'static str, values: BoxedStrategy<Json>| {
         option::weighted(0.6, values).prop_map(move |value| value.map(|value| (path, value)))
     };
-    let long = Just(Json::from("x".repeat(1_025)));
+    let long = select(&["x", "a b "][..]).prop_flat_map(|text| {
+        let units = select(&[1_024_usize, 1_028, 8_188, 8_192][..]);
+        units.prop_map(move |units| Json::from(text.repeat(units / text.len())))
+    });
     let text = || prop_oneof![8 => select(&TEXTS[..]).prop_map(Json::from), 1 => long.clone()].boxed();
     let sentence = || select(&SENTENCES[..]).prop_map(Json::from).boxed();
     let date = || select(&DATES[..]).prop_map(Json::from).boxed();
@@ -206,7 +209,8 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
         set("event.reason", text()),
         set("tags", vec(text(), 0..3).prop_map(Json::from).boxed()),
         set("message", prop_oneof![sentence(), long.clone()].boxed()),
-        set("error.message", sentence()),
+        set("error.message", prop_oneof![4 => sentence(), 1 => long.clone()].boxed()),
+        set("url.full", prop_oneof![4 => text(), 1 => long.clone()].boxed()),
         set("error.stack_trace", sentence()),
         set("user.name", prop_oneof![sentence(), text()].boxed()),
         set("annals.payload", prop_oneof![sentence(), text()].boxed()),
@@ -286,7 +290,7 @@ fn draft_of(base: Draft) -> BoxedStrategy<Draft> {
         .boxed()
 }
 
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 29] = [
     "@timestamp",
     "event.action",
     "event.reason",
@@ -294,6 +298,7 @@ const FIELDS: [&str; 28] = [
     "message",
     "error.message",
     "error.stack_trace",
+    "url.full",
     "user.name",
     "annals.payload",
     "annals.code",

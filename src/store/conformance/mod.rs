@@ -5,6 +5,7 @@
 mod extremes;
 mod fields;
 mod filters;
+mod long_texts;
 mod questions;
 
 use std::{ops::Bound, panic::AssertUnwindSafe};
@@ -89,6 +90,7 @@ const CASES: &[(&str, Case)] = &[
     ("thousands of ids may be asked for", |b| Box::pin(many_ids(b))),
     ("no ids find nothing", |b| Box::pin(no_ids(b))),
     ("ids are plain text", |b| Box::pin(special_character_ids(b))),
+    ("long texts have values up to a length", |b| Box::pin(long_texts::have_values_up_to_a_length(b))),
     ("random filters find what they mean", |b| Box::pin(filters::random_filters(b))),
     ("texts that were too long are found by their beginnings", |b| Box::pin(filters::beginnings_are_found(b))),
     ("labels are told apart, whatever their names", |b| Box::pin(filters::labels_are_told_apart(b))),
@@ -402,11 +404,11 @@ async fn time_sorts(fixture: &Fixture<'_>) {
 
 async fn long_messages_sort_last(fixture: &Fixture<'_>) {
     let messages = [
-        "a".repeat(1_025),       // too long
-        "b".repeat(1_024),       // as long as may be
-        "\u{1f980}".repeat(513), // 1,026 units
-        "\u{1f980}".repeat(512), // 1,024 units
-        "é".repeat(1_024),       // twice as many bytes
+        "a".repeat(8_192),         // too long
+        "b".repeat(8_191),         // as long as may be
+        "\u{1f980}".repeat(4_096), // 8,192 units
+        "\u{1f980}".repeat(4_095), // 8,190 units
+        "é".repeat(8_191),         // twice as many bytes
     ];
     fixture.stored(messages.map(|message| fixture.draft().with("message", message))).await;
     assert_eq!(fixture.order(fixture.query().by(&[(&MESSAGE, Ascending)])).await, [1, 4, 3, 0, 2]);

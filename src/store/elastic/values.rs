@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{
     query::{Bucket, Key},
-    schema::{Field, Kind, nested_around},
+    schema::{Field, Kind, LONGEST_VALUE, nested_around},
     store::StoreError,
 };
 
-/// How many values the terms aggregation returns.
+/// How many values of the usual length the terms aggregation returns; fewer if they may be longer.
 const TERMS_SIZE: u64 = 10_000;
 
-/// How many values are on a page; below the engines' default for `search.max_buckets`.
+/// How many such values are on a page; below the engines' default for `search.max_buckets`.
 const PAGE_VALUES: u64 = 50_000;
 
 /// The most distinct values that are counted.
@@ -36,6 +36,8 @@ const MAX_VALUES: u64 = 1_000_000;
 pub(super) struct AggregatedField {
     kind: Kind,
     path: String,
+    /// How often the usual length of a value goes into the field's.
+    length: u64,
     /// The nested field whose elements have the values.
     elements: Option<&'static str>,
 }
@@ -50,7 +52,8 @@ pub(super) struct CountedTerms {
 impl AggregatedField {
     pub(super) fn of(field: &Field) -> Self {
         let elements = nested_around(field.path).map(|nested| nested.path);
-        Self { kind: field.kind, path: value_path(field), elements }
+        let length = u64::from(field.longest_value.div_ceil(LONGEST_VALUE));
+        Self { kind: field.kind, path: value_path(field), length, elements }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -82,7 +85,7 @@ impl AggregatedField {
         limit: usize,
     ) -> Result<CountedTerms, StoreError> {
         let deadline = Instant::now() + store.client.request_timeout();
-        let terms = self.wrap_buckets(json!({"terms": {"field": self.path, "size": TERMS_SIZE}}));
+        let terms = self.wrap_buckets(json!({"terms": {"field": self.path, "size": TERMS_SIZE / self.length}}));
         let answer = store.search(self.request_body(store, matching, terms)).await?;
         let AggregatedValues { values, without } = read::<Terms>(&SearchAnswer::read(&answer)?, &answer)?;
         let Terms { sum_other_doc_count, doc_count_error_upper_bound, buckets } = values;
@@ -106,7 +109,8 @@ impl AggregatedField {
         let mut counted = CountedTerms { buckets: Vec::new(), distinct: 0, without: 0 };
         let mut after: Option<Value> = None;
         while !point.is_empty() {
-            let pages = json!({"size": PAGE_VALUES, "sources": [{"value": {"terms": {"field": self.path}}}]});
+            let pages =
+                json!({"size": PAGE_VALUES / self.length, "sources": [{"value": {"terms": {"field": self.path}}}]});
             let pages = after.take().map_or_else(|| pages.clone(), |after| with(pages.clone(), "after", after));
             let pages = self.wrap_buckets(json!({"composite": pages}));
             let answer = point.search(self.request_body(store, matching, pages)).await?;

@@ -5,16 +5,24 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio_postgres::Transaction;
 
-use super::failure::{ErrorClassifier, OperationError};
+use super::{
+    append::fields_of,
+    failure::{ErrorClassifier, OperationError},
+};
+use crate::store::sql::EventRow;
 
 /// Migrations; each brings the schema from the version that is its index to the next. New ones are appended, existing
 /// ones never change.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_reading.sql"),
     include_str!("migrations/0003_identity.sql"),
     include_str!("migrations/0004_object_names.sql"),
+    include_str!("migrations/0005_long_texts.sql"),
 ];
+
+/// The version from which on longer texts are filed.
+const LONG_TEXTS: i32 = 5;
 
 /// Older servers are no longer maintained, or soon will not be.
 const OLDEST_SERVER: i32 = 150_000;
@@ -64,9 +72,40 @@ pub(super) async fn migrate(
     transaction.batch_execute("SET LOCAL statement_timeout TO 0").await?;
     for (step, version) in MIGRATIONS.iter().zip(1_i32..).skip(taken) {
         transaction.batch_execute(step).await?;
+        if version == LONG_TEXTS {
+            file_long_texts(&transaction).await?;
+        }
         transaction.execute("INSERT INTO versions (version) VALUES ($1)", &[&version]).await?;
     }
     Ok(transaction.commit().await?)
+}
+
+/// Files the rows anew whose documents have room for a text that was too long for an earlier version.
+async fn file_long_texts(transaction: &Transaction<'_>) -> Result<(), OperationError> {
+    const LONGEST_BEFORE: i32 = 1_024;
+    const ROWS: i64 = 50;
+    let select = "SELECT id, document FROM events WHERE id > $1 AND octet_length(document) > $2 ORDER BY id LIMIT $3";
+    let update = "UPDATE events AS e SET message = u.message, fields = u.fields::jsonb
+        FROM unnest($1::bigint[], $2::text[], $3::text[]) AS u (id, message, fields)
+        WHERE e.id = u.id AND (e.message IS DISTINCT FROM u.message OR e.fields IS DISTINCT FROM u.fields::jsonb)";
+    let (select, update) = (transaction.prepare(select).await?, transaction.prepare(update).await?);
+    let mut last = i64::MIN;
+    loop {
+        let found = transaction.query(&select, &[&last, &LONGEST_BEFORE, &ROWS]).await?;
+        let Some(end) = found.last() else { return Ok(()) };
+        last = end.try_get(0)?;
+        let (mut ids, mut messages, mut fields) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &found {
+            let (id, document): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
+            // What is not an event is left alone; `stores check` reports it.
+            if let (Ok(event), Ok(indexed)) = (EventRow::of_document(document), fields_of(document)) {
+                ids.push(id);
+                messages.push(event.message);
+                fields.push(indexed);
+            }
+        }
+        transaction.execute(&update, &[&ids, &messages, &fields]).await?;
+    }
 }
 
 async fn check_server(connection: &Object) -> Result<Result<(), SetupError>, OperationError> {

@@ -13,12 +13,16 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::types::Type;
 
 use super::*;
 use crate::{
-    query::filter::{Filter, Subject, Test, Value},
+    query::{
+        Pattern,
+        filter::{Filter, Subject, Test, Value},
+    },
     schema,
     store::{
         conformance,
@@ -105,7 +109,7 @@ async fn a_schema_of_a_newer_version_is_left_alone() {
         execute(config, "INSERT INTO versions (version) VALUES (7)").await;
         let SinkError::Blocked { reason } = store.setup(&[]).await.unwrap_err() else { panic!("not blocked") };
         assert!(
-            reason.ends_with("has version 7, but this program only supports versions up to 4: use a newer program"),
+            reason.ends_with("has version 7, but this program only supports versions up to 5: use a newer program"),
             "{reason}"
         );
     })
@@ -395,6 +399,44 @@ async fn events_of_the_first_version_are_found_by_their_ids() {
         let plan = plan_of(&store, by_id("id 7")).await;
         assert_eq!(plan.matches("events_by_event_id").count(), 2, "{plan}");
         assert!(!plan.contains("Seq Scan"), "{plan}");
+    })
+    .await;
+}
+
+/// Earlier versions left out texts of more than 1,024 units.
+#[tokio::test]
+async fn long_texts_of_before_are_found_by_their_parts() {
+    on_a_server(async |config| {
+        let chain = fresh_chain();
+        let visible = draft().with("kibana.space_ids", json!(["default"]));
+        let event = |at: u64, length: usize| {
+            let long = |end: &str| format!("{}\0 {end} {at}", "é".repeat(length));
+            let texts = visible.clone().with("message", long("message")).with("url.full", long("url"));
+            texts.sealed(position(chain, at))
+        };
+        let mut events: Vec<_> = (0..120).map(|at| event(at, 5_000)).collect();
+        events.push(event(120, 9_000));
+        store(config).await.append(&nowhere(), &events).await.unwrap();
+        let before =
+            "UPDATE events SET message = NULL, fields = fields - 'url.full'; DELETE FROM versions WHERE version = 5";
+        execute(config, before).await;
+        execute(config, "UPDATE events SET document = document || ' no event' WHERE sequence = 60").await;
+        let store = store(config).await;
+        let contains = |path: &str, part: &str| {
+            let subject = Subject::Field(crate::schema::field(path).unwrap());
+            let filter = Filter::value(subject, Test::Like(Pattern::containing(part))).unwrap();
+            testing::visible_everywhere().with(filter).build()
+        };
+        for (path, part, found) in [
+            ("message", "\0 message 0", 1),
+            ("message", "éé\0 mess", 119),
+            ("message", "message 120", 0),
+            ("url.full", "\0 url 119", 1),
+            ("url.full", "éé\0 url", 119),
+        ] {
+            assert_eq!(store.find(&contains(path, part)).await.unwrap().total, found, "{path} {part:?}");
+        }
+        assert_eq!(found(&store, usize::MAX).await, [(60, "events.document: not an event".to_owned())]);
     })
     .await;
 }

@@ -8,10 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{
-    dialect::Cell,
-    text::{encode_text, is_short},
-};
+use super::{dialect::Cell, text::encode_text};
 use crate::{
     event::UnixMillis,
     query::{address_digits, address_of_digits, words::words},
@@ -85,7 +82,7 @@ pub(super) const RANGE_DIGITS: usize = 15;
 pub(super) fn indexable_text<'t>(text: &'t str, field: &Field) -> Option<Cow<'t, str>> {
     match field.kind {
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Ip | Kind::Version | Kind::Labels | Kind::Flattened => {
-            let is_found = field.search.by_value() && is_short(text, field.longest_value());
+            let is_found = field.search.by_value() && field.is_value(text);
             is_found.then(|| encode_text(text))
         }
         Kind::Date
@@ -162,7 +159,7 @@ mod tests {
     /// If the index lacked a sort key, every event without the field would be returned again after such a place.
     #[test]
     fn the_index_has_exactly_what_events_are_sorted_by() {
-        let long = "x".repeat(1_025);
+        let (longer, longest) = ("x".repeat(1_025), "x".repeat(8_192));
         let values = [
             json!(null),
             json!(true),
@@ -175,7 +172,8 @@ mod tests {
             json!(-1e300),
             json!(""),
             json!("\0\u{1}"),
-            json!(long),
+            json!(longer),
+            json!(longest),
             json!("9223372036854775807"),
             json!("9223372036854775808"),
             json!("2026-11-24T12:00:00.001999Z"),

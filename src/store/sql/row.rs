@@ -4,17 +4,12 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{
-    form::joined_words,
-    text::{encode_text, is_short},
-};
+use super::{form::joined_words, text::encode_text};
 use crate::{
     event::{ChainId, ChainPosition, SealedEvent, Sequence, Space, UnixMillis},
     integrity::position_of,
+    schema::{LONGEST_TEXT, LONGEST_VALUE, has_at_most},
 };
-
-/// The longest text that is found as a whole, in UTF-16 units; longer ones are left out.
-const MAX_TEXT_LENGTH: usize = 1_024;
 
 /// A row of `events` and its rows of `objects`. Texts are in the form of the tables.
 pub(in crate::store) struct EventRow {
@@ -121,7 +116,7 @@ impl EventRow {
             user_id: short(document.user.id.as_ref()),
             user_name: short(document.user.name.as_ref()),
             spaces: visible_in(&document.kibana.space_ids),
-            message: short(document.message.as_ref()),
+            message: value(document.message.as_ref(), LONGEST_TEXT),
             words: document.message.as_ref().map(|message| joined_words(message.as_str())),
             objects: objects(&document.kibana.saved_objects, EventKeys { chain, sequence, timestamp }),
         })
@@ -276,8 +271,13 @@ impl Text<'_> {
     }
 }
 
+/// Returns a text of the usual length; a longer one has no value.
 fn short(text: Option<&Text<'_>>) -> Option<String> {
-    let text = text.map(Text::as_str).filter(|text| is_short(text, MAX_TEXT_LENGTH))?;
+    value(text, LONGEST_VALUE)
+}
+
+fn value(text: Option<&Text<'_>>, longest: u16) -> Option<String> {
+    let text = text.map(Text::as_str).filter(|text| has_at_most(text, longest))?;
     Some(encode_text(text).into_owned())
 }
 

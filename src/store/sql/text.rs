@@ -34,12 +34,6 @@ fn needs_escape(character: char) -> bool {
     matches!(character, '\0' | '\u{1}')
 }
 
-/// Whether a text is short enough to be found and sorted by as a whole.
-pub(in crate::store) fn is_short(text: &str, max_units: usize) -> bool {
-    // Each byte of UTF-8 makes at most one unit of UTF-16.
-    text.len() <= max_units || text.encode_utf16().take(max_units + 1).count() <= max_units
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

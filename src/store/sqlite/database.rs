@@ -17,12 +17,13 @@ const APPLICATION_ID: i32 = 0x414e_4e4c;
 
 /// Migrations; each brings a file from the version that is its index to the next. New ones are appended, existing ones
 /// never change.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_events.sql"),
     include_str!("migrations/0002_questions.sql"),
     include_str!("migrations/0003_reading.sql"),
     include_str!("migrations/0004_identity.sql"),
     include_str!("migrations/0005_object_names.sql"),
+    include_str!("migrations/0006_long_messages.sql"),
 ];
 
 /// Earlier versions may corrupt a file in WAL mode that several connections write to and checkpoint.

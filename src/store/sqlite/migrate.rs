@@ -15,13 +15,28 @@ use crate::{
 const BATCH_ROWS: usize = 1_000;
 const BATCH_BYTES: usize = 8 << 20;
 
-/// The work still to do, each named by the table that exists until it is done.
+/// The table that exists until all its rows have been moved.
 const MOVE: &str = "events_1";
-const FILL: &str = "without_event_id";
+
+/// A column that rows of before lack.
+pub(super) struct Fill {
+    /// The table that has the newest row that lacks it, and exists until none does.
+    table: &'static str,
+    assignment: &'static str,
+    condition: &'static str,
+}
+
+pub(super) const EVENT_ID: Fill =
+    Fill { table: "without_event_id", assignment: "event_id = annals_value(document, 'event.id')", condition: "TRUE" };
+const LONG_MESSAGE: Fill = Fill {
+    table: "without_long_message",
+    assignment: "message = annals_value(document, 'message')",
+    condition: "message IS NULL AND words IS NOT NULL",
+};
 
 /// Whether rows are still to be moved or filled.
 pub(super) fn is_under_way(connection: &Connection) -> rusqlite::Result<bool> {
-    Ok(exists(connection, MOVE)? || exists(connection, FILL)?)
+    Ok(exists(connection, MOVE)? || exists(connection, EVENT_ID.table)? || exists(connection, LONG_MESSAGE.table)?)
 }
 
 fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
@@ -34,8 +49,10 @@ pub(super) fn finish(connection: &mut Connection) -> Result<(), OpenError> {
     while exists(connection, MOVE)? {
         move_batch(connection)?;
     }
-    while exists(connection, FILL)? {
-        fill_batch(connection)?;
+    for fill in [EVENT_ID, LONG_MESSAGE] {
+        while exists(connection, fill.table)? {
+            fill_batch(connection, &fill)?;
+        }
     }
     Ok(())
 }
@@ -73,32 +90,30 @@ pub(super) fn move_batch(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(transaction.commit()?)
 }
 
-/// Sets `event_id` in the newest rows that lack it; the table that tracks them is dropped when none are left.
-pub(super) fn fill_batch(connection: &mut Connection) -> Result<(), OpenError> {
+/// Sets the column in the newest rows that lack it; the table that tracks them is dropped when none are left.
+pub(super) fn fill_batch(connection: &mut Connection, fill: &Fill) -> Result<(), OpenError> {
+    let Fill { table, assignment, condition } = fill;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if !exists(&transaction, FILL)? {
+    if !exists(&transaction, table)? {
         return Ok(());
     }
-    match first_of_batch(&transaction)? {
+    match first_of_batch(&transaction, table)? {
         Some(first) => {
-            transaction.execute(
-                "UPDATE events SET event_id = annals_value(document, 'event.id')
-                 WHERE id BETWEEN ?1 AND (SELECT last FROM without_event_id)",
-                [first],
-            )?;
-            transaction.execute("UPDATE without_event_id SET last = ?1 - 1", [first])?;
+            let rows = format!("id BETWEEN ?1 AND (SELECT last FROM {table}) AND {condition}");
+            transaction.execute(&format!("UPDATE events SET {assignment} WHERE {rows}"), [first])?;
+            transaction.execute(&format!("UPDATE {table} SET last = ?1 - 1"), [first])?;
         }
         None => {
-            transaction.execute("DROP TABLE without_event_id", [])?;
+            transaction.execute(&format!("DROP TABLE {table}"), [])?;
         }
     }
     Ok(transaction.commit()?)
 }
 
-fn first_of_batch(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
-    let mut select = transaction.prepare(
-        "SELECT id, length(document) FROM events WHERE id <= (SELECT last FROM without_event_id) ORDER BY id DESC",
-    )?;
+fn first_of_batch(transaction: &Transaction<'_>, table: &str) -> rusqlite::Result<Option<i64>> {
+    let mut select = transaction.prepare(&format!(
+        "SELECT id, length(document) FROM events WHERE id <= (SELECT last FROM {table}) ORDER BY id DESC",
+    ))?;
     let mut rows = select.query([])?;
     let (mut first, mut count, mut bytes) = (None, 0, 0);
     while count < BATCH_ROWS

@@ -11,9 +11,10 @@ use crate::{
     event::ChainPosition,
     query::{
         Order::{Ascending, Descending},
+        Pattern,
         filter::{Filter, Subject, Test, Value},
     },
-    schema::{Field, Kind, Search as SearchedBy, SetBy},
+    schema::{Field, Kind, LONGEST_TEXT, LONGEST_VALUE, Search as SearchedBy, SetBy},
     store::{
         StoreError, conformance,
         memory::MemoryStore,
@@ -120,6 +121,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
         set_by: SetBy::Client,
         max_bytes: 0,
         exact: false,
+        longest_value: if matches!(kind, Kind::Text) { LONGEST_TEXT } else { LONGEST_VALUE },
         search: SearchedBy::Value,
     }
 }
@@ -433,7 +435,8 @@ async fn an_interrupted_migration_resumes_and_no_query_is_answered_before_its_en
     connection.execute_batch(include_str!("migrations/0003_reading.sql")).unwrap();
     connection.execute_batch(include_str!("migrations/0004_identity.sql")).unwrap();
     connection.execute_batch(include_str!("migrations/0005_object_names.sql")).unwrap();
-    connection.pragma_update(None, "user_version", 5).unwrap();
+    connection.execute_batch(include_str!("migrations/0006_long_messages.sql")).unwrap();
+    connection.pragma_update(None, "user_version", 6).unwrap();
     migrate::move_batch(&mut connection).unwrap();
     let moved: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(moved, 1_000);
@@ -482,7 +485,7 @@ async fn older_events_are_found_by_their_ids_once_all_are_filled_in() {
     connection.pragma_update(None, "user_version", 3).unwrap();
     super::functions::register(&connection).unwrap();
     // The state after a kill between two batches.
-    migrate::fill_batch(&mut connection).unwrap();
+    migrate::fill_batch(&mut connection, &migrate::EVENT_ID).unwrap();
     let filled: i64 = connection.query_row("SELECT count(event_id) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(filled, 1_000);
     drop(connection);
@@ -498,6 +501,32 @@ async fn older_events_are_found_by_their_ids_once_all_are_filled_in() {
     let newer = with_ids(1);
     store.append(&nowhere(), &newer).await.unwrap();
     assert_eq!(store.find(&by_id("id 0")).await.unwrap().total, 2);
+}
+
+/// Earlier versions left out a message of more than 1,024 units.
+#[tokio::test]
+async fn long_messages_of_before_are_found_by_their_parts() {
+    let place = TestFile::new();
+    let chain = fresh_chain();
+    let message = |at: u64| format!("{}\0 end {at}", "é".repeat(if at == 2 { 9_000 } else { 5_000 }));
+    let visible = draft().with("kibana.space_ids", json!(["default"]));
+    let events: Vec<_> =
+        (0..3).map(|at| visible.clone().with("message", message(at)).sealed(position(chain, at))).collect();
+    place.store().await.append(&nowhere(), &events).await.unwrap();
+    let connection = Connection::open(place.path()).unwrap();
+    connection.execute_batch("UPDATE events SET message = NULL; PRAGMA user_version = 5").unwrap();
+    drop(connection);
+    let store = place.store().await;
+    let contains = |part: &str| {
+        let subject = Subject::Field(crate::schema::field("message").unwrap());
+        testing::visible_everywhere()
+            .with(Filter::value(subject, Test::Like(Pattern::containing(part))).unwrap())
+            .build()
+    };
+    for (part, found) in [("\0 end 0", 1), ("éé\0 end", 2), ("end 2", 0)] {
+        assert_eq!(store.find(&contains(part)).await.unwrap().total, found, "{part:?}");
+    }
+    assert_eq!(testing::misfiled(&store, usize::MAX).await, Some((3, vec![])));
 }
 
 /// Returns SQLite's plan for these statements, a line for each step.

@@ -17,7 +17,7 @@ use crate::{
     event::{ChainHead, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
     integrity::seal_of,
     query::{ObjectScope, Order, Query, Scope, ScopedQuery, Sort, filter::Filter},
-    schema::{Field, Kind, Search, SetBy},
+    schema::{Field, Kind, LONGEST_TEXT, LONGEST_VALUE, Search, SetBy},
     store::{
         EventIndex, EventSink, IndexError, Outcome, Page, SinkError, Target,
         elastic::{ElasticStore, flavor::Lifecycle, lifecycle::Policy, names},
@@ -540,6 +540,7 @@ const fn field(path: &'static str, kind: Kind) -> Field {
         set_by: SetBy::Client,
         max_bytes: 0,
         exact: false,
+        longest_value: if matches!(kind, Kind::Text) { LONGEST_TEXT } else { LONGEST_VALUE },
         search: Search::Value,
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::Stream,
-    query::{Aggregate, Aggregation, Bucket, Interval, Key, Order, Query, ScopedQuery, Sort, Statistics, kql},
+    query::{Aggregate, Aggregation, Bucket, Interval, Key, Order, PageEnd, Query, ScopedQuery, Sort, Statistics, kql},
     schema::{self, Field},
     store::{EventIndex, elastic::names},
     time::Clock,
@@ -34,6 +34,7 @@ async fn an_index_of_an_older_annals_answers_as_if_no_event_had_its_missing_fiel
         let known = mappings["properties"].as_object_mut().unwrap();
         known.retain(|name, _| ["@timestamp", "annals", "event", "kibana", "message"].contains(&name.as_str()));
         known["kibana"]["properties"].as_object_mut().unwrap().retain(|name, _| name != "alert");
+        known["message"]["fields"]["keyword"]["ignore_above"] = 1_024.into();
         let older = format!("{alias}-000007");
         // Its template would add the fields.
         store.delete(&path).await;
@@ -41,10 +42,12 @@ async fn an_index_of_an_older_annals_answers_as_if_no_event_had_its_missing_fiel
         assert_eq!(store.set_up().await, target);
 
         let chain = fresh_chain();
-        let first = event_with(chain, 0, "0.s", json!({}));
+        let long = format!("{} tail", "x".repeat(2_000));
+        let first = event_with(chain, 0, "0.s", json!({"message": long}));
         let document: Value = serde_json::from_slice(&first.document).unwrap();
         store.post(&format!("{older}/_doc/{}?refresh=true", first.position), document).await;
         let more = json!({
+            "message": long,
             "host": {"name": "h", "ip": ["10.0.0.1"], "uptime": 5, "geo": {"location": {"lat": 1, "lon": 2}}},
             "entity": {"raw": {"a": "x"}},
             "process": {"start": "2026-11-24T12:00:00.000Z", "interactive": true},
@@ -75,6 +78,7 @@ async fn an_index_of_an_older_annals_answers_as_if_no_event_had_its_missing_fiel
             "error.stack_trace:\"at x\"",
             "labels.n:x",
             "labels.*:x",
+            "message.keyword:*tail",
         ] {
             for (filter, expected) in [(text.to_owned(), 1), (format!("not {text}"), 0)] {
                 let question = Query { filter: kql::parse(&filter, now).unwrap(), ..query() };
@@ -83,13 +87,26 @@ async fn an_index_of_an_older_annals_answers_as_if_no_event_had_its_missing_fiel
                 assert_eq!(sequence(&found[0]), expected, "{filter}");
             }
         }
-        for path in ["host.name", "host.uptime", "process.start", "process.interactive", "vulnerability.score.base"] {
+        for path in ["host.name", "host.uptime", "process.start", "process.interactive", "vulnerability.score.base", "message"] {
             for order in [Order::Ascending, Order::Descending] {
                 let question = Query { sort: vec![Sort::by(field(path), order).unwrap()], ..query() };
                 let found = store.find(&ScopedQuery::new(question)).await.unwrap().documents;
                 let places: Vec<_> = found.iter().map(|document| sequence(document)).collect();
                 assert_eq!(places, [1, 0], "{path} {order:?}");
             }
+        }
+        // The long message is a value in one of the two indices only; pages end all the same.
+        for order in [Order::Ascending, Order::Descending] {
+            let (mut after, mut places) = (None, Vec::new());
+            while places.len() < 4 {
+                let sort = vec![Sort::by(field("message"), order).unwrap()];
+                let question = Query { sort, after: after.take(), limit: 1, ..query() };
+                let page = store.find(&ScopedQuery::new(question)).await.unwrap();
+                let Some(document) = page.documents.first() else { break };
+                places.push(sequence(document));
+                after = page.end.map(PageEnd::Document);
+            }
+            assert_eq!(places, [1, 0], "{order:?}");
         }
         let ask = async |aggregation: Aggregation| store.aggregate(&ScopedQuery::new(query()), &aggregation).await.unwrap();
         for (path, value) in [

@@ -557,7 +557,10 @@ async fn whatever_the_filter_language_takes_an_engine_takes() {
         let dates = (0..most).map(|at| format!("event.end>{}", 2000 + at));
         let addresses = (0..most).map(|at| format!("source.ip>1.1.{}.{}", at / 256, at % 256));
         let phrases = (0..most / 2).map(|at| format!("message:\"a {at}\""));
-        for tests in [numbers.collect::<Vec<_>>(), dates.collect(), addresses.collect(), phrases.collect()] {
+        // As long as a filter may be, with as much behind the wildcard as may be there.
+        let long = format!("message.keyword:{}*{}*", "x".repeat(16_000), "y".repeat(126));
+        for tests in [numbers.collect::<Vec<_>>(), dates.collect(), addresses.collect(), phrases.collect(), vec![long]]
+        {
             let filter = kql::parse(&tests.join(" or "), UnixMillis(0)).unwrap();
             store.find(&build_query(Query { filter, ..query() })).await.unwrap();
         }

@@ -1,0 +1,2 @@
+-- Texts of up to 8,191 units are found as a whole where they are searched by their parts, not only those of up to 1,024. The
+-- program files the rows of before anew that may have such texts, in the same transaction.
