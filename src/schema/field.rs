@@ -1,7 +1,7 @@
 //! The definition of a field. The generated `table.rs` has the entries.
 
 /// One mapped field.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Dotted, from the root of the document: `kibana.saved_objects.id`.
     pub path: &'static str,
@@ -34,7 +34,7 @@ pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
 }
 
 /// Lucene refuses a document with a longer term.
-const LONGEST_TERM: u32 = 32_766;
+pub(super) const LONGEST_TERM: u32 = 32_766;
 
 /// How an entry of the generated table differs from the usual one.
 impl Field {
