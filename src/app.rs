@@ -29,10 +29,12 @@ use crate::{
     journal,
     memory_budget::Memory,
     metrics::Metrics,
+    own_fields::{self, RecordError},
     policy,
     read::{self, Reader},
     rejected::RejectedEvents,
     reserved::LIFECYCLE_PROVIDER,
+    schema::{self, AlreadyRead},
     server_file::{ServerAddress, ServerFile},
     ship::{self, Shipper, ShipperTask, StartError, Trimmer},
     store::{self, EventIndex, EventSink, IndexError, Misfiled, Store},
@@ -65,6 +67,10 @@ pub enum AppError {
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
     #[error(transparent)]
+    OwnFields(#[from] RecordError),
+    #[error(transparent)]
+    Schema(#[from] AlreadyRead),
+    #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error("the configured provider {provider} cannot be registered")]
     Provider { provider: String, source: RegisterError },
@@ -92,6 +98,7 @@ pub enum AppError {
 
 /// Runs the service until it receives a signal to stop.
 pub async fn serve(config: Config) -> Result<(), AppError> {
+    schema::install(config.own_fields.clone())?;
     let mut stop = StopSignals::new()?;
     let address = config.server.listen;
     let listen = |source| AppError::Listen { address, source };
@@ -100,7 +107,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let tls = open_tls(&config)?;
     let service = Service::start(&config).await?;
     if !config.events.are_kept() {
-        let config::Events { enabled, keep, .. } = config.events;
+        let config::Events { enabled, keep, .. } = &config.events;
         tracing::warn!(enabled, keep, "events are not kept, as configured: they are answered with not_kept");
     }
     service.log_own_event(STARTING).await;
@@ -183,7 +190,9 @@ fn queries_per_caller(config: &Config) -> u32 {
 
 /// Prepares the data folder and every store, and reports the progress of each.
 pub async fn setup(config: Config) -> Result<(), AppError> {
+    schema::install(config.own_fields.clone())?;
     let folder = DataFolder::open(&config.data_dir)?;
+    own_fields::record(folder.path(own_fields::RECORD), &config.own_fields)?;
     let clock = SystemClock;
     Identity::open(&folder, config.seal.secret_file.as_deref(), clock.now())?;
     Keys::open(&config.data_dir, clock.now())?;
@@ -219,6 +228,7 @@ pub enum Checked {
 impl StoresToCheck {
     /// All stores, or only this one.
     pub fn open(config: &Config, only: Option<&str>) -> Result<Self, AppError> {
+        schema::install(config.own_fields.clone())?;
         let mut stores = open_stores(config)?;
         stores.retain(|(name, _)| only.is_none_or(|only| only == name));
         Ok(Self(stores))
@@ -287,6 +297,7 @@ impl Service {
     async fn start(config: &Config) -> Result<Self, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = DataFolder::open(&config.data_dir)?;
+        own_fields::record(folder.path(own_fields::RECORD), &config.own_fields)?;
         let is_first_start = !folder.has_writer();
         let identity = Identity::open(&folder, config.seal.secret_file.as_deref(), clock.now())?;
         let keys = Arc::new(Keys::open(&config.data_dir, clock.now())?);

@@ -15,7 +15,10 @@ use super::{
     setting::{DefaultValue, Setting, StoreKind},
     settings::SETTINGS,
 };
-use crate::{error::with_reasons, identity, memory_budget, rejected, reserved::looks_like_reserved, units::ByteSize};
+use crate::{
+    error::with_reasons, identity, memory_budget, own_fields, rejected, reserved::looks_like_reserved, schema::Mistake,
+    units::ByteSize,
+};
 
 pub(super) fn resolve(layers: Layers) -> Result<(Config, Effective), Invalid> {
     Resolver::new(layers).into_config()
@@ -187,8 +190,9 @@ impl Resolver {
         let merged = layers.cloned().fold(config::Config::builder(), |merged, value| merged.add_source(value)).build();
         let read = merged.and_then(|merged| Ok((self.effective(&merged.cache), merged.try_deserialize::<Config>()?)));
         match read {
-            Ok((effective, config)) => {
+            Ok((effective, mut config)) => {
                 self.problems.extend(cross_checks(&config));
+                self.problems.extend(read_own_fields(&mut config));
                 if self.problems.is_empty() { Ok((config, effective)) } else { Err(Invalid(self.problems)) }
             }
             // The problems found earlier are the cause, and describe it better.
@@ -278,6 +282,23 @@ fn cross_checks(config: &Config) -> Vec<Problem> {
         config.providers.keys().filter(|name| name.is_empty()).map(|_| "providers: a provider has no name".to_owned()),
     );
     found.into_iter().map(Problem::Conflict).collect()
+}
+
+fn read_own_fields(config: &mut Config) -> Vec<Problem> {
+    let Some(path) = &config.events.fields_file else { return Vec::new() };
+    match own_fields::read(path) {
+        Ok(Ok(fields)) => {
+            config.own_fields = fields;
+            Vec::new()
+        }
+        Ok(Err(mistakes)) => {
+            let problem = |mistake: Mistake| Problem::File { path: path.clone(), reason: mistake.to_string() };
+            mistakes.into_iter().map(problem).collect()
+        }
+        Err(error) => {
+            vec![Problem::Conflict(format!("events.fields_file: cannot read {}: {error}", path.display()))]
+        }
+    }
 }
 
 fn check_at_most(found: &mut Vec<String>, (key, size): (&str, ByteSize), (bound, most): (&str, ByteSize)) {

@@ -25,6 +25,7 @@ pub use self::{
 use crate::{
     access::AccessConfig,
     intake::{OnBadText, Registration, UnknownFields},
+    schema::OwnField,
     store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
     units::{ByteSize, Network, deserialize_duration, deserialize_size_or_zero},
 };
@@ -47,6 +48,9 @@ pub struct Config {
     pub access: AccessConfig,
     #[serde(default)]
     pub providers: BTreeMap<String, Registration>,
+    /// From `events.fields_file`.
+    #[serde(skip)]
+    pub own_fields: Vec<OwnField>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -101,7 +105,7 @@ pub struct Log {
 }
 
 /// What happens to valid events.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
     /// Whether anything happens to them at all.
@@ -116,10 +120,12 @@ pub struct Events {
     /// 0, or at least 1 MiB.
     #[serde(deserialize_with = "deserialize_size_or_zero")]
     pub rejected_bytes: ByteSize,
+    #[serde(default)]
+    pub fields_file: Option<PathBuf>,
 }
 
 impl Events {
-    pub fn are_kept(self) -> bool {
+    pub fn are_kept(&self) -> bool {
         self.enabled && self.keep
     }
 }

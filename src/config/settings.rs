@@ -185,6 +185,12 @@ pub const SETTINGS: &[Setting] = &[
         "The size of the files in `data_dir` with the newest events that were rejected, for `annals rejected`: `0`, or at least 1mb.",
     ),
     setting(
+        "events.fields_file",
+        SettingKind::Path,
+        Unset("events have the fields of [fields.md](fields.md) only"),
+        "TOML file with fields of your own that events may have too ([own fields](own-fields.md)); read at the start.",
+    ),
+    setting(
         "journal.max_bytes",
         SettingKind::Size,
         Fixed("4gb"),
@@ -327,12 +333,7 @@ pub const SETTINGS: &[Setting] = &[
             "PEM file of the authorities that may have signed the certificates of the nodes or of the server.",
         ),
     ),
-    elastic(
-        "stores.<name>.request_timeout",
-        SettingKind::Duration,
-        Fixed("30s"),
-        "How long a query or a set-up request may take.",
-    ),
+    elastic("stores.<name>.request_timeout", SettingKind::Duration, Fixed("30s"), "How long a query or set-up takes."),
     elastic("stores.<name>.bulk_timeout", SettingKind::Duration, Fixed("60s"), "How long one bulk request may take."),
     elastic("stores.<name>.bulk_bytes", SettingKind::Size, Fixed("2mb"), "The size at which a bulk request is sent."),
     elastic("stores.<name>.concurrency", integer(1, 32), Fixed("4"), "The maximum number of bulk requests in flight."),

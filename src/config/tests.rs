@@ -223,6 +223,31 @@ fn all_problems_of_a_store_and_its_files_are_reported_at_once() {
 }
 
 #[test]
+fn own_fields_are_read_and_every_mistake_in_them_is_a_problem() {
+    let own = layers();
+    let path = own.folder.path().join("fields.toml");
+    let own = own.set("events.fields_file", path.to_str().unwrap());
+    check_problems(&own, &["events.fields_file: cannot read fields.toml: No such file or directory (os error 2)"]);
+    fs::write(&path, "[custom]\n\"acme.n\" = { kind = \"long\", about = \"N.\" }\n").unwrap();
+    let fields = own.load().unwrap().own_fields;
+    assert_eq!(fields.iter().map(|field| field.path.as_str()).collect::<Vec<_>>(), ["acme.n"]);
+    fs::write(
+        &path,
+        "[custom]\n\"acme.n\" = { kind = \"long\" }\n\"host.name\" = { kind = \"long\", about = \"x\" }\n",
+    )
+    .unwrap();
+    check_problems(
+        &own.set("journal.segment_bytes", "3gb"),
+        &[
+            "journal.segment_bytes (3gb) is more than half of journal.max_bytes (4gb)",
+            "fields.toml: line 2: acme.n: about: expected a description, found nothing",
+            "fields.toml: line 3: host.name: expected a path that events do not have, found a field of ECS",
+        ],
+    );
+    assert!(layers().load().unwrap().own_fields.is_empty());
+}
+
+#[test]
 fn the_size_of_rejected_events_is_0_or_has_room_for_one() {
     let size = |layers: Layers| layers.load().unwrap().events.rejected_bytes.as_u64();
     assert_eq!(size(layers()), 16 << 20);
@@ -554,7 +579,11 @@ fn every_key_of_the_table_can_be_set_from_the_environment_and_reaches_the_progra
         let variable = key.environment_name().replace("<NAME>", "X");
         let files = tempfile::tempdir().unwrap();
         for file in ["first", "other"] {
-            let text = if key.path.ends_with("encoded_file") { "YQ==\n" } else { CERTIFICATE };
+            let text = match key.path {
+                "events.fields_file" => "[custom]\n",
+                path if path.ends_with("encoded_file") => "YQ==\n",
+                _ => CERTIFICATE,
+            };
             fs::write(files.path().join(file), text).unwrap();
         }
         let folder = files.path().to_str().unwrap();

@@ -7,6 +7,7 @@ mod address;
 mod answer;
 mod body;
 mod connection_limiter;
+mod event_schema;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod guard;
@@ -59,6 +60,7 @@ use crate::{
     metrics::Metrics,
     read::Reader,
     rejected::RejectedEvents,
+    schema,
     ship::Shipper,
     time::Clock,
     writer::Writer,
@@ -143,6 +145,7 @@ struct Shared {
     services: Services,
     /// The API document.
     description: Result<Bytes, String>,
+    event_schema: Result<Bytes, String>,
     /// The routes that answer without credentials.
     open_paths: Vec<&'static str>,
     /// One permit of each caller for each processor, and as many for all others together.
@@ -157,6 +160,7 @@ impl Shared {
         Self {
             services,
             description: openapi::document(operations).map(Bytes::from).map_err(|error| error.to_string()),
+            event_schema: event_schema::text(schema::own_fields()).map(Bytes::from).map_err(|error| error.to_string()),
             open_paths: operations.iter().filter(is_open).map(|operation| operation.path).collect(),
             checking: SharedPermits::new(processors.saturating_mul(2), processors),
         }

@@ -24,10 +24,10 @@ use utoipa::{
 use super::{
     Shared,
     answer::ErrorAnswer,
-    guard,
+    event_schema, guard,
     parameters::{Kind, Location, MAX_SAFE, Parameter},
 };
-use crate::{access::Permission, audit::Action};
+use crate::{access::Permission, audit::Action, schema};
 
 pub(super) struct Operation {
     pub(super) path: &'static str,
@@ -101,7 +101,7 @@ fn event_placeholder() -> Object {
 pub(super) fn with_event_schema(document: &str) -> serde_json::Result<String> {
     const INDENT: &str = "\n      ";
     let placeholder = serde_json::to_string_pretty(&event_placeholder())?.replace('\n', INDENT);
-    let schema = include_str!("../../docs/event.schema.json").trim_end().replace('\n', INDENT);
+    let schema = event_schema::text(schema::own_fields())?.trim_end().replace('\n', INDENT);
     Ok(document.replacen(&placeholder, &schema, 1))
 }
 

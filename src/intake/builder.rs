@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::schema::{FIELDS, FieldId, NodeId, Tree};
+use crate::schema::{self, FieldId, NodeId, Tree};
 
 use super::{
     composite::Labels,
@@ -35,10 +35,11 @@ impl Default for NumberSet {
     }
 }
 
+const _: () = assert!(schema::MAX_MAPPED <= NumberSet::CAPACITY, "every field and object has a number");
+
 impl NumberSet {
     const WORDS: usize = 64;
-    #[cfg(test)]
-    pub(super) const CAPACITY: usize = Self::WORDS * 64;
+    const CAPACITY: usize = Self::WORDS * 64;
 
     #[inline]
     pub(super) fn contains(&self, number: usize) -> bool {
@@ -213,7 +214,7 @@ impl BuilderPool {
 impl EventBuilder {
     pub(super) fn new() -> Self {
         Self {
-            slots: vec![Slot::given(ByteRange::new(0..0)); FIELDS.len()],
+            slots: vec![Slot::given(ByteRange::new(0..0)); schema::fields().len()],
             set: NumberSet::default(),
             objects: NumberSet::default(),
             nested_objects: 0,
@@ -472,6 +473,5 @@ mod tests {
         numbers.clear();
         assert_eq!(numbers.iter().next(), None);
         assert!(!numbers.contains(63) && numbers.insert(63));
-        assert!(FIELDS.len() <= NumberSet::CAPACITY);
     }
 }

@@ -3,7 +3,7 @@
 //! A predicted member is recognized by one comparison of bytes, without finding the end of its name and looking it up.
 //! A prediction is only a guess; the bytes decide.
 
-use crate::schema::{FIELDS, Member, NodeId};
+use crate::schema::{MAX_MAPPED, Member, NodeId};
 
 /// A position within an object: at its beginning, or after one of its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) struct MemberPosition(u16);
 
 impl MemberPosition {
     pub(super) const fn start_of(object: NodeId) -> Self {
-        Self(FIELDS.len() as u16 + 2 * object.index() as u16)
+        Self(MAX_MAPPED as u16 + 2 * object.index() as u16)
     }
 
     pub(super) const fn after(member: Member) -> Self {

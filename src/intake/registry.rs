@@ -31,7 +31,12 @@ use super::{
     scan::{Expected, OnBadText, Scanner, Token},
 };
 pub use crate::wire::Registration;
-use crate::{event::Space, files, reserved::looks_like_reserved};
+use crate::{
+    event::Space,
+    files,
+    reserved::looks_like_reserved,
+    schema::{Member, Tree},
+};
 
 const FORMAT: u32 = 2;
 
@@ -194,6 +199,18 @@ impl Registry {
             }
             reserved.is_none()
         });
+        for (provider, stored) in &mut stored {
+            for (space, defaults) in &mut stored.defaults {
+                for field in drop_unknown(defaults, "") {
+                    tracing::warn!(
+                        provider,
+                        space,
+                        field,
+                        "a registered default is ignored: events have no such field"
+                    );
+                }
+            }
+        }
         let providers = Providers { fixed: BTreeMap::new(), stored };
         let registered = providers.compile(&limits).map_err(|violation| fail(violation.to_string()))?;
         let bytes = AtomicUsize::new(providers.bytes());
@@ -487,6 +504,24 @@ fn check_defaults(defaults: &Map<String, Value>) -> Result<(), Violation> {
     }
 }
 
+/// Drops the members that events do not have, or no longer have, and returns their paths. Names may be dotted.
+fn drop_unknown(object: &mut Map<String, Value>, above: &str) -> Vec<String> {
+    let mut dropped = Vec::new();
+    object.retain(|name, value| {
+        let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        match (Tree::get().find(&path), value) {
+            (Some(Member::Object(_)), Value::Object(inner)) => dropped.extend(drop_unknown(inner, &path)),
+            (Some(_), _) => {}
+            (None, _) => {
+                dropped.push(path);
+                return false;
+            }
+        }
+        true
+    });
+    dropped
+}
+
 /// Returns the first path that is, or is below, one that defaults cannot set. Names may be dotted.
 fn first_forbidden(object: &Map<String, Value>, above: &str) -> Option<String> {
     object.iter().find_map(|(name, value)| {
@@ -537,6 +572,23 @@ fn compile_defaults(defaults: &Map<String, Value>, limits: &Limits) -> Result<De
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defaults_of_a_field_that_was_removed_are_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("providers.json");
+        let defaults = serde_json::json!({
+            "acme": {"ticket": "T"}, "event": {"acme": 1, "kind": "event"}, "event.gone": 1, "labels": {"any": "x"}, "tags": ["a"],
+        });
+        let file = serde_json::json!({
+            "format": 2, "providers": {"p": {"actions": ["a"], "defaults": {"default": defaults}}},
+        });
+        std::fs::write(&path, file.to_string()).unwrap();
+        let registry = Registry::open(path, Limits::default()).unwrap();
+        let left = registry.list(None).remove("p").unwrap().defaults.unwrap();
+        let expected = serde_json::json!({"event": {"kind": "event"}, "labels": {"any": "x"}, "tags": ["a"]});
+        assert_eq!(Value::Object(left), expected);
+    }
 
     #[test]
     fn whichever_system_call_fails_the_next_start_knows_the_registrations_that_were_acknowledged() {

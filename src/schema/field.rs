@@ -1,7 +1,7 @@
 //! The definition of a field. The generated `table.rs` has the entries.
 
 /// One mapped field.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Dotted, from the root of the document: `kibana.saved_objects.id`.
     pub path: &'static str,
@@ -25,7 +25,6 @@ pub struct Field {
 /// A field of the generated table.
 pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
     let max_bytes = if matches!(kind, Kind::Keyword) { LONGEST_TERM } else { 0 };
-    let is_long = matches!(kind, Kind::Json | Kind::Labels | Kind::Flattened);
     Field {
         path,
         kind,
@@ -35,17 +34,22 @@ pub(super) const fn field(path: &'static str, kind: Kind) -> Field {
         set_by: SetBy::Client,
         max_bytes,
         exact: false,
-        longest_value: if is_long { LONGEST_TEXT } else { LONGEST_VALUE },
+        longest_value: longest_value(kind),
         search: Search::Value,
     }
 }
 
 /// Lucene refuses a document with a longer term.
-const LONGEST_TERM: u32 = 32_766;
+pub(super) const LONGEST_TERM: u32 = 32_766;
 
 /// The usual [`Field::longest_value`], and that of fields whose texts are searched by their parts.
 pub const LONGEST_VALUE: u16 = 1_024;
 pub const LONGEST_TEXT: u16 = 8_191;
+
+/// The [`Field::longest_value`] of a field of this kind that does not give one.
+pub(super) const fn longest_value(kind: Kind) -> u16 {
+    if matches!(kind, Kind::Json | Kind::Labels | Kind::Flattened) { LONGEST_TEXT } else { LONGEST_VALUE }
+}
 
 /// Whether a text has at most this many UTF-16 units.
 pub fn has_at_most(text: &str, units: u16) -> bool {

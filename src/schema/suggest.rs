@@ -1,6 +1,6 @@
 //! "Did you mean": the known name nearest to a misspelt one.
 
-use super::FIELDS;
+use super::fields;
 
 /// A path that no event has, with the nearest one that events have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +22,7 @@ fn hint(nearest: Option<&str>) -> String {
 }
 
 /// A caller's own text, shortened for a message.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const MAX_CHARACTERS: usize = 100;
     if text.chars().count() <= MAX_CHARACTERS {
         return text.to_owned();
@@ -33,7 +33,7 @@ fn shortened(text: &str) -> String {
 /// Returns the field that was probably meant by a path of none: one with nearly the same path, or else one of the same last
 /// name, such as `host.hostname` for `hostname`.
 pub fn nearest(path: &str) -> Option<&'static str> {
-    let paths = || FIELDS.iter().map(|field| field.path);
+    let paths = || fields().iter().map(|field| field.path);
     closest(path, paths()).or_else(|| {
         let name = path.rsplit('.').next().filter(|name| !name.is_empty())?;
         let has_name = |known: &&str| known.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
@@ -88,7 +88,7 @@ mod tests {
     /// What is tested before the distance excludes nothing that is near.
     #[test]
     fn the_nearest_of_all_is_found() {
-        let paths = || FIELDS.iter().map(|field| field.path);
+        let paths = || fields().iter().map(|field| field.path);
         for (index, path) in paths().enumerate().step_by(37) {
             // Up to three letters are replaced, left out or swapped, each time others.
             let mut letters: Vec<char> = path.chars().collect();

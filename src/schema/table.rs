@@ -13,7 +13,7 @@ pub const ECS_VERSION: &str = "9.4.0";
 /// In canonical order: by the names of the path, a nested field directly before those in it. That is also the order of
 /// the paths as texts, because a dot is less than any other character of a path.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 2763] = [
+pub(super) static FIELDS: [Field; 2763] = [
     field("@timestamp", Date),
     field("agent.build.original", Keyword),
     field("agent.ephemeral_id", Keyword),

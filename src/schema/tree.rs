@@ -1,10 +1,10 @@
 //! The fields as a tree, for walking a document from its root and for writing one in canonical order.
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
-use super::{FIELDS, Field, Kind};
+use super::{Field, Kind, Schema};
 
-/// A field's index in [`FIELDS`], which is also its position in a canonical document.
+/// A field's index in [`super::fields`], which is also its position in a canonical document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldId(pub u16);
 
@@ -13,9 +13,9 @@ impl FieldId {
         self.0 as usize
     }
 
-    #[expect(clippy::indexing_slicing, reason = "made from indices of FIELDS only")]
+    #[expect(clippy::indexing_slicing, reason = "made from indices of the fields only")]
     pub fn field(self) -> &'static Field {
-        &FIELDS[self.index()]
+        &Schema::get().fields[self.index()]
     }
 }
 
@@ -54,10 +54,10 @@ pub struct Node {
     fields: Range<usize>,
     names: Vec<(Vec<u8>, Member)>,
     /// A hash table of indexes into `names`, probed linearly; empty slots hold `NO_NAME`.
-    table: Vec<u8>,
+    table: Vec<u16>,
 }
 
-const NO_NAME: u8 = u8::MAX;
+const NO_NAME: u16 = u16::MAX;
 
 impl Node {
     /// The numbers of its fields and of those of its descendants.
@@ -100,10 +100,10 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree of [`FIELDS`].
+    /// The tree of all fields.
+    #[inline]
     pub fn get() -> &'static Self {
-        static TREE: LazyLock<Tree> = LazyLock::new(|| Tree::build(&FIELDS));
-        &TREE
+        &Schema::get().tree
     }
 
     #[expect(clippy::indexing_slicing, reason = "a NodeId is made from indices of nodes only")]
@@ -111,7 +111,7 @@ impl Tree {
         &self.nodes[id.index()]
     }
 
-    #[expect(clippy::indexing_slicing, reason = "locations and FIELDS are of the same length")]
+    #[expect(clippy::indexing_slicing, reason = "locations and fields are of the same length")]
     pub fn location(&self, id: FieldId) -> &FieldLocation {
         &self.locations[id.index()]
     }
@@ -164,7 +164,7 @@ impl Tree {
         &self.nested
     }
 
-    fn build(fields: &'static [Field]) -> Self {
+    pub(super) fn build(fields: &[Field]) -> Self {
         let mut tree = Self { nodes: Vec::new(), locations: Vec::new(), nested: Vec::new() };
         tree.nodes.push(Node {
             path: String::new(),
@@ -260,7 +260,7 @@ impl Tree {
                 while node.table[at] != NO_NAME {
                     at = (at + 1) & (size - 1);
                 }
-                node.table[at] = place as u8;
+                node.table[at] = place as u16;
             }
         }
     }
@@ -281,12 +281,12 @@ fn hash_name(name: &[u8]) -> usize {
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
-    use super::*;
+    use super::{super::fields, *};
 
     #[test]
     fn every_field_is_found_by_its_path_and_no_other_name_is() {
         let tree = Tree::get();
-        for (index, field) in FIELDS.iter().enumerate() {
+        for (index, field) in fields().iter().enumerate() {
             let mut node = NodeId::ROOT;
             let mut found = None;
             for name in field.path.split('.') {
@@ -312,19 +312,18 @@ mod tests {
         for (index, node) in tree.nodes.iter().enumerate() {
             let within = |path: &str| path.strip_prefix(&node.path).is_some_and(|rest| rest.starts_with('.'));
             let is_inside = |path: &str| node.path.is_empty() || within(path);
-            let fields: Vec<_> = (0..FIELDS.len()).filter(|at| is_inside(FIELDS[*at].path)).collect();
+            let fields: Vec<_> = (0..fields().len()).filter(|at| is_inside(fields()[*at].path)).collect();
             assert_eq!(node.fields().collect::<Vec<_>>(), fields, "{}", node.path);
             let nodes = tree.nodes.iter().enumerate().filter(|(at, other)| *at == index || is_inside(&other.path));
             let nodes: Vec<_> = nodes.map(|(at, _)| at).collect();
             assert_eq!(node.nodes(NodeId(index as u16)).collect::<Vec<_>>(), nodes, "{}", node.path);
-            assert!(node.names.len() < usize::from(NO_NAME));
         }
     }
 
     #[test]
     fn the_table_is_in_canonical_order() {
         let order = |path: &str| path.split('.').map(|part| part.encode_utf16().collect()).collect::<Vec<Vec<u16>>>();
-        assert!(FIELDS.iter().map(|field| order(field.path)).is_sorted());
-        assert!(FIELDS.iter().map(|field| field.path).is_sorted(), "paths are found by binary search");
+        assert!(fields().iter().map(|field| order(field.path)).is_sorted());
+        assert!(fields().iter().map(|field| field.path).is_sorted(), "paths are found by binary search");
     }
 }

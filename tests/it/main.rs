@@ -51,6 +51,9 @@ mod terminal;
 mod outages;
 mod process;
 
+/// Fields that the operator adds.
+mod own_fields;
+
 /// Events that are rejected on arrival.
 mod rejected;
 

@@ -55,6 +55,13 @@ fn the_document_in_docs_is_up_to_date() {
 }
 
 #[tokio::test]
+async fn the_schema_of_an_event_is_served() {
+    let answer = Log::new().get("/api/event_log/schema").await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.body, include_str!("../../../docs/event.schema.json"));
+}
+
+#[tokio::test]
 async fn the_document_is_served() {
     let log = Log::new();
     let answer = log.get("/openapi.json").await;

@@ -184,7 +184,7 @@ async fn record_success(recorder: &mut Recorder) {
     recorder.exchange("list_rejected_events", "", 200).await;
     recorder.log.store.replace_becomes(Ok(Outcome::Stored));
     recorder.exchange("replay_dead_letters", "?store=main", 200).await;
-    for operation in ["get_event", "list_providers", "live", "ready", "metrics", "openapi"] {
+    for operation in ["get_event", "list_providers", "live", "ready", "metrics", "openapi", "event_schema"] {
         recorder.exchange(operation, "", 200).await;
     }
     for (operation, query) in QUESTIONS {
@@ -304,6 +304,9 @@ fn shorten(examples: &mut Examples) {
     body("openapi", "application/json", &|document| {
         document.as_object_mut().unwrap().retain(|name, _| ["openapi", "info", "servers"].contains(&name.as_str()));
     });
+    body("event_schema", "application/json", &|schema| {
+        schema.as_object_mut().unwrap().retain(|name, _| ["$schema", "$id", "title", "type"].contains(&name.as_str()));
+    });
 }
 
 /// Returns the answer with the values that differ in every log taken from the example.
@@ -409,6 +412,7 @@ async fn each_operation_records_the_action_in_its_description() {
         ("ready", "", 200),
         ("metrics", "", 200),
         ("openapi", "", 200),
+        ("event_schema", "", 200),
     ];
     let questions = QUESTIONS.map(|(operation, query)| (operation, query, 200));
     let mut expected = Vec::new();

@@ -22,6 +22,7 @@ mod lifecycle;
 mod look_up;
 mod names;
 mod order;
+mod own_fields;
 mod point;
 mod presence;
 mod range;
@@ -50,6 +51,7 @@ use self::{
     flavor::Flavor,
     lifecycle::Policy,
     names::IndexNames,
+    own_fields::OwnFields,
     scan::ElasticScan,
     setup::Series,
 };
@@ -70,6 +72,7 @@ pub struct ElasticStore {
     preference: String,
     /// The engine as detected at the last set-up.
     flavor: Mutex<Option<Flavor>>,
+    own: OwnFields,
     /// Buffers for bulk bodies.
     bodies: Pool,
 }
@@ -82,6 +85,7 @@ impl ElasticStore {
             names: config.names()?,
             preference: preference(),
             flavor: Mutex::new(None),
+            own: OwnFields::installed(),
             bodies: Pool::default(),
         })
     }
@@ -101,7 +105,7 @@ impl ElasticStore {
     }
 
     async fn series(&self, stream: &Stream) -> Result<Series<'_>, StoreError> {
-        Series::new(&self.client, &self.names, self.flavor().await?, stream)
+        Series::new(&self.client, &self.names, self.flavor().await?, &self.own, stream)
     }
 
     /// Makes everything that was stored before the call visible to searches.

@@ -9,6 +9,8 @@
 //! An index of a series that is not good was created while the template was gone (see below for why that matters), or
 //! by an older Annals under a pinned version. It gets no events: the alias is rolled over to a good one.
 //!
+//! The operator's own fields are added to the template and to the write index that are there, before events are sent.
+//!
 //! Without its template a rollover would still create an index, with guessed mappings: references would not be nested,
 //! and queries would find nothing. It would also lack the private alias that keeps appends exactly-once.
 
@@ -23,6 +25,7 @@ use super::{
     flavor::{Flavor, Lifecycle},
     lifecycle::Policy,
     names::{self, IndexNames},
+    own_fields::OwnFields,
 };
 use crate::{
     event::{Hex, Stream},
@@ -40,6 +43,7 @@ pub(super) struct Series<'a> {
     pub(super) client: &'a Client,
     pub(super) names: &'a IndexNames,
     pub(super) flavor: Flavor,
+    pub(super) own: &'a OwnFields,
     pub(super) alias: String,
 }
 
@@ -84,20 +88,69 @@ impl<'a> Series<'a> {
         client: &'a Client,
         names: &'a IndexNames,
         flavor: Flavor,
+        own: &'a OwnFields,
         stream: &Stream,
     ) -> Result<Self, StoreError> {
-        Ok(Self { client, names, flavor, alias: names.alias(stream)? })
+        Ok(Self { client, names, flavor, own, alias: names.alias(stream)? })
     }
 
-    /// Installs the template if it is absent or by an older Annals.
+    /// Installs the template if it is absent or by an older Annals, else adds the own fields that it lacks.
     pub(super) async fn ensure_template(&self) -> Result<(), StoreError> {
         let path = format!("_index_template/{}", names::template(&self.alias));
         let template = self.template()?;
-        let found = self.client.get(&format!("{path}?filter_path=index_templates.index_template._meta")).await?;
-        if found.status != 404 && !template.replaces(&found)? {
+        let part = if self.own.is_empty() { "._meta" } else { "" };
+        let found = self.client.get(&format!("{path}?filter_path=index_templates.index_template{part}")).await?;
+        let body = if found.status == 404 || template.replaces(&found)? {
+            template.body
+        } else {
+            match self.extended(&found)? {
+                Some(extended) => extended,
+                None => return Ok(()),
+            }
+        };
+        self.client.put(&path, body.to_string()).await?.accepted().map(drop)
+    }
+
+    /// Returns the template with the own fields that it lacks, if it lacks any.
+    fn extended(&self, found: &Answer) -> Result<Option<Value>, StoreError> {
+        /// What can be put; the engines add when it was.
+        const PARTS: [&str; 7] =
+            ["index_patterns", "template", "composed_of", "priority", "version", "_meta", "allow_auto_create"];
+        if self.own.is_empty() {
+            return Ok(None);
+        }
+        let mut found: Value = found.json()?;
+        let Some(template) = found.pointer_mut("/index_templates/0/index_template") else { return Ok(None) };
+        let place = format!("the index template {}", names::template(&self.alias));
+        let Some(mappings) = template.pointer_mut("/template/mappings") else { return Ok(None) };
+        if self.own.add_missing(properties(mappings)?, self.flavor.product, &place)?.is_empty() {
+            return Ok(None);
+        }
+        let mut template = template.take();
+        if let Value::Object(parts) = &mut template {
+            parts.retain(|name, _| PARTS.contains(&name.as_str()));
+        }
+        Ok(Some(template))
+    }
+
+    /// Adds the own fields that an index lacks.
+    async fn extend(&self, index: &str) -> Result<(), StoreError> {
+        if self.own.are_mapped_by(index) {
             return Ok(());
         }
-        self.client.put(&path, template.body.to_string()).await?.accepted().map(drop)
+        let answer = self.client.get(&format!("{index}/_mapping?filter_path=*.mappings.properties")).await?;
+        let mut found: BTreeMap<String, Value> = answer.json()?;
+        let mapping = found.get_mut(index).and_then(|found| found.get_mut("mappings"));
+        let mapping = mapping.ok_or_else(|| answer.unexpected(format_args!("no mapping of {index}")))?;
+        let place = format!("the index {index}");
+        let added = self.own.add_missing(properties(mapping)?, self.flavor.product, &place)?;
+        if !added.is_empty() {
+            let body = json!({"properties": added}).to_string();
+            self.client.put(&format!("{index}/_mapping"), body).await?.accepted()?;
+            tracing::info!(index, "the index now maps the fields of events.fields_file");
+        }
+        self.own.note_mapped_by(index);
+        Ok(())
     }
 
     /// Returns the alias's write index if it is good, else creates one.
@@ -108,6 +161,7 @@ impl<'a> Series<'a> {
             if let Some((name, index)) = state.write_index()
                 && self.is_good(name, index)?
             {
+                self.extend(name).await?;
                 return Ok(name.to_owned());
             }
             self.ensure_template().await?;
@@ -178,7 +232,7 @@ impl<'a> Series<'a> {
     }
 
     fn template(&self) -> Result<Template, StoreError> {
-        Template::new(self).map_err(|error| StoreError::Refused { reason: format!("built-in template: {error}") })
+        Template::new(self)
     }
 }
 
@@ -261,7 +315,7 @@ struct Template {
 }
 
 impl Template {
-    fn new(series: &Series<'_>) -> Result<Self, serde_json::Error> {
+    fn new(series: &Series<'_>) -> Result<Self, StoreError> {
         #[derive(Deserialize)]
         struct Generated {
             #[serde(rename = "_meta")]
@@ -278,18 +332,22 @@ impl Template {
             index: Map<String, Value>,
         }
         let Generated { mut meta, template: Parts { settings: Settings { mut index }, mut mappings } } =
-            serde_json::from_str(series.flavor.product.index_template())?;
+            serde_json::from_str(series.flavor.product.index_template())
+                .map_err(|error| StoreError::Refused { reason: format!("built-in template: {error}") })?;
         let alias = &series.alias;
         if let Some((key, value)) = series.flavor.lifecycle.index_settings(&series.names.policy(), alias) {
             index.insert(key.to_owned(), value);
         }
         let patterns = json!([format!("{alias}-*")]);
+        // Without the own fields, which do not make it another version of the template.
         let hash = fingerprint(&json!([patterns, index, mappings]));
         let metadata = json!({"managed_by": MANAGED_BY, "version": VERSION, "hash": hash});
         mappings.insert("_meta".to_owned(), metadata.clone());
         if let Value::Object(metadata) = metadata {
             meta.extend(metadata);
         }
+        let mut mappings = Value::Object(mappings);
+        series.own.add_missing(properties(&mut mappings)?, series.flavor.product, "the built-in template")?;
         let body = json!({
             "index_patterns": patterns,
             // If one stream's name begins with another's, the longer pattern has to win.
@@ -333,6 +391,13 @@ impl Template {
         Ok(metadata.hash.as_deref() != Some(&self.hash)
             && version_numbers(metadata.version.as_deref()) <= version_numbers(Some(VERSION)))
     }
+}
+
+/// Returns the `properties` of a mapping.
+fn properties(mapping: &mut Value) -> Result<&mut Map<String, Value>, StoreError> {
+    let unreadable = || StoreError::Refused { reason: "a mapping is not an object".to_owned() };
+    let mapping = mapping.as_object_mut().ok_or_else(unreadable)?;
+    mapping.entry("properties").or_insert_with(|| json!({})).as_object_mut().ok_or_else(unreadable)
 }
 
 fn fingerprint(value: &Value) -> String {

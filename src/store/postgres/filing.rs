@@ -1,6 +1,9 @@
 //! Compares the rows of events with their documents.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use deadpool_postgres::{Object, Transaction};
 use tokio::task::spawn_blocking;
@@ -15,7 +18,7 @@ use crate::{
     event::{ChainPosition, Sequence},
     store::{
         FiledPart, RowId, StoreError,
-        sql::{Column, EVENT_COLUMNS, EventRow, Filed, OBJECT_COLUMNS, ObjectRow, STRAY_OBJECTS, column_list},
+        sql::{self, Column, EVENT_COLUMNS, EventRow, Filed, OBJECT_COLUMNS, ObjectRow, STRAY_OBJECTS, column_list},
     },
 };
 
@@ -26,6 +29,9 @@ const PART: &str = "SELECT id, chain, sequence, document FROM (
     ) AS counted WHERE before < $3 OR before = 0 ORDER BY id";
 
 const MAX_ROWS: i64 = 10_000;
+
+/// The column with the index of the document.
+const FIELDS: &str = "fields";
 
 /// Selects the rows that differ from the expected ones, with the names of the columns that do. Rows of the first version
 /// have the event's id in the index of the document too, where nothing reads it.
@@ -128,12 +134,43 @@ async fn compare_events(
     let fields: Vec<&str> = expected.iter().map(|expected| expected.fields.as_str()).collect();
     let mut values: Vec<Array<'_>> = vec![Box::new(ids(expected)), Box::new(fields)];
     values.extend(arrays(&EVENT_COLUMNS, &rows));
-    for row in transaction.query(&*DIFFERENCES, &parameters(&values)).await? {
-        let Some(position) = positions.get(&row.try_get(0)?) else { continue };
-        let columns: Vec<&str> = row.try_get(1)?;
-        columns.into_iter().for_each(|column| part.report(*position, Filed::EventColumn(column)));
+    let rows = transaction.query(&*DIFFERENCES, &parameters(&values)).await?;
+    let mut differences: Vec<(i64, Vec<&str>)> = Vec::new();
+    for row in &rows {
+        differences.push((row.try_get(0)?, row.try_get(1)?));
+    }
+    let has_fields = |columns: &[&str]| columns.contains(&FIELDS);
+    let ids: Vec<i64> = differences.iter().filter(|(_, columns)| has_fields(columns)).map(|(id, _)| *id).collect();
+    let differing = differing_fields(transaction, expected, &ids).await?;
+    for (id, columns) in differences {
+        let Some(position) = positions.get(&id) else { continue };
+        let columns = columns.into_iter().filter(|column| *column != FIELDS || differing.contains(&id));
+        columns.for_each(|column| part.report(*position, Filed::EventColumn(column)));
     }
     Ok(())
+}
+
+/// Returns those of the events whose indexes differ in more than entries that nothing reads: those of an operator's own
+/// fields that were removed, or that only another writer has.
+async fn differing_fields(
+    transaction: &Transaction<'_>,
+    expected: &[Expected],
+    ids: &[i64],
+) -> Result<HashSet<i64>, OperationError> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let select = "SELECT DISTINCT jsonb_object_keys(fields) FROM events WHERE id = ANY($1)";
+    let mut unread: Vec<String> = vec!["event.id".to_owned()];
+    for row in transaction.query(select, &[&ids]).await? {
+        unread.extend(Some(row.try_get(0)?).filter(|name: &String| !sql::index::is_entry(name)));
+    }
+    let expected = expected.iter().filter(|expected| ids.contains(&expected.id));
+    let (ids, fields): (Vec<i64>, Vec<&str>) = expected.map(|expected| (expected.id, expected.fields.as_str())).unzip();
+    let select = "SELECT e.id FROM unnest($1::bigint[], $2::text[]) AS u (id, fields) JOIN events AS e ON e.id = u.id
+        WHERE e.fields - $3::text[] IS DISTINCT FROM u.fields::jsonb";
+    let rows = transaction.query(select, &[&ids, &fields, &unread]).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 async fn compare_objects(

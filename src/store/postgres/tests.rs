@@ -571,6 +571,10 @@ async fn whatever_is_filed_otherwise_than_its_document_says_is_found() {
             "UPDATE events SET fields = fields || '{\"event.id\": \"id\"}' WHERE sequence = 0";
         execute(config, as_of_the_first_version).await;
         assert_eq!(testing::misfiled(&store, usize::MAX).await, Some((12, vec![])));
+        let of_a_field_that_was_removed =
+            "UPDATE events SET fields = fields || '{\"acme.gone\": 1}' WHERE sequence IN (8, 9)";
+        execute(config, of_a_field_that_was_removed).await;
+        assert_eq!(testing::misfiled(&store, usize::MAX).await, Some((12, vec![])));
         let no_keys = "SET session_replication_role TO replica";
         execute(
             config,

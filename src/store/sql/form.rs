@@ -182,7 +182,7 @@ mod tests {
             json!("10.0.0.1"),
             json!({"a": "b"}),
         ];
-        for field in &schema::FIELDS {
+        for field in schema::fields() {
             // Severities are sorted by the field with their numbers.
             let sort = Sort::by(field, Order::Ascending).ok().filter(|sort| sort.field().path == field.path);
             let Some(sort) = sort else { continue };

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     query::leaves,
-    schema::{Field, Kind, Member, NodeId, Tree},
+    schema::{self, Field, Kind, Member, NodeId, Tree},
 };
 
 /// Builds the index as one JSON object, without the fields that have columns and those of saved objects.
@@ -101,6 +101,11 @@ pub(super) fn each(value: &Value) -> &[Value] {
         Value::Array(values) => values,
         value => std::slice::from_ref(value),
     }
+}
+
+/// Whether an index may have an entry of this name, of a field that events have today.
+pub(in crate::store) fn is_entry(name: &str) -> bool {
+    schema::field(name.split(' ').next().unwrap_or_default()).is_some()
 }
 
 pub(super) fn entry_name(field: &Field, form: Form) -> String {

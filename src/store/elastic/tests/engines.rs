@@ -42,7 +42,7 @@ pub(crate) async fn on_each_engine(case: impl AsyncFn(&ElasticStore)) {
 
 impl ElasticStore {
     /// Opens another writer's store, on the same engine with the same names.
-    fn again(&self) -> Self {
+    pub(super) fn again(&self) -> Self {
         self.again_within(self.client.request_timeout())
     }
 

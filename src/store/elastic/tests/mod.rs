@@ -5,6 +5,7 @@ pub(crate) mod engines;
 mod fake;
 mod nodes;
 mod older;
+mod own_fields;
 mod questions;
 mod recorded;
 pub(crate) mod secured;

@@ -167,7 +167,7 @@ async fn roll_over(store: &ElasticStore) -> Result<(), SinkError> {
     let policy = json!({"policy": {"phases": {"hot": {"actions": {"rollover": {"max_docs": 1}}}}}});
     let flavor = Flavor { lifecycle: Lifecycle::Own, ..store.flavor().await? };
     store.make_visible().await?;
-    let series = Series::new(&store.client, &store.names, flavor, &Stream::general())?;
+    let series = Series::new(&store.client, &store.names, flavor, &store.own, &Stream::general())?;
     Ok(series.roll_over_if_due(&Policy::read(&policy.to_string()).unwrap()).await?)
 }
 
