@@ -299,11 +299,9 @@ impl EventBuilder {
         self.set(field, slot);
     }
 
-    /// Sets the fields that say what was repaired, if anything was.
+    /// Sets the fields that say what was repaired.
+    #[cold]
     pub(super) fn put_repairs(&mut self) {
-        if self.repairs.is_empty() {
-            return;
-        }
         let known = KnownFields::get();
         let (repaired, originals) = std::mem::take(&mut self.repairs).into_values();
         self.put(known.repaired, &repaired);

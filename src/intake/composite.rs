@@ -182,7 +182,7 @@ impl Labels {
     }
 }
 
-/// Returns the text of a quoted one in canonical form.
+/// Returns the text of a quoted one; of one that is not JSON, nothing.
 fn text_of(quoted: &[u8]) -> String {
     decode(quoted).map(|decoded| decoded.text).unwrap_or_default()
 }
@@ -310,8 +310,8 @@ pub(super) fn geo_point(
             }
             (latitude, longitude)
         }
-        Token::Text(span) => {
-            let text = String::from_utf8_lossy(span.inner().of(scanner.input()));
+        Token::Text(span) | Token::Escaped(span) => {
+            let text = text_of(span.of(scanner.input()));
             let both = text
                 .split_once(',')
                 .map(|(latitude, longitude)| (decimal(latitude.trim_ascii()), decimal(longitude.trim_ascii())));
@@ -320,7 +320,7 @@ pub(super) fn geo_point(
                 Some(_) | None => return refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
             }
         }
-        Token::Escaped(_) | Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) | Token::Null => {
+        Token::Whole(_) | Token::Fraction(_) | Token::True(_) | Token::False(_) | Token::Null => {
             return refuse(path, PLACE, describe(token, scanner.input()));
         }
     };
@@ -339,11 +339,11 @@ fn degrees(scanner: &Scanner<'_>, token: Token, path: &dyn Display) -> Result<St
             Ok(number) => Ok(number),
             Err(_) => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
         },
-        Token::Text(span) => match decimal(&String::from_utf8_lossy(span.inner().of(scanner.input()))) {
+        Token::Text(span) | Token::Escaped(span) => match decimal(&text_of(span.of(scanner.input()))) {
             Some(number) => Ok(number),
             None => refuse(path, PLACE, abbreviate(span.of(scanner.input()))),
         },
-        Token::Escaped(_) | Token::True(_) | Token::False(_) | Token::Null | Token::Object | Token::Array => {
+        Token::True(_) | Token::False(_) | Token::Null | Token::Object | Token::Array => {
             refuse(path, PLACE, describe(token, scanner.input()))
         }
     }

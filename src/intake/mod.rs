@@ -539,7 +539,9 @@ impl Batch<'_> {
     fn finish(&mut self, input: &[u8], is_object: bool) -> Result<(), BodyError> {
         self.check_count()?;
         let known = KnownFields::get();
-        self.builder.put_repairs();
+        if !self.builder.repairs.is_empty() {
+            self.builder.put_repairs();
+        }
         let key = self.idempotency_key(input);
         let defaults = if is_object { complete::complete(&mut self.builder, input, &self.context) } else { None };
         let Some(defaults) = defaults else {

@@ -376,7 +376,7 @@ impl<'i> Parser<'_, 'i> {
                     })
                 });
             }
-            (Kind::GeoPoint, Token::Object | Token::Array | Token::Text(_)) => {
+            (Kind::GeoPoint, Token::Object | Token::Array | Token::Text(_) | Token::Escaped(_)) => {
                 let path = path_in_element(field.path, element);
                 return self.composite(field, token, |scanner, _, _| composite::geo_point(scanner, token, &path));
             }
@@ -447,7 +447,7 @@ impl<'i> Parser<'_, 'i> {
     #[inline]
     fn within_length(&mut self, field: &'static Field, slot: Slot, element: Element<'_>) -> Option<Slot> {
         let most = field.max_bytes as usize;
-        if most == 0 || slot.len() <= most.min(field.longest_value.into()) + 2 {
+        if most == 0 || slot.len() <= most.min(ALWAYS_SHORT) + 2 {
             return Some(slot);
         }
         self.long_text(field, slot, element)
@@ -647,6 +647,9 @@ fn path_in_element(path: &str, element: Element<'_>) -> String {
     let own = array.field().path;
     format!("{}[{index}]{}", path_in_element(own, *outer), path.strip_prefix(own).unwrap_or(path))
 }
+
+/// A text of this many bytes is short enough for every field that has no smaller limit of its own.
+const ALWAYS_SHORT: usize = 1024;
 
 const SET_BY_THE_LOG: &str = "nothing, because the log sets it";
 

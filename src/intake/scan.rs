@@ -112,7 +112,7 @@ fn short(at: usize) -> u32 {
 pub(super) enum Token {
     /// A string without escapes; the range includes the quotes.
     Text(ByteRange),
-    /// A string with a backslash in it, or that is not UTF-8. It is checked when it is decoded.
+    /// A string with a backslash in it, or any in an input that is not UTF-8. It is checked when it is decoded.
     Escaped(ByteRange),
     /// A number without fraction or exponent.
     Whole(ByteRange),
@@ -259,14 +259,13 @@ impl<'a> Scanner<'a> {
     fn text(&mut self) -> Result<(ByteRange, bool), Syntax> {
         let start = self.at;
         self.at += 1;
-        let mut escaped = false;
+        let mut escaped = !self.is_utf8;
         loop {
             self.at += plain_length(&self.input[self.at..]);
             match self.input.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    let is_bad = !self.is_utf8 && std::str::from_utf8(&self.input[start..self.at]).is_err();
-                    return Ok((ByteRange::new(start..self.at), escaped || is_bad));
+                    return Ok((ByteRange::new(start..self.at), escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;

@@ -116,6 +116,13 @@ fn bytes_that_are_not_utf8_become_replacement_characters() {
         assert_eq!((lines[1]["message"].as_str(), lines[1]["annals"].get("repaired")), (Some("é"), None));
         assert_eq!(refused(OnBadText::Refuse, &body)[1], "UTF-8");
     }
+    // The other texts of such an event are what they are.
+    let plain = r#","event.start":"2026-11-24T12:00:00.000Z","source.ip":"::1","event.duration":"12","source.geo.location":"48.5,2","labels":{"a":"b"},"kibana.alert.rule.gap.range":{"gte":"2026-11-24T12:00:00Z","lte":"2026-11-24T12:00:00Z"}"#;
+    let bytes = event(&format!(r#"{plain},"message":"TEXT""#));
+    let (before, after) = bytes.split_once("TEXT").unwrap();
+    let mut broken = repaired([before.as_bytes(), b"\xff", after.as_bytes()].concat());
+    broken["annals"].as_object_mut().unwrap().remove("repaired");
+    assert_eq!(broken, repaired(event(&format!(r#"{plain},"message":"\ufffd""#))));
     // Names are texts, too; anything else is JSON or is not.
     let bytes = event(r#","labels":{"NAME":"x"}"#);
     let (before, after) = bytes.split_once("NAME").unwrap();
@@ -305,7 +312,7 @@ fn an_event_that_is_sent_again_is_the_same_if_its_whole_texts_are() {
 
 #[test]
 fn escapes_that_only_spell_a_text_change_nothing() {
-    let plain = r#","event.start":"2026-11-24T12:00:00+02:00","source.ip":"::1","event.duration":"12","event.severity":"7","kibana.alert.rule.gap.range":{"gte":"2026-11-24T12:00:00Z","lte":"2026-11-24T12:00:00Z"}"#;
+    let plain = r#","event.start":"2026-11-24T12:00:00+02:00","source.ip":"::1","event.duration":"12","event.severity":"7","source.geo.location":"48.5,12","client.geo.location":{"lat":"12","lon":"12"},"kibana.alert.rule.gap.range":{"gte":"2026-11-24T12:00:00Z","lte":"2026-11-24T12:00:00Z"}"#;
     let escaped = plain
         .replace('+', r"\u002B")
         .replace("::1", r"\u003a:1")
@@ -338,5 +345,12 @@ proptest! {
         prop_assert_eq!(kept, name != whole);
         let is_repaired = whole.contains('\u{fffd}') || name != whole;
         prop_assert_eq!(content["annals"]["repaired"].is_array(), is_repaired || whole.len() > 8_191);
+    }
+}
+
+#[test]
+fn every_keyword_takes_a_text_of_1024_bytes_unless_it_says_less() {
+    for field in crate::schema::FIELDS.iter().filter(|field| field.kind == crate::schema::Kind::Keyword) {
+        assert!(field.longest_value() >= 1_024, "{}", field.path);
     }
 }

@@ -13,11 +13,6 @@ use crate::{
     store::StoreError,
 };
 
-/// How many UTF-16 units of a text are indexed as a whole.
-const IGNORE_ABOVE: u32 = 1024;
-/// As many characters of four bytes as fit into a term.
-const IGNORE_ABOVE_IN_FULL: u32 = 8191;
-
 /// The fields, and the index that is known to map them.
 pub(super) struct OwnFields {
     fields: Vec<&'static Field>,
@@ -60,22 +55,22 @@ impl OwnFields {
 
 /// Returns the mapping of a field that is no array of objects.
 fn mapping(field: &Field, product: Product) -> Value {
-    let whole = |above: u32| json!({"type": "keyword", "ignore_above": above});
+    let whole = || json!({"type": "keyword", "ignore_above": field.longest_value});
     let text = json!({"type": "text", "norms": false});
     match field.kind {
         Kind::Keyword => {
             let unindexed = json!({"type": "keyword", "index": false, "doc_values": false});
             let by_words = |mapping: Value| with(mapping, "fields", json!({"text": text}));
             match field.search {
-                Search::Value => whole(IGNORE_ABOVE),
-                Search::ValueAndWords => by_words(whole(IGNORE_ABOVE)),
+                Search::Value => whole(),
+                Search::ValueAndWords => by_words(whole()),
                 Search::Words => by_words(unindexed),
                 Search::Never => unindexed,
             }
         }
-        Kind::Text if field.search.by_value() => with(text, "fields", json!({"keyword": whole(IGNORE_ABOVE)})),
+        Kind::Text if field.search.by_value() => with(text, "fields", json!({"keyword": whole()})),
         Kind::Text => text,
-        Kind::Json => with(text, "fields", json!({"keyword": whole(IGNORE_ABOVE_IN_FULL)})),
+        Kind::Json => with(text, "fields", json!({"keyword": whole()})),
         Kind::Date => json!({"type": "date"}),
         Kind::DateRange => json!({"type": "date_range", "format": "strict_date_optional_time||epoch_millis"}),
         Kind::Long | Kind::Long64 => json!({"type": "long"}),
@@ -85,10 +80,10 @@ fn mapping(field: &Field, product: Product) -> Value {
         Kind::GeoPoint => json!({"type": "geo_point"}),
         Kind::Version => match product {
             Product::Elasticsearch => json!({"type": "version"}),
-            Product::OpenSearch => whole(IGNORE_ABOVE),
+            Product::OpenSearch => whole(),
         },
         Kind::Labels | Kind::Flattened => match product {
-            Product::Elasticsearch => json!({"type": "flattened", "ignore_above": IGNORE_ABOVE_IN_FULL}),
+            Product::Elasticsearch => json!({"type": "flattened", "ignore_above": field.longest_value}),
             Product::OpenSearch => json!({"type": "flat_object"}),
         },
         Kind::Nested => json!({"type": "nested"}),
