@@ -177,7 +177,7 @@ mod tests {
         open_to_write(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
         assert_eq!(
             open_error_text(&path),
-            "the file has version 7, but this program only supports versions up to 5: use a newer program"
+            "the file has version 7, but this program only supports versions up to 6: use a newer program"
         );
     }
 
