@@ -17,7 +17,7 @@ use toml::{
 
 use super::{
     Field, Kind, Search, SetBy,
-    field::{LONGEST_TERM, longest_value},
+    field::{LONGEST_TERM, LONGEST_TEXT, longest_value},
     fields_of_beginning,
     suggest::{closest, shortened},
     table::FIELDS,
@@ -80,6 +80,7 @@ pub struct Mistake {
 impl OwnField {
     /// The field for the schema, for which the path is leaked.
     pub(super) fn to_field(&self) -> Field {
+        let is_searched_by_parts = self.kind == Kind::Text && self.search.by_value();
         Field {
             path: self.path.clone().leak(),
             kind: self.kind,
@@ -89,7 +90,7 @@ impl OwnField {
             set_by: SetBy::Client,
             max_bytes: self.max_bytes,
             exact: false,
-            longest_value: longest_value(self.kind),
+            longest_value: if is_searched_by_parts { LONGEST_TEXT } else { longest_value(self.kind) },
             search: self.search,
         }
     }

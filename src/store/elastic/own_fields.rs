@@ -82,6 +82,7 @@ fn mapping(field: &Field, product: Product) -> Value {
             Product::Elasticsearch => json!({"type": "version"}),
             Product::OpenSearch => whole(),
         },
+        Kind::Flattened if field.search == Search::Never => json!({"type": "object", "enabled": false}),
         Kind::Labels | Kind::Flattened => match product {
             Product::Elasticsearch => json!({"type": "flattened", "ignore_above": field.longest_value}),
             Product::OpenSearch => json!({"type": "flat_object"}),
@@ -192,7 +193,7 @@ mod tests {
         }));
         let added = add_missing(&mut found, &fields, Product::Elasticsearch, "x").unwrap();
         let note =
-            json!({"type": "text", "norms": false, "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}});
+            json!({"type": "text", "norms": false, "fields": {"keyword": {"type": "keyword", "ignore_above": 8191}}});
         assert_eq!(Value::from(added), json!({"acme": {"properties": {"note": note}}}));
         let expected = json!({"acme": {"properties": {
             "ticket": {"type": "keyword", "ignore_above": 5}, "other": {"type": "long"}, "note": note,
