@@ -156,6 +156,10 @@ pub(super) fn after_colon(name: &str, text: &str) -> Option<Foreign> {
     let (range, rest) = range.split_at_checked(range.find([']', '}'])?)?;
     let lower = range.to_ascii_lowercase();
     let (low, high) = (range.get(..lower.find(" to ")?)?.trim(), range.get(lower.find(" to ")? + 4..)?.trim());
+    // What has more in it is a condition on objects.
+    if [low, high].iter().any(|bound| !operand_of(bound).1.trim().is_empty()) {
+        return None;
+    }
     let bound = |sign: char, is_included: bool, value: &str| {
         let or_equal = if is_included { "=" } else { "" };
         (value != "*").then(|| format!("{name} {sign}{or_equal} {}", operand_of(value).0))

@@ -230,7 +230,8 @@ fn printed(expression: &Expression) -> String {
             format!("{} {sign} {}", printed_literal(name), printed_literal(value))
         }
         Expression::Field(name, values @ Values::One(_)) => {
-            format!("{}:{}", printed_literal(name), printed_values(values))
+            // Without the blank it may look like an address or a time.
+            format!("{}: {}", printed_literal(name), printed_values(values))
         }
         Expression::Field(name, values) => format!("{}:({})", printed_literal(name), printed_values(values)),
         Expression::Free(value) => printed_literal(value),
@@ -274,6 +275,7 @@ fn printed_literal(literal: &Literal) -> String {
     }
     let words = text.split(' ').map(|word| match word.to_ascii_lowercase().as_str() {
         "and" | "or" | "not" => format!("\\{word}"),
+        "to" => format!("\\u{:04x}{}", u32::from(word.as_bytes()[0]), &word[1..]),
         _ => word.to_owned(),
     });
     words.collect::<Vec<_>>().join(" ")
@@ -413,6 +415,17 @@ fn texts() -> impl Strategy<Value = String> {
 fn document() -> serde_json::Value {
     let text = include_str!("../../../tests/golden/events/every-field.json");
     serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn conditions_on_objects_may_have_the_word_to() {
+    for text in ["kibana.saved_objects:{ type:alert and id:go to x }", "kibana.saved_objects:{ id:(a to b) or type:x }"]
+    {
+        assert!(parse(text, NOW).is_ok(), "{text}");
+    }
+    for range in ["event.duration:{1 TO 5}", "event.duration:[1 to *]"] {
+        assert!(parse(range, NOW).unwrap_err().to_string().contains("event.duration >"), "{range}");
+    }
 }
 
 proptest! {
