@@ -48,7 +48,9 @@ pub(super) struct FixedFields {
 /// if there are any.
 pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &Context<'a>) -> Option<&'a Defaults> {
     let known = KnownFields::get();
-    complete_unknown(builder, unknown_fields(builder, input, context), context.limits);
+    if !builder.unknown.is_empty() {
+        complete_unknown(builder, unknown_fields(builder, input, context), context.limits);
+    }
     let defaults = if may_log(builder, input, context) { registered_defaults(builder, input, context) } else { None };
     if let Some(defaults) = defaults {
         merge_labels(builder, input, defaults);
@@ -85,9 +87,6 @@ fn unknown_fields(builder: &EventBuilder, input: &[u8], context: &Context<'_>) -
 /// Puts the collected unknown members into `annals.unmapped`, or reports them.
 fn complete_unknown(builder: &mut EventBuilder, policy: UnknownFields, limits: &Limits) {
     let (count, members) = builder.unknown.take();
-    if count == 0 {
-        return;
-    }
     let limit = limits.max_array_length;
     match policy {
         UnknownFields::Refuse => {

@@ -34,6 +34,10 @@ pub(super) struct UnknownMember {
 }
 
 impl UnknownMembers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     pub(super) fn clear(&mut self) {
         self.members.clear();
         self.count = 0;

@@ -1,9 +1,5 @@
 //! What will surprise about events that are accepted: at most one warning of each kind for a body.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use super::{
     builder::{Defaults, EventBuilder},
     canonical::abbreviate,
@@ -37,7 +33,7 @@ impl Warnings {
     pub(super) fn look_at(&mut self, index: usize, builder: &EventBuilder, input: &[u8], defaults: &Defaults) {
         let known = KnownFields::get();
         let value = |field| builder.value(field, input, defaults);
-        if !value(known.saved_objects).is_some_and(has_primary) {
+        if !builder.has(known.objects) {
             self.note(WarningCode::NoPrimaryObject, index, || {
                 let path = known.saved_objects.field().path.to_owned();
                 (path, "the event has no primary object, so it cannot be found by one".to_owned())
@@ -81,10 +77,4 @@ impl Warnings {
     pub(super) fn take(self) -> Vec<Warning> {
         self.noted
     }
-}
-
-/// Whether some reference is primary. A text cannot contain the pattern, as its quotes are escaped.
-fn has_primary(references: &[u8]) -> bool {
-    static PRIMARY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"rel\":\"primary\""));
-    PRIMARY.find(references).is_some()
 }
