@@ -115,7 +115,7 @@ fn every_violation_is_reported_with_path_expected_and_found() {
     assert_eq!(
         as_text,
         [
-            "event.durration: expected a known field (did you mean event.duration? Otherwise, own data fits into labels or annals.payload, or is kept by events.unknown_fields), found an unknown field",
+            "event.durration: expected a known field (did you mean event.duration? Otherwise, own data fits into labels, annals.payload or fields of events.fields_file, or is kept by events.unknown_fields), found an unknown field",
             "event.start: expected a date and time in RFC 3339, such as \"2026-11-24T12:00:00.000Z\", found \"yesterday\"",
             "annals.sequence: expected nothing, because the log sets it, found 3",
             "kibana.saved_objects[1].tpye: expected a known field (did you mean kibana.saved_objects.type?), found an unknown field",

@@ -8,7 +8,8 @@ use crate::schema::{NodeId, Tree, closest, nearest};
 pub use crate::wire::UnknownFields;
 
 /// What else can be done about it.
-const WAYS_OUT: &str = "own data fits into labels or annals.payload, or is kept by events.unknown_fields";
+const WAYS_OUT: &str =
+    "own data fits into labels, annals.payload or fields of events.fields_file, or is kept by events.unknown_fields";
 
 /// The unknown members of an event.
 #[derive(Default)]
