@@ -367,7 +367,6 @@ impl Intake {
         };
         let mut batch = Batch {
             context,
-            limits,
             now,
             builder,
             warnings: Warnings::new(now),
@@ -415,7 +414,6 @@ const SCHEMA_DEPTH: usize = 16;
 /// The events of one body.
 struct Batch<'a> {
     context: Context<'a>,
-    limits: &'a Limits,
     now: UnixMillis,
     builder: EventBuilder,
     warnings: Warnings,
@@ -446,10 +444,10 @@ impl Batch<'_> {
     fn process_event(&mut self, body: &[u8], range: Range<usize>) -> Result<(), BodyError> {
         let text = body.get(range.clone()).unwrap_or_default();
         self.current = range;
-        if text.len() > self.limits.max_event_bytes {
+        if text.len() > self.context.limits.max_event_bytes {
             return self.too_long(text.len());
         }
-        let on_bad_text = self.limits.on_bad_text;
+        let on_bad_text = self.context.limits.on_bad_text;
         let utf8 = std::str::from_utf8(text);
         if let (Err(error), OnBadText::Refuse) = (utf8, on_bad_text) {
             return self.reject("UTF-8", format!("an invalid byte, at byte {}", error.valid_up_to()));
@@ -475,7 +473,7 @@ impl Batch<'_> {
             offset: syntax.offset(),
             reason: format!("expected {}, found {}", syntax.expected.as_str(), found_at(body, syntax.offset())),
         };
-        let on_bad_text = self.limits.on_bad_text;
+        let on_bad_text = self.context.limits.on_bad_text;
         let utf8 = std::str::from_utf8(body);
         if let (Err(error), OnBadText::Refuse) = (utf8, on_bad_text) {
             return Err(not_json(Syntax::new(error.valid_up_to(), Expected::Utf8)));
@@ -490,7 +488,7 @@ impl Batch<'_> {
             scanner.peek();
             let start = scanner.offset();
             // Reads no more than the maximum length of an event.
-            let end = start.saturating_add(self.limits.max_event_bytes).min(body.len());
+            let end = start.saturating_add(self.context.limits.max_event_bytes).min(body.len());
             let within = body.get(..end).unwrap_or_default();
             let mut event = scanner_of(within, start);
             match self.parse(&mut event) {
@@ -501,10 +499,10 @@ impl Batch<'_> {
                 }
                 Err(syntax) => {
                     let token = scanner.value().map_err(not_json)?;
-                    scanner.skip(token, self.limits.max_depth + SCHEMA_DEPTH).map_err(not_json)?;
+                    scanner.skip(token, self.context.limits.max_depth + SCHEMA_DEPTH).map_err(not_json)?;
                     self.current = start..scanner.offset();
                     let length = self.current.len();
-                    if length <= self.limits.max_event_bytes {
+                    if length <= self.context.limits.max_event_bytes {
                         return Err(not_json(syntax));
                     }
                     self.too_long(length)?;
@@ -525,10 +523,10 @@ impl Batch<'_> {
         self.builder.clear();
         let token = scanner.value()?;
         if token == Token::Object {
-            parse::event(scanner, &mut self.builder, self.limits)?;
+            parse::event(scanner, &mut self.builder, self.context.limits)?;
             return Ok(true);
         }
-        scanner.skip(token, self.limits.max_depth)?;
+        scanner.skip(token, self.context.limits.max_depth)?;
         let found = canonical::describe(token, scanner.input());
         let expected = "an event, an object".to_owned();
         self.builder.violations.add(|| Violation { path: String::new(), expected, found });
@@ -595,7 +593,7 @@ impl Batch<'_> {
     }
 
     fn too_long(&mut self, length: usize) -> Result<(), BodyError> {
-        let limit = self.limits.max_event_bytes;
+        let limit = self.context.limits.max_event_bytes;
         self.reject(&format!("an event of at most {limit} bytes"), format!("{length} bytes"))
     }
 
@@ -606,7 +604,7 @@ impl Batch<'_> {
     }
 
     fn check_count(&self) -> Result<(), BodyError> {
-        let limit = self.limits.max_batch_events;
+        let limit = self.context.limits.max_batch_events;
         if self.accepted.items.len() >= limit { Err(BodyError::TooMany { limit }) } else { Ok(()) }
     }
 }
