@@ -5,7 +5,11 @@ mod retention;
 mod sealed;
 mod write_scope;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use jiff::{
     SignedDuration,
@@ -184,7 +188,8 @@ pub struct Stream(Arc<str>);
 
 impl Stream {
     pub fn general() -> Self {
-        Self("general".into())
+        static GENERAL: LazyLock<Stream> = LazyLock::new(|| Stream("general".into()));
+        GENERAL.clone()
     }
 
     pub fn as_str(&self) -> &str {

@@ -14,6 +14,7 @@ use crate::schema::{self, FieldId, NodeId, Tree};
 use super::{
     composite::Labels,
     known::KnownFields,
+    outline::Outlines,
     predictor::MemberPredictor,
     repair::Repairs,
     scan::ByteRange,
@@ -36,6 +37,13 @@ impl Default for NumberSet {
 }
 
 const _: () = assert!(schema::MAX_MAPPED <= NumberSet::CAPACITY, "every field and object has a number");
+
+impl PartialEq for NumberSet {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.used == other.used && bits(self.used).all(|index| self.words.get(index) == other.words.get(index))
+    }
+}
 
 impl NumberSet {
     const WORDS: usize = 64;
@@ -80,6 +88,15 @@ impl NumberSet {
             let word = self.words.get(index).copied().unwrap_or_default();
             bits(word).map(move |bit| index * 64 + bit)
         })
+    }
+
+    #[inline]
+    pub(super) fn checksum(&self) -> usize {
+        let sum = bits(self.used).fold(self.used, |sum, index| {
+            let word = self.words.get(index).copied().unwrap_or_default();
+            (sum.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        (sum >> 32) as usize
     }
 
     /// The numbers in this range, ascending.
@@ -130,9 +147,27 @@ impl Defaults {
         self.get(field).is_some()
     }
 
+    pub(super) fn fields(&self) -> impl Iterator<Item = FieldId> {
+        self.values.iter().map(|(field, _)| *field)
+    }
+
+    fn push(&mut self, field: FieldId, canonical: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(canonical);
+        self.values.push((field, start..self.bytes.len()));
+    }
+
     /// Bytes of the values.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+impl FromIterator<(FieldId, Vec<u8>)> for Defaults {
+    fn from_iter<I: IntoIterator<Item = (FieldId, Vec<u8>)>>(fields: I) -> Self {
+        let mut defaults = Self::NONE;
+        fields.into_iter().for_each(|(field, canonical)| defaults.push(field, &canonical));
+        defaults
     }
 }
 
@@ -156,9 +191,18 @@ impl Slot {
     pub(super) const fn len(self) -> usize {
         self.span.len()
     }
+
+    #[inline]
+    fn of<'a>(self, input: &'a [u8], scratch: &'a [u8], defaults: &'a Defaults) -> &'a [u8] {
+        self.span.of(match self.buffer {
+            Buffer::Input => input,
+            Buffer::Scratch => scratch,
+            Buffer::Defaults => &defaults.bytes,
+        })
+    }
 }
 
-/// The default fields of a provider, in canonical form.
+/// Fields that many events share, such as the default ones of a provider, with their canonical values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
     bytes: Vec<u8>,
@@ -180,6 +224,7 @@ pub(super) struct EventBuilder {
     /// Buffers for arrays under construction, reused for their capacity.
     spare: Vec<Vec<u8>>,
     pub(super) predictor: MemberPredictor,
+    outlines: Outlines,
     pub(super) labels: Labels,
     pub(super) unknown: UnknownMembers,
     /// Whether the severity was guessed, as the level of the event is not known.
@@ -187,7 +232,7 @@ pub(super) struct EventBuilder {
 }
 
 /// The builders between bodies. A builder has a place for every field, so that it takes longer to make than to clear, and
-/// its predictor knows the usual events.
+/// knows the usual events by its predictor and its outlines.
 #[derive(Default)]
 pub(super) struct BuilderPool(Mutex<Vec<EventBuilder>>);
 
@@ -223,6 +268,7 @@ impl EventBuilder {
             repairs: Repairs::default(),
             spare: Vec::new(),
             predictor: MemberPredictor::default(),
+            outlines: Outlines::default(),
             labels: Labels::default(),
             unknown: UnknownMembers::default(),
             is_severity_guessed: false,
@@ -332,12 +378,7 @@ impl EventBuilder {
     }
 
     fn bytes<'a>(&'a self, slot: Slot, input: &'a [u8], defaults: &'a Defaults) -> &'a [u8] {
-        let bytes = match slot.buffer {
-            Buffer::Input => input,
-            Buffer::Scratch => &self.scratch,
-            Buffer::Defaults => &defaults.bytes,
-        };
-        slot.span.of(bytes)
+        slot.of(input, &self.scratch, defaults)
     }
 
     /// Reports a member that the schema does not have.
@@ -380,45 +421,17 @@ impl EventBuilder {
         let mut defaults = Defaults::default();
         for number in self.set.iter() {
             let field = FieldId(number as u16);
-            let start = defaults.bytes.len();
-            defaults.bytes.extend_from_slice(self.given(field, input).unwrap_or_default());
-            defaults.values.push((field, start..defaults.bytes.len()));
+            defaults.push(field, self.given(field, input).unwrap_or_default());
         }
         defaults
     }
 
-    /// Appends the content to `out`. Returns the offset in it at which the members of `annals` begin.
-    pub(super) fn write(&self, input: &[u8], defaults: &Defaults, out: &mut Vec<u8>) -> usize {
-        let begin = out.len();
-        let tree = Tree::get();
-        let annals = tree.location(KnownFields::get().stream).parent;
-        let mut annals_at = 0;
-        let mut open = NodeId::ROOT;
-        let mut separator = b'{';
-        for number in self.set.iter() {
-            let field = FieldId(number as u16);
-            let location = tree.location(field);
-            while !tree.is_within(location.parent, open) {
-                out.push(b'}');
-                open = tree.node(open).parent;
-            }
-            out.push(separator);
-            out.extend_from_slice(location.path_from(tree.node(open)));
-            if open != location.parent {
-                open = location.parent;
-                if open == annals {
-                    annals_at = out.len() - location.key().len() - begin;
-                }
-            }
-            out.extend_from_slice(self.value(field, input, defaults).unwrap_or_default());
-            separator = b',';
-        }
-        while open != NodeId::ROOT {
-            out.push(b'}');
-            open = tree.node(open).parent;
-        }
-        out.push(b'}');
-        annals_at
+    /// Appends the content, with the fixed fields, which must always be the same, to `out`. Returns the offset in it at
+    /// which the members of `annals` begin.
+    pub(super) fn write(&mut self, input: &[u8], defaults: &Defaults, fixed: &Defaults, out: &mut Vec<u8>) -> usize {
+        let Self { outlines, set, slots, scratch, .. } = self;
+        let value = |field: FieldId| slots.get(field.index()).map_or(&[][..], |slot| slot.of(input, scratch, defaults));
+        outlines.write(set, fixed, value, out)
     }
 
     /// Appends one element of an array of objects, an object of the fields in `element` that are set, and unsets them.

@@ -30,18 +30,11 @@ pub(super) struct Context<'a> {
     pub(super) registered: &'a Registered,
     /// The time of the request, quoted and in canonical form.
     pub(super) now: &'a [u8],
-    pub(super) fixed: &'a FixedFields,
+    /// The fields that are the same in all events of a writer.
+    pub(super) fixed: &'a Defaults,
     /// What is done with unknown fields, unless the provider says.
     pub(super) unknown_fields: UnknownFields,
     pub(super) limits: &'a Limits,
-}
-
-/// Canonical values that are the same for all events of a writer.
-pub(super) struct FixedFields {
-    pub(super) ecs_version: Vec<u8>,
-    pub(super) node: Vec<u8>,
-    pub(super) server_uuid: Vec<u8>,
-    pub(super) version: Vec<u8>,
 }
 
 /// Checks the rules, merges the defaults and sets the log's own fields. Adds violations to the builder; returns `None`
@@ -69,12 +62,8 @@ pub(super) fn complete<'a>(builder: &mut EventBuilder, input: &[u8], context: &C
     if !builder.has(known.timestamp) {
         builder.put(known.timestamp, context.now);
     }
-    builder.put(known.node, &context.fixed.node);
     builder.put(known.principal_name, &context.sender.name);
     builder.put(known.principal_realm, &context.sender.realm);
-    builder.put(known.ecs_version, &context.fixed.ecs_version);
-    builder.put(known.server_uuid, &context.fixed.server_uuid);
-    builder.put(known.version, &context.fixed.version);
     builder.violations.is_empty().then_some(defaults)
 }
 

@@ -15,6 +15,7 @@ mod known;
 mod names;
 mod number;
 mod objects;
+mod outline;
 mod parse;
 mod predictor;
 mod registry;
@@ -35,8 +36,8 @@ use crate::{
     schema::ECS_VERSION,
     time::{Clock, format_millis},
 };
-use builder::{BuilderPool, EventBuilder};
-use complete::{Context, FixedFields};
+use builder::{BuilderPool, Defaults, EventBuilder};
+use complete::Context;
 pub use idempotency::IdempotencyKey;
 use known::KnownFields;
 pub use registry::{Change, RegisterError, Registration, Registry, RegistryError};
@@ -283,7 +284,8 @@ pub struct Intake {
     registry: Arc<Registry>,
     limits: Limits,
     clock: Arc<dyn Clock>,
-    fixed: FixedFields,
+    /// The fields that are the same in all events.
+    fixed: Defaults,
     logs_events: bool,
     unknown_fields: UnknownFields,
     builders: BuilderPool,
@@ -296,17 +298,18 @@ impl Intake {
             canonical::put_text(text, &mut bytes);
             bytes
         };
-        let fixed = FixedFields {
-            ecs_version: quoted(ECS_VERSION),
-            node: quoted(&source.node),
-            server_uuid: quoted(&source.server_uuid),
-            version: quoted(&source.version),
-        };
+        let known = KnownFields::get();
+        let fixed = [
+            (known.node, quoted(&source.node)),
+            (known.ecs_version, quoted(ECS_VERSION)),
+            (known.server_uuid, quoted(&source.server_uuid)),
+            (known.version, quoted(&source.version)),
+        ];
         Self {
             registry,
             limits,
             clock,
-            fixed,
+            fixed: fixed.into_iter().collect(),
             logs_events: false,
             unknown_fields: UnknownFields::Refuse,
             builders: BuilderPool::default(),
@@ -562,7 +565,7 @@ impl Batch<'_> {
         }
         let contents = &mut self.accepted.contents;
         let start = contents.bytes.len();
-        let annals_at = self.builder.write(input, defaults, &mut contents.bytes);
+        let annals_at = self.builder.write(input, defaults, self.context.fixed, &mut contents.bytes);
         let range = start..contents.bytes.len();
         let salt = Salt(self.random.bytes());
         let digest = ContentDigest::of(&salt, contents.bytes.get(range.clone()).unwrap_or_default());

@@ -63,6 +63,14 @@ impl Warnings {
                 (abbreviate(first.unwrap_or_default()), message.to_owned())
             });
         }
+        if let Some(repaired) = value(known.repaired) {
+            self.note(WarningCode::RepairedTexts, index, || {
+                let first = repaired.get(2..).and_then(|rest| rest.split(|byte| *byte == b'"').next());
+                let message = "a text of the field was repaired: annals.repaired names all such fields of the event, \
+                               annals.originals has what was cut off";
+                (abbreviate(first.unwrap_or_default()), message.to_owned())
+            });
+        }
     }
 
     fn note(&mut self, code: WarningCode, index: usize, describe: impl FnOnce() -> (String, String)) {

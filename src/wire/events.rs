@@ -44,6 +44,8 @@ pub enum WarningCode {
     UnknownLevel,
     /// The log does not know some of its fields: they are kept in `annals.unmapped`, and cannot be searched.
     UnmappedFields,
+    /// Texts that no store can keep, or find, as they came were repaired: `annals.repaired` names their fields.
+    RepairedTexts,
     /// A code of a later server. No server says "unknown", so it cannot be serialized.
     #[serde(other, skip_serializing)]
     Unknown,

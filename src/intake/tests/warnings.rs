@@ -36,6 +36,8 @@ fn what_will_surprise_is_warned_of_and_nothing_else() {
         (event(r#","log.level":"warning""#), None),
         (event(r#","log.level":"loud""#), Some((WarningCode::UnknownLevel, "log.level"))),
         (event(r#","log.level":"loud","annals.severity":"error""#), None),
+        (event(r#","user.name":"a\u0000""#), Some((WarningCode::RepairedTexts, "user.name"))),
+        (event(r#","user.name":"a\u0001""#), None),
     ] {
         let expected: Vec<_> = expected.into_iter().map(|(code, path)| (code, path.to_owned())).collect();
         assert_eq!(warned(&body), expected, "{body}");
