@@ -3,7 +3,8 @@
 //!
 //! Members are sorted by the UTF-16 code units of their names; numbers take ECMAScript's shortest form; texts use only
 //! the escapes `\" \\ \b \t \n \f \r` and `\u00xx`. These are refused, never repaired: duplicate members, empty names, and
-//! numbers that a double cannot hold. In a text, numbers keep all of their digits, and names may be empty.
+//! numbers that a double cannot hold. In a text, numbers keep all of their digits, and names may be empty; in a field that
+//! the log does not know, numbers that a double cannot hold become texts.
 
 use std::{
     fmt::{self, Display},
@@ -20,18 +21,31 @@ use super::{
 /// Where the canonical form of a value is written, and how deep it may be nested.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
-    /// Whether it is a text, which may say what no document can: numbers keep all digits, and names may be empty.
-    is_text: bool,
+    place: Place,
     depth: usize,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Document,
+    Text,
+    Unmapped,
+}
+
 impl Form {
+    /// In a document.
     pub(super) const fn document(depth: usize) -> Self {
-        Self { is_text: false, depth }
+        Self { place: Place::Document, depth }
     }
 
+    /// In a text, which may say what no document can: numbers keep all digits, and names may be empty.
     pub(super) const fn text(depth: usize) -> Self {
-        Self { is_text: true, depth }
+        Self { place: Place::Text, depth }
+    }
+
+    /// In a document, in a field of no type: a number that no double keeps becomes a text of its digits as they were sent.
+    pub(super) const fn unmapped(depth: usize) -> Self {
+        Self { place: Place::Unmapped, depth }
     }
 
     /// The form of what is in an object or an array.
@@ -100,8 +114,9 @@ pub(super) fn put_value(
         },
         Token::Whole(span) | Token::Fraction(span) => {
             let digits = span.of(scanner.input());
-            match if form.is_text { number::exact(digits) } else { number::double(digits) } {
+            match if form.place == Place::Text { number::exact(digits) } else { number::double(digits) } {
                 Ok(text) => out.extend_from_slice(text.as_bytes()),
+                Err(_) if form.place == Place::Unmapped => out.extend_from_slice(&[b"\"", digits, b"\""].concat()),
                 Err(expected) => return refuse(path, &expected, abbreviate(digits)),
             }
         }
@@ -149,7 +164,7 @@ fn put_object(
         loop {
             let before = scanner.repaired;
             let name = member_name(scanner, path)?;
-            if name.is_empty() && !form.is_text {
+            if name.is_empty() && form.place != Place::Text {
                 return refuse_empty_name(path);
             }
             if scanner.repaired != before {

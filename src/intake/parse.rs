@@ -608,7 +608,7 @@ impl<'i> Parser<'_, 'i> {
         }
         let (before, path) = (self.scanner.clone(), path());
         let mut value = Vec::new();
-        match canonical::put_value(self.scanner, token, &path, Form::document(self.limits.max_depth), &mut value) {
+        match canonical::put_value(self.scanner, token, &path, Form::unmapped(self.limits.max_depth), &mut value) {
             Ok(()) => {
                 self.note_repairs(unmapped, before.repaired);
                 if is_repaired {

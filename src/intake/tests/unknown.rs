@@ -21,13 +21,13 @@ fn accept(intake: &Intake, space: Option<&Space>, body: &str) -> Accepted {
 fn kept_fields_are_in_one_object_by_their_paths_in_canonical_form() {
     let (intake, _folder) = intake_with(serde_json::Value::Null);
     let intake = intake.with_unknown_fields(KEEP);
-    let extra = r#", "zeta": {"b": [1.0, null, {"y":"caf\u00e9"}], "a": 1e2}, "event.mood": "good", "app.tenant": 7,
+    let extra = r#", "zeta": {"b": [1.0, null, 9007199254740993, -1E400, {"y":"caf\u00e9"}], "a": 1e2}, "event.mood": "good", "app.tenant": 7,
         "error": {"deep": {"er": true}}, "kibana.saved_objects": [{"id":"1"}, {"id":"2","color":"red"}]"#;
     let accepted = accept(&intake, None, &event(&extra.replace('\n', " ")));
     let content = &contents(&accepted)[0];
     let expected = json!({
         "app.tenant": 7, "error.deep": {"er": true}, "event.mood": "good",
-        "kibana.saved_objects[1].color": "red", "zeta": {"a": 100, "b": [1, null, {"y": "café"}]},
+        "kibana.saved_objects[1].color": "red", "zeta": {"a": 100, "b": [1, null, "9007199254740993", "-1E400", {"y": "café"}]},
     });
     assert_eq!(content["annals"]["unmapped"], expected);
     assert_eq!(content["kibana"]["saved_objects"], json!([{"id": "1"}, {"id": "2"}]));
@@ -73,8 +73,6 @@ fn keeping_unknown_fields_excuses_no_other_mistake() {
         refused(r#","a":1,"b":1,"c":1,"d":1,"e":1,"f":1"#),
         ["expected at most 5 unknown fields, found 6 unknown fields"]
     );
-    let beyond = refused(r#","x":{"y":9007199254740993}"#);
-    assert!(beyond.len() == 1 && beyond[0].starts_with("x.y: expected a whole number"), "{beyond:?}");
     let depth = format!(r#","x":{}{}"#, "[".repeat(9), "]".repeat(9));
     assert!(!refused(&depth).is_empty());
 }
