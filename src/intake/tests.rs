@@ -631,7 +631,7 @@ proptest! {
 
 #[test]
 fn sealed_contents_can_be_opened_again_and_link_up() {
-    use crate::integrity::{self, Frontier, LeafKind, OpeningRecord, SealSecret};
+    use crate::integrity::{self, LeafKind, OpeningRecord, SealSecret, TreeRange};
     let accepted = accept(&[event(""), event(r#","message":"\"annals\":{ \"event\":{""#), event("")].join("\n"));
     let secret = SealSecret::new(vec![7; 32].into()).unwrap();
     let id = crate::event::ChainId::from_bytes([3; 16]);
@@ -654,7 +654,7 @@ fn sealed_contents_can_be_opened_again_and_link_up() {
         chain: id,
         previous: record.genesis(),
         received: UnixMillis(0),
-        frontier: Frontier::default(),
+        tree: TreeRange::default(),
     };
     let mut chain = Chain::resume(&record, state, &secret).unwrap();
     let mut previous = record.genesis();

@@ -8,7 +8,7 @@ use super::{
     keys::{ChainKeys, SealSecret},
     leaf::{ContentDigest, Epoch, Leaf, LeafKind, Salt, encode_hash},
     members::{DocumentKind, Placed, Sealed, put_members},
-    tree::Frontier,
+    tree::TreeRange,
 };
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, RetentionClass, Sequence, UnixMillis},
@@ -76,19 +76,19 @@ pub struct ChainState {
     pub previous: LeafHash,
     /// When the last event was received; never decreases.
     pub received: UnixMillis,
-    /// Its size is the next sequence.
-    pub frontier: Frontier,
+    /// Of all its leaves.
+    pub tree: TreeRange,
 }
 
 impl ChainState {
     pub fn next(&self) -> Sequence {
-        Sequence(self.frontier.size())
+        Sequence(self.tree.end())
     }
 
     /// Applies an event that already has its position. An unsealed event has no leaf and is only counted.
     pub fn advance(&mut self, leaf: Option<LeafHash>, received: UnixMillis) {
         let leaf = leaf.unwrap_or(LeafHash([0; 32]));
-        self.frontier.push(&leaf);
+        self.tree.push(&leaf);
         self.previous = leaf;
         self.received = self.received.max(received);
     }

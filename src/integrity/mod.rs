@@ -20,6 +20,7 @@ mod chain;
 mod keys;
 mod leaf;
 mod members;
+pub mod proof;
 mod stub;
 mod tree;
 mod verify;
@@ -31,7 +32,7 @@ pub use keys::{ChainKeys, MAC_BYTES, SealSecret, ShortSecret};
 pub use leaf::{ContentDigest, Epoch, LEAF_BYTES, Leaf, LeafKind, Salt, decode_hash, encode_hash, node_hash};
 pub use members::DocumentKind;
 pub use stub::{stub, stub_without_content};
-pub use tree::Frontier;
+pub use tree::{NodeHash, TreeRange};
 pub use verify::{Opened, VerifyError, open};
 
 use serde::Deserialize;

@@ -19,7 +19,7 @@ use crate::{
     event::{ChainId, LeafHash, SealedEvent, Sequence, Stream, UnixMillis},
     files,
     identity::Identity,
-    integrity::{Chain, ChainKeys, ChainState, Frontier, MustEnd, OpeningRecord, Predecessor},
+    integrity::{Chain, ChainKeys, ChainState, MustEnd, OpeningRecord, Predecessor, TreeRange},
     journal::Recovered,
 };
 
@@ -110,7 +110,7 @@ impl Chains {
         let mut chains = Self { folder: folder.to_owned(), identity, options, chains: Vec::new(), events };
         for (stream, mut state) in states {
             let record = chains.read_record(state.chain)?;
-            if state.frontier.size() == 0 {
+            if state.tree.end() == 0 {
                 state.previous = record.genesis();
             }
             let chain = Chain::resume(&record, state, &chains.identity.seal_secret)?;
@@ -264,7 +264,7 @@ impl Chains {
             chain: id,
             previous: record.genesis(),
             received: UnixMillis(record.opened_ms),
-            frontier: Frontier::default(),
+            tree: TreeRange::default(),
         };
         Ok(Chain::resume(&record, state, secret)?)
     }
@@ -294,7 +294,7 @@ fn advance(states: &mut Vec<(Stream, ChainState)>, stream: &Stream, event: &Seal
             chain: event.position.chain,
             previous: LeafHash([0; 32]),
             received,
-            frontier: Frontier::default(),
+            tree: TreeRange::default(),
         };
         states.push((stream.clone(), state));
         states.len() - 1

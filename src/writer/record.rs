@@ -21,7 +21,7 @@ use super::recent::{NewEvents, RECENT_BYTES, RecentEvent};
 use crate::{
     event::{ChainId, ChainPosition, LeafHash, SealedEvent, Sequence, Stream, UnixMillis},
     intake::IdempotencyKey,
-    integrity::{ChainState, Frontier},
+    integrity::{ChainState, TreeRange},
 };
 
 const VERSION: u8 = 1;
@@ -193,8 +193,8 @@ impl Snapshot {
             out.extend_from_slice(state.chain.as_bytes());
             out.extend_from_slice(&state.previous.0);
             out.extend_from_slice(&state.received.0.to_be_bytes());
-            out.extend_from_slice(&state.frontier.size().to_be_bytes());
-            state.frontier.roots().iter().for_each(|root| out.extend_from_slice(root));
+            out.extend_from_slice(&state.tree.end().to_be_bytes());
+            state.tree.roots().iter().for_each(|root| out.extend_from_slice(root));
         }
         out
     }
@@ -219,8 +219,8 @@ impl Snapshot {
             let received = UnixMillis(bytes.try_get_i64().map_err(|_| BadRecord)?);
             let size = bytes.try_get_u64().map_err(|_| BadRecord)?;
             let roots = (0..size.count_ones()).map(|_| get_array(&mut bytes)).collect::<Result<_, _>>()?;
-            let frontier = Frontier::from_parts(size, roots).ok_or(BadRecord)?;
-            chains.push((stream, ChainState { chain, previous, received, frontier }));
+            let tree = TreeRange::from_roots(size, roots).ok_or(BadRecord)?;
+            chains.push((stream, ChainState { chain, previous, received, tree }));
         }
         Ok(Self { events, recent, chains })
     }
