@@ -26,6 +26,7 @@ mod stores;
 mod table;
 mod tail;
 mod values;
+mod verify;
 mod zone;
 
 use std::{fmt, future::Future, io, process::ExitCode};
@@ -57,6 +58,7 @@ enum Command {
     Export(export::Args),
     Rejected(rejected::Args),
     DeadLetters(dead_letters::Args),
+    Verify(verify::Args),
     Stores(stores::Args),
     Keys(keys::Args),
     Config(config::Args),
@@ -87,6 +89,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Export(args) => export::run(&args),
         Command::Rejected(args) => rejected::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Stores(args) => stores::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Config(args) => config::run(&args),
@@ -116,6 +119,8 @@ enum ExitStatus {
     Usage = 2,
     Server = 3,
     Incomplete = 4,
+    /// Events were changed, removed or added.
+    Broken = 5,
     /// 128 plus the number of the signal, as in shells.
     Interrupted = 130,
 }
@@ -126,7 +131,8 @@ Exit codes:
   1    a local error, such as in a file or the configuration; or `stores check` found a difference
   2    invalid arguments
   3    the server is unavailable, failed, or refused the request or some of the events
-  4    an export is incomplete, or differs from what the server states
+  4    an export is incomplete, or differs from what the server states; or `verify` cannot prove all of it
+  5    `verify` found that events were changed, removed or added
   130  interrupted by Ctrl-C";
 
 /// An error message, and a hint for the user.

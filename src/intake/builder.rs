@@ -13,7 +13,9 @@ use crate::schema::{self, FieldId, NodeId, Tree};
 
 use super::{
     composite::Labels,
+    defaults::Defaults,
     known::KnownFields,
+    number_set::NumberSet,
     outline::Outlines,
     predictor::MemberPredictor,
     repair::Repairs,
@@ -21,105 +23,6 @@ use super::{
     unknown::{self, UnknownMembers},
     violations::Violations,
 };
-
-/// A set of fields or objects, by number. An event has few of very many, so that the set knows its words that are in use.
-#[derive(Clone, Debug)]
-pub(super) struct NumberSet {
-    words: [u64; Self::WORDS],
-    /// One bit for each word that may not be 0.
-    used: u64,
-}
-
-impl Default for NumberSet {
-    fn default() -> Self {
-        Self { words: [0; Self::WORDS], used: 0 }
-    }
-}
-
-const _: () = assert!(schema::MAX_MAPPED <= NumberSet::CAPACITY, "every field and object has a number");
-
-impl PartialEq for NumberSet {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.used == other.used && bits(self.used).all(|index| self.words.get(index) == other.words.get(index))
-    }
-}
-
-impl NumberSet {
-    const WORDS: usize = 64;
-    const CAPACITY: usize = Self::WORDS * 64;
-
-    #[inline]
-    pub(super) fn contains(&self, number: usize) -> bool {
-        self.words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
-    }
-
-    /// Returns whether the number is new.
-    #[inline]
-    pub(super) fn insert(&mut self, number: usize) -> bool {
-        let Some(word) = self.words.get_mut(number / 64) else { return false };
-        let bit = 1 << (number % 64);
-        let is_new = *word & bit == 0;
-        *word |= bit;
-        self.used |= 1 << (number / 64);
-        is_new
-    }
-
-    #[inline]
-    pub(super) fn remove(&mut self, number: usize) {
-        if let Some(word) = self.words.get_mut(number / 64) {
-            *word &= !(1 << (number % 64));
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        for index in bits(self.used) {
-            if let Some(word) = self.words.get_mut(index) {
-                *word = 0;
-            }
-        }
-        self.used = 0;
-    }
-
-    /// Ascending.
-    #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        bits(self.used).flat_map(|index| {
-            let word = self.words.get(index).copied().unwrap_or_default();
-            bits(word).map(move |bit| index * 64 + bit)
-        })
-    }
-
-    #[inline]
-    pub(super) fn checksum(&self) -> usize {
-        let sum = bits(self.used).fold(self.used, |sum, index| {
-            let word = self.words.get(index).copied().unwrap_or_default();
-            (sum.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        });
-        (sum >> 32) as usize
-    }
-
-    /// The numbers in this range, ascending.
-    pub(super) fn within(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
-        let last = range.end.div_ceil(64);
-        (range.start / 64..last).flat_map(move |index| {
-            let word = self.words.get(index).copied().unwrap_or_default();
-            let range = range.clone();
-            bits(word).map(move |bit| index * 64 + bit).filter(move |number| range.contains(number))
-        })
-    }
-}
-
-/// The places of the bits that are set, ascending.
-#[inline]
-fn bits(word: u64) -> impl Iterator<Item = usize> {
-    let mut rest = word;
-    std::iter::from_fn(move || {
-        let bit = rest.trailing_zeros() as usize;
-        rest &= rest.wrapping_sub(1);
-        (bit < 64).then_some(bit)
-    })
-}
 
 /// The buffer that holds a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,42 +36,6 @@ enum Buffer {
 pub(super) struct Slot {
     buffer: Buffer,
     span: ByteRange,
-}
-
-impl Defaults {
-    pub(super) const NONE: Self = Self { bytes: Vec::new(), values: Vec::new() };
-
-    pub(super) fn get(&self, field: FieldId) -> Option<&[u8]> {
-        let (_, range) = self.values.iter().find(|(given, _)| *given == field)?;
-        self.bytes.get(range.clone())
-    }
-
-    pub(super) fn contains(&self, field: FieldId) -> bool {
-        self.get(field).is_some()
-    }
-
-    pub(super) fn fields(&self) -> impl Iterator<Item = FieldId> {
-        self.values.iter().map(|(field, _)| *field)
-    }
-
-    fn push(&mut self, field: FieldId, canonical: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(canonical);
-        self.values.push((field, start..self.bytes.len()));
-    }
-
-    /// Bytes of the values.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-impl FromIterator<(FieldId, Vec<u8>)> for Defaults {
-    fn from_iter<I: IntoIterator<Item = (FieldId, Vec<u8>)>>(fields: I) -> Self {
-        let mut defaults = Self::NONE;
-        fields.into_iter().for_each(|(field, canonical)| defaults.push(field, &canonical));
-        defaults
-    }
 }
 
 static NO_DEFAULTS: Defaults = Defaults::NONE;
@@ -197,16 +64,9 @@ impl Slot {
         self.span.of(match self.buffer {
             Buffer::Input => input,
             Buffer::Scratch => scratch,
-            Buffer::Defaults => &defaults.bytes,
+            Buffer::Defaults => defaults.bytes(),
         })
     }
-}
-
-/// Fields that many events share, such as the default ones of a provider, with their canonical values.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Defaults {
-    bytes: Vec<u8>,
-    values: Vec<(FieldId, Range<usize>)>,
 }
 
 /// One event, cleared for each of a body.
@@ -399,9 +259,9 @@ impl EventBuilder {
 
     /// Applies each default whose field the event lacks.
     pub(super) fn merge_defaults(&mut self, defaults: &Defaults) {
-        for (field, range) in &defaults.values {
-            if !self.has(*field) {
-                self.set(*field, Slot::new(Buffer::Defaults, range.clone()));
+        for (field, range) in defaults.ranges() {
+            if !self.has(field) {
+                self.set(field, Slot::new(Buffer::Defaults, range));
             }
         }
     }
@@ -463,26 +323,5 @@ impl EventBuilder {
         out.push(b'}');
         node.fields().for_each(|number| self.set.remove(number));
         node.nodes(element).for_each(|number| self.objects.remove(number));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_come_back_ascending() {
-        let mut numbers = NumberSet::default();
-        for number in [511, 0, 63, 64, 7, 200] {
-            assert!(numbers.insert(number));
-            assert!(!numbers.insert(number));
-        }
-        numbers.remove(7);
-        assert_eq!(numbers.iter().collect::<Vec<_>>(), [0, 63, 64, 200, 511]);
-        assert_eq!(numbers.within(63..200).collect::<Vec<_>>(), [63, 64]);
-        assert_eq!(numbers.within(65..1_000).collect::<Vec<_>>(), [200, 511]);
-        numbers.clear();
-        assert_eq!(numbers.iter().next(), None);
-        assert!(!numbers.contains(63) && numbers.insert(63));
     }
 }

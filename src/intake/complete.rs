@@ -9,8 +9,9 @@ use crate::{event::Space, schema::FieldId};
 
 use super::{
     Limits, Violation,
-    builder::{Defaults, EventBuilder},
+    builder::EventBuilder,
     canonical::{self, CanonicalError, abbreviate, put_text},
+    defaults::Defaults,
     known::KnownFields,
     names::tell_apart,
     objects::put_flat_objects,

@@ -9,11 +9,13 @@ mod canonical;
 mod complete;
 mod composite;
 mod date;
+mod defaults;
 mod idempotency;
 mod kinds;
 mod known;
 mod names;
 mod number;
+mod number_set;
 mod objects;
 mod outline;
 mod parse;
@@ -36,8 +38,9 @@ use crate::{
     schema::ECS_VERSION,
     time::{Clock, format_millis},
 };
-use builder::{BuilderPool, Defaults, EventBuilder};
+use builder::{BuilderPool, EventBuilder};
 use complete::Context;
+use defaults::Defaults;
 pub use idempotency::IdempotencyKey;
 use known::KnownFields;
 pub use registry::{Change, RegisterError, Registration, Registry, RegistryError};

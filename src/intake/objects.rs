@@ -6,10 +6,7 @@
 
 use memchr::memchr2;
 
-use super::{
-    builder::{Defaults, EventBuilder},
-    known::KnownFields,
-};
+use super::{builder::EventBuilder, defaults::Defaults, known::KnownFields};
 
 /// A primary reference. Both texts are canonical JSON, without their quotes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,10 +4,7 @@
 //! Programs log events with few different sets of fields. For the sets that came last, this text is kept, so that a content
 //! is written by copying text and values in turn.
 
-use super::{
-    builder::{Defaults, NumberSet},
-    known::KnownFields,
-};
+use super::{defaults::Defaults, known::KnownFields, number_set::NumberSet};
 use crate::schema::{FieldId, NodeId, Tree};
 
 /// The text around the values of one set of fields.
@@ -33,7 +30,7 @@ impl Outline {
         let tree = Tree::get();
         let annals = tree.location(KnownFields::get().node).parent;
         let mut all = fields.clone();
-        fixed.fields().for_each(|field| _ = all.insert(field.index()));
+        fixed.ranges().for_each(|(field, _)| _ = all.insert(field.index()));
         let (mut text, mut values) = (Vec::new(), Vec::new());
         let (mut before_annals, mut annals_at) = (0, 0);
         let mut open = NodeId::ROOT;

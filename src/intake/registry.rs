@@ -25,8 +25,9 @@ use serde_json::{Map, Value};
 use super::unknown::UnknownFields;
 use super::{
     Limits, Violation,
-    builder::{Defaults, EventBuilder},
+    builder::EventBuilder,
     canonical::put_text,
+    defaults::Defaults,
     parse, rules,
     scan::{Expected, OnBadText, Scanner, Token},
 };
@@ -450,7 +451,7 @@ impl Providers {
         }
         let defaults =
             registered.values().flat_map(|Provider { defaults, by_space, .. }| by_space.values().chain([defaults]));
-        let largest_defaults = defaults.map(Defaults::len).max().unwrap_or(0);
+        let largest_defaults = defaults.map(|defaults| defaults.bytes().len()).max().unwrap_or(0);
         let keeps = |provider: &Provider| {
             provider.unknown_by_space.values().chain(&provider.unknown_fields).any(|own| *own == UnknownFields::Keep)
         };

@@ -1,11 +1,6 @@
 //! Rules for single values beyond their types, of events and of the defaults of providers.
 
-use super::{
-    Violation,
-    builder::{Defaults, EventBuilder},
-    canonical::abbreviate,
-    known::KnownFields,
-};
+use super::{Violation, builder::EventBuilder, canonical::abbreviate, defaults::Defaults, known::KnownFields};
 use crate::event::Severity;
 
 pub(super) static NO_DEFAULTS: Defaults = Defaults::NONE;

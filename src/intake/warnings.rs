@@ -1,10 +1,7 @@
 //! What will surprise about events that are accepted: at most one warning of each kind for a body.
 
 use super::{
-    builder::{Defaults, EventBuilder},
-    canonical::abbreviate,
-    complete::text_of,
-    known::KnownFields,
+    builder::EventBuilder, canonical::abbreviate, complete::text_of, defaults::Defaults, known::KnownFields,
     rules::unquoted,
 };
 pub use crate::wire::Warning;

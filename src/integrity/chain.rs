@@ -59,6 +59,11 @@ pub struct Predecessor {
 }
 
 impl OpeningRecord {
+    /// The epoch of events received then.
+    pub fn epoch_at(&self, received: UnixMillis) -> u64 {
+        epoch_at(UnixMillis(self.opened_ms), self.epoch_ms, received)
+    }
+
     /// SHA-256("annals genesis 1\n" ‖ canonical JSON of the record): the `previous` of event 0.
     pub fn genesis(&self) -> LeafHash {
         let mut hash = Sha256::new();
@@ -110,7 +115,7 @@ pub struct ContentRef<'a> {
 const MAX_AHEAD_MS: i64 = 3_600_000;
 
 /// Keys are derived one by one, so this bounds how long a start takes: about a second.
-const MAX_EPOCH: u64 = 1 << 20;
+pub(super) const MAX_EPOCH: u64 = 1 << 20;
 
 /// Why a chain must not get more events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +183,7 @@ impl Chain {
     }
 
     fn epoch_at(&self, received: UnixMillis) -> u64 {
-        u64::try_from(received.0.saturating_sub(self.opened.0)).unwrap_or(0) / self.epoch_ms
+        epoch_at(self.opened, self.epoch_ms, received)
     }
 
     /// Returns to an earlier state, because the events sealed since could not be written. The keys do not go back.
@@ -194,6 +199,11 @@ impl Chain {
         self.keys.advance(epoch);
         Sealing { received, received_text: format_millis(received), chain: self }
     }
+}
+
+/// The number of whole epochs of `epoch_ms` since the chain was opened.
+fn epoch_at(opened: UnixMillis, epoch_ms: u64, received: UnixMillis) -> u64 {
+    u64::try_from(received.0.saturating_sub(opened.0)).unwrap_or(0) / epoch_ms.max(1)
 }
 
 /// A chain that is sealing a group.

@@ -31,6 +31,7 @@ impl SealSecret {
 }
 
 /// The keys of one chain at one epoch; they only move forward.
+#[derive(Clone)]
 pub struct ChainKeys {
     epoch: Epoch,
     key: Zeroizing<[u8; 32]>,

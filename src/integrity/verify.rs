@@ -38,6 +38,13 @@ impl From<BadMember> for VerifyError {
 /// Reads the seal members, extracts the content and checks its digest. Works on documents exactly as written, and on
 /// stubs. The digest of a hollow document is taken as it is stated.
 pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
+    let (opened, is_genuine) = open_any(document)?;
+    if is_genuine { Ok(opened) } else { Err(VerifyError::Digest) }
+}
+
+/// Like [`open`], but with the leaf that a document with another content states, and whether the content is the one of its
+/// digest.
+pub(super) fn open_any(document: &[u8]) -> Result<(Opened, bool), VerifyError> {
     let members = Members::of(document)?;
     let Placed { chain, kind, received, class, sequence } = members.placed;
     let sealed = members.sealed.ok_or(VerifyError::Unsealed)?;
@@ -46,12 +53,10 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     let received = UnixMillis::parse(received).ok_or(VerifyError::Member("annals.received"))?;
     let digest = ContentDigest(decode_hash(sealed.hash).ok_or(VerifyError::Member("annals.hash"))?);
     let (epoch, salt, mac) = parse_seal(sealed.seal).ok_or(VerifyError::Member("annals.seal"))?;
-    if kind != DocumentKind::Hollow {
+    let is_genuine = kind == DocumentKind::Hollow || {
         let content = members.content(document).ok_or(VerifyError::Member("content"))?;
-        if ContentDigest::of(&salt, &content) != digest {
-            return Err(VerifyError::Digest);
-        }
-    }
+        ContentDigest::of(&salt, &content) == digest
+    };
     let leaf = Leaf {
         chain,
         sequence: Sequence(sequence),
@@ -62,7 +67,7 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
         previous: LeafHash(previous),
         digest,
     };
-    Ok(Opened { kind, leaf, salt, mac })
+    Ok((Opened { kind, leaf, salt, mac }, is_genuine))
 }
 
 fn parse_seal(seal: &str) -> Option<(Epoch, Salt, [u8; 16])> {

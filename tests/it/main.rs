@@ -35,6 +35,9 @@ mod losses;
 /// What `stores check` finds.
 mod stores;
 
+/// What `verify` proves.
+mod verify;
+
 /// Disks that are full or fail.
 mod disks;
 
