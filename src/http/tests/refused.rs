@@ -301,7 +301,6 @@ async fn parameters_of_every_question() {
         ("terms=event.acton", "[request query.terms]: there is no field [event.acton], did you mean [event.action]?"),
         ("terms=", "[request query.terms]: there is no field []"),
         ("terms=event.action&terms=message", "[request query.terms]: expected value of type [string] but got [Array]"),
-        ("terms=labels", "[request query.terms]: labels: its values cannot be counted"),
         ("terms=annals.hash", "[request query.terms]: annals.hash: its values cannot be counted"),
         ("terms=error.stack_trace", "[request query.terms]: error.stack_trace: its values cannot be counted"),
         ("terms=event.action&size=0", "[request query.size]: Value must be equal to or greater than [1]."),

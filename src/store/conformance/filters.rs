@@ -340,7 +340,7 @@ const ENRICHMENT: [&str; 6] = [
 ];
 
 fn filter() -> BoxedStrategy<Filter> {
-    let label = select(&LABELS[..]).prop_map(|name| label(name));
+    let label = select(&LABELS[..]).prop_map(label);
     let subject = prop_oneof![8 => select(&FIELDS[..]).prop_map(|path| Subject::Field(field(path))), 1 => label];
     let element = |nested: &'static str, members: &'static [&'static str]| {
         tree(leaf(select(members).prop_map(|path| Subject::Field(field(path))).boxed()), 2)
