@@ -1,7 +1,8 @@
 //! Labels in the engines' terms.
 //!
-//! Elasticsearch tells the name and the value of a label apart, and takes `labels.team` for a keyword, except in
-//! composite aggregations, whose counts of it are wrong.
+//! Elasticsearch tells the name and the value of a label apart, and takes `labels.team` for a keyword, but for composite
+//! aggregations: in 9.5 they count the terms of other labels if all documents match, and fail or lose values once few
+//! are left.
 //!
 //! OpenSearch indexes a label as the one term `name=value`, so that `a` = `b=c` and `a=b` = `c` are the same to it, and
 //! neither sorts nor counts by the label of one name. Where it matters, the documents themselves are read, by scripts

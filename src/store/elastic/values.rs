@@ -3,7 +3,7 @@
 //! A terms aggregation is exact, and says so, as long as no shard has more values than it returns. If one has more, all
 //! values are paged through in the engine's order, at one point in time, and only the most frequent are kept.
 //!
-//! The pages are those of a composite aggregation. Elasticsearch's composite aggregations miscount labels, so there a
+//! The pages are those of a composite aggregation. Of labels in Elasticsearch, which has no reliable ones ([`labels`]), a
 //! page is the first terms, in the order of the values, of the events whose label comes after the last page.
 
 use std::net::IpAddr;
