@@ -4,7 +4,7 @@ use super::{CliError, selection::Parameters};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SortArgs {
-    /// The field to sort by; may be repeated
+    /// The field to sort by, or a label such as labels.team; may be repeated
     #[arg(long, value_name = "FIELD[:asc|desc]", value_parser = key)]
     sort: Vec<SortKey>,
 }
@@ -47,6 +47,7 @@ mod tests {
         let expected = |field: &str, order| SortKey { sort_field: field.to_owned(), sort_order: order };
         assert_eq!(key("@timestamp"), Ok(expected("@timestamp", "asc")));
         assert_eq!(key("event.start:desc"), Ok(expected("event.start", "desc")));
+        assert_eq!(key("labels.a:b:desc"), Ok(expected("labels.a:b", "desc")));
         assert!(key("event.start:down").is_err() && key(":asc").is_err());
     }
 }

@@ -22,7 +22,7 @@ use crate::{
                         annals values --field user.name --start 1d --is event.outcome=failure\n  \
                         annals values order 7 --field event.action --format ndjson")]
 pub(super) struct Args {
-    /// The field, such as `event.action`
+    /// The field, such as `event.action`, or a label, such as `labels.team`
     #[arg(long, value_name = "FIELD")]
     field: String,
     /// The maximum number of values

@@ -8,7 +8,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::{Key, moment::start_of_day};
+use super::{Key, Subject, moment::start_of_day, order::NAME_A_LABEL};
 use crate::{
     event::UnixMillis,
     schema::{Field, Kind},
@@ -20,10 +20,10 @@ pub const MAX_BUCKETS: usize = 10_000;
 /// What to compute from the matching events.
 #[derive(Clone, Debug)]
 pub enum Aggregation {
-    /// The values of a field, addresses and versions as text, each with the number of events that have it: the most
+    /// The values of a field or a label, addresses and versions as text, each with the number of events that have it: the most
     /// frequent first, equally frequent ones in the order of the values. An event counts once for each of its values.
     /// `limit` is at least 1.
-    Terms { field: &'static Field, limit: usize },
+    Terms { subject: Subject, limit: usize },
     /// The number of events in each interval of time, from the first non-empty interval to the last, empty ones
     /// included.
     Histogram { field: &'static Field, interval: Interval },
@@ -58,7 +58,8 @@ pub enum Unit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct NotAggregatable {
-    pub field: &'static str,
+    /// The path of a field or a label.
+    pub field: String,
     pub reason: &'static str,
 }
 
@@ -66,7 +67,12 @@ impl Aggregation {
     /// Whether the aggregation fits its field. Stores accept only those that do.
     pub fn check(&self) -> Result<(), NotAggregatable> {
         match self {
-            Self::Terms { field, .. } if !has_terms(field) => Err(misfit(field, "its values cannot be counted")),
+            Self::Terms { subject: Subject::Field(field), .. } if field.kind == Kind::Labels => {
+                Err(misfit(field, NAME_A_LABEL))
+            }
+            Self::Terms { subject: Subject::Field(field), .. } if !has_terms(field) => {
+                Err(misfit(field, "its values cannot be counted"))
+            }
             Self::Histogram { field, .. } if field.kind != Kind::Date => Err(misfit(field, "expected a date")),
             Self::Statistics { field } | Self::Percentiles { field, .. } if !is_number(field) => {
                 Err(misfit(field, "expected a number, a duration or a date"))
@@ -76,8 +82,8 @@ impl Aggregation {
     }
 }
 
-const fn misfit(field: &Field, reason: &'static str) -> NotAggregatable {
-    NotAggregatable { field: field.path, reason }
+fn misfit(field: &Field, reason: &'static str) -> NotAggregatable {
+    NotAggregatable { field: field.path.to_owned(), reason }
 }
 
 /// Texts are counted as a whole, unless they are too long to be indexed that way.

@@ -26,8 +26,9 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    order::{SEVERITY, value_at},
+    order::SEVERITY,
     pattern::Pattern,
+    subject::{Subject, value_at},
     words::words,
 };
 use crate::{
@@ -51,15 +52,6 @@ pub enum Filter {
     Element(&'static Field, Box<Filter>),
     /// Some value of the subject passes.
     Value(Subject, Test),
-}
-
-/// The values to test.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Subject {
-    /// For `labels`: the value of any label.
-    Field(&'static Field),
-    /// The label of this name.
-    Label(String),
 }
 
 /// A test of a value, or of the words of a text.
@@ -189,10 +181,9 @@ impl Filter {
             Self::Value(Subject::Field(field), test) => {
                 scope.values(field).into_iter().any(|value| test.passes(value, field))
             }
-            Self::Value(Subject::Label(name), test) => {
-                let field = Subject::labels();
-                let label = field.and_then(|field| Some((scope.at(field.path)?.get(name)?, field)));
-                label.is_some_and(|(label, field)| test.passes(label, field))
+            Self::Value(Subject::Label(label), test) => {
+                let value = scope.at(label.field().path).and_then(|labels| labels.get(label.name()));
+                value.is_some_and(|value| test.passes(value, label.field()))
             }
         }
     }
@@ -274,28 +265,6 @@ pub(crate) fn instants(low: &Bound<Value>, high: &Bound<Value>) -> (Option<UnixM
     (instant(low, 1), instant(high, -1))
 }
 
-impl Subject {
-    pub fn field(&self) -> Option<&'static Field> {
-        match self {
-            Self::Field(field) => Some(field),
-            Self::Label(_) => Self::labels(),
-        }
-    }
-
-    /// The field that holds labels.
-    pub fn labels() -> Option<&'static Field> {
-        crate::schema::field("labels")
-    }
-
-    /// The name as written in a filter.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Field(field) => field.path.to_owned(),
-            Self::Label(name) => format!("labels.{name}"),
-        }
-    }
-}
-
 impl Test {
     fn passes(&self, value: &Json, field: &Field) -> bool {
         match field.kind {
@@ -348,8 +317,7 @@ impl Test {
 
     /// Whether every store can answer the test, and if not, why.
     fn fits(&self, subject: &Subject) -> Result<(), Unsupported> {
-        let Some(field) = subject.field() else { return Err(Unsupported("there are no labels".to_owned())) };
-        let name = subject.name();
+        let (field, name) = (subject.field(), subject.path());
         let unless = |holds: bool, reason: &str| {
             if holds { Ok(()) } else { Err(Unsupported(format!("{name} {reason}"))) }
         };

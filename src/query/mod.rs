@@ -9,6 +9,7 @@ mod access;
 mod aggregate;
 mod order;
 mod pattern;
+mod subject;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +21,10 @@ pub(crate) use filter::leaves;
 pub use order::{
     BadSortKeys, Key, MAX_SORT_KEYS, MAX_SORT_UNITS, NotSortable, Order, PageEnd, Place, Sort, SortKeys, gravity,
 };
-pub(crate) use order::{address_digits, address_of_digits, value_at};
+pub(crate) use order::{address_digits, address_of_digits};
 pub use pattern::Pattern;
+pub(crate) use subject::value_at;
+pub use subject::{Label, Subject};
 
 use self::filter::Filter;
 use crate::event::{Space, UnixMillis};
@@ -57,7 +60,7 @@ pub struct Query {
     pub filter: Filter,
     /// The sort keys in order. Events that are equal in all of them are in chain order: by `annals.sequence`, then by
     /// `annals.chain`, both in the direction of the first key (ascending if there is none). An event without a key's
-    /// field comes last in either direction. Dates compare in milliseconds, texts by code point; a text
+    /// field or label comes last in either direction. Dates compare in milliseconds, texts by code point; a text
     /// that is longer than the field's longest value counts as absent, as in the engines' keyword.
     pub sort: Vec<Sort>,
     /// Only events after this place in the order are returned. The total counts all that match.

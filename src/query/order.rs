@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::TooMany;
+use super::{
+    TooMany,
+    subject::{Subject, value_at},
+};
 use crate::{
     event::{ChainId, ChainPosition, Sequence, Severity, UnixMillis},
     schema::{self, Field, Kind, LONGEST_VALUE, Search, nested_around},
@@ -18,9 +21,9 @@ use crate::{
 pub(super) const SEVERITY: &str = "annals.severity";
 const SEVERITY_NUMBER: &str = "annals.severity_number";
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sort {
-    field: &'static Field,
+    subject: Subject,
     pub order: Order,
 }
 
@@ -45,19 +48,19 @@ pub enum BadSortKeys {
     )]
     TooLong {
         units: usize,
-        /// With the longest texts.
-        fields: Vec<&'static str>,
+        /// The paths of those with the longest texts.
+        fields: Vec<String>,
     },
 }
 
 impl SortKeys {
     pub fn new(keys: Vec<Sort>) -> Result<Self, BadSortKeys> {
         TooMany::check(keys.len(), MAX_SORT_KEYS)?;
-        let texts = keys.iter().map(Sort::field).filter(|field| matches!(field.kind, Kind::Keyword | Kind::Text));
-        let units = texts.clone().map(|field| usize::from(field.longest_value)).sum();
+        let texts = keys.iter().filter(|key| has_texts(key.field().kind));
+        let units = texts.clone().map(|key| usize::from(key.field().longest_value)).sum();
         if units > MAX_SORT_UNITS {
-            let long = texts.filter(|field| field.longest_value > LONGEST_VALUE);
-            return Err(BadSortKeys::TooLong { units, fields: long.map(|field| field.path).collect() });
+            let long = texts.filter(|key| key.field().longest_value > LONGEST_VALUE);
+            return Err(BadSortKeys::TooLong { units, fields: long.map(|key| key.subject.path()).collect() });
         }
         Ok(Self(keys))
     }
@@ -168,35 +171,45 @@ pub enum PageEnd {
 }
 
 impl Sort {
-    pub fn by(field: &'static Field, order: Order) -> Result<Self, NotSortable> {
-        // Severities are ordered by gravity, not by their names.
-        let field = if field.path == SEVERITY { schema::field(SEVERITY_NUMBER).unwrap_or(field) } else { field };
+    pub fn by(subject: impl Into<Subject>, order: Order) -> Result<Self, NotSortable> {
+        let field = match subject.into() {
+            label @ Subject::Label(_) => return Ok(Self { subject: label, order }),
+            // Severities are ordered by gravity, not by their names.
+            Subject::Field(field) if field.path == SEVERITY => schema::field(SEVERITY_NUMBER).unwrap_or(field),
+            Subject::Field(field) => field,
+        };
         match reason_against(field) {
-            None => Ok(Self { field, order }),
+            None => Ok(Self { subject: field.into(), order }),
             Some(reason) => Err(NotSortable { field: field.path, reason }),
         }
     }
 
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The field that has the values: `labels` for a label.
     pub fn field(&self) -> &'static Field {
-        self.field
+        self.subject.field()
     }
 
     /// Whether an event can have this key.
     pub fn may_have(&self, key: &Key) -> bool {
+        let field = self.field();
         match key {
-            Key::Integer(integer) => match self.field.kind {
+            Key::Integer(integer) => match field.kind {
                 Kind::Date => (UnixMillis::FIRST..=UnixMillis::LAST).contains(&UnixMillis(*integer)),
                 Kind::Boolean => matches!(integer, 0 | 1),
                 kind => matches!(kind, Kind::Long | Kind::Long64),
             },
-            Key::Number(number) => self.field.kind == Kind::Float && rounded_to_f32(*number) == *number,
-            Key::Text(text) if self.field.kind == Kind::Ip => address_of_digits(text).is_some(),
-            Key::Text(text) => matches!(self.field.kind, Kind::Keyword | Kind::Text) && self.field.is_value(text),
+            Key::Number(number) => field.kind == Kind::Float && rounded_to_f32(*number) == *number,
+            Key::Text(text) if field.kind == Kind::Ip => address_of_digits(text).is_some(),
+            Key::Text(text) => has_texts(field.kind) && field.is_value(text),
         }
     }
 
     pub fn key(&self, document: &Value) -> Option<Key> {
-        key(value_at(document, self.field.path)?, self.field)
+        key(self.subject.value_in(document)?, self.field())
     }
 }
 
@@ -247,7 +260,7 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
         Kind::Long64 => value.as_str()?.parse().ok().map(Key::Integer),
         Kind::Boolean => value.as_bool().map(|value| Key::Integer(value.into())),
         Kind::Float => value.as_f64().map(rounded_to_f32).filter(|number| number.is_finite()).map(Key::Number),
-        Kind::Keyword | Kind::Text => {
+        Kind::Keyword | Kind::Text | Kind::Labels => {
             value.as_str().filter(|text| field.is_value(text)).map(|text| Key::Text(text.to_owned()))
         }
         Kind::Ip => {
@@ -257,12 +270,16 @@ fn key(value: &Value, field: &Field) -> Option<Key> {
         Kind::Version
         | Kind::DateRange
         | Kind::GeoPoint
-        | Kind::Labels
         | Kind::Flattened
         | Kind::Json
         | Kind::Nested
         | Kind::Objects => None,
     }
+}
+
+/// Whether the sort keys of such values are their texts.
+const fn has_texts(kind: Kind) -> bool {
+    matches!(kind, Kind::Keyword | Kind::Text | Kind::Labels)
 }
 
 /// The sort key of an address.
@@ -288,12 +305,18 @@ fn rounded_to_f32(number: f64) -> f64 {
     f64::from(number as f32)
 }
 
+/// Labels are sorted by and counted one by one.
+pub(super) const NAME_A_LABEL: &str = "name a single label, such as labels.team";
+
 /// Why events cannot be sorted by the field; `None` if they can.
 fn reason_against(field: &Field) -> Option<&'static str> {
     const MANY: &str = "an event may have several values of it";
     const WORDS: &str = "it is only searched by its words";
     if field.search == Search::Never {
         return Some("it is kept, but not indexed");
+    }
+    if field.kind == Kind::Labels {
+        return Some(NAME_A_LABEL);
     }
     if field.has_several() || nested_around(field.path).is_some() {
         return Some(MANY);
@@ -314,9 +337,4 @@ fn reason_against(field: &Field) -> Option<&'static str> {
         | Kind::Boolean
         | Kind::Ip => (!field.search.by_value()).then_some(WORDS),
     }
-}
-
-/// The value at a dotted path, through objects only.
-pub(crate) fn value_at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(document, |value, name| value.get(name))
 }

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Interval, Order, Pattern, Sort, Unit,
-    filter::{Filter, Subject, Test, Value},
+    Interval, Order, Pattern, Sort, Subject, Unit,
+    filter::{Filter, Test, Value},
     kql,
 };
 use crate::{
@@ -300,7 +300,7 @@ fn unsearchable_fields_and_values_of_another_type_are_refused() {
         let long = asked(Test::Like(Pattern::containing(&"x".repeat(200))));
         assert!(long.is_err(), "{}", field.path);
     }
-    let inner = Filter::value(Subject::Label("x".to_owned()), Test::Like(Pattern::containing("x")));
+    let inner = Filter::value(Subject::at("labels.x").unwrap(), Test::Like(Pattern::containing("x")));
     assert_eq!(inner.unwrap_err().to_string(), "labels.x can only have a wildcard at the end");
 }
 
@@ -310,6 +310,7 @@ fn events_are_sorted_by_single_values_that_every_store_orders_the_same_way() {
     for field in schema::fields().iter().filter(|field| field.multi) {
         assert!(Sort::by(field, Order::Descending).is_err(), "{}", field.path);
     }
+    assert_eq!(reason("labels"), Some("name a single label, such as labels.team"));
     assert_eq!(reason("tags"), Some("an event may have several values of it"));
     assert_eq!(reason("kibana.saved_objects.id"), Some("an event may have several values of it"));
     assert_eq!(reason("dns.answers.ttl"), Some("an event may have several values of it"));

@@ -11,7 +11,7 @@ use crate::{
     memory_budget::LARGEST_ANSWER,
     query::{
         Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, NotAggregatable, ScopedQuery,
-        Statistics, TooMany, gravity,
+        Statistics, Subject, TooMany, gravity,
     },
     schema::{Field, LONGEST_VALUE},
     time::format_time,
@@ -87,27 +87,30 @@ pub enum Buckets {
 }
 
 impl Requested {
-    /// Requests the `limit` most frequent values of a field.
-    pub fn terms(field: &'static Field, limit: usize) -> Result<Self, BadAggregation> {
-        let most = max_terms(field);
+    /// Requests the `limit` most frequent values of a field or a label.
+    pub fn terms(subject: Subject, limit: usize) -> Result<Self, BadAggregation> {
+        let most = max_terms(subject.field());
         if !(1..=most).contains(&limit) {
             return Err(BadAggregation::Limit { most });
         }
-        Self::other(Aggregation::Terms { field, limit })
+        Self::other(Aggregation::Terms { subject, limit })
     }
 
     /// Requests the number of events over time, by a date field.
-    pub fn histogram(field: &'static Field, buckets: Buckets) -> Result<Self, BadAggregation> {
+    pub fn histogram(subject: Subject, buckets: Buckets) -> Result<Self, BadAggregation> {
+        let field = field_of(&subject)?;
         Aggregation::Histogram { field, interval: Interval::Millis(1) }.check()?;
         Ok(Self(Kind::Histogram { field, buckets }))
     }
 
-    pub fn statistics(field: &'static Field) -> Result<Self, BadAggregation> {
+    pub fn statistics(subject: Subject) -> Result<Self, BadAggregation> {
+        let field = field_of(&subject)?;
         Self::other(Aggregation::Statistics { field })
     }
 
     /// Requests percentiles; `percents` are from 0 to 100.
-    pub fn percentiles(field: &'static Field, percents: Vec<f64>) -> Result<Self, BadAggregation> {
+    pub fn percentiles(subject: Subject, percents: Vec<f64>) -> Result<Self, BadAggregation> {
+        let field = field_of(&subject)?;
         TooMany::check(percents.len(), MAX_PERCENTS)?;
         match percents.iter().find(|percent| !(0.0..=100.0).contains(*percent)) {
             Some(percent) => Err(BadAggregation::Percent(*percent)),
@@ -121,11 +124,21 @@ impl Requested {
     }
 }
 
+/// Returns the field of an aggregation that takes no labels.
+fn field_of(subject: &Subject) -> Result<&'static Field, NotAggregatable> {
+    match subject {
+        Subject::Field(field) => Ok(field),
+        Subject::Label(label) => {
+            Err(NotAggregatable { field: label.path(), reason: "a label is a text: its values can only be counted" })
+        }
+    }
+}
+
 /// The result of an aggregation.
 #[derive(Debug)]
 pub enum Aggregated {
     Terms {
-        field: &'static Field,
+        subject: Subject,
         buckets: Vec<Bucket>,
         distinct: u64,
         without: u64,
@@ -191,7 +204,9 @@ impl Kind {
     fn max_bytes(&self) -> usize {
         match self {
             Self::Histogram { .. } => MAX_BUCKETS * BUCKET_BYTES + MAX_PARTS * PART_BYTES,
-            Self::Other(Aggregation::Terms { field, limit }) => limit.saturating_mul(max_bucket_bytes(field)),
+            Self::Other(Aggregation::Terms { subject, limit }) => {
+                limit.saturating_mul(max_bucket_bytes(subject.field()))
+            }
             Self::Other(
                 Aggregation::Histogram { .. } | Aggregation::Statistics { .. } | Aggregation::Percentiles { .. },
             ) => MAX_PERCENTS * BUCKET_BYTES,
@@ -307,10 +322,10 @@ fn chosen(
 
 fn joined(aggregation: Aggregation, aggregate: Aggregate) -> Result<Aggregated, ReadError> {
     match (aggregation, aggregate) {
-        (Aggregation::Terms { field, .. }, Aggregate::Terms { mut buckets, distinct, without }) => {
+        (Aggregation::Terms { subject, .. }, Aggregate::Terms { mut buckets, distinct, without }) => {
             // A stable sort, so others stay the most frequent first.
-            buckets.sort_by_key(|bucket| gravity(field, &bucket.value));
-            Ok(Aggregated::Terms { field, buckets, distinct, without })
+            buckets.sort_by_key(|bucket| gravity(subject.field(), &bucket.value));
+            Ok(Aggregated::Terms { subject, buckets, distinct, without })
         }
         (Aggregation::Statistics { field }, Aggregate::Statistics(statistics)) => {
             Ok(Aggregated::Statistics { field, statistics })
@@ -337,11 +352,14 @@ mod tests {
         let (action, time) = (schema::field("event.action").unwrap(), schema::field("@timestamp").unwrap());
         let duration = schema::field("event.duration").unwrap();
         for (limit, is_ok) in [(0, false), (1, true), (MAX_BUCKETS, true), (MAX_BUCKETS + 1, false)] {
-            assert_eq!(Requested::terms(action, limit).is_ok(), is_ok, "{limit}");
+            assert_eq!(Requested::terms(action.into(), limit).is_ok(), is_ok, "{limit}");
         }
-        assert!(matches!(Requested::histogram(action, Buckets::Auto(TimeZone::UTC)), Err(BadAggregation::Field(_))));
-        assert!(Requested::histogram(time, Buckets::Auto(TimeZone::UTC)).is_ok());
-        assert!(matches!(Requested::statistics(action), Err(BadAggregation::Field(_))));
+        assert!(matches!(
+            Requested::histogram(action.into(), Buckets::Auto(TimeZone::UTC)),
+            Err(BadAggregation::Field(_))
+        ));
+        assert!(Requested::histogram(time.into(), Buckets::Auto(TimeZone::UTC)).is_ok());
+        assert!(matches!(Requested::statistics(action.into()), Err(BadAggregation::Field(_))));
         for (percents, is_ok) in [
             (vec![0.0, 100.0], true),
             (vec![50.0; MAX_PERCENTS], true),
@@ -350,7 +368,7 @@ mod tests {
             (vec![100.1], false),
             (vec![f64::NAN], false),
         ] {
-            assert_eq!(Requested::percentiles(duration, percents.clone()).is_ok(), is_ok, "{percents:?}");
+            assert_eq!(Requested::percentiles(duration.into(), percents.clone()).is_ok(), is_ok, "{percents:?}");
         }
     }
 }

@@ -184,7 +184,7 @@ impl QuestionDigest {
         writer.text(&selection.filter_text);
         writer.count(order.len());
         for sort in order {
-            writer.text(sort.field().path);
+            writer.text(&sort.subject().path());
             writer.count(usize::from(sort.order == Order::Descending));
         }
         Self(first_bytes(writer.0.finalize().as_slice()))

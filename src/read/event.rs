@@ -8,8 +8,8 @@ use crate::{
     access::{self, Caller},
     audit::Action,
     query::{
-        Order, PAGE_BYTES, Query, Scope, Sort,
-        filter::{Filter, Subject, Test, Value},
+        Order, PAGE_BYTES, Query, Scope, Sort, Subject,
+        filter::{Filter, Test, Value},
     },
     schema,
 };

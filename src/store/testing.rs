@@ -299,6 +299,11 @@ impl QueryBuilder {
         self
     }
 
+    pub(crate) fn sorted(mut self, sort: Vec<Sort>) -> Self {
+        self.0.sort = sort;
+        self
+    }
+
     pub(crate) fn with(mut self, filter: Filter) -> Self {
         self.0.filter = filter;
         self

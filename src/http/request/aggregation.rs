@@ -14,9 +14,11 @@ use crate::{
     read::{AggregateRequest, BadAggregation, Buckets, Requested, parse_interval},
 };
 
-const TERMS: Parameter =
-    Parameter::text("terms", "A field: its most frequent values first, each with the number of events that have it.")
-        .such_as("event.action");
+const TERMS: Parameter = Parameter::text(
+    "terms",
+    "A field or a label: its most frequent values first, each with the number of events that have it.",
+)
+.such_as("event.action");
 const SIZE: Parameter = Parameter::number(
     "size",
     NumberRange { default: 10, min: 1, max: MAX_BUCKETS as u64 },
@@ -65,16 +67,16 @@ pub(in crate::http) fn aggregate(mut parameters: Parameters, now: UnixMillis) ->
 fn requested(parameters: &mut Parameters, zone: TimeZone) -> Result<Requested, Failure> {
     let kind = kind(parameters)?;
     let path = parameters.text(kind)?.unwrap_or_default();
-    let field = named(&path, kind.name)?;
+    let subject = named(&path, kind.name)?;
     let requested = if kind.name == TERMS.name {
         let limit = usize::try_from(parameters.number(&SIZE)?).unwrap_or(usize::MAX);
-        Requested::terms(field, limit)
+        Requested::terms(subject, limit)
     } else if kind.name == HISTOGRAM.name {
-        Requested::histogram(field, buckets(parameters, zone)?)
+        Requested::histogram(subject, buckets(parameters, zone)?)
     } else if kind.name == STATS.name {
-        Requested::statistics(field)
+        Requested::statistics(subject)
     } else {
-        Requested::percentiles(field, percents(parameters)?)
+        Requested::percentiles(subject, percents(parameters)?)
     };
     requested.map_err(|error| {
         let parameter = match error {

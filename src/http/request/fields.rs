@@ -3,8 +3,9 @@
 use crate::{
     error::Failure,
     http::parameters::{Parameter, Parameters},
+    query::Subject,
     read::Projection,
-    schema::{self, Field, UnknownField},
+    schema::UnknownField,
 };
 
 pub(in crate::http) const FIELDS: Parameter = Parameter::text(
@@ -13,9 +14,9 @@ pub(in crate::http) const FIELDS: Parameter = Parameter::text(
 )
 .such_as("@timestamp,event.action,user");
 
-/// Returns the field with this path, which is the value of the parameter `name`.
-pub(super) fn named(path: &str, name: &str) -> Result<&'static Field, Failure> {
-    schema::field(path).ok_or_else(|| Failure::parameter(name, UnknownField::new(path)))
+/// Returns the field or the label with this path, which is the value of the parameter `name`.
+pub(super) fn named(path: &str, name: &str) -> Result<Subject, Failure> {
+    Subject::at(path).ok_or_else(|| Failure::parameter(name, UnknownField::new(path)))
 }
 
 /// Parses a request whose only parameter is `fields`.

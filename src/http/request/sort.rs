@@ -9,9 +9,12 @@ use crate::{
     query::{Order, Sort, SortKeys},
 };
 
-const FIELD: Parameter = Parameter::text("sort_field", "Any indexed field with a single value, except versions.")
-    .or("@timestamp")
-    .such_as("event.action");
+const FIELD: Parameter = Parameter::text(
+    "sort_field",
+    "Any indexed field with a single value, except versions; or a label, such as `labels.team`.",
+)
+.or("@timestamp")
+.such_as("event.action");
 const ORDER: Parameter = Parameter::text("sort_order", "`asc` or `desc`.").or("asc");
 const KEYS: Parameter = Parameter::text(
     "sort",

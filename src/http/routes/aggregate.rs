@@ -71,9 +71,9 @@ impl From<Aggregated> for AggregateAnswer {
     fn from(aggregated: Aggregated) -> Self {
         let path = |field: &Field| field.path.to_owned();
         match aggregated {
-            Aggregated::Terms { field, buckets, distinct, without } => {
-                let terms = buckets.into_iter().map(|bucket| term(field, bucket)).collect();
-                Self::Terms(TermsAnswer { field: path(field), terms, distinct, without })
+            Aggregated::Terms { subject, buckets, distinct, without } => {
+                let terms = buckets.into_iter().map(|bucket| term(subject.field(), bucket)).collect();
+                Self::Terms(TermsAnswer { field: subject.path(), terms, distinct, without })
             }
             Aggregated::Histogram { field, interval, buckets } => {
                 let interval_of = |(start, count)| HistogramBucket { start: format_time(start), count };

@@ -63,6 +63,46 @@ async fn cursors_return_every_event_once_even_if_events_arrive_meanwhile() {
     }
 }
 
+/// A label's name is everything after `labels.`; in Kibana's form of a sort too.
+#[tokio::test]
+async fn events_are_sorted_and_counted_by_a_label_of_any_name() {
+    let log = Log::new();
+    let label = |second: u64, labels: Value| at(second).with("labels", labels);
+    log.store([
+        label(0, json!({"team.eu/1": "b"})),
+        at(1),
+        label(2, json!({"team.eu/1": "a"})),
+        label(3, json!({"team.eu/1": "b", "other": "a"})),
+        label(4, json!({"team": "c"})),
+    ])
+    .await;
+    let one = "sort_field=labels.team.eu%2F1&sort_order=desc";
+    let several = "sort=[{%22sort_field%22:%22labels.team.eu/1%22,%22sort_order%22:%22desc%22}]";
+    for (base, sort) in
+        [("/api/event_log/t/1/_find", one), ("/internal/event_log/t/1/_find", one), ("/api/event_log/_find", several)]
+    {
+        let mut found: Vec<String> = Vec::new();
+        let mut after = String::new();
+        loop {
+            let answer = log.json(&format!("{base}?per_page=2&{sort}&after={after}")).await;
+            found.extend(ids(&answer).iter().map(|id| (*id).to_owned()));
+            let Some(next) = answer["next"].as_str() else { break };
+            after = next.to_owned();
+        }
+        assert_eq!(found, ["e3", "e0", "e2", "e4", "e1"], "{base}");
+    }
+    let counted = log.json("/api/event_log/_aggregate?terms=labels.team.eu%2F1&size=1").await;
+    let terms = json!([{"value": "b", "count": 2}]);
+    assert_eq!(counted, json!({"field": "labels.team.eu/1", "terms": terms, "distinct": 2, "without": 2}));
+    // A cursor belongs to the label.
+    let next = log.json(&format!("/api/event_log/_find?per_page=2&{one}&after=")).await["next"].to_string();
+    let other = format!(
+        "/api/event_log/_find?per_page=2&sort_field=labels.team&sort_order=desc&after={}",
+        next.trim_matches('"')
+    );
+    assert_eq!(log.get(&other).await.status, 400);
+}
+
 #[tokio::test]
 async fn a_cursor_leads_behind_a_document_that_has_no_position() {
     let log = Log::new();

@@ -183,7 +183,11 @@ async fn parameters_of_find() {
             "[request query.sort_field]: events cannot be sorted by kibana.saved_objects.id",
         ),
         ("sort_field=annals.hash", "[request query.sort_field]: events cannot be sorted by annals.hash"),
-        ("sort_field=labels", "[request query.sort_field]: events cannot be sorted by labels"),
+        (
+            "sort_field=labels",
+            "[request query.sort_field]: events cannot be sorted by labels: name a single label, such as labels.team",
+        ),
+        ("sort_field=labels.", "[request query.sort_field]: there is no field [labels.]"),
         ("sort_field=tags", "events cannot be sorted by tags: an event may have several values of it"),
         (
             "sort_field=kibana.version",
@@ -204,6 +208,10 @@ async fn parameters_of_find() {
             r#"sort=[{"sort_field":"message","sort_order":"asc"},{"sort_field":"url.full","sort_order":"asc"}]"#,
             "[request query.sort]: expected keys whose texts have at most [12288] UTF-16 units together but got [16382]: \
              leave out one of message, url.full",
+        ),
+        (
+            r#"sort=[{"sort_field":"labels.a","sort_order":"asc"},{"sort_field":"labels.b.c","sort_order":"asc"}]"#,
+            "got [16382]: leave out one of labels.a, labels.b.c",
         ),
         (
             r#"sort=[{"sort_field":"message"}]"#,
@@ -293,7 +301,6 @@ async fn parameters_of_every_question() {
         ("terms=event.acton", "[request query.terms]: there is no field [event.acton], did you mean [event.action]?"),
         ("terms=", "[request query.terms]: there is no field []"),
         ("terms=event.action&terms=message", "[request query.terms]: expected value of type [string] but got [Array]"),
-        ("terms=labels", "[request query.terms]: labels: its values cannot be counted"),
         ("terms=annals.hash", "[request query.terms]: annals.hash: its values cannot be counted"),
         ("terms=error.stack_trace", "[request query.terms]: error.stack_trace: its values cannot be counted"),
         ("terms=event.action&size=0", "[request query.size]: Value must be equal to or greater than [1]."),
@@ -309,6 +316,11 @@ async fn parameters_of_every_question() {
         ("percentiles=event.duration&percents=101", "[request query.percents]: expected numbers from [0] to [100]"),
         ("percentiles=event.duration&percents=NaN", "[request query.percents]: expected numbers from [0] to [100]"),
         ("percentiles=event.duration&percents=", "[request query.percents]"),
+        ("terms=labels", "[request query.terms]: labels: name a single label, such as labels.team"),
+        ("terms=labels.team&size=1634", "[request query.size]: expected a number from [1] to [1633]"),
+        ("stats=labels.team", "[request query.stats]: labels.team: a label is a text: its values can only be counted"),
+        ("histogram=labels.at", "[request query.histogram]: labels.at: a label is a text"),
+        ("percentiles=labels.took", "[request query.percentiles]: labels.took: a label is a text"),
     ];
     let of_count = [("page=1", "[request query.page]: definition for this key is missing")];
     let of_export = [

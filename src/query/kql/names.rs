@@ -5,7 +5,7 @@ use super::{
     syntax::{Literal, pieces},
 };
 use crate::{
-    query::{Pattern, filter::Subject},
+    query::{Pattern, Subject},
     schema::{
         self, Field, Kind, Search, closest, fields_beginning, fields_within, nearest, nested_around, nested_fields,
     },
@@ -163,14 +163,15 @@ pub(super) fn is_known(path: &str) -> bool {
 }
 
 fn known(path: &str) -> Option<ResolvedName> {
-    if let Some(field) = schema::field(path).filter(|field| field.kind != Kind::Objects) {
-        return Some(ResolvedName::One(Target::of(field)));
-    }
-    if let Some((field, label)) =
-        Subject::labels().zip(path.strip_prefix("labels.")).filter(|(_, name)| !name.is_empty())
-    {
-        let subject = Subject::Label(label.to_owned());
-        return Some(ResolvedName::One(Target { subject, field, index: IndexChoice::Default(IndexKind::Value) }));
+    match Subject::at(path) {
+        Some(Subject::Field(field)) if field.kind != Kind::Objects => {
+            return Some(ResolvedName::One(Target::of(field)));
+        }
+        Some(subject @ Subject::Label(_)) => {
+            let (field, index) = (subject.field(), IndexChoice::Default(IndexKind::Value));
+            return Some(ResolvedName::One(Target { subject, field, index }));
+        }
+        Some(Subject::Field(_)) | None => {}
     }
     if let Some(target) = named_index(path) {
         return Some(ResolvedName::One(target));

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     event::UnixMillis,
-    query::filter::{Filter, Subject, Test},
+    query::{
+        Subject,
+        filter::{Filter, Test},
+    },
     schema::{Field, Kind, Search},
 };
 

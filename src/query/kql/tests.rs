@@ -9,8 +9,8 @@ use super::{
     *,
 };
 use crate::query::{
-    Pattern,
-    filter::{Subject, Test, Value},
+    Pattern, Subject,
+    filter::{Test, Value},
 };
 
 /// 2021-03-02T12:00:00Z, a Tuesday.
@@ -32,7 +32,7 @@ fn render(filter: &Filter) -> String {
         Filter::Value(subject, test) => {
             let name = match subject {
                 Subject::Field(field) => field.path.to_owned(),
-                Subject::Label(label) => format!("label {label:?}"),
+                Subject::Label(label) => format!("label {:?}", label.name()),
             };
             format!("{name} {}", render_test(test))
         }
@@ -124,10 +124,10 @@ fn a_value_without_a_field_is_looked_up_in_the_documented_fields() {
     let Ok(Filter::Any(parts)) = parse("10.0.0.1", NOW) else { panic!() };
     let field = |filter: &Filter| match filter {
         Filter::Element(_, inner) => match &**inner {
-            Filter::Value(subject, _) => subject.name(),
+            Filter::Value(subject, _) => subject.path(),
             other => panic!("{other:?}"),
         },
-        Filter::Value(subject, _) => subject.name(),
+        Filter::Value(subject, _) => subject.path(),
         other => panic!("{other:?}"),
     };
     let mut fields: Vec<String> = parts.iter().map(field).collect();

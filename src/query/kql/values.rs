@@ -29,7 +29,7 @@ pub(super) enum Mismatch {
 impl Mismatch {
     pub(super) fn message(&self, target: &Target, found: &str) -> String {
         match self {
-            Self::Expected(what) => format!("{}: expected {what}, found {found}", target.subject.name()),
+            Self::Expected(what) => format!("{}: expected {what}, found {found}", target.subject.path()),
             Self::Reason(reason) => reason.clone(),
         }
     }
@@ -41,7 +41,7 @@ fn mismatch<T>(reason: String) -> Result<T, Mismatch> {
 
 /// Returns the test for `field:value`.
 pub(super) fn equal(target: &Target, literal: &Literal, now: UnixMillis) -> Result<Filter, Mismatch> {
-    let name = target.subject.name();
+    let name = target.subject.path();
     if literal.is_any() {
         return exists(target);
     }
@@ -102,7 +102,7 @@ fn exists(target: &Target) -> Result<Filter, Mismatch> {
 
 /// Tests the whole value against a pattern.
 fn wildcard(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
-    let name = target.subject.name();
+    let name = target.subject.path();
     match target.field.kind {
         Kind::Keyword | Kind::Text | Kind::Json | Kind::Version | Kind::Labels | Kind::Flattened => {
             value(target, Test::Like(Pattern::new(pieces(&literal.symbols))))
@@ -155,7 +155,7 @@ fn by_words(target: &Target, literal: &Literal) -> Result<Filter, Mismatch> {
 }
 
 fn no_words(target: &Target) -> String {
-    let name = target.subject.name();
+    let name = target.subject.path();
     let hint = match target.index {
         IndexChoice::Default(_) if target.field.search.by_value() => {
             format!("; {name}.keyword:*…* searches for a part of the whole text")
@@ -247,7 +247,7 @@ pub(super) fn compare(
     literal: &Literal,
     now: UnixMillis,
 ) -> Result<Filter, Mismatch> {
-    let name = target.subject.name();
+    let name = target.subject.path();
     let Some(text) = literal.text() else {
         return mismatch("A comparison takes no wildcard".to_owned());
     };

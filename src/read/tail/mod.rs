@@ -30,8 +30,8 @@ use crate::{
     audit::Action,
     event::{ChainEntry, ChainId, ChainPosition, Sequence, UnixMillis},
     query::{
-        Aggregate, Aggregation, Key, Place, Query, ScopedQuery,
-        filter::{Filter, Subject, Test, Value},
+        Aggregate, Aggregation, Key, Place, Query, ScopedQuery, Subject,
+        filter::{Filter, Test, Value},
     },
     schema::{self, Field},
 };
@@ -246,7 +246,7 @@ impl Tail {
 
     async fn chains_among(&self, filter: Filter) -> Result<Vec<ChainId>, ReadError> {
         let query = self.query(filter, 0);
-        let aggregation = Aggregation::Terms { field: self.fields.chain, limit: CHAINS_AT_ONCE };
+        let aggregation = Aggregation::Terms { subject: self.fields.chain.into(), limit: CHAINS_AT_ONCE };
         let index = &self.reader.index;
         let buckets = match answered(self.reader.step_deadline(), index.aggregate(&query, &aggregation)).await? {
             Aggregate::Terms { buckets, .. } => buckets,

@@ -172,7 +172,7 @@ pub(super) async fn every_countable_field_counts(fixture: &Fixture<'_>) {
     for (fields, fixture) in parts(fixture) {
         let documents = stored(&fixture, &fields).await;
         for field in fields {
-            let aggregation = Aggregation::Terms { field, limit: 1_000 };
+            let aggregation = Aggregation::Terms { subject: field.into(), limit: 1_000 };
             if aggregation.check().is_err() {
                 continue;
             }
@@ -214,7 +214,7 @@ pub(super) async fn members_of_objects_count(fixture: &Fixture<'_>) {
         "dns.answers.data",
     ] {
         let field = schema::field(path).expect("the field is mapped");
-        let aggregation = Aggregation::Terms { field, limit: 10 };
+        let aggregation = Aggregation::Terms { subject: field.into(), limit: 10 };
         let answer = fixture.store.aggregate(&fixture.query().build(), &aggregation).await.expect("the store counts");
         assert_eq!(answer, counted(&documents, field), "{path}");
     }

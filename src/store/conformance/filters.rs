@@ -16,8 +16,8 @@ use super::{Fixture, parse, sequence};
 use crate::{
     query::{
         Order::Ascending,
-        Pattern,
-        filter::{Filter, Subject, Test, Value},
+        Pattern, Subject,
+        filter::{Filter, Test, Value},
         words::words,
     },
     schema::{self, Field, Kind, nested_around},
@@ -94,14 +94,14 @@ pub(super) async fn random_filters(fixture: &Fixture<'_>) {
 
 /// Some stores keep a name and its value as one text.
 pub(super) async fn labels_are_told_apart(fixture: &Fixture<'_>) {
-    const NAMES: [&str; 7] = ["a", "a=", "a=b", "ab", "a.b", "=", "labels"];
+    const NAMES: [&str; 9] = ["a", "a=", "a=b", "ab", "a.b", "=", "*", "a*", "labels"];
     const VALUES: [&str; 5] = ["b", "=b", "b=c", "c", "="];
     let mut labels: Vec<Json> = NAMES.iter().flat_map(|name| VALUES.map(|value| json!({*name: value}))).collect();
     labels.extend([json!({"a": "z", "a=b": "c", "q": "b=c"}), json!({"a=b": "c", "b": "b=c", "ab": "a"})]);
     let events = fixture.stored(labels.into_iter().map(|labels| fixture.draft().with("labels", labels))).await;
     let documents: Vec<Json> = events.iter().map(|event| parse(&event.document)).collect();
     let text = |text: &str| Value::Text(text.to_owned());
-    let subjects = NAMES.iter().map(|name| Subject::Label((*name).to_owned())).chain([Subject::Field(field("labels"))]);
+    let subjects = NAMES.iter().map(|name| label(name)).chain([Subject::Field(field("labels"))]);
     let mut filters = Vec::new();
     for subject in subjects {
         let tests = VALUES.iter().flat_map(|value| {
@@ -112,7 +112,7 @@ pub(super) async fn labels_are_told_apart(fixture: &Fixture<'_>) {
         filters.extend(tests.map(|test| Filter::value(subject.clone(), test).expect("a test of labels")));
     }
     filters.extend(NAMES.map(|name| {
-        let exists = Filter::value(Subject::Label(name.to_owned()), Test::Exists).expect("a test of labels");
+        let exists = Filter::value(label(name), Test::Exists).expect("a test of labels");
         Filter::Not(Box::new(exists))
     }));
     compare(fixture, &documents, filters).await;
@@ -340,7 +340,7 @@ const ENRICHMENT: [&str; 6] = [
 ];
 
 fn filter() -> BoxedStrategy<Filter> {
-    let label = select(&LABELS[..]).prop_map(|name| Subject::Label(name.to_owned()));
+    let label = select(&LABELS[..]).prop_map(label);
     let subject = prop_oneof![8 => select(&FIELDS[..]).prop_map(|path| Subject::Field(field(path))), 1 => label];
     let element = |nested: &'static str, members: &'static [&'static str]| {
         tree(leaf(select(members).prop_map(|path| Subject::Field(field(path))).boxed()), 2)
@@ -365,7 +365,7 @@ fn tree(leaf: BoxedStrategy<Filter>, depth: u32) -> BoxedStrategy<Filter> {
 /// A random test that the subject allows.
 fn leaf(subjects: BoxedStrategy<Subject>) -> BoxedStrategy<Filter> {
     let tested = subjects.prop_flat_map(|subject| {
-        let kind = subject.field().expect("subjects have fields").kind;
+        let kind = subject.field().kind;
         (Just(subject), test(kind))
     });
     tested
@@ -453,4 +453,8 @@ fn value(kind: Kind) -> BoxedStrategy<Value> {
 
 fn field(path: &str) -> &'static Field {
     schema::field(path).expect("the field is mapped")
+}
+
+fn label(name: &str) -> Subject {
+    Subject::at(&format!("labels.{name}")).expect("labels have any names")
 }

@@ -9,8 +9,8 @@ use crate::{
     query::{
         Aggregate, Aggregation,
         Order::{Ascending, Descending},
-        Pattern, Sort,
-        filter::{Filter, Subject, Test, Value},
+        Pattern, Sort, Subject,
+        filter::{Filter, Test, Value},
         kql,
     },
     schema::{self, Field},
@@ -97,7 +97,7 @@ async fn check(fixture: &Fixture<'_>, field: &'static Field, longest: usize) {
     if Sort::by(field, Ascending).is_ok() {
         are_sorted(fixture, field, &texts, with_value(&|_| true)).await;
     }
-    let aggregation = Aggregation::Terms { field, limit: 1 };
+    let aggregation = Aggregation::Terms { subject: field.into(), limit: 1 };
     if aggregation.check().is_ok() {
         let values = with_value(&|_| true).len() as u64;
         let counted = fixture.store.aggregate(&fixture.query().build(), &aggregation).await;

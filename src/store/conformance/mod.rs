@@ -5,6 +5,7 @@
 mod extremes;
 mod fields;
 mod filters;
+mod labels;
 mod long_texts;
 mod questions;
 
@@ -29,7 +30,8 @@ use crate::{
     integrity::{self, seal_of},
     query::{
         Order::{self, Ascending, Descending},
-        filter::{Filter, Subject, Test, Value as FilterValue},
+        Subject,
+        filter::{Filter, Test, Value as FilterValue},
     },
     schema::{self, Field},
 };
@@ -58,7 +60,9 @@ pub(crate) async fn suite(store: &dyn Store) {
 type Case = for<'a> fn(&'a Fixture<'a>) -> BoxFuture<'a, ()>;
 
 const CASES: &[(&str, Case)] = &[
-    // First, as it makes many queries, and one store scans everything for each.
+    // First, as they make many queries, and one store scans everything for each.
+    ("labels are sorted by, whatever their names", |b| Box::pin(labels::labels_are_sorted_by(b))),
+    ("labels are counted, whatever their names", |b| Box::pin(labels::labels_are_counted(b))),
     ("every field that is sorted by divides into pages", |b| Box::pin(fields::every_sortable_field_divides(b))),
     ("every field that is counted is counted alike", |b| Box::pin(fields::every_countable_field_counts(b))),
     ("members of arrays of objects are counted alike", |b| Box::pin(fields::members_of_objects_count(b))),

@@ -9,8 +9,8 @@ use crate::{
     query::{
         Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS,
         Order::{Ascending, Descending},
-        Statistics, Unit,
-        filter::{self, Filter, Subject, Test},
+        Statistics, Subject, Unit,
+        filter::{self, Filter, Test},
     },
     schema::{self, Field},
     store::{
@@ -31,7 +31,8 @@ impl Fixture<'_> {
 
     /// The values of a field with their counts, the number of values, and the number of events without one.
     async fn terms(&self, path: &str, limit: usize) -> (Vec<(Key, u64)>, u64, u64) {
-        match self.aggregate(Aggregation::Terms { field: field(path), limit }).await {
+        match self.aggregate(Aggregation::Terms { subject: Subject::at(path).expect("the path is known"), limit }).await
+        {
             Aggregate::Terms { buckets, distinct, without } => {
                 let counts = buckets.into_iter().map(|Bucket { value, events }| (value, events)).collect();
                 (counts, distinct, without)

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Interval, Query, Statistics, Unit},
+    query::{Aggregate, Aggregation, Interval, Query, Statistics, Subject, Unit},
     schema::Field,
     store::IndexError,
 };
@@ -27,11 +27,22 @@ pub(super) async fn aggregate(
     aggregation: &Aggregation,
 ) -> Result<Aggregate, IndexError> {
     aggregation.check().map_err(|error| refused(error.to_string()))?;
-    let request = AggregationRequest { store, matching: store.matching(query).await? };
+    let counted = match aggregation {
+        Aggregation::Terms { subject: Subject::Label(label), .. } => Some(label),
+        Aggregation::Terms { subject: Subject::Field(_), .. }
+        | Aggregation::Histogram { .. }
+        | Aggregation::Statistics { .. }
+        | Aggregation::Percentiles { .. } => None,
+    };
+    let terms = store.label_terms(counted.is_some() || search::has_labels(query)).await?;
+    let request = AggregationRequest { store, matching: search::matching(query, counted, terms) };
     Ok(match aggregation {
-        Aggregation::Terms { field, limit } => {
-            let CountedTerms { buckets, distinct, without } =
-                AggregatedField::of(field).count(store, &request.matching, *limit).await?;
+        Aggregation::Terms { subject, limit } => {
+            let values = match subject {
+                Subject::Field(field) => AggregatedField::of(field),
+                Subject::Label(label) => AggregatedField::label(label, terms),
+            };
+            let CountedTerms { buckets, distinct, without } = values.count(store, &request.matching, *limit).await?;
             Aggregate::Terms { buckets, distinct, without }
         }
         Aggregation::Histogram { field, interval } => Aggregate::Histogram(request.histogram(field, interval).await?),

@@ -2,21 +2,21 @@
 //!
 //! No clause scores, so all may be cached. No clause analyses its values. Dates are sent as text, because OpenSearch
 //! misreads negative milliseconds.
-//!
-//! OpenSearch indexes a label as the one term `name=value`, so that `a` = `b=c` and `a=b` = `c` are the same to it. The
-//! few documents where that matters are checked by their source: see [`exact_label`].
 
 use std::{collections::BTreeSet, ops::Bound};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value as Json, json};
 
-use super::order::value_path;
+use super::{
+    labels::{EXACT_LABELS, LabelTerms},
+    order::value_path,
+};
 use crate::{
     event::UnixMillis,
     query::{
-        Pattern,
-        filter::{Filter, Subject, Test, Value, instants},
+        Label, Pattern, Subject,
+        filter::{Filter, Test, Value, instants},
     },
     schema::{Field, Kind, Search},
     time::format_time,
@@ -26,35 +26,12 @@ use crate::{
 /// parses separately.
 const MAX_DEPTH: usize = 20;
 
-/// What an engine indexes of a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LabelTerms {
-    /// Name and value, told apart.
-    Exact,
-    /// The text `name=value`.
-    Joined,
-}
-
-/// The field that [`exact_labels`] defines.
-const EXACT_LABELS: &str = "annals_labels";
-
-/// Emits labels from the source: the length of the name, the name and the value.
-const EXACT_LABELS_SCRIPT: &str = "def labels = params._source.labels; if (labels instanceof Map) { \
-    for (def name : params.names) { def value = labels.get(name); \
-    if (value != null) { emit(name.length() + ':' + name + '=' + value) } } }";
-
-/// Returns the definition of a field for the exact labels of these names, where terms are joined.
-pub(super) fn exact_labels(names: &BTreeSet<&str>) -> Json {
-    let script = json!({"source": EXACT_LABELS_SCRIPT, "params": {"names": names}});
-    json!({EXACT_LABELS: {"type": "keyword", "script": script}})
-}
-
 /// Returns the names of the labels that the filter tests.
 pub(super) fn tested_labels(filter: &Filter) -> BTreeSet<&str> {
     match filter {
         Filter::All(parts) | Filter::Any(parts) => parts.iter().flat_map(tested_labels).collect(),
         Filter::Not(inner) | Filter::Element(_, inner) => tested_labels(inner),
-        Filter::Value(Subject::Label(name), _) => BTreeSet::from([name.as_str()]),
+        Filter::Value(Subject::Label(label), _) => BTreeSet::from([label.name()]),
         Filter::Value(Subject::Field(_), _) => BTreeSet::new(),
     }
 }
@@ -79,7 +56,7 @@ fn clause_with_depth(filter: &Filter, terms: LabelTerms) -> (Json, usize) {
             limit_depth(element(field.path, &clause), depth + 1)
         }
         Filter::Value(Subject::Field(field), test) => (clause_for_paths(&Paths::of(field), test), 2),
-        Filter::Value(Subject::Label(name), test) => label_clause(name, test, terms),
+        Filter::Value(Subject::Label(label), test) => label_clause(label, test, terms),
     }
 }
 
@@ -111,16 +88,17 @@ pub(super) fn element(path: &str, inner: &Json) -> Json {
     json!({"nested": {"path": path, "ignore_unmapped": true, "score_mode": "none", "query": inner}})
 }
 
+/// The engines' own clause takes patterns of paths, and a label may have any name.
 pub(super) fn exists(path: &str) -> Json {
-    json!({"exists": {"field": path}})
+    if path.contains('*') { json!({"prefix": {path: {"value": ""}}}) } else { json!({"exists": {"field": path}}) }
 }
 
-fn label_clause(name: &str, test: &Test, terms: LabelTerms) -> (Json, usize) {
-    let path = Subject::Label(name.to_owned()).name();
+fn label_clause(label: &Label, test: &Test, terms: LabelTerms) -> (Json, usize) {
+    let path = label.path();
     let clause = clause_for_paths(&Paths { value: path.clone(), words: path.clone(), existence: path.clone() }, test);
     match terms {
         LabelTerms::Exact => (clause, 2),
-        LabelTerms::Joined => exact_label(name, &path, test, clause),
+        LabelTerms::Joined => exact_label(label.name(), &path, test, clause),
     }
 }
 

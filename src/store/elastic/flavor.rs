@@ -6,7 +6,7 @@
 //! | mappings | `flattened`, `version`, stored `_source` set | `flat_object`, `keyword`, `_source` is stored by default |
 //! | runs policies | ILM, where it is built in and allowed | ISM, where the plugin is installed |
 //! | links an index to its policy by | `index.lifecycle.name` in each index | patterns in the policy itself |
-//! | terms of labels | name and value apart | joined by `=` |
+//! | terms of labels | name and value apart | joined by `=`; sorted and counted by scripts |
 //! | point in time | `_pit`; of no index, an empty one | `_search/point_in_time`, from 2.4 on; of no index, none |
 //!
 //! Where an engine has neither ILM nor ISM, Annals performs rollovers itself, on the conditions of the same policy.
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Answer, Client, MAX_ANSWER, require_answer},
-    filter::LabelTerms,
+    labels::LabelTerms,
     lifecycle::Policy,
     names::IndexNames,
     search,

@@ -18,6 +18,7 @@ mod client;
 mod config;
 mod filter;
 mod flavor;
+mod labels;
 mod lifecycle;
 mod look_up;
 mod names;
@@ -41,14 +42,13 @@ use std::{
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::time::timeout;
 
 pub use self::config::{ApiKey, Auth, Basic, Bearer, ConfigError, ElasticConfig, NodeUrl, Secret};
 use self::{
     client::{Answer, Client, MAX_ANSWER, require_answer, unavailable},
-    filter::LabelTerms,
     flavor::Flavor,
+    labels::LabelTerms,
     lifecycle::Policy,
     names::IndexNames,
     own_fields::OwnFields,
@@ -61,7 +61,7 @@ use super::{
 use crate::{
     buffers::Pool,
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Stream},
-    query::{Aggregate, Aggregation, Query, ScopedQuery},
+    query::{Aggregate, Aggregation, ScopedQuery},
 };
 
 /// Events in an engine.
@@ -135,12 +135,10 @@ impl ElasticStore {
         }
     }
 
-    /// Returns the members of a search's body that select the matching events.
-    async fn matching(&self, query: &Query) -> Result<Value, StoreError> {
-        // Without labels all engines are alike, and this one may not have been asked yet what it is.
-        let is_alike = filter::tested_labels(&query.filter).is_empty();
-        let terms = if is_alike { LabelTerms::Exact } else { self.flavor().await?.product.label_terms() };
-        Ok(search::matching(query, terms))
+    /// Returns what the engine indexes of labels. Without labels all engines are alike, and this one may not have been
+    /// asked yet what it is.
+    async fn label_terms(&self, has_labels: bool) -> Result<LabelTerms, StoreError> {
+        if has_labels { Ok(self.flavor().await?.product.label_terms()) } else { Ok(LabelTerms::Exact) }
     }
 
     async fn search(&self, body: impl ToString) -> Result<Answer, StoreError> {

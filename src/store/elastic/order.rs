@@ -8,8 +8,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::labels::{self, LabelTerms, direction};
 use crate::{
-    query::{Key, Order, PageEnd, Place, Sort, address_of_digits},
+    query::{Key, Order, PageEnd, Place, Sort, Subject, address_of_digits},
     schema::{Field, Kind},
     store::StoreError,
 };
@@ -18,9 +19,9 @@ use crate::{
 const LAST_KEYS: [(&str, &str); 2] = [("_index", "keyword"), ("_seq_no", "long")];
 
 /// Returns the sort keys.
-pub(super) fn keys(sort: &[Sort]) -> Vec<Value> {
+pub(super) fn keys(sort: &[Sort], terms: LabelTerms) -> Vec<Value> {
     let ties = Order::of_ties(sort);
-    let mut keys: Vec<Value> = sort.iter().flat_map(|sort| keys_of(sort.field(), sort.order)).collect();
+    let mut keys: Vec<Value> = sort.iter().flat_map(|sort| keys_of(sort, terms)).collect();
     keys.push(by_sequence(ties));
     keys.push(key("annals.chain", Kind::Keyword, ties));
     // In OpenSearch an index without mappings lacks even these.
@@ -34,10 +35,10 @@ pub(super) fn by_sequence(order: Order) -> Value {
 }
 
 /// Returns the values of the end of a page, one for each sort key.
-pub(super) fn after(end: &PageEnd, sort: &[Sort]) -> Result<Vec<Value>, StoreError> {
+pub(super) fn after(end: &PageEnd, sort: &[Sort], terms: LabelTerms) -> Result<Vec<Value>, StoreError> {
     match end {
-        PageEnd::Event(event) => Ok(place(event, sort)),
-        PageEnd::Document(values) if values.len() == keys(sort).len() => {
+        PageEnd::Event(event) => Ok(place(event, sort, terms)),
+        PageEnd::Document(values) if values.len() == keys(sort, terms).len() => {
             Ok(values.iter().map(|key| key.as_ref().map_or(Value::Null, value)).collect())
         }
         PageEnd::Document(_) => {
@@ -48,8 +49,8 @@ pub(super) fn after(end: &PageEnd, sort: &[Sort]) -> Result<Vec<Value>, StoreErr
 
 /// Returns the end of a page from the sort values of its last document, as the engine wrote them.
 pub(super) fn end(values: &Value, sort: &[Sort]) -> Option<Vec<Option<Key>>> {
-    // At a point in time, Elasticsearch adds a value of its own.
-    let values = values.as_array()?.get(..keys(sort).len())?;
+    // At a point in time, Elasticsearch adds a value of its own. All engines have as many keys for a label.
+    let values = values.as_array()?.get(..keys(sort, LabelTerms::Exact).len())?;
     let key = |value: &Value| match value {
         Value::Number(number) => number.as_i64().map(Key::Integer).or_else(|| number.as_f64().map(Key::Number)),
         Value::String(text) => Some(Key::Text(text.clone())),
@@ -59,10 +60,9 @@ pub(super) fn end(values: &Value, sort: &[Sort]) -> Option<Vec<Option<Key>>> {
 }
 
 /// Returns the values of an event's place. Copies of the event are at that place too.
-fn place(place: &Place, sort: &[Sort]) -> Vec<Value> {
+fn place(place: &Place, sort: &[Sort], terms: LabelTerms) -> Vec<Value> {
     let sorts = sort.iter().zip(&place.keys);
-    let mut values: Vec<Value> =
-        sorts.flat_map(|(sort, key)| values_of(key.as_ref(), sort.field().kind, sort.order)).collect();
+    let mut values: Vec<Value> = sorts.flat_map(|(sort, key)| values_of(key.as_ref(), sort, terms)).collect();
     values.push(place.position.sequence.0.into());
     values.push(place.position.chain.to_string().into());
     values.extend(match Order::of_ties(sort) {
@@ -72,9 +72,14 @@ fn place(place: &Place, sort: &[Sort]) -> Vec<Value> {
     values
 }
 
-fn keys_of(field: &Field, order: Order) -> Vec<Value> {
-    let own = key(&value_path(field), field.kind, order);
-    match field.kind {
+fn keys_of(sort: &Sort, terms: LabelTerms) -> Vec<Value> {
+    let (kind, order) = (sort.field().kind, sort.order);
+    let own = match (sort.subject(), terms) {
+        (Subject::Field(field), _) => key(&value_path(field), kind, order),
+        (Subject::Label(label), LabelTerms::Exact) => key(&label.path(), kind, order),
+        (Subject::Label(label), LabelTerms::Joined) => labels::sort_key(label, order),
+    };
+    match kind {
         // The engines substitute the greatest number for a missing value, which a `long` may itself have; in floating
         // point they substitute infinity, which it cannot have. The next key separates numbers that become equal.
         Kind::Long64 => vec![as_numeric(own.clone(), "double"), own],
@@ -96,7 +101,11 @@ fn keys_of(field: &Field, order: Order) -> Vec<Value> {
     }
 }
 
-fn values_of(key: Option<&Key>, kind: Kind, order: Order) -> Vec<Value> {
+fn values_of(key: Option<&Key>, sort: &Sort, terms: LabelTerms) -> Vec<Value> {
+    let (kind, order) = (sort.field().kind, sort.order);
+    if matches!(sort.subject(), Subject::Label(_)) && terms == LabelTerms::Joined {
+        return vec![labels::sort_value(key, order)];
+    }
     let own = key.map_or_else(|| missing_substitute(kind, order), value);
     match (kind, key) {
         (Kind::Long64, Some(Key::Integer(integer))) => vec![json!(*integer as f64), own],
@@ -152,13 +161,6 @@ fn key(path: &str, kind: Kind, order: Order) -> Value {
         | Kind::Json
         | Kind::Nested
         | Kind::Objects => key,
-    }
-}
-
-const fn direction(order: Order) -> &'static str {
-    match order {
-        Order::Ascending => "asc",
-        Order::Descending => "desc",
     }
 }
 

@@ -35,7 +35,8 @@ const SINGLE_SEARCH_EVENTS: u64 = 100;
 /// Returns the matching events, up to the query's bytes.
 pub(super) async fn page(store: &ElasticStore, query: &Query) -> Result<Page, IndexError> {
     if query.limit <= SINGLE_SEARCH_EVENTS {
-        let body = search::page(query, store.matching(query).await?, &store.search_timeout())?;
+        let terms = store.label_terms(search::has_labels(query)).await?;
+        let body = search::page(query, terms, &store.search_timeout())?;
         if let Some(answer) = store.search_within(body, max_answer_bytes(query.limit, query.bytes)).await? {
             return Ok(search::read_page(&answer, query)?);
         }
@@ -112,9 +113,11 @@ enum First {
 impl ElasticScan {
     pub(super) async fn open(store: &ElasticStore, query: &Query) -> Result<Self, IndexError> {
         let point = Point::open(store).await?;
-        let body_template = with(store.matching(query).await?, "timeout", store.search_timeout());
-        let body_template = with(with(body_template, "track_total_hits", false), "sort", order::keys(&query.sort));
-        let after = query.after.as_ref().map(|end| order::after(end, &query.sort)).transpose()?.map(Value::from);
+        let terms = store.label_terms(search::has_labels(query)).await?;
+        let keys = order::keys(&query.sort, terms);
+        let body_template = with(search::matching(query, None, terms), "timeout", store.search_timeout());
+        let body_template = with(with(body_template, "track_total_hits", false), "sort", keys);
+        let after = query.after.as_ref().map(|end| order::after(end, &query.sort, terms)).transpose()?.map(Value::from);
         let point = Some(point).filter(|point| !point.is_empty());
         let (part, first) = (FIRST_PART_EVENTS, First::OfNothing);
         Ok(Self { point, body_template, after, part, bytes: query.bytes, first, total: 0 })

@@ -8,13 +8,14 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{
     client::Answer,
-    filter::{self, LabelTerms},
+    filter,
+    labels::{self, LabelTerms},
     order,
 };
 use crate::{
     event::{ChainHead, ChainId, ChainPosition, Sequence, Space},
     integrity::seal_of,
-    query::{ObjectScope, Order, Query, Scope, Visible, filter::Filter},
+    query::{Label, ObjectScope, Order, Query, Scope, Subject, Visible, filter::Filter},
     store::{ChainDocument, Page, StoreError, count_within},
 };
 
@@ -25,14 +26,14 @@ pub(super) const INDICES: &str = "ignore_unavailable=true&allow_no_indices=true&
 pub(super) const WHOLE: &str = "allow_partial_search_results=false";
 
 /// Returns the body that searches for a page.
-pub(super) fn page(query: &Query, matching: Value, timeout: &str) -> Result<String, StoreError> {
-    let body = with(with(matching, "timeout", timeout), "track_total_hits", true);
-    let body = with(body, "sort", order::keys(&query.sort));
+pub(super) fn page(query: &Query, terms: LabelTerms, timeout: &str) -> Result<String, StoreError> {
+    let body = with(with(matching(query, None, terms), "timeout", timeout), "track_total_hits", true);
+    let body = with(body, "sort", order::keys(&query.sort, terms));
     let body = match &query.after {
         None => with(with(body, "from", query.offset), "size", query.limit),
         // The engines cannot skip events after a place, so these are dropped from the answer.
         Some(end) => {
-            let body = with(body, "search_after", order::after(end, &query.sort)?);
+            let body = with(body, "search_after", order::after(end, &query.sort, terms)?);
             with(body, "size", query.offset.saturating_add(query.limit))
         }
     };
@@ -53,8 +54,14 @@ pub(super) fn with(mut object: Value, name: &str, value: impl Into<Value>) -> Va
     object
 }
 
-/// Returns the members of a body that select the matching events.
-pub(super) fn matching(query: &Query, terms: LabelTerms) -> Value {
+/// Whether the query tests labels, or sorts by one.
+pub(super) fn has_labels(query: &Query) -> bool {
+    let is_label = |subject: &Subject| matches!(subject, Subject::Label(_));
+    query.sort.iter().any(|sort| is_label(sort.subject())) || !filter::tested_labels(&query.filter).is_empty()
+}
+
+/// Returns the members of a body that select the matching events, of which a label may be counted.
+pub(super) fn matching(query: &Query, counted: Option<&Label>, terms: LabelTerms) -> Value {
     let mut clauses = vec![scope(&query.scope)];
     if query.start.is_some() || query.end.is_some() {
         clauses.push(filter::date_range("@timestamp", query.start, query.end));
@@ -63,11 +70,12 @@ pub(super) fn matching(query: &Query, terms: LabelTerms) -> Value {
         clauses.push(filter::clause(&query.filter, terms));
     }
     let matching = json!({"query": {"bool": {"filter": clauses}}});
-    let labels = filter::tested_labels(&query.filter);
-    if terms == LabelTerms::Exact || labels.is_empty() {
+    let mut names = filter::tested_labels(&query.filter);
+    names.extend(counted.map(Label::name));
+    if terms == LabelTerms::Exact || names.is_empty() {
         return matching;
     }
-    with(matching, "derived", filter::exact_labels(&labels))
+    with(matching, "derived", labels::exact_labels(&names))
 }
 
 /// Returns the clause for the scope. None matches stubs, which have no time, no references and no spaces.

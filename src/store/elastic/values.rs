@@ -2,6 +2,9 @@
 //!
 //! A terms aggregation is exact, and says so, as long as no shard has more values than it returns. If one has more, all
 //! values are paged through in the engine's order, at one point in time, and only the most frequent are kept.
+//!
+//! The pages are those of a composite aggregation. Of labels in Elasticsearch, which has no reliable ones ([`labels`]), a
+//! page is the first terms, in the order of the values, of the events whose label comes after the last page.
 
 use std::net::IpAddr;
 
@@ -13,12 +16,16 @@ use super::{
     ElasticStore,
     client::{Answer, unavailable},
     filter,
+    labels::{self, LabelTerms},
     order::value_path,
     point::Point,
     search::{self, SearchAnswer, with},
 };
 use crate::{
-    query::{Bucket, Key},
+    query::{
+        Bucket, Key, Label, Subject,
+        filter::{Filter, Test},
+    },
     schema::{Field, Kind, LONGEST_VALUE, nested_around},
     store::StoreError,
 };
@@ -32,14 +39,21 @@ const PAGE_VALUES: u64 = 50_000;
 /// The most distinct values that are counted.
 const MAX_VALUES: u64 = 1_000_000;
 
-/// The field whose values are counted.
+/// The field or the label whose values are counted.
 pub(super) struct AggregatedField {
     kind: Kind,
     path: String,
     /// How often the usual length of a value goes into the field's.
     length: u64,
-    /// The nested field whose elements have the values.
-    elements: Option<&'static str>,
+    source: Source,
+}
+
+/// Where the values are.
+enum Source {
+    Event,
+    /// In the elements of this nested field.
+    Elements(&'static str),
+    Label(Label, LabelTerms),
 }
 
 /// See [`crate::query::Aggregate::Terms`].
@@ -51,9 +65,14 @@ pub(super) struct CountedTerms {
 
 impl AggregatedField {
     pub(super) fn of(field: &Field) -> Self {
-        let elements = nested_around(field.path).map(|nested| nested.path);
-        let length = u64::from(field.longest_value.div_ceil(LONGEST_VALUE));
-        Self { kind: field.kind, path: value_path(field), length, elements }
+        let source = nested_around(field.path).map_or(Source::Event, |nested| Source::Elements(nested.path));
+        Self { kind: field.kind, path: value_path(field), length: length(field), source }
+    }
+
+    pub(super) fn label(label: &Label, terms: LabelTerms) -> Self {
+        let field = label.field();
+        let source = Source::Label(label.clone(), terms);
+        Self { kind: field.kind, path: label.path(), length: length(field), source }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -62,19 +81,40 @@ impl AggregatedField {
 
     /// Wraps the aggregation for the place of the values, under the name `values`.
     pub(super) fn wrap(&self, aggregation: Value) -> Value {
-        match self.elements {
-            None => json!({"values": aggregation}),
-            Some(path) => json!({"elements": {"nested": {"path": path}, "aggs": {"values": aggregation}}}),
+        match &self.source {
+            Source::Event | Source::Label(_, LabelTerms::Exact) => json!({"values": aggregation}),
+            Source::Elements(path) => within(&json!({"nested": {"path": path}}), &aggregation),
+            // The script is slow, and most events may lack the label.
+            Source::Label(_, LabelTerms::Joined) => within(&json!({"filter": self.existence()}), &aggregation),
         }
     }
 
     /// Like [`Self::wrap`], for an aggregation with buckets: an event counts once per bucket, however many of its
     /// elements are in it.
     pub(super) fn wrap_buckets(&self, aggregation: Value) -> Value {
-        self.wrap(match self.elements {
-            None => aggregation,
-            Some(_) => with(aggregation, "aggs", json!({"events": {"reverse_nested": {}}})),
+        self.wrap(match self.source {
+            Source::Event | Source::Label(..) => aggregation,
+            Source::Elements(_) => with(aggregation, "aggs", json!({"events": {"reverse_nested": {}}})),
         })
+    }
+
+    /// Returns the members of an aggregation that name the values.
+    fn values(&self) -> Value {
+        match &self.source {
+            Source::Label(label, LabelTerms::Joined) => json!({"script": labels::value_script(label)}),
+            Source::Event | Source::Elements(_) | Source::Label(_, LabelTerms::Exact) => json!({"field": self.path}),
+        }
+    }
+
+    /// Returns the clause for events with a value.
+    fn existence(&self) -> Value {
+        match &self.source {
+            Source::Event => filter::exists(&self.path),
+            Source::Elements(path) => filter::element(path, &filter::exists(&self.path)),
+            Source::Label(label, terms) => {
+                filter::clause(&Filter::Value(Subject::Label(label.clone()), Test::Exists), *terms)
+            }
+        }
     }
 
     /// Counts the values of the matching events, and keeps the `limit` most frequent.
@@ -85,7 +125,7 @@ impl AggregatedField {
         limit: usize,
     ) -> Result<CountedTerms, StoreError> {
         let deadline = Instant::now() + store.client.request_timeout();
-        let terms = self.wrap_buckets(json!({"terms": {"field": self.path, "size": TERMS_SIZE / self.length}}));
+        let terms = self.wrap_buckets(json!({"terms": with(self.values(), "size", TERMS_SIZE / self.length)}));
         let answer = store.search(self.request_body(store, matching, terms)).await?;
         let AggregatedValues { values, without } = read::<Terms>(&SearchAnswer::read(&answer)?, &answer)?;
         let Terms { sum_other_doc_count, doc_count_error_upper_bound, buckets } = values;
@@ -109,20 +149,15 @@ impl AggregatedField {
         let mut counted = CountedTerms { buckets: Vec::new(), distinct: 0, without: 0 };
         let mut after: Option<Value> = None;
         while !point.is_empty() {
-            let pages =
-                json!({"size": PAGE_VALUES / self.length, "sources": [{"value": {"terms": {"field": self.path}}}]});
-            let pages = after.take().map_or_else(|| pages.clone(), |after| with(pages.clone(), "after", after));
-            let pages = self.wrap_buckets(json!({"composite": pages}));
-            let answer = point.search(self.request_body(store, matching, pages)).await?;
-            let AggregatedValues { values: Composite { after_key, buckets }, without } =
-                read(&point.read(&answer)?, &answer)?;
+            let answer = point.search(self.request_body(store, matching, self.page(after.as_ref()))).await?;
+            let AggregatedValues { values: page, without } = read::<ValuePage>(&point.read(&answer)?, &answer)?;
             counted.without = without;
-            let buckets = buckets.into_iter().map(|CompositeBucket { key, counts }| (key.value, counts.events()));
+            after = self.end(&page);
+            let buckets = page.buckets.into_iter().map(PageBucket::into_parts);
             counted.add(self.to_buckets(&answer, buckets)?, self.kind, limit);
-            if after_key.is_none() {
+            if after.is_none() {
                 break;
             }
-            after = after_key;
             if counted.distinct >= MAX_VALUES {
                 let reason =
                     format!("{} has more than {MAX_VALUES} values among these events: select fewer events", self.path);
@@ -136,10 +171,41 @@ impl AggregatedField {
         Ok(counted)
     }
 
+    /// Returns the aggregation for the values after the end of a page.
+    fn page(&self, after: Option<&Value>) -> Value {
+        let size = self.page_size();
+        if let Source::Label(_, LabelTerms::Exact) = self.source {
+            // The engine takes no range of a label without both bounds.
+            let counted: Vec<Value> =
+                after.map(|last| json!({"range": {&self.path: {"gte": "", "lte": last}}})).into_iter().collect();
+            let terms = json!({"terms": {"field": self.path, "size": size, "order": {"_key": "asc"}}});
+            return within(&json!({"filter": {"bool": {"must_not": counted}}}), &terms);
+        }
+        let page = json!({"size": size, "sources": [{"value": {"terms": self.values()}}]});
+        let page = match after {
+            Some(after) => with(page, "after", after.clone()),
+            None => page,
+        };
+        self.wrap_buckets(json!({"composite": page}))
+    }
+
+    /// Returns the end of a page; `None` if it is the last one.
+    fn end(&self, page: &ValuePage) -> Option<Value> {
+        match self.source {
+            Source::Label(_, LabelTerms::Exact) => {
+                let is_full = page.buckets.len() as u64 >= self.page_size();
+                page.buckets.last().filter(|_| is_full).map(|bucket| bucket.key.clone())
+            }
+            Source::Event | Source::Elements(_) | Source::Label(_, LabelTerms::Joined) => page.after_key.clone(),
+        }
+    }
+
+    fn page_size(&self) -> u64 {
+        PAGE_VALUES / self.length
+    }
+
     fn request_body(&self, store: &ElasticStore, matching: &Value, aggregations: Value) -> Value {
-        let has = filter::exists(&self.path);
-        let has = self.elements.map_or_else(|| has.clone(), |path| filter::element(path, &has));
-        let without = json!({"filter": {"bool": {"must_not": [has]}}});
+        let without = json!({"filter": {"bool": {"must_not": [self.existence()]}}});
         search::aggregations(matching, with(aggregations, "without", without), &store.search_timeout())
     }
 
@@ -179,6 +245,16 @@ impl AggregatedField {
     }
 }
 
+/// Returns how often the usual length of a value goes into that of this field.
+fn length(field: &Field) -> u64 {
+    u64::from(field.longest_value.div_ceil(LONGEST_VALUE))
+}
+
+/// Returns the aggregation of the documents that another one selects.
+fn within(selection: &Value, aggregation: &Value) -> Value {
+    json!({"within": with(selection.clone(), "aggs", json!({"values": aggregation}))})
+}
+
 impl CountedTerms {
     /// Adds values that are not there yet, and keeps only the `limit` most frequent.
     fn add(&mut self, buckets: Vec<Bucket>, kind: Kind, limit: usize) {
@@ -207,17 +283,17 @@ pub(super) fn read<'a, T: Deserialize<'a> + Default>(
         #[serde(borrow, default)]
         values: Option<&'a RawValue>,
         #[serde(borrow, default)]
-        elements: Option<Elements<'a>>,
+        within: Option<Within<'a>>,
         #[serde(default)]
         without: Option<Documents>,
     }
     #[derive(Deserialize)]
-    struct Elements<'a> {
+    struct Within<'a> {
         #[serde(borrow)]
         values: &'a RawValue,
     }
-    let Aggregations { values, elements, without } = found.aggregations(answer)?;
-    let values = match values.or(elements.map(|elements| elements.values)) {
+    let Aggregations { values, within, without } = found.aggregations(answer)?;
+    let values = match values.or(within.map(|within| within.values)) {
         Some(values) => serde_json::from_str(values.get()).map_err(|error| answer.unexpected(error))?,
         None => T::default(),
     };
@@ -259,20 +335,25 @@ struct TermsBucket {
 }
 
 #[derive(Default, Deserialize)]
-struct Composite {
+struct ValuePage {
+    /// Of a composite aggregation, unless it was its last page.
     #[serde(default)]
     after_key: Option<Value>,
-    buckets: Vec<CompositeBucket>,
+    buckets: Vec<PageBucket>,
 }
 
 #[derive(Deserialize)]
-struct CompositeBucket {
-    key: CompositeKey,
+struct PageBucket {
+    /// The value, or an object with it.
+    key: Value,
     #[serde(flatten)]
     counts: Counts,
 }
 
-#[derive(Deserialize)]
-struct CompositeKey {
-    value: Value,
+impl PageBucket {
+    /// Returns the value and the number of events.
+    fn into_parts(mut self) -> (Value, u64) {
+        let value = self.key.get_mut("value").map(Value::take);
+        (value.unwrap_or(self.key), self.counts.events())
+    }
 }

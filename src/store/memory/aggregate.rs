@@ -4,27 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::values_at;
+use super::values_of;
 use crate::{
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Bucket, Interval, Key, Statistics, TooManySpans},
+    query::{Aggregate, Aggregation, Bucket, Interval, Key, Statistics, Subject, TooManySpans},
     schema::Field,
 };
 
 pub(super) fn of(documents: &[Value], aggregation: &Aggregation) -> Result<Aggregate, TooManySpans> {
     Ok(match aggregation {
-        Aggregation::Terms { field, limit } => terms(documents, field, *limit),
+        Aggregation::Terms { subject, limit } => terms(documents, subject, *limit),
         Aggregation::Histogram { field, interval } => Aggregate::Histogram(histogram(documents, field, interval)?),
         Aggregation::Statistics { field } => Aggregate::Statistics(statistics(&numbers(documents, field))),
         Aggregation::Percentiles { field, percents } => Aggregate::Percentiles(percentiles(documents, field, percents)),
     })
 }
 
-fn terms(documents: &[Value], field: &'static Field, limit: usize) -> Aggregate {
+fn terms(documents: &[Value], subject: &Subject, limit: usize) -> Aggregate {
     let mut counts: Vec<Bucket> = Vec::new();
     let mut without = 0;
     for document in documents {
-        let keys = distinct(document, field);
+        let keys = distinct(document, subject);
         without += u64::from(keys.is_empty());
         for key in keys {
             match counts.iter_mut().find(|bucket| bucket.value == key) {
@@ -33,20 +33,22 @@ fn terms(documents: &[Value], field: &'static Field, limit: usize) -> Aggregate 
             }
         }
     }
-    counts
-        .sort_by(|one, other| other.events.cmp(&one.events).then(one.value.compare_counted(&other.value, field.kind)));
+    counts.sort_by(|one, other| {
+        other.events.cmp(&one.events).then(one.value.compare_counted(&other.value, subject.field().kind))
+    });
     let distinct = counts.len() as u64;
     counts.truncate(limit);
     Aggregate::Terms { buckets: counts, distinct, without }
 }
 
-fn keys<'a>(document: &'a Value, field: &'static Field) -> impl Iterator<Item = Key> + 'a {
-    values_at(document, field.path).into_iter().filter_map(|value| Key::counted(value, field))
+fn keys(document: &Value, subject: &Subject) -> Vec<Key> {
+    let values = values_of(document, subject).into_iter();
+    values.filter_map(|value| Key::counted(value, subject.field())).collect()
 }
 
-fn distinct(document: &Value, field: &'static Field) -> Vec<Key> {
+fn distinct(document: &Value, subject: &Subject) -> Vec<Key> {
     let mut distinct: Vec<Key> = Vec::new();
-    for key in keys(document, field) {
+    for key in keys(document, subject) {
         if !distinct.contains(&key) {
             distinct.push(key);
         }
@@ -61,7 +63,8 @@ fn histogram(
 ) -> Result<Vec<(UnixMillis, u64)>, TooManySpans> {
     let mut counts: BTreeMap<UnixMillis, u64> = BTreeMap::new();
     for document in documents {
-        let starts: BTreeSet<_> = keys(document, field).filter_map(|key| interval.start_of(millis(&key)?)).collect();
+        let starts: BTreeSet<_> =
+            keys(document, &field.into()).iter().filter_map(|key| interval.start_of(millis(key)?)).collect();
         for start in starts {
             *counts.entry(start).or_default() += 1;
         }
@@ -82,7 +85,7 @@ fn numbers(documents: &[Value], field: &'static Field) -> Vec<f64> {
         Key::Number(number) => Some(number),
         Key::Text(_) => None,
     };
-    documents.iter().flat_map(|document| keys(document, field)).filter_map(number).collect()
+    documents.iter().flat_map(|document| keys(document, &field.into())).filter_map(number).collect()
 }
 
 fn statistics(numbers: &[f64]) -> Statistics {

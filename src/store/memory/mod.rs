@@ -23,7 +23,7 @@ use super::{
 use crate::{
     event::{ChainEntry, ChainHead, ChainId, ChainPosition, SealedEvent, Sequence, Space, Stream, UnixMillis},
     integrity::{is_stub, seal_of},
-    query::{Aggregate, Aggregation, ForeignPlace, ObjectScope, Place, Query, Scope, ScopedQuery, Visible},
+    query::{Aggregate, Aggregation, ForeignPlace, ObjectScope, Place, Query, Scope, ScopedQuery, Subject, Visible},
 };
 
 /// Keeps events in memory, in chain order.
@@ -270,6 +270,14 @@ fn refers_to(reference: &Value, objects: &ObjectScope) -> bool {
         && text("type") == Some(&objects.object_type)
         && text("id").is_some_and(|id| objects.ids.iter().any(|wanted| wanted == id))
         && text("namespace") == objects.space.as_ref().map(|space| space.as_str())
+}
+
+/// All values of a field or a label.
+fn values_of<'a>(document: &'a Value, subject: &Subject) -> Vec<&'a Value> {
+    match subject {
+        Subject::Field(field) => values_at(document, field.path),
+        Subject::Label(_) => subject.value_in(document).into_iter().collect(),
+    }
 }
 
 /// All values at a path, through arrays and the elements of nested fields.

@@ -20,8 +20,8 @@ use tokio_postgres::types::Type;
 use super::*;
 use crate::{
     query::{
-        Pattern,
-        filter::{Filter, Subject, Test, Value},
+        Pattern, Subject,
+        filter::{Filter, Test, Value},
     },
     schema,
     store::{

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     event::UnixMillis,
-    query::{Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, Query, Statistics, TooManySpans},
+    query::{
+        Aggregate, Aggregation, Bucket, Interval, Key, MAX_BUCKETS, MAX_PARTS, Query, Statistics, Subject, TooManySpans,
+    },
     schema::{Field, Kind, nested_around},
     store::IndexError,
 };
@@ -54,7 +56,7 @@ impl<'q> AggregateQuery<'q> {
     pub(in crate::store) fn statement(&self) -> Statement {
         let mut builder = StatementBuilder::new(self.dialect);
         let text = match self.aggregation {
-            Aggregation::Terms { field, limit } => self.terms(field, *limit, &mut builder),
+            Aggregation::Terms { subject, limit } => self.terms(subject, *limit, &mut builder),
             Aggregation::Histogram { field, interval } => self.histogram(field, interval, &mut builder),
             Aggregation::Statistics { field } => self.statistics(field, &mut builder),
             Aggregation::Percentiles { field, percents } => self.percentiles(field, percents, &mut builder),
@@ -65,12 +67,14 @@ impl<'q> AggregateQuery<'q> {
     /// Returns a scan for a [`super::TermCounter`], where the database would sort all values to count them: in SQLite,
     /// unless the field's own index yields the values in order.
     pub(in crate::store) fn value_scan(&self) -> Option<ValueScan> {
-        let (Dialect::Sqlite, Aggregation::Terms { field, limit }) = (self.dialect, self.aggregation) else {
+        let (Dialect::Sqlite, Aggregation::Terms { subject, limit }) = (self.dialect, self.aggregation) else {
             return None;
         };
         let mut builder = StatementBuilder::new(self.dialect);
         let RowSource { from, conditions, alias, .. } = Select::of(self.dialect, self.query).row_source(&mut builder);
-        let (each, extractor) = match ValueExpression::counted(self.dialect, field, alias) {
+        let field = subject.field();
+        let (each, extractor) = match ValueExpression::counted(subject, alias, &mut builder) {
+            ValueExpression::Single { value, .. } if matches!(subject, Subject::Label(_)) => (value, None),
             ValueExpression::Single { is_indexed: true, .. } if !self.is_within_time() => return None,
             ValueExpression::Single { value, .. } if has_column(field, counted_form(field)) => (value, None),
             ValueExpression::Multiple { .. } if nested_around(field.path).is_some() => return None,
@@ -99,8 +103,8 @@ impl<'q> AggregateQuery<'q> {
 
     /// Converts addresses, which are counted by their digits, to their text.
     pub(in crate::store) fn decode_addresses(&self, mut answer: Aggregate) -> Aggregate {
-        if let (Aggregation::Terms { field, .. }, Aggregate::Terms { buckets, .. }) = (self.aggregation, &mut answer)
-            && field.kind == Kind::Ip
+        if let (Aggregation::Terms { subject, .. }, Aggregate::Terms { buckets, .. }) = (self.aggregation, &mut answer)
+            && subject.field().kind == Kind::Ip
         {
             for bucket in buckets {
                 if let Key::Text(digits) = &mut bucket.value
@@ -113,9 +117,9 @@ impl<'q> AggregateQuery<'q> {
         answer
     }
 
-    fn value_source(&self, field: &'static Field, builder: &mut StatementBuilder) -> ValueSource {
+    fn value_source(&self, subject: &Subject, builder: &mut StatementBuilder) -> ValueSource {
         let RowSource { from, conditions, alias, id } = Select::of(self.dialect, self.query).row_source(builder);
-        match ValueExpression::counted(self.dialect, field, alias) {
+        match ValueExpression::counted(subject, alias, builder) {
             ValueExpression::Absent => {
                 ValueSource { from, conditions, id, value: "NULL".to_owned(), is_many: false, is_indexed: false }
             }
@@ -140,8 +144,8 @@ impl<'q> AggregateQuery<'q> {
 
     /// Selects each value, how many events have it, and the number of values. The first row has no value if there are
     /// events without one.
-    fn terms(&self, field: &'static Field, limit: usize, builder: &mut StatementBuilder) -> String {
-        let ValueSource { from, conditions, id, value, is_many, is_indexed } = self.value_source(field, builder);
+    fn terms(&self, subject: &Subject, limit: usize, builder: &mut StatementBuilder) -> String {
+        let ValueSource { from, conditions, id, value, is_many, is_indexed } = self.value_source(subject, builder);
         let select = format!("SELECT {value} AS value FROM {from} WHERE {conditions}");
         let each = match is_many {
             true => format!("SELECT DISTINCT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"),
@@ -160,7 +164,7 @@ impl<'q> AggregateQuery<'q> {
     /// Selects the start of each span, or of each part from which a calendar span is summed up, and how many events are in
     /// it, in order.
     fn histogram(&self, field: &'static Field, interval: &Interval, builder: &mut StatementBuilder) -> String {
-        let ValueSource { from, conditions, id, value, is_many, .. } = self.value_source(field, builder);
+        let ValueSource { from, conditions, id, value, is_many, .. } = self.value_source(&field.into(), builder);
         let each =
             self.prevent_flattening(format!("SELECT {id} AS id, {value} AS value FROM {from} WHERE {conditions}"));
         let (length, limit) = match interval {
@@ -199,7 +203,7 @@ impl<'q> AggregateQuery<'q> {
     }
 
     fn each_number(&self, field: &'static Field, builder: &mut StatementBuilder) -> String {
-        let ValueSource { from, conditions, value, .. } = self.value_source(field, builder);
+        let ValueSource { from, conditions, value, .. } = self.value_source(&field.into(), builder);
         let float = match self.dialect {
             Dialect::Sqlite => "REAL",
             Dialect::Postgres => "float8",

@@ -2,11 +2,14 @@
 
 use super::{
     columns::{SAVED_OBJECTS, event_column, indexed_column, object_column},
-    dialect::{Dialect, quoted},
+    dialect::{Dialect, StatementBuilder, quoted},
     form::{Form, counted_form},
     index::entry_name,
 };
-use crate::schema::{Field, Kind, nested_around};
+use crate::{
+    query::{Label, Subject},
+    schema::{Field, Kind, nested_around},
+};
 
 /// The row on which an expression is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +33,23 @@ pub(super) enum ValueExpression {
 
 impl ValueExpression {
     /// Returns the values of an event to count, including those in elements.
-    pub(super) fn counted(dialect: Dialect, field: &'static Field, alias: &'static str) -> Self {
-        match nested_around(field.path) {
-            Some(nested) => Self::in_elements(dialect, field, nested),
-            None => Self::for_field(dialect, field, counted_form(field), Context::Event { alias }),
+    pub(super) fn counted(subject: &Subject, alias: &'static str, builder: &mut StatementBuilder) -> Self {
+        match subject {
+            Subject::Field(field) => match nested_around(field.path) {
+                Some(nested) => Self::in_elements(builder.dialect, field, nested),
+                None => Self::sorted(subject, alias, builder),
+            },
+            Subject::Label(label) => Self::label(label, builder),
+        }
+    }
+
+    /// Returns the value of an event to sort by.
+    pub(super) fn sorted(subject: &Subject, alias: &'static str, builder: &mut StatementBuilder) -> Self {
+        match subject {
+            Subject::Field(field) => {
+                Self::for_field(builder.dialect, field, counted_form(field), Context::Event { alias })
+            }
+            Subject::Label(label) => Self::label(label, builder),
         }
     }
 
@@ -123,9 +139,10 @@ impl ValueExpression {
         Self::Multiple { table, on: "TRUE".to_owned(), value }
     }
 
-    /// Returns the label whose name is this parameter.
-    pub(super) fn label(dialect: Dialect, name: &str) -> Self {
-        Self::single(match dialect {
+    /// Returns the label of an event. Its name is a parameter of the statement.
+    pub(super) fn label(label: &Label, builder: &mut StatementBuilder) -> Self {
+        let name = builder.text(label.name());
+        Self::single(match builder.dialect {
             Dialect::Sqlite => format!("annals_label(e.document, {name})"),
             Dialect::Postgres => format!("(e.fields -> 'labels' ->> {name}) COLLATE \"C\""),
         })

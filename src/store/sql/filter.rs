@@ -14,8 +14,8 @@ use super::{
 use crate::{
     event::{ChainId, UnixMillis},
     query::{
-        Pattern, address_digits,
-        filter::{Filter, Subject, Test, Value, instants},
+        Pattern, Subject, address_digits,
+        filter::{Filter, Test, Value, instants},
     },
     schema::{Field, Kind, Search},
 };
@@ -75,13 +75,10 @@ fn of_subject(subject: &Subject, test: &Test, context: Context, builder: &mut St
     {
         return of_chains(wanted, alias, builder);
     }
-    let Some(field) = subject.field() else { return FALSE.to_owned() };
+    let field = subject.field();
     let found = match (subject, context) {
         (Subject::Field(field), _) => ValueExpression::for_field(builder.dialect, field, form(field, test), context),
-        (Subject::Label(name), Context::Event { .. }) => {
-            let name = builder.text(name);
-            ValueExpression::label(builder.dialect, &name)
-        }
+        (Subject::Label(label), Context::Event { .. }) => ValueExpression::label(label, builder),
         (Subject::Label(_), Context::Element(_)) => ValueExpression::Absent,
     };
     match found {

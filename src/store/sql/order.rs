@@ -1,9 +1,8 @@
 //! Sort orders, and conditions for what follows a place in one.
 
 use super::{
-    dialect::{Dialect, Parameter, StatementBuilder},
+    dialect::{Parameter, StatementBuilder},
     fields::ValueExpression,
-    form::counted_form,
 };
 use crate::query::{Key, Order, Place, Sort};
 
@@ -21,8 +20,8 @@ pub(super) struct OrderBy {
 }
 
 impl OrderBy {
-    pub(super) fn of(dialect: Dialect, sort: &[Sort], alias: &'static str) -> Self {
-        Self { terms: sort.iter().map(|sort| term(dialect, sort, alias)).collect(), alias }
+    pub(super) fn of(sort: &[Sort], alias: &'static str, builder: &mut StatementBuilder) -> Self {
+        Self { terms: sort.iter().map(|sort| term(sort, alias, builder)).collect(), alias }
     }
 
     /// Returns the text after ORDER BY.
@@ -78,10 +77,9 @@ impl OrderBy {
 /// The expression of a field that never has a sortable value.
 const NULL: &str = "NULL";
 
-fn term(dialect: Dialect, sort: &Sort, alias: &'static str) -> SortTerm {
+fn term(sort: &Sort, alias: &'static str, builder: &mut StatementBuilder) -> SortTerm {
     let order = sort.order;
-    let context = super::fields::Context::Event { alias };
-    match ValueExpression::for_field(dialect, sort.field(), counted_form(sort.field()), context) {
+    match ValueExpression::sorted(sort.subject(), alias, builder) {
         ValueExpression::Single { value, is_never_null, .. } => SortTerm { value, is_never_null, order },
         // Events cannot be sorted by a field with several values.
         ValueExpression::Absent | ValueExpression::Multiple { .. } => {

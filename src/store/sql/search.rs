@@ -52,7 +52,7 @@ impl<'q> Select<'q> {
         let mut builder = StatementBuilder::new(self.dialect);
         let RowSource { from, conditions, alias, id } = self.row_source(&mut builder);
         let ties = Order::of_ties(&self.query.sort);
-        let ordering = OrderBy::of(self.dialect, &self.query.sort, alias);
+        let ordering = OrderBy::of(&self.query.sort, alias, &mut builder);
         let after_place = after.map(|place| format!(" AND {}", ordering.after_place(place, ties, &mut builder)));
         let order = ordering.clause(ties);
         let limit = builder.integer(i64::try_from(limit).unwrap_or(i64::MAX));

@@ -262,7 +262,7 @@ mod tests {
 
     fn counted(connection: &Connection, path: &str, bytes: usize) -> Result<Aggregate, TooManyValues> {
         let query = visible_everywhere().by(&[(&SEQUENCE, Ascending)]).build();
-        let terms = Aggregation::Terms { field: schema::field(path).unwrap(), limit: 3 };
+        let terms = Aggregation::Terms { subject: schema::field(path).unwrap().into(), limit: 3 };
         let counting = AggregateQuery::of(Dialect::Sqlite, query.query(), &terms);
         let in_memory = count_terms(connection, counting.value_scan().unwrap(), bytes).unwrap();
         if let Ok(in_memory) = &in_memory {
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(counted(&connection, "host.name", 40 * 60), Err(TooManyValues));
         counted(&connection, "host.name", 40 * 80).unwrap();
         let (query, field) = (visible_everywhere().build(), schema::field("host.name").unwrap());
-        let terms = Aggregation::Terms { field, limit: 40 };
+        let terms = Aggregation::Terms { subject: field.into(), limit: 40 };
         let found = aggregate_within(&connection, query.query(), &terms, 40 * 60).unwrap().unwrap();
         let Aggregate::Terms { buckets, distinct: 40, without: 0 } = found else { panic!("{found:?}") };
         assert_eq!(buckets.len(), 40);

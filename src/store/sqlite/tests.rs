@@ -11,8 +11,8 @@ use crate::{
     event::ChainPosition,
     query::{
         Order::{Ascending, Descending},
-        Pattern,
-        filter::{Filter, Subject, Test, Value},
+        Pattern, Subject,
+        filter::{Filter, Test, Value},
     },
     schema::{Field, Kind, LONGEST_TEXT, LONGEST_VALUE, Search as SearchedBy, SetBy},
     store::{
@@ -554,7 +554,7 @@ fn an_id_is_looked_up() {
 #[test]
 fn the_last_hours_are_counted_from_their_index_alone() {
     for path in ["annals.severity", "log.level", "event.outcome", "event.action", "user.name"] {
-        let terms = Aggregation::Terms { field: crate::schema::field(path).unwrap(), limit: 10 };
+        let terms = Aggregation::Terms { subject: crate::schema::field(path).unwrap().into(), limit: 10 };
         let query = testing::visible_in(&["default"]).from(testing::NOON).build();
         let counting = AggregateQuery::of(Dialect::Sqlite, query.query(), &terms);
         let plan = plan([counting.statement(), counting.value_scan().unwrap().statement]);

@@ -144,7 +144,7 @@ async fn a_partial_answer_is_an_error_for_every_query() {
         away(store.reach(fresh_chain(), Sequence(0)).await.unwrap_err());
         let field = schema::field("@timestamp").unwrap();
         for aggregation in [
-            Aggregation::Terms { field, limit: 1 },
+            Aggregation::Terms { subject: field.into(), limit: 1 },
             Aggregation::Histogram { field, interval: Interval::Millis(1) },
             Aggregation::Statistics { field },
             Aggregation::Percentiles { field, percents: vec![50.0] },
@@ -269,7 +269,7 @@ async fn all_searches_of_a_store_ask_the_same_copies() {
         store.find(&everything()).await.unwrap();
         // The engine's answers to these do not matter, only that it is asked.
         let _ = store.aggregate(&everything(), &Aggregation::Statistics { field: duration }).await;
-        let _ = store.aggregate(&everything(), &Aggregation::Terms { field, limit: 1 }).await;
+        let _ = store.aggregate(&everything(), &Aggregation::Terms { subject: field.into(), limit: 1 }).await;
         let _ = store.chains().await;
         let _ = store.reach(fresh_chain(), Sequence(0)).await;
         store.head(fresh_chain()).await.unwrap();

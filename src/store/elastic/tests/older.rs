@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     event::Stream,
-    query::{Aggregate, Aggregation, Bucket, Interval, Key, Order, PageEnd, Query, ScopedQuery, Sort, Statistics, kql},
+    query::{
+        Aggregate, Aggregation, Bucket, Interval, Key, Order, PageEnd, Query, ScopedQuery, Sort, Statistics, Subject,
+        kql,
+    },
     schema::{self, Field},
     store::{EventIndex, elastic::names},
     time::Clock,
@@ -87,26 +90,34 @@ async fn an_index_of_an_older_annals_answers_as_if_no_event_had_its_missing_fiel
                 assert_eq!(sequence(&found[0]), expected, "{filter}");
             }
         }
-        for path in ["host.name", "host.uptime", "process.start", "process.interactive", "vulnerability.score.base", "message"] {
+        for path in [
+            "host.name",
+            "host.uptime",
+            "process.start",
+            "process.interactive",
+            "vulnerability.score.base",
+            "message",
+            "labels.n",
+        ] {
             for order in [Order::Ascending, Order::Descending] {
-                let question = Query { sort: vec![Sort::by(field(path), order).unwrap()], ..query() };
+                let question = Query { sort: vec![Sort::by(Subject::at(path).unwrap(), order).unwrap()], ..query() };
                 let found = store.find(&ScopedQuery::new(question)).await.unwrap().documents;
                 let places: Vec<_> = found.iter().map(|document| sequence(document)).collect();
                 assert_eq!(places, [1, 0], "{path} {order:?}");
             }
         }
         // The long message is a value in one of the two indices only; pages end all the same.
-        for order in [Order::Ascending, Order::Descending] {
+        for (path, order) in ["message", "labels.n"].into_iter().flat_map(|path| [(path, Order::Ascending), (path, Order::Descending)]) {
             let (mut after, mut places) = (None, Vec::new());
             while places.len() < 4 {
-                let sort = vec![Sort::by(field("message"), order).unwrap()];
+                let sort = vec![Sort::by(Subject::at(path).unwrap(), order).unwrap()];
                 let question = Query { sort, after: after.take(), limit: 1, ..query() };
                 let page = store.find(&ScopedQuery::new(question)).await.unwrap();
                 let Some(document) = page.documents.first() else { break };
                 places.push(sequence(document));
                 after = page.end.map(PageEnd::Document);
             }
-            assert_eq!(places, [1, 0], "{order:?}");
+            assert_eq!(places, [1, 0], "{path} {order:?}");
         }
         let ask = async |aggregation: Aggregation| store.aggregate(&ScopedQuery::new(query()), &aggregation).await.unwrap();
         for (path, value) in [
@@ -116,8 +127,9 @@ async fn an_index_of_an_older_annals_answers_as_if_no_event_had_its_missing_fiel
             ("process.interactive", Key::Integer(1)),
             ("threat.enrichments.indicator.ip", Key::Text("10.0.0.1".to_owned())),
             ("threat.enrichments.indicator.file.attributes", Key::Text("x".to_owned())),
+            ("labels.n", Key::Text("x".to_owned())),
         ] {
-            let counted = ask(Aggregation::Terms { field: field(path), limit: 10 }).await;
+            let counted = ask(Aggregation::Terms { subject: Subject::at(path).unwrap(), limit: 10 }).await;
             let buckets = vec![Bucket { value, events: 1 }];
             assert_eq!(counted, Aggregate::Terms { buckets, distinct: 1, without: 1 }, "{path}");
         }

@@ -18,8 +18,8 @@ use crate::{
     event::{ChainId, SealedEvent, Sequence, Stream, UnixMillis},
     query::{
         Aggregate, Aggregation, Bucket, Interval, Key, Order, PageEnd, Pattern, Query, Scope, ScopedQuery, Sort,
-        Statistics, Visible,
-        filter::{Filter, Subject, Test, Value as FilterValue},
+        Statistics, Subject, Visible,
+        filter::{Filter, Test, Value as FilterValue},
         kql,
     },
     schema::{self, Field},
@@ -42,7 +42,7 @@ fn build_query(query: Query) -> ScopedQuery {
 }
 
 fn terms(path: &str, limit: usize) -> Aggregation {
-    Aggregation::Terms { field: field(path), limit }
+    Aggregation::Terms { subject: Subject::at(path).unwrap(), limit }
 }
 
 async fn counted(store: &ElasticStore, path: &str, limit: usize) -> (Vec<(Key, u64)>, u64, u64) {
@@ -268,12 +268,18 @@ async fn a_position_in_several_indices_counts_once() {
     .await;
 }
 
-/// Returns an event for each position, each with its own code and object.
+/// Returns an event for each position, each with its own code and object. The code is a label too, next to others; every
+/// fourth event lacks it.
 fn many(chain: ChainId, sequences: impl IntoIterator<Item = u64>) -> Vec<SealedEvent> {
     let event = |sequence: u64| {
         let id = format!("{:05}", sequence / 2 * 2);
         let object = json!({"id": id, "rel": "primary", "type": "rule"});
-        let more = json!({"event": {"code": format!("{sequence:05}")}, "kibana": {"saved_objects": [object, object]}});
+        let code = format!("{sequence:05}");
+        let labels = match sequence % 4 {
+            3 => json!({"other": code}),
+            _ => json!({"code": code, "code2": "x", "cod": code}),
+        };
+        let more = json!({"event": {"code": code}, "kibana": {"saved_objects": [object, object]}, "labels": labels});
         event_with(chain, sequence, "0.s", more)
     };
     sequences.into_iter().map(event).collect()
@@ -309,14 +315,24 @@ async fn many_values_are_counted_exactly_and_long_chains_reach_far() {
         let (ids, distinct, without) = counted(store, "kibana.saved_objects.id", 2).await;
         assert_eq!(ids, [(text("12000"), 4), (text("12002"), 4)]);
         assert_eq!((distinct, without), (12_000, 0));
+        let (codes, distinct, without) = counted(store, "labels.code", 4).await;
+        assert_eq!(codes, [(text("12000"), 2), (text("12001"), 2), (text("12002"), 2), (text("12004"), 2)]);
+        assert_eq!((distinct, without), (17_999, 6_250));
 
-        let by_code = vec![Sort::by(field("event.code"), Order::Descending).unwrap()];
-        let mut scan = store.scan(&build_query(Query { sort: by_code, ..everything() })).await.unwrap();
-        let found = read_on(scan.as_mut(), 10_000).await;
-        scan.close().await;
-        assert_eq!(found.len(), 24_999);
-        let code = |document: &Bytes| serde_json::from_slice::<Value>(document).unwrap()["event"]["code"].to_string();
-        assert!(found.iter().map(code).is_sorted_by(|one, other| one >= other));
+        for path in ["event.code", "labels.code"] {
+            let by_code = vec![Sort::by(Subject::at(path).unwrap(), Order::Descending).unwrap()];
+            let mut scan = store.scan(&build_query(Query { sort: by_code, ..everything() })).await.unwrap();
+            let found = read_on(scan.as_mut(), 10_000).await;
+            scan.close().await;
+            assert_eq!(found.len(), 24_999);
+            let (object, member) = path.split_once('.').unwrap();
+            let code = |document: &Bytes| {
+                let document: Value = serde_json::from_slice(document).unwrap();
+                document[object][member].as_str().map(str::to_owned)
+            };
+            // The least value is none.
+            assert!(found.iter().map(code).is_sorted_by(|one, other| one >= other), "{path}");
+        }
     })
     .await;
 }
