@@ -469,6 +469,11 @@ impl EventSink for Scripted {
         self.memory.head(chain).await
     }
 
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError> {
+        self.is_there()?;
+        self.memory.chains_of(writer).await
+    }
+
     async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(())
     }
