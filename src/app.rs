@@ -402,6 +402,7 @@ impl Service {
             queries_per_caller: queries_per_caller(config),
             exports_per_caller: server.exports_per_caller,
             tails_per_caller: server.tails_per_caller,
+            max_staleness: config.query.max_staleness,
             step_timeout: server.request_timeout,
         };
         Arc::new(Reader::new(

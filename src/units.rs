@@ -126,15 +126,25 @@ pub const DURATION: &str = "a duration of at least 1ms with its unit, such as \"
 /// Parses a duration such as `500ms`, `30s` or `1h 30m`, of at least one millisecond: engines treat a time limit of 0
 /// ms as none.
 pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
+    parse_duration_or_zero(text).ok().filter(|duration| !duration.is_zero()).ok_or(BadUnit(DURATION))
+}
+
+/// Parses a duration that may be `0s`.
+pub fn parse_duration_or_zero(text: &str) -> Result<Duration, BadUnit> {
     // A sum of 2^64 seconds, which takes more digits than this, makes the parser panic.
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let duration = if digits <= 15 { humantime::parse_duration(text).ok() } else { None };
-    let fits = |duration: &Duration| u64::try_from(duration.as_millis()).is_ok_and(|millis| millis > 0);
+    let fits =
+        |duration: &Duration| u64::try_from(duration.as_millis()).is_ok_and(|millis| millis > 0 || duration.is_zero());
     duration.filter(fits).ok_or(BadUnit(DURATION))
 }
 
 pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse_duration(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+pub fn deserialize_duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parse_duration_or_zero(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 /// A password, token or key. It is wiped when dropped and never printed; reading it takes an explicit call.
@@ -206,6 +216,10 @@ mod tests {
         }
         for wrong in ["", "0", "0s", "30", "s", "-1s", "999us", "1x", "1h -1m", "600000000y"] {
             assert_eq!(parse_duration(wrong), Err(BadUnit(DURATION)), "{wrong}");
+        }
+        for (text, expected) in [("0s", Some(0)), ("0h 0ms", Some(0)), ("1ms", Some(1)), ("999us", None), ("s", None)] {
+            let duration = parse_duration_or_zero(text).ok();
+            assert_eq!(duration, expected.map(Duration::from_millis), "{text}");
         }
         // The parser would panic.
         assert_eq!(millis("18446744073709551615s 1000ms"), None);

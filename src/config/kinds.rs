@@ -1,6 +1,6 @@
 //! What each kind of key accepts, and how its values are parsed and shown.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use config::{Value, ValueKind};
 
@@ -29,6 +29,7 @@ impl SettingKind {
             | Self::Path
             | Self::Address
             | Self::Duration
+            | Self::ShortDuration { .. }
             | Self::Size
             | Self::SizeOrZero
             | Self::Choice(_)
@@ -45,6 +46,9 @@ impl SettingKind {
                 u64::try_from(*it).is_ok_and(|number| (min..=max).contains(&number))
             }
             (Self::Duration, ValueKind::String(text)) => units::parse_duration(text).is_ok(),
+            (Self::ShortDuration { max_seconds }, ValueKind::String(text)) => {
+                units::parse_duration_or_zero(text).is_ok_and(|duration| duration <= Duration::from_secs(max_seconds))
+            }
             (Self::Size, ValueKind::String(text)) => text.parse::<ByteSize>().is_ok(),
             (Self::SizeOrZero, ValueKind::String(text)) => units::parse_size_or_zero(text).is_ok(),
             (Self::SizeOrZero, ValueKind::I64(0)) => true,
@@ -119,6 +123,9 @@ impl fmt::Display for SettingKind {
             Self::Integer { min, max } => write!(f, "an integer from {min} to {max}"),
             Self::Boolean => f.write_str("true or false"),
             Self::Duration => f.write_str(units::DURATION),
+            Self::ShortDuration { max_seconds } => {
+                write!(f, "a duration from 0s to {max_seconds}s with its unit, such as \"500ms\"")
+            }
             Self::Size => f.write_str(units::SIZE),
             Self::SizeOrZero => write!(f, "{}, or 0", units::SIZE),
             Self::Choice(names) => {

@@ -27,7 +27,7 @@ use crate::{
     intake::{OnBadText, Registration, UnknownFields},
     schema::OwnField,
     store::{elastic::ElasticConfig, postgres::PostgresConfig, sqlite::SqliteConfig},
-    units::{ByteSize, Network, deserialize_duration, deserialize_size_or_zero},
+    units::{ByteSize, Network, deserialize_duration, deserialize_duration_or_zero, deserialize_size_or_zero},
 };
 
 /// Everything that can be set.
@@ -232,6 +232,8 @@ impl Store {
 pub struct Query {
     /// One of the names of `stores`.
     pub store: String,
+    #[serde(deserialize_with = "deserialize_duration_or_zero")]
+    pub max_staleness: Duration,
 }
 
 impl Config {

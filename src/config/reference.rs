@@ -22,7 +22,7 @@ Annals runs without any configuration. Values come from four layers; a later one
 the effective values and where each came from, secrets redacted. Unknown keys are refused.
 
 Durations are numbers with units: `500ms`, `30s`, `5m`, `1h`, `7d`, also combined (`1h 30m`) and in words (`2weeks`). `m` is a minute and
-`M` a month; a month has 30.44 days and a year 365.25. The minimum is `1ms`. Sizes are a number with a unit (`b`, `kb`, `mb`, `gb`, `tb`, powers of 1,024).
+`M` a month; a month has 30.44 days and a year 365.25. The minimum is `1ms` unless `0s` is allowed. Sizes are a number with a unit (`b`, `kb`, `mb`, `gb`, `tb`, powers of 1,024).
 In the environment and in flags, lists are separated by commas and tables are JSON objects. Relative paths start at
 the working directory. Names in environment variables are read in lower case; a name with capitals or dots
 has to be set in the file, or by a flag with the name in quotes.
@@ -68,6 +68,7 @@ fn type_name(kind: SettingKind) -> String {
         SettingKind::Integer { min, max } => format!("integer, {min} to {max}"),
         SettingKind::Boolean => "boolean".to_owned(),
         SettingKind::Duration => "duration".to_owned(),
+        SettingKind::ShortDuration { max_seconds } => format!("duration, `0s` to `{max_seconds}s`"),
         SettingKind::Size => "size".to_owned(),
         SettingKind::SizeOrZero => "size, or `0`".to_owned(),
         SettingKind::Choice(names) => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or "),

@@ -27,6 +27,10 @@ pub enum SettingKind {
     },
     Boolean,
     Duration,
+    /// A duration from 0 on.
+    ShortDuration {
+        max_seconds: u64,
+    },
     Size,
     /// A size, or 0.
     SizeOrZero,

@@ -399,6 +399,14 @@ pub const SETTINGS: &[Setting] = &[
         "The name of the store that answers queries.",
     ),
     setting(
+        "query.max_staleness",
+        SettingKind::ShortDuration { max_seconds: 60 },
+        Fixed("1s"),
+        "How long ago `query.store` may have confirmed an event that a query does not see yet. With `0s` queries see everything \
+         that was confirmed when they began, as exports always do. The shorter, the more often Elasticsearch and OpenSearch \
+         refresh ([what that costs](operations.md#what-queries-see)); SQLite and PostgreSQL always show everything.",
+    ),
+    setting(
         "access.authenticators",
         SettingKind::ChoiceList(AuthenticatorKind::NAMES),
         Fixed("api_keys"),

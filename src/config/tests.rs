@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use super::{
     Config, Flag, Invalid, LogFormat, Overflow, Sources, Store, paths,
@@ -263,6 +263,22 @@ fn the_size_of_rejected_events_is_0_or_has_room_for_one() {
 }
 
 #[test]
+fn queries_may_be_stale_for_0_to_60_seconds() {
+    let staleness = |layers: Layers| layers.load().unwrap().query.max_staleness;
+    assert_eq!(staleness(layers()), Duration::from_secs(1));
+    for (text, millis) in [("0s", 0), ("250ms", 250), ("1m", 60_000)] {
+        assert_eq!(staleness(layers().set("query.max_staleness", text)), Duration::from_millis(millis));
+    }
+    for wrong in ["60001ms", "1us"] {
+        let expected = format!(
+            "flag --set: query.max_staleness: expected a duration from 0s to 60s with its unit, such as \"500ms\", found the \
+             text \"{wrong}\""
+        );
+        check_problems(&layers().set("query.max_staleness", wrong), &[&expected]);
+    }
+}
+
+#[test]
 fn the_data_folder_is_known_despite_other_problems() {
     let folder = |layers: &Layers| Config::data_dir_of(&layers.sources).unwrap();
     assert_eq!(folder(&layers()), PathBuf::from("annals-data"));
@@ -426,6 +442,7 @@ fn another_value(key: &Setting) -> String {
         SettingKind::Integer { min, .. } => (min + 5).to_string(),
         SettingKind::Boolean => (key.default != DefaultValue::Fixed("true")).to_string(),
         SettingKind::Duration => "77s".to_owned(),
+        SettingKind::ShortDuration { .. } => "0s".to_owned(),
         SettingKind::Size if key.path == "server.memory_limit" => "700mb".to_owned(),
         SettingKind::Size | SettingKind::SizeOrZero => "3mb".to_owned(),
         SettingKind::Choice(_) if key.path == "access.rules.<name>.role" => "reader".to_owned(),

@@ -64,6 +64,8 @@ pub struct Limits {
     /// Maximum number of concurrent exports, and of tails, of one caller.
     pub exports_per_caller: usize,
     pub tails_per_caller: usize,
+    /// How long events may be confirmed before every query sees them; exports see them at once.
+    pub max_staleness: Duration,
     /// How long the index may take for one step of a streamed answer.
     pub step_timeout: Duration,
 }
@@ -80,6 +82,7 @@ pub struct Reader {
     turns: SharedPermits,
     streams: StreamLimiter,
     visibility: Visibility,
+    max_staleness: Duration,
     step_timeout: Duration,
 }
 
@@ -104,6 +107,7 @@ impl Reader {
             turns: SharedPermits::new(u32::MAX, limits.queries_per_caller),
             streams: StreamLimiter::new(Arc::clone(&memory), limits.exports_per_caller, limits.tails_per_caller),
             memory,
+            max_staleness: limits.max_staleness,
             step_timeout: limits.step_timeout,
             index,
             access,

@@ -92,10 +92,6 @@ impl ReadRecord {
     }
 }
 
-/// How long events may be stored before every find sees them. An export sees them all; a refresh for each find would cost
-/// more than the find, as its own record is an event too.
-const FIND_AGE: Duration = Duration::from_secs(1);
-
 /// How often a streamed answer checks whether its caller still has access.
 const RECHECK: Duration = Duration::from_secs(3);
 
@@ -125,7 +121,7 @@ impl Reader {
             true => Some(self.audit.begin(record(caller, action, permit.events()), deadline).await?),
             false => None,
         };
-        let age = if action == Action::Export { Duration::ZERO } else { FIND_AGE };
+        let age = if action == Action::Export { Duration::ZERO } else { self.max_staleness };
         answered(deadline, self.visibility.catch_up(age)).await?;
         Ok((permit, ReadRecord(recording)))
     }

@@ -15,6 +15,7 @@ mod presence;
 mod progress;
 mod recovery;
 mod run;
+mod unknown_chains;
 
 use std::{
     panic::AssertUnwindSafe,

@@ -1,8 +1,8 @@
 //! A shipper's file: which store has confirmed how much, and where each part of the journal goes.
 //!
-//! # Format 2
+//! # Format 3
 //!
-//! JSON: [`Contents`]. Format 1 lacked the members with a default.
+//! JSON: [`Contents`]. Format 2 lacked `reported_chains`, and format 1 all members with a default.
 
 use std::{
     io,
@@ -12,13 +12,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{ChainPosition, Stream},
+    event::{ChainId, ChainPosition, Stream},
     files,
     journal::Position,
     store::{StoreId, Target},
 };
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Confirmed events are gone from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,9 @@ struct Contents {
     confirmed_events: u64,
     /// Ascending by `from`.
     bindings: Vec<Binding>,
+    /// Chains in the store that the data folder does not know, and that were reported.
+    #[serde(default)]
+    reported_chains: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,7 @@ impl ProgressFile {
                 confirmed: begin.0,
                 confirmed_events: events,
                 bindings: Vec::new(),
+                reported_chains: Vec::new(),
             },
         };
         Ok(Self { path: path.to_owned(), contents })
@@ -125,6 +129,16 @@ impl ProgressFile {
     pub(super) fn confirm(&mut self, position: Position, events: u64) {
         self.contents.confirmed = position.0;
         self.contents.confirmed_events = events;
+    }
+
+    pub(super) fn has_reported(&self, chain: ChainId) -> bool {
+        self.contents.reported_chains.contains(&chain.to_string())
+    }
+
+    /// Records durably that these chains were reported.
+    pub(super) fn note_reported(&mut self, chains: impl IntoIterator<Item = ChainId>) -> Result<(), ProgressError> {
+        self.contents.reported_chains.extend(chains.into_iter().map(|chain| chain.to_string()));
+        self.write()
     }
 
     /// The last position that each target was found to hold.
@@ -239,7 +253,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::event::{ChainId, Sequence};
+    use crate::event::Sequence;
 
     #[test]
     fn a_position_keeps_its_target_as_long_as_it_is_in_the_journal() {
@@ -313,18 +327,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_format_1_is_read_and_one_of_a_newer_format_left_alone() {
+    fn a_file_of_an_older_format_is_read_and_one_of_a_newer_format_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("es.json");
         let of_format = |format: u32| {
             let binding = r#"{"from": 3, "stream": "general", "target": "a"}"#;
             format!(r#"{{"format": {format}, "confirmed": 5, "confirmed_events": 2, "bindings": [{binding}]}}"#)
         };
-        fs::write(&path, of_format(1)).unwrap();
-        let file = ProgressFile::open(&path, Position(0), 0).unwrap();
-        assert_eq!((file.confirmed(), file.store(), file.held()), (Position(5), None, Vec::new()));
-        assert_eq!(file.binding(&Stream::general(), Position(5)), Some(Target("a".to_owned())));
-        for format in [0, 3] {
+        for format in [1, 2] {
+            fs::write(&path, of_format(format)).unwrap();
+            let file = ProgressFile::open(&path, Position(0), 0).unwrap();
+            assert_eq!((file.confirmed(), file.store(), file.held()), (Position(5), None, Vec::new()));
+            assert_eq!(file.binding(&Stream::general(), Position(5)), Some(Target("a".to_owned())));
+        }
+        for format in [0, FORMAT + 1] {
             fs::write(&path, of_format(format)).unwrap();
             assert!(
                 matches!(ProgressFile::open(&path, Position(0), 0), Err(ProgressError::Format { found, .. }) if found == format)

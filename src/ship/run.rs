@@ -13,7 +13,7 @@ use tokio::{
     task::{JoinError, JoinHandle, spawn_blocking},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Inner, ProgressFile, Trimmer,
@@ -23,6 +23,7 @@ use super::{
     lock,
     presence::{Witnesses, find_loss},
     progress::Loss,
+    unknown_chains::report_unknown_chains,
 };
 use crate::{
     event::{ChainId, ChainPosition, SealedEvent, Sequence, Stream, UnixMillis},
@@ -185,6 +186,8 @@ fn witness(part: &Part) -> Option<(Target, ChainPosition)> {
 impl Loop {
     async fn work(&mut self) {
         self.prepare().await;
+        // At its own pace, as it may take a large store long. Ends with the work.
+        let _unknown_chains = AbortOnDropHandle::new(tokio::spawn(report_unknown_chains(Arc::clone(&self.inner))));
         let (trimmer, index, confirmed) =
             (Arc::clone(&self.trimmer), self.options.index, *self.inner.confirmed.borrow());
         // It fails only by panicking; the next check trims again.

@@ -64,6 +64,10 @@ pub trait EventSink: Send + Sync {
     /// The last entry of this chain in the store. MUST see everything that was stored before the call.
     async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError>;
 
+    /// The chains of which the store has events of this writer (`kibana.server_uuid`), in any order. MUST see everything
+    /// that was stored before the call. A chain of which it has only stubs, which name no writer, MAY be missing.
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError>;
+
     /// Periodic work (every few seconds), such as rollover where the engine does not do it.
     async fn maintain(&self, streams: &[Stream]) -> Result<(), SinkError>;
 }

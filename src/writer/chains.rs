@@ -125,6 +125,11 @@ impl Chains {
         Ok(RecoveredChains { chains, ends, lost_events, recent })
     }
 
+    /// The writer's identity, `kibana.server_uuid`.
+    pub(super) fn writer(&self) -> &str {
+        &self.identity.writer
+    }
+
     /// Where the chains end.
     pub(super) fn ends(&self) -> Vec<ChainEnd> {
         self.chains.iter().map(|(stream, chain)| ChainEnd::of(stream, chain)).collect()
@@ -274,7 +279,7 @@ impl Chains {
     }
 }
 
-fn record_path(folder: &Path, id: ChainId) -> PathBuf {
+pub(super) fn record_path(folder: &Path, id: ChainId) -> PathBuf {
     folder.join(format!("{id}.json"))
 }
 

@@ -256,6 +256,7 @@ impl Recovering {
         let state = Arc::new(State::new(acknowledged, self.acknowledged, self.findings.lost_events, clock));
         let limit = self.options.journal.max_bytes;
         let chains_folder = self.chains.folder.clone();
+        let id = self.chains.writer().into();
         let committer = Committer {
             journal: self.journal,
             chains: self.chains,
@@ -278,7 +279,7 @@ impl Recovering {
             spawn("acknowledged", move || acknowledged::keep_current(&state, &committer_ended))?
         };
         let sender = Arc::new(Mutex::new(Some(sender)));
-        Ok((Writer { sender, state, journal, limit, chains_folder }, WriterThread { committer, keeper, ended }))
+        Ok((Writer { sender, state, journal, limit, chains_folder, id }, WriterThread { committer, keeper, ended }))
     }
 }
 
@@ -332,6 +333,7 @@ pub struct Writer {
     limit: u64,
     /// Folder of the opening records.
     chains_folder: PathBuf,
+    id: Arc<str>,
 }
 
 impl Writer {
@@ -348,6 +350,17 @@ impl Writer {
     /// Accepts no more submissions; those already accepted are completed.
     pub fn close(&self) {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// `kibana.server_uuid` of the writer's events.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether the data folder has the chain's opening record, as it does before a store gets the chain's first event.
+    /// A record that cannot be looked for counts as there.
+    pub fn knows(&self, chain: ChainId) -> bool {
+        chains::record_path(&self.chains_folder, chain).try_exists().unwrap_or(true)
     }
 
     /// The last event of this chain's predecessor, as the writer knew it when it closed the predecessor.

@@ -2,7 +2,9 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::json;
 
-use crate::support::{Acknowledged, Annals, Document, Engine, Fault, Home, Kind, Load, Pace, Prefix, Proxy, verify};
+use crate::support::{
+    Acknowledged, Annals, Document, Engine, Fault, Home, Kind, Load, Pace, Prefix, Proxy, await_that, verify,
+};
 
 /// Logs under load until this many more events are acknowledged; returns all that were.
 fn log_some(annals: &Annals, events: usize) -> Vec<Acknowledged> {
@@ -142,6 +144,55 @@ fn run_on_from_an_old_copy_while_the_store_is_away_no_chain_forks_and_nothing_is
     let all = [acknowledged.before, acknowledged.lost, acknowledged.after].concat();
     let verified = verify(&home, &prefix.documents(), &all);
     assert_eq!(verified.chains.len(), 3, "the copy's, and one for each start without the store: {verified:?}");
+}
+
+#[test]
+fn what_elasticsearch_has_of_chains_begun_after_the_copy_is_counted() {
+    let Some(engine) = Engine::shared(Kind::Elasticsearch) else { return };
+    let prefix = engine.prefix();
+    let store = Home::engine_store("main", &engine.url, &prefix);
+    count_chains_begun_after_the_copy(&store, || prefix.documents().len());
+}
+
+#[test]
+fn what_sqlite_has_of_chains_begun_after_the_copy_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    let store = format!("[stores.main]\nkind = \"sqlite\"\npath = \"{}\"\n", path.display());
+    count_chains_begun_after_the_copy(&store, || Document::all_of_sqlite(&path).len());
+}
+
+/// `documents` returns how many documents the store has.
+fn count_chains_begun_after_the_copy(store: &str, documents: impl Fn() -> usize) {
+    let home = Home::new(store);
+    let annals = home.start();
+    log_named(&annals, "before", 10);
+    annals.await_stored("main");
+    let backup = Backup::take(&home);
+    let copied = documents();
+    log_named(&annals, "lost", 20);
+    annals.await_stored("main");
+    annals.kill();
+    for name in ["crashed", "stopped"] {
+        let annals = home.start();
+        log_named(&annals, name, 30);
+        annals.await_stored("main");
+        if name == "crashed" { annals.kill() } else { assert!(annals.stop().success()) }
+    }
+    let lost = documents() - copied;
+    // Not of this writer.
+    let other_home = Home::new(store);
+    let other = other_home.start();
+    log_named(&other, "other", 10);
+    other.await_stored("main");
+    assert!(other.stop().success());
+
+    backup.restore();
+    let annals = home.start();
+    log_named(&annals, "after", 5);
+    await_that("what the folder does not know is counted", || annals.store("main")["beyond_journal"] == json!(lost));
+    assert_eq!(annals.metric("annals_store_beyond_journal_events{store=\"main\"}"), lost as f64);
+    assert_eq!(annals.log().matches("a chain of this writer that the data folder does not know").count(), 2);
 }
 
 #[test]

@@ -35,20 +35,31 @@ fn log(annals: &Annals, messages: impl IntoIterator<Item = String>) {
 
 #[test]
 fn what_elasticsearch_has_confirmed_is_seen_by_every_kind_of_query() {
-    see_what_is_confirmed(Kind::Elasticsearch);
+    see_what_is_confirmed(Kind::Elasticsearch, "1s");
 }
 
 #[test]
 fn what_opensearch_has_confirmed_is_seen_by_every_kind_of_query() {
-    see_what_is_confirmed(Kind::Opensearch);
+    see_what_is_confirmed(Kind::Opensearch, "1s");
 }
 
-fn see_what_is_confirmed(kind: Kind) {
+#[test]
+fn without_staleness_every_kind_of_query_of_elasticsearch_sees_at_once_what_is_confirmed() {
+    see_what_is_confirmed(Kind::Elasticsearch, "0s");
+}
+
+#[test]
+fn without_staleness_every_kind_of_query_of_opensearch_sees_at_once_what_is_confirmed() {
+    see_what_is_confirmed(Kind::Opensearch, "0s");
+}
+
+fn see_what_is_confirmed(kind: Kind, max_staleness: &str) {
     const EVENTS: usize = 100;
     type Read = fn(Answer) -> Value;
     let Some(engine) = Engine::shared(kind) else { return };
     let prefix = engine.prefix();
-    let home = Home::on_engine(&engine.url, &prefix);
+    let query = format!("[query]\nmax_staleness = \"{max_staleness}\"\n");
+    let home = Home::new(&(Home::engine_store("main", &engine.url, &prefix) + &query));
     let annals = home.start();
     let seen: [(&str, Read); 5] = [
         ("_count?", |answer| answer.json()["count"].clone()),
@@ -63,6 +74,9 @@ fn see_what_is_confirmed(kind: Kind) {
             |at| json!({"event": {"provider": "load", "action": "run", "id": format!("{name}-{at}")}, "message": name});
         annals.log_events(&(0..EVENTS).map(event).collect()).expect(202);
         annals.await_stored("main");
+        if round == 0 {
+            prefix.stop_refreshing();
+        }
         let last = format!("{name}-{}", EVENTS - 1);
         let (query, expected) = if path == "events/" {
             (last.clone(), json!(last))
@@ -71,7 +85,7 @@ fn see_what_is_confirmed(kind: Kind) {
         };
         let url = format!("/api/event_log/{path}{query}");
         let ask = || annals.request("GET", &url).send().unwrap();
-        if path == "_export?" {
+        if max_staleness == "0s" || path == "_export?" {
             assert_eq!(read(ask().expect(200)), expected, "at once");
         } else {
             await_that(&url, || {

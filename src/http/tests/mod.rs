@@ -72,6 +72,9 @@ const OPEN: &[&str] = &["/livez", "/readyz"];
 const LIMITS: Limits =
     Limits { max_batch_bytes: 100_000, body_pace: BodyPace::DEFAULT, request_timeout: Duration::from_secs(60) };
 
+/// How long a store's confirmations may be unseen.
+const MAX_STALENESS: Duration = Duration::from_secs(1);
+
 /// An in-process log with two stores, of which `main` is queried. The provider `app` with the action `run` is registered.
 struct Log {
     router: Router,
@@ -94,15 +97,19 @@ impl Log {
     }
 
     fn with(limits: Limits) -> Self {
-        Self::start(limits, &access_config(&[]))
+        Self::start(limits, MAX_STALENESS, &access_config(&[]))
+    }
+
+    fn with_max_staleness(max_staleness: Duration) -> Self {
+        Self::start(LIMITS, max_staleness, &access_config(&[]))
     }
 
     /// Starts a log with these configuration keys set.
     fn configured(settings: &[(&str, &str)]) -> Self {
-        Self::start(LIMITS, &access_config(settings))
+        Self::start(LIMITS, MAX_STALENESS, &access_config(settings))
     }
 
-    fn start(limits: Limits, access: &AccessConfig) -> Self {
+    fn start(limits: Limits, max_staleness: Duration, access: &AccessConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(Keys::open(folder.path(), NOW).unwrap());
         let key = std::fs::read_to_string(folder.path().join("admin.key")).unwrap().trim().to_owned();
@@ -142,6 +149,7 @@ impl Log {
                 queries_per_caller: 8,
                 exports_per_caller: 8,
                 tails_per_caller: 64,
+                max_staleness,
                 step_timeout: limits.request_timeout,
             },
         );
@@ -368,6 +376,7 @@ struct Scripted {
     scan_fails_after: Mutex<Option<(usize, IndexError)>>,
     scan_waits_after: Mutex<Option<usize>>,
     closed_scans: Arc<AtomicUsize>,
+    refreshes: AtomicUsize,
 }
 
 impl Scripted {
@@ -460,6 +469,11 @@ impl EventSink for Scripted {
         self.memory.head(chain).await
     }
 
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError> {
+        self.is_there()?;
+        self.memory.chains_of(writer).await
+    }
+
     async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(())
     }
@@ -468,6 +482,7 @@ impl EventSink for Scripted {
 #[async_trait]
 impl EventIndex for Scripted {
     async fn refresh(&self) -> Result<(), IndexError> {
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! Queries beyond Kibana's finds: cursors, projections, counts, aggregations, single events.
 
+use std::{sync::atomic::Ordering, time::Duration};
+
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 use super::{Log, NOW};
 use crate::{
@@ -30,6 +33,35 @@ impl Log {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
         answer.json()
+    }
+}
+
+/// Waits until the queried store has confirmed what is logged.
+async fn await_confirmed(log: &Log) {
+    let confirmed = async {
+        while log.get("/readyz").await.json()["stores"][0]["behind_bytes"] != 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(100), confirmed).await.unwrap();
+}
+
+#[tokio::test]
+async fn queries_refresh_what_was_confirmed_as_long_ago_as_configured_and_exports_everything() {
+    let paths = ["_find?", "t/1/_find?", "_count?", "_aggregate?terms=tags", "events/none", "_export?"];
+    for max_staleness in [Duration::ZERO, Duration::from_secs(1000)] {
+        let log = Log::with_max_staleness(max_staleness);
+        log.json("/api/event_log/_count").await;
+        for path in paths {
+            let event = r#"{"event": {"provider": "app", "action": "run"}}"#;
+            assert_eq!(log.post("/api/event_log/events", event).await.status, 202);
+            await_confirmed(&log).await;
+            let before = log.store.refreshes.load(Ordering::Relaxed);
+            log.get(&format!("/api/event_log/{path}")).await;
+            let has_refreshed = log.store.refreshes.load(Ordering::Relaxed) > before;
+            let expected = max_staleness.is_zero() || path == "_export?";
+            assert_eq!(has_refreshed, expected, "{path} {max_staleness:?}");
+        }
     }
 }
 

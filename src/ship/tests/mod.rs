@@ -5,6 +5,7 @@ mod losses;
 mod refusals;
 mod targets;
 mod trouble;
+mod unknown_chains;
 
 use std::{collections::VecDeque, sync::atomic::AtomicBool};
 
@@ -50,6 +51,9 @@ struct Scripted {
     /// Number of target requests that fail, and how many there were in all.
     failing_targets: AtomicU64,
     target_questions: AtomicU64,
+    /// Number of requests for the chains of a writer that fail, and how many there were in all.
+    failing_chains: AtomicU64,
+    chain_questions: AtomicU64,
     /// Whether every append fails, whatever the script says.
     is_away: AtomicBool,
     /// Whether it cannot be asked which store it is.
@@ -85,6 +89,8 @@ impl Scripted {
             failing_setups: AtomicU64::new(0),
             failing_targets: AtomicU64::new(0),
             target_questions: AtomicU64::new(0),
+            failing_chains: AtomicU64::new(0),
+            chain_questions: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
             is_unidentified: AtomicBool::new(false),
             refuses_first: AtomicBool::new(false),
@@ -217,6 +223,11 @@ impl EventSink for Scripted {
 
     async fn head(&self, chain: ChainId) -> Result<Option<ChainHead>, SinkError> {
         self.memory.head(chain).await
+    }
+
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError> {
+        self.chain_questions.fetch_add(1, Ordering::Relaxed);
+        if takes_one(&self.failing_chains) { Err(away()) } else { self.memory.chains_of(writer).await }
     }
 
     async fn maintain(&self, streams: &[Stream]) -> Result<(), SinkError> {

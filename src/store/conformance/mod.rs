@@ -9,7 +9,7 @@ mod labels;
 mod long_texts;
 mod questions;
 
-use std::{ops::Bound, panic::AssertUnwindSafe};
+use std::{collections::BTreeSet, ops::Bound, panic::AssertUnwindSafe};
 
 use bytes::Bytes;
 use futures_util::{
@@ -119,6 +119,7 @@ const CASES: &[(&str, Case)] = &[
     ("numbers have percentiles", |b| Box::pin(questions::numbers_have_percentiles(b))),
     ("a store knows itself and what it holds", |b| Box::pin(what_is_held(b))),
     ("the head is the end of the chain", |b| Box::pin(heads(b))),
+    ("a writer's chains are known", |b| Box::pin(chains_of_writers(b))),
     ("a stub holds its place, unseen", |b| Box::pin(stub_holds_its_place(b))),
     ("an event takes its stub's place", |b| Box::pin(stub_is_replaced(b))),
     ("a replacement takes nothing else's place", |b| Box::pin(only_stubs_are_replaced(b))),
@@ -548,6 +549,33 @@ async fn heads(fixture: &Fixture<'_>) {
         fixture.head(fixture.chain).await,
         Some(ChainHead { position: position(fixture.chain, 11), seal: Some(seal) })
     );
+}
+
+async fn chains_of_writers(fixture: &Fixture<'_>) {
+    let (one, other) = (fresh_name(), fresh_name());
+    let chains = [fresh_chain(), fresh_chain(), fresh_chain(), fresh_chain()];
+    let event = |chain: usize, sequence, writer: &str| {
+        fixture.draft().with("kibana.server_uuid", writer).sealed(position(chains[chain], sequence))
+    };
+    let events = [
+        event(0, 0, &one),
+        event(0, 1, &one),
+        event(1, 0, &other),
+        stub_of(&event(2, 0, &one)),
+        event(2, 1, &one),
+        event(3, 7, &one),
+        fixture.draft().without("kibana.server_uuid").sealed(position(fixture.chain, 0)),
+    ];
+    assert_eq!(fixture.append(&events).await, vec![Outcome::Stored; events.len()]);
+    let of_writer = async |writer: &str| {
+        let chains = fixture.store.chains_of(writer).await.expect("the store knows its chains");
+        let distinct: BTreeSet<_> = chains.iter().copied().collect();
+        assert_eq!(distinct.len(), chains.len(), "each once");
+        distinct
+    };
+    assert_eq!(of_writer(&one).await, BTreeSet::from([chains[0], chains[2], chains[3]]), "at once");
+    assert_eq!(of_writer(&other).await, BTreeSet::from([chains[1]]));
+    assert_eq!(of_writer(&fresh_name()).await, BTreeSet::new());
 }
 
 async fn stub_holds_its_place(fixture: &Fixture<'_>) {

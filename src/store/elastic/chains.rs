@@ -19,6 +19,7 @@ use crate::{
 const CHAIN: &str = "annals.chain";
 const SEQUENCE: &str = "annals.sequence";
 const RECEIVED: &str = "annals.received";
+const WRITER: &str = "kibana.server_uuid";
 
 /// How many positions are checked one by one.
 const MAX_CHECKED: u64 = 10_000;
@@ -29,19 +30,32 @@ const SPANS: u64 = 1_000;
 /// How many chains are on a page; below the engines' default for `search.max_buckets`.
 const PAGE_CHAINS: u64 = 10_000;
 
-/// Reads all chains, page by page in the order of their ids.
+/// Returns the last entry of each chain.
 pub(super) async fn chains(store: &ElasticStore) -> Result<Vec<ChainEntry>, StoreError> {
+    let greatest = |field| json!({"max": {"field": field}});
+    let ends = json!({"last": greatest(SEQUENCE), "received": greatest(RECEIVED)});
+    let chains = pages(store, filter::exists(CHAIN), ends).await?;
+    Ok(chains.iter().filter_map(ChainBucket::end).collect())
+}
+
+/// Returns the chains that have events of this writer.
+pub(super) async fn of_writer(store: &ElasticStore, writer: &str) -> Result<Vec<ChainId>, StoreError> {
+    let chains = pages(store, json!({"term": {WRITER: {"value": writer}}}), json!({})).await?;
+    Ok(chains.iter().filter_map(|chain| chain.key.chain.parse().ok()).collect())
+}
+
+/// Reads the chains of the matching documents, page by page in the order of their ids.
+async fn pages(store: &ElasticStore, matching: Value, aggregations: Value) -> Result<Vec<ChainBucket>, StoreError> {
+    let matching = json!({"query": matching});
     let (mut chains, mut after) = (Vec::new(), None);
     loop {
         let pages = json!({"size": PAGE_CHAINS, "sources": [{"chain": {"terms": {"field": CHAIN}}}]});
         let pages = after.take().map_or_else(|| pages.clone(), |after: Value| with(pages.clone(), "after", after));
-        let greatest = |field| json!({"max": {"field": field}});
-        let ends = json!({"last": greatest(SEQUENCE), "received": greatest(RECEIVED)});
-        let pages = json!({"chains": {"composite": pages, "aggs": ends}});
-        let body = search::aggregations(&json!({"query": filter::exists(CHAIN)}), pages, &store.search_timeout());
+        let pages = json!({"chains": {"composite": pages, "aggs": aggregations}});
+        let body = search::aggregations(&matching, pages, &store.search_timeout());
         let answer = store.search(body).await?;
         let ChainsAggregation { chains: page } = SearchAnswer::read(&answer)?.aggregations(&answer)?;
-        chains.extend(page.buckets.iter().filter_map(ChainBucket::end));
+        chains.extend(page.buckets);
         after = page.after_key;
         if after.is_none() {
             return Ok(chains);
@@ -168,7 +182,9 @@ struct CompositePage {
 #[derive(Deserialize)]
 struct ChainBucket {
     key: ChainKey,
+    #[serde(default)]
     last: Extreme,
+    #[serde(default)]
     received: Extreme,
 }
 

@@ -222,6 +222,11 @@ impl EventSink for ElasticStore {
         Ok(search::read_last(&answer, chain)?)
     }
 
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError> {
+        self.make_visible().await?;
+        Ok(chains::of_writer(self, writer).await?)
+    }
+
     async fn maintain(&self, streams: &[Stream]) -> Result<(), SinkError> {
         let policy = policy()?;
         for stream in streams {

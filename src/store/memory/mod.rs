@@ -144,6 +144,17 @@ impl EventSink for MemoryStore {
         Ok(head)
     }
 
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError> {
+        let documents = self.documents();
+        let is_of_writer = |document: &[u8]| {
+            let document = parse(document).unwrap_or_default();
+            document.pointer("/kibana/server_uuid").and_then(Value::as_str) == Some(writer)
+        };
+        let mut chains: Vec<_> = documents.iter().filter(|(_, it)| is_of_writer(it)).map(|(at, _)| at.chain).collect();
+        chains.dedup();
+        Ok(chains)
+    }
+
     async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(())
     }

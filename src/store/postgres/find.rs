@@ -16,7 +16,8 @@ use crate::{
     store::{
         ChainDocument, IndexError, Page, StoreId,
         sql::{
-            AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select, Statement,
+            self, AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select,
+            Statement,
         },
     },
 };
@@ -73,6 +74,12 @@ pub(super) async fn read_batch(
 
 pub(super) async fn chains(connection: &mut Object) -> Result<Vec<ChainEntry>, OperationError> {
     connection.query(CHAINS, &[]).await?.iter().map(chain_entry).collect()
+}
+
+pub(super) async fn chains_of(connection: &mut Object, writer: &str) -> Result<Vec<ChainId>, OperationError> {
+    let transaction = reading(connection).await?;
+    let chains = rows(&transaction, &sql::chains_of(Dialect::Postgres, writer)).await?;
+    chains.iter().map(|row| Ok(chain_of(row.try_get(0)?))).collect()
 }
 
 pub(super) async fn first(

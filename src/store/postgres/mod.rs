@@ -116,6 +116,11 @@ impl EventSink for PostgresStore {
         Ok(self.ask(move |connection| find::head(connection, chain).boxed()).await?)
     }
 
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError> {
+        let writer = writer.to_owned();
+        Ok(self.ask(move |connection| async move { find::chains_of(connection, &writer).await }.boxed()).await?)
+    }
+
     async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(())
     }

@@ -24,6 +24,8 @@ mod tables;
 mod term_counter;
 mod text;
 
+use dialect::StatementBuilder;
+
 pub(super) use aggregate::{AggregateQuery, ValueScan};
 pub(super) use dialect::{Cell, Dialect, Parameter, Statement};
 pub(super) use extractor::{ExtractError, FieldExtractor};
@@ -44,6 +46,20 @@ pub(super) const CHAINS: &str = "WITH RECURSIVE found (chain) AS (
         (SELECT e.sequence FROM events AS e WHERE e.chain = found.chain ORDER BY e.sequence DESC LIMIT 1),
         (SELECT e.received FROM events AS e WHERE e.chain = found.chain ORDER BY e.sequence DESC LIMIT 1)
     FROM found WHERE chain IS NOT NULL";
+
+/// Selects the chains of a writer, by the first document of each that is not a stub.
+pub(super) fn chains_of(dialect: Dialect, writer: &str) -> Statement {
+    let mut builder = StatementBuilder::new(dialect);
+    let writer = builder.text(writer);
+    let named = match dialect {
+        Dialect::Sqlite => "annals_value(e.document, 'kibana.server_uuid')",
+        Dialect::Postgres => "e.fields ->> 'kibana.server_uuid'",
+    };
+    builder.build(format!(
+        "SELECT c.chain FROM ({CHAINS}) AS c WHERE {writer} = (SELECT {named} FROM events AS e
+            WHERE e.chain = c.chain AND e.timestamp IS NOT NULL ORDER BY e.sequence LIMIT 1)"
+    ))
+}
 
 /// Selects the documents at positions $2 to $3 of a chain: at most $4 rows, up to the one at which they reach $5 bytes.
 pub(super) const RANGE: &str = "SELECT sequence, document FROM (

@@ -14,8 +14,8 @@ use crate::{
     store::{
         ChainDocument, IndexError, Page, StoreId,
         sql::{
-            AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select, Statement,
-            TermCounter, TooManyValues, ValueScan,
+            self, AggregateQuery, CHAINS, Cell, Dialect, FIRST, HEAD, Parameter, RANGE, RANGE_ROWS, REACH, Select,
+            Statement, TermCounter, TooManyValues, ValueScan,
         },
     },
 };
@@ -123,6 +123,12 @@ pub(super) fn read_batch(
 pub(super) fn chains(connection: &mut Connection) -> rusqlite::Result<Vec<ChainEntry>> {
     let mut chains = connection.prepare_cached(CHAINS)?;
     chains.query_map([], chain_entry)?.collect()
+}
+
+pub(super) fn chains_of(connection: &mut Connection, writer: &str) -> rusqlite::Result<Vec<ChainId>> {
+    let Statement { text, values } = sql::chains_of(Dialect::Sqlite, writer);
+    let mut chains = connection.prepare_cached(&text)?;
+    chains.query_map(parameters(values), |row| row.get(0).map(ChainId::from_bytes))?.collect()
 }
 
 pub(super) fn first(

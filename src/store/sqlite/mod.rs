@@ -98,6 +98,11 @@ impl EventSink for SqliteStore {
         Ok(self.readers.run(move |connection| find::head(connection, chain)).await?)
     }
 
+    async fn chains_of(&self, writer: &str) -> Result<Vec<ChainId>, SinkError> {
+        let writer = writer.to_owned();
+        Ok(self.readers.run(move |connection| find::chains_of(connection, &writer)).await?)
+    }
+
     async fn maintain(&self, _: &[Stream]) -> Result<(), SinkError> {
         Ok(self.writer.shorten_log().await?)
     }

@@ -129,6 +129,13 @@ impl Prefix {
         self.engine.ask("POST", &format!("{}/_rollover", self.alias()), "{}");
     }
 
+    /// Ends the engine's own refreshes of the present indices.
+    #[track_caller]
+    pub(crate) fn stop_refreshing(&self) {
+        let path = format!("{}-*/_settings?expand_wildcards=all", self.name);
+        self.engine.ask("PUT", &path, r#"{"index": {"refresh_interval": "-1"}}"#);
+    }
+
     /// Returns all documents of all indices, byte for byte.
     #[track_caller]
     pub(crate) fn documents(&self) -> Vec<Document> {

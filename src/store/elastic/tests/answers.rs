@@ -15,7 +15,7 @@ use super::{
     fresh_chain, store,
 };
 use crate::{
-    event::Sequence,
+    event::{ChainId, Sequence},
     query::{Aggregation, Interval, Query, Scope, ScopedQuery, Visible},
     schema,
     store::{EventIndex, EventSink, IndexError, Scan, elastic::ElasticStore},
@@ -180,6 +180,42 @@ async fn too_many_buckets_are_refused_whatever_the_engine_calls_it() {
     let engine = engine(opensearch(), move |_, _| reply(503, failure.clone())).await;
     let error = store(&[&engine.url]).chains().await.unwrap_err();
     assert!(matches!(&error, IndexError::Refused { reason } if reason.contains("equal to: [10]")), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_chains_of_a_writer_are_read_page_by_page() {
+    let pages = [[Some(fresh_chain()), None], [Some(fresh_chain()), Some(fresh_chain())]];
+    let engine = engine(elasticsearch(), move |call, asked| match call {
+        "POST _refresh" => reply(200, json!({"_shards": {"failed": 0}})),
+        "POST _search" => {
+            let question: Value = serde_json::from_str(&asked.body).unwrap();
+            assert_eq!(question["query"], json!({"term": {"kibana.server_uuid": {"value": "w"}}}));
+            let after = question["aggs"]["chains"]["composite"].get("after");
+            let (page, next) = match after.map(|after| after["chain"].as_str().unwrap()) {
+                None => (&pages[0], Some("one")),
+                Some("one") => (&pages[1], Some("two")),
+                Some(_) => return chains(&[], None),
+            };
+            chains(page, next)
+        }
+        other => text(500, other),
+    })
+    .await;
+    let expected: Vec<_> = pages.into_iter().flatten().flatten().collect();
+    assert_eq!(store(&[&engine.url]).chains_of("w").await.unwrap(), expected);
+}
+
+/// A page of chains; `None` is a text that is no chain of ours.
+fn chains(chains: &[Option<ChainId>], after: Option<&str>) -> Reply {
+    let key = |chain: &Option<ChainId>| chain.map_or("foreign".to_owned(), |chain| chain.to_string());
+    let buckets: Vec<_> = chains.iter().map(|chain| json!({"key": {"chain": key(chain)}, "doc_count": 1})).collect();
+    let mut page = json!({"buckets": buckets});
+    if let Some(after) = after {
+        page["after_key"] = json!({"chain": after});
+    }
+    let hits = json!({"total": {"value": 0}, "hits": []});
+    let shards = json!({"failed": 0});
+    reply(200, json!({"timed_out": false, "_shards": shards, "hits": hits, "aggregations": {"chains": page}}))
 }
 
 /// The engines rarely announce the length of an answer.
