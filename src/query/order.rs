@@ -170,6 +170,16 @@ pub enum PageEnd {
     Document(Vec<Option<Key>>),
 }
 
+impl PageEnd {
+    /// Returns the store's own sort values.
+    pub fn of_document(&self) -> Option<&[Option<Key>]> {
+        match self {
+            Self::Event(_) => None,
+            Self::Document(values) => Some(values),
+        }
+    }
+}
+
 impl Sort {
     pub fn by(subject: impl Into<Subject>, order: Order) -> Result<Self, NotSortable> {
         let field = match subject.into() {

@@ -9,7 +9,7 @@
 //! | 16, 8 | in version 1: chain and sequence of the last event |
 //! | 1 | number of sort keys, then each key: `0` for none; `1` and an integer (8); `2` and the bits of a float (8); `3`, a length (2) and a text |
 //!
-//! In version 2, the keys are those of the store, which has documents without a position in a chain.
+//! In version 2, the keys are those of the store, which has documents without a position in a chain, and may name those that tie.
 //!
 //! A forged cursor reveals nothing that the caller may not see, because the scope is checked for each page.
 

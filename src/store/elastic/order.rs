@@ -7,6 +7,7 @@
 //! place; neither engine accepts `null` instead, so places have to contain that number.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::labels::{self, LabelTerms, direction};
 use crate::{
@@ -34,17 +35,86 @@ pub(super) fn by_sequence(order: Order) -> Value {
     key("annals.sequence", Kind::Long, order)
 }
 
-/// Returns the values of the end of a page, one for each sort key.
-pub(super) fn after(end: &PageEnd, sort: &[Sort], terms: LabelTerms) -> Result<Vec<Value>, StoreError> {
-    match end {
-        PageEnd::Event(event) => Ok(place(event, sort, terms)),
-        PageEnd::Document(values) if values.len() == keys(sort, terms).len() => {
-            Ok(values.iter().map(|key| key.as_ref().map_or(Value::Null, value)).collect())
-        }
-        PageEnd::Document(_) => {
-            Err(StoreError::Refused { reason: "the page before came from another store; begin again".to_owned() })
+/// Where a search goes on.
+#[derive(Default)]
+pub(super) struct After {
+    /// One value for each sort key.
+    pub(super) values: Vec<Value>,
+    /// The documents behind these values that were read before; see [`end`].
+    pub(super) seen: Seen,
+}
+
+/// Digests of the names of documents, one after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Seen(String);
+
+/// Length of a digest in hexadecimal digits.
+const DIGEST: usize = 16;
+
+impl Seen {
+    /// Returns those that the end of a page names.
+    pub(super) fn of(end: &PageEnd) -> Self {
+        match end.of_document() {
+            Some([.., Some(Key::Text(seen))]) => Self(seen.clone()),
+            Some(_) | None => Self::default(),
         }
     }
+
+    pub(super) fn add(&mut self, index: &str, id: &str) {
+        let digest = Sha256::new().chain_update(index).chain_update([0]).chain_update(id).finalize();
+        digest.iter().take(DIGEST / 2).for_each(|byte| self.0 += &format!("{byte:02x}"));
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        (self.0.len() / DIGEST) as u64
+    }
+
+    pub(super) fn has(&self, index: &str, id: &str) -> bool {
+        let mut one = Self::default();
+        one.add(index, id);
+        self.0.as_bytes().chunks(DIGEST).any(|digest| digest == one.0.as_bytes())
+    }
+}
+
+/// Returns where a search goes on behind the end of a page.
+pub(super) fn after(end: &PageEnd, sort: &[Sort], terms: LabelTerms) -> Result<After, StoreError> {
+    let values = match end {
+        PageEnd::Event(event) => return Ok(After { values: place(event, sort, terms), seen: Seen::default() }),
+        PageEnd::Document(values) => values,
+    };
+    let count = keys(sort, terms).len();
+    let written = |values: &[Option<Key>]| values.iter().map(|key| key.as_ref().map_or(Value::Null, value)).collect();
+    match values.as_slice() {
+        all if all.len() == count => Ok(After { values: written(all), seen: Seen::default() }),
+        [place @ .., Some(Key::Integer(number)), Some(Key::Text(seen))] if place.len() + 1 == count => {
+            let before = match Order::of_ties(sort) {
+                Order::Ascending => number.saturating_sub(1),
+                Order::Descending => number.saturating_add(1),
+            };
+            let mut values: Vec<Value> = written(place);
+            values.push(before.into());
+            Ok(After { values, seen: Seen(seen.clone()) })
+        }
+        _ => Err(StoreError::Refused { reason: "the page before came from another store; begin again".to_owned() }),
+    }
+}
+
+/// Adds to the sort values of a page's end what distinguishes documents that tie in all of them: in an index with several
+/// shards, each may have one, of the same number. The next search reads all of them again, and leaves out those of
+/// `tied`, which this page had, and those that the page before had. Events do not tie, as each has its own position.
+pub(super) fn with_seen(mut end: Vec<Option<Key>>, mut tied: Seen, before: Option<&[Option<Key>]>) -> Vec<Option<Key>> {
+    if let Some([place @ .., Some(Key::Text(seen))]) = before
+        && *place == *end
+    {
+        tied.0 += seen;
+    }
+    end.push(Some(Key::Text(tied.0)));
+    end
+}
+
+/// Whether these sort values are those of an event in a chain.
+pub(super) fn are_of_event(values: &[Option<Key>]) -> bool {
+    matches!(values, [.., Some(_), _, _])
 }
 
 /// Returns the end of a page from the sort values of its last document, as the engine wrote them.

@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::{
     ElasticStore,
     client::{Answer, MAX_ANSWER, unavailable},
-    order,
+    labels::LabelTerms,
+    order::{self, After, Seen},
     point::Point,
-    search::{self, with},
+    search::{self, SearchAnswer, with},
 };
 use crate::{
-    query::Query,
+    query::{Key, PageEnd, Query, Sort},
     store::{IndexError, Page, Scan, count_within},
 };
 
@@ -73,7 +74,7 @@ async fn read_in_parts(store: &ElasticStore, query: &Query) -> Result<Page, Inde
     let end = query.offset + page.documents.len() as u64;
     let has_more = scan.point.is_some() && (query.after.is_some() || end < page.total);
     page.is_cut = has_more && (page.documents.len() as u64) < query.limit;
-    page.end = scan.after.as_ref().and_then(|values| order::end(values, &query.sort));
+    page.end = scan.end;
     Ok(page)
 }
 
@@ -93,8 +94,11 @@ pub(super) struct ElasticScan {
     pub(super) point: Option<Point>,
     /// The body of each search, without its size and place.
     body_template: Value,
-    /// The sort values of the last event read, as the engine wrote them.
-    after: Option<Value>,
+    sort: Vec<Sort>,
+    terms: LabelTerms,
+    after: Option<After>,
+    /// The end of what was read, as that of a page.
+    end: Option<Vec<Option<Key>>>,
     /// The most events for the next part, derived from the size of the previous ones.
     part: u64,
     /// How many bytes may still be read at once.
@@ -117,42 +121,73 @@ impl ElasticScan {
         let keys = order::keys(&query.sort, terms);
         let body_template = with(search::matching(query, None, terms), "timeout", store.search_timeout());
         let body_template = with(with(body_template, "track_total_hits", false), "sort", keys);
-        let after = query.after.as_ref().map(|end| order::after(end, &query.sort, terms)).transpose()?.map(Value::from);
+        let after = query.after.as_ref().map(|end| order::after(end, &query.sort, terms)).transpose()?;
+        let end = query.after.as_ref().and_then(PageEnd::of_document).map(<[_]>::to_vec);
+        let sort = query.sort.clone();
         let point = Some(point).filter(|point| !point.is_empty());
         let (part, first) = (FIRST_PART_EVENTS, First::OfNothing);
-        Ok(Self { point, body_template, after, part, bytes: query.bytes, first, total: 0 })
+        Ok(Self { point, body_template, sort, terms, after, end, part, bytes: query.bytes, first, total: 0 })
+    }
+
+    /// How many documents to request for `size` new ones.
+    fn with_seen(&self, size: u64) -> u64 {
+        let seen = self.after.as_ref().map_or(0, |after| after.seen.len());
+        size.saturating_add(seen).min(PART_EVENTS)
     }
 
     fn body(&self, size: u64) -> Value {
-        let body = with(self.body_template.clone(), "size", size);
+        let body = with(self.body_template.clone(), "size", self.with_seen(size));
         let body = match self.first {
             First::OfPage { offset } => with(with(body, "from", offset), "track_total_hits", true),
             First::OfNothing => body,
         };
         match &self.after {
-            Some(after) => with(body, "search_after", after.clone()),
+            Some(after) => with(body, "search_after", after.values.clone()),
             None => body,
         }
     }
 
     /// Reads an answer that was to have at most `size` events.
     fn take(&mut self, answer: &Answer, size: u64) -> Result<Vec<Bytes>, IndexError> {
+        let requested = self.with_seen(size);
         let Some(point) = &mut self.point else { return Ok(Vec::new()) };
-        let found = point.read(answer)?;
+        let mut found = point.read(answer)?;
+        let mut is_last = (found.len() as u64) < requested;
+        if let Some(after) = &self.after {
+            found.leave_out(&after.seen);
+        }
         let mut documents = found.documents(answer);
+        if requested > size {
+            is_last &= documents.len() as u64 <= size;
+            documents.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        }
         if let First::OfPage { .. } = self.first {
             self.total = found.total(answer)?;
             self.first = First::OfNothing;
         }
         let wanted = count_within(&documents, self.bytes);
-        self.after = found.sort_values_of(wanted, answer)?;
-        if wanted == documents.len() && (wanted as u64) < size {
+        self.go_on_behind(&found, wanted, answer)?;
+        if is_last && wanted == documents.len() {
             self.point = None;
         }
         let wished = PART_BYTES.min(self.bytes.max(1)) as u64;
         self.part = (wished.saturating_mul(size) / (total_bytes(&documents) as u64).max(1)).clamp(1, PART_EVENTS);
         documents.truncate(wanted);
         Ok(documents)
+    }
+
+    fn go_on_behind(&mut self, found: &SearchAnswer<'_>, count: usize, answer: &Answer) -> Result<(), IndexError> {
+        let Some(Value::Array(values)) = found.sort_values_of(count, answer)? else { return Ok(()) };
+        let end = found.end(count, &self.sort, self.end.as_deref());
+        self.after = Some(match &end {
+            // Elasticsearch may have added a value that distinguishes what ties; here it has not.
+            Some(end) if values.len() < end.len() => {
+                order::after(&PageEnd::Document(end.clone()), &self.sort, self.terms)?
+            }
+            Some(_) | None => After { values, seen: Seen::default() },
+        });
+        self.end = end;
+        Ok(())
     }
 }
 

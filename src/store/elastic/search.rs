@@ -10,12 +10,12 @@ use super::{
     client::Answer,
     filter,
     labels::{self, LabelTerms},
-    order,
+    order::{self, After, Seen},
 };
 use crate::{
     event::{ChainHead, ChainId, ChainPosition, Sequence, Space},
     integrity::seal_of,
-    query::{Label, ObjectScope, Order, Query, Scope, Subject, Visible, filter::Filter},
+    query::{Key, Label, ObjectScope, Order, Query, Scope, Sort, Subject, Visible, filter::Filter},
     store::{ChainDocument, Page, StoreError, count_within},
 };
 
@@ -33,8 +33,8 @@ pub(super) fn page(query: &Query, terms: LabelTerms, timeout: &str) -> Result<St
         None => with(with(body, "from", query.offset), "size", query.limit),
         // The engines cannot skip events after a place, so these are dropped from the answer.
         Some(end) => {
-            let body = with(body, "search_after", order::after(end, &query.sort, terms)?);
-            with(body, "size", query.offset.saturating_add(query.limit))
+            let After { values, seen } = order::after(end, &query.sort, terms)?;
+            with(with(body, "search_after", values), "size", query.offset.saturating_add(query.limit + seen.len()))
         }
     };
     Ok(body.to_string())
@@ -186,6 +186,8 @@ struct Hit<'a> {
     /// May be anything in documents that are not ours.
     #[serde(borrow, rename = "_id")]
     id: Cow<'a, str>,
+    #[serde(borrow, default, rename = "_index")]
+    index: Cow<'a, str>,
     #[serde(borrow, rename = "_source")]
     source: &'a RawValue,
     #[serde(borrow, default)]
@@ -210,6 +212,31 @@ impl<'a> SearchAnswer<'a> {
         self.hits.hits.iter().map(|hit| answer.body.slice_ref(hit.source.get().as_bytes())).collect()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.hits.hits.len()
+    }
+
+    /// Leaves out documents that were read before.
+    pub(super) fn leave_out(&mut self, seen: &Seen) {
+        if seen.len() > 0 {
+            self.hits.hits.retain(|hit| !seen.has(&hit.index, &hit.id));
+        }
+    }
+
+    /// Returns the end of the page of the first `count` documents, given that of the page before.
+    pub(super) fn end(&self, count: usize, sort: &[Sort], before: Option<&[Option<Key>]>) -> Option<Vec<Option<Key>>> {
+        let hits = self.hits.hits.get(..count)?;
+        let values = |hit: &Hit<'_>| order::end(&serde_json::from_str(hit.sort?.get()).ok()?, sort);
+        let end = values(hits.last()?)?;
+        if order::are_of_event(&end) {
+            return Some(end);
+        }
+        let mut tied = Seen::default();
+        let is_tied = |hit: &&Hit<'_>| values(hit).as_ref() == Some(&end);
+        hits.iter().rev().take_while(is_tied).for_each(|hit| tied.add(&hit.index, &hit.id));
+        Some(order::with_seen(end, tied, before))
+    }
+
     pub(super) fn total(&self, answer: &Answer) -> Result<u64, StoreError> {
         Ok(self.hits.total.as_ref().ok_or_else(|| answer.unexpected("no total"))?.value)
     }
@@ -229,19 +256,25 @@ impl<'a> SearchAnswer<'a> {
 
 /// Reads a page of at most the query's bytes.
 pub(super) fn read_page(answer: &Answer, query: &Query) -> Result<Page, StoreError> {
-    let found = SearchAnswer::read(answer)?;
+    let mut found = SearchAnswer::read(answer)?;
     let total = found.total(answer)?;
-    let mut documents = found.documents(answer);
     let mut skipped = 0;
+    let mut before = None;
+    if let Some(end) = &query.after {
+        found.leave_out(&Seen::of(end));
+        before = end.of_document();
+    }
+    let mut documents = found.documents(answer);
     if query.after.is_some() {
         skipped = documents.len().min(usize::try_from(query.offset).unwrap_or(usize::MAX));
         documents.drain(..skipped);
     }
+    documents.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
     let within = count_within(&documents, query.bytes);
     let is_cut = within < documents.len();
     documents.truncate(within);
-    let last = found.sort_values_of(skipped + within, answer)?;
-    Ok(Page { total, documents, is_cut, end: last.and_then(|values| order::end(&values, &query.sort)) })
+    let end = found.end(skipped + within, &query.sort, before);
+    Ok(Page { total, documents, is_cut, end })
 }
 
 /// Returns each id with its document, or with the part of it that was requested.

@@ -245,6 +245,42 @@ async fn every_document_of_others_has_a_place_in_every_order() {
     .await;
 }
 
+/// Each shard numbers its documents by itself.
+#[tokio::test]
+async fn documents_of_others_that_tie_across_shards_are_read_once() {
+    const COUNT: usize = 230;
+    on_each_engine(async |store| {
+        store.set_up().await;
+        let index = format!("{}-shards-000001", store.names.pattern().trim_end_matches("-*"));
+        let mappings = json!({"properties": {"@timestamp": {"type": "date"}, "event.action": {"type": "keyword"}}});
+        store.put(&index, json!({"mappings": mappings, "settings": {"number_of_shards": 3}})).await;
+        for at in 0..COUNT {
+            let document = json!({"@timestamp": "2026-11-24T12:00:00.000Z", "event.action": "a", "message": at});
+            store.put(&format!("{index}/_doc/{at}"), document).await;
+        }
+        store.refresh().await.unwrap();
+        let once = |found: &[Bytes]| found.len() == COUNT && found.iter().collect::<BTreeSet<_>>().len() == COUNT;
+        for order in [Order::Ascending, Order::Descending] {
+            let sort = vec![Sort::by(field("event.action"), order).unwrap()];
+            let query = Query { sort, ..everything() };
+            for limit in [1, 2, 7, 101] {
+                assert!(once(&paged(store, &query, limit).await), "{order:?}, pages of {limit}");
+                let mut scan = store.scan(&build_query(query.clone())).await.unwrap();
+                assert!(once(&read_on(scan.as_mut(), limit).await), "{order:?}, parts of {limit}");
+                scan.close().await;
+            }
+            // Reading on in parts from the end of a page.
+            let first = store.find(&build_query(Query { limit: 7, ..query.clone() })).await.unwrap();
+            let after = first.end.map(PageEnd::Document);
+            let mut scan = store.scan(&build_query(Query { after, ..query })).await.unwrap();
+            let rest = read_on(scan.as_mut(), 7).await;
+            assert!(once(&[first.documents, rest].concat()), "{order:?}");
+            scan.close().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_position_in_several_indices_counts_once() {
     on_each_engine(async |store| {
