@@ -8,22 +8,28 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::{CliError, ExitStatus, output};
 use crate::{
     event::{ChainId, LeafHash},
     integrity::{
-        ChainCheck, ChainKeys, ChainSummary, Finding, FindingCode, Findings, Known, OpeningRecord, SealSecret,
-        decode_hash, position_of,
+        ChainCheck, ChainKeys, ChainSummary, Examined, Finding, FindingCode, Findings, Known, OpeningRecord,
+        SealSecret, decode_hash,
     },
 };
 
 /// Verifies events without a server: contents, links and seals, and that none is missing
 ///
-/// Reads documents as they are stored, one a line in any order, such as those of an export. Exits with 0 if all of it is
-/// proven, with 5 if an event was changed, removed or added, and with 4 if nothing is wrong but something cannot be proven.
+/// Reads documents as they are stored, one a line in any order, such as those of an export, plain or with gzip. Exits with
+/// 0 if all of it is proven, with 5 if an event was changed, removed or added, and with 4 if nothing is wrong but something
+/// cannot be proven.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  annals export --output all.ndjson && annals verify --data-dir annals-data all.ndjson
+  sqlite3 -readonly annals-data/events.db 'select document from events' | annals verify --data-dir annals-data
+  annals verify --chains kept/chains --kept kept/receipts.ndjson --json quarter.ndjson.gz")]
 pub(super) struct Args {
     /// Files of documents; standard input by default, and for `-`
     #[arg(value_name = "FILE")]
@@ -54,9 +60,11 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     for path in if args.files.is_empty() { &stdin[..] } else { &args.files } {
         let named = |error: io::Error| CliError::local(format!("{}: {error}", path.display()));
         if path.as_os_str() == "-" {
-            verification.read(io::stdin().lock()).map_err(named)?;
+            verification.read_any(io::stdin().lock()).map_err(named)?;
         } else {
-            verification.read(BufReader::with_capacity(1 << 20, File::open(path).map_err(named)?)).map_err(named)?;
+            verification
+                .read_any(BufReader::with_capacity(1 << 20, File::open(path).map_err(named)?))
+                .map_err(named)?;
         }
     }
     let outcome = verification.finish(args.part);
@@ -194,9 +202,20 @@ struct Verification {
 /// A document has at most an event of 16 MiB, and what the log adds.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 
+/// What a file with gzip begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 impl Verification {
     fn new(evidence: Evidence) -> Self {
         Self { evidence, chains: BTreeMap::new(), unopened: Vec::new(), findings: Findings::default() }
+    }
+
+    /// Reads lines, plain or with gzip.
+    fn read_any(&mut self, mut input: impl BufRead) -> io::Result<()> {
+        if input.fill_buf()?.starts_with(&GZIP) {
+            return self.read(BufReader::with_capacity(1 << 20, MultiGzDecoder::new(input)));
+        }
+        self.read(input)
     }
 
     fn read(&mut self, mut lines: impl BufRead) -> io::Result<()> {
@@ -215,7 +234,8 @@ impl Verification {
     }
 
     fn push(&mut self, document: &[u8]) {
-        let Some(position) = position_of(document) else {
+        let examined = Examined::of(document);
+        let Some(position) = examined.position() else {
             self.findings.add(Finding {
                 code: FindingCode::DocumentInvalid,
                 chain: None,
@@ -233,7 +253,7 @@ impl Verification {
             }
             ChainCheck::new(position.chain, known, evidence.secret.as_ref())
         });
-        check.push(document, findings);
+        check.push(&examined, findings);
     }
 
     fn finish(mut self, is_part: bool) -> Outcome {

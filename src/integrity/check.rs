@@ -13,9 +13,8 @@ use super::{
     keys::{ChainKeys, MAC_BYTES, SealSecret},
     leaf::{Epoch, encode_hash},
     members::DocumentKind,
-    stated::position_of,
     tree::TreeRange,
-    verify::{Opened, VerifyError, open_any},
+    verify::{Examined, Opened},
 };
 use crate::event::{ChainId, LeafHash, UnixMillis};
 
@@ -95,58 +94,41 @@ impl ChainCheck {
     }
 
     /// Checks a document of this chain.
-    pub fn push(&mut self, document: &[u8], findings: &mut Findings) {
-        let finding = |code, sequence: Option<u64>, expected: &str, found: String| Finding {
-            code,
-            chain: Some(self.chain),
-            sequences: sequence.map(|sequence| sequence..=sequence),
-            expected: expected.to_owned(),
-            found,
-        };
-        let sequence = position_of(document).map(|position| position.sequence.0);
-        match open_any(document) {
-            Ok((opened, is_genuine)) => {
-                let sequence = opened.leaf.sequence.0;
-                if !is_genuine {
-                    let found = "a content with another digest".to_owned();
-                    findings.add(finding(
-                        FindingCode::ContentModified,
-                        Some(sequence),
-                        "the content of annals.hash",
-                        found,
-                    ));
-                }
-                self.sealed(&opened, findings);
+    pub fn push(&mut self, examined: &Examined, findings: &mut Findings) {
+        let sequence = examined.position().map(|position| position.sequence.0);
+        match (examined, sequence) {
+            (Examined::Sealed { opened, leaf, is_genuine }, _) => self.sealed(opened, *leaf, *is_genuine, findings),
+            (Examined::Unsealed(_), Some(sequence)) => self.unsealed(sequence, findings),
+            (Examined::Invalid { reason, .. }, Some(sequence)) => {
+                let (code, expected) = (FindingCode::DocumentInvalid, "a document of the log");
+                self.add(code, sequence, expected, reason.to_string(), findings);
             }
-            Err(VerifyError::Unsealed) => {
-                let Some(sequence) = sequence else { return };
-                if self.opening.as_ref().is_some_and(|opening| !opening.sealed) {
-                    self.summary.unsealed += 1;
-                } else {
-                    let found = "no annals.seal".to_owned();
-                    findings.add(finding(FindingCode::EventUnsealed, Some(sequence), "a seal", found));
-                }
-                let edge = Edge { previous: None, leaf: None, received: UnixMillis::FIRST, epoch: Epoch(0) };
-                self.place(sequence, edge, findings);
-            }
-            Err(error) => {
-                let found = error.to_string();
-                findings.add(finding(FindingCode::DocumentInvalid, sequence, "a document of the log", found));
-            }
+            // Without a position it is of no chain.
+            (Examined::Unsealed(_) | Examined::Invalid { .. }, None) => {}
         }
     }
 
-    fn sealed(&mut self, opened: &Opened, findings: &mut Findings) {
-        let Opened { kind, leaf, mac, .. } = opened;
-        let hash = leaf.hash();
-        if *kind == DocumentKind::Hollow {
-            self.summary.without_content += 1;
+    fn unsealed(&mut self, sequence: u64, findings: &mut Findings) {
+        if self.opening.as_ref().is_some_and(|opening| !opening.sealed) {
+            self.summary.unsealed += 1;
+        } else {
+            self.add(FindingCode::EventUnsealed, sequence, "a seal", "no annals.seal".to_owned(), findings);
         }
+        let edge = Edge { previous: None, leaf: None, received: UnixMillis::FIRST, epoch: Epoch(0) };
+        self.place(sequence, edge, findings);
+    }
+
+    fn sealed(&mut self, opened: &Opened, hash: LeafHash, is_genuine: bool, findings: &mut Findings) {
+        let Opened { kind, leaf, mac, .. } = opened;
+        let sequence = leaf.sequence.0;
+        self.summary.without_content += u64::from(*kind == DocumentKind::Hollow);
         let mut add = |code, expected: &str, found: String| {
-            let sequences = Some(leaf.sequence.0..=leaf.sequence.0);
-            let expected = expected.to_owned();
-            findings.add(Finding { code, chain: Some(self.chain), sequences, expected, found });
+            let (chain, sequences) = (Some(self.chain), Some(sequence..=sequence));
+            findings.add(Finding { code, chain, sequences, expected: expected.to_owned(), found });
         };
+        if !is_genuine {
+            add(FindingCode::ContentModified, "the content of annals.hash", "one with another digest".to_owned());
+        }
         if let Some(opening) = &self.opening {
             let due = opening.epoch_at(leaf.received);
             if due != u64::from(leaf.epoch.0) {
@@ -158,15 +140,15 @@ impl ChainCheck {
         } else if self.keys.as_mut().is_some_and(|keys| !keys.is_genuine(leaf.epoch, &hash, mac)) {
             add(FindingCode::SealInvalid, "the MAC of this event", "another one".to_owned());
         }
-        let genesis = self.opening.as_ref().filter(|_| leaf.sequence.0 == 0).map(OpeningRecord::genesis);
+        let genesis = self.opening.as_ref().filter(|_| sequence == 0).map(OpeningRecord::genesis);
         if let Some(genesis) = genesis {
             self.summary.begins_as_opened = genesis == leaf.previous;
             if genesis != leaf.previous {
                 add(FindingCode::LinkBroken, &hash_text(&genesis), hash_text(&leaf.previous));
             }
         }
-        let edge = Edge { previous: Some(leaf.previous), leaf: Some(hash), received: leaf.received, epoch: leaf.epoch };
-        self.place(leaf.sequence.0, edge, findings);
+        let (previous, leaf, received, epoch) = (Some(leaf.previous), Some(hash), leaf.received, leaf.epoch);
+        self.place(sequence, Edge { previous, leaf, received, epoch }, findings);
     }
 
     /// Puts an event where it belongs, and compares it with its neighbours.

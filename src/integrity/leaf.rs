@@ -18,10 +18,15 @@ pub struct ContentDigest(pub [u8; 32]);
 impl ContentDigest {
     /// SHA-256("annals content 1\n" ‖ salt ‖ content).
     pub fn of(salt: &Salt, content: &[u8]) -> Self {
+        Self::of_parts(salt, &[content])
+    }
+
+    /// The digest of a content that is in several pieces.
+    pub(super) fn of_parts(salt: &Salt, content: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"annals content 1\n");
         hash.update(salt.0);
-        hash.update(content);
+        content.iter().for_each(|part| hash.update(part));
         Self(hash.finalize().into())
     }
 }

@@ -1,9 +1,14 @@
 //! The seal members of a stored document: the first members of `annals`, as one span of bytes.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::{
+    memchr, memchr2,
+    memmem::{self, Finder},
+};
 use serde::Deserialize;
 
-use super::leaf::LeafKind;
+use super::leaf::{ContentDigest, LeafKind, Salt};
 use crate::event::RetentionClass;
 
 /// The beginning of the object that the seal members are in.
@@ -89,8 +94,47 @@ pub(super) struct Members<'a> {
     pub(super) placed: Placed<'a>,
     /// `None` in an unsealed chain.
     pub(super) sealed: Option<Sealed<'a>>,
-    /// Of a stub.
-    content: Option<String>,
+    content: Content<'a>,
+}
+
+/// Where the hashed bytes are.
+#[derive(Debug)]
+enum Content<'a> {
+    /// Before the seal members and behind them.
+    Around([&'a [u8]; 2]),
+    /// In a stub.
+    Text(String),
+    /// Nowhere, or the seal members are not where they belong.
+    None,
+}
+
+/// What is around the seal members of a document.
+fn around<'d>(document: &'d [u8], placed: &Placed<'_>, sealed: Option<&Sealed<'_>>) -> Option<[&'d [u8]; 2]> {
+    let mut span = ANNALS.to_vec();
+    put_members(placed, sealed, &mut span);
+    let (before, rest) = document.split_at_checked(memmem::find(document, &span)? + ANNALS.len())?;
+    Some([before, rest.get(span.len() - ANNALS.len()..)?])
+}
+
+/// Reads members that are written as the log writes them, each with a comma behind it.
+struct Span<'a>(&'a [u8]);
+
+impl<'a> Span<'a> {
+    /// Takes a text without escapes, behind this beginning.
+    fn text(&mut self, beginning: &str) -> Option<&'a str> {
+        let rest = self.0.strip_prefix(beginning.as_bytes())?;
+        let (text, rest) = rest.split_at_checked(memchr2(b'"', b'\\', rest)?)?;
+        self.0 = rest.strip_prefix(b"\",")?;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn number(&mut self, beginning: &str) -> Option<u64> {
+        let rest = self.0.strip_prefix(beginning.as_bytes())?;
+        let (digits, rest) = rest.split_at_checked(memchr(b',', rest)?)?;
+        let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        self.0 = rest.strip_prefix(b",")?;
+        (itoa::Buffer::new().format(number).as_bytes() == digits).then_some(number)
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,6 +158,34 @@ struct Annals<'a> {
 
 impl<'a> Members<'a> {
     pub(super) fn of(document: &'a [u8]) -> Result<Self, BadMember> {
+        match Self::in_place(document) {
+            Some(members) => Ok(members),
+            None => Self::anywhere(document),
+        }
+    }
+
+    /// Reads the members of a sealed event without parsing the rest of the document. They begin where the object `annals` of
+    /// a document first does; no text can contain that, as its quotes are escaped.
+    fn in_place(document: &'a [u8]) -> Option<Self> {
+        static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ANNALS));
+        let (before, rest) = document.split_at_checked(FINDER.find(document)? + ANNALS.len())?;
+        let mut span = Span(rest);
+        let chain = span.text("\"chain\":\"")?;
+        let hash = span.text("\"hash\":\"")?;
+        let kind = DocumentKind::parse(span.text("\"kind\":\"")?).filter(|kind| *kind == DocumentKind::Event)?;
+        let previous = span.text("\"previous\":\"")?;
+        let received = span.text("\"received\":\"")?;
+        let class = RetentionClass::parse(span.text("\"retention\":\"")?)?;
+        let seal = span.text("\"seal\":\"")?;
+        let sequence = span.number("\"sequence\":")?;
+        Some(Self {
+            placed: Placed { chain, kind, received, class, sequence },
+            sealed: Some(Sealed { hash, previous, seal }),
+            content: Content::Around([before, span.0]),
+        })
+    }
+
+    fn anywhere(document: &'a [u8]) -> Result<Self, BadMember> {
         let Document { annals } = serde_json::from_slice(document).map_err(|_| BadMember("annals"))?;
         let Annals { chain, content, hash, kind, previous, received, retention, seal, sequence } = annals;
         let kind = DocumentKind::parse(kind).ok_or(BadMember("annals.kind"))?;
@@ -125,22 +197,32 @@ impl<'a> Members<'a> {
             (_, None, _) => return Err(BadMember("annals.previous")),
             (_, _, None) => return Err(BadMember("annals.seal")),
         };
-        Ok(Self { placed: Placed { chain, kind, received, class, sequence }, sealed, content })
+        let placed = Placed { chain, kind, received, class, sequence };
+        let content = match (kind, content) {
+            (DocumentKind::Event, _) => {
+                around(document, &placed, sealed.as_ref()).map_or(Content::None, Content::Around)
+            }
+            (DocumentKind::Stub, Some(text)) => Content::Text(text),
+            (DocumentKind::Stub | DocumentKind::Hollow, _) => Content::None,
+        };
+        Ok(Self { placed, sealed, content })
     }
 
-    /// The hashed bytes, from the document that these members are of; `None` if it has none, or if its seal members
-    /// are not where they belong.
-    pub(super) fn content(&self, document: &[u8]) -> Option<Vec<u8>> {
-        match self.placed.kind {
-            DocumentKind::Event => {
-                let mut span = ANNALS.to_vec();
-                put_members(&self.placed, self.sealed.as_ref(), &mut span);
-                let found = memmem::find(document, &span)?;
-                let (before, rest) = document.split_at_checked(found)?;
-                Some([before, ANNALS, rest.get(span.len()..)?].concat())
-            }
-            DocumentKind::Stub => self.content.clone().map(String::into_bytes),
-            DocumentKind::Hollow => None,
+    /// The hashed bytes; `None` if the document has none, or if its seal members are not where they belong.
+    pub(super) fn content(&self) -> Option<Vec<u8>> {
+        self.parts().map(|parts| parts.concat())
+    }
+
+    /// The digest of the hashed bytes, if there are any.
+    pub(super) fn digest(&self, salt: &Salt) -> Option<ContentDigest> {
+        self.parts().map(|parts| ContentDigest::of_parts(salt, &parts))
+    }
+
+    fn parts(&self) -> Option<[&[u8]; 2]> {
+        match &self.content {
+            Content::Around(parts) => Some(*parts),
+            Content::Text(text) => Some([text.as_bytes(), b""]),
+            Content::None => None,
         }
     }
 
@@ -158,5 +240,55 @@ impl<'a> Members<'a> {
         }
         stub.extend_from_slice(b"}}");
         Some(stub)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn document(content: &str) -> Vec<u8> {
+        let placed = Placed {
+            chain: "0123456789abcdef0123456789abcdef",
+            kind: DocumentKind::Event,
+            received: "2026-11-24T12:00:00.000Z",
+            class: RetentionClass::General,
+            sequence: 70,
+        };
+        let sealed = Sealed { hash: "aGFzaA", previous: "cHJldmlvdXM", seal: "0.c2VhbA" };
+        let mut members = Vec::new();
+        put_members(&placed, Some(&sealed), &mut members);
+        let at = content.find("\"annals\":{").unwrap() + ANNALS.len();
+        [&content.as_bytes()[..at], &members, &content.as_bytes()[at..]].concat()
+    }
+
+    const CONTENT: &str = r#"{"@timestamp":"2026-11-24T12:00:00.000Z","annals":{"node":"n","unmapped":{"x":{"annals":{"chain":"c"}}}},"message":"\"annals\":{"}"#;
+
+    #[test]
+    fn members_are_found_without_parsing_the_document() {
+        let document = document(CONTENT);
+        let members = Members::in_place(&document).unwrap();
+        assert_eq!(members.placed.sequence, 70);
+        assert_eq!(members.content().unwrap(), CONTENT.as_bytes());
+        // Moved to another object of that name, they are not the document's.
+        let text = String::from_utf8(document).unwrap();
+        let span = &text[text.find("\"chain\":\"0").unwrap()..text.find("\"node\"").unwrap()];
+        let moved = CONTENT.replace("\"chain\":\"c\"", &format!("{span}\"chain\":\"c\""));
+        assert!(Members::of(moved.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_of_reading_agree(at in any::<prop::sample::Index>(), byte in prop::sample::select(b"\"\\,:{}[]0123456789aZ \n".to_vec())) {
+            let mut document = document(CONTENT);
+            let at = at.index(document.len());
+            document[at] = byte;
+            if let (Some(fast), Ok(slow)) = (Members::in_place(&document), Members::anywhere(&document)) {
+                prop_assert_eq!(format!("{fast:?}"), format!("{slow:?}"));
+            }
+        }
     }
 }

@@ -39,7 +39,7 @@ pub use members::DocumentKind;
 pub use stated::{is_same_event, is_stub, position_of, seal_of};
 pub use stub::{stub, stub_without_content};
 pub use tree::{NodeHash, TreeRange};
-pub use verify::{Opened, VerifyError, open};
+pub use verify::{Examined, Opened, VerifyError, open};
 
 #[cfg(test)]
 mod tests;

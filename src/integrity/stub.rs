@@ -6,7 +6,7 @@ use super::members::{DocumentKind, Members};
 /// indexes. `None` if `document` has no position in a chain.
 pub fn stub(document: &[u8]) -> Option<Vec<u8>> {
     let members = Members::of(document).ok()?;
-    let content = String::from_utf8(members.content(document)?).ok()?;
+    let content = String::from_utf8(members.content()?).ok()?;
     members.stub(DocumentKind::Stub, Some(&content))
 }
 

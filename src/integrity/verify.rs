@@ -5,8 +5,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::{
     leaf::{ContentDigest, Epoch, Leaf, Salt, decode_hash, encode_hash},
     members::{BadMember, DocumentKind, Members, Placed},
+    stated::position_of,
 };
-use crate::event::{ChainId, LeafHash, Sequence, UnixMillis};
+use crate::event::{ChainId, ChainPosition, LeafHash, Sequence, UnixMillis};
 
 /// A decomposed document.
 #[derive(Debug)]
@@ -42,9 +43,49 @@ pub fn open(document: &[u8]) -> Result<Opened, VerifyError> {
     if is_genuine { Ok(opened) } else { Err(VerifyError::Digest) }
 }
 
+/// A document, examined by itself.
+#[derive(Debug)]
+pub enum Examined {
+    Sealed {
+        opened: Opened,
+        /// The leaf that it states.
+        leaf: LeafHash,
+        /// Whether its content is the one that the leaf has the digest of.
+        is_genuine: bool,
+    },
+    /// It has a position in a chain but no seal.
+    Unsealed(ChainPosition),
+    /// It is none of the log, or was damaged.
+    Invalid { position: Option<ChainPosition>, reason: VerifyError },
+}
+
+impl Examined {
+    pub fn of(document: &[u8]) -> Self {
+        let reason = match open_any(document) {
+            Ok((opened, is_genuine)) => return Self::Sealed { leaf: opened.leaf.hash(), opened, is_genuine },
+            Err(reason) => reason,
+        };
+        match (reason, position_of(document)) {
+            (VerifyError::Unsealed, Some(position)) => Self::Unsealed(position),
+            (reason, position) => Self::Invalid { position, reason },
+        }
+    }
+
+    /// The position that the document states.
+    pub fn position(&self) -> Option<ChainPosition> {
+        match self {
+            Self::Sealed { opened: Opened { leaf, .. }, .. } => {
+                Some(ChainPosition { chain: leaf.chain, sequence: leaf.sequence })
+            }
+            Self::Unsealed(position) => Some(*position),
+            Self::Invalid { position, .. } => *position,
+        }
+    }
+}
+
 /// Like [`open`], but with the leaf that a document with another content states, and whether the content is the one of its
 /// digest.
-pub(super) fn open_any(document: &[u8]) -> Result<(Opened, bool), VerifyError> {
+fn open_any(document: &[u8]) -> Result<(Opened, bool), VerifyError> {
     let members = Members::of(document)?;
     let Placed { chain, kind, received, class, sequence } = members.placed;
     let sealed = members.sealed.ok_or(VerifyError::Unsealed)?;
@@ -53,10 +94,8 @@ pub(super) fn open_any(document: &[u8]) -> Result<(Opened, bool), VerifyError> {
     let received = UnixMillis::parse(received).ok_or(VerifyError::Member("annals.received"))?;
     let digest = ContentDigest(decode_hash(sealed.hash).ok_or(VerifyError::Member("annals.hash"))?);
     let (epoch, salt, mac) = parse_seal(sealed.seal).ok_or(VerifyError::Member("annals.seal"))?;
-    let is_genuine = kind == DocumentKind::Hollow || {
-        let content = members.content(document).ok_or(VerifyError::Member("content"))?;
-        ContentDigest::of(&salt, &content) == digest
-    };
+    let is_genuine =
+        kind == DocumentKind::Hollow || members.digest(&salt).ok_or(VerifyError::Member("content"))? == digest;
     let leaf = Leaf {
         chain,
         sequence: Sequence(sequence),

@@ -1,7 +1,8 @@
 //! `annals verify` on what real runs logged.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io::Write, path::PathBuf};
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use crate::support::{CommandOutput, Document, Home};
@@ -45,6 +46,21 @@ impl Logged {
         self.verify(lines, &["--data-dir", data.to_str().unwrap()])
     }
 
+    /// The documents in two files with gzip.
+    fn verify_compressed(&self, lines: &[String]) -> CommandOutput {
+        let data = self.home.data();
+        let mut command = self.home.command();
+        command.args(["verify", "--data-dir", data.to_str().unwrap()]);
+        for (part, lines) in lines.chunks(40).enumerate() {
+            let path = data.join(format!("../part-{part}.ndjson.gz"));
+            let mut file = GzEncoder::new(fs::File::create(&path).unwrap(), Compression::fast());
+            file.write_all(lines.join("\n").as_bytes()).unwrap();
+            file.finish().unwrap();
+            command.arg(path);
+        }
+        CommandOutput::of(&mut command)
+    }
+
     /// The places of the events with this message.
     fn at(&self, message: &str) -> usize {
         let quoted = format!("\"message\":\"{message}\"");
@@ -61,6 +77,7 @@ fn what_was_logged_is_verified_without_a_server_and_each_change_is_found() {
     assert!(whole.stdout.ends_with(&counted), "{}", whole.stdout);
     let reversed: Vec<_> = logged.lines.iter().rev().cloned().collect();
     assert_eq!(logged.verify_all(&reversed).stdout, whole.stdout, "the order does not matter");
+    assert_eq!(logged.verify_compressed(&logged.lines).stdout, whole.stdout);
 
     let changed_in = |place: usize, change: &dyn Fn(&str) -> String| {
         let mut lines = logged.lines.clone();
