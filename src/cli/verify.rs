@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// Files of documents; standard input by default, and for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Take opening records, the seal secret and the ends of chains from this data folder
+    /// Take opening records and the seal secret from this data folder
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Take opening records from this copy of a data folder's `chains`
@@ -76,7 +76,18 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 #[derive(Default)]
 struct Evidence {
     chains: BTreeMap<ChainId, Known>,
+    ends: Vec<NamedEnd>,
     secret: Option<SealSecret>,
+    /// Whether events are known from elsewhere.
+    has_kept: bool,
+}
+
+/// The end of a chain that another one names as its predecessor. It is required only if there are events of that one:
+/// otherwise the documents may be older than it.
+struct NamedEnd {
+    chain: ChainId,
+    sequence: u64,
+    by: ChainId,
 }
 
 /// An entry of `acknowledged.json`, or a receipt.
@@ -100,21 +111,17 @@ impl Evidence {
         let existing = |name: &str| in_folder(name).filter(|path| path.exists());
         let mut evidence = Self::default();
         if let Some(folder) = args.chains.clone().or_else(|| in_folder("chains")) {
-            evidence.load_chains(&folder, args.part)?;
+            evidence.load_chains(&folder)?;
         }
         if let Some(path) = args.secret_file.clone().or_else(|| existing("seal.secret")) {
             evidence.secret = Some(load_secret(&path)?);
             evidence.check_secret()?;
         }
-        let ends = existing("acknowledged.json").filter(|_| !args.part);
-        for path in args.kept.iter().cloned().chain(ends) {
-            evidence.load_kept(&path)?;
-        }
+        args.kept.iter().try_for_each(|path| evidence.load_kept(path))?;
         Ok(evidence)
     }
 
-    /// Unless the events are a part of their chains, the ends that later chains name are required.
-    fn load_chains(&mut self, folder: &Path, is_part: bool) -> Result<(), CliError> {
+    fn load_chains(&mut self, folder: &Path) -> Result<(), CliError> {
         for entry in fs::read_dir(folder).map_err(|error| at(folder, error))? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension != "json") {
@@ -126,11 +133,12 @@ impl Evidence {
             if record.format != 1 {
                 return Err(at(&path, format!("expected format 1, found {}", record.format)));
             }
-            if let Some(predecessor) = record.predecessor.as_ref().filter(|_| !is_part)
+            if let Some(predecessor) = &record.predecessor
                 && let Ok(before) = predecessor.chain.parse()
             {
                 let leaf = predecessor.leaf.as_deref().and_then(decode_hash).map(LeafHash);
                 self.keep(before, predecessor.sequence, leaf);
+                self.ends.push(NamedEnd { chain: before, sequence: predecessor.sequence, by: chain });
             }
             self.chains.entry(chain).or_default().opening = Some(record);
         }
@@ -170,6 +178,8 @@ impl Evidence {
                 None => None,
             };
             self.keep(chain, sequence, leaf);
+            self.ends.retain(|end| (end.chain, end.sequence) != (chain, sequence));
+            self.has_kept = true;
         }
         Ok(())
     }
@@ -257,7 +267,11 @@ impl Verification {
     }
 
     fn finish(mut self, is_part: bool) -> Outcome {
-        let has_secret = self.evidence.secret.is_some();
+        for NamedEnd { chain, sequence, by } in std::mem::take(&mut self.evidence.ends) {
+            if is_part || !self.chains.contains_key(&by) {
+                self.release(chain, sequence);
+            }
+        }
         // Chains of which there is no document at all.
         let absent = std::mem::take(&mut self.evidence.chains).into_iter().filter(|(_, known)| !known.kept.is_empty());
         for (chain, known) in absent {
@@ -265,13 +279,29 @@ impl Verification {
         }
         let mut findings = self.findings;
         let chains: Vec<_> = self.chains.into_values().map(|check| check.finish(is_part, &mut findings)).collect();
-        let unproven = unproven(&chains, &self.unopened, is_part, has_secret);
+        let mut unproven = unproven(&chains, &self.unopened, is_part);
+        if !self.evidence.has_kept && !is_part {
+            unproven.notes.push("whether the newest events are missing: nothing is kept elsewhere (--kept)".to_owned());
+        }
+        if self.evidence.secret.is_none() {
+            unproven.notes.push("who sealed the events: there is no secret (--secret-file)".to_owned());
+        }
         Outcome { chains, unproven, findings }
+    }
+
+    /// Does not require this event any longer.
+    fn release(&mut self, chain: ChainId, sequence: u64) {
+        if let Some(check) = self.chains.get_mut(&chain) {
+            check.release(sequence);
+        }
+        if let Some(known) = self.evidence.chains.get_mut(&chain) {
+            known.kept.remove(&sequence);
+        }
     }
 }
 
 /// Says what the documents do not prove.
-fn unproven(chains: &[ChainSummary], unopened: &[ChainId], is_part: bool, has_secret: bool) -> Unproven {
+fn unproven(chains: &[ChainSummary], unopened: &[ChainId], is_part: bool) -> Unproven {
     let sum = |count: fn(&ChainSummary) -> u64| chains.iter().map(count).sum::<u64>();
     let mut incomplete = Vec::new();
     if sum(|chain| chain.events) == 0 {
@@ -292,12 +322,7 @@ fn unproven(chains: &[ChainSummary], unopened: &[ChainId], is_part: bool, has_se
         0 => {}
         events => incomplete.push(format!("{events} events of chains that were opened without seals")),
     }
-    let notes = if has_secret {
-        Vec::new()
-    } else {
-        vec!["who sealed the events: there is no secret (--secret-file)".to_owned()]
-    };
-    Unproven { incomplete, notes }
+    Unproven { incomplete, notes: Vec::new() }
 }
 
 #[derive(Serialize)]

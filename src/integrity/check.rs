@@ -151,6 +151,11 @@ impl ChainCheck {
         self.place(sequence, Edge { previous, leaf, received, epoch }, findings);
     }
 
+    /// Does not require this event any longer.
+    pub fn release(&mut self, sequence: u64) {
+        self.kept.remove(&sequence);
+    }
+
     /// Puts an event where it belongs, and compares it with its neighbours.
     fn place(&mut self, sequence: u64, edge: Edge, findings: &mut Findings) {
         let Some(after) = sequence.checked_add(1) else { return };

@@ -273,8 +273,12 @@ mod tests {
         let members = Members::in_place(&document).unwrap();
         assert_eq!(members.placed.sequence, 70);
         assert_eq!(members.content().unwrap(), CONTENT.as_bytes());
-        // Moved to another object of that name, they are not the document's.
+        // Each has one form.
         let text = String::from_utf8(document).unwrap();
+        for (from, to) in [("\"sequence\":70", "\"sequence\":070"), ("\"chain\":\"01", "\"chain\":\"\\u00301")] {
+            assert!(text.contains(from) && Members::in_place(text.replace(from, to).as_bytes()).is_none(), "{to}");
+        }
+        // Moved to another object of that name, they are not the document's.
         let span = &text[text.find("\"chain\":\"0").unwrap()..text.find("\"node\"").unwrap()];
         let moved = CONTENT.replace("\"chain\":\"c\"", &format!("{span}\"chain\":\"c\""));
         assert!(Members::of(moved.as_bytes()).is_err());

@@ -42,15 +42,15 @@ impl Logged {
     }
 
     fn verify_all(&self, lines: &[String]) -> CommandOutput {
-        let data = self.home.data();
-        self.verify(lines, &["--data-dir", data.to_str().unwrap()])
+        let (data, kept) = (self.home.data(), self.home.data().join("acknowledged.json"));
+        self.verify(lines, &["--data-dir", data.to_str().unwrap(), "--kept", kept.to_str().unwrap()])
     }
 
     /// The documents in two files with gzip.
     fn verify_compressed(&self, lines: &[String]) -> CommandOutput {
-        let data = self.home.data();
+        let (data, kept) = (self.home.data(), self.home.data().join("acknowledged.json"));
         let mut command = self.home.command();
-        command.args(["verify", "--data-dir", data.to_str().unwrap()]);
+        command.args(["verify", "--data-dir", data.to_str().unwrap(), "--kept", kept.to_str().unwrap()]);
         for (part, lines) in lines.chunks(40).enumerate() {
             let path = data.join(format!("../part-{part}.ndjson.gz"));
             let mut file = GzEncoder::new(fs::File::create(&path).unwrap(), Compression::fast());
@@ -117,6 +117,10 @@ fn what_cannot_be_proven_is_said() {
     assert!(alone.stdout.contains("not checked: who sealed the events"), "{}", alone.stdout);
     let opened = logged.verify(&logged.lines, &["--chains", chains]);
     assert_eq!((opened.exit, opened.stderr.as_str()), (0, ""), "{}", opened.stdout);
+    assert!(opened.stdout.contains("not checked: whether the newest events are missing"), "{}", opened.stdout);
+    // Documents from before the first run ended, with opening records of now.
+    let older = logged.verify(&logged.lines[..20], &["--chains", chains]);
+    assert_eq!(older.exit, 0, "{}", older.stdout);
     let part = &logged.lines[3..20];
     assert_eq!(logged.verify(part, &["--chains", chains]).exit, 5);
     let part = logged.verify(part, &["--chains", chains, "--part", "--json"]);
