@@ -1,7 +1,7 @@
 //! `annals verify`
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -29,7 +29,7 @@ use crate::{
 #[command(after_help = "Examples:
   annals export --output all.ndjson && annals verify --data-dir annals-data all.ndjson
   sqlite3 -readonly annals-data/events.db 'select document from events' | annals verify --data-dir annals-data
-  annals verify --chains kept/chains --kept kept/receipts.ndjson --json quarter.ndjson.gz")]
+  annals verify --chains kept/chains --part --json quarter.ndjson.gz")]
 pub(super) struct Args {
     /// Files of documents; standard input by default, and for `-`
     #[arg(value_name = "FILE")]
@@ -46,7 +46,7 @@ pub(super) struct Args {
     /// Require the events of these receipts, one a line, or the ends of chains in a copy of `acknowledged.json`
     #[arg(long, value_name = "FILE")]
     kept: Vec<PathBuf>,
-    /// Expect only some events of each chain: nothing is said about those that are missing
+    /// Expect only some events of each chain, as in a filtered export: only those of --kept may not be missing
     #[arg(long)]
     part: bool,
     /// Print the result as one JSON object
@@ -78,8 +78,6 @@ struct Evidence {
     chains: BTreeMap<ChainId, Known>,
     ends: Vec<NamedEnd>,
     secret: Option<SealSecret>,
-    /// Whether events are known from elsewhere.
-    has_kept: bool,
 }
 
 /// The end of a chain that another one names as its predecessor. It is required only if there are events of that one:
@@ -137,7 +135,7 @@ impl Evidence {
                 && let Ok(before) = predecessor.chain.parse()
             {
                 let leaf = predecessor.leaf.as_deref().and_then(decode_hash).map(LeafHash);
-                self.keep(before, predecessor.sequence, leaf);
+                self.keep(before, predecessor.sequence, leaf)?;
                 self.ends.push(NamedEnd { chain: before, sequence: predecessor.sequence, by: chain });
             }
             self.chains.entry(chain).or_default().opening = Some(record);
@@ -169,7 +167,11 @@ impl Evidence {
                 lines.map(serde_json::from_str).collect::<Result<_, _>>().map_err(|error| at(path, error))?
             }
         };
+        let mut required = BTreeSet::new();
         for Kept { chain, sequence, next, hash } in entries {
+            if sequence.or(next).is_none() {
+                return Err(at(path, "expected receipts with a sequence"));
+            }
             let chain = chain.parse().map_err(|error| at(path, error))?;
             // A chain without events has no end.
             let Some(sequence) = sequence.or_else(|| next?.checked_sub(1)) else { continue };
@@ -177,16 +179,24 @@ impl Evidence {
                 Some(hash) => Some(decode_hash(&hash).map(LeafHash).ok_or_else(|| at(path, "expected a leaf hash"))?),
                 None => None,
             };
-            self.keep(chain, sequence, leaf);
-            self.ends.retain(|end| (end.chain, end.sequence) != (chain, sequence));
-            self.has_kept = true;
+            self.keep(chain, sequence, leaf)?;
+            required.insert((chain, sequence));
         }
+        self.ends.retain(|end| !required.contains(&(end.chain, end.sequence)));
         Ok(())
     }
 
-    fn keep(&mut self, chain: ChainId, sequence: u64, leaf: Option<LeafHash>) {
+    fn keep(&mut self, chain: ChainId, sequence: u64, leaf: Option<LeafHash>) -> Result<(), CliError> {
         let kept = self.chains.entry(chain).or_default().kept.entry(sequence).or_default();
+        if let (Some(known), Some(leaf)) = (*kept, leaf)
+            && known != leaf
+        {
+            let message =
+                format!("chain {chain}, event {sequence}: receipts or opening records name different leaves of it");
+            return Err(CliError { exit: ExitStatus::Broken, ..CliError::local(message) });
+        }
         *kept = kept.or(leaf);
+        Ok(())
     }
 }
 
@@ -267,8 +277,12 @@ impl Verification {
     }
 
     fn finish(mut self, is_part: bool) -> Outcome {
-        for NamedEnd { chain, sequence, by } in std::mem::take(&mut self.evidence.ends) {
-            if is_part || !self.chains.contains_key(&by) {
+        let is_proven = |end: &NamedEnd| !is_part && self.chains.contains_key(&end.by);
+        let (proven, released): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.evidence.ends).into_iter().partition(is_proven);
+        let proven: BTreeSet<_> = proven.into_iter().map(|end| (end.chain, end.sequence)).collect();
+        for NamedEnd { chain, sequence, .. } in released {
+            if !proven.contains(&(chain, sequence)) {
                 self.release(chain, sequence);
             }
         }
@@ -280,8 +294,13 @@ impl Verification {
         let mut findings = self.findings;
         let chains: Vec<_> = self.chains.into_values().map(|check| check.finish(is_part, &mut findings)).collect();
         let mut unproven = unproven(&chains, &self.unopened, is_part);
-        if !self.evidence.has_kept && !is_part {
-            unproven.notes.push("whether the newest events are missing: nothing is kept elsewhere (--kept)".to_owned());
+        let open_ended: Vec<_> = chains.iter().filter(|chain| chain.events > 0 && !chain.ends_as_kept).collect();
+        if !open_ended.is_empty() && !is_part {
+            let names: Vec<_> = open_ended.iter().map(|summary| summary.chain.to_string()).collect();
+            let names = names.join(", ");
+            unproven
+                .notes
+                .push(format!("whether events are missing at the end of {names}: no later one is kept (--kept)"));
         }
         if self.evidence.secret.is_none() {
             unproven.notes.push("who sealed the events: there is no secret (--secret-file)".to_owned());
@@ -316,7 +335,8 @@ fn unproven(chains: &[ChainSummary], unopened: &[ChainId], is_part: bool) -> Unp
     }
     match sum(|chain| chain.without_content) {
         0 => {}
-        events => incomplete.push(format!("the content of {events} events, which the store refused")),
+        events => incomplete
+            .push(format!("the content of {events} events, which is not here: compare it with the dead letters")),
     }
     match sum(|chain| chain.unsealed) {
         0 => {}

@@ -34,6 +34,8 @@ pub struct ChainCheck {
     /// By the sequence after the last event, so that an event finds those before it.
     segments: BTreeMap<u64, Segment>,
     kept: BTreeMap<u64, Option<LeafHash>>,
+    /// The last of them that was seen.
+    last_kept: Option<u64>,
     summary: ChainSummary,
 }
 
@@ -54,6 +56,8 @@ pub struct ChainSummary {
     pub unsealed: u64,
     /// Whether the first event is the one that the opening record begins the chain with.
     pub begins_as_opened: bool,
+    /// Whether the last event is known from elsewhere.
+    pub ends_as_kept: bool,
     /// The RFC 6962 root over all events, if none is missing from the first on.
     pub root: Option<[u8; 32]>,
 }
@@ -88,9 +92,18 @@ impl ChainCheck {
             duplicates: 0,
             unsealed: 0,
             begins_as_opened: false,
+            ends_as_kept: false,
             root: None,
         };
-        Self { chain, opening: known.opening, keys, segments: BTreeMap::new(), kept: known.kept, summary }
+        Self {
+            chain,
+            opening: known.opening,
+            keys,
+            segments: BTreeMap::new(),
+            kept: known.kept,
+            last_kept: None,
+            summary,
+        }
     }
 
     /// Checks a document of this chain.
@@ -129,15 +142,17 @@ impl ChainCheck {
         if !is_genuine {
             add(FindingCode::ContentModified, "the content of annals.hash", "one with another digest".to_owned());
         }
+        let mut is_due = true;
         if let Some(opening) = &self.opening {
             let due = opening.epoch_at(leaf.received);
-            if due != u64::from(leaf.epoch.0) {
+            is_due = due == u64::from(leaf.epoch.0);
+            if !is_due {
                 add(FindingCode::EpochInvalid, &format!("epoch {due} by annals.received"), leaf.epoch.0.to_string());
             }
         }
         if u64::from(leaf.epoch.0) > MAX_EPOCH {
             add(FindingCode::EpochInvalid, &format!("an epoch of at most {MAX_EPOCH}"), leaf.epoch.0.to_string());
-        } else if self.keys.as_mut().is_some_and(|keys| !keys.is_genuine(leaf.epoch, &hash, mac)) {
+        } else if is_due && self.keys.as_mut().is_some_and(|keys| !keys.is_genuine(leaf.epoch, &hash, mac)) {
             add(FindingCode::SealInvalid, "the MAC of this event", "another one".to_owned());
         }
         let genesis = self.opening.as_ref().filter(|_| sequence == 0).map(OpeningRecord::genesis);
@@ -158,14 +173,18 @@ impl ChainCheck {
 
     /// Puts an event where it belongs, and compares it with its neighbours.
     fn place(&mut self, sequence: u64, edge: Edge, findings: &mut Findings) {
-        let Some(after) = sequence.checked_add(1) else { return };
+        let Some(after) = sequence.checked_add(1) else {
+            let found = "none can follow it".to_owned();
+            return self.add(FindingCode::DocumentInvalid, sequence, "a position that has a next", found, findings);
+        };
         let at_or_after = self.segments.range(after..).next();
         if let Some((end, segment)) = at_or_after
             && segment.tree.begin() <= sequence
         {
             let is_same = (*end == after && segment.last.leaf == edge.leaf)
                 || (segment.tree.begin() == sequence && segment.first.leaf == edge.leaf);
-            if is_same && edge.leaf.is_some() {
+            let proves_nothing = self.opening.as_ref().is_some_and(|opening| !opening.sealed);
+            if is_same && (edge.leaf.is_some() || proves_nothing) {
                 self.summary.duplicates += 1;
             } else {
                 self.add(FindingCode::DuplicateConflict, sequence, "one event", "a further one".to_owned(), findings);
@@ -179,7 +198,9 @@ impl ChainCheck {
             let found = edge.leaf.as_ref().map_or("no leaf".to_owned(), hash_text);
             self.add(FindingCode::TailMissing, sequence, &hash_text(kept), found, findings);
         }
-        self.kept.remove(&sequence);
+        if self.kept.remove(&sequence).is_some() {
+            self.last_kept = self.last_kept.max(Some(sequence));
+        }
         let mut tree = TreeRange::at(sequence);
         tree.push(&edge.leaf.unwrap_or(LeafHash([0; 32])));
         let mut segment = Segment { tree, first: edge.clone(), last: edge };
@@ -218,7 +239,7 @@ impl ChainCheck {
 
     /// Ends the check. Unless the documents are only a part of the chain, those that are missing are found.
     pub fn finish(self, is_part: bool, findings: &mut Findings) -> ChainSummary {
-        let Self { chain, segments, kept, mut summary, .. } = self;
+        let Self { chain, segments, kept, last_kept, mut summary, .. } = self;
         let missing = |code, sequences, expected: &str| Finding {
             code,
             chain: Some(chain),
@@ -242,6 +263,7 @@ impl ChainCheck {
         }
         summary.first = segments.values().next().map(|segment| segment.tree.begin());
         summary.last = segments.keys().next_back().map(|end| end - 1);
+        summary.ends_as_kept = summary.last.is_some() && summary.last == last_kept;
         summary.root = match segments.values().collect::<Vec<_>>().as_slice() {
             [one] if summary.unsealed == 0 => one.tree.root(),
             _ => None,

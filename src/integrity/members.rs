@@ -1,11 +1,6 @@
 //! The seal members of a stored document: the first members of `annals`, as one span of bytes.
 
-use std::sync::LazyLock;
-
-use memchr::{
-    memchr, memchr2,
-    memmem::{self, Finder},
-};
+use memchr::{memchr, memchr2, memmem};
 use serde::Deserialize;
 
 use super::leaf::{ContentDigest, LeafKind, Salt};
@@ -164,11 +159,14 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Reads the members of a sealed event without parsing the rest of the document. They begin where the object `annals` of
-    /// a document first does; no text can contain that, as its quotes are escaped.
+    /// Reads the members of a sealed event without parsing the rest of the document, if before them there is nothing but the
+    /// usual time, so that no other object can be taken for theirs.
     fn in_place(document: &'a [u8]) -> Option<Self> {
-        static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ANNALS));
-        let (before, rest) = document.split_at_checked(FINDER.find(document)? + ANNALS.len())?;
+        const TIME: &[u8] = b"{\"@timestamp\":\"";
+        let time = document.strip_prefix(TIME)?;
+        let (_, rest) = time.split_at_checked(memchr2(b'"', b'\\', time)?)?;
+        let rest = rest.strip_prefix(b"\",")?.strip_prefix(ANNALS)?;
+        let (before, _) = document.split_at_checked(document.len() - rest.len())?;
         let mut span = Span(rest);
         let chain = span.text("\"chain\":\"")?;
         let hash = span.text("\"hash\":\"")?;
@@ -216,6 +214,15 @@ impl<'a> Members<'a> {
     /// The digest of the hashed bytes, if there are any.
     pub(super) fn digest(&self, salt: &Salt) -> Option<ContentDigest> {
         self.parts().map(|parts| ContentDigest::of_parts(salt, &parts))
+    }
+
+    /// Whether a document in the place of an event has these members and the content, and nothing else.
+    pub(super) fn are_all_of(&self, document: &[u8]) -> bool {
+        let text = match &self.content {
+            Content::Text(text) => Some(text.as_str()),
+            Content::Around(_) | Content::None => None,
+        };
+        self.stub(self.placed.kind, text).as_deref() == Some(document)
     }
 
     fn parts(&self) -> Option<[&[u8]; 2]> {
@@ -282,6 +289,10 @@ mod tests {
         let span = &text[text.find("\"chain\":\"0").unwrap()..text.find("\"node\"").unwrap()];
         let moved = CONTENT.replace("\"chain\":\"c\"", &format!("{span}\"chain\":\"c\""));
         assert!(Members::of(moved.as_bytes()).is_err());
+        // Nor are those of an object before.
+        let before =
+            format!("{{\"@timestamp\":\"t\",\"a\":{{\"annals\":{{{span}\"z\":1}}}},\"annals\":{{\"node\":\"n\"}}}}");
+        assert!(Members::of(before.as_bytes()).is_err());
     }
 
     proptest! {

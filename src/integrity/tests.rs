@@ -142,7 +142,7 @@ fn each_attack_is_found_where_it_was_made() {
         (
             "a seal member",
             Box::new(|d| d[5] = replaced(&d[5], "\"received\":\"2026", "\"received\":\"2025")),
-            vec![(EpochInvalid, 5), (SealInvalid, 5), (EpochInvalid, 5), (LinkBroken, 6)],
+            vec![(EpochInvalid, 5), (EpochInvalid, 5), (LinkBroken, 6)],
         ),
         (
             "the class",
@@ -161,6 +161,33 @@ fn each_attack_is_found_where_it_was_made() {
                 (d[5], d[8]) = (one, other);
             }),
             vec![(ContentModified, 5), (ContentModified, 8)],
+        ),
+        (
+            "fields beside a stub",
+            Box::new(|d| d[5] = replaced(&stub(&d[5]).unwrap(), "{\"annals\"", "{\"a\":1,\"annals\"")),
+            vec![(ContentModified, 5)],
+        ),
+        (
+            "fields beside the seal of a hollow document",
+            Box::new(|d| {
+                let hollow = stub_without_content(&d[5]).unwrap();
+                d[5] = replaced(&hollow, "{\"annals\"", "{\"a\":1,\"annals\"");
+            }),
+            vec![(ContentModified, 5)],
+        ),
+        (
+            "another form of the time",
+            Box::new(|d| d[5] = replaced(&d[5], "Z\",\"retention", "z\",\"retention")),
+            vec![(DocumentInvalid, 5), (EventMissing, 5)],
+        ),
+        (
+            "the last possible sequence",
+            Box::new(|d| {
+                let last = format!("\"sequence\":{}", u64::MAX);
+                let added = replaced(&d[5], "\"sequence\":5", &last);
+                d.push(added);
+            }),
+            vec![(SealInvalid, u64::MAX), (DocumentInvalid, u64::MAX)],
         ),
         ("the first deleted", Box::new(|d| _ = d.remove(0)), vec![(EventMissing, 0)]),
         ("some deleted", Box::new(|d| _ = d.drain(4..7)), vec![(EventMissing, 4)]),

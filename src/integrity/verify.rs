@@ -7,7 +7,10 @@ use super::{
     members::{BadMember, DocumentKind, Members, Placed},
     stated::position_of,
 };
-use crate::event::{ChainId, ChainPosition, LeafHash, Sequence, UnixMillis};
+use crate::{
+    event::{ChainId, ChainPosition, LeafHash, Sequence, UnixMillis},
+    time::format_millis,
+};
 
 /// A decomposed document.
 #[derive(Debug)]
@@ -91,11 +94,15 @@ fn open_any(document: &[u8]) -> Result<(Opened, bool), VerifyError> {
     let sealed = members.sealed.ok_or(VerifyError::Unsealed)?;
     let chain: ChainId = chain.parse().map_err(|_| VerifyError::Member("annals.chain"))?;
     let previous = decode_hash(sealed.previous).ok_or(VerifyError::Member("annals.previous"))?;
-    let received = UnixMillis::parse(received).ok_or(VerifyError::Member("annals.received"))?;
+    let received = UnixMillis::parse(received)
+        .filter(|millis| format_millis(*millis) == received.as_bytes())
+        .ok_or(VerifyError::Member("annals.received"))?;
     let digest = ContentDigest(decode_hash(sealed.hash).ok_or(VerifyError::Member("annals.hash"))?);
     let (epoch, salt, mac) = parse_seal(sealed.seal).ok_or(VerifyError::Member("annals.seal"))?;
-    let is_genuine =
-        kind == DocumentKind::Hollow || members.digest(&salt).ok_or(VerifyError::Member("content"))? == digest;
+    // In the place of an event there is nothing that its digest does not cover.
+    let is_bare = kind == DocumentKind::Event || members.are_all_of(document);
+    let has_digest = || members.digest(&salt).map(|own| own == digest).ok_or(VerifyError::Member("content"));
+    let is_genuine = is_bare && (kind == DocumentKind::Hollow || has_digest()?);
     let leaf = Leaf {
         chain,
         sequence: Sequence(sequence),
