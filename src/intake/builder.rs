@@ -13,8 +13,9 @@ use crate::schema::{self, FieldId, NodeId, Tree};
 
 use super::{
     composite::Labels,
-    defaults::Defaults,
+    defaults::{Defaults, NO_DEFAULTS},
     known::KnownFields,
+    nesting::Nesting,
     number_set::NumberSet,
     outline::Outlines,
     predictor::MemberPredictor,
@@ -37,8 +38,6 @@ pub(super) struct Slot {
     buffer: Buffer,
     span: ByteRange,
 }
-
-static NO_DEFAULTS: Defaults = Defaults::NONE;
 
 impl Slot {
     /// A value that arrived in canonical form.
@@ -296,31 +295,13 @@ impl EventBuilder {
 
     /// Appends one element of an array of objects, an object of the fields in `element` that are set, and unsets them.
     pub(super) fn write_element(&mut self, element: NodeId, input: &[u8], out: &mut Vec<u8>) {
-        let tree = Tree::get();
-        let node = tree.node(element);
-        let mut open = element;
-        let mut separator = b'{';
-        for number in self.set.within(node.fields()) {
-            let field = FieldId(number as u16);
-            let location = tree.location(field);
-            while !tree.is_within(location.parent, open) {
-                out.push(b'}');
-                open = tree.node(open).parent;
-            }
-            out.push(separator);
-            out.extend_from_slice(location.path_from(tree.node(open)));
-            open = location.parent;
+        let node = Tree::get().node(element);
+        let mut nesting = Nesting::of(element);
+        for field in self.set.within(node.fields()).map(|number| FieldId(number as u16)) {
+            nesting.put_name(field, out);
             out.extend_from_slice(self.given(field, input).unwrap_or_default());
-            separator = b',';
         }
-        while open != element {
-            out.push(b'}');
-            open = tree.node(open).parent;
-        }
-        if separator == b'{' {
-            out.push(b'{');
-        }
-        out.push(b'}');
+        nesting.close(out);
         node.fields().for_each(|number| self.set.remove(number));
         node.nodes(element).for_each(|number| self.objects.remove(number));
     }

@@ -11,8 +11,10 @@ pub(super) struct Defaults {
     values: Vec<(FieldId, Range<usize>)>,
 }
 
+pub(super) static NO_DEFAULTS: Defaults = Defaults::NONE;
+
 impl Defaults {
-    pub(super) const NONE: Self = Self { bytes: Vec::new(), values: Vec::new() };
+    const NONE: Self = Self { bytes: Vec::new(), values: Vec::new() };
 
     pub(super) fn get(&self, field: FieldId) -> Option<&[u8]> {
         let (_, range) = self.values.iter().find(|(given, _)| *given == field)?;

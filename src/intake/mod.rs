@@ -14,6 +14,7 @@ mod idempotency;
 mod kinds;
 mod known;
 mod names;
+mod nesting;
 mod number;
 mod number_set;
 mod objects;

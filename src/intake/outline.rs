@@ -4,7 +4,7 @@
 //! Programs log events with few different sets of fields. For the sets that came last, this text is kept, so that a content
 //! is written by copying text and values in turn.
 
-use super::{defaults::Defaults, known::KnownFields, number_set::NumberSet};
+use super::{defaults::Defaults, known::KnownFields, nesting::Nesting, number_set::NumberSet};
 use crate::schema::{FieldId, NodeId, Tree};
 
 /// The text around the values of one set of fields.
@@ -33,33 +33,18 @@ impl Outline {
         fixed.ranges().for_each(|(field, _)| _ = all.insert(field.index()));
         let (mut text, mut values) = (Vec::new(), Vec::new());
         let (mut before_annals, mut annals_at) = (0, 0);
-        let mut open = NodeId::ROOT;
-        let mut separator = b'{';
+        let mut nesting = Nesting::of(NodeId::ROOT);
         for field in all.iter().map(|number| FieldId(number as u16)) {
             let location = tree.location(field);
-            while !tree.is_within(location.parent, open) {
-                text.push(b'}');
-                open = tree.node(open).parent;
-            }
-            text.push(separator);
-            text.extend_from_slice(location.path_from(tree.node(open)));
-            if open != location.parent {
-                open = location.parent;
-                if open == annals {
-                    (before_annals, annals_at) = (values.len(), text.len() - location.key().len());
-                }
+            if nesting.put_name(field, &mut text) && location.parent == annals {
+                (before_annals, annals_at) = (values.len(), text.len() - location.key().len());
             }
             match fixed.get(field) {
                 Some(value) => text.extend_from_slice(value),
                 None => values.push(Gap { at: text.len(), field }),
             }
-            separator = b',';
         }
-        while open != NodeId::ROOT {
-            text.push(b'}');
-            open = tree.node(open).parent;
-        }
-        text.push(b'}');
+        nesting.close(&mut text);
         Self { fields: fields.clone(), text, values, before_annals, annals_at }
     }
 

@@ -1,9 +1,13 @@
 //! Rules for single values beyond their types, of events and of the defaults of providers.
 
-use super::{Violation, builder::EventBuilder, canonical::abbreviate, defaults::Defaults, known::KnownFields};
+use super::{
+    Violation,
+    builder::EventBuilder,
+    canonical::abbreviate,
+    defaults::{Defaults, NO_DEFAULTS},
+    known::KnownFields,
+};
 use crate::event::Severity;
-
-pub(super) static NO_DEFAULTS: Defaults = Defaults::NONE;
 
 pub(super) fn violation(builder: &mut EventBuilder, path: &str, expected: impl Into<String>, found: impl Into<String>) {
     builder.violations.add(|| Violation { path: path.to_owned(), expected: expected.into(), found: found.into() });

@@ -55,17 +55,15 @@ impl Warnings {
         }
         if let Some(unmapped) = value(known.unmapped) {
             self.note(WarningCode::UnmappedFields, index, || {
-                let first = unmapped.get(2..).and_then(|rest| rest.split(|byte| *byte == b'"').next());
                 let message = "the log does not know the field: it is kept in annals.unmapped, and cannot be searched";
-                (abbreviate(first.unwrap_or_default()), message.to_owned())
+                (first_text(unmapped), message.to_owned())
             });
         }
         if let Some(repaired) = value(known.repaired) {
             self.note(WarningCode::RepairedTexts, index, || {
-                let first = repaired.get(2..).and_then(|rest| rest.split(|byte| *byte == b'"').next());
                 let message = "a text of the field was repaired: annals.repaired names all such fields of the event, \
                                annals.originals has what was cut off";
-                (abbreviate(first.unwrap_or_default()), message.to_owned())
+                (first_text(repaired), message.to_owned())
             });
         }
     }
@@ -82,4 +80,10 @@ impl Warnings {
     pub(super) fn take(self) -> Vec<Warning> {
         self.noted
     }
+}
+
+/// Returns the first text of a canonical array, or the first name of an object, for a message.
+fn first_text(value: &[u8]) -> String {
+    let first = value.get(2..).and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    abbreviate(first.unwrap_or_default())
 }
