@@ -135,31 +135,40 @@ impl ChainCheck {
         let Opened { kind, leaf, mac, .. } = opened;
         let sequence = leaf.sequence.0;
         self.summary.without_content += u64::from(*kind == DocumentKind::Hollow);
-        let mut add = |code, expected: &str, found: String| {
-            let (chain, sequences) = (Some(self.chain), Some(sequence..=sequence));
-            findings.add(Finding { code, chain, sequences, expected: expected.to_owned(), found });
-        };
         if !is_genuine {
-            add(FindingCode::ContentModified, "the content of annals.hash", "one with another digest".to_owned());
+            let found = "one with another digest".to_owned();
+            self.add(FindingCode::ContentModified, sequence, "the content of annals.hash", found, findings);
         }
         let mut is_due = true;
         if let Some(opening) = &self.opening {
             let due = opening.epoch_at(leaf.received);
             is_due = due == u64::from(leaf.epoch.0);
             if !is_due {
-                add(FindingCode::EpochInvalid, &format!("epoch {due} by annals.received"), leaf.epoch.0.to_string());
+                self.add(
+                    FindingCode::EpochInvalid,
+                    sequence,
+                    &format!("epoch {due} by annals.received"),
+                    leaf.epoch.0.to_string(),
+                    findings,
+                );
             }
         }
         if u64::from(leaf.epoch.0) > MAX_EPOCH {
-            add(FindingCode::EpochInvalid, &format!("an epoch of at most {MAX_EPOCH}"), leaf.epoch.0.to_string());
+            self.add(
+                FindingCode::EpochInvalid,
+                sequence,
+                &format!("an epoch of at most {MAX_EPOCH}"),
+                leaf.epoch.0.to_string(),
+                findings,
+            );
         } else if is_due && self.keys.as_mut().is_some_and(|keys| !keys.is_genuine(leaf.epoch, &hash, mac)) {
-            add(FindingCode::SealInvalid, "the MAC of this event", "another one".to_owned());
+            self.add(FindingCode::SealInvalid, sequence, "the MAC of this event", "another one".to_owned(), findings);
         }
         let genesis = self.opening.as_ref().filter(|_| sequence == 0).map(OpeningRecord::genesis);
         if let Some(genesis) = genesis {
             self.summary.begins_as_opened = genesis == leaf.previous;
             if genesis != leaf.previous {
-                add(FindingCode::LinkBroken, &hash_text(&genesis), hash_text(&leaf.previous));
+                self.add(FindingCode::LinkBroken, sequence, &hash_text(&genesis), hash_text(&leaf.previous), findings);
             }
         }
         let (previous, leaf, received, epoch) = (Some(leaf.previous), Some(hash), leaf.received, leaf.epoch);

@@ -75,24 +75,14 @@ pub fn includes(root: &NodeHash, size: u64, index: u64, leaf: &LeafHash, hashes:
     if index >= size {
         return false;
     }
-    let (mut place, mut last, mut node) = (index, size - 1, leaf.0);
-    for hash in hashes {
-        if last == 0 {
-            return false;
+    let mut node = leaf.0;
+    let ends_at_root = climb(index, size - 1, hashes, |side, hash| {
+        node = match side {
+            Side::Left => node_hash(hash, &node),
+            Side::Right => node_hash(&node, hash),
         }
-        if place & 1 == 1 || place == last {
-            node = node_hash(hash, &node);
-            while place & 1 == 0 && place > 0 {
-                place >>= 1;
-                last >>= 1;
-            }
-        } else {
-            node = node_hash(&node, hash);
-        }
-        place >>= 1;
-        last >>= 1;
-    }
-    last == 0 && node == *root
+    });
+    ends_at_root && node == *root
 }
 
 /// Whether the hashes prove that the tree of `new` leaves begins with that of `old` leaves, given their roots. Every tree
@@ -105,31 +95,47 @@ pub fn extends(old: (u64, &NodeHash), new: (u64, &NodeHash), hashes: &[NodeHash]
     if old == new {
         return hashes.is_empty() && old_root == new_root;
     }
-    let mut hashes = hashes.iter();
     // A complete old tree is a node of the new one.
-    let first = if old.is_power_of_two() { Some(old_root) } else { hashes.next() };
-    let Some(first) = first else { return false };
+    let split = if old.is_power_of_two() { Some((old_root, hashes)) } else { hashes.split_first() };
+    let Some((first, hashes)) = split else { return false };
     let skipped = (old - 1).trailing_ones();
-    let (mut place, mut last) = ((old - 1) >> skipped, (new - 1) >> skipped);
     let (mut left, mut whole) = (*first, *first);
+    let ends_at_root = climb((old - 1) >> skipped, (new - 1) >> skipped, hashes, |side, hash| match side {
+        Side::Left => {
+            left = node_hash(hash, &left);
+            whole = node_hash(hash, &whole);
+        }
+        Side::Right => whole = node_hash(&whole, hash),
+    });
+    ends_at_root && left == *old_root && whole == *new_root
+}
+
+/// Where a hash of a proof is, seen from the node that it is hashed with.
+enum Side {
+    Left,
+    Right,
+}
+
+/// Goes up from a node, in a level whose last node is `last`, with one hash for each sibling. Returns whether the hashes lead
+/// to the root and no further.
+fn climb(mut place: u64, mut last: u64, hashes: &[NodeHash], mut hashed: impl FnMut(Side, &NodeHash)) -> bool {
     for hash in hashes {
         if last == 0 {
             return false;
         }
         if place & 1 == 1 || place == last {
-            left = node_hash(hash, &left);
-            whole = node_hash(hash, &whole);
+            hashed(Side::Left, hash);
             while place & 1 == 0 && place > 0 {
                 place >>= 1;
                 last >>= 1;
             }
         } else {
-            whole = node_hash(&whole, hash);
+            hashed(Side::Right, hash);
         }
         place >>= 1;
         last >>= 1;
     }
-    last == 0 && left == *old_root && whole == *new_root
+    last == 0
 }
 
 #[cfg(test)]
