@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::{CliError, ExitStatus, output};
 use crate::{
     event::{ChainId, LeafHash},
+    identity::read_secret,
     integrity::{
-        ChainCheck, ChainKeys, ChainSummary, Examined, Finding, FindingCode, Findings, Known, OpeningRecord,
-        SealSecret, decode_hash,
+        ChainCheck, ChainSummary, Examined, Finding, FindingCode, Findings, Known, OpeningRecord, SealSecret,
+        decode_hash,
     },
 };
 
@@ -40,7 +41,7 @@ pub(super) struct Args {
     /// Take opening records from this copy of a data folder's `chains`
     #[arg(long, value_name = "DIR")]
     chains: Option<PathBuf>,
-    /// Check the seals with the secret in this file, in base64
+    /// Check the seals with the secret in this file, in base64 or as raw bytes
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// Require the events of these receipts, one a line, or the ends of chains in a copy of `acknowledged.json`
@@ -112,7 +113,7 @@ impl Evidence {
             evidence.load_chains(&folder)?;
         }
         if let Some(path) = args.secret_file.clone().or_else(|| existing("seal.secret")) {
-            evidence.secret = Some(load_secret(&path)?);
+            evidence.secret = Some(read_secret(&path).map_err(|error| CliError::from_chain(&error))?);
             evidence.check_secret()?;
         }
         args.kept.iter().try_for_each(|path| evidence.load_kept(path))?;
@@ -148,12 +149,9 @@ impl Evidence {
         let Some(secret) = &self.secret else { return Ok(()) };
         for (chain, known) in &self.chains {
             let Some(opening) = &known.opening else { continue };
-            if opening.key_check != STANDARD.encode(ChainKeys::first(secret, *chain).check_value()) {
-                return Err(CliError::local(format!(
-                    "the seal secret is not the one that chain {chain} was opened with"
-                ))
-                .with_advice("name the secret of this log with --secret-file"));
-            }
+            opening.first_keys(*chain, secret).map_err(|error| {
+                CliError::from_chain(&error).with_advice("name the secret of this log with --secret-file")
+            })?;
         }
         Ok(())
     }
@@ -202,12 +200,6 @@ impl Evidence {
 
 fn at(path: &Path, error: impl std::fmt::Display) -> CliError {
     CliError::local(format!("{}: {error}", path.display()))
-}
-
-fn load_secret(path: &Path) -> Result<SealSecret, CliError> {
-    let text = fs::read_to_string(path).map_err(|error| at(path, error))?;
-    let bytes = STANDARD.decode(text.trim()).map_err(|_| at(path, "expected a secret in base64"))?;
-    SealSecret::new(bytes.into()).map_err(|error| at(path, error))
 }
 
 /// The chains that are checked.

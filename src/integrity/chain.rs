@@ -59,6 +59,19 @@ pub struct Predecessor {
 }
 
 impl OpeningRecord {
+    /// The keys of epoch 0 of the chain that this is the record of.
+    pub fn first_keys(&self, chain: ChainId, secret: &SealSecret) -> Result<ChainKeys, ChainError> {
+        if self.format != 1 {
+            return Err(ChainError::UnknownFormat { chain, format: self.format });
+        }
+        let keys = ChainKeys::first(secret, chain);
+        if self.key_check == STANDARD.encode(keys.check_value()) {
+            Ok(keys)
+        } else {
+            Err(ChainError::WrongSecret { chain })
+        }
+    }
+
     /// The epoch of events received then.
     pub fn epoch_at(&self, received: UnixMillis) -> u64 {
         epoch_at(UnixMillis(self.opened_ms), self.epoch_ms, received)
@@ -148,13 +161,7 @@ impl Chain {
     /// Resumes the chain at `state`.
     pub fn resume(record: &OpeningRecord, state: ChainState, secret: &SealSecret) -> Result<Self, ChainError> {
         let chain = state.chain;
-        if record.format != 1 {
-            return Err(ChainError::UnknownFormat { chain, format: record.format });
-        }
-        let keys = ChainKeys::first(secret, chain);
-        if record.key_check != STANDARD.encode(keys.check_value()) {
-            return Err(ChainError::WrongSecret { chain });
-        }
+        let keys = record.first_keys(chain, secret)?;
         Ok(Self {
             state,
             opened: UnixMillis(record.opened_ms),

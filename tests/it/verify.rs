@@ -146,7 +146,7 @@ fn a_wrong_secret_is_no_change_of_events() {
     let missing = logged.verify(&logged.lines, &["--secret-file", "nowhere"]);
     assert_eq!(
         (missing.exit, missing.stderr.as_str()),
-        (1, "error: nowhere: No such file or directory (os error 2)\n")
+        (1, "error: cannot use nowhere: No such file or directory (os error 2)\n")
     );
 }
 
